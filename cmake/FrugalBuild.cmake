@@ -1,0 +1,34 @@
+# Compiler, launcher and linker settings that every target shares.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG")
+set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O2 -g1")
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()
+option(FRUGAL_PCH "Precompile the ATen headers" ON)
+option(FRUGAL_CUDA "Build the CUDA module" OFF)
+option(FRUGAL_TESTS "Build the tests" ON)
+option(FRUGAL_BENCH "Build the benchmarks" OFF)
+set(FRUGAL_SANITIZE "" CACHE STRING "Sanitizers for every target, for example address,undefined")
+
+set(_cxx "$<COMPILE_LANGUAGE:CXX>")
+add_compile_options($<${_cxx}:-Wall> $<${_cxx}:-Wextra>
+  $<$<CXX_COMPILER_ID:GNU>:$<${_cxx}:-Wno-restrict>>)  # GCC 12: false positives on std::string
+if(FRUGAL_SANITIZE)
+  add_compile_options(-fsanitize=${FRUGAL_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g1)
+  add_link_options(-fsanitize=${FRUGAL_SANITIZE})
+endif()
+
+find_program(FRUGAL_CCACHE ccache)
+if(FRUGAL_CCACHE)  # without both words ccache refuses everything that uses a precompiled header
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros
+    CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} ${FRUGAL_CCACHE})
+  set(CMAKE_CUDA_COMPILER_LAUNCHER ${FRUGAL_CCACHE})
+endif()
+find_program(FRUGAL_MOLD mold)
+if(FRUGAL_MOLD)
+  add_link_options(-fuse-ld=mold)
+endif()

@@ -1,0 +1,67 @@
+# A room is one static library under lib/<room>. Its headers are seen as "<room>/<header>.h", and only by targets that
+# name the room in USES: each room has an include directory of its own, so an arrow that is not declared does not compile.
+
+# Lower rooms first; a room may use only rooms before it.
+set(FRUGAL_ROOMS base energy grid format text tensor kernels model layerwise train evaluate pass passes report)
+set(FRUGAL_TORCH_FREE_ROOMS base energy grid format text pass report)
+
+# frugal_room(<room> [TORCH] SOURCES <file>... [USES <room>...] [PACKAGES <target>...])
+#   USES      rooms whose headers this room's headers or sources include
+#   PACKAGES  third-party targets, private: no header of theirs may appear in a public header of the room
+#   TORCH     links LibTorch and uses the precompiled ATen header
+function(frugal_room room)
+  cmake_parse_arguments(ROOM "TORCH" "" "SOURCES;USES;PACKAGES" ${ARGN})
+  list(FIND FRUGAL_ROOMS ${room} own)
+  if(own EQUAL -1)
+    message(FATAL_ERROR "Room '${room}' is not in FRUGAL_ROOMS (cmake/FrugalRoom.cmake)")
+  endif()
+  set(include_dir ${CMAKE_BINARY_DIR}/include/${room})
+  file(MAKE_DIRECTORY ${include_dir})
+  file(CREATE_LINK ${CMAKE_CURRENT_SOURCE_DIR} ${include_dir}/${room} SYMBOLIC)
+  add_library(frugal_${room} STATIC ${ROOM_SOURCES})
+  add_library(frugal::${room} ALIAS frugal_${room})
+  target_include_directories(frugal_${room} PUBLIC ${include_dir})
+  foreach(used ${ROOM_USES})
+    list(FIND FRUGAL_ROOMS ${used} position)
+    if(position EQUAL -1 OR NOT position LESS own)
+      message(FATAL_ERROR "Room '${room}' may not use '${used}': only rooms before it in FRUGAL_ROOMS")
+    endif()
+    target_link_libraries(frugal_${room} PUBLIC frugal::${used})
+  endforeach()
+  target_link_libraries(frugal_${room} PRIVATE ${ROOM_PACKAGES})
+  if(ROOM_TORCH)
+    if(room IN_LIST FRUGAL_TORCH_FREE_ROOMS)
+      message(FATAL_ERROR "Room '${room}' must stay free of LibTorch")
+    endif()
+    frugal_use_torch(frugal_${room})
+  endif()
+endfunction()
+
+# frugal_room_test(<room> [TORCH] SOURCES <file>... [USES <room>...] [PACKAGES <target>...]): one GoogleTest executable
+# and one CTest entry per room (starting a process that links LibTorch is slow), labelled with the room's name.
+# Tests find their data through the environment: FRUGAL_SHARED_DATA (real material, may be absent), see tests/support.
+function(frugal_room_test room)
+  if(NOT FRUGAL_TESTS)
+    return()
+  endif()
+  cmake_parse_arguments(TEST "TORCH" "" "SOURCES;USES;PACKAGES" ${ARGN})
+  set(target frugal_${room}_test)
+  add_executable(${target} ${TEST_SOURCES})
+  target_link_libraries(${target} PRIVATE frugal::${room} frugal::test_support ${TEST_PACKAGES})
+  foreach(used ${TEST_USES})
+    target_link_libraries(${target} PRIVATE frugal::${used})
+  endforeach()
+  if(TEST_TORCH)
+    frugal_use_torch_in_test(${target})
+  endif()
+  add_test(NAME ${room} COMMAND ${target})
+  set_tests_properties(${room} PROPERTIES LABELS ${room} TIMEOUT 600
+    ENVIRONMENT "OMP_WAIT_POLICY=PASSIVE;FRUGAL_SHARED_DATA=${FRUGAL_SHARED_DATA};FRUGAL_EXECUTABLE=$<$<TARGET_EXISTS:frugal>:$<TARGET_FILE:frugal>>;FRUGAL_SOURCE_DIR=${CMAKE_SOURCE_DIR}")
+endfunction()
+
+function(frugal_use_torch_in_test target)
+  target_link_libraries(${target} PRIVATE frugal::torch)
+  if(FRUGAL_PCH)
+    target_precompile_headers(${target} REUSE_FROM frugal_torch_pch)
+  endif()
+endfunction()

@@ -1,0 +1,40 @@
+// XXH3-128 for cache keys (fast, not adversarial) and SHA-256 for provenance.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+
+namespace frugal::base {
+
+// 32 hexadecimal digits.
+std::string xxh3_128(std::string_view bytes);
+std::string xxh3_128(std::span<const std::byte> bytes);
+
+// XXH3-128 over several parts, each preceded by its length: ("ab","c") and ("a","bc") differ.
+class KeyHasher {
+ public:
+  KeyHasher();
+  ~KeyHasher();
+  KeyHasher& add(std::string_view part);
+  std::string hex() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// 64 hexadecimal digits.
+std::string sha256(std::span<const std::byte> bytes);
+std::string sha256(std::string_view bytes);
+absl::StatusOr<std::string> sha256_of_file(const std::filesystem::path& path);
+
+// XXH3-128 over the sorted relative names and contents of every regular file below `folder`.
+absl::StatusOr<std::string> hash_folder(const std::filesystem::path& folder);
+
+}  // namespace frugal::base
