@@ -1,0 +1,103 @@
+// The checkpoint: a Hugging Face folder on disk, the only currency between passes.
+//
+//   config.json                    + "frugal": {"version": 1, "quantized": {"<tensor>": {"grid": "q4_k", "shape": [R, C]}}}
+//   model.safetensors              or shards with model.safetensors.index.json
+//   tokenizer.json, tokenizer.model, tokenizer_config.json, special_tokens_map.json, generation_config.json, ...
+//
+// A quantized weight keeps its Hugging Face name; its tensor is U8 [R, row_bytes]: the grid's packed blocks, exact codes
+// and scales (never rounded floats). `quantization_config.quant_method` = "frugal" warns other tools.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "base/status.h"
+#include "format/model_config.h"
+#include "format/safetensors.h"
+#include "grid/grid.h"
+
+namespace frugal::format {
+
+struct QuantizedEntry {
+  std::string grid;      // canonical grid name
+  int64_t rows = 0;
+  int64_t columns = 0;
+};
+
+class Checkpoint {
+ public:
+  // Opens and cross-checks: config, index against shards both ways, every expected tensor present with its shape (or its
+  // quantized form). Reads no weight data. Errors name folder, file, tensor, found and expected.
+  static absl::StatusOr<Checkpoint> open(const std::filesystem::path& folder);
+
+  const std::filesystem::path& folder() const { return folder_; }
+  const ModelConfig& config() const { return config_; }
+  const std::map<std::string, QuantizedEntry, std::less<>>& quantized() const { return quantized_; }
+
+  bool has(std::string_view tensor) const;
+  absl::StatusOr<TensorInfo> info(std::string_view tensor) const;
+  std::vector<std::string> tensor_names() const;                        // sorted
+  absl::StatusOr<std::span<const std::byte>> bytes(std::string_view tensor) const;  // as stored
+
+  // fp32 values [shape] of a stored tensor: F32/F16/BF16 converted, quantized ones decoded. Errors: NaN or infinity
+  // (with tensor and index), other dtypes.
+  absl::StatusOr<std::vector<float>> values(std::string_view tensor) const;
+  // The exact codes of a quantized tensor.
+  absl::StatusOr<grid::QuantizedMatrix> codes(std::string_view tensor) const;
+
+  int64_t weight_bytes() const;  // of all stored tensors
+  // Non-weight files that travel with the model (tokenizer files, generation_config.json, chat template).
+  std::vector<std::filesystem::path> side_files() const;
+  // XXH3-128 over config, weights and side files; computed once, cached beside nothing.
+  absl::StatusOr<std::string> content_hash() const;
+
+ private:
+  std::filesystem::path folder_;
+  ModelConfig config_;
+  std::map<std::string, QuantizedEntry, std::less<>> quantized_;
+  std::vector<SafetensorsFile> shards_;
+  std::map<std::string, size_t, std::less<>> shard_of_;
+};
+
+// Writes a checkpoint folder tensor by tensor. Shards above `max_shard_bytes`. The folder must exist (the runner's staging
+// folder); files in it appear atomically.
+class CheckpointWriter {
+ public:
+  struct Tensor {
+    std::string name;
+    DType dtype = DType::kF32;             // of float tensors
+    std::vector<int64_t> shape;            // logical shape
+    std::optional<std::string> grid;       // set: quantized, stored as U8 blocks
+  };
+  // Declares everything that will be written, in writing order; sizes are known from here on.
+  static absl::StatusOr<CheckpointWriter> create(const std::filesystem::path& folder, const ModelConfig& config,
+                                                 std::vector<Tensor> tensors,
+                                                 int64_t max_shard_bytes = int64_t{5} << 30);
+  CheckpointWriter(CheckpointWriter&&) noexcept;
+  ~CheckpointWriter();
+  // Bytes of the next declared tensor in its dtype.
+  absl::Status write(std::string_view name, std::span<const std::byte> bytes);
+  // fp32 values, converted to the declared dtype (round to nearest even); NaN and overflow are errors.
+  absl::Status write_values(std::string_view name, std::span<const float> values);
+  absl::Status write_codes(std::string_view name, const grid::QuantizedMatrix& matrix);
+  // Copies tokenizer and other side files of `source`.
+  absl::Status copy_side_files(const Checkpoint& source);
+  // Writes index and config; the folder is a checkpoint from here on.
+  absl::Status finish();
+
+ private:
+  struct State;
+  explicit CheckpointWriter(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+// fp32 -> fp16/bf16 (nearest even) and back; exposed because grids, exporters and tests share them.
+void convert_to_f32(DType dtype, std::span<const std::byte> bytes, float* out);
+absl::Status convert_from_f32(std::span<const float> values, DType dtype, std::string_view where, std::byte* out);
+
+}  // namespace frugal::format

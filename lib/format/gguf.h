@@ -1,0 +1,82 @@
+// GGUF v3: container only; which keys and names a model needs is the exporter's business.
+// Grammar and the hardening of the reader: formats.md §1.1, §1.7 (llama.cpp's gguf.cpp).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <span>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/file.h"
+#include "base/status.h"
+
+namespace frugal::format {
+
+// Arrays hold one scalar type. Nested arrays are refused.
+using GgufValue = std::variant<uint8_t, int8_t, uint16_t, int16_t, uint32_t, int32_t, float, bool, std::string,
+                               uint64_t, int64_t, double, std::vector<uint32_t>, std::vector<int32_t>,
+                               std::vector<float>, std::vector<std::string>, std::vector<bool>>;
+
+// ggml tensor type ids (ggml.h) that frugal reads or writes.
+struct GgmlType {
+  uint32_t id = 0;
+  std::string_view name;       // "Q4_K"
+  int64_t block_elements = 1;
+  int64_t block_bytes = 4;
+};
+absl::StatusOr<GgmlType> ggml_type(uint32_t id);
+absl::StatusOr<GgmlType> ggml_type(std::string_view name);
+
+struct GgufTensor {
+  std::string name;              // at most 63 bytes
+  std::vector<int64_t> shape;    // PyTorch order [rows, columns]; the file stores the reverse
+  GgmlType type;
+  int64_t offset = 0;            // relative to the data section
+  int64_t size_bytes = 0;
+};
+
+class GgufFile {
+ public:
+  static absl::StatusOr<GgufFile> open(const std::filesystem::path& path);
+  const std::vector<std::pair<std::string, GgufValue>>& metadata() const { return metadata_; }
+  const GgufValue* find(std::string_view key) const;  // null when absent
+  const std::vector<GgufTensor>& tensors() const { return tensors_; }
+  const GgufTensor* find_tensor(std::string_view name) const;
+  std::span<const std::byte> bytes(const GgufTensor& tensor) const;
+
+ private:
+  base::MappedFile file_;
+  int64_t data_begin_ = 0;
+  std::vector<std::pair<std::string, GgufValue>> metadata_;
+  std::vector<GgufTensor> tensors_;
+};
+
+// Declares metadata and tensors, then streams tensor data in declaration order.
+class GgufWriter {
+ public:
+  struct Declaration {
+    std::string name;
+    std::vector<int64_t> shape;  // PyTorch order
+    GgmlType type;
+  };
+  static absl::StatusOr<GgufWriter> create(const std::filesystem::path& path,
+                                           const std::vector<std::pair<std::string, GgufValue>>& metadata,
+                                           const std::vector<Declaration>& tensors);
+  absl::Status write(std::string_view name, std::span<const std::byte> bytes);
+  absl::Status commit();
+  const std::vector<GgufTensor>& tensors() const { return tensors_; }
+
+ private:
+  GgufWriter(base::AtomicFile file, std::vector<GgufTensor> tensors);
+  base::AtomicFile file_;
+  std::vector<GgufTensor> tensors_;
+  int64_t data_begin_ = 0;
+  size_t next_ = 0;
+};
+
+}  // namespace frugal::format

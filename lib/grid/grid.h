@@ -1,0 +1,115 @@
+// A number grid: levels, scales, and the block layout in which codes are stored.
+//
+// Words: a *block* is `block_columns` consecutive columns of one row that share stored parameters (32 for Q4_0, 256 for
+// Q4_K, the group for int4). A *group* is `group_columns` consecutive columns inside it that share one (scale, offset).
+// decode: w = scale * level(code) + offset, evaluated in fp32; for every grid here the product is exact and the result
+// equals the runtime's decode bit for bit (algorithms.md §3).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+
+namespace frugal::grid {
+
+struct GridSpec {
+  std::string name;              // canonical: "q4_k", "int4:g32", "int8:row:asym"
+  int64_t block_columns = 0;     // columns per block; a row must be a multiple of it
+  int64_t group_columns = 0;     // columns that share (scale, offset); divides block_columns
+  int64_t block_bytes = 0;       // bytes of one packed block, parameters included
+  int64_t parameter_bytes = 0;   // bytes of one block's parameters as passed to the functions below
+  std::vector<float> levels;     // level of each code, ascending; size <= 256
+  bool affine = false;           // offsets are used (scale then > 0); otherwise every offset is 0
+  bool uniform = false;          // consecutive levels differ by exactly 1: nearest = round and clamp
+  bool free_scale = false;       // each group has a scale of its own, stored as fp16 (may be refit alone)
+  std::optional<uint32_t> ggml_type;  // id of the GGUF tensor type with this very layout
+  double bits_per_weight() const { return 8.0 * static_cast<double>(block_bytes) / static_cast<double>(block_columns); }
+  int64_t groups_per_block() const { return block_columns / group_columns; }
+};
+
+class Grid {
+ public:
+  virtual ~Grid() = default;
+  const GridSpec& spec() const { return spec_; }
+
+  // Chooses the parameters of one block for the weights `x` [block_columns] by a search that minimizes
+  // sum_i w_i (x_i - decode_i)^2; importance [block_columns] = E[input_i^2] >= 0, or empty for the plain rule of the
+  // format (no calibration). Writes spec().parameter_bytes bytes. All-zero blocks give a valid parameter set.
+  // `search` false: the plain min-max/absmax rule (the baseline that tools without a search use).
+  virtual void fit(std::span<const float> x, std::span<const float> importance, bool search,
+                   std::byte* parameters) const = 0;
+
+  // Scale and offset of each group, [groups_per_block] each, as decoded (exact products of stored parts).
+  virtual void expand(const std::byte* parameters, float* scale, float* offset) const = 0;
+
+  // Parameters whose expansion is nearest to the wished scales (and offsets; null = zero): after a refit.
+  virtual void snap(const float* scale, const float* offset, std::byte* parameters) const = 0;
+
+  // One packed block from parameters and codes [block_columns], and back. Exact inverses of each other.
+  virtual void pack(const std::byte* parameters, const uint8_t* codes, std::byte* block) const = 0;
+  virtual void unpack(const std::byte* block, std::byte* parameters, uint8_t* codes) const = 0;
+
+  // Code of the level nearest to y (ties: to even level value for uniform grids, as nearbyint; lower level otherwise).
+  uint8_t nearest_code(float y) const;
+
+ protected:
+  explicit Grid(GridSpec spec);
+
+ private:
+  GridSpec spec_;
+  std::vector<float> midpoints_;
+};
+
+// The grid called `name`: "q8_0", "q4_0", "iq4_nl", "q4_k"; "int4", "int8" with ":g<N>" (default g32) or ":row", and
+// ":asym". `row_columns` resolves ":row" (0: only for grids that do not need it). Errors: a misspelt name (with the
+// nearest one), a group that is not a multiple of 16.
+absl::StatusOr<std::shared_ptr<const Grid>> find_grid(std::string_view name, int64_t row_columns);
+
+// Names for help and suggestions, best documented order, each with one sentence.
+struct GridHelp {
+  std::string name;
+  std::string summary;
+};
+std::vector<GridHelp> grid_help();
+
+// OK when a matrix with rows of `columns` fits the grid; the error names the row length, the block and the remedy.
+absl::Status check_columns(const GridSpec& spec, int64_t columns, std::string_view tensor_name);
+
+// A matrix on a grid: exact codes and parameters, row-major.
+struct QuantizedMatrix {
+  std::shared_ptr<const Grid> grid;
+  int64_t rows = 0;
+  int64_t columns = 0;
+  std::vector<uint8_t> codes;          // [rows, columns]
+  std::vector<std::byte> parameters;   // [rows, columns / block_columns, parameter_bytes]
+
+  int64_t blocks_per_row() const { return columns / grid->spec().block_columns; }
+  int64_t row_bytes() const { return blocks_per_row() * grid->spec().block_bytes; }
+  std::byte* block_parameters(int64_t row, int64_t block);
+  const std::byte* block_parameters(int64_t row, int64_t block) const;
+};
+
+QuantizedMatrix empty_matrix(std::shared_ptr<const Grid> grid, int64_t rows, int64_t columns);
+
+// Packed blocks [rows, row_bytes] in the grid's layout (for GGUF types: the file's bytes), and back. `unpack_matrix`
+// checks the byte count. Errors: InvalidArgument.
+std::vector<std::byte> pack_matrix(const QuantizedMatrix& matrix);
+absl::StatusOr<QuantizedMatrix> unpack_matrix(std::shared_ptr<const Grid> grid, int64_t rows, int64_t columns,
+                                              std::span<const std::byte> blocks);
+
+// Decoded weights, fp32 [rows, columns] row-major into `out`.
+void decode_matrix(const QuantizedMatrix& matrix, float* out);
+
+// Round to nearest: fits each block on the weights alone (importance: E[x^2] per column [columns], or empty) and
+// rounds. `weights` fp32 [rows, columns]. Rows run across OpenMP threads; the result does not depend on their number.
+absl::StatusOr<QuantizedMatrix> round_to_nearest(std::shared_ptr<const Grid> grid, const float* weights, int64_t rows,
+                                                 int64_t columns, std::span<const float> importance, bool search);
+
+}  // namespace frugal::grid
