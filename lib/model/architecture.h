@@ -1,0 +1,37 @@
+// What a decoder layer consists of, as data: the stages of a layer and the matrices that share an input.
+//
+// A layer is a list of stages. A stage reads one input X [tokens, in], multiplies it by its matrices (stacked rows share X, so
+// one Hessian and one factorization serve them all: algorithms.md §0.4), and hands the outputs on. Stages with
+// `writes_residual` add their output to the residual stream.
+//   Llama: {q,k,v} -> {o} -> {gate,up} -> {down}
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "format/model_config.h"
+
+namespace frugal::model {
+
+struct Stage {
+  std::string name;                    // "attention_in", "attention_out", "mlp_in", "mlp_out"
+  std::vector<std::string> matrices;   // below the layer: "self_attn.q_proj", ...
+  bool writes_residual = false;
+};
+
+// Stages of every layer of `config`'s architecture. Errors: unknown architecture.
+absl::StatusOr<std::vector<Stage>> stages(const format::ModelConfig& config);
+
+// "model.layers.3.self_attn.q_proj.weight".
+std::string weight_name(int64_t layer, std::string_view matrix);
+
+// Every decoder matrix, in layer and stage order: full weight names.
+absl::StatusOr<std::vector<std::string>> decoder_matrices(const format::ModelConfig& config);
+
+inline constexpr std::string_view kEmbedding = "model.embed_tokens.weight";
+inline constexpr std::string_view kFinalNorm = "model.norm.weight";
+inline constexpr std::string_view kHead = "lm_head.weight";
+
+}  // namespace frugal::model
