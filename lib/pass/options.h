@@ -1,0 +1,52 @@
+// Options of a pass: one aggregate, one visitor that lists each field's name, default, unit, range and sentence. Parsing,
+// validation, help, documentation and the canonical text for cache keys all derive from it, so they cannot drift.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+#include "base/status.h"
+
+namespace frugal::pass {
+
+// Names another model of the pipeline: a step id, "step/variant" or an entry of `models:`. Empty = none.
+struct ModelReference {
+  std::string name;
+  bool operator==(const ModelReference&) const = default;
+};
+// Names an entry of `data:`. Empty = none.
+struct DataReference {
+  std::string name;
+  bool operator==(const DataReference&) const = default;
+};
+
+struct OptionInfo {
+  std::string_view name;
+  std::string_view help;                 // one sentence
+  std::string_view unit = "";            // "tokens", "bytes", "seconds": also makes "20M", "70GiB", "2h" readable
+  double minimum = -std::numeric_limits<double>::infinity();
+  double maximum = std::numeric_limits<double>::infinity();
+  bool minimum_exclusive = false;
+  std::vector<std::string> choices = {}; // strings: the allowed values; empty = any
+  bool required = false;                 // no default: must be given
+};
+
+class OptionVisitor {
+ public:
+  virtual ~OptionVisitor() = default;
+  virtual void field(const OptionInfo& info, bool& value) = 0;
+  virtual void field(const OptionInfo& info, int64_t& value) = 0;
+  virtual void field(const OptionInfo& info, double& value) = 0;
+  virtual void field(const OptionInfo& info, std::string& value) = 0;
+  virtual void field(const OptionInfo& info, std::vector<std::string>& value) = 0;
+  virtual void field(const OptionInfo& info, std::vector<int64_t>& value) = 0;
+  virtual void field(const OptionInfo& info, ModelReference& value) = 0;
+  virtual void field(const OptionInfo& info, DataReference& value) = 0;
+  virtual void field(const OptionInfo& info, std::vector<DataReference>& value) = 0;
+};
+
+}  // namespace frugal::pass

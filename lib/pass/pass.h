@@ -1,0 +1,120 @@
+// A pass: options, a check on metadata, the work. Everything else (metering, caching, journal, staging folders, fan-out over
+// several inputs, resume folders) is the runner's.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+#include "base/status.h"
+#include "energy/window.h"
+#include "format/checkpoint.h"
+#include "pass/options.h"
+#include "text/dataset.h"
+
+namespace frugal::pass {
+
+// What a pass needs and leaves behind.
+enum class Input { kNone, kCheckpoint };
+enum class Output { kCheckpoint, kArtifact, kNone };  // kNone: statistics and items only
+
+struct PassInfo {
+  std::string name;        // "quantize"
+  int64_t version = 1;     // raised when the same options would now give other bytes; part of the cache key
+  std::string summary;     // one sentence
+  Input input = Input::kCheckpoint;
+  Output output = Output::kCheckpoint;
+};
+
+// Metadata of a model as it flows through the checks of a pipeline, before any of it exists.
+struct ModelInfo {
+  std::string name;                                  // "small/q4_k"
+  format::ModelConfig config;
+  std::map<std::string, std::string, std::less<>> grids;  // weight name -> grid, of quantized weights
+  std::string dtype = "F32";                         // of the others
+  bool has_tokenizer = false;
+  int64_t size_bytes = 0;                            // of all weights as stored
+};
+
+// What a step will cost, as far as `check` can tell; absent where it cannot.
+struct Estimate {
+  std::optional<double> seconds;
+  std::optional<int64_t> peak_memory_bytes;
+  std::optional<int64_t> output_bytes;
+  std::string basis;                                 // how it was obtained
+};
+
+class CheckContext {
+ public:
+  virtual ~CheckContext() = default;
+  // Metadata of a model named in the options. Errors: unknown name, or a step that runs later.
+  virtual absl::StatusOr<ModelInfo> model(const ModelReference& reference) const = 0;
+  virtual absl::StatusOr<text::DataSource> data(const DataReference& reference) const = 0;
+  virtual void estimate(const Estimate& estimate) = 0;
+  virtual void warn(std::string_view text) = 0;
+};
+
+// A named number of a step (lib/pass/README.md).
+struct Statistic {
+  std::string name;
+  std::optional<double> value;                       // absent: unknown
+  std::string unit;
+  std::string help;
+  std::string provenance = "measured";               // measured, modelled, assumed
+  std::optional<double> low, high;                   // interval
+  double confidence = 0.95;
+  int64_t n = 0;
+  std::string method;                                // of the interval: "wilson", "bootstrap"
+};
+
+class RunContext {
+ public:
+  virtual ~RunContext() = default;
+  // The step's input (absent for Input::kNone passes).
+  virtual const format::Checkpoint* input() const = 0;
+  virtual std::string input_name() const = 0;        // "student", "small/q4_k"
+  virtual absl::StatusOr<format::Checkpoint> model(const ModelReference& reference) const = 0;
+  virtual absl::StatusOr<text::DataSource> data(const DataReference& reference) const = 0;
+
+  // Empty staging folder for the checkpoint or artifact; the runner renames it when run returns OK.
+  virtual const std::filesystem::path& output_folder() const = 0;
+  // Survives a kill of this very step (same key): resume state goes here; removed after success.
+  virtual const std::filesystem::path& resume_folder() const = 0;
+  // Folder for results that several steps share (reference log-probabilities, reference items), by content key. Returns the
+  // folder of `key`, filled by `make` into a staging folder when it does not exist yet.
+  virtual absl::StatusOr<std::filesystem::path> shared(
+      std::string_view key, const std::function<absl::Status(const std::filesystem::path&)>& make) = 0;
+  // Where per-item records (JSONL) go: items/<step>/<variant>/<name>.jsonl of the run; one object per item.
+  virtual absl::Status write_items(std::string_view name, const std::vector<base::Json>& items) = 0;
+
+  virtual std::string device() const = 0;            // "cpu", "cuda:0"
+  virtual uint64_t seed() const = 0;
+  virtual energy::MeterSet& meters() = 0;            // for the measure pass; the runner meters the whole step anyway
+
+  virtual void statistic(Statistic statistic) = 0;   // in the order of printing
+  virtual void row(std::string_view table, base::Json row) = 0;
+  virtual void warn(std::string_view text) = 0;
+};
+
+class Pass {
+ public:
+  virtual ~Pass() = default;
+  virtual const PassInfo& info() const = 0;
+  virtual void visit_options(OptionVisitor& visitor) = 0;
+  // Metadata only, under a millisecond or so: refuses what cannot work and updates `model` to what the next pass will see
+  // (for Input::kNone: fills it). Errors say what to change.
+  virtual absl::Status check(CheckContext& context, ModelInfo& model) const = 0;
+  virtual absl::Status run(RunContext& context) const = 0;
+};
+
+using PassFactory = std::unique_ptr<Pass> (*)();
+// Every pass, in the order of `frugal passes`; the one table is lib/passes/registry.cpp.
+using Registry = std::vector<PassFactory>;
+
+}  // namespace frugal::pass
