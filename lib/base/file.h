@@ -1,4 +1,5 @@
-// Files: read-only memory maps, whole-file reads with a bound, writes that appear under their name only when complete.
+// Files: read-only memory maps, whole-file reads with a bound, writes that appear under their name
+// only when complete.
 #pragma once
 
 #include <cstddef>
@@ -26,10 +27,13 @@ class MappedFile {
 };
 
 // The whole file as text. Errors: NotFound, ResourceExhausted above `max_bytes`.
-absl::StatusOr<std::string> read_file(const std::filesystem::path& path, int64_t max_bytes = int64_t{1} << 32);
+absl::StatusOr<std::string> read_file(const std::filesystem::path& path,
+                                      int64_t max_bytes = int64_t{1} << 32);
 
-// Writes to a temporary name in the same folder; `commit` flushes, syncs and renames onto `path`. An object destroyed
-// before commit removes its temporary file: nothing half-written ever stands under the final name.
+// Writes to a temporary name in the same folder; `commit` flushes, syncs and renames onto `path`.
+// An object destroyed before commit removes its temporary file: nothing half-written ever stands
+// under the final name. Errors name the path and the cause (ResourceExhausted for a full disk);
+// after a failed commit the old file is what it was.
 class AtomicFile {
  public:
   static absl::StatusOr<AtomicFile> create(const std::filesystem::path& path);
@@ -46,15 +50,19 @@ class AtomicFile {
  private:
   struct State;
   explicit AtomicFile(std::unique_ptr<State> state);
+  friend absl::Status copy_file(const std::filesystem::path& from, const std::filesystem::path& to);
   std::unique_ptr<State> state_;
 };
 
 absl::Status write_file_atomically(const std::filesystem::path& path, std::string_view content);
 
-// A file that only grows, one whole line per call, flushed to the disk before the call returns (the journal).
+// A file that only grows, one whole line per call, flushed to the disk before the call returns (the
+// journal).
 class AppendFile {
  public:
-  // Creates the file or continues it; a torn last line (no newline: a kill in mid-write) is cut off.
+  // Creates the file or continues it; a torn last line (no newline: a kill in mid-write) is cut
+  // off. Errors: FailedPrecondition while another AppendFile, of this process or another, has it
+  // open.
   static absl::StatusOr<AppendFile> open(const std::filesystem::path& path);
   AppendFile(AppendFile&&) noexcept;
   AppendFile& operator=(AppendFile&&) noexcept;
@@ -70,10 +78,12 @@ class AppendFile {
 // Renames a finished folder onto `to` (which must not exist), syncing the parent.
 absl::Status publish_folder(const std::filesystem::path& from, const std::filesystem::path& to);
 
-// `name` resolved below `folder`. Errors: absolute names, "..", symbolic links that leave the folder.
-absl::StatusOr<std::filesystem::path> resolve_inside(const std::filesystem::path& folder, std::string_view name);
+// `name` resolved below `folder`. Errors: absolute names, "..", symbolic links that leave the
+// folder.
+absl::StatusOr<std::filesystem::path> resolve_inside(const std::filesystem::path& folder,
+                                                     std::string_view name);
 
-// Copies a regular file by reflink or hard copy, atomically.
+// Copies a regular file atomically; shares its blocks where the file system can (reflink).
 absl::Status copy_file(const std::filesystem::path& from, const std::filesystem::path& to);
 
 // Bytes free for this user on the file system of `path` (or of its nearest existing parent).

@@ -1,4 +1,5 @@
-// Ctrl-C: the first one asks long work to stop at its next natural grain, a second one ends the process at once.
+// Ctrl-C: the first one asks long work to stop at its next natural grain, a second one ends the
+// process at once.
 #pragma once
 
 #include "base/status.h"

@@ -1,5 +1,5 @@
-// Progress of long work: share done, rate, time left. On a terminal one line that is redrawn; in a pipe plain lines at
-// a calm rhythm (about every 10 s). Thread-safe.
+// Progress of long work: share done, rate, time left. On a terminal one line that is redrawn; in a
+// pipe plain lines at a calm rhythm (about every 10 s). Thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +31,17 @@ class Progress {
   std::unique_ptr<State> state_;
 };
 
-// Elapsed seconds for the remaining work at the average rate; negative where unknown. Exposed for tests.
+// Writes `text` and a newline to standard error; a progress line on a terminal makes room and
+// returns. For base/log.h.
+void print_above_progress(std::string_view text);
+
+// "quantize small/q4_k: 12/128 layers  9%  0.8 layers/s  2 min 25 s left  loss 2.31". Exposed for
+// tests.
+std::string progress_text(std::string_view title, std::string_view unit, int64_t done,
+                          int64_t total, double elapsed_seconds, std::string_view note);
+
+// Seconds for the remaining work at the average rate so far; negative where unknown. Exposed for
+// tests.
 double seconds_left(int64_t done, int64_t total, double elapsed_seconds);
 
 }  // namespace frugal::base

@@ -25,7 +25,8 @@ template <typename... Parts>
 absl::Status unimplemented(const Parts&... parts) {
   return absl::UnimplementedError(str_cat(parts...));
 }
-// The input was valid when checked and the work failed all the same (disk full, NaN met, meter gone).
+// The input was valid when checked and the work failed all the same (disk full, NaN met, meter
+// gone).
 template <typename... Parts>
 absl::Status failed(const Parts&... parts) {
   return absl::FailedPreconditionError(str_cat(parts...));
@@ -50,7 +51,8 @@ bool is_interrupted(const absl::Status& status);
 // The same code with "`context`: " in front of the message; OK stays OK.
 absl::Status annotate(const absl::Status& status, std::string_view context);
 
-// The failure `error_number` of a system call (errno) on `path`: "cannot write 'x': No space left on device (28)".
+// The failure `error_number` of a system call (errno) on `path`: "cannot write 'x': No space left
+// on device (28)".
 absl::Status system_error(std::string_view verb, std::string_view path, int error_number);
 
 }  // namespace frugal::base
@@ -58,10 +60,10 @@ absl::Status system_error(std::string_view verb, std::string_view path, int erro
 #define FRUGAL_CONCAT_INNER_(a, b) a##b
 #define FRUGAL_CONCAT_(a, b) FRUGAL_CONCAT_INNER_(a, b)
 
-#define FRUGAL_RETURN_IF_ERROR(expression)                      \
-  do {                                                          \
-    absl::Status frugal_status_ = (expression);                 \
-    if (!frugal_status_.ok()) return frugal_status_;            \
+#define FRUGAL_RETURN_IF_ERROR(expression)           \
+  do {                                               \
+    absl::Status frugal_status_ = (expression);      \
+    if (!frugal_status_.ok()) return frugal_status_; \
   } while (false)
 
 // FRUGAL_ASSIGN_OR_RETURN(auto file, open(path));

@@ -1,5 +1,5 @@
-// Text helpers. Debian's absl::string_view and std::string_view do not convert to each other: signatures in this
-// project use std::string_view, and these functions are the border.
+// Text helpers. Debian's absl::string_view and std::string_view do not convert to each other:
+// signatures in this project use std::string_view, and these functions are the border.
 #pragma once
 
 #include <cstddef>
@@ -53,7 +53,8 @@ bool is_valid_utf8(std::string_view bytes);
 // Glob with `*` (any run, also of dots and slashes) and `?`.
 bool glob_match(std::string_view pattern, std::string_view text);
 
-// The candidate with the smallest edit distance to `text`, if it is near enough to be a likely misspelling.
+// The candidate with the smallest edit distance to `text`, if it is near enough to be a likely
+// misspelling.
 std::optional<std::string> nearest(std::string_view text, std::span<const std::string> candidates);
 // "; did you mean 'x'?" or "; expected one of a, b, c" (at most 12 names).
 std::string suggestion(std::string_view text, std::span<const std::string> candidates);

@@ -1,4 +1,5 @@
-// Quantities with their unit in the name, conversions in one place, and the parser for "20M", "70GiB", "2h".
+// Quantities with their unit in the name, conversions in one place, and the parser for "20M",
+// "70GiB", "2h".
 #pragma once
 
 #include <string_view>
@@ -9,7 +10,9 @@ namespace frugal::base {
 
 inline constexpr double kJoulesPerKilowattHour = 3.6e6;
 
-inline constexpr double kilowatt_hours(double energy_joules) { return energy_joules / kJoulesPerKilowattHour; }
+inline constexpr double kilowatt_hours(double energy_joules) {
+  return energy_joules / kJoulesPerKilowattHour;
+}
 // gCO2e for an energy drawn at `intensity` g/kWh with a power usage effectiveness `pue`.
 inline constexpr double grams_co2e(double energy_joules, double intensity_g_per_kwh, double pue) {
   return kilowatt_hours(energy_joules) * intensity_g_per_kwh * pue;

@@ -1,0 +1,106 @@
+#include "base/hash.h"
+
+#include <openssl/evp.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "base/file.h"
+
+namespace frugal::base {
+namespace fs = std::filesystem;
+namespace {
+
+std::string hexadecimal(std::span<const unsigned char> bytes) {
+  constexpr char kDigits[] = "0123456789abcdef";
+  std::string out;
+  out.reserve(2 * bytes.size());
+  for (const unsigned char byte : bytes) {
+    out.push_back(kDigits[byte >> 4]);
+    out.push_back(kDigits[byte & 15]);
+  }
+  return out;
+}
+
+std::string hexadecimal(XXH128_hash_t hash) {
+  XXH128_canonical_t canonical;
+  XXH128_canonicalFromHash(&canonical, hash);
+  return hexadecimal(canonical.digest);
+}
+
+std::array<unsigned char, 8> little_endian(uint64_t value) {
+  std::array<unsigned char, 8> out;
+  for (size_t i = 0; i < out.size(); ++i) out[i] = static_cast<unsigned char>(value >> (8 * i));
+  return out;
+}
+
+std::string_view as_text(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+}  // namespace
+
+std::string xxh3_128(std::string_view bytes) {
+  return hexadecimal(XXH3_128bits(bytes.data(), bytes.size()));
+}
+std::string xxh3_128(std::span<const std::byte> bytes) { return xxh3_128(as_text(bytes)); }
+
+struct KeyHasher::State {
+  XXH3_state_t* hash = XXH3_createState();
+  State() { XXH3_128bits_reset(hash); }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+  ~State() { XXH3_freeState(hash); }
+};
+
+KeyHasher::KeyHasher() : state_(std::make_unique<State>()) {}
+KeyHasher::~KeyHasher() = default;
+
+KeyHasher& KeyHasher::add(std::string_view part) {
+  const auto length = little_endian(part.size());
+  XXH3_128bits_update(state_->hash, length.data(), length.size());
+  XXH3_128bits_update(state_->hash, part.data(), part.size());
+  return *this;
+}
+
+std::string KeyHasher::hex() const { return hexadecimal(XXH3_128bits_digest(state_->hash)); }
+
+std::string sha256(std::span<const std::byte> bytes) { return sha256(as_text(bytes)); }
+
+std::string sha256(std::string_view bytes) {
+  std::array<unsigned char, 32> digest{};
+  EVP_Digest(bytes.data(), bytes.size(), digest.data(), nullptr, EVP_sha256(), nullptr);
+  return hexadecimal(digest);
+}
+
+absl::StatusOr<std::string> sha256_of_file(const fs::path& path) {
+  FRUGAL_ASSIGN_OR_RETURN(const MappedFile file, MappedFile::open(path));
+  return sha256(file.bytes());
+}
+
+absl::StatusOr<std::string> hash_folder(const fs::path& folder) {
+  std::error_code error;
+  std::vector<std::string> names;
+  auto entry = fs::recursive_directory_iterator(folder, error);
+  for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
+    const bool is_file =
+        entry->is_regular_file(error);  // through links, which model caches are made of
+    if (!error && is_file)
+      names.push_back(entry->path().lexically_relative(folder).generic_string());
+    // A link to nowhere is nobody's content.
+    if (error == std::errc::no_such_file_or_directory) error.clear();
+  }
+  if (error) return system_error("list", folder.string(), error.value());
+  std::sort(names.begin(), names.end());
+  KeyHasher hasher;
+  for (const std::string& name : names) {
+    FRUGAL_ASSIGN_OR_RETURN(const MappedFile file, MappedFile::open(folder / name));
+    hasher.add(name).add(as_text(file.bytes()));
+  }
+  return hasher.hex();
+}
+
+}  // namespace frugal::base

@@ -1,0 +1,35 @@
+// What this process uses and where it runs: peak memory, CPU time, the CPU's name and threads.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+namespace frugal::base {
+
+// The most resident memory this process had since it began or since the last reset, in bytes (VmHWM
+// of /proc/self/status). `proc` is injectable for tests. Unknown where the kernel does not say.
+std::optional<int64_t> peak_resident_bytes(const std::filesystem::path& proc = "/proc/self");
+
+// The resident memory now (VmRSS).
+std::optional<int64_t> resident_bytes(const std::filesystem::path& proc = "/proc/self");
+
+// Lets the peak begin anew at the present size. False where the kernel does not allow it (some
+// containers): the peak then covers the whole life of the process, and its reader must say so.
+bool reset_peak_resident_bytes(const std::filesystem::path& proc = "/proc/self");
+
+// CPU time of all threads of this process and of its children that have ended and were waited for,
+// in seconds.
+double cpu_seconds();
+
+// "AMD EPYC 7B13"; empty where unknown.
+std::string cpu_model_name(const std::filesystem::path& cpuinfo = "/proc/cpuinfo");
+
+// Hardware threads that this process may run on (its affinity mask); at least 1.
+int available_cpus();
+
+// Hardware threads of the machine that are online; at least 1.
+int online_cpus();
+
+}  // namespace frugal::base
