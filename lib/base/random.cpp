@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <numeric>
 #include <string>
 
 namespace frugal::base {
@@ -123,7 +122,9 @@ double RandomStream::normal() {
 bool RandomStream::bernoulli(double probability) { return uniform() < probability; }
 
 size_t RandomStream::weighted(std::span<const double> weights) {
-  const double target = uniform() * std::accumulate(weights.begin(), weights.end(), 0.0);
+  double total = 0;
+  for (const double weight : weights) total += std::max(weight, 0.0);
+  const double target = uniform() * total;
   double sum = 0;
   size_t last = 0;
   for (size_t i = 0; i < weights.size(); ++i) {
