@@ -1,0 +1,87 @@
+// Two models on the same items: is one different, is it not worse by more than a margin, how many
+// answers changed. Free of LibTorch.
+//
+// Scores are "higher is better" throughout; d_i = candidate_i - reference_i. A metric where lower
+// is better (a negative log-likelihood) is handed in with its sign turned.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/random.h"
+#include "base/status.h"
+#include "evaluate/statistics.h"
+
+namespace frugal::evaluate {
+
+// McNemar's test (1947): "do the two models differ?" It never says that they are equivalent.
+struct McNemar {
+  int64_t candidate_only = 0;  // items that only the candidate got right
+  int64_t reference_only = 0;
+  double p_value = 1.0;  // two-sided
+  std::string method;    // "exact", "normal"
+};
+McNemar mcnemar_exact(int64_t candidate_only, int64_t reference_only);
+McNemar mcnemar_normal(int64_t candidate_only,
+                       int64_t reference_only);  // z = (b - c) / sqrt(b + c)
+// Exact up to 1,000 discordant items, where the normal form is as good.
+McNemar mcnemar(int64_t candidate_only, int64_t reference_only);
+
+// Two-sided interval of candidate's statistic minus reference's, both over the same resampled
+// items.
+std::optional<Interval> paired_bootstrap(int64_t items, const IndexStatistic& candidate,
+                                         const IndexStatistic& reference, base::RandomStream random,
+                                         const BootstrapOptions& options = {});
+
+enum class MarginKind { kAbsolute, kRelative };
+// How much worse the candidate may be. Relative: a share of the reference's mean score ("2% of
+// 0.70" is 0.014).
+struct Margin {
+  double value = 0.0;
+  MarginKind kind = MarginKind::kAbsolute;
+};
+absl::StatusOr<MarginKind> parse_margin_kind(std::string_view text);  // "absolute", "relative"
+
+enum class Verdict { kClaimed, kNotClaimed, kTooFewItems };
+std::string_view to_string(Verdict verdict);  // "claimed", "not claimed", "too few items"
+
+struct NonInferiority {
+  int64_t n = 0;
+  double difference = 0.0;       // mean of d
+  double standard_error = 0.0;   // of the difference, as tested (see below)
+  double one_sided_low = 0.0;    // difference - z * standard_error; claimed when above -margin
+  double margin = 0.0;           // absolute, in the score's unit
+  double discordance = 0.0;      // share of items with d != 0: flips
+  double smallest_margin = 0.0;  // provable with these n items, 80% power, if there is no true loss
+  int64_t items_needed =
+      0;  // for `margin` at this discordance, 80% power, if there is no true loss
+  double confidence = 0.95;  // one-sided
+  Verdict verdict = Verdict::kTooFewItems;
+  std::string explanation;  // one sentence with the numbers
+};
+
+// Paired non-inferiority (evaluation.md §4): claimed when mean(d) - z * SE > -m, one-sided 5%, SE^2
+// = var(d) / n, which for right/wrong scores is (psi - delta^2) / n. A relative margin is tested as
+// mean(s - (1 - m) r) > 0, so that the reference's own uncertainty counts.
+// - Right/wrong scores (all 0 or 1): var(d) is at least m (1 - m), its smallest value under the
+// hypothesis "the loss is m";
+//   otherwise three items without a flip would prove anything.
+// - Fewer than 30 items: the normal approximation has no ground; always kTooFewItems.
+// - kTooFewItems also when the claim fails, n is below items_needed and the loss is not shown to
+// exceed the margin either. Errors: no items, unequal counts, a score that is not finite, margin
+// not above 0, a relative margin where the reference's mean is not positive.
+absl::StatusOr<NonInferiority> non_inferiority(std::span<const double> candidate,
+                                               std::span<const double> reference,
+                                               const Margin& margin);
+
+// Share of items whose scores differ.
+double discordance(std::span<const double> candidate, std::span<const double> reference);
+
+// Holm's step-down correction (1979): adjusted p values in the order given.
+std::vector<double> holm(std::span<const double> p_values);
+
+}  // namespace frugal::evaluate
