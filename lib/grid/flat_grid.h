@@ -1,0 +1,33 @@
+// Grids with one fp16 scale per block and no offset: w = scale * level. Parameters: the scale [2
+// bytes].
+#pragma once
+
+#include "grid/grid.h"
+
+namespace frugal::grid {
+
+class FlatGrid : public Grid {
+ public:
+  void fit(std::span<const float> x, std::span<const float> importance, bool search,
+           std::byte* parameters) const override;
+  void expand(const std::byte* parameters, float* scale, float* offset) const override;
+  void snap(const float* scale, const float* offset, std::byte* parameters) const override;
+  void set_group(int64_t group, float scale, float offset, std::byte* parameters) const override;
+  void multiply(float scale_factor, float offset_factor, std::byte* parameters) const override;
+
+ protected:
+  using Grid::Grid;
+
+  // The format's own rule without a search, before rounding to fp16.
+  virtual float plain_scale(std::span<const float> x) const = 0;
+};
+
+// Two 4-bit codes per byte: code j in the low and code j + count / 2 in the high nibble (the order
+// of ggml).
+void pack_nibble_halves(const uint8_t* codes, int64_t count, std::byte* bytes);
+void unpack_nibble_halves(const std::byte* bytes, int64_t count, uint8_t* codes);
+
+// low, low + 1, ..., high.
+std::vector<float> integer_levels(int low, int high);
+
+}  // namespace frugal::grid

@@ -1,0 +1,96 @@
+// The search for scales that every grid shares.
+//
+// Sixteen candidate (scale, offset) pairs are tried side by side, one per vector lane; each lane
+// adds its sums in element order. So there is no horizontal reduction, and the plain, AVX2 and
+// AVX-512 builds of the loop give the same bits.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace frugal::grid {
+
+inline constexpr int kCandidates = 16;  // per pack
+
+// The levels of a grid in the form the loops need; points into a GridSpec that must outlive it.
+struct LevelTable {
+  const float* levels = nullptr;     // [count], ascending
+  const float* midpoints = nullptr;  // [count - 1]
+  int count = 0;
+  bool uniform = false;  // levels are low, low + 1, ..., high
+  float low = 0;
+  float high = 0;
+};
+
+struct Candidates {
+  alignas(64) float scale[kCandidates] = {};
+  alignas(64) float offset[kCandidates] = {};
+};
+
+// For each candidate, with t_i the level nearest to (x_i - offset) / scale and r_i = x_i - offset -
+// scale t_i: weighted sums of r^2, r t, t^2, r and t.
+struct CandidateSums {
+  alignas(64) float rr[kCandidates];
+  alignas(64) float rt[kCandidates];
+  alignas(64) float tt[kCandidates];
+  alignas(64) float r[kCandidates];
+  alignas(64) float t[kCandidates];
+};
+
+// The loops compiled for one instruction set.
+struct ScaleKernel {
+  const char* name;
+  bool (*available)();
+  void (*sums)(const float* x, const float* weight, int64_t count, const Candidates& candidates,
+               const LevelTable& table, CandidateSums& out);
+  void (*encode)(const float* x, int64_t count, float scale, float offset, const LevelTable& table,
+                 uint8_t* codes);
+};
+std::span<const ScaleKernel> scale_kernels();  // most specialised first
+const ScaleKernel& scale_kernel();             // the first that this machine can run
+
+// w_i = h_i sqrt(2 mean(x^2) + x_i^2), up to a common factor (imatrix rule of ggml, rounding.md);
+// importance empty: h = 1. `weights` has the size of x. False when every weight is zero or too
+// small for any stored scale (nothing to search).
+bool search_weights(std::span<const float> x, std::span<const float> importance,
+                    std::vector<float>& weights);
+
+// The element of largest magnitude, with its sign; the first of equals.
+float signed_maximum(std::span<const float> x);
+
+// A scale that fp16 can hold, for w = scale * t: 2 x 24 candidates (the largest weight meets the
+// lowest or the highest level, times a factor around 1), the least-squares scale of each in closed
+// form, then the best sixteen and `plain_scale` are compared as stored. Never worse than
+// plain_scale in sum w (x - decode)^2.
+float search_scale(std::span<const float> x, std::span<const float> weights,
+                   const LevelTable& table, float plain_scale);
+
+// A scale that fp16 can hold and a zero point in [low, high] for w = scale * (t - zero_point),
+// levels low..high.
+struct ScaleAndZero {
+  float scale = 0;
+  float zero_point = 0;
+};
+ScaleAndZero search_scale_and_zero(std::span<const float> x, std::span<const float> weights,
+                                   const LevelTable& table, ScaleAndZero plain);
+
+// Real-valued scale > 0 and offset <= 0 for w = scale * t + offset, levels 0..high: 48 candidate
+// ranges, each with its least-squares pair. Also the weighted sums that choosing super-scales
+// needs.
+struct ScaleAndOffset {
+  float scale = 0;
+  float offset = 0;
+  float scale_weight = 0;   // sum w t^2: how much an error of the scale costs
+  float offset_weight = 0;  // sum w
+};
+ScaleAndOffset search_scale_and_offset(std::span<const float> x, std::span<const float> weights,
+                                       const LevelTable& table);
+
+// A super-scale that fp16 can hold such that sum_j weight_j (value_j - super * n_j)^2 is small, n_j
+// = nearest integer in [0, largest]; values >= 0.
+float search_super_scale(std::span<const float> values, std::span<const float> weights,
+                         int largest);
+
+}  // namespace frugal::grid

@@ -1,0 +1,22 @@
+#include "grid/grid.h"
+#include "grid/scale_kernels.h"
+
+#define FRUGAL_LANE_WIDTH 4
+namespace frugal::grid {
+namespace plain {
+namespace {
+#include "grid/lanes.inc"
+#include "grid/scale_search_body.inc"
+}  // namespace
+}  // namespace plain
+
+void plain_sums(const float* x, const float* weight, int64_t count, const Candidates& candidates,
+                const LevelTable& table, CandidateSums& out) {
+  plain::sums(x, weight, count, candidates, table, out);
+}
+void plain_encode(const float* x, int64_t count, float scale, float offset, const LevelTable& table,
+                  uint8_t* codes) {
+  plain::encode(x, count, scale, offset, table, codes);
+}
+
+}  // namespace frugal::grid
