@@ -17,6 +17,7 @@
 
 #include "base/file.h"
 #include "base/status.h"
+#include "format/convert.h"
 #include "format/model_config.h"
 #include "format/safetensors.h"
 #include "grid/grid.h"
@@ -32,7 +33,9 @@ struct QuantizedEntry {
 class Checkpoint {
  public:
   // Opens and cross-checks: config, index against shards both ways, every expected tensor present with its shape (or its
-  // quantized form). Reads no weight data. Errors name folder, file, tensor, found and expected.
+  // quantized form), nothing unknown beside them (rotary buffers are skipped). Reads no weight data, except that with
+  // tied embeddings a stored lm_head must equal the embedding (it is then hidden). Errors name folder, file, tensor,
+  // found and expected.
   static absl::StatusOr<Checkpoint> open(const std::filesystem::path& folder);
 
   const std::filesystem::path& folder() const { return folder_; }
@@ -53,19 +56,29 @@ class Checkpoint {
   int64_t weight_bytes() const;  // of all stored tensors
   // Non-weight files that travel with the model (tokenizer files, generation_config.json, chat template).
   std::vector<std::filesystem::path> side_files() const;
-  // XXH3-128 over config, weights and side files; computed once, cached beside nothing.
+  // XXH3-128 over config, names, shapes and bytes of the weights, and side files; the same for any sharding of the same
+  // tensors. Reads everything; computed once per opened checkpoint and its copies.
   absl::StatusOr<std::string> content_hash() const;
 
  private:
+  absl::Status check_expected() const;
+  absl::Status check_nothing_else() const;
+  absl::Status hide_tied_head();
+
   std::filesystem::path folder_;
   ModelConfig config_;
   std::map<std::string, QuantizedEntry, std::less<>> quantized_;
   std::vector<SafetensorsFile> shards_;
   std::map<std::string, size_t, std::less<>> shard_of_;
+
+  struct HashCache;
+  std::shared_ptr<HashCache> hash_cache_;
 };
 
 // Writes a checkpoint folder tensor by tensor. Shards above `max_shard_bytes`. The folder must exist (the runner's staging
-// folder); files in it appear atomically.
+// folder). Everything is written under temporary names; `finish` gives the final ones, config.json last. A writer that
+// is destroyed before that leaves nothing behind. `config.source` travels on; its `torch_dtype`, `frugal.quantized` and
+// `quantization_config` follow what is declared here.
 class CheckpointWriter {
  public:
   struct Tensor {
@@ -74,7 +87,9 @@ class CheckpointWriter {
     std::vector<int64_t> shape;            // logical shape
     std::optional<std::string> grid;       // set: quantized, stored as U8 blocks
   };
-  // Declares everything that will be written, in writing order; sizes are known from here on.
+  // Declares everything that will be written, in writing order; sizes are known from here on. Errors: the tensors are not
+  // the ones `config` demands; an unknown grid or a row that does not fit it; too little room on the disk; a folder
+  // whose weight files under other names would contradict the new ones.
   static absl::StatusOr<CheckpointWriter> create(const std::filesystem::path& folder, const ModelConfig& config,
                                                  std::vector<Tensor> tensors,
                                                  int64_t max_shard_bytes = int64_t{5} << 30);
@@ -95,9 +110,5 @@ class CheckpointWriter {
   explicit CheckpointWriter(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
-
-// fp32 -> fp16/bf16 (nearest even) and back; exposed because grids, exporters and tests share them.
-void convert_to_f32(DType dtype, std::span<const std::byte> bytes, float* out);
-absl::Status convert_from_f32(std::span<const float> values, DType dtype, std::string_view where, std::byte* out);
 
 }  // namespace frugal::format

@@ -47,7 +47,9 @@ class SafetensorsFile {
   std::map<std::string, std::string> metadata_;
 };
 
-// Streams one file: all infos first (offsets are computed), then the data of each in the order of `infos()`.
+// Streams one file: all infos first (offsets are computed), then the data of each in the order of `infos()`: as declared,
+// except that tensors whose size is no multiple of 8 bytes come last (widest type first), so that every tensor is aligned
+// to its element size, as torch's reader needs it.
 class SafetensorsWriter {
  public:
   struct Declaration {
@@ -58,7 +60,7 @@ class SafetensorsWriter {
   static absl::StatusOr<SafetensorsWriter> create(const std::filesystem::path& path,
                                                   std::vector<Declaration> tensors,
                                                   const std::map<std::string, std::string>& metadata);
-  // Data of the next declared tensor; `name` must be it. Errors: wrong order or size.
+  // Data of the next tensor of infos(); `name` must be it. Errors: wrong order or size.
   absl::Status write(std::string_view name, std::span<const std::byte> bytes);
   // All declared tensors written: publishes the file.
   absl::Status commit();

@@ -1,0 +1,398 @@
+#include "format/checkpoint.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <mutex>
+#include <set>
+
+#include "base/hash.h"
+#include "format/checkpoint_files.h"
+
+namespace frugal::format {
+namespace {
+
+namespace fs = std::filesystem;
+using base::Json;
+
+constexpr std::string_view kHead = "lm_head.weight";
+constexpr std::string_view kEmbedding = "model.embed_tokens.weight";
+
+using Entries = std::map<std::string, QuantizedEntry, std::less<>>;
+using ShardOf = std::map<std::string, size_t, std::less<>>;
+
+std::string shape_text(const std::vector<int64_t>& shape) {
+  std::string text = "[";
+  for (size_t i = 0; i < shape.size(); ++i) text += base::str_cat(i == 0 ? "" : ", ", shape[i]);
+  return text + "]";
+}
+
+// Precomputed tables that old exporters stored; every reader computes them anew.
+bool is_known_buffer(std::string_view name) {
+  return name.ends_with("rotary_emb.inv_freq") || name.ends_with("rotary_emb.cos_cached") ||
+         name.ends_with("rotary_emb.sin_cached");
+}
+
+absl::StatusOr<QuantizedEntry> parse_quantized_entry(const Json& json, std::string_view where) {
+  QuantizedEntry entry;
+  FRUGAL_ASSIGN_OR_RETURN(entry.grid, base::json_get<std::string>(json, "grid", where));
+  FRUGAL_ASSIGN_OR_RETURN(const Json shape, base::json_get<Json>(json, "shape", where));
+  const bool is_pair = shape.is_array() && shape.size() == 2 && shape[0].is_number_unsigned() &&
+                       shape[1].is_number_unsigned();
+  // Bounds that no matrix reaches keep every product below in range.
+  constexpr uint64_t kMaxSide = uint64_t{1} << 30;
+  if (!is_pair || shape[0].get<uint64_t>() > kMaxSide || shape[1].get<uint64_t>() > kMaxSide ||
+      shape[0].get<uint64_t>() == 0 || shape[1].get<uint64_t>() == 0) {
+    return base::invalid_argument(where, ": 'shape' must be two positive integers [rows, columns]");
+  }
+  entry.rows = shape[0].get<int64_t>();
+  entry.columns = shape[1].get<int64_t>();
+  return entry;
+}
+
+absl::StatusOr<Entries> parse_quantized(const Json& config, std::string_view where) {
+  Entries entries;
+  const auto frugal = config.find("frugal");
+  if (frugal == config.end() || frugal->is_null()) return entries;
+  const std::string place = base::str_cat(where, ": 'frugal'");
+  FRUGAL_ASSIGN_OR_RETURN(const int64_t version,
+                          base::json_get<int64_t>(*frugal, "version", place));
+  if (version != 1) {
+    return base::unimplemented(place, ": version ", version,
+                               " is newer than this frugal, which reads 1");
+  }
+  FRUGAL_ASSIGN_OR_RETURN(const Json list,
+                          base::json_get_or<Json>(*frugal, "quantized", Json::object(), place));
+  if (!list.is_object()) return base::invalid_argument(place, ": 'quantized' is no object");
+  for (const auto& [name, value] : list.items()) {
+    FRUGAL_ASSIGN_OR_RETURN(
+        QuantizedEntry entry,
+        parse_quantized_entry(value, base::str_cat(place, ": tensor '", name, "'")));
+    entries.emplace(name, std::move(entry));
+  }
+  return entries;
+}
+
+// Weights packed by other tools have other names and layouts: say so before "missing tensor" does.
+absl::Status check_quantization_method(const Json& config, std::string_view where) {
+  const auto found = config.find("quantization_config");
+  if (found == config.end() || found->is_null()) return absl::OkStatus();
+  FRUGAL_ASSIGN_OR_RETURN(
+      const std::string method,
+      base::json_get<std::string>(*found, "quant_method",
+                                  base::str_cat(where, ": 'quantization_config'")));
+  if (method == kQuantMethod) return absl::OkStatus();
+  return base::unimplemented(
+      where, ": the weights are packed as '", method,
+      "'; frugal reads plain F32, F16 or BF16 weights and its own grids: start from the "
+      "unquantized model");
+}
+
+absl::StatusOr<std::map<std::string, std::string>> read_weight_map(const fs::path& index) {
+  FRUGAL_ASSIGN_OR_RETURN(const Json json, base::read_json(index, kMaxJsonBytes));
+  FRUGAL_ASSIGN_OR_RETURN(const Json map, base::json_get<Json>(json, "weight_map", index.string()));
+  if (!map.is_object() || map.empty()) {
+    return base::invalid_argument(index.string(),
+                                  ": 'weight_map' must be an object with at least one tensor");
+  }
+  std::map<std::string, std::string> file_of;
+  for (const auto& [name, file] : map.items()) {
+    const bool is_text = file.is_string();
+    const std::string file_name = is_text ? file.get<std::string>() : "";
+    // A bare name: an index from elsewhere must not reach outside its folder.
+    if (!is_text || file_name.empty() || file_name == "." || file_name == ".." ||
+        file_name.find_first_of("/\\") != std::string::npos) {
+      return base::invalid_argument(
+          index.string(), ": tensor '", name,
+          "' must be mapped to the bare name of a file in the same folder");
+    }
+    file_of[name] = file_name;
+  }
+  return file_of;
+}
+
+struct Weights {
+  std::vector<SafetensorsFile> shards;
+  ShardOf shard_of;
+};
+
+absl::StatusOr<Weights> open_single(const fs::path& file) {
+  Weights weights;
+  FRUGAL_ASSIGN_OR_RETURN(SafetensorsFile shard, SafetensorsFile::open(file));
+  for (const auto& [name, info] : shard.tensors()) weights.shard_of[name] = 0;
+  weights.shards.push_back(std::move(shard));
+  return weights;
+}
+
+absl::StatusOr<Weights> open_sharded(const fs::path& folder) {
+  const fs::path index = folder / kIndexFile;
+  FRUGAL_ASSIGN_OR_RETURN(const auto file_of, read_weight_map(index));
+  std::set<std::string> files;
+  for (const auto& [name, file] : file_of) files.insert(file);
+  Weights weights;
+  for (const std::string& file : files) {
+    absl::StatusOr<SafetensorsFile> shard = SafetensorsFile::open(folder / file);
+    if (!shard.ok()) {
+      return base::annotate(shard.status(),
+                            base::str_cat("shard '", file, "' that ", index.string(), " names"));
+    }
+    for (const auto& [name, info] : shard->tensors()) {
+      const auto mapped = file_of.find(name);
+      if (mapped == file_of.end() || mapped->second != file) {
+        return base::data_loss(
+            index.string(), ": shard '", file, "' holds tensor '", name, "', which the index ",
+            mapped == file_of.end() ? "does not list" : "places in '",
+            mapped == file_of.end() ? "" : mapped->second, mapped == file_of.end() ? "" : "'",
+            "; index and shards are not of one model");
+      }
+      weights.shard_of[name] = weights.shards.size();
+    }
+    weights.shards.push_back(*std::move(shard));
+  }
+  for (const auto& [name, file] : file_of) {
+    if (weights.shard_of.contains(name)) continue;
+    return base::data_loss(index.string(), ": tensor '", name, "' should be in shard '", file,
+                           "' and is not there");
+  }
+  return weights;
+}
+
+absl::StatusOr<Weights> open_weights(const fs::path& folder) {
+  std::error_code ignored;
+  const bool single = fs::exists(folder / kSingleFile, ignored);
+  const bool sharded = fs::exists(folder / kIndexFile, ignored);
+  if (single && sharded) {
+    return base::invalid_argument(folder.string(), ": both '", kSingleFile, "' and '", kIndexFile,
+                                  "' are here; remove the one that is out of date");
+  }
+  if (single) return open_single(folder / kSingleFile);
+  if (sharded) return open_sharded(folder);
+  const bool torch_file = fs::exists(folder / "pytorch_model.bin", ignored) ||
+                          fs::exists(folder / "pytorch_model.bin.index.json", ignored);
+  return base::not_found(
+      folder.string(), ": no weights: neither '", kSingleFile, "' nor '", kIndexFile, "'",
+      torch_file ? "; pytorch_model.bin is not read (it can run code): save the model again with "
+                   "safe_serialization=True"
+                 : "");
+}
+
+absl::Status check_quantized_tensor(const QuantizedEntry& entry, const TensorInfo& info,
+                                    const std::vector<int64_t>& logical) {
+  if (std::vector<int64_t>{entry.rows, entry.columns} != logical) {
+    return base::invalid_argument("its quantized shape is [", entry.rows, ", ", entry.columns,
+                                  "], the config demands ", shape_text(logical));
+  }
+  FRUGAL_ASSIGN_OR_RETURN(const auto grid, grid::find_grid(entry.grid, entry.columns));
+  FRUGAL_RETURN_IF_ERROR(grid::check_columns(grid->spec(), entry.columns, info.name));
+  const int64_t row_bytes = entry.columns / grid->spec().block_columns * grid->spec().block_bytes;
+  if (info.dtype != DType::kU8 || info.shape != std::vector<int64_t>{entry.rows, row_bytes}) {
+    return base::data_loss("stored as ", name(info.dtype), " ", shape_text(info.shape), ", grid ",
+                           entry.grid, " needs U8 [", entry.rows, ", ", row_bytes, "]");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status check_plain_tensor(const TensorInfo& info, const std::vector<int64_t>& expected) {
+  if (info.shape != expected) {
+    return base::invalid_argument("its shape is ", shape_text(info.shape), ", the config demands ",
+                                  shape_text(expected));
+  }
+  if (!is_floating(info.dtype)) {
+    return base::unimplemented("its type is ", name(info.dtype), ", expected F32, F16 or BF16");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+struct Checkpoint::HashCache {
+  std::mutex mutex;
+  std::string hex;
+};
+
+absl::Status Checkpoint::check_expected() const {
+  for (const ExpectedTensor& expected : expected_tensors(config_)) {
+    const auto shard = shard_of_.find(expected.name);
+    if (shard == shard_of_.end()) {
+      return base::data_loss(folder_.string(), ": tensor '", expected.name, "' ",
+                             shape_text(expected.shape), " is missing",
+                             expected.name == kHead
+                                 ? "; if the model ties it to the embedding, config.json needs "
+                                   "\"tie_word_embeddings\": true"
+                                 : "");
+    }
+    const TensorInfo& info = shards_[shard->second].tensors().find(expected.name)->second;
+    const auto entry = quantized_.find(expected.name);
+    const absl::Status status = entry == quantized_.end()
+                                    ? check_plain_tensor(info, expected.shape)
+                                    : check_quantized_tensor(entry->second, info, expected.shape);
+    if (!status.ok()) {
+      return base::annotate(status,
+                            base::str_cat(folder_.string(), ": tensor '", expected.name, "'"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Checkpoint::hide_tied_head() {
+  if (!config_.tied_embeddings || !has(kHead) || !has(kEmbedding)) return absl::OkStatus();
+  FRUGAL_ASSIGN_OR_RETURN(const TensorInfo head, info(kHead));
+  FRUGAL_ASSIGN_OR_RETURN(const TensorInfo embedding, info(kEmbedding));
+  FRUGAL_ASSIGN_OR_RETURN(const auto head_bytes, bytes(kHead));
+  FRUGAL_ASSIGN_OR_RETURN(const auto embedding_bytes, bytes(kEmbedding));
+  if (head.dtype != embedding.dtype || head.shape != embedding.shape ||
+      std::memcmp(head_bytes.data(), embedding_bytes.data(), head_bytes.size()) != 0) {
+    return base::invalid_argument(
+        folder_.string(), ": config.json ties the embeddings, but '", kHead, "' differs from '",
+        kEmbedding, "'; set \"tie_word_embeddings\" to false, or remove '", kHead, "'");
+  }
+  shard_of_.erase(shard_of_.find(kHead));
+  if (const auto entry = quantized_.find(kHead); entry != quantized_.end()) quantized_.erase(entry);
+  return absl::OkStatus();
+}
+
+absl::Status Checkpoint::check_nothing_else() const {
+  std::set<std::string, std::less<>> known;
+  for (const ExpectedTensor& expected : expected_tensors(config_)) known.insert(expected.name);
+  std::vector<std::string> unknown;
+  for (const auto& [name, shard] : shard_of_) {
+    if (!known.contains(name)) unknown.push_back(name);
+  }
+  if (!unknown.empty()) {
+    const size_t count = unknown.size();
+    unknown.resize(std::min<size_t>(count, 8));
+    return base::invalid_argument(folder_.string(), ": ", count, " tensor(s) that a ",
+                                  config_.architecture, " of ", config_.layer_count,
+                                  " layers does not have: ", base::join(unknown, ", "),
+                                  count > unknown.size() ? ", …" : "",
+                                  "; check the architecture and the sizes in config.json");
+  }
+  for (const auto& [name, entry] : quantized_) {
+    if (known.contains(name)) continue;
+    return base::invalid_argument(folder_.string(), ": config.json lists '", name,
+                                  "' as quantized, which this architecture does not have");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Checkpoint> Checkpoint::open(const fs::path& folder) {
+  std::error_code ignored;
+  if (!fs::is_directory(folder, ignored)) {
+    return base::not_found(
+        folder.string(), ": no such folder; expected a Hugging Face model folder with config.json");
+  }
+  const fs::path config_file = folder / kConfigFile;
+  if (!fs::exists(config_file, ignored)) {
+    return base::not_found(folder.string(),
+                           ": no config.json; expected a Hugging Face model folder");
+  }
+  FRUGAL_ASSIGN_OR_RETURN(const Json json, base::read_json(config_file, kMaxJsonBytes));
+  Checkpoint result;
+  result.folder_ = folder;
+  FRUGAL_ASSIGN_OR_RETURN(result.config_, parse_model_config(json, config_file.string()));
+  FRUGAL_RETURN_IF_ERROR(check_quantization_method(json, config_file.string()));
+  FRUGAL_ASSIGN_OR_RETURN(result.quantized_, parse_quantized(json, config_file.string()));
+  FRUGAL_ASSIGN_OR_RETURN(Weights weights, open_weights(folder));
+  std::erase_if(weights.shard_of, [](const auto& item) { return is_known_buffer(item.first); });
+  result.shards_ = std::move(weights.shards);
+  result.shard_of_ = std::move(weights.shard_of);
+  result.hash_cache_ = std::make_shared<HashCache>();
+  FRUGAL_RETURN_IF_ERROR(result.hide_tied_head());
+  FRUGAL_RETURN_IF_ERROR(result.check_expected());
+  FRUGAL_RETURN_IF_ERROR(result.check_nothing_else());
+  return result;
+}
+
+bool Checkpoint::has(std::string_view tensor) const {
+  return shard_of_.find(tensor) != shard_of_.end();
+}
+
+absl::StatusOr<TensorInfo> Checkpoint::info(std::string_view tensor) const {
+  const auto shard = shard_of_.find(tensor);
+  if (shard == shard_of_.end()) {
+    return base::not_found(folder_.string(), ": no tensor '", tensor, "'",
+                           base::suggestion(tensor, tensor_names()));
+  }
+  return shards_[shard->second].tensors().find(tensor)->second;
+}
+
+std::vector<std::string> Checkpoint::tensor_names() const {
+  std::vector<std::string> names;
+  names.reserve(shard_of_.size());
+  for (const auto& [name, shard] : shard_of_) names.push_back(name);
+  return names;
+}
+
+absl::StatusOr<std::span<const std::byte>> Checkpoint::bytes(std::string_view tensor) const {
+  FRUGAL_ASSIGN_OR_RETURN(const TensorInfo found, info(tensor));
+  return shards_[shard_of_.find(tensor)->second].bytes(found);
+}
+
+absl::StatusOr<std::vector<float>> Checkpoint::values(std::string_view tensor) const {
+  std::vector<float> out;
+  if (quantized_.find(tensor) != quantized_.end()) {
+    FRUGAL_ASSIGN_OR_RETURN(const grid::QuantizedMatrix matrix, codes(tensor));
+    out.resize(static_cast<size_t>(matrix.rows) * static_cast<size_t>(matrix.columns));
+    grid::decode_matrix(matrix, out.data());
+  } else {
+    FRUGAL_ASSIGN_OR_RETURN(const TensorInfo found, info(tensor));
+    if (!is_floating(found.dtype)) {
+      return base::unimplemented(folder_.string(), ": tensor '", tensor, "' is ", name(found.dtype),
+                                 ", expected F32, F16 or BF16");
+    }
+    FRUGAL_ASSIGN_OR_RETURN(const auto stored, bytes(tensor));
+    out.resize(static_cast<size_t>(found.element_count()));
+    convert_to_f32(found.dtype, stored, out.data());
+  }
+  if (const std::optional<size_t> bad = first_not_finite(out)) {
+    return base::data_loss(folder_.string(), ": tensor '", tensor, "' holds ",
+                           std::to_string(out[*bad]), " at element ", *bad,
+                           "; the weights are damaged");
+  }
+  return out;
+}
+
+absl::StatusOr<grid::QuantizedMatrix> Checkpoint::codes(std::string_view tensor) const {
+  const auto entry = quantized_.find(tensor);
+  if (entry == quantized_.end()) {
+    return base::invalid_argument(folder_.string(), ": tensor '", tensor, "' is not quantized");
+  }
+  FRUGAL_ASSIGN_OR_RETURN(const auto stored, bytes(tensor));
+  FRUGAL_ASSIGN_OR_RETURN(auto grid, grid::find_grid(entry->second.grid, entry->second.columns));
+  auto matrix =
+      grid::unpack_matrix(std::move(grid), entry->second.rows, entry->second.columns, stored);
+  if (!matrix.ok()) {
+    return base::annotate(matrix.status(),
+                          base::str_cat(folder_.string(), ": tensor '", tensor, "'"));
+  }
+  return matrix;
+}
+
+int64_t Checkpoint::weight_bytes() const {
+  int64_t total = 0;
+  for (const auto& [name, shard] : shard_of_)
+    total += shards_[shard].tensors().find(name)->second.size_bytes;
+  return total;
+}
+
+std::vector<fs::path> Checkpoint::side_files() const { return side_files_of(folder_); }
+
+absl::StatusOr<std::string> Checkpoint::content_hash() const {
+  const std::lock_guard lock(hash_cache_->mutex);
+  if (!hash_cache_->hex.empty()) return hash_cache_->hex;
+  base::KeyHasher hasher;
+  hasher.add(kConfigFile).add(config_.source.dump(-1, ' ', true));
+  for (const auto& [tensor, shard] : shard_of_) {
+    const TensorInfo& found = shards_[shard].tensors().find(tensor)->second;
+    hasher.add(tensor).add(name(found.dtype)).add(shape_text(found.shape));
+    hasher.add(base::xxh3_128(shards_[shard].bytes(found)));
+  }
+  for (const fs::path& file : side_files()) {
+    FRUGAL_ASSIGN_OR_RETURN(const base::MappedFile mapped, base::MappedFile::open(file));
+    hasher.add(file.filename().string()).add(base::xxh3_128(mapped.bytes()));
+  }
+  hash_cache_->hex = hasher.hex();
+  return hash_cache_->hex;
+}
+
+}  // namespace frugal::format

@@ -1,0 +1,21 @@
+// The names of files in a checkpoint folder; shared by its reader and its writer.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string_view>
+#include <vector>
+
+namespace frugal::format {
+
+inline constexpr std::string_view kConfigFile = "config.json";
+inline constexpr std::string_view kSingleFile = "model.safetensors";
+inline constexpr std::string_view kIndexFile = "model.safetensors.index.json";
+inline constexpr std::string_view kQuantMethod = "frugal";
+inline constexpr int64_t kMaxJsonBytes = int64_t{1} << 28;  // configs and indices are far below
+
+// Regular files in `folder` that travel with the model: tokenizer, chat template, generation
+// settings, licence. Sorted.
+std::vector<std::filesystem::path> side_files_of(const std::filesystem::path& folder);
+
+}  // namespace frugal::format
