@@ -1,0 +1,44 @@
+// Normalizers of tokenizer.json: NFC and its kin, Prepend, Replace, Sequence.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+#include "base/status.h"
+#include "text/regex.h"
+
+namespace frugal::text {
+
+class Normalizer {
+ public:
+  // `json` null: no normalizer. Errors: Unimplemented for a component we do not know (named).
+  static absl::StatusOr<Normalizer> parse(const base::Json& json);
+
+  // SentencePiece's normalizer without a character map.
+  static Normalizer sentencepiece(bool remove_extra_whitespace, bool add_dummy_prefix, bool escape_whitespace);
+
+  std::string apply(std::string_view text) const;
+  bool empty() const { return steps_.empty(); }
+  bool prepends_space() const;  // puts "▁" in front of a text
+
+ private:
+  struct Step {
+    enum class Kind { kUnicode, kPrepend, kReplace, kRemoveExtraWhitespace };
+    Kind kind;
+    std::string text;   // of Prepend, or what Replace writes; the form's name for kUnicode
+    std::shared_ptr<const Regex> pattern;
+  };
+  absl::Status add(const base::Json& json, int depth);
+  std::vector<Step> steps_;
+};
+
+// Unicode normalization form "NFC", "NFD", "NFKC" or "NFKD" of valid UTF-8.
+std::string normalize_unicode(std::string_view text, std::string_view form);
+
+// The pattern of a Split or Replace: {"String": …} or {"Regex": …}.
+absl::StatusOr<Regex> parse_pattern(const base::Json& json, std::string_view where);
+
+}  // namespace frugal::text

@@ -1,0 +1,58 @@
+// Pre-tokenizers of tokenizer.json: Split, Digits, ByteLevel, Metaspace, Sequence. They cut a text into the segments that
+// the model sees one by one.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+#include "base/status.h"
+#include "text/regex.h"
+
+namespace frugal::text {
+
+class PreTokenizer {
+ public:
+  // `json` null: the whole text is one segment. Errors: Unimplemented for a component we do not know (named).
+  static absl::StatusOr<PreTokenizer> parse(const base::Json& json);
+
+  // The segments of `text`. Segments that a step had to rewrite live in `storage`. `at_start`: `text` begins the whole
+  // input (Metaspace's prepend_scheme "first").
+  std::vector<std::string_view> split(std::string_view text, bool at_start, std::deque<std::string>& storage) const;
+
+  // llama.cpp's name of this pre-tokenizer ("gpt-2", "llama-bpe", "qwen2", "smollm", "gpt-4o"), empty where it has none.
+  std::string llamacpp_name() const;
+
+  bool byte_level() const { return byte_level_; }
+  bool prepends_space() const;
+
+ private:
+  enum class Behavior { kRemoved, kIsolated, kMergedWithPrevious, kMergedWithNext, kContiguous };
+  struct Step {
+    enum class Kind { kSplit, kDigits, kAddPrefixSpace, kMetaspace };
+    Kind kind = Kind::kSplit;
+    std::shared_ptr<const Regex> pattern;
+    Behavior behavior = Behavior::kIsolated;
+    bool invert = false;
+    std::string replacement;     // Metaspace: usually "▁"
+    std::string prepend_scheme;  // Metaspace: always, first, never
+  };
+
+  absl::Status add(const base::Json& json, int depth);
+  absl::Status add_split(const base::Json& json);
+  absl::Status add_byte_level(const base::Json& json);
+  absl::Status add_metaspace(const base::Json& json);
+  static absl::StatusOr<Behavior> parse_behavior(const std::string& name);
+  static void cut(const Step& step, std::string_view text, std::vector<std::string_view>& out);
+
+  std::vector<Step> steps_;
+  bool byte_level_ = false;
+};
+
+// The pattern of llama.cpp's pre-tokenizer `name`; empty where there is none.
+std::string_view pre_tokenizer_pattern(std::string_view name);
+
+}  // namespace frugal::text

@@ -1,0 +1,140 @@
+#include "text/regex.h"
+
+#include <limits>
+#include <new>
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+namespace frugal::text {
+namespace {
+
+constexpr std::string_view kWhiteSpace = "\\t-\\r\\x{85}\\p{Z}";
+
+// Writes `\s` and `\S` out. Inside a class `\S` stays: its complement cannot be written there, and no tokenizer has it.
+std::string with_unicode_white_space(std::string_view pattern) {
+  std::string out;
+  bool in_class = false;
+  for (size_t i = 0; i < pattern.size(); ++i) {
+    const char c = pattern[i];
+    if (c == '\\' && i + 1 < pattern.size()) {
+      const char escaped = pattern[++i];
+      if (escaped == 's') {
+        out += in_class ? std::string(kWhiteSpace) : base::str_cat("[", kWhiteSpace, "]");
+      } else if (escaped == 'S' && !in_class) {
+        out += base::str_cat("[^", kWhiteSpace, "]");
+      } else {
+        out += c;
+        out += escaped;
+      }
+      continue;
+    }
+    if (c == '[' && !in_class) in_class = true;
+    else if (c == ']' && in_class) in_class = false;
+    out += c;
+  }
+  return out;
+}
+
+struct MatchState {
+  pcre2_match_data* data = nullptr;
+  pcre2_match_context* context = nullptr;
+  pcre2_jit_stack* stack = nullptr;
+
+  explicit MatchState(const pcre2_code* code) : data(pcre2_match_data_create_from_pattern(code, nullptr)) {
+    context = pcre2_match_context_create(nullptr);
+    if (data == nullptr || context == nullptr) {
+      release();
+      throw std::bad_alloc();
+    }
+    // Texts are whole books and patterns come from the user's own model: bounded by memory, not by step counts.
+    pcre2_set_match_limit(context, std::numeric_limits<uint32_t>::max());
+    pcre2_set_heap_limit(context, 1u << 20);  // KiB
+  }
+  ~MatchState() { release(); }
+  MatchState(const MatchState&) = delete;
+  MatchState& operator=(const MatchState&) = delete;
+
+  void grow_stack() {
+    stack = pcre2_jit_stack_create(size_t{1} << 16, size_t{256} << 20, nullptr);
+    if (stack == nullptr) throw std::bad_alloc();
+    pcre2_jit_stack_assign(context, nullptr, stack);
+  }
+
+ private:
+  void release() {
+    pcre2_jit_stack_free(stack);
+    pcre2_match_context_free(context);
+    pcre2_match_data_free(data);
+  }
+};
+
+}  // namespace
+
+struct Regex::Code {
+  pcre2_code* code = nullptr;
+  explicit Code(pcre2_code* compiled) : code(compiled) {}
+  ~Code() { pcre2_code_free(code); }
+  Code(const Code&) = delete;
+  Code& operator=(const Code&) = delete;
+};
+
+absl::StatusOr<Regex> Regex::compile(std::string_view pattern) {
+  constexpr size_t kMaxPattern = 1 << 16;
+  if (pattern.size() > kMaxPattern) {
+    return base::invalid_argument("regular expression of ", pattern.size(), " bytes; at most ", kMaxPattern);
+  }
+  const std::string translated = with_unicode_white_space(pattern);
+  int error = 0;
+  PCRE2_SIZE offset = 0;
+  pcre2_code* code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
+                                   PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &error, &offset, nullptr);
+  if (code == nullptr) {
+    unsigned char message[128] = {};
+    pcre2_get_error_message(error, message, sizeof message);
+    return base::invalid_argument("regular expression '", translated, "': ", reinterpret_cast<const char*>(message),
+                                  " at byte ", offset);
+  }
+  // Where the machine allows no executable memory the interpreter does the same, slower.
+  pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
+  Regex regex;
+  regex.pattern_ = pattern;
+  regex.code_ = std::make_shared<const Code>(code);
+  return regex;
+}
+
+Regex Regex::literal(std::string_view text) {
+  Regex regex;
+  regex.pattern_ = text;
+  return regex;
+}
+
+void Regex::for_each_match(std::string_view text, const std::function<void(size_t, size_t)>& match) const {
+  if (code_ == nullptr) {
+    if (pattern_.empty()) return;
+    for (size_t at = text.find(pattern_); at != text.npos; at = text.find(pattern_, at + pattern_.size())) {
+      match(at, at + pattern_.size());
+    }
+    return;
+  }
+  MatchState state(code_->code);
+  const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
+  size_t at = 0;
+  uint32_t options = PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY;
+  while (at < text.size()) {
+    int found = pcre2_match(code_->code, subject, text.size(), at, options, state.data, state.context);
+    if (found == PCRE2_ERROR_JIT_STACKLIMIT && state.stack == nullptr) {
+      state.grow_stack();
+      continue;
+    }
+    if (found == PCRE2_ERROR_NOMATCH) return;
+    if (found < 0) throw std::bad_alloc();  // with the limits above, only memory is left to run out
+    const PCRE2_SIZE* range = pcre2_get_ovector_pointer(state.data);
+    // `\K` in a lookahead may put the end before the start; such a match takes nothing.
+    if (range[1] <= at || range[0] < at || range[0] >= range[1]) return;
+    match(range[0], range[1]);
+    at = range[1];
+  }
+}
+
+}  // namespace frugal::text
