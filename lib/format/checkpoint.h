@@ -1,11 +1,13 @@
 // The checkpoint: a Hugging Face folder on disk, the only currency between passes.
 //
-//   config.json                    + "frugal": {"version": 1, "quantized": {"<tensor>": {"grid": "q4_k", "shape": [R, C]}}}
-//   model.safetensors              or shards with model.safetensors.index.json
-//   tokenizer.json, tokenizer.model, tokenizer_config.json, special_tokens_map.json, generation_config.json, ...
+//   config.json                    + "frugal": {"version": 1, "quantized": {"<tensor>": {"grid":
+//   "q4_k", "shape": [R, C]}}} model.safetensors              or shards with
+//   model.safetensors.index.json tokenizer.json, tokenizer.model, tokenizer_config.json,
+//   special_tokens_map.json, generation_config.json, ...
 //
-// A quantized weight keeps its Hugging Face name; its tensor is U8 [R, row_bytes]: the grid's packed blocks, exact codes
-// and scales (never rounded floats). `quantization_config.quant_method` = "frugal" warns other tools.
+// A quantized weight keeps its Hugging Face name; its tensor is U8 [R, row_bytes]: the grid's
+// packed blocks, exact codes and scales (never rounded floats). `quantization_config.quant_method`
+// = "frugal" warns other tools.
 #pragma once
 
 #include <filesystem>
@@ -25,17 +27,17 @@
 namespace frugal::format {
 
 struct QuantizedEntry {
-  std::string grid;      // canonical grid name
+  std::string grid;  // canonical grid name
   int64_t rows = 0;
   int64_t columns = 0;
 };
 
 class Checkpoint {
  public:
-  // Opens and cross-checks: config, index against shards both ways, every expected tensor present with its shape (or its
-  // quantized form), nothing unknown beside them (rotary buffers are skipped). Reads no weight data, except that with
-  // tied embeddings a stored lm_head must equal the embedding (it is then hidden). Errors name folder, file, tensor,
-  // found and expected.
+  // Opens and cross-checks: config, index against shards both ways, every expected tensor present
+  // with its shape (or its quantized form), nothing unknown beside them (rotary buffers are
+  // skipped). Reads no weight data, except that with tied embeddings a stored lm_head must equal
+  // the embedding (it is then hidden). Errors name folder, file, tensor, found and expected.
   static absl::StatusOr<Checkpoint> open(const std::filesystem::path& folder);
 
   const std::filesystem::path& folder() const { return folder_; }
@@ -44,20 +46,22 @@ class Checkpoint {
 
   bool has(std::string_view tensor) const;
   absl::StatusOr<TensorInfo> info(std::string_view tensor) const;
-  std::vector<std::string> tensor_names() const;                        // sorted
+  std::vector<std::string> tensor_names() const;                                    // sorted
   absl::StatusOr<std::span<const std::byte>> bytes(std::string_view tensor) const;  // as stored
 
-  // fp32 values [shape] of a stored tensor: F32/F16/BF16 converted, quantized ones decoded. Errors: NaN or infinity
-  // (with tensor and index), other dtypes.
+  // fp32 values [shape] of a stored tensor: F32/F16/BF16 converted, quantized ones decoded. Errors:
+  // NaN or infinity (with tensor and index), other dtypes.
   absl::StatusOr<std::vector<float>> values(std::string_view tensor) const;
   // The exact codes of a quantized tensor.
   absl::StatusOr<grid::QuantizedMatrix> codes(std::string_view tensor) const;
 
   int64_t weight_bytes() const;  // of all stored tensors
-  // Non-weight files that travel with the model (tokenizer files, generation_config.json, chat template).
+  // Non-weight files that travel with the model (tokenizer files, generation_config.json, chat
+  // template).
   std::vector<std::filesystem::path> side_files() const;
-  // XXH3-128 over config, names, shapes and bytes of the weights, and side files; the same for any sharding of the same
-  // tensors. Reads everything; computed once per opened checkpoint and its copies.
+  // XXH3-128 over config, names, shapes and bytes of the weights, and side files; the same for any
+  // sharding of the same tensors. Reads everything; computed once per opened checkpoint and its
+  // copies.
   absl::StatusOr<std::string> content_hash() const;
 
  private:
@@ -75,29 +79,33 @@ class Checkpoint {
   std::shared_ptr<HashCache> hash_cache_;
 };
 
-// Writes a checkpoint folder tensor by tensor. Shards above `max_shard_bytes`. The folder must exist (the runner's staging
-// folder). Everything is written under temporary names; `finish` gives the final ones, config.json last. A writer that
-// is destroyed before that leaves nothing behind. `config.source` travels on; its `torch_dtype`, `frugal.quantized` and
-// `quantization_config` follow what is declared here.
+// Writes a checkpoint folder tensor by tensor. Shards above `max_shard_bytes`. The folder must
+// exist (the runner's staging folder). Everything is written under temporary names; `finish` gives
+// the final ones, config.json last. A writer that is destroyed before that leaves nothing behind.
+// `config.source` travels on; its `torch_dtype`, `frugal.quantized` and `quantization_config`
+// follow what is declared here.
 class CheckpointWriter {
  public:
   struct Tensor {
     std::string name;
-    DType dtype = DType::kF32;             // of float tensors
-    std::vector<int64_t> shape;            // logical shape
-    std::optional<std::string> grid;       // set: quantized, stored as U8 blocks
+    DType dtype = DType::kF32;        // of float tensors
+    std::vector<int64_t> shape;       // logical shape
+    std::optional<std::string> grid;  // set: quantized, stored as U8 blocks
   };
-  // Declares everything that will be written, in writing order; sizes are known from here on. Errors: the tensors are not
-  // the ones `config` demands; an unknown grid or a row that does not fit it; too little room on the disk; a folder
-  // whose weight files under other names would contradict the new ones.
-  static absl::StatusOr<CheckpointWriter> create(const std::filesystem::path& folder, const ModelConfig& config,
+  // Declares everything that will be written, in writing order; sizes are known from here on.
+  // Errors: the tensors are not the ones `config` demands; an unknown grid or a row that does not
+  // fit it; too little room on the disk; a folder whose weight files under other names would
+  // contradict the new ones.
+  static absl::StatusOr<CheckpointWriter> create(const std::filesystem::path& folder,
+                                                 const ModelConfig& config,
                                                  std::vector<Tensor> tensors,
                                                  int64_t max_shard_bytes = int64_t{5} << 30);
   CheckpointWriter(CheckpointWriter&&) noexcept;
   ~CheckpointWriter();
   // Bytes of the next declared tensor in its dtype.
   absl::Status write(std::string_view name, std::span<const std::byte> bytes);
-  // fp32 values, converted to the declared dtype (round to nearest even); NaN and overflow are errors.
+  // fp32 values, converted to the declared dtype (round to nearest even); NaN and overflow are
+  // errors.
   absl::Status write_values(std::string_view name, std::span<const float> values);
   absl::Status write_codes(std::string_view name, const grid::QuantizedMatrix& matrix);
   // Copies tokenizer and other side files of `source`.

@@ -14,7 +14,8 @@ int64_t size_bytes(DType dtype);
 std::string_view name(DType dtype);  // safetensors spelling: "F32", "BF16"
 // F32, F16, BF16: the types in which weights are stored and computed.
 bool is_floating(DType dtype);
-// Errors: Unimplemented for names of the format that frugal does not read (F8_E4M3), InvalidArgument for others.
+// Errors: Unimplemented for names of the format that frugal does not read (F8_E4M3),
+// InvalidArgument for others.
 absl::StatusOr<DType> parse_dtype(std::string_view name);
 
 }  // namespace frugal::format

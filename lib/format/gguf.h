@@ -18,14 +18,15 @@
 namespace frugal::format {
 
 // Arrays hold one scalar type. Nested arrays are refused.
-using GgufValue = std::variant<uint8_t, int8_t, uint16_t, int16_t, uint32_t, int32_t, float, bool, std::string,
-                               uint64_t, int64_t, double, std::vector<uint32_t>, std::vector<int32_t>,
-                               std::vector<float>, std::vector<std::string>, std::vector<bool>>;
+using GgufValue =
+    std::variant<uint8_t, int8_t, uint16_t, int16_t, uint32_t, int32_t, float, bool, std::string,
+                 uint64_t, int64_t, double, std::vector<uint32_t>, std::vector<int32_t>,
+                 std::vector<float>, std::vector<std::string>, std::vector<bool>>;
 
 // ggml tensor type ids (ggml.h) that frugal reads or writes.
 struct GgmlType {
   uint32_t id = 0;
-  std::string_view name;       // "Q4_K"
+  std::string_view name;  // "Q4_K"
   int64_t block_elements = 1;
   int64_t block_bytes = 4;
 };
@@ -33,10 +34,10 @@ absl::StatusOr<GgmlType> ggml_type(uint32_t id);
 absl::StatusOr<GgmlType> ggml_type(std::string_view name);
 
 struct GgufTensor {
-  std::string name;              // at most 63 bytes
-  std::vector<int64_t> shape;    // PyTorch order [rows, columns]; the file stores the reverse
+  std::string name;            // at most 63 bytes
+  std::vector<int64_t> shape;  // PyTorch order [rows, columns]; the file stores the reverse
   GgmlType type;
-  int64_t offset = 0;            // relative to the data section
+  int64_t offset = 0;  // relative to the data section
   int64_t size_bytes = 0;
 };
 
@@ -64,9 +65,10 @@ class GgufWriter {
     std::vector<int64_t> shape;  // PyTorch order
     GgmlType type;
   };
-  static absl::StatusOr<GgufWriter> create(const std::filesystem::path& path,
-                                           const std::vector<std::pair<std::string, GgufValue>>& metadata,
-                                           const std::vector<Declaration>& tensors);
+  static absl::StatusOr<GgufWriter> create(
+      const std::filesystem::path& path,
+      const std::vector<std::pair<std::string, GgufValue>>& metadata,
+      const std::vector<Declaration>& tensors);
   absl::Status write(std::string_view name, std::span<const std::byte> bytes);
   absl::Status commit();
   const std::vector<GgufTensor>& tensors() const { return tensors_; }

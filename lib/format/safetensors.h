@@ -1,10 +1,11 @@
 // safetensors: one file of named tensors, little-endian.
 //
 //   file   := u64 header_bytes, header (JSON object, space-padded), data
-//   header := {"name": {"dtype": "F32", "shape": [..], "data_offsets": [begin, end]}, "__metadata__": {str: str}}
+//   header := {"name": {"dtype": "F32", "shape": [..], "data_offsets": [begin, end]},
+//   "__metadata__": {str: str}}
 //
-// Offsets are relative to data, and the sorted ranges tile it without gap or overlap. Reference behavior:
-// huggingface/safetensors tensor.rs; we also refuse duplicate names.
+// Offsets are relative to data, and the sorted ranges tile it without gap or overlap. Reference
+// behavior: huggingface/safetensors tensor.rs; we also refuse duplicate names.
 #pragma once
 
 #include <cstddef>
@@ -26,14 +27,15 @@ struct TensorInfo {
   std::string name;
   DType dtype = DType::kF32;
   std::vector<int64_t> shape;
-  int64_t offset = 0;      // of the first byte, relative to the data section
+  int64_t offset = 0;  // of the first byte, relative to the data section
   int64_t size_bytes = 0;
   int64_t element_count() const;
 };
 
 class SafetensorsFile {
  public:
-  // Maps and validates the file; reads no tensor data. Errors: DataLoss or InvalidArgument naming file and reason.
+  // Maps and validates the file; reads no tensor data. Errors: DataLoss or InvalidArgument naming
+  // file and reason.
   static absl::StatusOr<SafetensorsFile> open(const std::filesystem::path& path);
   const std::map<std::string, TensorInfo, std::less<>>& tensors() const { return tensors_; }
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
@@ -47,9 +49,10 @@ class SafetensorsFile {
   std::map<std::string, std::string> metadata_;
 };
 
-// Streams one file: all infos first (offsets are computed), then the data of each in the order of `infos()`: as declared,
-// except that tensors whose size is no multiple of 8 bytes come last (widest type first), so that every tensor is aligned
-// to its element size, as torch's reader needs it.
+// Streams one file: all infos first (offsets are computed), then the data of each in the order of
+// `infos()`: as declared, except that tensors whose size is no multiple of 8 bytes come last
+// (widest type first), so that every tensor is aligned to its element size, as torch's reader needs
+// it.
 class SafetensorsWriter {
  public:
   struct Declaration {
@@ -57,9 +60,9 @@ class SafetensorsWriter {
     DType dtype;
     std::vector<int64_t> shape;
   };
-  static absl::StatusOr<SafetensorsWriter> create(const std::filesystem::path& path,
-                                                  std::vector<Declaration> tensors,
-                                                  const std::map<std::string, std::string>& metadata);
+  static absl::StatusOr<SafetensorsWriter> create(
+      const std::filesystem::path& path, std::vector<Declaration> tensors,
+      const std::map<std::string, std::string>& metadata);
   // Data of the next tensor of infos(); `name` must be it. Errors: wrong order or size.
   absl::Status write(std::string_view name, std::span<const std::byte> bytes);
   // All declared tensors written: publishes the file.

@@ -28,7 +28,9 @@ bool is_special(uint16_t bits, uint16_t exponent) { return (bits & exponent) == 
 TEST(Convert, EveryHalfWidensExactly) {
   for (uint32_t bits = 0; bits < 65536; ++bits) {
     const auto half = static_cast<uint16_t>(bits);
-    if (!is_special(half, 0x7c00)) ASSERT_EQ(f16_to_f32(half), decode(half, 5, 10)) << bits;
+    if (!is_special(half, 0x7c00)) {
+      ASSERT_EQ(f16_to_f32(half), decode(half, 5, 10)) << bits;
+    }
     if (!is_special(half, 0x7f80)) {
       ASSERT_EQ(bf16_to_f32(half), decode(half, 8, 7)) << bits;
     }
@@ -41,7 +43,9 @@ TEST(Convert, EveryHalfWidensExactly) {
 TEST(Convert, EveryHalfNarrowsBackToItself) {
   for (uint32_t bits = 0; bits < 65536; ++bits) {
     const auto half = static_cast<uint16_t>(bits);
-    if (!is_special(half, 0x7c00)) ASSERT_EQ(f32_to_f16(f16_to_f32(half)), half);
+    if (!is_special(half, 0x7c00)) {
+      ASSERT_EQ(f32_to_f16(f16_to_f32(half)), half);
+    }
     if (!is_special(half, 0x7f80)) {
       ASSERT_EQ(f32_to_bf16(bf16_to_f32(half)), half);
     }
