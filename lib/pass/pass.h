@@ -44,10 +44,10 @@ struct ModelInfo {
 
 // What a step will cost, as far as `check` can tell; absent where it cannot.
 struct Estimate {
-  std::optional<double> seconds;
-  std::optional<int64_t> peak_memory_bytes;
-  std::optional<int64_t> output_bytes;
-  std::string basis;                                 // how it was obtained
+  std::optional<double> seconds = {};
+  std::optional<int64_t> peak_memory_bytes = {};
+  std::optional<int64_t> output_bytes = {};
+  std::string basis = {};                            // how it was obtained
 };
 
 class CheckContext {
@@ -63,14 +63,14 @@ class CheckContext {
 // A named number of a step (lib/pass/README.md).
 struct Statistic {
   std::string name;
-  std::optional<double> value;                       // absent: unknown
-  std::string unit;
-  std::string help;
+  std::optional<double> value = {};                  // absent: unknown
+  std::string unit = {};
+  std::string help = {};
   std::string provenance = "measured";               // measured, modelled, assumed
-  std::optional<double> low, high;                   // interval
+  std::optional<double> low = {}, high = {};         // interval
   double confidence = 0.95;
   int64_t n = 0;
-  std::string method;                                // of the interval: "wilson", "bootstrap"
+  std::string method = {};                           // of the interval: "wilson", "bootstrap"
 };
 
 class RunContext {
