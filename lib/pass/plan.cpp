@@ -1,0 +1,566 @@
+#include "pass/plan.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "base/hash.h"
+#include "energy/site.h"
+#include "text/dataset.h"
+
+namespace frugal::pass {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr int64_t kHashAtOnceBytes = int64_t{64} << 20;  // in a plan: hashed in well under 0.1 s
+
+std::string weight_dtype(const format::Checkpoint& checkpoint) {
+  std::map<std::string, int64_t> bytes;
+  for (const std::string& name : checkpoint.tensor_names()) {
+    if (checkpoint.quantized().contains(name)) continue;
+    const auto info = checkpoint.info(name);
+    if (info.ok()) bytes[std::string(format::name(info->dtype))] += info->size_bytes;
+  }
+  const auto most = std::max_element(bytes.begin(), bytes.end(), [](const auto& a, const auto& b) {
+    return a.second < b.second;
+  });
+  return most == bytes.end() ? "F32" : most->first;
+}
+
+// What a value of a matrix is called in paths.
+std::string label_of(const base::Json& value) {
+  std::string out;
+  if (value.is_array()) {
+    for (const base::Json& item : value) out += (out.empty() ? "" : "+") + label_of(item);
+  } else if (value.is_string()) {
+    out = value.get<std::string>();
+  } else if (value.is_number_float() && value.get<double>() == std::floor(value.get<double>()) &&
+             std::abs(value.get<double>()) < 1e15) {
+    out = base::str_cat(static_cast<int64_t>(value.get<double>()));
+  } else {
+    out = value.dump();
+  }
+  for (char& c : out) {
+    if (c == '/' || c == ' ' || static_cast<unsigned char>(c) < 0x20) c = '_';
+  }
+  return out.empty() || out[0] == '.' ? "_" + out : out;
+}
+
+// Reads what checks ask for from the plan as far as it is made.
+class PlanCheckContext : public CheckContext {
+ public:
+  PlanCheckContext(const Plan& plan, Unit& unit) : plan_(plan), unit_(unit) {}
+
+  absl::StatusOr<ModelInfo> model(const ModelReference& reference) const override {
+    if (const auto model = plan_.models.find(reference.name); model != plan_.models.end()) {
+      return model->second.info;
+    }
+    const Unit* made = plan_.resolve(reference.name, unit_.variant);
+    if (made != nullptr && made->checked) return made->model;
+    return base::not_found("there is no model '", reference.name, "' before this step");
+  }
+  absl::StatusOr<text::DataSource> data(const DataReference& reference) const override {
+    if (const DataEntry* entry = plan_.pipeline.find_data(reference.name)) return entry->source;
+    return base::not_found("there is no data '", reference.name, "'");
+  }
+  void estimate(const Estimate& estimate) override { unit_.estimate = estimate; }
+  void warn(std::string_view text) override { unit_.warnings.emplace_back(text); }
+
+ private:
+  const Plan& plan_;
+  Unit& unit_;
+};
+
+class Planner {
+ public:
+  Planner(Pipeline pipeline, const PlanOptions& options, Problems& problems)
+      : options_(options), problems_(problems) {
+    plan_.pipeline = std::move(pipeline);
+  }
+
+  Plan make() {
+    for (const ModelEntry& entry : plan_.pipeline.models) open_model(entry);
+    for (const DataEntry& entry : plan_.pipeline.data) hash_data(entry);
+    for (size_t i = 0; i < plan_.pipeline.steps.size(); ++i) {
+      plan_step(i);
+      if (plan_.pipeline.steps[i].id == options_.until) break;
+    }
+    check_until();
+    check_baseline();
+    load_site();
+    return std::move(plan_);
+  }
+
+ private:
+  const StepEntry& step_at(size_t i) const { return plan_.pipeline.steps[i]; }
+
+  void open_model(const ModelEntry& entry) {
+    auto checkpoint = format::Checkpoint::open(entry.folder);
+    if (!checkpoint.ok()) {
+      problems_.add(entry.position, "model '", entry.name, "': ", checkpoint.status().message(),
+                    fs::exists(entry.folder) || plan_.pipeline.file.empty()
+                        ? ""
+                        : "; paths are relative to the pipeline file");
+      broken_.insert(entry.name);
+      return;
+    }
+    ModelInput& input = plan_.models[entry.name];
+    if (auto info = model_info(entry.name, *checkpoint); info.ok()) {
+      input.info = *std::move(info);
+    } else {
+      problems_.add(entry.position, "model '", entry.name, "': ", info.status().message());
+    }
+    hash_model(entry, *checkpoint, input);
+    input.checkpoint = *std::move(checkpoint);
+  }
+
+  void hash_model(const ModelEntry& entry, const format::Checkpoint& checkpoint, ModelInput& input) {
+    std::function<absl::StatusOr<std::string>()> compute;
+    if (options_.read_weights || checkpoint.weight_bytes() <= kHashAtOnceBytes) {
+      compute = [&] { return checkpoint.content_hash(); };
+    }
+    const auto hash = options_.hashes->get(entry.folder, compute);
+    if (!hash.ok()) {
+      problems_.add(entry.position, "model '", entry.name, "': ", hash.status().message());
+      return;
+    }
+    input.hash = hash->value_or("");
+    expect_hash("model", entry.name, entry.position, entry.expected_hash, input.hash);
+  }
+
+  void expect_hash(std::string_view kind, const std::string& name, const Position& position,
+                   const std::string& expected, const std::string& found) {
+    if (expected.empty() || found.empty() || expected == found) return;
+    problems_.add(position, kind, " '", name, "' has changed since this pipeline was resolved: its hash is ",
+                  found, ", expected ", expected, "; remove it from inputs: to take it as it is");
+  }
+
+  void hash_data(const DataEntry& entry) {
+    const auto content = text::content_hash(entry.source);
+    if (!content.ok()) {
+      problems_.add(entry.position, "data '", entry.name, "': ", content.status().message());
+      return;
+    }
+    expect_hash("data", entry.name, entry.position, entry.expected_hash, *content);
+    const text::DataSource& source = entry.source;
+    base::KeyHasher key;
+    key.add("data").add(*content).add(source.prompt).add(source.completion).add(source.split);
+    key.add(source.task).add(base::str_cat(source.limit, " ", source.tokens, " ", source.sequence_length));
+    if (!source.builtin.empty()) key.add(base::str_cat(source.builtin, " ", source.seed));
+    for (const auto& [label, text] : source.labels) key.add(label).add(text);
+    plan_.data[entry.name] = {*content, key.hex()};
+  }
+
+  std::unique_ptr<Pass> new_pass(const StepEntry& step, bool report) {
+    std::vector<std::string> names;
+    for (const PassFactory factory : *options_.registry) {
+      std::unique_ptr<Pass> pass = factory();
+      if (pass->info().name == step.pass) return pass;
+      names.push_back(pass->info().name);
+    }
+    if (report && !step.pass.empty()) {
+      problems_.add(step.pass_position, "there is no pass '", step.pass, "'",
+                    base::suggestion(step.pass, names));
+    }
+    return nullptr;
+  }
+
+  // One combination of matrix values: the `with` node to read, and what it is called.
+  struct Combination {
+    Node with;
+    std::string label;
+  };
+
+  // Reads the options once for problems: `with` alone, then each value of the matrix alone.
+  void read_all_options(const StepEntry& step, Pass& pass) {
+    std::vector<std::string> matrix_names, all_names;
+    for (const MatrixEntry& entry : step.matrix) matrix_names.push_back(entry.option);
+    for (const OptionDescription& option : describe_options(pass)) all_names.push_back(option.name);
+    Positions ignored;
+    read_options(pass, step.with, matrix_names, problems_, ignored);
+    for (const MatrixEntry& entry : step.matrix) {
+      for (const Node& value : entry.values) {
+        Node single;
+        single.kind = Node::Kind::kMap;
+        single.position = entry.position;
+        single.members.push_back({entry.option, entry.position, value});
+        const size_t before = problems_.size();
+        read_options(*new_pass(step, false), single, all_names, problems_, ignored);
+        if (problems_.size() > before && !contains(all_names, entry.option)) break;
+      }
+    }
+  }
+  static bool contains(const std::vector<std::string>& names, const std::string& name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  }
+
+  std::vector<Combination> combinations(const StepEntry& step) {
+    Combination first;
+    first.with = step.with;
+    first.with.kind = Node::Kind::kMap;
+    std::vector<Combination> out = {first};
+    for (const MatrixEntry& entry : step.matrix) {
+      std::vector<Combination> next;
+      for (const Combination& base : out) {
+        for (const Node& value : entry.values) {
+          Combination with = base;
+          with.with.members.push_back({entry.option, value.position, value});
+          with.label += (with.label.empty() ? "" : "-") + label_of(canonical_value(step, entry, value));
+          next.push_back(std::move(with));
+        }
+      }
+      out = std::move(next);
+    }
+    return out;
+  }
+
+  // The value as the option stores it, so that 0.60 and 0.6 are one name.
+  base::Json canonical_value(const StepEntry& step, const MatrixEntry& entry, const Node& value) {
+    const std::unique_ptr<Pass> pass = new_pass(step, false);
+    Node single;
+    single.kind = Node::Kind::kMap;
+    single.members.push_back({entry.option, value.position, value});
+    Problems ignored_problems("");
+    Positions ignored;
+    read_options(*pass, single, {}, ignored_problems, ignored);
+    const base::Json options = options_json(*pass);
+    const auto found = options.find(entry.option);
+    return found == options.end() ? json_of(value) : *found;
+  }
+
+  struct InputChoice {
+    std::string name;   // model or unit; empty for Input::kNone
+    std::string label;  // what it adds to the variant
+  };
+
+  // nullopt: an error was reported here or further up; the step has no units.
+  std::optional<std::vector<InputChoice>> inputs_of(size_t index, const Pass& pass) {
+    const StepEntry& step = step_at(index);
+    if (pass.info().input == Input::kNone) {
+      if (step.from.empty()) return std::vector<InputChoice>{{}};
+      problems_.add(step.from[0].position, "pass '", step.pass, "' takes no checkpoint; remove from:");
+      return std::nullopt;
+    }
+    if (step.from.empty()) return default_input(index);
+    std::vector<InputChoice> out;
+    bool good = true;
+    for (const NamedAt& from : step.from) good = add_inputs(index, from, step.from_is_list, out) && good;
+    return good ? std::optional(out) : std::nullopt;
+  }
+
+  std::optional<std::vector<InputChoice>> default_input(size_t index) {
+    for (size_t i = index; i-- > 0;) {
+      const std::unique_ptr<Pass> pass = new_pass(step_at(i), false);
+      if (pass != nullptr && pass->info().output != Output::kCheckpoint) continue;
+      if (pass == nullptr || broken_.contains(step_at(i).id)) return std::nullopt;
+      std::vector<InputChoice> out;
+      add_units(step_at(i).id, false, out);
+      return out;
+    }
+    const auto& models = plan_.pipeline.models;
+    if (models.size() == 1) {
+      if (broken_.contains(models[0].name)) return std::nullopt;
+      return std::vector<InputChoice>{{models[0].name, ""}};
+    }
+    const StepEntry& step = step_at(index);
+    problems_.add(step.position, "the step '", step.id, "' has no input: no step before it yields a checkpoint",
+                  models.empty() ? "" : " and there are several models", "; add from:");
+    return std::nullopt;
+  }
+
+  void add_units(const std::string& id, bool full, std::vector<InputChoice>& out) const {
+    for (const Unit& unit : plan_.units) {
+      if (unit.id == id) out.push_back({unit.name(), full ? unit.name() : unit.variant});
+    }
+  }
+
+  bool add_inputs(size_t index, const NamedAt& from, bool full, std::vector<InputChoice>& out) {
+    if (broken_.contains(from.name)) return false;
+    if (plan_.models.contains(from.name)) {
+      out.push_back({from.name, full ? from.name : ""});
+      return true;
+    }
+    const std::string id = from.name.substr(0, from.name.find('/'));
+    if (broken_.contains(id)) return false;
+    const Unit* exact = plan_.find(from.name);
+    const size_t before = out.size();
+    if (exact != nullptr) {
+      out.push_back({exact->name(), full ? exact->name() : exact->variant});
+    } else {
+      add_units(from.name, full, out);
+    }
+    if (out.size() == before) {
+      explain_unknown(index, from);
+      return false;
+    }
+    if (plan_.find(out.back().name)->pass->info().output == Output::kCheckpoint) return true;
+    problems_.add(from.position, "'", from.name, "' yields no checkpoint (its pass is '",
+                  plan_.find(out.back().name)->pass->info().name, "')");
+    return false;
+  }
+
+  void explain_unknown(size_t index, const NamedAt& from) {
+    const std::string id = from.name.substr(0, from.name.find('/'));
+    for (size_t later = index; later < plan_.pipeline.steps.size(); ++later) {
+      if (step_at(later).id != id) continue;
+      const std::string path = cycle_through(later, step_at(index).id);
+      if (!path.empty()) {
+        problems_.add(from.position, "a cycle: ", step_at(index).id, " takes from ", path);
+      } else {
+        problems_.add(from.position, "the step '", id, "' comes later in the file; move it above '",
+                      step_at(index).id, "'");
+      }
+      return;
+    }
+    std::vector<std::string> names;
+    for (const auto& [name, model] : plan_.models) names.push_back(name);
+    for (const Unit& unit : plan_.units) {
+      if (unit.pass->info().output != Output::kCheckpoint) continue;
+      if (!contains(names, unit.id)) names.push_back(unit.id);
+      if (unit.id == id) names.push_back(unit.name());
+    }
+    problems_.add(from.position, "there is no model or earlier step '", from.name, "'",
+                  base::suggestion(from.name, names));
+  }
+
+  // "b, which takes from a" when the explicit inputs of step `at` lead to `target`; else empty.
+  std::string cycle_through(size_t at, const std::string& target) const {
+    std::set<std::string> seen;
+    std::vector<std::pair<std::string, std::string>> open = {{step_at(at).id, step_at(at).id}};
+    while (!open.empty()) {
+      const auto [id, path] = open.back();
+      open.pop_back();
+      if (id == target) return path;
+      if (!seen.insert(id).second) continue;
+      for (const StepEntry& step : plan_.pipeline.steps) {
+        if (step.id != id) continue;
+        for (const NamedAt& from : step.from) {
+          open.emplace_back(from.name, base::str_cat(path, ", which takes from ", from.name));
+        }
+      }
+    }
+    return "";
+  }
+
+  void plan_step(size_t index) {
+    const StepEntry& step = step_at(index);
+    const std::unique_ptr<Pass> scratch = new_pass(step, true);
+    if (scratch == nullptr) {
+      broken_.insert(step.id);
+      return;
+    }
+    const size_t before = problems_.size();
+    read_all_options(step, *scratch);
+    const auto inputs = inputs_of(index, *scratch);
+    if (!inputs || problems_.size() > before) {
+      broken_.insert(step.id);
+      return;
+    }
+    for (const InputChoice& input : *inputs) {
+      for (const Combination& combination : combinations(step)) {
+        add_unit(index, input, combination);
+      }
+    }
+    if (problems_.size() > before) broken_.insert(step.id);
+  }
+
+  void add_unit(size_t index, const InputChoice& input, const Combination& combination) {
+    const StepEntry& step = step_at(index);
+    Unit unit;
+    unit.step = index;
+    unit.id = step.id;
+    unit.variant = input.label;
+    if (!combination.label.empty()) unit.variant += (input.label.empty() ? "" : "-") + combination.label;
+    unit.from = input.name;
+    unit.pass = new_pass(step, false);
+    Problems reported_before("");
+    read_options(*unit.pass, combination.with, {}, reported_before, unit.positions);
+    unit.options = options_json(*unit.pass);
+    if (plan_.find(unit.name()) != nullptr) {
+      problems_.add(step.position, "the step '", step.id, "' has two units called '", unit.name(),
+                    "'; give each matrix value and each input once");
+      return;
+    }
+    if (!resolve_references(step, unit)) return;
+    check(step, unit);
+    unit.key = key_of(unit);
+    plan_.units.push_back(std::move(unit));
+  }
+
+  bool resolve_references(const StepEntry& step, Unit& unit) {
+    bool good = true;
+    for (Reference& reference : unit.references = references(*unit.pass)) {
+      const auto given = unit.positions.find(reference.option);
+      const Position position = given == unit.positions.end() ? step.position : given->second;
+      good = (reference.kind == Reference::Kind::kData ? resolve_data(position, reference)
+                                                       : resolve_model(unit, position, reference)) &&
+             good;
+    }
+    return good;
+  }
+
+  bool resolve_data(const Position& position, const Reference& reference) {
+    std::vector<std::string> names;
+    for (const DataEntry& entry : plan_.pipeline.data) names.push_back(entry.name);
+    if (contains(names, reference.name)) return true;
+    problems_.add(position, "option '", reference.option, "': there is no data '", reference.name, "'",
+                  names.empty() ? "; the pipeline has no data:" : base::suggestion(reference.name, names));
+    return false;
+  }
+
+  bool resolve_model(const Unit& unit, const Position& position, Reference& reference) {
+    if (plan_.models.contains(reference.name)) return true;
+    const std::string id = reference.name.substr(0, reference.name.find('/'));
+    if (broken_.contains(id)) return false;
+    if (const Unit* made = plan_.resolve(reference.name, unit.variant)) {
+      if (made->pass->info().output == Output::kCheckpoint) {
+        reference.name = made->name();
+        return true;
+      }
+      problems_.add(position, "option '", reference.option, "': '", reference.name, "' yields no checkpoint");
+      return false;
+    }
+    std::vector<std::string> variants;
+    for (const Unit& other : plan_.units) {
+      if (other.id == reference.name) variants.push_back(other.name());
+    }
+    if (variants.empty()) {
+      explain_unknown(unit.step, {reference.name, position});
+    } else {
+      problems_.add(position, "option '", reference.option, "': '", reference.name, "' has ", variants.size(),
+                    " models; choose one of ", base::join(variants, ", "));
+    }
+    return false;
+  }
+
+  void check(const StepEntry& step, Unit& unit) {
+    if (!unit.from.empty()) {
+      if (const auto model = plan_.models.find(unit.from); model != plan_.models.end()) {
+        unit.model = model->second.info;
+      } else {
+        const Unit* made = plan_.find(unit.from);
+        if (made == nullptr || !made->checked) return;
+        unit.model = made->model;
+      }
+    }
+    PlanCheckContext context(plan_, unit);
+    const absl::Status status = unit.pass->check(context, unit.model);
+    unit.model.name = unit.name();
+    unit.checked = status.ok();
+    if (!status.ok()) problems_.add(step.position, unit.name(), ": ", status.message());
+  }
+
+  std::string content_key(const std::string& name) const {
+    if (const auto model = plan_.models.find(name); model != plan_.models.end()) {
+      return model->second.hash.empty() ? "" : "model:" + model->second.hash;
+    }
+    const Unit* made = plan_.find(name);
+    return made == nullptr || made->key.empty() ? "" : "step:" + made->key;
+  }
+
+  std::string key_of(const Unit& unit) const {
+    const PassInfo& info = unit.pass->info();
+    base::KeyHasher key;
+    key.add("frugal step 1").add(info.name).add(base::str_cat(info.version)).add(unit.options.dump());
+    key.add(base::str_cat(plan_.pipeline.seed));
+    // An artifact may carry the name of the model it was made from.
+    if (info.output == Output::kArtifact) key.add("name").add(unit.from);
+    std::vector<std::string> parts;
+    if (!unit.from.empty()) parts.push_back(content_key(unit.from));
+    for (const Reference& reference : unit.references) {
+      if (reference.kind == Reference::Kind::kModel) {
+        parts.push_back(content_key(reference.name));
+      } else {
+        const auto found = plan_.data.find(reference.name);
+        parts.push_back(found == plan_.data.end() ? "" : "data:" + found->second.key);
+      }
+    }
+    for (const std::string& part : parts) {
+      if (part.empty()) return "";
+      key.add(part);
+    }
+    return key.hex();
+  }
+
+  void check_until() {
+    if (options_.until.empty()) return;
+    std::vector<std::string> ids;
+    for (const StepEntry& step : plan_.pipeline.steps) ids.push_back(step.id);
+    if (contains(ids, options_.until)) return;
+    problems_.add({0, 0, "--until"}, "there is no step '", options_.until, "'",
+                  base::suggestion(options_.until, ids));
+  }
+
+  void check_baseline() {
+    const NamedAt& baseline = plan_.pipeline.report.baseline;
+    if (baseline.name.empty() || plan_.models.contains(baseline.name) || !options_.until.empty()) return;
+    if (broken_.contains(baseline.name.substr(0, baseline.name.find('/')))) return;
+    if (plan_.resolve(baseline.name, "") != nullptr) return;
+    std::vector<std::string> names;
+    for (const auto& [name, model] : plan_.models) names.push_back(name);
+    for (const Unit& unit : plan_.units) names.push_back(unit.name());
+    problems_.add(baseline.position, "the baseline '", baseline.name, "' is no model and no step",
+                  base::suggestion(baseline.name, names));
+  }
+
+  void load_site() {
+    const fs::path& file = plan_.pipeline.report.site;
+    std::error_code error;
+    if (file.empty() || !fs::is_regular_file(file, error)) return;  // the reader has reported it
+    const auto site = energy::load_site(file);
+    if (site.ok()) {
+      plan_.site = energy::to_json(*site);
+    } else {
+      problems_.add({}, "report.site: ", site.status().message());
+    }
+  }
+
+  Plan plan_;
+  const PlanOptions& options_;
+  Problems& problems_;
+  std::set<std::string, std::less<>> broken_;  // steps and models that an error was reported for
+};
+
+}  // namespace
+
+const Unit* Plan::find(std::string_view name) const {
+  for (const Unit& unit : units) {
+    if (unit.name() == name) return &unit;
+  }
+  return nullptr;
+}
+
+const Unit* Plan::resolve(std::string_view name, std::string_view variant) const {
+  if (const Unit* exact = find(name)) return exact;
+  const Unit* found = nullptr;
+  int64_t count = 0;
+  for (const Unit& unit : units) {
+    if (unit.id != name) continue;
+    if (!variant.empty() && unit.variant == variant) return &unit;
+    found = &unit;
+    ++count;
+  }
+  return count == 1 ? found : nullptr;
+}
+
+absl::StatusOr<ModelInfo> model_info(std::string name, const format::Checkpoint& checkpoint) {
+  ModelInfo info;
+  info.name = std::move(name);
+  info.config = checkpoint.config();
+  for (const auto& [tensor, entry] : checkpoint.quantized()) info.grids[tensor] = entry.grid;
+  info.dtype = weight_dtype(checkpoint);
+  info.size_bytes = checkpoint.weight_bytes();
+  for (const fs::path& file : checkpoint.side_files()) {
+    const std::string base = file.filename().string();
+    if (base == "tokenizer.json" || base == "tokenizer.model" || base == "vocab.json") {
+      info.has_tokenizer = true;
+    }
+  }
+  return info;
+}
+
+Plan make_plan(Pipeline pipeline, const PlanOptions& options, Problems& problems) {
+  return Planner(std::move(pipeline), options, problems).make();
+}
+
+}  // namespace frugal::pass

@@ -1,0 +1,83 @@
+// What `frugal plan` prints.
+#include <algorithm>
+
+#include "pass/plan.h"
+#include "pass/table.h"
+
+namespace frugal::pass {
+namespace {
+
+std::string shape_text(const ModelInfo& model) {
+  const format::ModelConfig& config = model.config;
+  return base::str_cat(config.layer_count, "L ", config.hidden_size, "C ", config.intermediate_size, "F ",
+                       config.head_count, "/", config.key_value_head_count, "H ", config.vocabulary_size, "V");
+}
+
+std::string parameters_text(int64_t count) {
+  if (count < 1'000'000) return base::str_cat(base::format_count(count));
+  const double millions = static_cast<double>(count) / 1e6;
+  return millions < 1000 ? base::str_cat(std::round(millions * 10) / 10, "M")
+                         : base::str_cat(std::round(millions / 10) / 100, "B");
+}
+
+bool yields_model(const Unit& unit) { return unit.pass->info().output == Output::kCheckpoint; }
+
+std::string bytes_text(const std::optional<int64_t>& bytes) {
+  return bytes ? base::format_bytes(static_cast<double>(*bytes)) : "?";
+}
+
+std::string cached_text(const Unit& unit, const Cache& cache) {
+  if (unit.key.empty()) return "?";
+  return cache.contains(unit.key) ? "yes" : "no";
+}
+
+}  // namespace
+
+std::string plan_table(const Plan& plan, const Cache& cache) {
+  Table table({"step", "pass", "from", "model", "parameters", "bytes", "peak memory", "time", "cached"});
+  table.align_right({4, 5, 6, 7});
+  for (const Unit& unit : plan.units) {
+    const bool model = yields_model(unit) && unit.checked;
+    table.row({unit.name(), unit.pass->info().name, unit.from, model ? shape_text(unit.model) : "",
+               model ? parameters_text(unit.model.config.parameter_count()) : "",
+               model ? base::format_bytes(static_cast<double>(unit.model.size_bytes))
+                     : unit.estimate.output_bytes ? bytes_text(unit.estimate.output_bytes) : "",
+               bytes_text(unit.estimate.peak_memory_bytes),
+               unit.estimate.seconds ? base::format_duration(*unit.estimate.seconds) : "?",
+               cached_text(unit, cache)});
+  }
+  std::string out = table.text();
+  for (const Unit& unit : plan.units) {
+    for (const std::string& warning : unit.warnings) {
+      out += base::str_cat("warning: ", unit.name(), ": ", warning, "\n");
+    }
+  }
+  return out;
+}
+
+base::Json plan_json(const Plan& plan, const Cache& cache) {
+  base::Json units = base::Json::array();
+  const auto number = [](const auto& value) { return value ? base::Json(*value) : base::Json(nullptr); };
+  for (const Unit& unit : plan.units) {
+    base::Json item = {{"id", unit.id},
+                       {"variant", unit.variant},
+                       {"pass", unit.pass->info().name},
+                       {"from", unit.from},
+                       {"options", unit.options},
+                       {"key", unit.key}};
+    item["cached"] = unit.key.empty() ? base::Json(nullptr) : base::Json(cache.contains(unit.key));
+    if (yields_model(unit) && unit.checked) {
+      item["parameters"] = unit.model.config.parameter_count();
+      item["size_bytes"] = unit.model.size_bytes;
+    }
+    item["estimate"] = {{"seconds", number(unit.estimate.seconds)},
+                        {"peak_memory_bytes", number(unit.estimate.peak_memory_bytes)},
+                        {"output_bytes", number(unit.estimate.output_bytes)},
+                        {"basis", unit.estimate.basis}};
+    item["warnings"] = unit.warnings;
+    units.push_back(std::move(item));
+  }
+  return {{"name", plan.pipeline.name}, {"seed", plan.pipeline.seed}, {"units", units}};
+}
+
+}  // namespace frugal::pass

@@ -1,0 +1,34 @@
+// The folder of a run: its lock, and links into the cache.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "base/status.h"
+#include "pass/cache.h"
+#include "pass/plan.h"
+
+namespace frugal::pass {
+
+class RunFolder {
+ public:
+  // Creates the folder and takes its lock. Errors: FailedPrecondition while another run works in it.
+  static absl::StatusOr<RunFolder> open(const std::filesystem::path& folder);
+  const std::filesystem::path& path() const { return path_; }
+
+  // Removes the links and items of earlier runs; files of the user stay.
+  absl::Status clear() const;
+  // Links the outputs of a finished unit and copies its items. Returns the path of the output below the run folder, "" when
+  // the unit has none.
+  absl::StatusOr<std::string> publish(const Unit& unit, const Cache::Entry& entry) const;
+
+ private:
+  RunFolder(std::filesystem::path path, FileLock lock)
+      : path_(std::move(path)), lock_(std::move(lock)) {}
+  absl::StatusOr<std::string> link_artifacts(const Unit& unit, const Cache::Entry& entry) const;
+  std::filesystem::path path_;
+  FileLock lock_;
+};
+
+}  // namespace frugal::pass

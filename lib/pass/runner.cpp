@@ -1,0 +1,361 @@
+#include "pass/runner.h"
+
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <new>
+#include <optional>
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/interrupt.h"
+#include "base/log.h"
+#include "base/process.h"
+#include "pass/journal.h"
+#include "pass/run_context.h"
+#include "pass/run_folder.h"
+#include "pass/yaml.h"
+
+namespace frugal::pass {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr int64_t kSpareDiskBytes = int64_t{64} << 20;
+
+double seconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+base::Json machine_json(const std::string& device) {
+  utsname name{};
+  ::uname(&name);
+  const int64_t memory = int64_t{::sysconf(_SC_PHYS_PAGES)} * ::sysconf(_SC_PAGESIZE);
+  return {{"cpu", base::cpu_model_name()},
+          {"cores", base::available_cpus()},
+          {"memory_bytes", memory > 0 ? base::Json(memory) : base::Json(nullptr)},
+          {"os", base::str_cat(name.sysname, " ", name.release, " ", name.machine)},
+          {"device", device}};
+}
+
+absl::StatusOr<int64_t> folder_bytes(const fs::path& folder) {
+  int64_t bytes = 0;
+  std::error_code error;
+  for (auto entry = fs::recursive_directory_iterator(folder, error);
+       !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
+    if (entry->is_regular_file(error) && !error) bytes += static_cast<int64_t>(entry->file_size(error));
+  }
+  if (error) return base::system_error("list", folder.string(), error.value());
+  return bytes;
+}
+
+std::string_view kind_text(Output output) {
+  return output == Output::kCheckpoint ? "checkpoint" : output == Output::kArtifact ? "artifact" : "none";
+}
+
+// LibTorch and the standard library throw; a pass should have turned that into a Status, and a run must end well even
+// where one has not.
+absl::Status run_guarded(const Pass& pass, RunContext& context) {
+  try {
+    return pass.run(context);
+  } catch (const std::bad_alloc&) {
+    return base::resource_exhausted("out of memory");
+  } catch (const std::exception& error) {
+    return base::internal(error.what());
+  }
+}
+
+class Runner {
+ public:
+  Runner(const Plan& plan, const Cache& cache, energy::MeterSet& meters, const RunOptions& options,
+         RunFolder folder, Console& console, Journal journal)
+      : plan_(plan), cache_(cache), meters_(meters), options_(options), folder_(std::move(folder)),
+        console_(console), journal_(std::move(journal)), entries_(plan.units.size()) {
+    result_.outputs.resize(plan.units.size());
+  }
+
+  absl::StatusOr<RunResult> run() {
+    const auto begin = std::chrono::steady_clock::now();
+    FRUGAL_RETURN_IF_ERROR(start());
+    absl::Status status = idle_window();
+    for (size_t i = 0; status.ok() && i < plan_.units.size(); ++i) status = run_unit(i);
+    if (status.ok()) status = idle_window();
+    const bool stopped = base::is_interrupted(status);
+    FRUGAL_RETURN_IF_ERROR(journal_.write("run_end", {{"status", status.ok() ? "done" : stopped ? "interrupted" : "failed"},
+                                                      {"seconds", seconds_since(begin)},
+                                                      {"steps_run", result_.steps_run},
+                                                      {"steps_cached", result_.steps_cached}}));
+    conclude(status);
+    return result_;
+  }
+
+ private:
+  absl::Status start() {
+    FRUGAL_RETURN_IF_ERROR(base::write_file_atomically(folder_.path() / "pipeline.resolved.yaml",
+                                                       resolved_text(plan_)));
+    FRUGAL_RETURN_IF_ERROR(folder_.clear());
+    const Pipeline& pipeline = plan_.pipeline;
+    base::Json report = base::Json::object();
+    report["baseline"] = pipeline.report.baseline.name.empty() ? base::Json(nullptr)
+                                                               : base::Json(pipeline.report.baseline.name);
+    report["claim"] = nullptr;
+    if (const auto& claim = pipeline.report.claim) {
+      report["claim"] = {{"metric", claim->metric}, {"margin", claim->margin}, {"kind", claim->kind}, {"gate", claim->gate}};
+    }
+    needs_work_ = std::any_of(plan_.units.begin(), plan_.units.end(),
+                              [&](const Unit& unit) { return !cache_.contains(unit.key); });
+    console_.begin(folder_.path().string());
+    return journal_.write("run_start", {{"schema", 1},
+                                        {"frugal", options_.version},
+                                        {"name", pipeline.name},
+                                        {"description", pipeline.description},
+                                        {"seed", pipeline.seed},
+                                        {"pipeline_sha256", pipeline.sha256},
+                                        {"machine", machine_json(options_.device_description)},
+                                        {"meters", meters_.describe()},
+                                        {"site", plan_.site},
+                                        {"report", report},
+                                        {"command", options_.command}});
+  }
+
+  // Idle power, before and after the work; a run that takes everything from the cache has none to do.
+  absl::Status idle_window() {
+    if (!needs_work_ || options_.idle_seconds <= 0 || meters_.meters().empty()) return absl::OkStatus();
+    const energy::WindowResult idle = meters_.measure_idle(options_.idle_seconds);
+    if (idle_power_.empty()) idle_power_ = energy::idle_power(idle);
+    FRUGAL_RETURN_IF_ERROR(journal_.write("idle", {{"energy", energy::to_json(idle)}}));
+    return base::check_interrupt();
+  }
+
+  static base::Json start_fields(const Unit& unit) {
+    base::Json from = base::Json::array();
+    if (!unit.from.empty()) from.push_back(unit.from);
+    return {{"id", unit.id},           {"variant", unit.variant},
+            {"pass", unit.pass->info().name}, {"version", unit.pass->info().version},
+            {"key", unit.key},         {"from", from},
+            {"options", unit.options}};
+  }
+
+  absl::Status run_unit(size_t index) {
+    FRUGAL_RETURN_IF_ERROR(base::check_interrupt());
+    const Unit& unit = plan_.units[index];
+    std::optional<Cache::Entry> entry = cache_.find(unit.key);
+    if (entry) return finish_unit(index, *std::move(entry), true);
+    FRUGAL_ASSIGN_OR_RETURN(const FileLock lock, cache_.lock(unit.key));
+    entry = cache_.find(unit.key);  // another run may have made it meanwhile
+    if (entry) return finish_unit(index, *std::move(entry), true);
+    FRUGAL_RETURN_IF_ERROR(journal_.write("step_start", start_fields(unit)));
+    auto made = make_unit(index);
+    if (!made.ok()) return made.status();
+    return finish_unit(index, *std::move(made), false);
+  }
+
+  absl::Status check_disk(const Unit& unit) const {
+    if (!unit.estimate.output_bytes) return absl::OkStatus();
+    FRUGAL_ASSIGN_OR_RETURN(const int64_t free, base::free_bytes(cache_.folder()));
+    const int64_t needed = *unit.estimate.output_bytes + *unit.estimate.output_bytes / 10 + kSpareDiskBytes;
+    if (free >= needed) return absl::OkStatus();
+    return base::resource_exhausted("it needs about ", base::format_bytes(static_cast<double>(needed)),
+                                    " of disk, and '", cache_.folder().string(), "' has ",
+                                    base::format_bytes(static_cast<double>(free)),
+                                    " free; free some, or give --cache a folder on another disk");
+  }
+
+  absl::StatusOr<format::Checkpoint> open_model(const std::string& name) const {
+    if (const auto model = plan_.models.find(name); model != plan_.models.end()) {
+      return *model->second.checkpoint;
+    }
+    for (size_t i = 0; i < plan_.units.size(); ++i) {
+      if (plan_.units[i].name() == name && entries_[i]) {
+        return format::Checkpoint::open(entries_[i]->output());
+      }
+    }
+    return base::internal("the model '", name, "' is not made yet");
+  }
+
+  // What one execution measured.
+  struct Measured {
+    double seconds = 0;
+    base::Json energy;
+    std::string energy_reason;
+    std::optional<int64_t> peak_memory_bytes;
+    bool peak_of_step = true;
+  };
+
+  absl::Status measured_run(const Unit& unit, UnitContext& context, Measured& measured) {
+    measured.peak_of_step = base::reset_peak_resident_bytes();
+    const auto begin = std::chrono::steady_clock::now();
+    energy::Window window = meters_.begin(unit.name());
+    absl::Status status = context.prepare();
+    if (status.ok()) status = run_guarded(*unit.pass, context);
+    energy::WindowResult energy = window.end();
+    measured.seconds = seconds_since(begin);
+    measured.peak_memory_bytes = base::peak_resident_bytes();
+    if (energy.meters.empty()) {
+      for (const energy::Unavailable& meter : meters_.unavailable()) {
+        measured.energy_reason += base::str_cat(measured.energy_reason.empty() ? "" : "; ", meter.name, ": ", meter.reason);
+      }
+      if (measured.energy_reason.empty()) measured.energy_reason = "no meter";
+    } else {
+      if (!idle_power_.empty()) energy::apply_idle(energy, idle_power_);
+      measured.energy = energy::to_json(energy);
+    }
+    return status;
+  }
+
+  absl::StatusOr<Cache::Entry> make_unit(size_t index) {
+    const Unit& unit = plan_.units[index];
+    Measured measured;
+    auto entry = try_unit(unit, measured);
+    if (entry.ok()) {
+      ++result_.steps_run;
+      return entry;
+    }
+    cache_.discard(unit.key);
+    const bool stopped = base::is_interrupted(entry.status());
+    base::Json fields = start_fields(unit);
+    fields["seconds"] = measured.seconds;
+    fields["energy"] = measured.energy;
+    if (measured.energy.is_null()) fields["energy_reason"] = measured.energy_reason;
+    fields["error"] = std::string(entry.status().message());
+    fields["code"] = stopped ? "INTERRUPTED" : absl::StatusCodeToString(entry.status().code());
+    FRUGAL_RETURN_IF_ERROR(journal_.write("step_failed", fields));
+    if (!stopped) console_.failed(index, base::as_std(entry.status().message()));
+    return base::annotate(entry.status(), unit.name());
+  }
+
+  absl::StatusOr<Cache::Entry> try_unit(const Unit& unit, Measured& measured) {
+    FRUGAL_RETURN_IF_ERROR(check_disk(unit));
+    FRUGAL_ASSIGN_OR_RETURN(const fs::path staging, cache_.begin(unit.key));
+    FRUGAL_ASSIGN_OR_RETURN(const fs::path resume, cache_.resume_folder(unit.key));
+    UnitContext context({plan_, unit, cache_, meters_, options_.device, staging, resume,
+                         [this](const std::string& name) { return open_model(name); }});
+    FRUGAL_RETURN_IF_ERROR(measured_run(unit, context, measured));
+    FRUGAL_ASSIGN_OR_RETURN(const base::Json output, describe_output(unit, context.output_folder()));
+    base::Json record = {{"pass", unit.pass->info().name},
+                         {"version", unit.pass->info().version},
+                         {"key", unit.key},
+                         {"made", utc_now()},
+                         {"device", options_.device_description},
+                         {"seconds", measured.seconds},
+                         {"energy", measured.energy}};
+    if (measured.energy.is_null()) record["energy_reason"] = measured.energy_reason;
+    record["peak_memory_bytes"] = measured.peak_memory_bytes ? base::Json(*measured.peak_memory_bytes) : base::Json(nullptr);
+    record["peak_memory_basis"] = measured.peak_of_step ? "step" : "whole process";
+    record["statistics"] = context.statistics_json();
+    record["tables"] = context.tables();
+    record["output"] = output;
+    record["warnings"] = context.warnings();
+    FRUGAL_ASSIGN_OR_RETURN(Cache::Entry entry, cache_.publish(unit.key, record));
+    cache_.remove_resume_folder(unit.key);
+    return entry;
+  }
+
+  // Checks what the pass left behind and hashes it.
+  absl::StatusOr<base::Json> describe_output(const Unit& unit, const fs::path& folder) const {
+    const Output kind = unit.pass->info().output;
+    if (kind == Output::kNone) return base::Json(nullptr);
+    if (kind == Output::kCheckpoint) {
+      const auto checkpoint = format::Checkpoint::open(folder);
+      if (!checkpoint.ok()) return base::annotate(checkpoint.status(), "the pass left no sound checkpoint behind");
+    }
+    std::error_code error;
+    if (fs::is_empty(folder, error)) return base::internal("the pass left nothing behind");
+    FRUGAL_ASSIGN_OR_RETURN(const int64_t bytes, folder_bytes(folder));
+    FRUGAL_ASSIGN_OR_RETURN(const std::string hash, base::hash_folder(folder));
+    return base::Json{{"kind", kind_text(kind)}, {"bytes", bytes}, {"hash", hash}};
+  }
+
+  absl::Status finish_unit(size_t index, Cache::Entry entry, bool cached) {
+    const Unit& unit = plan_.units[index];
+    FRUGAL_ASSIGN_OR_RETURN(const std::string path, folder_.publish(unit, entry));
+    base::Json record = start_fields(unit);
+    record["cached"] = cached;
+    for (const auto& [key, value] : entry.record.items()) {
+      if (!record.contains(key)) record[key] = value;
+    }
+    if (record["output"].is_object()) record["output"]["path"] = path;
+    FRUGAL_RETURN_IF_ERROR(journal_.write("step_end", record));
+    console_.step(index, record);
+    if (cached) ++result_.steps_cached;
+    if (unit.pass->info().output != Output::kNone) result_.outputs[index] = entry.output();
+    records_.push_back(std::move(record));
+    entries_[index] = std::move(entry);
+    return absl::OkStatus();
+  }
+
+  void conclude(const absl::Status& status) {
+    if (base::is_interrupted(status)) {
+      result_.exit_code = kExitInterrupted;
+      result_.message = base::str_cat("interrupted; finished steps are kept. To go on, run the same command again:\n  ",
+                                      options_.command);
+    } else if (!status.ok()) {
+      result_.exit_code = kExitFailed;
+      result_.message = std::string(status.message());
+    } else if (const auto& claim = plan_.pipeline.report.claim) {
+      const GateResult gate = judge_gate(*claim, records_);
+      if (!gate.met) {
+        result_.exit_code = kExitGate;
+        result_.message = gate.reason;
+      }
+    }
+    if (!options_.report) return;
+    const absl::Status drawn = options_.report(folder_.path());
+    if (drawn.ok()) return;
+    if (result_.exit_code == kExitDone) result_.exit_code = kExitFailed;
+    result_.message += base::str_cat(result_.message.empty() ? "" : "\n", "the report was not drawn: ", drawn.message());
+  }
+
+ public:
+  static std::string resolved_text(const Plan& plan) {
+    return "# Written by frugal: the pipeline of this run with every default. It can be run again as it is.\n" +
+           print_yaml(resolved_pipeline(plan));
+  }
+
+ private:
+  const Plan& plan_;
+  const Cache& cache_;
+  energy::MeterSet& meters_;
+  const RunOptions& options_;
+  RunFolder folder_;
+  Console& console_;
+  Journal journal_;
+  std::vector<std::optional<Cache::Entry>> entries_;
+  std::vector<energy::IdlePower> idle_power_;
+  std::vector<base::Json> records_;
+  RunResult result_;
+  bool needs_work_ = true;
+};
+
+}  // namespace
+
+GateResult judge_gate(const Claim& claim, const std::vector<base::Json>& step_records) {
+  if (claim.gate == "none") return {};
+  int64_t compared = 0, met = 0;
+  for (const base::Json& record : step_records) {
+    const base::Json tables = record.value("tables", base::Json::object());
+    for (const base::Json& row : tables.value("comparison", base::Json::array())) {
+      if (row.value("metric", "") != claim.metric) continue;
+      ++compared;
+      if (row.value("verdict", "") == "claimed") ++met;
+    }
+  }
+  const bool good = claim.gate == "all" ? compared > 0 && met == compared : met > 0;
+  if (good) return {};
+  return {false, base::str_cat("the quality gate was not met: ", met, " of ", compared, " models keep ", claim.metric,
+                               " within ", claim.margin, " of the baseline, expected ",
+                               claim.gate == "all" ? "all" : "at least one")};
+}
+
+absl::StatusOr<RunResult> run_plan(const Plan& plan, const Cache& cache, energy::MeterSet& meters,
+                                   const RunOptions& options) {
+  FRUGAL_ASSIGN_OR_RETURN(RunFolder folder, RunFolder::open(options.run_folder));
+  Console console(plan, options.style, options.color);
+  FRUGAL_ASSIGN_OR_RETURN(Journal journal,
+                          Journal::open(folder.path() / "journal.jsonl",
+                                        [&console](const std::string& line) { console.event(line); }));
+  return Runner(plan, cache, meters, options, std::move(folder), console, std::move(journal)).run();
+}
+
+}  // namespace frugal::pass
