@@ -11,7 +11,8 @@
 namespace frugal::grid {
 namespace {
 
-constexpr int kPacks = 3;  // 48 candidates for each search
+constexpr int kPacks = 3;   // 48 candidates for each search
+constexpr int kRounds = 2;
 // Below this no product of a stored scale and a level is anything but 0 or larger than twice the
 // weight.
 constexpr float kNegligible = 0x1p-26f;
@@ -43,19 +44,13 @@ void candidate_sums(std::span<const float> x, std::span<const float> weights,
 // levels.
 float candidate_step(float span) { return 0.1f * std::max(1.0f, std::sqrt(span / 8.0f)) / span; }
 
-struct Best {
-  float error = std::numeric_limits<float>::infinity();
-  float scale = 0;
-  float offset = 0;
-};
-
-// The candidate of smallest error as stored; NaN and infinity lose.
-Best best_of(const Candidates& candidates, const CandidateSums& sums) {
-  Best best;
-  for (int i = 0; i < kCandidates; ++i) {
-    if (sums.rr[i] < best.error) best = {sums.rr[i], candidates.scale[i], candidates.offset[i]};
-  }
-  return best;
+// Factors on the largest weight's level: 17 around 1, then 7 that clip it more and more, for blocks whose largest weight
+// matters little.
+float candidate_factor(int index, float step) {
+  constexpr int kFine = 17;
+  constexpr int kFineBelow = 8;
+  constexpr std::array<float, 7> kCoarse = {1.14f, 1.19f, 1.25f, 1.33f, 1.45f, 1.65f, 2.0f};
+  return index < kFine ? 1 + step * static_cast<float>(index - kFineBelow) : kCoarse[index - kFine];
 }
 
 // Least-squares scale of a candidate whose offset is `zero` scales below zero: w = scale * (t -
@@ -164,7 +159,7 @@ float search_scale(std::span<const float> x, std::span<const float> weights,
     Candidates candidates;
     for (int lane = 0; lane < kCandidates; ++lane) {
       const int index = pack * kCandidates + lane;
-      const float factor = 1 + step * static_cast<float>(index / 2 - 9);
+      const float factor = candidate_factor(index / 2, step);
       candidates.scale[lane] = (index % 2 == 0 ? largest : -largest) / (table.low * factor);
     }
     candidate_sums(x, weights, candidates, table, sums);
@@ -172,12 +167,22 @@ float search_scale(std::span<const float> x, std::span<const float> weights,
       winners.offer(lane, scale_optimum(candidates, sums, lane, 0, weight), 0);
     }
   }
-  winners.candidates.scale[0] = winners.error[0] < winners.error[1] ? winners.candidates.scale[0]
-                                                                    : winners.candidates.scale[1];
-  winners.candidates.scale[1] = plain_scale;
-  candidate_sums(x, weights, winners.candidates, table, sums);
-  const Best best = best_of(winners.candidates, sums);
-  return std::isfinite(best.error) ? best.scale : plain_scale;
+  // Twice: least squares again on the codes that the rounded scales give (as Lloyd's iteration).
+  float best_scale = plain_scale;
+  float best_error = std::numeric_limits<float>::infinity();
+  winners.candidates.scale[0] = plain_scale;
+  for (int round = 0; round < kRounds; ++round) {
+    candidate_sums(x, weights, winners.candidates, table, sums);
+    for (int lane = 0; lane < kCandidates; ++lane) {
+      float& scale = winners.candidates.scale[lane];
+      if (sums.rr[lane] < best_error) {
+        best_error = sums.rr[lane];
+        best_scale = scale;
+      }
+      scale = round_to_half(scale_optimum(winners.candidates, sums, lane, 0, weight).scale);
+    }
+  }
+  return best_scale;
 }
 
 ScaleAndZero search_scale_and_zero(std::span<const float> x, std::span<const float> weights,
