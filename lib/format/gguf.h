@@ -8,20 +8,25 @@
 #include <map>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
 
 #include "base/file.h"
 #include "base/status.h"
+#include "base/text.h"
 
 namespace frugal::format {
 
-// Arrays hold one scalar type. Nested arrays are refused.
-using GgufValue =
-    std::variant<uint8_t, int8_t, uint16_t, int16_t, uint32_t, int32_t, float, bool, std::string,
-                 uint64_t, int64_t, double, std::vector<uint32_t>, std::vector<int32_t>,
-                 std::vector<float>, std::vector<std::string>, std::vector<bool>>;
+// Arrays hold one scalar type. Nested arrays are refused. The order of the alternatives is not the
+// file's type number.
+using GgufValue = std::variant<uint8_t, int8_t, uint16_t, int16_t, uint32_t, int32_t, float, bool,
+                               std::string, uint64_t, int64_t, double, std::vector<uint32_t>,
+                               std::vector<int32_t>, std::vector<float>, std::vector<std::string>,
+                               std::vector<bool>, std::vector<uint8_t>, std::vector<int8_t>,
+                               std::vector<uint16_t>, std::vector<int16_t>, std::vector<uint64_t>,
+                               std::vector<int64_t>, std::vector<double>>;
 
 // ggml tensor type ids (ggml.h) that frugal reads or writes.
 struct GgmlType {
@@ -30,6 +35,7 @@ struct GgmlType {
   int64_t block_elements = 1;
   int64_t block_bytes = 4;
 };
+// Errors: InvalidArgument for ids and names that are not (or no longer) types of files.
 absl::StatusOr<GgmlType> ggml_type(uint32_t id);
 absl::StatusOr<GgmlType> ggml_type(std::string_view name);
 
@@ -41,9 +47,16 @@ struct GgufTensor {
   int64_t size_bytes = 0;
 };
 
+// Bytes of a tensor [.., columns] of `type`. Errors: a row that is no multiple of the block,
+// overflow.
+absl::StatusOr<int64_t> gguf_size_bytes(const GgmlType& type, const std::vector<int64_t>& shape);
+
 class GgufFile {
  public:
+  // Maps and validates; reads no tensor data. Errors: InvalidArgument or DataLoss with file, place
+  // and reason.
   static absl::StatusOr<GgufFile> open(const std::filesystem::path& path);
+  uint32_t version() const { return version_; }
   const std::vector<std::pair<std::string, GgufValue>>& metadata() const { return metadata_; }
   const GgufValue* find(std::string_view key) const;  // null when absent
   const std::vector<GgufTensor>& tensors() const { return tensors_; }
@@ -53,8 +66,11 @@ class GgufFile {
  private:
   base::MappedFile file_;
   int64_t data_begin_ = 0;
+  uint32_t version_ = 0;
   std::vector<std::pair<std::string, GgufValue>> metadata_;
   std::vector<GgufTensor> tensors_;
+  base::string_map<size_t> key_index_;
+  base::string_map<size_t> tensor_index_;
 };
 
 // Declares metadata and tensors, then streams tensor data in declaration order.
@@ -65,6 +81,7 @@ class GgufWriter {
     std::vector<int64_t> shape;  // PyTorch order
     GgmlType type;
   };
+  // Errors: InvalidArgument for what the reader (and llama.cpp) would refuse.
   static absl::StatusOr<GgufWriter> create(
       const std::filesystem::path& path,
       const std::vector<std::pair<std::string, GgufValue>>& metadata,
@@ -74,10 +91,10 @@ class GgufWriter {
   const std::vector<GgufTensor>& tensors() const { return tensors_; }
 
  private:
-  GgufWriter(base::AtomicFile file, std::vector<GgufTensor> tensors);
+  GgufWriter(base::AtomicFile file, std::vector<GgufTensor> tensors, int64_t alignment);
   base::AtomicFile file_;
   std::vector<GgufTensor> tensors_;
-  int64_t data_begin_ = 0;
+  int64_t alignment_ = 32;
   size_t next_ = 0;
 };
 

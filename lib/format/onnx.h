@@ -129,6 +129,9 @@ struct OnnxTensorSummary {
   OnnxType type = OnnxType::kFloat;
   std::vector<int64_t> dims;
   int64_t size_bytes = 0;
+  // Weights of the model that this tensor holds: K*N for the packed B of MatMulNBits, 0 for scales,
+  // zero points and integer constants, else its elements.
+  int64_t weight_count = 0;
   std::string location;  // data file; empty: inside the model
   int64_t offset = 0;    // in the data file
 };

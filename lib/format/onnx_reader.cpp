@@ -106,6 +106,24 @@ absl::Status read_external(const onnx::TensorProto& tensor, OnnxTensorSummary& s
   return absl::OkStatus();
 }
 
+bool holds_weights(OnnxType type) {
+  switch (type) {
+    case OnnxType::kFloat:
+    case OnnxType::kFloat16:
+    case OnnxType::kBfloat16:
+    case OnnxType::kUint8:
+    case OnnxType::kInt8:
+    case OnnxType::kUint4:
+    case OnnxType::kInt4:
+      return true;
+    case OnnxType::kInt32:
+    case OnnxType::kInt64:
+    case OnnxType::kBool:
+      return false;
+  }
+  return false;
+}
+
 absl::StatusOr<OnnxTensorSummary> read_initializer(const onnx::TensorProto& tensor,
                                                    DataFiles& files) {
   OnnxTensorSummary summary;
@@ -118,6 +136,11 @@ absl::StatusOr<OnnxTensorSummary> read_initializer(const onnx::TensorProto& tens
   if (known) {
     FRUGAL_RETURN_IF_ERROR(expected.status());
     summary.size_bytes = *expected;
+    if (holds_weights(summary.type)) {
+      summary.weight_count = 1;
+      for (const int64_t dimension : summary.dims)
+        summary.weight_count *= dimension;  // in range: the bytes are
+    }
   }
   if (tensor.data_location() == onnx::TensorProto::EXTERNAL) {
     if (!known) return expected.status();
@@ -148,6 +171,38 @@ OnnxValue read_value(const onnx::ValueInfoProto& proto) {
   return value;
 }
 
+int64_t integer_attribute(const onnx::NodeProto& node, std::string_view name) {
+  for (const onnx::AttributeProto& attribute : node.attribute()) {
+    if (attribute.name() == name) return attribute.i();
+  }
+  return 0;
+}
+
+// How many weights the packed inputs of quantized operators stand for, by initializer name.
+std::map<std::string, int64_t> packed_weight_counts(const onnx::GraphProto& graph) {
+  std::map<std::string, int64_t> counts;
+  const auto set = [&](const onnx::NodeProto& node, int input, int64_t count) {
+    if (input < node.input_size() && !node.input(input).empty()) counts[node.input(input)] = count;
+  };
+  for (const onnx::NodeProto& node : graph.node()) {
+    if (node.op_type() == "MatMulNBits") {
+      int64_t count = 0;
+      if (__builtin_mul_overflow(integer_attribute(node, "K"), integer_attribute(node, "N"),
+                                 &count) ||
+          count < 0) {
+        count = 0;
+      }
+      set(node, 1, count);
+      set(node, 2, 0);
+      set(node, 3, 0);
+    } else if (node.op_type() == "DequantizeLinear") {
+      set(node, 1, 0);
+      set(node, 2, 0);
+    }
+  }
+  return counts;
+}
+
 // protobuf bounds the nesting of what it parses (100 levels), and with it this recursion.
 void count_nodes(const onnx::GraphProto& graph, std::map<std::string, int64_t>& counts) {
   for (const onnx::NodeProto& node : graph.node()) {
@@ -167,11 +222,15 @@ absl::Status read_graph(const onnx::GraphProto& graph, DataFiles& files, OnnxSum
   for (const onnx::ValueInfoProto& value : graph.output())
     summary.outputs.push_back(read_value(value));
   count_nodes(graph, summary.node_counts);
+  const std::map<std::string, int64_t> packed = packed_weight_counts(graph);
   for (const onnx::TensorProto& tensor : graph.initializer()) {
     absl::StatusOr<OnnxTensorSummary> initializer = read_initializer(tensor, files);
     if (!initializer.ok()) {
       return base::annotate(initializer.status(),
                             base::str_cat("initializer '", tensor.name().substr(0, 200), "'"));
+    }
+    if (const auto count = packed.find(initializer->name); count != packed.end()) {
+      initializer->weight_count = count->second;
     }
     summary.initializers.push_back(*std::move(initializer));
   }
