@@ -35,7 +35,7 @@ struct Example {
   std::string id;                         // stable: "storefront/test/17"
   std::string prompt;                     // empty for plain text
   std::string completion;                 // the text to learn or score
-  std::string label;                      // classification: the right label's text; empty otherwise
+  std::string label;                      // classification: equals `completion`, one of label_texts; empty otherwise
   std::vector<std::string> label_texts;   // classification: every candidate completion, in a fixed order
   std::vector<std::string> attributes;    // generation: words or phrases that a good completion mentions
 };
@@ -47,8 +47,16 @@ absl::StatusOr<std::vector<Example>> load_examples(const DataSource& source);
 // Hash of the content the source yields (file bytes, or generator version + seed), for cache keys.
 absl::StatusOr<std::string> content_hash(const DataSource& source);
 
+// An example as ids. The boundary between prompt and completion is the longest common start of the ids of the prompt alone
+// and of both together, so that a piece that spans the boundary belongs to the completion.
+struct EncodedExample {
+  std::vector<TokenId> ids;               // prompt and completion, without special tokens
+  int64_t prompt_tokens = 0;
+};
+EncodedExample encode_example(const Tokenizer& tokenizer, std::string_view prompt, std::string_view completion);
+
 // Packed training sequences. Documents follow each other; attention must not cross `segments` and loss counts where
-// `targets_count` is 1.
+// `loss_mask` is 1.
 struct PackedTokens {
   int64_t sequences = 0;
   int64_t length = 0;                     // tokens per sequence
@@ -66,7 +74,8 @@ struct PackOptions {
   uint64_t seed = 1;                      // order of documents
 };
 
-// First-fit packing of whole documents; longer ones are cut into pieces of `length`.
+// First-fit packing of whole documents in a random order; longer ones are cut into pieces of `length`, each a segment of
+// its own. Every row of length `length` holds at least one document; the rest is padding.
 absl::StatusOr<PackedTokens> pack(const std::vector<Example>& examples, const Tokenizer& tokenizer,
                                   const PackOptions& options);
 
