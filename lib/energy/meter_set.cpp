@@ -81,7 +81,7 @@ struct Progressing {
     if (++skipped < stride) return;
     skipped = 0;
     window.samples.push_back(sample);
-    if (window.samples.size() <= kMaxSamples) return;
+    if (window.samples.size() < kMaxSamples) return;
     for (size_t i = 0; 2 * i + 1 < window.samples.size(); ++i)
       window.samples[i] = window.samples[2 * i + 1];
     window.samples.resize(window.samples.size() / 2);

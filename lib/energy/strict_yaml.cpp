@@ -73,7 +73,8 @@ struct StrictMap::Document {
   }
 
   static std::string place_of(const YAML::Mark& mark) {
-    return str_cat(mark.line + 1, ":", mark.column + 1);
+    return str_cat(std::max(mark.line, 0) + 1, ":",
+                   std::max(mark.column, 0) + 1);  // -1: an empty file
   }
 };
 

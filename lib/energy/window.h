@@ -40,7 +40,7 @@ struct MeterWindow {
   std::optional<double> updates;     // how often the counter moved in between, by its known rhythm
   std::optional<double> idle_watts;  // set by apply_idle
   std::optional<double> net_joules;  // gross less idle_watts × seconds; set by apply_idle
-  std::vector<Sample> samples;       // at most kMaxSamples, evenly thinned
+  std::vector<Sample> samples;       // fewer than kMaxSamples, evenly thinned
   base::Json conditions_begin = base::Json::object();
   base::Json conditions_end = base::Json::object();
   std::vector<std::string> warnings;

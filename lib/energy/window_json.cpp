@@ -57,6 +57,7 @@ absl::StatusOr<std::optional<Reading>> optional_reading(const Json& json, std::s
 
 absl::Status read_lists(const Json& json, std::string_view where, MeterWindow* window) {
   FRUGAL_ASSIGN_OR_RETURN(const Json samples, json_get<Json>(json, "samples", where));
+  if (!samples.is_array()) return base::data_loss(where, ": 'samples' must be a list");
   for (const Json& sample : samples) {
     if (!sample.is_array() || sample.size() != 2 || !sample[0].is_number() ||
         !sample[1].is_number()) {
@@ -65,6 +66,7 @@ absl::Status read_lists(const Json& json, std::string_view where, MeterWindow* w
     window->samples.push_back({sample[0].get<double>(), sample[1].get<double>()});
   }
   FRUGAL_ASSIGN_OR_RETURN(const Json warnings, json_get<Json>(json, "warnings", where));
+  if (!warnings.is_array()) return base::data_loss(where, ": 'warnings' must be a list");
   for (const Json& warning : warnings) {
     if (!warning.is_string()) return base::data_loss(where, ": a warning must be a string");
     window->warnings.push_back(warning.get<std::string>());
@@ -156,6 +158,7 @@ absl::StatusOr<WindowResult> window_from_json(const Json& json, std::string_view
   FRUGAL_ASSIGN_OR_RETURN(result.end_time, json_get<std::string>(json, "end_time", where));
   FRUGAL_ASSIGN_OR_RETURN(result.seconds, json_get<double>(json, "seconds", where));
   FRUGAL_ASSIGN_OR_RETURN(const Json meters, json_get<Json>(json, "meters", where));
+  if (!meters.is_array()) return base::data_loss(where, ": 'meters' must be a list");
   for (const Json& meter : meters) {
     FRUGAL_ASSIGN_OR_RETURN(MeterWindow window, meter_window_from_json(meter, where));
     result.meters.push_back(std::move(window));

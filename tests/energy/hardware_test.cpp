@@ -1,0 +1,75 @@
+#include "energy/hardware.h"
+
+#include <cstdlib>
+
+#include "support/shared_data.h"
+
+namespace frugal::energy {
+namespace {
+
+constexpr const char* kFull = R"(
+name: Example 9000
+kind: cpu
+source: data sheet
+year: 2024
+tdp_watts: 128
+threads: 64
+load_factor: 0.75
+embodied_kg_co2e: { low: 10, high: 30 }
+lifetime_years: 4
+price: 900
+currency: EUR
+)";
+
+TEST(Hardware, ReadsEveryKey) {
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const HardwareProfile profile, parse_hardware(kFull, "h.yaml"));
+  EXPECT_EQ(
+      to_json(profile).dump(),
+      R"({"name":"Example 9000","kind":"cpu","source":"data sheet","year":2024,"tdp_watts":128.0,"threads":64,)"
+      R"("load_factor":0.75,"embodied_kg_co2e":{"low":10.0,"high":30.0},"lifetime_years":4.0,"price":900.0,)"
+      R"("currency":"EUR"})");
+}
+
+TEST(Hardware, UnknownStaysUnknown) {
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const HardwareProfile profile,
+                              parse_hardware("name: x\nkind: gpu\nsource: s\nyear: 2024\n", "h"));
+  EXPECT_EQ(profile.tdp_watts, std::nullopt);
+  EXPECT_FALSE(profile.embodied_kg_co2e.has_value());
+  EXPECT_TRUE(to_json(profile)["price"].is_null());
+}
+
+TEST(Hardware, ErrorsNameThePlaceAndComeTogether) {
+  const absl::Status status =
+      parse_hardware(
+          "name: x\nkind: toaster\nsource: s\nyear: 2024\nthreads: 4\ntdp_wats: 5\n"
+          "embodied_kg_co2e: {low: 9, high: 3}\nprice: 3\n",
+          "h.yaml")
+          .status();
+  for (const char* text : {"h.yaml:2:1: 'kind' is 'toaster'", "'threads' needs 'tdp_watts'",
+                           "h.yaml:6:1: unknown key 'tdp_wats'; did you mean 'tdp_watts'?",
+                           "h.yaml:7:19: 'low' is above", "'price' needs a 'currency'"}) {
+    FRUGAL_EXPECT_ERROR(status, absl::StatusCode::kInvalidArgument, text);
+  }
+}
+
+TEST(Hardware, SourceAndYearAreRequired) {
+  const absl::Status status = parse_hardware("name: x\nkind: gpu\n", "h").status();
+  FRUGAL_EXPECT_ERROR(status, absl::StatusCode::kInvalidArgument, "'source' is missing");
+  FRUGAL_EXPECT_ERROR(status, absl::StatusCode::kInvalidArgument, "'year' is missing");
+}
+
+TEST(Hardware, ShippedProfilesAreValid) {
+  const char* source = std::getenv("FRUGAL_SOURCE_DIR");
+  if (source == nullptr) GTEST_SKIP() << "FRUGAL_SOURCE_DIR is not set";
+  int count = 0;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(std::filesystem::path(source) / "configs/hardware")) {
+    if (entry.path().extension() != ".yaml") continue;
+    FRUGAL_EXPECT_OK(load_hardware(entry.path()));
+    ++count;
+  }
+  EXPECT_GE(count, 2);
+}
+
+}  // namespace
+}  // namespace frugal::energy

@@ -1,0 +1,102 @@
+#include "energy/site.h"
+
+#include <cstdlib>
+#include <fstream>
+
+#include "support/shared_data.h"
+
+namespace frugal::energy {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+
+const std::string kSite = R"(name: Example
+region: XX
+intensity: { grams_per_kwh: 400, kind: average, year: 2024, source: grid report }
+market_intensity: { grams_per_kwh: 10, kind: average, year: 2024, source: contract }
+pue: { value: 1.25, year: 2023, source: operator }
+price: { per_kwh: 0.3, currency: EUR, year: 2024, source: invoice }
+)";
+
+std::string replaced(std::string text, std::string_view from, std::string_view to) {
+  const size_t at = text.find(from);
+  EXPECT_NE(at, std::string::npos) << from;
+  return text.replace(at, from.size(), to);
+}
+
+TEST(Site, ReadsEveryKey) {
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const Site site, parse_site(kSite, "s.yaml", "."));
+  EXPECT_EQ(site.intensity.grams_per_kwh, 400);
+  EXPECT_EQ(site.market_intensity->source, "contract");
+  EXPECT_EQ(site.pue.value, 1.25);
+  EXPECT_EQ(site.price->currency, "EUR");
+  EXPECT_FALSE(site.hardware.has_value());
+  EXPECT_EQ(to_json(site)["intensity"]["year"], 2024);
+  EXPECT_TRUE(to_json(site)["hardware"].is_null());
+}
+
+TEST(Site, TakesItsHardwareFromAFileBesideIt) {
+  const test::TemporaryFolder folder;
+  std::ofstream(folder.path() / "h.yaml")
+      << "name: H\nkind: gpu\nsource: s\nyear: 2024\n"
+         "embodied_kg_co2e: {low: 1, high: 2}\nlifetime_years: 3\n";
+  std::ofstream(folder.path() / "s.yaml") << kSite << "hardware: h.yaml\n";
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const Site site, load_site(folder.path() / "s.yaml"));
+  EXPECT_EQ(site.hardware->embodied_kg_co2e->high, 2);
+  std::ofstream(folder.path() / "h.yaml") << "name: H\n";
+  FRUGAL_EXPECT_ERROR(load_site(folder.path() / "s.yaml"), kInvalid,
+                      "h.yaml:1:1: the key 'kind' is missing");
+  fs::remove(folder.path() / "h.yaml");
+  FRUGAL_EXPECT_ERROR(load_site(folder.path() / "s.yaml"), kInvalid, "h.yaml': No such file");
+  FRUGAL_EXPECT_ERROR(load_site(folder.path() / "none.yaml"), absl::StatusCode::kNotFound,
+                      "none.yaml");
+}
+
+TEST(Site, WrongKeysAreErrorsWithTheirPlace) {
+  FRUGAL_EXPECT_ERROR(parse_site(replaced(kSite, "region:", "regoin:"), "s.yaml", "."), kInvalid,
+                      "s.yaml:2:1: unknown key 'regoin'; did you mean 'region'?");
+  FRUGAL_EXPECT_ERROR(parse_site(replaced(kSite, "region: XX\n", ""), "s", "."), kInvalid,
+                      "'region' is missing");
+  FRUGAL_EXPECT_ERROR(parse_site(kSite + "name: again\n", "s.yaml", "."), kInvalid,
+                      "s.yaml:7:1: the key 'name' stands twice");
+  FRUGAL_EXPECT_ERROR(parse_site(kSite + "extra: 1\n", "s", "."), kInvalid, "unknown key 'extra'");
+  FRUGAL_EXPECT_ERROR(parse_site("", "s", "."), kInvalid, "s:1:1: expected a mapping");
+}
+
+TEST(Site, SourceAndYearAreRequiredEverywhere) {
+  for (const char* part :
+       {", source: grid report", ", source: contract", ", source: operator", ", source: invoice"}) {
+    FRUGAL_EXPECT_ERROR(parse_site(replaced(kSite, part, ""), "s", "."), kInvalid,
+                        "'source' is missing");
+  }
+  FRUGAL_EXPECT_ERROR(parse_site(replaced(kSite, ", year: 2023", ""), "s", "."), kInvalid,
+                      "'year' is missing");
+}
+
+TEST(Site, ImpossibleValuesAreErrors) {
+  FRUGAL_EXPECT_ERROR(parse_site(replaced(kSite, "400", "-1"), "s", "."), kInvalid,
+                      "from 0 to 3000");
+  FRUGAL_EXPECT_ERROR(parse_site(replaced(kSite, "400", "0.4 kg"), "s", "."), kInvalid, "'0.4 kg'");
+  FRUGAL_EXPECT_ERROR(parse_site(replaced(kSite, "1.25", "0.9"), "s", "."), kInvalid,
+                      "from 1 to 10");
+  FRUGAL_EXPECT_ERROR(parse_site(replaced(kSite, "kind: average", "kind: mean"), "s", "."),
+                      kInvalid, "'mean'");
+  FRUGAL_EXPECT_ERROR(parse_site(replaced(kSite, "year: 2024", "year: 24"), "s", "."), kInvalid,
+                      "1990");
+}
+
+TEST(Site, ShippedSitesAreValid) {
+  const char* source = std::getenv("FRUGAL_SOURCE_DIR");
+  if (source == nullptr) GTEST_SKIP() << "FRUGAL_SOURCE_DIR is not set";
+  int count = 0;
+  for (const auto& entry : fs::directory_iterator(fs::path(source) / "configs/sites")) {
+    if (entry.path().extension() != ".yaml") continue;
+    FRUGAL_EXPECT_OK(load_site(entry.path()));
+    ++count;
+  }
+  EXPECT_GE(count, 3);
+}
+
+}  // namespace
+}  // namespace frugal::energy
