@@ -16,6 +16,7 @@ set(FRUGAL_SANITIZE "" CACHE STRING "Sanitizers for every target, for example ad
 
 set(_cxx "$<COMPILE_LANGUAGE:CXX>")
 add_compile_options($<${_cxx}:-Wall> $<${_cxx}:-Wextra>
+  $<${_cxx}:-Wno-missing-field-initializers>  # designated initializers name what differs from the default
   $<$<CXX_COMPILER_ID:GNU>:$<${_cxx}:-Wno-restrict>>)  # GCC 12: false positives on std::string
 if(FRUGAL_SANITIZE)
   add_compile_options(-fsanitize=${FRUGAL_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g1)

@@ -1,0 +1,32 @@
+// The decoder as an ONNX graph, without weights: nodes, inputs, outputs, and which weight each initializer is. Internal to
+// export.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "format/checkpoint.h"
+#include "format/onnx.h"
+#include "passes/export/onnx_model.h"
+#include "passes/export/onnx_weights.h"
+
+namespace frugal::passes {
+
+// How the bytes of a streamed initializer come from the checkpoint.
+enum class OnnxContent { kValues, kTransposed, kCosine, kSine, kNBitsValues, kNBitsScales, kNBitsZeroPoints };
+
+struct OnnxSource {
+  std::string initializer;
+  std::string weight;                   // Hugging Face name; empty for the rotary tables
+  OnnxContent content = OnnxContent::kValues;
+};
+
+struct OnnxGraph {
+  format::OnnxModel model;
+  std::vector<OnnxSource> sources;      // in streaming order: that of the model's initializers without content
+};
+
+// Errors: a quantized weight whose grid has no MatMulNBits layout.
+absl::StatusOr<OnnxGraph> build_onnx_graph(const format::Checkpoint& checkpoint, const OnnxOptions& options);
+
+}  // namespace frugal::passes

@@ -1,0 +1,97 @@
+#include "passes/export/onnx_weights.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+namespace frugal::passes {
+
+namespace {
+
+using base::invalid_argument;
+
+// Codes of one row as unsigned integers of the operator, packed low bits first.
+void pack_row(const uint8_t* codes, const std::vector<uint8_t>& unsigned_of, int64_t columns, int64_t bits, uint8_t* out) {
+  if (bits == 8) {
+    for (int64_t i = 0; i < columns; ++i) out[i] = unsigned_of[codes[i]];
+    return;
+  }
+  for (int64_t i = 0; i < columns; i += 2) {
+    out[i / 2] = static_cast<uint8_t>(unsigned_of[codes[i]] | unsigned_of[codes[i + 1]] << 4);
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<NBitsLayout> nbits_layout(const grid::GridSpec& spec) {
+  if (!spec.uniform || (!spec.affine && !spec.free_scale)) {
+    return invalid_argument("grid ", spec.name, " has no layout in ONNX's MatMulNBits, which holds (q - zero_point) * scale with "
+                            "consecutive integers q; quantize to int4, int8, q4_0 or q8_0");
+  }
+  NBitsLayout layout;
+  layout.bits = spec.levels.size() <= 16 ? 4 : 8;
+  layout.block_size = spec.group_columns;
+  layout.zero_points = spec.affine;
+  if (layout.block_size < 16 || !std::has_single_bit(static_cast<uint64_t>(layout.block_size))) {
+    return invalid_argument("grid ", spec.name, " has groups of ", layout.block_size, " columns; ONNX's MatMulNBits takes powers of two "
+                            "from 16 on");
+  }
+  if (spec.affine && spec.groups_per_block() != 1) {
+    return invalid_argument("grid ", spec.name, " has sub-scales with offsets, which ONNX's MatMulNBits cannot hold; quantize to int4 "
+                            "or q4_0");
+  }
+  return layout;
+}
+
+absl::StatusOr<NBitsMatrix> to_nbits(const grid::QuantizedMatrix& matrix, const NBitsLayout& layout) {
+  const grid::GridSpec& spec = matrix.grid->spec();
+  const int64_t blocks = matrix.columns / layout.block_size;
+  const float origin = spec.affine ? 0.0f : -static_cast<float>(int64_t{1} << (layout.bits - 1));
+  std::vector<uint8_t> unsigned_of;
+  for (const float level : spec.levels) unsigned_of.push_back(static_cast<uint8_t>(std::lround(level - origin)));
+  NBitsMatrix result;
+  const int64_t row_bytes = matrix.columns * layout.bits / 8;
+  const int64_t zero_bytes = (blocks * layout.bits + 7) / 8;
+  result.values.resize(matrix.rows * row_bytes);
+  result.scales.resize(matrix.rows * blocks);
+  if (layout.zero_points) result.zero_points.assign(matrix.rows * zero_bytes, 0);
+  const int64_t groups = spec.groups_per_block();
+  std::vector<float> scale(groups), offset(groups);
+  for (int64_t row = 0; row < matrix.rows; ++row) {
+    pack_row(&matrix.codes[row * matrix.columns], unsigned_of, matrix.columns, layout.bits, &result.values[row * row_bytes]);
+    for (int64_t block = 0; block < blocks; ++block) {
+      if (block % groups == 0) matrix.grid->expand(matrix.block_parameters(row, block / groups), scale.data(), offset.data());
+      const float s = scale[block % groups];
+      result.scales[row * blocks + block] = s;
+      if (!layout.zero_points) continue;
+      const float zero = s == 0.0f ? 0.0f : -offset[block % groups] / s;
+      const bool is_code = zero >= 0 && zero < static_cast<float>(int64_t{1} << layout.bits) && zero == std::nearbyint(zero);
+      if (!is_code) {
+        return invalid_argument("cannot write row ", row, ", block ", block, " of grid ", spec.name,
+                                " as MatMulNBits: its zero point ", zero, " is no integer code");
+      }
+      const auto code = static_cast<uint8_t>(zero);
+      if (layout.bits == 8) {
+        result.zero_points[row * zero_bytes + block] = code;
+      } else {
+        result.zero_points[row * zero_bytes + block / 2] |= static_cast<uint8_t>(code << (4 * (block % 2)));
+      }
+    }
+  }
+  return result;
+}
+
+std::vector<float> transposed(const std::vector<float>& matrix, int64_t rows, int64_t columns) {
+  constexpr int64_t kTile = 32;  // both sides of a tile stay in the first-level cache
+  std::vector<float> result(matrix.size());
+  for (int64_t r0 = 0; r0 < rows; r0 += kTile) {
+    for (int64_t c0 = 0; c0 < columns; c0 += kTile) {
+      for (int64_t r = r0; r < std::min(rows, r0 + kTile); ++r) {
+        for (int64_t c = c0; c < std::min(columns, c0 + kTile); ++c) result[c * rows + r] = matrix[r * columns + c];
+      }
+    }
+  }
+  return result;
+}
+
+}  // namespace frugal::passes

@@ -1,0 +1,201 @@
+#include "report/models.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <set>
+
+#include "base/text.h"
+#include "energy/window.h"
+
+namespace frugal::report {
+
+namespace {
+
+using base::Json;
+
+// How a metric is shown; patterns are tried in order, and the order is that of the columns.
+struct Look {
+  std::string_view pattern;
+  std::string_view title;
+  std::string_view unit;   // empty: as the statistic says
+  int direction;           // +1: higher is better
+  bool in_table;
+};
+constexpr std::array kLooks = {
+    Look{"weight_bytes", "weights", "bytes", -1, true},
+    Look{"bits_per_weight", "bits/weight", "", -1, true},
+    Look{"parameters", "parameters", "", -1, true},
+    Look{"*/accuracy", "accuracy", "fraction", 1, true},
+    Look{"*/coverage", "coverage", "fraction", 1, true},
+    Look{"*/macro_f1", "macro F1", "fraction", 1, false},
+    Look{"perplexity", "perplexity", "", -1, true},
+    Look{"kld/mean", "KL divergence", "", -1, true},
+    Look{"kld/same_top", "same top token", "fraction", 1, true},
+    Look{"*joules_per_million_tokens", "J per 1M tokens", "", -1, true},
+    Look{"*joules_per_token", "J per token", "", -1, true},
+    Look{"*joules_per_request", "J per request", "", -1, true},
+    Look{"*tokens_per_second", "tokens/s", "", 1, true},
+};
+
+const Look* look_of(std::string_view metric) {
+  for (const Look& look : kLooks) {
+    if (base::glob_match(look.pattern, metric)) return &look;
+  }
+  return nullptr;
+}
+
+size_t rank_of(std::string_view metric) {
+  const Look* look = look_of(metric);
+  return look == nullptr ? kLooks.size() : static_cast<size_t>(look - kLooks.data());
+}
+
+// "sentiment/accuracy" with look "accuracy" -> "sentiment accuracy".
+std::string title_of(std::string_view metric, const Look& look) {
+  const size_t last = metric.rfind('/');
+  const std::string_view pattern = look.pattern;
+  if (pattern.starts_with('*') && last != std::string_view::npos) {
+    return base::str_cat(std::string(metric.substr(0, last)), " ", look.title);
+  }
+  return std::string(look.title);
+}
+
+bool yields_model(const Json& step) {
+  const auto output = step.find("output");
+  return output != step.end() && output->is_object() && output->value("kind", "") == "checkpoint";
+}
+
+// Steps whose statistics describe their input rather than themselves.
+bool describes_input(const Json& step) {
+  return !yields_model(step) && step.value("pass", "") != "export" && !step.value("from", Json::array()).empty();
+}
+
+struct Models {
+  Json list = Json::array();
+  std::map<std::string, size_t> position;
+
+  Json& at(const std::string& name) {
+    const auto [entry, added] = position.try_emplace(name, list.size());
+    if (added) list.push_back({{"name", name}, {"role", "student"}, {"pass", ""}, {"cells", Json::object()}});
+    return list[entry->second];
+  }
+};
+
+void add_statistics(const Json& step, Json& model) {
+  const std::string source = step_name(step);
+  for (const Json& statistic : step.value("statistics", Json::array())) {
+    model["cells"][statistic.value("name", "")] = number_of(statistic, source);
+  }
+}
+
+void add_output(const Json& step, Json& model) {
+  const std::string source = step_name(step);
+  model["pass"] = step.value("pass", "");
+  const Json& output = step["output"];
+  for (const std::string_view key : {"weight_bytes", "parameters", "bits_per_weight"}) {
+    const auto found = output.find(std::string(key));
+    if (found == output.end() || found->is_null()) continue;
+    model["cells"][std::string(key)] = {{"value", *found}, {"provenance", "measured"}, {"source", source}};
+  }
+}
+
+}  // namespace
+
+std::string step_name(const Json& step) {
+  const std::string variant = step.value("variant", "");
+  const std::string id = step.value("id", "");
+  return variant.empty() ? id : base::str_cat(id, "/", variant);
+}
+
+Json number_of(const Json& statistic, std::string_view source) {
+  Json number = Json::object();
+  for (const char* key : {"value", "unit", "help", "provenance", "low", "high", "confidence", "n", "method", "reason"}) {
+    const auto found = statistic.find(key);
+    if (found != statistic.end()) number[key] = *found;
+  }
+  if (!number.contains("value")) number["value"] = nullptr;
+  number["source"] = source;
+  return number;
+}
+
+Json energy_number(const Json& step) {
+  Json number = {{"value", nullptr}, {"provenance", "measured"}, {"source", step_name(step)}};
+  const auto window = step.find("energy");
+  if (window == step.end() || window->is_null()) {
+    number["reason"] = step.value("energy_reason", "no meter was read");
+    return number;
+  }
+  const auto result = energy::window_from_json(*window, step_name(step));
+  if (!result.ok()) {
+    number["reason"] = std::string(base::as_std(result.status().message()));
+    return number;
+  }
+  const energy::Figure total = result->total_joules();
+  number["value"] = energy::json_or_null(total.value);
+  number["provenance"] = energy::to_text(total.provenance);
+  number[total.value.has_value() ? "help" : "reason"] = total.basis;
+  return number;
+}
+
+Json collect_models(const JournalView& journal, std::string_view baseline) {
+  Models models;
+  for (const Json& step : journal.steps) {
+    if (step.value("event", "") != "step_end") continue;
+    if (yields_model(step)) {
+      Json& model = models.at(step_name(step));
+      add_output(step, model);
+      add_statistics(step, model);
+    } else if (describes_input(step)) {
+      add_statistics(step, models.at(step["from"][0].get<std::string>()));
+    }
+  }
+  for (Json& model : models.list) {
+    if (model["name"] == std::string(baseline)) model["role"] = "baseline";
+  }
+  return models.list;
+}
+
+Json collect_columns(const Json& models) {
+  std::map<std::string, Json> metrics;  // metric -> a number that has its unit and help
+  for (const Json& model : models) {
+    for (const auto& [metric, number] : model["cells"].items()) metrics.try_emplace(metric, number);
+  }
+  std::vector<std::string> names;
+  for (const auto& [metric, number] : metrics) {
+    const Look* look = look_of(metric);
+    if (look != nullptr && look->in_table) names.push_back(metric);
+  }
+  std::stable_sort(names.begin(), names.end(),
+                   [](const auto& a, const auto& b) { return rank_of(a) < rank_of(b); });
+  Json columns = Json::array();
+  for (const std::string& metric : names) {
+    const Look& look = *look_of(metric);
+    const std::string unit = look.unit.empty() ? metrics[metric].value("unit", "") : std::string(look.unit);
+    columns.push_back({{"key", metric},
+                       {"title", title_of(metric, look)},
+                       {"unit", unit},
+                       {"help", metrics[metric].value("help", "")},
+                       {"better", look.direction > 0 ? "higher" : "lower"}});
+  }
+  return columns;
+}
+
+const Json* find_model(const Json& models, std::string_view name) {
+  for (const Json& model : models) {
+    if (model["name"].get_ref<const std::string&>() == name) return &model;
+  }
+  return nullptr;
+}
+
+const Json* find_number(const Json& model, std::string_view metric) {
+  const auto found = model["cells"].find(std::string(metric));
+  if (found == model["cells"].end() || (*found)["value"].is_null()) return nullptr;
+  return &*found;
+}
+
+int better_direction(std::string_view metric) {
+  const Look* look = look_of(metric);
+  return look == nullptr ? 1 : look->direction;
+}
+
+}  // namespace frugal::report

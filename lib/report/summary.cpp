@@ -1,0 +1,129 @@
+// report.json:
+//   {schema, name, description, frugal, started, status, command, seed, journal_sha256,
+//    verdict {status, sentence, detail}, claim, columns [{key, title, unit, help, better}],
+//    models [{name, role, pass, cells {metric: number}}], table {finding, description}, figures {...}, provenance {...}}
+//   number: {value|null, unit, help, provenance, low, high, confidence, n, method, reason, source}
+#include <set>
+#include <string>
+
+#include "absl/strings/str_format.h"
+#include "base/text.h"
+#include "report/findings.h"
+#include "report/models.h"
+#include "report/report.h"
+
+namespace frugal::report {
+
+namespace {
+
+using base::Json;
+
+absl::Status check_steps(const JournalView& journal) {
+  for (const Json& step : journal.steps) {
+    for (const char* key : {"id", "pass", "key"}) {
+      if (!step.contains(key) || !step[key].is_string()) {
+        return base::data_loss("a step record of the journal has no text '", key, "': found ", step.dump().substr(0, 200));
+      }
+    }
+    if (step.contains("from") && !step["from"].is_array()) {
+      return base::data_loss("the record of step ", step_name(step), " has a 'from' that is no list");
+    }
+  }
+  return absl::OkStatus();
+}
+
+Json provenance(const JournalView& journal) {
+  Json files = Json::array(), steps = Json::array(), warnings = Json::array();
+  for (const Json& step : journal.steps) {
+    steps.push_back({{"step", step_name(step)}, {"key", step["key"]}, {"options", step.value("options", Json::object())}});
+    const Json tables = step.value("tables", Json::object());
+    if (tables.is_object() && tables.contains("files")) {
+      for (const Json& file : tables["files"]) files.push_back(file);
+    }
+    for (const Json& warning : step.value("warnings", Json::array())) {
+      warnings.push_back(base::str_cat(step_name(step), ": ", warning.get<std::string>()));
+    }
+  }
+  Json meters = Json::array();
+  for (const Json& meter : journal.run_start.value("meters", Json::array())) {
+    const bool absent = meter.contains("unavailable");
+    meters.push_back({{"name", meter.value("name", "")},
+                      {"scope", absent ? "not available" : meter.value("scope", "")},
+                      {"provenance", absent ? "" : meter.value("provenance", "")},
+                      {"detail", absent ? meter.value("unavailable", "") : meter.value("method", "")}});
+  }
+  return {{"machine", journal.run_start.value("machine", Json::object())},
+          {"meters", meters},
+          {"site", journal.run_start.value("site", Json())},
+          {"files", files},
+          {"steps", steps},
+          {"warnings", warnings}};
+}
+
+std::string status_of_run(const JournalView& journal) {
+  if (journal.run_end.is_object()) return journal.run_end.value("status", "done");
+  for (const Json& step : journal.steps) {
+    if (step.value("event", "") == "step_failed") return "failed";
+  }
+  return "unfinished";
+}
+
+Json table_heading(const Json& models, const std::string& baseline) {
+  const Json* full = find_model(models, baseline);
+  const Json* bytes = full == nullptr ? nullptr : find_number(*full, "weight_bytes");
+  double smallest = 0;
+  std::string name;
+  for (const Json& model : models) {
+    const Json* size = find_number(model, "weight_bytes");
+    if (size == nullptr) continue;
+    const double value = (*size)["value"].get<double>();
+    if (name.empty() || value < smallest) {
+      smallest = value;
+      name = model["name"].get<std::string>();
+    }
+  }
+  std::string finding = "Every model side by side";
+  if (bytes != nullptr && smallest > 0 && name != baseline) {
+    finding = absl::StrFormat("%s is %.1f times smaller than %s", name, (*bytes)["value"].get<double>() / smallest, baseline);
+  }
+  return {{"finding", finding},
+          {"description", "Values with 95% intervals where the number has one; the pale row is the baseline. Hover a number for "
+                          "where it comes from; a dash is unknown, never zero."}};
+}
+
+}  // namespace
+
+absl::StatusOr<Json> summarize(const JournalView& journal) {
+  FRUGAL_RETURN_IF_ERROR(check_steps(journal));
+  const Json& start = journal.run_start;
+  const Json declared = start.value("report", Json::object());
+  const std::string baseline = declared.is_object() ? declared.value("baseline", "") : "";
+  const Json claim = declared.is_object() ? declared.value("claim", Json()) : Json();
+  const Json models = collect_models(journal, baseline);
+  const Json comparisons = collect_comparisons(journal);
+  const std::string metric = claim.is_object() ? claim.value("metric", "") : "";
+  return Json{{"schema", 1},
+              {"name", start.value("name", "")},
+              {"description", start.value("description", "")},
+              {"frugal", start.value("frugal", "")},
+              {"started", start.value("time", "")},
+              {"status", status_of_run(journal)},
+              {"command", start.value("command", "")},
+              {"seed", start.value("seed", Json())},
+              {"journal_sha256", journal.sha256},
+              {"verdict", verdict(journal, models, comparisons)},
+              {"claim", claim},
+              {"columns", collect_columns(models)},
+              {"models", models},
+              {"table", table_heading(models, baseline)},
+              {"figures",
+               {{"tradeoff", tradeoff_figure(models, metric)},
+                {"comparisons", comparison_figure(journal, comparisons)},
+                {"steps", steps_figure(journal)},
+                {"layer_error", layer_error_figure(journal)},
+                {"training", training_figure(journal)},
+                {"derived", derived_figure(journal, models)}}},
+              {"provenance", provenance(journal)}};
+}
+
+}  // namespace frugal::report

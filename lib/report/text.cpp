@@ -1,0 +1,123 @@
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_format.h"
+#include "base/file.h"
+#include "base/text.h"
+#include "report/findings.h"
+#include "report/models.h"
+#include "report/report.h"
+
+namespace frugal::report {
+
+namespace {
+
+using base::Json;
+
+std::string csv_field(const Json& value) {
+  if (value.is_null()) return "";
+  std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+  if (text.find_first_of(",\"\n") == std::string::npos) return text;
+  std::string quoted = "\"";
+  for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return quoted + "\"";
+}
+
+// Width of UTF-8 text in columns, as far as our own texts need it: code points.
+size_t columns_of(std::string_view text) {
+  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+}
+
+std::string cell_text(const Json& model, const Json& column) {
+  const Json* number = find_number(model, column["key"].get<std::string>());
+  if (number == nullptr) return "–";
+  const std::string unit = column.value("unit", "");
+  std::string text = in_words((*number)["value"].get<double>(), unit);
+  const bool has_interval = number->contains("low") && (*number)["low"].is_number() && (*number)["high"].is_number();
+  if (has_interval) {
+    const double half = ((*number)["high"].get<double>() - (*number)["low"].get<double>()) / 2;
+    text += base::str_cat(" ±", in_words(half, unit));
+  }
+  const std::string provenance = number->value("provenance", "measured");
+  if (provenance != "measured") text += provenance == "modelled" ? "~" : "?";
+  return text;
+}
+
+std::vector<std::string> wrap(std::string_view text, size_t width) {
+  std::vector<std::string> lines(1);
+  for (const std::string& word : base::split(text, ' ')) {
+    if (!lines.back().empty() && columns_of(lines.back()) + 1 + columns_of(word) > width) lines.emplace_back();
+    lines.back() += lines.back().empty() ? word : base::str_cat(" ", word);
+  }
+  return lines;
+}
+
+void add_row(std::string& text, const std::vector<std::string>& cells, const std::vector<size_t>& widths) {
+  for (size_t i = 0; i < cells.size(); ++i) {
+    const std::string padding(widths[i] - columns_of(cells[i]), ' ');
+    text += i == 0 ? cells[i] + padding : "  " + padding + cells[i];
+  }
+  text += "\n";
+}
+
+}  // namespace
+
+std::string render_csv(const Json& report) {
+  std::string csv = "model,metric,value,low,high,confidence,n,unit,provenance,source\n";
+  for (const Json& model : report["models"]) {
+    for (const auto& [metric, number] : model["cells"].items()) {
+      csv += base::str_cat(csv_field(model["name"]), ",", csv_field(metric));
+      for (const char* key : {"value", "low", "high", "confidence", "n", "unit", "provenance", "source"}) {
+        csv += base::str_cat(",", csv_field(number.value(key, Json())));
+      }
+      csv += "\n";
+    }
+  }
+  return csv;
+}
+
+std::string render_text(const Json& report, int width) {
+  std::vector<std::vector<std::string>> rows(1, {"model"});
+  const auto room = static_cast<size_t>(std::max(width, 40));
+  std::vector<const Json*> shown;
+  for (const Json& column : report["columns"]) {
+    shown.push_back(&column);
+    rows[0].push_back(column["title"].get<std::string>());
+  }
+  for (const Json& model : report["models"]) {
+    std::vector<std::string> row = {model["name"].get<std::string>()};
+    for (const Json* column : shown) row.push_back(cell_text(model, *column));
+    rows.push_back(std::move(row));
+  }
+  std::vector<size_t> widths;
+  size_t total = 0;
+  for (size_t i = 0; i < rows[0].size(); ++i) {  // columns that no longer fit stay on the page
+    size_t widest = 0;
+    for (const auto& row : rows) widest = std::max(widest, columns_of(row[i]));
+    if (i > 0 && total + widest + 2 > room) break;
+    widths.push_back(widest);
+    total += widest + 2;
+  }
+  std::string text;
+  for (auto& row : rows) {
+    row.resize(widths.size());
+    add_row(text, row, widths);
+  }
+  text += "\n";
+  for (const std::string& line : wrap(report["verdict"].value("sentence", ""), room)) text += line + "\n";
+  for (const std::string& line : wrap(report["verdict"].value("detail", ""), room)) text += line + "\n";
+  if (text.find('~') != std::string::npos) text += "~ modelled, not measured\n";
+  return text;
+}
+
+absl::Status write_report(const std::filesystem::path& run_folder) {
+  FRUGAL_ASSIGN_OR_RETURN(const JournalView journal, read_journal(run_folder / "journal.jsonl"));
+  FRUGAL_ASSIGN_OR_RETURN(const Json report, summarize(journal));
+  const std::string json = report.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+  FRUGAL_RETURN_IF_ERROR(base::write_file_atomically(run_folder / "report.json", json));
+  FRUGAL_RETURN_IF_ERROR(base::write_file_atomically(run_folder / "report.csv", render_csv(report)));
+  return base::write_file_atomically(run_folder / "report.html", render_page(report));
+}
+
+}  // namespace frugal::report

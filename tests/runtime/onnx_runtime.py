@@ -1,0 +1,70 @@
+# needs: numpy onnx onnxruntime safetensors tokenizers
+"""ONNX folders in ONNX Runtime: the checker accepts them; logits of prefill and of one-by-one decoding equal frugal's, for fp32
+weights and for integer groups (against the decoded weights, accuracy_level 1: fp32 arithmetic)."""
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+
+from common import *
+
+
+def session(path):
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 2
+    options.log_severity_level = 3
+    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def run(model, ids, past):
+    past_length = next(iter(past.values())).shape[2]
+    feeds = {"input_ids": np.array([ids], dtype=np.int64), "attention_mask": np.ones((1, past_length + len(ids)), dtype=np.int64), **past}
+    outputs = dict(zip([o.name for o in model.get_outputs()], model.run(None, feeds)))
+    return outputs["logits"][0], {name.replace("present", "past_key_values"): value for name, value in outputs.items() if name != "logits"}
+
+
+def empty_past(model):
+    return {i.name: np.zeros((1, i.shape[1], 0, i.shape[3]), dtype=np.float32) for i in model.get_inputs() if i.name.startswith("past_key_values")}
+
+
+def compare(name, folder, plain, ids):
+    path = folder / "model.onnx"
+    onnx.checker.check_model(str(path), full_check=False)
+    print(f"ok   {name}: onnx.checker accepts it")
+    graph = onnx.load(str(path), load_external_data=False)
+    expect(f"{name}: IR version", graph.ir_version, 10)
+    expected = our_logits(plain, ids)
+    model = session(path)
+    prefill, _ = run(model, ids, empty_past(model))
+    expect(f"{name}: prefill logits", float(np.abs(prefill - expected).max()), 0.0, 1e-4)
+    half, past = run(model, ids[:len(ids) // 2], empty_past(model))
+    steps = [half]
+    for i in range(len(ids) // 2, len(ids)):
+        logits, past = run(model, [ids[i]], past)
+        steps.append(logits)
+    expect(f"{name}: logits of decoding one by one", float(np.abs(np.concatenate(steps) - expected).max()), 0.0, 1e-4)
+    return {node.op_type for node in graph.graph.node}
+
+
+with tempfile.TemporaryDirectory() as work:
+    work = Path(work)
+    random = np.random.default_rng(5)
+    ids = random.integers(1, 384, 64).tolist()
+    scaling = {"rope_type": "llama3", "factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 32}
+    for name, options in {"tied": {}, "untied-llama3": {"tied": False, "scaling": scaling}}.items():
+        model = make_llama(work / name, **options)
+        frugal("export", model, "--format", "onnx", "--out", work / f"{name}-onnx")
+        compare(f"{name} fp32", work / f"{name}-onnx", model, ids)
+        for grid in ("int4", "int4:g64:asym", "q4_0", "q8_0", "int8"):
+            stem = f"{name}-{grid}".replace(":", "-")
+            quantized, out, plain = work / stem, work / f"{stem}-onnx", work / f"{stem}-plain"
+            frugal("quantize", model, "--grid", grid, "--calibration", work / f"{name}-text.txt", "--sequence-length", "64", "--windows", "8", "--out", quantized)
+            frugal("export", quantized, "--format", "onnx", "--out", out)
+            frugal("export", quantized, "--format", "huggingface", "--out", plain)
+            operators = compare(f"{name} {grid}", out, plain, ids)
+            expect_true(f"{name} {grid}: uses MatMulNBits", "MatMulNBits" in operators)
+    done = frugal("quantize", work / "tied", "--grid", "q4_k", "--method", "rtn", "--out", work / "k-onnx", check=False)
+    expect_true("q4_k to ONNX is refused before anything runs", done.returncode != 0 and not (work / "k-onnx").exists(), done.stderr.strip()[-300:])
+finish()
