@@ -1,14 +1,8 @@
 // The builds of the scale-search loops, one source per instruction set (scale_search_<name>.cpp).
 #pragma once
 
+#include "grid/instruction_sets.h"
 #include "grid/scale_search.h"
-
-// GCC compiles functions for another instruction set after `#pragma GCC target`; clang ignores it.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define FRUGAL_X86_TARGETS 1
-#else
-#define FRUGAL_X86_TARGETS 0
-#endif
 
 namespace frugal::grid {
 

@@ -11,27 +11,18 @@
 namespace frugal::grid {
 namespace {
 
-constexpr int kPacks = 3;   // 48 candidates for each search
+constexpr int kPacks = 3;  // 48 candidates for each search
 constexpr int kRounds = 2;
 // Below this no product of a stored scale and a level is anything but 0 or larger than twice the
 // weight.
 constexpr float kNegligible = 0x1p-26f;
-
-bool always() { return true; }
-#if FRUGAL_X86_TARGETS
-bool has_avx2() { return __builtin_cpu_supports("avx2"); }
-bool has_avx512() {
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-}
-#endif
 
 constexpr ScaleKernel kScaleKernels[] = {
 #if FRUGAL_X86_TARGETS
     {"avx512", has_avx512, avx512_sums, avx512_encode},
     {"avx2", has_avx2, avx2_sums, avx2_encode},
 #endif
-    {"plain", always, plain_sums, plain_encode},
+    {"plain", always_available, plain_sums, plain_encode},
 };
 
 void candidate_sums(std::span<const float> x, std::span<const float> weights,
@@ -44,8 +35,8 @@ void candidate_sums(std::span<const float> x, std::span<const float> weights,
 // levels.
 float candidate_step(float span) { return 0.1f * std::max(1.0f, std::sqrt(span / 8.0f)) / span; }
 
-// Factors on the largest weight's level: 17 around 1, then 7 that clip it more and more, for blocks whose largest weight
-// matters little.
+// Factors on the largest weight's level: 17 around 1, then 7 that clip it more and more, for blocks
+// whose largest weight matters little.
 float candidate_factor(int index, float step) {
   constexpr int kFine = 17;
   constexpr int kFineBelow = 8;

@@ -10,6 +10,7 @@ namespace frugal::grid {
 namespace avx2 {
 namespace {
 #include "grid/lanes.inc"
+#include "grid/levels.inc"
 #include "grid/scale_search_body.inc"
 }  // namespace
 }  // namespace avx2

@@ -6,6 +6,7 @@ namespace frugal::grid {
 namespace plain {
 namespace {
 #include "grid/lanes.inc"
+#include "grid/levels.inc"
 #include "grid/scale_search_body.inc"
 }  // namespace
 }  // namespace plain

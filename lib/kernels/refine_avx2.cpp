@@ -1,0 +1,24 @@
+#include "kernels/refine_kernels.h"
+
+#if FRUGAL_X86_TARGETS
+#include <immintrin.h>
+
+#pragma GCC target("avx2,fma")
+
+#define FRUGAL_LANE_WIDTH 8
+namespace frugal::kernels {
+namespace {
+using grid::LevelTable;
+#include "grid/lanes.inc"
+#include "grid/levels.inc"
+#include "kernels/tile.inc"
+// After what it is built from.
+#include "kernels/refine_body.inc"
+}  // namespace
+
+RefineReport refine_avx2(const RefineProblem& problem, const RefineOptions& options) {
+  return refine_tiles(problem, options, refine_tile);
+}
+
+}  // namespace frugal::kernels
+#endif  // FRUGAL_X86_TARGETS

@@ -1,0 +1,22 @@
+#include "kernels/sweep_kernels.h"
+
+#if FRUGAL_X86_TARGETS
+#include <immintrin.h>
+
+#pragma GCC target("avx2,fma")
+
+#define FRUGAL_LANE_WIDTH 8
+namespace frugal::kernels {
+namespace {
+using grid::LevelTable;
+#include "grid/lanes.inc"
+#include "grid/levels.inc"
+#include "kernels/tile.inc"
+// After what it is built from.
+#include "kernels/sweep_body.inc"
+}  // namespace
+
+void sweep_avx2(const SweepBlock& block) { sweep_tiles(block, sweep_tile); }
+
+}  // namespace frugal::kernels
+#endif  // FRUGAL_X86_TARGETS

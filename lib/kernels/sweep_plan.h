@@ -1,0 +1,28 @@
+// What every sweep implementation works out first: the grid blocks that a window touches, and
+// where.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "grid/scale_search.h"
+#include "kernels/sweep.h"
+
+namespace frugal::kernels {
+
+struct SweepPlan {
+  std::vector<int64_t>
+      blocks;  // grid blocks in the order in which they are first touched: the *slots*
+  std::vector<int32_t> group;   // [width] slot * groups_per_block + group inside the block
+  std::vector<int32_t> fit_at;  // [width] the slot to fit before this position, or -1
+  grid::LevelTable table;
+  int64_t groups() const { return static_cast<int64_t>(blocks.size()) * groups_per_block; }
+  int64_t groups_per_block = 0;
+};
+
+// Throws std::invalid_argument where `block` contradicts itself.
+SweepPlan plan_sweep(const SweepBlock& block);
+
+grid::LevelTable level_table(const grid::Grid& grid);
+
+}  // namespace frugal::kernels

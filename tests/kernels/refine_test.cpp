@@ -1,0 +1,241 @@
+#include "kernels/refine.h"
+
+#include <omp.h>
+
+#include <cmath>
+#include <stdexcept>
+
+#include "grid/half.h"
+#include "layer_problem.h"
+
+namespace frugal::kernels {
+namespace {
+
+constexpr const char* kGrids[] = {"q4_0",     "q8_0",          "iq4_nl",       "q4_k",
+                                  "int4:g64", "int4:g16:asym", "int8:row:asym"};
+
+RefineProblem refine_problem(const LayerProblem& problem, grid::QuantizedMatrix& matrix) {
+  return {.grid = matrix.grid.get(),
+          .rows = problem.rows,
+          .columns = problem.columns,
+          .target = problem.weights.data(),
+          .target_stride = problem.columns,
+          .hessian = problem.hessian_f.data(),
+          .hessian_stride = problem.columns,
+          .codes = matrix.codes.data(),
+          .codes_stride = problem.columns,
+          .parameters = matrix.parameters.data(),
+          .parameters_stride = matrix.blocks_per_row() * matrix.grid->spec().parameter_bytes,
+          .row_objective = nullptr};
+}
+
+grid::QuantizedMatrix nearest(const LayerProblem& problem,
+                              const std::shared_ptr<const grid::Grid>& grid) {
+  return *grid::round_to_nearest(grid, problem.weights.data(), problem.rows, problem.columns,
+                                 problem.importance, true);
+}
+
+// What fp32 leaves of an objective E G: 256 columns of E and G, G being sums of 256 terms with
+// relative rounding 2^-24 that cancel by the condition of the problem (some 1e3 here).
+constexpr double kRounding = 256 * 0x1p-24 * 64;
+
+TEST(Refine, EveryImplementationGivesTheSameBits) {
+  const LayerProblem problem = random_problem(21, 256, 1);
+  for (const char* name : kGrids) {
+    const grid::QuantizedMatrix start = nearest(problem, grid_or_die(name, 256));
+    grid::QuantizedMatrix expected = start;
+    const RefineReport reference =
+        refine_kernels().back().run(refine_problem(problem, expected), {});
+    EXPECT_GT(reference.codes_changed, 0) << name;
+    EXPECT_GT(reference.groups_refit, 0) << name;
+    for (const RefineKernel& kernel : refine_kernels()) {
+      if (!kernel.available()) continue;
+      grid::QuantizedMatrix found = start;
+      const RefineReport report = kernel.run(refine_problem(problem, found), {});
+      EXPECT_EQ(found.codes, expected.codes) << name << " " << kernel.name;
+      EXPECT_EQ(found.parameters, expected.parameters) << name << " " << kernel.name;
+      EXPECT_EQ(report.objective_before, reference.objective_before) << name << " " << kernel.name;
+      EXPECT_EQ(report.objective_after, reference.objective_after) << name << " " << kernel.name;
+      EXPECT_EQ(report.codes_changed, reference.codes_changed) << name << " " << kernel.name;
+      EXPECT_EQ(report.groups_refit, reference.groups_refit) << name << " " << kernel.name;
+    }
+  }
+}
+
+TEST(Refine, OddRowsGiveTheSameBits) {
+  const LayerProblem problem = random_problem(3, 44, 2);
+  const grid::QuantizedMatrix start = nearest(problem, grid_or_die("int4:row", 44));
+  grid::QuantizedMatrix expected = start;
+  refine_kernels().back().run(refine_problem(problem, expected), {});
+  grid::QuantizedMatrix found = start;
+  refine(refine_problem(problem, found), {});
+  EXPECT_EQ(found.codes, expected.codes);
+  EXPECT_EQ(found.parameters, expected.parameters);
+}
+
+// After a sweep and from round-to-nearest alike, no row may end higher, each kind of step for
+// itself.
+TEST(Refine, NoRowGetsWorse) {
+  const LayerProblem problem = random_problem(24, 256, 3);
+  for (const char* name : kGrids) {
+    const auto grid = grid_or_die(name, 256);
+    const auto order = group_aware_order(problem, grid->spec().block_columns);
+    const grid::QuantizedMatrix starts[] = {
+        nearest(problem, grid), solve(problem, grid, {.order = order, .window = 256}).matrix};
+    for (const grid::QuantizedMatrix& start : starts) {
+      for (const RefineOptions options : {RefineOptions{1, 0}, {0, 1}, {3, 2}, {0, 0}}) {
+        grid::QuantizedMatrix matrix = start;
+        std::vector<double> reported(24);
+        RefineProblem task = refine_problem(problem, matrix);
+        task.row_objective = reported.data();
+        const RefineReport report = refine(task, options);
+        const std::vector<double> before = row_objectives(problem, start);
+        const std::vector<double> after = row_objectives(problem, matrix);
+        for (int64_t r = 0; r < 24; ++r) {
+          EXPECT_LE(after[r], before[r] * (1 + kRounding)) << name << " row " << r;
+          EXPECT_NEAR(reported[r], after[r], kRounding * before[r]) << name << " row " << r;
+        }
+        EXPECT_NEAR(report.objective_before, total(before), kRounding * total(before));
+        EXPECT_NEAR(report.objective_after, total(reported), 1e-12 * total(before));
+        if (options.sweeps + options.refits == 0) {
+          EXPECT_EQ(matrix.codes, start.codes);
+          EXPECT_EQ(matrix.parameters, start.parameters);
+        } else {
+          EXPECT_LT(total(after), total(before)) << name << ": nothing gained";
+        }
+      }
+    }
+  }
+}
+
+TEST(Refine, ScalesAndCodesTogetherGainMore) {
+  const LayerProblem problem = random_problem(24, 256, 4);
+  for (const char* name : {"q4_0", "iq4_nl", "q4_k", "int4:g32:asym"}) {
+    const auto grid = grid_or_die(name);
+    const auto order = group_aware_order(problem, grid->spec().block_columns);
+    const grid::QuantizedMatrix start =
+        solve(problem, grid, {.order = order, .window = 256}).matrix;
+    grid::QuantizedMatrix codes = start;
+    grid::QuantizedMatrix both = start;
+    const double codes_only =
+        refine(refine_problem(problem, codes), {.sweeps = 3, .refits = 0}).objective_after;
+    const double together =
+        refine(refine_problem(problem, both), {.sweeps = 3, .refits = 2}).objective_after;
+    EXPECT_LT(together, codes_only) << name;
+    RecordProperty((std::string(name) + "_codes").c_str(),
+                   std::to_string(codes_only / total(row_objectives(problem, start))));
+    RecordProperty((std::string(name) + "_both").c_str(),
+                   std::to_string(together / total(row_objectives(problem, start))));
+  }
+}
+
+TEST(Refine, UncorrelatedInputsLeaveNearestCodes) {
+  LayerProblem problem = random_problem(5, 64, 5);
+  problem.hessian_f.assign(64 * 64, 0.0f);
+  for (int64_t i = 0; i < 64; ++i) problem.hessian_f[i * 65] = 2.0f;
+  for (const char* name : {"q4_0", "iq4_nl", "int8:g16:asym"}) {
+    const grid::QuantizedMatrix start = nearest(problem, grid_or_die(name));
+    grid::QuantizedMatrix matrix = start;
+    EXPECT_EQ(refine(refine_problem(problem, matrix), {.sweeps = 2, .refits = 0}).codes_changed, 0)
+        << name;
+    EXPECT_EQ(matrix.codes, start.codes);
+  }
+}
+
+TEST(Refine, ScaleIsTheLeastSquaresOptimum) {
+  LayerProblem problem = random_problem(4, 32, 6);
+  const auto grid = grid_or_die("q4_0");
+  grid::QuantizedMatrix matrix = nearest(problem, grid);
+  for (int64_t r = 0; r < 4; ++r) grid->multiply(1.07f, 1, matrix.block_parameters(r, 0));
+  refine(refine_problem(problem, matrix), {.sweeps = 0, .refits = 1});
+  for (int64_t r = 0; r < 4; ++r) {
+    double numerator = 0, denominator = 0;
+    for (int64_t i = 0; i < 32; ++i) {
+      const double t = grid->spec().levels[matrix.codes[r * 32 + i]];
+      for (int64_t j = 0; j < 32; ++j) {
+        const double h = problem.hessian[i * 32 + j];
+        numerator += t * h * problem.weights[r * 32 + j];
+        denominator += t * h * grid->spec().levels[matrix.codes[r * 32 + j]];
+      }
+    }
+    float scale, offset;
+    grid->expand(matrix.block_parameters(r, 0), &scale, &offset);
+    const double optimum = numerator / denominator;
+    EXPECT_NEAR(scale, optimum, std::fabs(optimum) * (0x1p-11 + kRounding));  // fp16, and fp32 sums
+  }
+}
+
+TEST(Refine, NeverBelowTheBruteForceOptimum) {
+  const auto grid = grid_or_die("int4:row", 4);
+  for (uint64_t seed = 0; seed < 6; ++seed) {
+    const LayerProblem problem = random_problem(1, 4, 300 + seed);
+    grid::QuantizedMatrix matrix = nearest(problem, grid);
+    refine(refine_problem(problem, matrix), {.sweeps = 5, .refits = 0});
+    const double found = row_objectives(problem, matrix)[0];
+    grid::QuantizedMatrix trial = matrix;
+    double best = found * 2;
+    for (int code = 0; code < 1 << 16; ++code) {
+      for (int i = 0; i < 4; ++i) trial.codes[i] = code >> 4 * i & 15;
+      best = std::min(best, row_objectives(problem, trial)[0]);
+    }
+    EXPECT_GE(found, best * (1 - 1e-9));
+  }
+}
+
+TEST(Refine, ThreadsAndSlicesDoNotMatter) {
+  const LayerProblem problem = random_problem(40, 256, 7);
+  const grid::QuantizedMatrix start = nearest(problem, grid_or_die("q4_k"));
+  grid::QuantizedMatrix whole = start;
+  grid::QuantizedMatrix single = start;
+  grid::QuantizedMatrix slices = start;
+  refine(refine_problem(problem, whole), {});
+  const int before = omp_get_max_threads();
+  omp_set_num_threads(1);
+  refine(refine_problem(problem, single), {});
+  omp_set_num_threads(before);
+  for (int64_t row = 0; row < 40; row += 7) {
+    RefineProblem task = refine_problem(problem, slices);
+    task.rows = std::min<int64_t>(7, 40 - row);
+    task.target += row * task.target_stride;
+    task.codes += row * task.codes_stride;
+    task.parameters += row * task.parameters_stride;
+    refine(task, {});
+  }
+  EXPECT_EQ(whole.codes, single.codes);
+  EXPECT_EQ(whole.parameters, single.parameters);
+  EXPECT_EQ(whole.codes, slices.codes);
+  EXPECT_EQ(whole.parameters, slices.parameters);
+}
+
+TEST(Refine, DamagedRowsAreLeftAlone) {
+  LayerProblem problem = random_problem(2, 64, 8);
+  grid::QuantizedMatrix start = nearest(problem, grid_or_die("q4_0"));
+  problem.weights[5] = std::nanf("");
+  grid::QuantizedMatrix matrix = start;
+  refine(refine_problem(problem, matrix), {});
+  for (int64_t i = 0; i < 64; ++i) EXPECT_EQ(matrix.codes[i], start.codes[i]);
+}
+
+TEST(Refine, ContradictionsAreRefused) {
+  LayerProblem problem = random_problem(2, 64, 9);
+  grid::QuantizedMatrix matrix = nearest(problem, grid_or_die("q4_0"));
+  RefineProblem task = refine_problem(problem, matrix);
+  task.columns = 40;
+  EXPECT_THROW(refine(task, {}), std::invalid_argument);
+  task = refine_problem(problem, matrix);
+  task.target = nullptr;
+  EXPECT_THROW(refine(task, {}), std::invalid_argument);
+  task = refine_problem(problem, matrix);
+  task.hessian_stride = 63;
+  EXPECT_THROW(refine(task, {}), std::invalid_argument);
+  problem.hessian_f[65] = 0;
+  try {
+    refine(refine_problem(problem, matrix), {});
+    FAIL() << "a diagonal entry of 0 was accepted";
+  } catch (const std::invalid_argument& error) {
+    EXPECT_THAT(error.what(), ::testing::HasSubstr("entry 1 is 0"));
+  }
+}
+
+}  // namespace
+}  // namespace frugal::kernels
