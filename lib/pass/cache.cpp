@@ -87,7 +87,8 @@ absl::Status verify_file(const fs::path& folder, const base::Json& file) {
   const auto size = fs::file_size(folder / name, error);
   if (error) return base::data_loss("'", name, "' is missing");
   if (static_cast<int64_t>(size) != bytes) {
-    return base::data_loss("'", name, "' has ", static_cast<int64_t>(size), " bytes, expected ", bytes);
+    return base::data_loss("'", name, "' has ", static_cast<int64_t>(size), " bytes, expected ",
+                           bytes);
   }
   FRUGAL_ASSIGN_OR_RETURN(const int64_t modified, modified_nanoseconds(folder / name));
   if (modified == written) return absl::OkStatus();

@@ -1,10 +1,11 @@
 // The content-addressed cache of finished steps.
 //
-//   <cache>/steps/<key>/     record.json, files.json, output/…, items/*.jsonl; appears by one rename
-//   <cache>/staging/<key>/   being written; what a killed run left is removed by the next
+//   <cache>/steps/<key>/     record.json, files.json, output/…, items/*.jsonl; appears by one
+//   rename <cache>/staging/<key>/   being written; what a killed run left is removed by the next
 //   <cache>/resume/<key>/    resume state of an unfinished step
 //   <cache>/shared/<hash>/   results that several steps share
-//   <cache>/locks/, hashes/  who works on what; content hashes of folders by their files' sizes and times
+//   <cache>/locks/, hashes/  who works on what; content hashes of folders by their files' sizes and
+//   times
 #pragma once
 
 #include <filesystem>
@@ -19,12 +20,14 @@
 
 namespace frugal::pass {
 
-// An exclusive lock on a file, held while the object lives; freed by the kernel when the process dies.
+// An exclusive lock on a file, held while the object lives; freed by the kernel when the process
+// dies.
 class FileLock {
  public:
   // nullopt when another process (or another object) holds it.
   static absl::StatusOr<std::optional<FileLock>> try_acquire(const std::filesystem::path& path);
-  // Waits, and stops waiting when the user interrupts. `on_wait` is called once when there is something to wait for.
+  // Waits, and stops waiting when the user interrupts. `on_wait` is called once when there is
+  // something to wait for.
   static absl::StatusOr<FileLock> acquire(const std::filesystem::path& path,
                                           const std::function<void()>& on_wait);
   FileLock(FileLock&& other) noexcept;
@@ -50,8 +53,8 @@ class Cache {
   };
   // Whether a finished entry stands there, unverified (for plans).
   bool contains(std::string_view key) const;
-  // The verified entry. Every file must be there with its size; a file whose time changed since it was written is hashed
-  // again. A damaged entry is removed with a warning and counts as absent.
+  // The verified entry. Every file must be there with its size; a file whose time changed since it
+  // was written is hashed again. A damaged entry is removed with a warning and counts as absent.
   std::optional<Entry> find(std::string_view key) const;
 
   absl::StatusOr<FileLock> lock(std::string_view key) const;

@@ -54,7 +54,8 @@ std::string short_number(const base::Json& value) {
   if (number == std::floor(number) && std::abs(number) < 1e15) {
     return base::format_count(static_cast<int64_t>(number));
   }
-  if (std::abs(number) >= 1e4 && std::abs(number) < 1e15) return base::format_count(std::llround(number));
+  if (std::abs(number) >= 1e4 && std::abs(number) < 1e15)
+    return base::format_count(std::llround(number));
   char buffer[32];
   std::snprintf(buffer, sizeof buffer, "%.4g", number);
   return buffer;
@@ -65,8 +66,10 @@ std::string key_statistics(const base::Json& statistics, size_t count) {
   for (size_t i = 0; i < statistics.size() && i < count; ++i) {
     const base::Json& item = statistics[i];
     if (!out.empty()) out += ", ";
-    out += base::str_cat(item.value("name", ""), " ", short_number(item.value("value", base::Json())));
-    if (item.contains("low") && item["low"].is_number() && item.contains("high") && item["high"].is_number()) {
+    out +=
+        base::str_cat(item.value("name", ""), " ", short_number(item.value("value", base::Json())));
+    if (item.contains("low") && item["low"].is_number() && item.contains("high") &&
+        item["high"].is_number()) {
       out += base::str_cat(" [", short_number(item["low"]), ", ", short_number(item["high"]), "]");
     }
     const std::string unit = item.value("unit", "");
@@ -84,8 +87,8 @@ Console::Console(const Plan& plan, OutputStyle style, bool color)
 }
 
 void Console::begin(const std::string& run_folder) {
-  line(base::str_cat(plan_.pipeline.name, ": ", plan_.units.size(), plan_.units.size() == 1 ? " step" : " steps",
-                     ", into ", run_folder));
+  line(base::str_cat(plan_.pipeline.name, ": ", plan_.units.size(),
+                     plan_.units.size() == 1 ? " step" : " steps", ", into ", run_folder));
 }
 
 std::string Console::head(size_t index) const {
@@ -102,8 +105,9 @@ void Console::step(size_t index, const base::Json& record) {
   const std::string seconds = record.value("cached", false)
                                   ? std::string("cached")
                                   : base::format_duration(record.value("seconds", 0.0));
-  std::string out = head(index) + padded(seconds, 12) + padded(watts_text(record), 8) + "  " +
-                    key_statistics(record.value("statistics", base::Json::array()), kShownStatistics);
+  std::string out =
+      head(index) + padded(seconds, 12) + padded(watts_text(record), 8) + "  " +
+      key_statistics(record.value("statistics", base::Json::array()), kShownStatistics);
   out.erase(out.find_last_not_of(' ') + 1);
   if (color_ && record.value("cached", false)) out = "\x1b[2m" + out + "\x1b[0m";
   print(out);

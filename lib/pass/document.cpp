@@ -13,7 +13,8 @@ constexpr double kLargestExactInteger = 9007199254740992.0;  // 2^53
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-// -?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)? : YAML 1.2's numbers without the forms that surprise (010, 0x1F, .5, .inf).
+// -?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)? : YAML 1.2's numbers without the forms that
+// surprise (010, 0x1F, .5, .inf).
 bool is_number_text(std::string_view text) {
   size_t at = !text.empty() && text[0] == '-' ? 1 : 0;
   const size_t begin = at;
@@ -33,7 +34,8 @@ bool is_number_text(std::string_view text) {
   return at == text.size();
 }
 
-// Whether a reader of YAML could take the unquoted text for a number: ours, or one of the forms that we refuse.
+// Whether a reader of YAML could take the unquoted text for a number: ours, or one of the forms
+// that we refuse.
 bool looks_like_number(std::string_view text) {
   if (is_number_text(text)) return true;
   if (text == ".inf" || text == "-.inf" || text == ".nan") return true;
@@ -178,7 +180,8 @@ Node node_of(const base::Json& value, const Position& position) {
     node.kind = Node::Kind::kSequence;
     for (const base::Json& item : value) node.items.push_back(node_of(item, position));
   } else if (!value.is_null()) {
-    node = scalar_node(value.is_string() ? value.get<std::string>() : value.dump(), position, false);
+    node =
+        scalar_node(value.is_string() ? value.get<std::string>() : value.dump(), position, false);
     node.quoted = value.is_string();
   }
   return node;

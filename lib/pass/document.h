@@ -1,5 +1,6 @@
-// A tree of values with the place each was written at, and the list of all that is wrong with a document. Pipeline files
-// (YAML), resolved options (JSON) and command-line options are read through the same tree.
+// A tree of values with the place each was written at, and the list of all that is wrong with a
+// document. Pipeline files (YAML), resolved options (JSON) and command-line options are read
+// through the same tree.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +15,8 @@
 
 namespace frugal::pass {
 
-// Where a value was written: a line and column (from 1), or a label such as "--grid" on a command line.
+// Where a value was written: a line and column (from 1), or a label such as "--grid" on a command
+// line.
 struct Position {
   int line = 0;
   int column = 0;
@@ -75,8 +77,8 @@ struct Member {
 // What was found, for messages: "the number 7", "the text 'abc'", "a list of 3 values", "nothing".
 std::string describe(const Node& node);
 
-// Strict readings of a scalar (YAML 1.2 core: no octal, no yes/no); nullopt where the node is something else. `unit`
-// makes suffixes readable: "bytes" 70GiB, "seconds" 2h, any other 20M.
+// Strict readings of a scalar (YAML 1.2 core: no octal, no yes/no); nullopt where the node is
+// something else. `unit` makes suffixes readable: "bytes" 70GiB, "seconds" 2h, any other 20M.
 std::optional<bool> as_bool(const Node& node);
 std::optional<int64_t> as_integer(const Node& node, std::string_view unit = "");
 std::optional<double> as_number(const Node& node, std::string_view unit = "");

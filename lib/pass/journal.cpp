@@ -34,15 +34,19 @@ absl::StatusOr<std::vector<base::Json>> read_latest_run(const std::filesystem::p
   FRUGAL_ASSIGN_OR_RETURN(const std::string text, base::read_file(journal));
   std::vector<base::Json> events;
   int64_t number = 0;
-  for (size_t begin = 0, end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
+  for (size_t begin = 0, end; (end = text.find('\n', begin)) != std::string::npos;
+       begin = end + 1) {
     const std::string where = base::str_cat(journal.string(), ":", ++number);
-    FRUGAL_ASSIGN_OR_RETURN(base::Json line, base::parse_json(text.substr(begin, end - begin), where));
-    FRUGAL_ASSIGN_OR_RETURN(const std::string event, base::json_get<std::string>(line, "event", where));
+    FRUGAL_ASSIGN_OR_RETURN(base::Json line,
+                            base::parse_json(text.substr(begin, end - begin), where));
+    FRUGAL_ASSIGN_OR_RETURN(const std::string event,
+                            base::json_get<std::string>(line, "event", where));
     if (event == "run_start") events.clear();
     if (event == "run_start" || !events.empty()) events.push_back(std::move(line));
   }
   if (events.empty()) {
-    return base::invalid_argument(journal.string(), ": no run_start in it; expected the journal of a run");
+    return base::invalid_argument(journal.string(),
+                                  ": no run_start in it; expected the journal of a run");
   }
   return events;
 }

@@ -16,7 +16,8 @@ namespace frugal::pass {
 
 class Journal {
  public:
-  // Continues the file; a line that a kill tore is cut off. `listener` also sees each event (for --json).
+  // Continues the file; a line that a kill tore is cut off. `listener` also sees each event (for
+  // --json).
   static absl::StatusOr<Journal> open(const std::filesystem::path& path,
                                       std::function<void(const std::string&)> listener);
   // Writes {"event": event, "time": now, …fields}.
@@ -29,8 +30,8 @@ class Journal {
   std::function<void(const std::string&)> listener_;
 };
 
-// The events of the latest run in a journal: from its last run_start on. A torn last line is left out. Errors: no such
-// file, a line that is no JSON object, no run_start.
+// The events of the latest run in a journal: from its last run_start on. A torn last line is left
+// out. Errors: no such file, a line that is no JSON object, no run_start.
 absl::StatusOr<std::vector<base::Json>> read_latest_run(const std::filesystem::path& journal);
 
 base::Json to_json(const Statistic& statistic);

@@ -153,7 +153,8 @@ class ValueReader {
     return out;
   }
   std::string text_kind() const {
-    return info_.choices.empty() ? "text" : base::str_cat("one of ", base::join(info_.choices, ", "));
+    return info_.choices.empty() ? "text"
+                                 : base::str_cat("one of ", base::join(info_.choices, ", "));
   }
   void wrong_type(const Node& node, std::string_view expected) {
     problems_.add(node.position, "option '", info_.name, "' is ", describe(node), ", expected ",
@@ -167,12 +168,12 @@ class ValueReader {
     return false;
   }
   bool in_choices(const Node& node, const std::string& value) {
-    if (info_.choices.empty() || std::find(info_.choices.begin(), info_.choices.end(), value) !=
-                                     info_.choices.end()) {
+    if (info_.choices.empty() ||
+        std::find(info_.choices.begin(), info_.choices.end(), value) != info_.choices.end()) {
       return true;
     }
-    problems_.add(node.position, "option '", info_.name, "' is '", value, "'; allowed: ",
-                  base::join(info_.choices, ", "), near_text(value, info_.choices));
+    problems_.add(node.position, "option '", info_.name, "' is '", value,
+                  "'; allowed: ", base::join(info_.choices, ", "), near_text(value, info_.choices));
     return false;
   }
   static std::string near_text(const std::string& value, const std::vector<std::string>& names) {
@@ -210,8 +211,8 @@ void read_options(Pass& pass, const Node& map, const std::vector<std::string>& e
       } else {
         ValueReader(info, problems).read(*node, value);
       }
-    } else if (info.required && std::find(elsewhere.begin(), elsewhere.end(), info.name) ==
-                                    elsewhere.end()) {
+    } else if (info.required &&
+               std::find(elsewhere.begin(), elsewhere.end(), info.name) == elsewhere.end()) {
       problems.add(map.position, owner, " needs the option '", info.name, "': ", info.help);
     }
   });
@@ -224,9 +225,8 @@ void read_options(Pass& pass, const Node& map, const std::vector<std::string>& e
 
 base::Json options_json(Pass& pass) {
   base::Json out = base::Json::object();
-  visit(pass, [&](const OptionInfo& info, auto& value) {
-    out[std::string(info.name)] = to_json(value);
-  });
+  visit(pass,
+        [&](const OptionInfo& info, auto& value) { out[std::string(info.name)] = to_json(value); });
   return out;
 }
 
@@ -303,10 +303,11 @@ std::string option_help(const OptionDescription& option, bool command_line) {
   const std::string kind = option.unit.empty() || option.type == "text"
                                ? option.type
                                : base::str_cat(option.type, ", ", option.unit);
-  std::string out = base::str_cat("  ", name, "  <", kind, ">",
-                                  option.required ? "  required" : "", "\n");
+  std::string out =
+      base::str_cat("  ", name, "  <", kind, ">", option.required ? "  required" : "", "\n");
   std::string text = option.help;
-  if (!option.choices.empty()) text += base::str_cat(" One of: ", base::join(option.choices, ", "), ".");
+  if (!option.choices.empty())
+    text += base::str_cat(" One of: ", base::join(option.choices, ", "), ".");
   if (!option.range.empty()) text += base::str_cat(" Range: ", option.range, ".");
   if (!option.required) text += base::str_cat(" Default: ", option.default_text(), ".");
   return out + wrapped(text, 6, 100);

@@ -14,22 +14,24 @@ namespace frugal::pass {
 
 using Positions = std::map<std::string, Position, std::less<>>;
 
-// Reads the keys of `map` into the pass's options. Every mistake goes to `problems`: unknown keys (with the nearest valid
-// name), wrong types, values outside their range or choices, missing required options (those not in `elsewhere`).
-// `positions` receives the place of each option that was given. Text with a unit is accepted as OptionInfo::unit says; a
-// single value stands for a list of one.
+// Reads the keys of `map` into the pass's options. Every mistake goes to `problems`: unknown keys
+// (with the nearest valid name), wrong types, values outside their range or choices, missing
+// required options (those not in `elsewhere`). `positions` receives the place of each option that
+// was given. Text with a unit is accepted as OptionInfo::unit says; a single value stands for a
+// list of one.
 void read_options(Pass& pass, const Node& map, const std::vector<std::string>& elsewhere,
                   Problems& problems, Positions& positions);
 
-// Every option with its present value, in the order of the visitor; read_options of it changes nothing.
+// Every option with its present value, in the order of the visitor; read_options of it changes
+// nothing.
 base::Json options_json(Pass& pass);
 
 struct OptionDescription {
   std::string name;
   std::string help;
   std::string unit;
-  std::string type;          // "number", "integer", "true|false", "text", "list of …", "model", "data"
-  std::string range;         // "0 to 1", "above 0", ""
+  std::string type;   // "number", "integer", "true|false", "text", "list of …", "model", "data"
+  std::string range;  // "0 to 1", "above 0", ""
   std::vector<std::string> choices;
   bool required = false;
   base::Json default_value;  // of a fresh pass; meaningless when required
@@ -45,8 +47,8 @@ struct Reference {
 };
 std::vector<Reference> references(Pass& pass);
 
-// Help of a pass: its sentence and its options, each with type, unit, range and default. `command_line`: options are
-// spelled --like-this.
+// Help of a pass: its sentence and its options, each with type, unit, range and default.
+// `command_line`: options are spelled --like-this.
 std::string pass_help(Pass& pass, bool command_line);
 
 }  // namespace frugal::pass

@@ -21,8 +21,8 @@ class Reader {
   Reader(const Node& map, std::string what, std::vector<std::string> known, Problems& problems)
       : map_(map), what_(std::move(what)), problems_(problems) {
     if (!map.is_map()) {
-      problems.add(map.position, what_, " is ", describe(map), ", expected a group of keys: ",
-                   base::join(known, ", "));
+      problems.add(map.position, what_, " is ", describe(map),
+                   ", expected a group of keys: ", base::join(known, ", "));
       return;
     }
     for (const Member& member : map.members) {
@@ -66,7 +66,8 @@ class Reader {
       wrong(*node, key, base::str_cat("a whole number of at least ", minimum));
     }
   }
-  void choice(std::string_view key, const std::vector<std::string>& allowed, std::string& out) const {
+  void choice(std::string_view key, const std::vector<std::string>& allowed,
+              std::string& out) const {
     const Node* node = get(key);
     if (node == nullptr) return;
     const auto value = as_text(*node);
@@ -163,8 +164,8 @@ class PipelineReader {
 
   text::DataSource read_datum(const Member& member) {
     const Reader datum(member.value, base::str_cat("data '", member.key, "'"),
-                       {"text", "jsonl", "table", "builtin", "prompt", "completion", "labels", "limit",
-                        "tokens", "sequence_length", "split", "task", "seed", "same_as"},
+                       {"text", "jsonl", "table", "builtin", "prompt", "completion", "labels",
+                        "limit", "tokens", "sequence_length", "split", "task", "seed", "same_as"},
                        problems_);
     text::DataSource source;
     if (!member.value.is_map()) return source;
@@ -262,7 +263,8 @@ class PipelineReader {
     StepEntry entry;
     entry.position = step.position_of("id");
     entry.pass_position = step.position_of("pass");
-    if (step.require("pass", "what to do, a name of `frugal passes`")) step.text("pass", entry.pass);
+    if (step.require("pass", "what to do, a name of `frugal passes`"))
+      step.text("pass", entry.pass);
     if (step.require("id", "its name in the run folder")) step.text("id", entry.id);
     check_id(entry);
     if (const Node* from = step.get("from")) read_from(step, *from, entry);
@@ -322,7 +324,8 @@ class PipelineReader {
     out_.report.site = absolute(site);
     std::error_code error;
     if (!site.empty() && !fs::is_regular_file(out_.report.site, error)) {
-      problems_.add(report.position_of("site"), "there is no file '", out_.report.site.string(), "'");
+      problems_.add(report.position_of("site"), "there is no file '", out_.report.site.string(),
+                    "'");
     }
     if (const Node* claim = report.get("claim")) read_claim(*claim);
   }

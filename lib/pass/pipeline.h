@@ -4,11 +4,13 @@
 //   name, description, seed
 //   vars:    {name: default}   no default = must be set by --set name=value; used as ${name}
 //   models:  {name: folder}    Hugging Face folders
-//   data:    {name: {text|jsonl|table|builtin: …, prompt, completion, labels, limit, tokens, sequence_length, split, task,
+//   data:    {name: {text|jsonl|table|builtin: …, prompt, completion, labels, limit, tokens,
+//   sequence_length, split, task,
 //                    seed, same_as}}
 //   steps:   [{id, pass, from: name or [names], with: {option: value}, matrix: {option: [values]}}]
 //   report:  {baseline, claim: {metric, margin, kind, gate}, site}
-//   inputs:  {models: {name: hash}, data: {name: hash}}   of a resolved file: what it was resolved with
+//   inputs:  {models: {name: hash}, data: {name: hash}}   of a resolved file: what it was resolved
+//   with
 //
 // Relative paths are relative to the file. `$${` is a literal `${`.
 #pragma once
@@ -41,7 +43,7 @@ struct ModelEntry {
 
 struct DataEntry {
   std::string name;
-  text::DataSource source;       // paths absolute
+  text::DataSource source;  // paths absolute
   std::string expected_hash;
   Position position;
 };
@@ -55,7 +57,7 @@ struct MatrixEntry {
 struct StepEntry {
   std::string id;
   std::string pass;
-  std::vector<NamedAt> from;     // empty = the default
+  std::vector<NamedAt> from;  // empty = the default
   bool from_is_list = false;
   Node with;
   std::vector<MatrixEntry> matrix;
@@ -63,20 +65,20 @@ struct StepEntry {
 };
 
 struct Claim {
-  std::string metric;            // "reviews_dev/acc"
+  std::string metric;  // "reviews_dev/acc"
   double margin = 0;
-  std::string kind = "absolute"; // or "relative"
-  std::string gate = "none";     // exit code 3 unless "any" or "all" compared models meet the claim
+  std::string kind = "absolute";  // or "relative"
+  std::string gate = "none";  // exit code 3 unless "any" or "all" compared models meet the claim
 };
 
 struct ReportEntry {
-  NamedAt baseline;              // name empty = none
+  NamedAt baseline;  // name empty = none
   std::optional<Claim> claim;
-  std::filesystem::path site;    // absolute; empty = none
+  std::filesystem::path site;  // absolute; empty = none
 };
 
 struct Pipeline {
-  std::filesystem::path file;    // empty for one built from a command line
+  std::filesystem::path file;  // empty for one built from a command line
   std::string name;
   std::string description;
   uint64_t seed = 1;
@@ -84,7 +86,7 @@ struct Pipeline {
   std::vector<DataEntry> data;
   std::vector<StepEntry> steps;
   ReportEntry report;
-  std::string sha256;            // of the text
+  std::string sha256;  // of the text
 
   const ModelEntry* find_model(std::string_view name) const;
   const DataEntry* find_data(std::string_view name) const;
@@ -92,12 +94,13 @@ struct Pipeline {
 
 using Settings = std::vector<std::pair<std::string, std::string>>;  // --set name=value
 
-// Reads the text of a pipeline; relative paths are resolved against `folder`. What is wrong goes to `problems`; the
-// pipeline then holds what could be read.
+// Reads the text of a pipeline; relative paths are resolved against `folder`. What is wrong goes to
+// `problems`; the pipeline then holds what could be read.
 Pipeline parse_pipeline(std::string_view text, const std::filesystem::path& folder,
                         const Settings& settings, Problems& problems);
 
-// A name that may stand for a model, a datum, a step or a folder: letters, digits, '_', '-', '.', not first '.' or '-'.
+// A name that may stand for a model, a datum, a step or a folder: letters, digits, '_', '-', '.',
+// not first '.' or '-'.
 bool is_name(std::string_view text);
 
 }  // namespace frugal::pass

@@ -1,11 +1,11 @@
 #include "pass/plan.h"
 
 #include <algorithm>
-#include <cmath>
-#include <set>
 
 #include "base/hash.h"
 #include "energy/site.h"
+#include "pass/inputs.h"
+#include "pass/matrix.h"
 #include "text/dataset.h"
 
 namespace frugal::pass {
@@ -21,29 +21,9 @@ std::string weight_dtype(const format::Checkpoint& checkpoint) {
     const auto info = checkpoint.info(name);
     if (info.ok()) bytes[std::string(format::name(info->dtype))] += info->size_bytes;
   }
-  const auto most = std::max_element(bytes.begin(), bytes.end(), [](const auto& a, const auto& b) {
-    return a.second < b.second;
-  });
+  const auto most = std::max_element(
+      bytes.begin(), bytes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
   return most == bytes.end() ? "F32" : most->first;
-}
-
-// What a value of a matrix is called in paths.
-std::string label_of(const base::Json& value) {
-  std::string out;
-  if (value.is_array()) {
-    for (const base::Json& item : value) out += (out.empty() ? "" : "+") + label_of(item);
-  } else if (value.is_string()) {
-    out = value.get<std::string>();
-  } else if (value.is_number_float() && value.get<double>() == std::floor(value.get<double>()) &&
-             std::abs(value.get<double>()) < 1e15) {
-    out = base::str_cat(static_cast<int64_t>(value.get<double>()));
-  } else {
-    out = value.dump();
-  }
-  for (char& c : out) {
-    if (c == '/' || c == ' ' || static_cast<unsigned char>(c) < 0x20) c = '_';
-  }
-  return out.empty() || out[0] == '.' ? "_" + out : out;
 }
 
 // Reads what checks ask for from the plan as far as it is made.
@@ -74,7 +54,9 @@ class PlanCheckContext : public CheckContext {
 class Planner {
  public:
   Planner(Pipeline pipeline, const PlanOptions& options, Problems& problems)
-      : options_(options), problems_(problems) {
+      : options_(options),
+        problems_(problems),
+        resolver_(plan_, *options.registry, broken_, problems) {
     plan_.pipeline = std::move(pipeline);
   }
 
@@ -114,7 +96,8 @@ class Planner {
     input.checkpoint = *std::move(checkpoint);
   }
 
-  void hash_model(const ModelEntry& entry, const format::Checkpoint& checkpoint, ModelInput& input) {
+  void hash_model(const ModelEntry& entry, const format::Checkpoint& checkpoint,
+                  ModelInput& input) {
     std::function<absl::StatusOr<std::string>()> compute;
     if (options_.read_weights || checkpoint.weight_bytes() <= kHashAtOnceBytes) {
       compute = [&] { return checkpoint.content_hash(); };
@@ -131,8 +114,9 @@ class Planner {
   void expect_hash(std::string_view kind, const std::string& name, const Position& position,
                    const std::string& expected, const std::string& found) {
     if (expected.empty() || found.empty() || expected == found) return;
-    problems_.add(position, kind, " '", name, "' has changed since this pipeline was resolved: its hash is ",
-                  found, ", expected ", expected, "; remove it from inputs: to take it as it is");
+    problems_.add(position, kind, " '", name,
+                  "' has changed since this pipeline was resolved: its hash is ", found,
+                  ", expected ", expected, "; remove it from inputs: to take it as it is");
   }
 
   void hash_data(const DataEntry& entry) {
@@ -145,223 +129,39 @@ class Planner {
     const text::DataSource& source = entry.source;
     base::KeyHasher key;
     key.add("data").add(*content).add(source.prompt).add(source.completion).add(source.split);
-    key.add(source.task).add(base::str_cat(source.limit, " ", source.tokens, " ", source.sequence_length));
+    key.add(source.task)
+        .add(base::str_cat(source.limit, " ", source.tokens, " ", source.sequence_length));
     if (!source.builtin.empty()) key.add(base::str_cat(source.builtin, " ", source.seed));
     for (const auto& [label, text] : source.labels) key.add(label).add(text);
     plan_.data[entry.name] = {*content, key.hex()};
   }
 
-  std::unique_ptr<Pass> new_pass(const StepEntry& step, bool report) {
-    std::vector<std::string> names;
-    for (const PassFactory factory : *options_.registry) {
-      std::unique_ptr<Pass> pass = factory();
-      if (pass->info().name == step.pass) return pass;
-      names.push_back(pass->info().name);
-    }
-    if (report && !step.pass.empty()) {
-      problems_.add(step.pass_position, "there is no pass '", step.pass, "'",
-                    base::suggestion(step.pass, names));
-    }
-    return nullptr;
-  }
-
-  // One combination of matrix values: the `with` node to read, and what it is called.
-  struct Combination {
-    Node with;
-    std::string label;
-  };
-
-  // Reads the options once for problems: `with` alone, then each value of the matrix alone.
-  void read_all_options(const StepEntry& step, Pass& pass) {
-    std::vector<std::string> matrix_names, all_names;
-    for (const MatrixEntry& entry : step.matrix) matrix_names.push_back(entry.option);
-    for (const OptionDescription& option : describe_options(pass)) all_names.push_back(option.name);
-    Positions ignored;
-    read_options(pass, step.with, matrix_names, problems_, ignored);
-    for (const MatrixEntry& entry : step.matrix) {
-      for (const Node& value : entry.values) {
-        Node single;
-        single.kind = Node::Kind::kMap;
-        single.position = entry.position;
-        single.members.push_back({entry.option, entry.position, value});
-        const size_t before = problems_.size();
-        read_options(*new_pass(step, false), single, all_names, problems_, ignored);
-        if (problems_.size() > before && !contains(all_names, entry.option)) break;
-      }
-    }
-  }
   static bool contains(const std::vector<std::string>& names, const std::string& name) {
     return std::find(names.begin(), names.end(), name) != names.end();
   }
 
-  std::vector<Combination> combinations(const StepEntry& step) {
-    Combination first;
-    first.with = step.with;
-    first.with.kind = Node::Kind::kMap;
-    std::vector<Combination> out = {first};
-    for (const MatrixEntry& entry : step.matrix) {
-      std::vector<Combination> next;
-      for (const Combination& base : out) {
-        for (const Node& value : entry.values) {
-          Combination with = base;
-          with.with.members.push_back({entry.option, value.position, value});
-          with.label += (with.label.empty() ? "" : "-") + label_of(canonical_value(step, entry, value));
-          next.push_back(std::move(with));
-        }
-      }
-      out = std::move(next);
-    }
-    return out;
-  }
-
-  // The value as the option stores it, so that 0.60 and 0.6 are one name.
-  base::Json canonical_value(const StepEntry& step, const MatrixEntry& entry, const Node& value) {
-    const std::unique_ptr<Pass> pass = new_pass(step, false);
-    Node single;
-    single.kind = Node::Kind::kMap;
-    single.members.push_back({entry.option, value.position, value});
-    Problems ignored_problems("");
-    Positions ignored;
-    read_options(*pass, single, {}, ignored_problems, ignored);
-    const base::Json options = options_json(*pass);
-    const auto found = options.find(entry.option);
-    return found == options.end() ? json_of(value) : *found;
-  }
-
-  struct InputChoice {
-    std::string name;   // model or unit; empty for Input::kNone
-    std::string label;  // what it adds to the variant
-  };
-
-  // nullopt: an error was reported here or further up; the step has no units.
-  std::optional<std::vector<InputChoice>> inputs_of(size_t index, const Pass& pass) {
-    const StepEntry& step = step_at(index);
-    if (pass.info().input == Input::kNone) {
-      if (step.from.empty()) return std::vector<InputChoice>{{}};
-      problems_.add(step.from[0].position, "pass '", step.pass, "' takes no checkpoint; remove from:");
-      return std::nullopt;
-    }
-    if (step.from.empty()) return default_input(index);
-    std::vector<InputChoice> out;
-    bool good = true;
-    for (const NamedAt& from : step.from) good = add_inputs(index, from, step.from_is_list, out) && good;
-    return good ? std::optional(out) : std::nullopt;
-  }
-
-  std::optional<std::vector<InputChoice>> default_input(size_t index) {
-    for (size_t i = index; i-- > 0;) {
-      const std::unique_ptr<Pass> pass = new_pass(step_at(i), false);
-      if (pass != nullptr && pass->info().output != Output::kCheckpoint) continue;
-      if (pass == nullptr || broken_.contains(step_at(i).id)) return std::nullopt;
-      std::vector<InputChoice> out;
-      add_units(step_at(i).id, false, out);
-      return out;
-    }
-    const auto& models = plan_.pipeline.models;
-    if (models.size() == 1) {
-      if (broken_.contains(models[0].name)) return std::nullopt;
-      return std::vector<InputChoice>{{models[0].name, ""}};
-    }
-    const StepEntry& step = step_at(index);
-    problems_.add(step.position, "the step '", step.id, "' has no input: no step before it yields a checkpoint",
-                  models.empty() ? "" : " and there are several models", "; add from:");
-    return std::nullopt;
-  }
-
-  void add_units(const std::string& id, bool full, std::vector<InputChoice>& out) const {
-    for (const Unit& unit : plan_.units) {
-      if (unit.id == id) out.push_back({unit.name(), full ? unit.name() : unit.variant});
-    }
-  }
-
-  bool add_inputs(size_t index, const NamedAt& from, bool full, std::vector<InputChoice>& out) {
-    if (broken_.contains(from.name)) return false;
-    if (plan_.models.contains(from.name)) {
-      out.push_back({from.name, full ? from.name : ""});
-      return true;
-    }
-    const std::string id = from.name.substr(0, from.name.find('/'));
-    if (broken_.contains(id)) return false;
-    const Unit* exact = plan_.find(from.name);
-    const size_t before = out.size();
-    if (exact != nullptr) {
-      out.push_back({exact->name(), full ? exact->name() : exact->variant});
-    } else {
-      add_units(from.name, full, out);
-    }
-    if (out.size() == before) {
-      explain_unknown(index, from);
-      return false;
-    }
-    if (plan_.find(out.back().name)->pass->info().output == Output::kCheckpoint) return true;
-    problems_.add(from.position, "'", from.name, "' yields no checkpoint (its pass is '",
-                  plan_.find(out.back().name)->pass->info().name, "')");
-    return false;
-  }
-
-  void explain_unknown(size_t index, const NamedAt& from) {
-    const std::string id = from.name.substr(0, from.name.find('/'));
-    for (size_t later = index; later < plan_.pipeline.steps.size(); ++later) {
-      if (step_at(later).id != id) continue;
-      const std::string path = cycle_through(later, step_at(index).id);
-      if (!path.empty()) {
-        problems_.add(from.position, "a cycle: ", step_at(index).id, " takes from ", path);
-      } else {
-        problems_.add(from.position, "the step '", id, "' comes later in the file; move it above '",
-                      step_at(index).id, "'");
-      }
-      return;
-    }
-    std::vector<std::string> names;
-    for (const auto& [name, model] : plan_.models) names.push_back(name);
-    for (const Unit& unit : plan_.units) {
-      if (unit.pass->info().output != Output::kCheckpoint) continue;
-      if (!contains(names, unit.id)) names.push_back(unit.id);
-      if (unit.id == id) names.push_back(unit.name());
-    }
-    problems_.add(from.position, "there is no model or earlier step '", from.name, "'",
-                  base::suggestion(from.name, names));
-  }
-
-  // "b, which takes from a" when the explicit inputs of step `at` lead to `target`; else empty.
-  std::string cycle_through(size_t at, const std::string& target) const {
-    std::set<std::string> seen;
-    std::vector<std::pair<std::string, std::string>> open = {{step_at(at).id, step_at(at).id}};
-    while (!open.empty()) {
-      const auto [id, path] = open.back();
-      open.pop_back();
-      if (id == target) return path;
-      if (!seen.insert(id).second) continue;
-      for (const StepEntry& step : plan_.pipeline.steps) {
-        if (step.id != id) continue;
-        for (const NamedAt& from : step.from) {
-          open.emplace_back(from.name, base::str_cat(path, ", which takes from ", from.name));
-        }
-      }
-    }
-    return "";
-  }
-
   void plan_step(size_t index) {
     const StepEntry& step = step_at(index);
-    const std::unique_ptr<Pass> scratch = new_pass(step, true);
-    if (scratch == nullptr) {
+    const std::unique_ptr<Pass> pass = find_pass(*options_.registry, step.pass);
+    if (pass == nullptr) {
+      if (!step.pass.empty()) {
+        problems_.add(step.pass_position, "there is no pass '", step.pass, "'",
+                      base::suggestion(step.pass, pass_names(*options_.registry)));
+      }
       broken_.insert(step.id);
       return;
     }
     const size_t before = problems_.size();
-    read_all_options(step, *scratch);
-    const auto inputs = inputs_of(index, *scratch);
-    if (!inputs || problems_.size() > before) {
-      broken_.insert(step.id);
-      return;
-    }
-    for (const InputChoice& input : *inputs) {
-      for (const Combination& combination : combinations(step)) {
-        add_unit(index, input, combination);
+    check_options(step, *options_.registry, problems_);
+    const auto inputs = resolver_.inputs_of(index, pass->info());
+    if (inputs && problems_.size() == before) {
+      for (const InputChoice& input : *inputs) {
+        for (const Combination& combination : combinations(step, *options_.registry)) {
+          add_unit(index, input, combination);
+        }
       }
     }
-    if (problems_.size() > before) broken_.insert(step.id);
+    if (!inputs || problems_.size() > before) broken_.insert(step.id);
   }
 
   void add_unit(size_t index, const InputChoice& input, const Combination& combination) {
@@ -370,9 +170,10 @@ class Planner {
     unit.step = index;
     unit.id = step.id;
     unit.variant = input.label;
-    if (!combination.label.empty()) unit.variant += (input.label.empty() ? "" : "-") + combination.label;
+    if (!combination.label.empty())
+      unit.variant += (input.label.empty() ? "" : "-") + combination.label;
     unit.from = input.name;
-    unit.pass = new_pass(step, false);
+    unit.pass = find_pass(*options_.registry, step.pass);
     Problems reported_before("");
     read_options(*unit.pass, combination.with, {}, reported_before, unit.positions);
     unit.options = options_json(*unit.pass);
@@ -392,9 +193,10 @@ class Planner {
     for (Reference& reference : unit.references = references(*unit.pass)) {
       const auto given = unit.positions.find(reference.option);
       const Position position = given == unit.positions.end() ? step.position : given->second;
-      good = (reference.kind == Reference::Kind::kData ? resolve_data(position, reference)
-                                                       : resolve_model(unit, position, reference)) &&
-             good;
+      good =
+          (reference.kind == Reference::Kind::kData ? resolve_data(position, reference)
+                                                    : resolve_model(unit, position, reference)) &&
+          good;
     }
     return good;
   }
@@ -403,8 +205,9 @@ class Planner {
     std::vector<std::string> names;
     for (const DataEntry& entry : plan_.pipeline.data) names.push_back(entry.name);
     if (contains(names, reference.name)) return true;
-    problems_.add(position, "option '", reference.option, "': there is no data '", reference.name, "'",
-                  names.empty() ? "; the pipeline has no data:" : base::suggestion(reference.name, names));
+    problems_.add(
+        position, "option '", reference.option, "': there is no data '", reference.name, "'",
+        names.empty() ? "; the pipeline has no data:" : base::suggestion(reference.name, names));
     return false;
   }
 
@@ -417,7 +220,8 @@ class Planner {
         reference.name = made->name();
         return true;
       }
-      problems_.add(position, "option '", reference.option, "': '", reference.name, "' yields no checkpoint");
+      problems_.add(position, "option '", reference.option, "': '", reference.name,
+                    "' yields no checkpoint");
       return false;
     }
     std::vector<std::string> variants;
@@ -425,10 +229,10 @@ class Planner {
       if (other.id == reference.name) variants.push_back(other.name());
     }
     if (variants.empty()) {
-      explain_unknown(unit.step, {reference.name, position});
+      resolver_.explain_unknown(unit.step, {reference.name, position});
     } else {
-      problems_.add(position, "option '", reference.option, "': '", reference.name, "' has ", variants.size(),
-                    " models; choose one of ", base::join(variants, ", "));
+      problems_.add(position, "option '", reference.option, "': '", reference.name, "' has ",
+                    variants.size(), " models; choose one of ", base::join(variants, ", "));
     }
     return false;
   }
@@ -461,7 +265,10 @@ class Planner {
   std::string key_of(const Unit& unit) const {
     const PassInfo& info = unit.pass->info();
     base::KeyHasher key;
-    key.add("frugal step 1").add(info.name).add(base::str_cat(info.version)).add(unit.options.dump());
+    key.add("frugal step 1")
+        .add(info.name)
+        .add(base::str_cat(info.version))
+        .add(unit.options.dump());
     key.add(base::str_cat(plan_.pipeline.seed));
     // An artifact may carry the name of the model it was made from.
     if (info.output == Output::kArtifact) key.add("name").add(unit.from);
@@ -493,7 +300,8 @@ class Planner {
 
   void check_baseline() {
     const NamedAt& baseline = plan_.pipeline.report.baseline;
-    if (baseline.name.empty() || plan_.models.contains(baseline.name) || !options_.until.empty()) return;
+    if (baseline.name.empty() || plan_.models.contains(baseline.name) || !options_.until.empty())
+      return;
     if (broken_.contains(baseline.name.substr(0, baseline.name.find('/')))) return;
     if (plan_.resolve(baseline.name, "") != nullptr) return;
     std::vector<std::string> names;
@@ -518,7 +326,8 @@ class Planner {
   Plan plan_;
   const PlanOptions& options_;
   Problems& problems_;
-  std::set<std::string, std::less<>> broken_;  // steps and models that an error was reported for
+  Broken broken_;
+  InputResolver resolver_;
 };
 
 }  // namespace

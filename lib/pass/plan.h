@@ -1,4 +1,5 @@
-// A pipeline with every pass checked on metadata: what would run, in which order, on what, at what cost.
+// A pipeline with every pass checked on metadata: what would run, in which order, on what, at what
+// cost.
 #pragma once
 
 #include <filesystem>
@@ -17,20 +18,21 @@
 
 namespace frugal::pass {
 
-// One execution of a step: a step that fans out (over its matrix, or over several inputs) has several.
+// One execution of a step: a step that fans out (over its matrix, or over several inputs) has
+// several.
 struct Unit {
-  size_t step = 0;                     // index into Pipeline::steps
-  std::string id;                      // of the step
-  std::string variant;                 // "" when the step has one unit without a matrix
-  std::unique_ptr<Pass> pass;          // its options are set
-  std::string from;                    // model or unit; empty for Input::kNone
-  std::vector<Reference> references;   // model references resolved to models or units
-  Positions positions;                 // of the options that were given
-  base::Json options;                  // canonical
-  ModelInfo model;                     // after the step; for Output::kCheckpoint
+  size_t step = 0;                    // index into Pipeline::steps
+  std::string id;                     // of the step
+  std::string variant;                // "" when the step has one unit without a matrix
+  std::unique_ptr<Pass> pass;         // its options are set
+  std::string from;                   // model or unit; empty for Input::kNone
+  std::vector<Reference> references;  // model references resolved to models or units
+  Positions positions;                // of the options that were given
+  base::Json options;                 // canonical
+  ModelInfo model;                    // after the step; for Output::kCheckpoint
   Estimate estimate;
   std::vector<std::string> warnings;
-  std::string key;                     // of the cache; empty while an input is not hashed
+  std::string key;  // of the cache; empty while an input is not hashed
   bool checked = false;
 
   std::string name() const { return variant.empty() ? id : base::str_cat(id, "/", variant); }
@@ -40,39 +42,40 @@ struct Unit {
 struct ModelInput {
   ModelInfo info;
   std::optional<format::Checkpoint> checkpoint;
-  std::string hash;                    // of the content; empty = unknown
+  std::string hash;  // of the content; empty = unknown
 };
 
 // An entry of `data:`.
 struct DataInput {
-  std::string hash;                    // of the content
-  std::string key;                     // of content, templates and limits
+  std::string hash;  // of the content
+  std::string key;   // of content, templates and limits
 };
 
 struct Plan {
   Pipeline pipeline;
   std::map<std::string, ModelInput, std::less<>> models;
   std::map<std::string, DataInput, std::less<>> data;
-  std::vector<Unit> units;             // in running order
-  base::Json site;                     // of report.site, as lib/energy reads it; null without one
+  std::vector<Unit> units;  // in running order
+  base::Json site;          // of report.site, as lib/energy reads it; null without one
 
   const Unit* find(std::string_view name) const;
-  // Unit of `id`, or of `id/variant`; for a step of several units the one whose variant is `variant`. Null otherwise.
+  // Unit of `id`, or of `id/variant`; for a step of several units the one whose variant is
+  // `variant`. Null otherwise.
   const Unit* resolve(std::string_view name, std::string_view variant) const;
 };
 
 struct PlanOptions {
   const Registry* registry = nullptr;
   HashStore* hashes = nullptr;
-  bool read_weights = false;           // hash models of any size (a run); false: only small or known ones
-  std::string until;                   // the last step; empty = all
+  bool read_weights = false;  // hash models of any size (a run); false: only small or known ones
+  std::string until;          // the last step; empty = all
 };
 
 // Checks everything; what is wrong goes to `problems`. The plan is fit to run when there are none.
 Plan make_plan(Pipeline pipeline, const PlanOptions& options, Problems& problems);
 
-// The whole pipeline with every default written out and the hashes of its inputs: parse_pipeline of its YAML gives the
-// same plan with the same keys.
+// The whole pipeline with every default written out and the hashes of its inputs: parse_pipeline of
+// its YAML gives the same plan with the same keys.
 base::Json resolved_pipeline(const Plan& plan);
 
 // The table of `frugal plan`.

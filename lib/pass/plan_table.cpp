@@ -9,8 +9,9 @@ namespace {
 
 std::string shape_text(const ModelInfo& model) {
   const format::ModelConfig& config = model.config;
-  return base::str_cat(config.layer_count, "L ", config.hidden_size, "C ", config.intermediate_size, "F ",
-                       config.head_count, "/", config.key_value_head_count, "H ", config.vocabulary_size, "V");
+  return base::str_cat(config.layer_count, "L ", config.hidden_size, "C ", config.intermediate_size,
+                       "F ", config.head_count, "/", config.key_value_head_count, "H ",
+                       config.vocabulary_size, "V");
 }
 
 std::string parameters_text(int64_t count) {
@@ -34,14 +35,16 @@ std::string cached_text(const Unit& unit, const Cache& cache) {
 }  // namespace
 
 std::string plan_table(const Plan& plan, const Cache& cache) {
-  Table table({"step", "pass", "from", "model", "parameters", "bytes", "peak memory", "time", "cached"});
+  Table table(
+      {"step", "pass", "from", "model", "parameters", "bytes", "peak memory", "time", "cached"});
   table.align_right({4, 5, 6, 7});
   for (const Unit& unit : plan.units) {
     const bool model = yields_model(unit) && unit.checked;
     table.row({unit.name(), unit.pass->info().name, unit.from, model ? shape_text(unit.model) : "",
                model ? parameters_text(unit.model.config.parameter_count()) : "",
                model ? base::format_bytes(static_cast<double>(unit.model.size_bytes))
-                     : unit.estimate.output_bytes ? bytes_text(unit.estimate.output_bytes) : "",
+               : unit.estimate.output_bytes ? bytes_text(unit.estimate.output_bytes)
+                                            : "",
                bytes_text(unit.estimate.peak_memory_bytes),
                unit.estimate.seconds ? base::format_duration(*unit.estimate.seconds) : "?",
                cached_text(unit, cache)});
@@ -57,14 +60,13 @@ std::string plan_table(const Plan& plan, const Cache& cache) {
 
 base::Json plan_json(const Plan& plan, const Cache& cache) {
   base::Json units = base::Json::array();
-  const auto number = [](const auto& value) { return value ? base::Json(*value) : base::Json(nullptr); };
+  const auto number = [](const auto& value) {
+    return value ? base::Json(*value) : base::Json(nullptr);
+  };
   for (const Unit& unit : plan.units) {
-    base::Json item = {{"id", unit.id},
-                       {"variant", unit.variant},
-                       {"pass", unit.pass->info().name},
-                       {"from", unit.from},
-                       {"options", unit.options},
-                       {"key", unit.key}};
+    base::Json item = {
+        {"id", unit.id},     {"variant", unit.variant}, {"pass", unit.pass->info().name},
+        {"from", unit.from}, {"options", unit.options}, {"key", unit.key}};
     item["cached"] = unit.key.empty() ? base::Json(nullptr) : base::Json(cache.contains(unit.key));
     if (yields_model(unit) && unit.checked) {
       item["parameters"] = unit.model.config.parameter_count();

@@ -122,7 +122,8 @@ base::Json resolved_pipeline(const Plan& plan) {
                                      [&](const Unit& unit) { return unit.step == i; });
     if (planned) out["steps"].push_back(step_json(plan, i));  // not those behind --until
   }
-  if (const base::Json report = report_json(pipeline.report); !report.empty()) out["report"] = report;
+  if (const base::Json report = report_json(pipeline.report); !report.empty())
+    out["report"] = report;
   if (const base::Json inputs = inputs_json(plan); !inputs.empty()) out["inputs"] = inputs;
   return out;
 }

@@ -20,7 +20,8 @@ absl::StatusOr<format::Checkpoint> UnitContext::model(const ModelReference& refe
     // Only what the options name is part of the key of the step.
     if (known.kind == Reference::Kind::kModel && known.name == name) return setting_.open(name);
   }
-  return base::internal("the pass asked for the model '", reference.name, "', which its options do not name");
+  return base::internal("the pass asked for the model '", reference.name,
+                        "', which its options do not name");
 }
 
 absl::StatusOr<text::DataSource> UnitContext::data(const DataReference& reference) const {
@@ -28,7 +29,8 @@ absl::StatusOr<text::DataSource> UnitContext::data(const DataReference& referenc
     if (known.kind != Reference::Kind::kData || known.name != reference.name) continue;
     if (const DataEntry* entry = setting_.plan.pipeline.find_data(known.name)) return entry->source;
   }
-  return base::internal("the pass asked for the data '", reference.name, "', which its options do not name");
+  return base::internal("the pass asked for the data '", reference.name,
+                        "', which its options do not name");
 }
 
 absl::StatusOr<fs::path> UnitContext::shared(
@@ -37,8 +39,8 @@ absl::StatusOr<fs::path> UnitContext::shared(
 }
 
 absl::Status UnitContext::write_items(std::string_view name, const std::vector<base::Json>& items) {
-  FRUGAL_ASSIGN_OR_RETURN(const fs::path path,
-                          base::resolve_inside(setting_.staging / "items", base::str_cat(name, ".jsonl")));
+  FRUGAL_ASSIGN_OR_RETURN(const fs::path path, base::resolve_inside(setting_.staging / "items",
+                                                                    base::str_cat(name, ".jsonl")));
   std::error_code error;
   fs::create_directories(path.parent_path(), error);
   if (error) return base::system_error("create", path.parent_path().string(), error.value());

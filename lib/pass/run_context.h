@@ -24,7 +24,7 @@ class UnitContext : public RunContext {
     const Cache& cache;
     energy::MeterSet& meters;
     std::string device;
-    std::filesystem::path staging;   // of the cache entry
+    std::filesystem::path staging;  // of the cache entry
     std::filesystem::path resume;
     // The finished checkpoint of a model or unit.
     std::function<absl::StatusOr<format::Checkpoint>(const std::string&)> open;

@@ -74,7 +74,8 @@ absl::Status RunFolder::clear() const {
   remove_links(path_ / "artifacts");
   std::error_code error;
   fs::remove_all(path_ / "items", error);
-  return error ? base::system_error("remove", (path_ / "items").string(), error.value()) : absl::OkStatus();
+  return error ? base::system_error("remove", (path_ / "items").string(), error.value())
+               : absl::OkStatus();
 }
 
 absl::StatusOr<std::string> RunFolder::publish(const Unit& unit, const Cache::Entry& entry) const {
@@ -92,7 +93,8 @@ absl::StatusOr<std::string> RunFolder::publish(const Unit& unit, const Cache::En
   return relative;
 }
 
-absl::StatusOr<std::string> RunFolder::link_artifacts(const Unit& unit, const Cache::Entry& entry) const {
+absl::StatusOr<std::string> RunFolder::link_artifacts(const Unit& unit,
+                                                      const Cache::Entry& entry) const {
   std::vector<std::string> names;
   std::error_code error;
   for (auto item = fs::directory_iterator(entry.output(), error);

@@ -13,14 +13,15 @@ namespace frugal::pass {
 
 class RunFolder {
  public:
-  // Creates the folder and takes its lock. Errors: FailedPrecondition while another run works in it.
+  // Creates the folder and takes its lock. Errors: FailedPrecondition while another run works in
+  // it.
   static absl::StatusOr<RunFolder> open(const std::filesystem::path& folder);
   const std::filesystem::path& path() const { return path_; }
 
   // Removes the links and items of earlier runs; files of the user stay.
   absl::Status clear() const;
-  // Links the outputs of a finished unit and copies its items. Returns the path of the output below the run folder, "" when
-  // the unit has none.
+  // Links the outputs of a finished unit and copies its items. Returns the path of the output below
+  // the run folder, "" when the unit has none.
   absl::StatusOr<std::string> publish(const Unit& unit, const Cache::Entry& entry) const;
 
  private:

@@ -44,18 +44,21 @@ absl::StatusOr<int64_t> folder_bytes(const fs::path& folder) {
   std::error_code error;
   for (auto entry = fs::recursive_directory_iterator(folder, error);
        !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
-    if (entry->is_regular_file(error) && !error) bytes += static_cast<int64_t>(entry->file_size(error));
+    if (entry->is_regular_file(error) && !error)
+      bytes += static_cast<int64_t>(entry->file_size(error));
   }
   if (error) return base::system_error("list", folder.string(), error.value());
   return bytes;
 }
 
 std::string_view kind_text(Output output) {
-  return output == Output::kCheckpoint ? "checkpoint" : output == Output::kArtifact ? "artifact" : "none";
+  return output == Output::kCheckpoint ? "checkpoint"
+         : output == Output::kArtifact ? "artifact"
+                                       : "none";
 }
 
-// LibTorch and the standard library throw; a pass should have turned that into a Status, and a run must end well even
-// where one has not.
+// LibTorch and the standard library throw; a pass should have turned that into a Status, and a run
+// must end well even where one has not.
 absl::Status run_guarded(const Pass& pass, RunContext& context) {
   try {
     return pass.run(context);
@@ -70,8 +73,14 @@ class Runner {
  public:
   Runner(const Plan& plan, const Cache& cache, energy::MeterSet& meters, const RunOptions& options,
          RunFolder folder, Console& console, Journal journal)
-      : plan_(plan), cache_(cache), meters_(meters), options_(options), folder_(std::move(folder)),
-        console_(console), journal_(std::move(journal)), entries_(plan.units.size()) {
+      : plan_(plan),
+        cache_(cache),
+        meters_(meters),
+        options_(options),
+        folder_(std::move(folder)),
+        console_(console),
+        journal_(std::move(journal)),
+        entries_(plan.units.size()) {
     result_.outputs.resize(plan.units.size());
   }
 
@@ -82,7 +91,9 @@ class Runner {
     for (size_t i = 0; status.ok() && i < plan_.units.size(); ++i) status = run_unit(i);
     if (status.ok()) status = idle_window();
     const bool stopped = base::is_interrupted(status);
-    FRUGAL_RETURN_IF_ERROR(journal_.write("run_end", {{"status", status.ok() ? "done" : stopped ? "interrupted" : "failed"},
+    FRUGAL_RETURN_IF_ERROR(journal_.write("run_end", {{"status", status.ok() ? "done"
+                                                                 : stopped   ? "interrupted"
+                                                                             : "failed"},
                                                       {"seconds", seconds_since(begin)},
                                                       {"steps_run", result_.steps_run},
                                                       {"steps_cached", result_.steps_cached}}));
@@ -97,11 +108,15 @@ class Runner {
     FRUGAL_RETURN_IF_ERROR(folder_.clear());
     const Pipeline& pipeline = plan_.pipeline;
     base::Json report = base::Json::object();
-    report["baseline"] = pipeline.report.baseline.name.empty() ? base::Json(nullptr)
-                                                               : base::Json(pipeline.report.baseline.name);
+    report["baseline"] = pipeline.report.baseline.name.empty()
+                             ? base::Json(nullptr)
+                             : base::Json(pipeline.report.baseline.name);
     report["claim"] = nullptr;
     if (const auto& claim = pipeline.report.claim) {
-      report["claim"] = {{"metric", claim->metric}, {"margin", claim->margin}, {"kind", claim->kind}, {"gate", claim->gate}};
+      report["claim"] = {{"metric", claim->metric},
+                         {"margin", claim->margin},
+                         {"kind", claim->kind},
+                         {"gate", claim->gate}};
     }
     needs_work_ = std::any_of(plan_.units.begin(), plan_.units.end(),
                               [&](const Unit& unit) { return !cache_.contains(unit.key); });
@@ -119,9 +134,11 @@ class Runner {
                                         {"command", options_.command}});
   }
 
-  // Idle power, before and after the work; a run that takes everything from the cache has none to do.
+  // Idle power, before and after the work; a run that takes everything from the cache has none to
+  // do.
   absl::Status idle_window() {
-    if (!needs_work_ || options_.idle_seconds <= 0 || meters_.meters().empty()) return absl::OkStatus();
+    if (!needs_work_ || options_.idle_seconds <= 0 || meters_.meters().empty())
+      return absl::OkStatus();
     const energy::WindowResult idle = meters_.measure_idle(options_.idle_seconds);
     if (idle_power_.empty()) idle_power_ = energy::idle_power(idle);
     FRUGAL_RETURN_IF_ERROR(journal_.write("idle", {{"energy", energy::to_json(idle)}}));
@@ -131,9 +148,12 @@ class Runner {
   static base::Json start_fields(const Unit& unit) {
     base::Json from = base::Json::array();
     if (!unit.from.empty()) from.push_back(unit.from);
-    return {{"id", unit.id},           {"variant", unit.variant},
-            {"pass", unit.pass->info().name}, {"version", unit.pass->info().version},
-            {"key", unit.key},         {"from", from},
+    return {{"id", unit.id},
+            {"variant", unit.variant},
+            {"pass", unit.pass->info().name},
+            {"version", unit.pass->info().version},
+            {"key", unit.key},
+            {"from", from},
             {"options", unit.options}};
   }
 
@@ -154,12 +174,13 @@ class Runner {
   absl::Status check_disk(const Unit& unit) const {
     if (!unit.estimate.output_bytes) return absl::OkStatus();
     FRUGAL_ASSIGN_OR_RETURN(const int64_t free, base::free_bytes(cache_.folder()));
-    const int64_t needed = *unit.estimate.output_bytes + *unit.estimate.output_bytes / 10 + kSpareDiskBytes;
+    const int64_t needed =
+        *unit.estimate.output_bytes + *unit.estimate.output_bytes / 10 + kSpareDiskBytes;
     if (free >= needed) return absl::OkStatus();
-    return base::resource_exhausted("it needs about ", base::format_bytes(static_cast<double>(needed)),
-                                    " of disk, and '", cache_.folder().string(), "' has ",
-                                    base::format_bytes(static_cast<double>(free)),
-                                    " free; free some, or give --cache a folder on another disk");
+    return base::resource_exhausted(
+        "it needs about ", base::format_bytes(static_cast<double>(needed)), " of disk, and '",
+        cache_.folder().string(), "' has ", base::format_bytes(static_cast<double>(free)),
+        " free; free some, or give --cache a folder on another disk");
   }
 
   absl::StatusOr<format::Checkpoint> open_model(const std::string& name) const {
@@ -194,7 +215,8 @@ class Runner {
     measured.peak_memory_bytes = base::peak_resident_bytes();
     if (energy.meters.empty()) {
       for (const energy::Unavailable& meter : meters_.unavailable()) {
-        measured.energy_reason += base::str_cat(measured.energy_reason.empty() ? "" : "; ", meter.name, ": ", meter.reason);
+        measured.energy_reason += base::str_cat(measured.energy_reason.empty() ? "" : "; ",
+                                                meter.name, ": ", meter.reason);
       }
       if (measured.energy_reason.empty()) measured.energy_reason = "no meter";
     } else {
@@ -232,7 +254,8 @@ class Runner {
     UnitContext context({plan_, unit, cache_, meters_, options_.device, staging, resume,
                          [this](const std::string& name) { return open_model(name); }});
     FRUGAL_RETURN_IF_ERROR(measured_run(unit, context, measured));
-    FRUGAL_ASSIGN_OR_RETURN(const base::Json output, describe_output(unit, context.output_folder()));
+    FRUGAL_ASSIGN_OR_RETURN(const base::Json output,
+                            describe_output(unit, context.output_folder()));
     base::Json record = {{"pass", unit.pass->info().name},
                          {"version", unit.pass->info().version},
                          {"key", unit.key},
@@ -241,7 +264,8 @@ class Runner {
                          {"seconds", measured.seconds},
                          {"energy", measured.energy}};
     if (measured.energy.is_null()) record["energy_reason"] = measured.energy_reason;
-    record["peak_memory_bytes"] = measured.peak_memory_bytes ? base::Json(*measured.peak_memory_bytes) : base::Json(nullptr);
+    record["peak_memory_bytes"] =
+        measured.peak_memory_bytes ? base::Json(*measured.peak_memory_bytes) : base::Json(nullptr);
     record["peak_memory_basis"] = measured.peak_of_step ? "step" : "whole process";
     record["statistics"] = context.statistics_json();
     record["tables"] = context.tables();
@@ -258,7 +282,8 @@ class Runner {
     if (kind == Output::kNone) return base::Json(nullptr);
     if (kind == Output::kCheckpoint) {
       const auto checkpoint = format::Checkpoint::open(folder);
-      if (!checkpoint.ok()) return base::annotate(checkpoint.status(), "the pass left no sound checkpoint behind");
+      if (!checkpoint.ok())
+        return base::annotate(checkpoint.status(), "the pass left no sound checkpoint behind");
     }
     std::error_code error;
     if (fs::is_empty(folder, error)) return base::internal("the pass left nothing behind");
@@ -288,8 +313,9 @@ class Runner {
   void conclude(const absl::Status& status) {
     if (base::is_interrupted(status)) {
       result_.exit_code = kExitInterrupted;
-      result_.message = base::str_cat("interrupted; finished steps are kept. To go on, run the same command again:\n  ",
-                                      options_.command);
+      result_.message = base::str_cat(
+          "interrupted; finished steps are kept. To go on, run the same command again:\n  ",
+          options_.command);
     } else if (!status.ok()) {
       result_.exit_code = kExitFailed;
       result_.message = std::string(status.message());
@@ -304,12 +330,14 @@ class Runner {
     const absl::Status drawn = options_.report(folder_.path());
     if (drawn.ok()) return;
     if (result_.exit_code == kExitDone) result_.exit_code = kExitFailed;
-    result_.message += base::str_cat(result_.message.empty() ? "" : "\n", "the report was not drawn: ", drawn.message());
+    result_.message += base::str_cat(result_.message.empty() ? "" : "\n",
+                                     "the report was not drawn: ", drawn.message());
   }
 
  public:
   static std::string resolved_text(const Plan& plan) {
-    return "# Written by frugal: the pipeline of this run with every default. It can be run again as it is.\n" +
+    return "# Written by frugal: the pipeline of this run with every default. It can be run again "
+           "as it is.\n" +
            print_yaml(resolved_pipeline(plan));
   }
 
@@ -343,18 +371,19 @@ GateResult judge_gate(const Claim& claim, const std::vector<base::Json>& step_re
   }
   const bool good = claim.gate == "all" ? compared > 0 && met == compared : met > 0;
   if (good) return {};
-  return {false, base::str_cat("the quality gate was not met: ", met, " of ", compared, " models keep ", claim.metric,
-                               " within ", claim.margin, " of the baseline, expected ",
-                               claim.gate == "all" ? "all" : "at least one")};
+  return {false,
+          base::str_cat("the quality gate was not met: ", met, " of ", compared, " models keep ",
+                        claim.metric, " within ", claim.margin, " of the baseline, expected ",
+                        claim.gate == "all" ? "all" : "at least one")};
 }
 
 absl::StatusOr<RunResult> run_plan(const Plan& plan, const Cache& cache, energy::MeterSet& meters,
                                    const RunOptions& options) {
   FRUGAL_ASSIGN_OR_RETURN(RunFolder folder, RunFolder::open(options.run_folder));
   Console console(plan, options.style, options.color);
-  FRUGAL_ASSIGN_OR_RETURN(Journal journal,
-                          Journal::open(folder.path() / "journal.jsonl",
-                                        [&console](const std::string& line) { console.event(line); }));
+  FRUGAL_ASSIGN_OR_RETURN(
+      Journal journal, Journal::open(folder.path() / "journal.jsonl",
+                                     [&console](const std::string& line) { console.event(line); }));
   return Runner(plan, cache, meters, options, std::move(folder), console, std::move(journal)).run();
 }
 

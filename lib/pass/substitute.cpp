@@ -67,10 +67,12 @@ void substitute_scalar(Node& node, const Values& values, Problems& problems) {
     } else if (node.text.compare(at, 2, "${") == 0) {
       const size_t end = node.text.find('}', at);
       if (end == std::string::npos) {
-        problems.add(node.position, "'${' without '}' in '", node.text, "'; write $${ for a literal ${");
+        problems.add(node.position, "'${' without '}' in '", node.text,
+                     "'; write $${ for a literal ${");
         return;
       }
-      const Node* value = lookup(values, node.text.substr(at + 2, end - at - 2), node.position, problems);
+      const Node* value =
+          lookup(values, node.text.substr(at + 2, end - at - 2), node.position, problems);
       if (value == nullptr) return;
       if (at == 0 && end + 1 == node.text.size()) {
         node = placed(*value, node.position);
@@ -111,7 +113,8 @@ Values variable_values(const Node* vars,
   }
   for (auto& [name, value] : values) {
     if (value.kind == Node::Kind::kNull) {
-      problems.add(value.position, "the variable '", name, "' has no value: add --set ", name, "=VALUE");
+      problems.add(value.position, "the variable '", name, "' has no value: add --set ", name,
+                   "=VALUE");
       value = scalar_node("", value.position, true);
     } else if (!is_simple(value)) {
       problems.add(value.position, "the variable '", name, "' is ", describe(value),

@@ -13,7 +13,8 @@ namespace {
 
 Position position_of(const YAML::Mark& mark) { return {mark.line + 1, mark.column + 1, {}}; }
 
-// Builds the tree from yaml-cpp's events. Its own tree (YAML::Node) would have dropped duplicate keys by then.
+// Builds the tree from yaml-cpp's events. Its own tree (YAML::Node) would have dropped duplicate
+// keys by then.
 class Builder : public YAML::EventHandler {
  public:
   explicit Builder(Problems& problems) : problems_(problems) {}
@@ -27,7 +28,8 @@ class Builder : public YAML::EventHandler {
     place(std::move(node));
   }
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
-    problems_.add(position_of(mark), "an alias (*name) is not accepted here; use vars: and ${name}");
+    problems_.add(position_of(mark),
+                  "an alias (*name) is not accepted here; use vars: and ${name}");
     place(Node{});
   }
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
@@ -63,7 +65,8 @@ class Builder : public YAML::EventHandler {
 
   void refuse_anchor(const YAML::Mark& mark, YAML::anchor_t anchor) {
     if (anchor == 0) return;
-    problems_.add(position_of(mark), "an anchor (&name) is not accepted here; use vars: and ${name}");
+    problems_.add(position_of(mark),
+                  "an anchor (&name) is not accepted here; use vars: and ${name}");
   }
   void refuse_tag(const YAML::Mark& mark, const std::string& tag) {
     if (tag.empty() || tag == "?" || tag == "!") return;
@@ -97,6 +100,8 @@ class Builder : public YAML::EventHandler {
     } else {
       level.has_key = false;
       if (level.drop) return;
+      // yaml-cpp puts an absent value where the next token begins.
+      if (node.kind == Node::Kind::kNull) node.position = level.key_position;
       level.node.members.push_back({level.key, level.key_position, std::move(node)});
     }
   }
@@ -110,9 +115,9 @@ class Builder : public YAML::EventHandler {
       problems_.add(node.position, "a key must be text, found ", describe(node));
     } else if (node.text == "<<" && !node.quoted) {
       problems_.add(node.position, "merge keys (<<) are not accepted; write the keys out");
-    } else if (const auto first = std::find_if(
-                   level.node.members.begin(), level.node.members.end(),
-                   [&](const Member& member) { return member.key == node.text; });
+    } else if (const auto first =
+                   std::find_if(level.node.members.begin(), level.node.members.end(),
+                                [&](const Member& member) { return member.key == node.text; });
                first != level.node.members.end()) {
       problems_.add(node.position, "the key '", node.text, "' stands twice; first in line ",
                     first->position.line);
@@ -130,8 +135,8 @@ class Builder : public YAML::EventHandler {
 bool is_plain(const std::string& text) {
   if (text.empty() || text == "null" || text == "Null" || text == "NULL") return false;
   const auto is_inner = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '_' || c == '.' || c == '/' || c == '-' || c == '+';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '.' || c == '/' || c == '-' || c == '+';
   };
   if (!std::all_of(text.begin(), text.end(), is_inner)) return false;
   const char first = text[0];
@@ -207,7 +212,8 @@ void print_block(const base::Json& value, size_t indent, bool first_in_line, std
 Node parse_yaml(std::string_view text, Problems& problems) {
   Builder builder(problems);
   std::istringstream stream{std::string(text)};
-  // yaml-cpp reports a syntax error by exception; this is where it becomes a problem like any other.
+  // yaml-cpp reports a syntax error by exception; this is where it becomes a problem like any
+  // other.
   try {
     YAML::Parser parser(stream);
     if (!parser.HandleNextDocument(builder)) return Node{};

@@ -1,5 +1,5 @@
-// YAML to the tree of document.h and back. Stricter than yaml-cpp: duplicate keys, merge keys (<<), anchors, aliases, tags,
-// several documents and keys that are no text are refused.
+// YAML to the tree of document.h and back. Stricter than yaml-cpp: duplicate keys, merge keys (<<),
+// anchors, aliases, tags, several documents and keys that are no text are refused.
 #pragma once
 
 #include <string>
@@ -10,7 +10,8 @@
 
 namespace frugal::pass {
 
-// The tree of `text`; what is wrong goes to `problems` (a syntax error ends the reading, everything else is collected).
+// The tree of `text`; what is wrong goes to `problems` (a syntax error ends the reading, everything
+// else is collected).
 Node parse_yaml(std::string_view text, Problems& problems);
 
 // Block style, keys in order; lists of scalars on one line. parse_yaml of it gives the same values.

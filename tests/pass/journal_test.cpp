@@ -1,0 +1,62 @@
+#include "pass/journal.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "support/shared_data.h"
+
+namespace frugal::pass {
+namespace {
+
+TEST(Journal, ATornLineIsCutOffAndTheLatestRunCounts) {
+  const frugal::test::TemporaryFolder folder;
+  const auto path = folder.path() / "journal.jsonl";
+  std::vector<std::string> heard;
+  {
+    FRUGAL_ASSERT_OK_AND_ASSIGN(Journal journal, Journal::open(path, {}));
+    FRUGAL_ASSERT_OK(journal.write("run_start", {{"name", "first"}}));
+    FRUGAL_ASSERT_OK(journal.write("step_start", {{"id", "a"}}));
+  }
+  std::ofstream(path, std::ios::app)
+      << R"({"event": "step_end", "id": "a", "seco)";  // killed in the middle of a line
+  EXPECT_EQ(read_latest_run(path).value().size(), 2u);
+  {
+    FRUGAL_ASSERT_OK_AND_ASSIGN(Journal journal, Journal::open(path, [&](const std::string& line) {
+                                  heard.push_back(line);
+                                }));
+    FRUGAL_ASSERT_OK(journal.write("run_start", {{"name", "second"}}));
+    FRUGAL_ASSERT_OK(journal.write("run_end", {{"status", "done"}}));
+  }
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const auto events, read_latest_run(path));
+  ASSERT_EQ(events.size(), 2u);
+  EXPECT_EQ(events[0]["name"], "second");
+  EXPECT_THAT(events[0]["time"].get<std::string>(), testing::MatchesRegex("[0-9-]+T[0-9:.]+Z"));
+  EXPECT_EQ(heard.size(), 2u);
+}
+
+TEST(Journal, WhatIsNoJournalIsRefused) {
+  const frugal::test::TemporaryFolder folder;
+  const auto path = folder.path() / "journal.jsonl";
+  FRUGAL_EXPECT_ERROR(read_latest_run(path), absl::StatusCode::kNotFound, "journal.jsonl");
+  std::ofstream(path) << "{\"event\": \"step_end\"}\n";
+  FRUGAL_EXPECT_ERROR(read_latest_run(path), absl::StatusCode::kInvalidArgument, "no run_start");
+  std::ofstream(path) << "nonsense\n";
+  FRUGAL_EXPECT_ERROR(read_latest_run(path), absl::StatusCode::kInvalidArgument, ":1:");
+}
+
+TEST(Journal, UnknownStatisticsAreNull) {
+  const base::Json unknown =
+      to_json(Statistic{.name = "x", .value = std::nullopt, .unit = "J", .help = "h"});
+  EXPECT_TRUE(unknown["value"].is_null());
+  EXPECT_FALSE(unknown.contains("low"));
+  const base::Json known = to_json(
+      Statistic{.name = "x", .value = 0.5, .low = 0.4, .high = 0.6, .n = 100, .method = "wilson"});
+  EXPECT_EQ(known,
+            base::Json::parse(
+                R"({"name": "x", "value": 0.5, "unit": "", "help": "", "provenance": "measured",
+      "low": 0.4, "high": 0.6, "confidence": 0.95, "n": 100, "method": "wilson"})"));
+}
+
+}  // namespace
+}  // namespace frugal::pass

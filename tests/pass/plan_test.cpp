@@ -1,0 +1,179 @@
+#include "pass/plan.h"
+
+#include <gtest/gtest.h>
+
+#include "base/file.h"
+#include "toy.h"
+
+namespace frugal::pass {
+namespace {
+
+using test::Workshop;
+
+constexpr const char* kHead =
+    "frugal: 1\nname: toy\nmodels: {teacher: teacher}\ndata: {text: {text: a.txt}, other: {text: "
+    "b.txt}}\n";
+
+std::vector<std::string> names(const Plan& plan) {
+  std::vector<std::string> out;
+  for (const Unit& unit : plan.units)
+    out.push_back(unit.name() + (unit.from.empty() ? "" : " < " + unit.from));
+  return out;
+}
+
+TEST(Plan, FromDefaultsToTheLastCheckpointAndFansThrough) {
+  Workshop shop;
+  const Plan plan = shop.plan(std::string(kHead) + R"(steps:
+  - {id: small, pass: scale, matrix: {factor: [0.50, 2]}}
+  - {id: look, pass: judge}
+  - {id: next, pass: scale, with: {factor: 3}}
+  - {id: file, pass: pack, from: next/2}
+  - {id: all, pass: judge, from: [teacher, small], with: {reference: teacher}}
+  - {id: cross, pass: scale, from: small, matrix: {factor: [1, 3], mode: [up, down]}}
+)");
+  EXPECT_THAT(names(plan),
+              testing::ElementsAre("small/0.5 < teacher", "small/2 < teacher",  //
+                                   "look/0.5 < small/0.5", "look/2 < small/2",  //
+                                   "next/0.5 < small/0.5", "next/2 < small/2",  //
+                                   "file/2 < next/2",                           //
+                                   "all/teacher < teacher", "all/small/0.5 < small/0.5",
+                                   "all/small/2 < small/2", "cross/0.5-1-up < small/0.5",
+                                   "cross/0.5-1-down < small/0.5", "cross/0.5-3-up < small/0.5",
+                                   "cross/0.5-3-down < small/0.5", "cross/2-1-up < small/2",
+                                   "cross/2-1-down < small/2", "cross/2-3-up < small/2",
+                                   "cross/2-3-down < small/2"));
+  EXPECT_EQ(plan.find("next/2")->model.name, "next/2");
+}
+
+TEST(Plan, AStepWithoutInputMakesOne) {
+  Workshop shop;
+  const Plan plan = shop.plan(
+      "frugal: 1\nname: toy\nsteps: [{id: a, pass: make}, {id: b, pass: scale, with: {factor: "
+      "2}}]\n");
+  EXPECT_THAT(names(plan), testing::ElementsAre("a", "b < a"));
+  EXPECT_EQ(plan.find("b")->estimate.output_bytes,
+            4 * plan.find("a")->model.config.parameter_count());
+}
+
+TEST(Plan, ReportsEveryMistakeAtOnce) {
+  Workshop shop;
+  EXPECT_EQ(shop.problems(std::string(kHead) + R"(steps:
+  - {id: a, pass: scal, with: {factor: 2}}
+  - {id: b, pass: scale, from: techer, with: {factor: 2}}
+  - {id: c, pass: scale, from: d, with: {factor: 2}}
+  - {id: d, pass: scale, from: e, with: {factor: 2}}
+  - {id: e, pass: scale, from: c, with: {factor: 2}}
+  - {id: f, pass: scale, from: teacher, with: {factor: 2, calibration: texd, teacher: g}}
+  - {id: g, pass: scale, from: teacher, matrix: {factor: [2, 11], mde: [up]}}
+  - {id: h, pass: scale, from: teacher, with: {factor: 7}}
+  - {id: i, pass: make, from: teacher}
+  - {id: j, pass: judge, from: teacher}
+  - {id: k, pass: judge, from: j}
+  - {id: l, pass: judge, from: a}
+  - {id: m, pass: scale, from: teacher, matrix: {factor: [2, 2.0]}}
+  - {id: n, pass: scale, from: teacher, matrix: {factor: [2, 3]}}
+  - {id: o, pass: judge, from: teacher, with: {reference: n}}
+report: {baseline: tutor}
+)"),
+            R"(toy.yaml:6:19: there is no pass 'scal'; did you mean 'scale'?
+toy.yaml:7:32: there is no model or earlier step 'techer'; did you mean 'teacher'?
+toy.yaml:8:32: a cycle: c takes from d, which takes from e, which takes from c
+toy.yaml:11:72: option 'calibration': there is no data 'texd'; did you mean 'text'?
+toy.yaml:11:87: the step 'g' comes later in the file; move it above 'f'
+toy.yaml:12:62: option 'factor' is 11, allowed is above 0, at most 10
+toy.yaml:12:67: pass 'scale' has no option 'mde'; did you mean 'mode'?
+toy.yaml:13:10: h: a factor of 7 fits no grid; choose another
+toy.yaml:14:31: pass 'make' takes no checkpoint; remove from:
+toy.yaml:16:32: 'j' yields no checkpoint (its pass is 'judge')
+toy.yaml:18:10: the step 'm' has two units called 'm/2'; give each matrix value and each input once
+toy.yaml:20:59: option 'reference': 'n' has 2 models; choose one of n/2, n/3
+toy.yaml:21:20: the baseline 'tutor' is no model and no step; expected one of teacher, h, j, m/2, n/2, n/3)");
+}
+
+TEST(Plan, MissingInputsNameTheFileAndTheRule) {
+  Workshop shop;
+  const std::string text = shop.problems(
+      "frugal: 1\nname: toy\nmodels: {teacher: nowhere}\ndata: {x: {text: missing.txt}}\n"
+      "steps: [{id: a, pass: scale, with: {factor: 2}}]\n");
+  EXPECT_THAT(text, testing::HasSubstr("toy.yaml:3:19: model 'teacher': "));
+  EXPECT_THAT(text, testing::HasSubstr((shop.path() / "nowhere").string()));
+  EXPECT_THAT(text, testing::HasSubstr("toy.yaml:4:8: data 'x': "));
+  EXPECT_THAT(
+      shop.problems("frugal: 1\nname: toy\nsteps: [{id: a, pass: scale, with: {factor: 2}}]\n"),
+      testing::HasSubstr(
+          "3:14: the step 'a' has no input: no step before it yields a checkpoint; add from:"));
+}
+
+std::string key_of(Workshop& shop, const std::string& text, const std::string& name) {
+  return shop.plan(text).find(name)->key;
+}
+
+TEST(Plan, KeysFollowWhatChangesTheOutput) {
+  Workshop shop;
+  const std::string steps =
+      "steps:\n  - {id: a, pass: scale, from: teacher, with: {factor: 2, calibration: text}}\n"
+      "  - {id: b, pass: scale, with: {factor: 3}}\n";
+  const std::string a = key_of(shop, kHead + steps, "a"), b = key_of(shop, kHead + steps, "b");
+  EXPECT_EQ(a.size(), 32u);
+  EXPECT_EQ(key_of(shop, kHead + ("description: other\n" + steps), "a"), a);
+  const auto replaced = [&](const std::string& what, const std::string& with) {
+    std::string text = kHead + steps;
+    text.replace(text.find(what), what.size(), with);
+    return text;
+  };
+  // The same value in other words is the same step, and so is another name.
+  EXPECT_EQ(key_of(shop, replaced("factor: 2", "tokens: 0, factor: 2.0"), "a"), a);
+  EXPECT_EQ(key_of(shop, replaced("id: a", "id: first"), "b"), b);
+  // Options, seed, data and its limits, model: each makes another key, also further down.
+  for (const std::string& text :
+       {replaced("factor: 2", "factor: 4"), replaced("calibration: text", "calibration: other"),
+        replaced("text: {text: a.txt}", "text: {text: a.txt, limit: 1}"),
+        "seed: 2\n" + (kHead + steps)}) {
+    EXPECT_NE(key_of(shop, text, "a"), a) << text;
+    EXPECT_NE(key_of(shop, text, "b"), b) << text;
+  }
+  FRUGAL_ASSERT_OK(base::write_file_atomically(shop.path() / "a.txt", "Other text.\n"));
+  const std::string with_other_text = key_of(shop, kHead + steps, "a");
+  EXPECT_NE(with_other_text, a);
+  std::filesystem::remove_all(shop.path() / "teacher");
+  std::filesystem::create_directories(shop.path() / "teacher");
+  FRUGAL_ASSERT_OK(test::write_toy_model(shop.path() / "teacher", 5));
+  EXPECT_NE(key_of(shop, kHead + steps, "a"), with_other_text);
+}
+
+TEST(Plan, UntilEndsThePlan) {
+  Workshop shop;
+  Problems problems("f");
+  HashStore hashes(shop.path() / "h");
+  const std::string text =
+      std::string(kHead) +
+      "steps:\n  - {id: a, pass: scale, with: {factor: 2}}\n  - {id: b, pass: nonsense}\n";
+  const Plan plan = make_plan(
+      parse_pipeline(text, shop.path(), {}, problems),
+      {.registry = &test::toy_registry(), .hashes = &hashes, .read_weights = true, .until = "a"},
+      problems);
+  EXPECT_EQ(problems.text(), "");
+  EXPECT_EQ(plan.units.size(), 1u);
+  make_plan(
+      parse_pipeline(text, shop.path(), {}, problems),
+      {.registry = &test::toy_registry(), .hashes = &hashes, .read_weights = true, .until = "aa"},
+      problems);
+  EXPECT_THAT(problems.text(), testing::HasSubstr("--until: there is no step 'aa'"));
+}
+
+TEST(Plan, TableShowsSizesAndWarnings) {
+  Workshop shop;
+  const Plan plan =
+      shop.plan(std::string(kHead) + "steps: [{id: a, pass: scale, with: {factor: 6}}]\n");
+  const std::string table = plan_table(plan, shop.cache());
+  EXPECT_THAT(table, testing::HasSubstr("step  pass   from     model"));
+  EXPECT_THAT(table, testing::HasSubstr("1L 8C 16F 2/1H 12V"));
+  EXPECT_THAT(table, testing::HasSubstr("1.0 MiB"));
+  EXPECT_THAT(table, testing::HasSubstr("warning: a: a factor above 5 is bold\n"));
+  const base::Json json = plan_json(plan, shop.cache());
+  EXPECT_EQ(json["units"][0]["estimate"]["seconds"], 1.5);
+  EXPECT_EQ(json["units"][0]["cached"], false);
+}
+
+}  // namespace
+}  // namespace frugal::pass

@@ -1,0 +1,253 @@
+#include "pass/runner.h"
+
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/interrupt.h"
+#include "pass/run_folder.h"
+#include "toy.h"
+
+namespace frugal::pass {
+namespace {
+
+namespace fs = std::filesystem;
+using test::Workshop;
+
+constexpr const char* kText = R"(frugal: 1
+name: toy
+models: {teacher: teacher}
+steps:
+  - {id: small, pass: scale, matrix: {factor: [2, 3]}}
+  - {id: file, pass: pack}
+  - {id: look, pass: judge, from: [teacher, small], with: {reference: teacher}}
+)";
+
+class RunnerTest : public testing::Test {
+ protected:
+  ~RunnerTest() override {
+    test::set_hook({});
+    base::clear_interrupt();
+  }
+  std::string artifact(const std::string& name) {
+    return base::read_file(shop_.run_folder() / "artifacts" / name).value_or("absent");
+  }
+  // Every file below artifacts/ and checkpoints/ and what is in it.
+  std::string outputs() {
+    return base::hash_folder(shop_.run_folder() / "artifacts").value() +
+           base::hash_folder(shop_.run_folder() / "checkpoints" / "small" / "2").value() +
+           base::hash_folder(shop_.run_folder() / "checkpoints" / "small" / "3").value();
+  }
+  Workshop shop_;
+};
+
+TEST_F(RunnerTest, LaysOutTheRunFolder) {
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const RunResult result, shop_.run(kText));
+  EXPECT_EQ(result.exit_code, kExitDone);
+  EXPECT_EQ(result.steps_run, 7);
+  const fs::path run = shop_.run_folder();
+  EXPECT_TRUE(fs::is_symlink(run / "checkpoints" / "small" / "2"));
+  EXPECT_TRUE(fs::read_symlink(run / "checkpoints" / "small" / "2").is_relative());
+  FRUGAL_EXPECT_OK(format::Checkpoint::open(run / "checkpoints" / "small" / "3"));
+  EXPECT_EQ(artifact("small-2.bin").size(), 32u);  // 8 norms of 4 bytes
+  EXPECT_EQ(base::read_file(run / "items" / "look" / "small" / "2" / "weights.jsonl").value(),
+            "{\"id\":0,\"value\":4.0}\n");
+  EXPECT_TRUE(fs::exists(run / "pipeline.resolved.yaml"));
+  EXPECT_TRUE(fs::is_empty(shop_.path() / "cache" / "staging"));
+  EXPECT_TRUE(fs::is_empty(shop_.path() / "cache" / "resume"));
+}
+
+TEST_F(RunnerTest, TheJournalHoldsWhatItsSchemaSays) {
+  FRUGAL_ASSERT_OK(shop_.run(kText));
+  const auto starts = shop_.events("run_start");
+  ASSERT_EQ(starts.size(), 1u);
+  for (const char* key : {"schema", "frugal", "name", "description", "seed", "pipeline_sha256",
+                          "machine", "meters", "site", "report", "command"}) {
+    EXPECT_TRUE(starts[0].contains(key)) << key;
+  }
+  EXPECT_EQ(starts[0]["machine"]["device"], "toy device");
+  const auto ends = shop_.events("step_end");
+  ASSERT_EQ(ends.size(), 7u);
+  for (const base::Json& end : ends) {
+    for (const char* key :
+         {"id", "variant", "pass", "version", "key", "from", "options", "cached", "seconds",
+          "energy", "peak_memory_bytes", "statistics", "tables", "output", "warnings"}) {
+      EXPECT_TRUE(end.contains(key)) << key;
+    }
+    EXPECT_EQ(end["cached"], false);
+    EXPECT_EQ(end["energy"]["meters"][0]["joules"], 5.0);  // one reading to the next
+  }
+  EXPECT_EQ(ends[0]["output"]["path"], "checkpoints/small/2");
+  EXPECT_EQ(ends[2]["output"]["path"], "artifacts/small-2.bin");
+  EXPECT_EQ(ends[0]["tables"]["training_curve"][0]["loss"], 0.5);
+  EXPECT_EQ(ends[4]["id"], "look");
+  EXPECT_EQ(ends[4]["variant"], "teacher");
+  EXPECT_TRUE(ends[4]["output"].is_null());
+  EXPECT_EQ(ends[5]["from"], base::Json::parse(R"(["small/2"])"));
+  EXPECT_EQ(ends[5]["statistics"][0]["value"], 4.0);
+  EXPECT_EQ(ends[5]["statistics"][0]["low"], 3.0);
+  EXPECT_TRUE(ends[5]["statistics"][1]["value"].is_null());
+  EXPECT_EQ(shop_.events("step_start").size(), 7u);
+  EXPECT_EQ(shop_.events("idle").size(), 2u);
+  EXPECT_EQ(shop_.events("run_end")[0]["status"], "done");
+}
+
+TEST_F(RunnerTest, AnUnchangedPipelineComesFromTheCache) {
+  FRUGAL_ASSERT_OK(shop_.run(kText));
+  const std::string before = outputs();
+  test::set_hook([](int64_t) { return base::internal("nothing may run"); });
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const RunResult again, shop_.run(kText));
+  EXPECT_EQ(again.steps_cached, 7);
+  EXPECT_EQ(again.steps_run, 0);
+  EXPECT_EQ(outputs(), before);
+  EXPECT_TRUE(shop_.events("idle").empty());
+  const auto ends = shop_.events("step_end");
+  ASSERT_EQ(ends.size(), 7u);
+  EXPECT_EQ(ends[0]["cached"], true);
+  EXPECT_EQ(ends[0]["energy"]["meters"][0]["joules"], 5.0);  // of the run that made it
+  // Another run folder, the same cache.
+  FRUGAL_ASSERT_OK_AND_ASSIGN(
+      const RunResult other, shop_.run_plan(shop_.plan(kText), shop_.path() / "elsewhere" / "run"));
+  EXPECT_EQ(other.steps_cached, 7);
+}
+
+TEST_F(RunnerTest, TheResolvedPipelineIsServedByTheSameCache) {
+  FRUGAL_ASSERT_OK(shop_.run(kText));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const std::string resolved,
+                              base::read_file(shop_.run_folder() / "pipeline.resolved.yaml"));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const RunResult again, shop_.run(resolved));
+  EXPECT_EQ(again.steps_cached, 7);
+}
+
+TEST_F(RunnerTest, ADamagedEntryIsComputedAgain) {
+  FRUGAL_ASSERT_OK(shop_.run(kText));
+  const std::string before = outputs();
+  fs::resize_file(shop_.run_folder() / "checkpoints" / "small" / "3" / "model.safetensors", 100);
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const RunResult again, shop_.run(kText));
+  EXPECT_EQ(again.steps_run, 1);
+  EXPECT_EQ(outputs(), before);
+}
+
+TEST_F(RunnerTest, LinksOfEarlierPipelinesGoAndFilesOfTheUserStay) {
+  FRUGAL_ASSERT_OK(shop_.run(kText));
+  FRUGAL_ASSERT_OK(
+      base::write_file_atomically(shop_.run_folder() / "artifacts" / "notes.txt", "mine"));
+  FRUGAL_ASSERT_OK(shop_.run(
+      "frugal: 1\nname: toy\nmodels: {teacher: teacher}\nsteps: [{id: look, pass: judge}]\n"));
+  EXPECT_FALSE(fs::exists(shop_.run_folder() / "checkpoints"));
+  EXPECT_EQ(artifact("small-2.bin"), "absent");
+  EXPECT_EQ(artifact("notes.txt"), "mine");
+}
+
+TEST_F(RunnerTest, AFailureIsMeteredAndLeavesNothing) {
+  test::set_hook(
+      [](int64_t step) { return step == 1 ? base::failed("the toy broke") : absl::OkStatus(); });
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const RunResult result, shop_.run(kText));
+  EXPECT_EQ(result.exit_code, kExitFailed);
+  EXPECT_EQ(result.message, "small/2: the toy broke");
+  const auto failures = shop_.events("step_failed");
+  ASSERT_EQ(failures.size(), 1u);
+  EXPECT_EQ(failures[0]["error"], "the toy broke");
+  EXPECT_EQ(failures[0]["code"], "FAILED_PRECONDITION");
+  EXPECT_EQ(failures[0]["energy"]["meters"][0]["joules"], 5.0);
+  EXPECT_EQ(shop_.events("run_end")[0]["status"], "failed");
+  EXPECT_TRUE(fs::is_empty(shop_.path() / "cache" / "steps"));
+  EXPECT_TRUE(fs::is_empty(shop_.path() / "cache" / "staging"));
+}
+
+TEST_F(RunnerTest, AnExceptionIsAFailureToo) {
+  test::set_hook([](int64_t) -> absl::Status { throw std::bad_alloc(); });
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const RunResult result, shop_.run(kText));
+  EXPECT_EQ(result.exit_code, kExitFailed);
+  EXPECT_EQ(shop_.events("step_failed")[0]["code"], "RESOURCE_EXHAUSTED");
+}
+
+TEST_F(RunnerTest, AnInterruptionKeepsWhatIsDoneAndGoesOn) {
+  int64_t calls = 0;
+  test::set_hook([&](int64_t step) {
+    if (++calls == 5) base::request_interrupt();  // second step of the second unit
+    (void)step;
+    return base::check_interrupt();
+  });
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const RunResult result, shop_.run(kText));
+  EXPECT_EQ(result.exit_code, kExitInterrupted);
+  EXPECT_THAT(result.message, testing::HasSubstr("frugal run toy.yaml"));
+  EXPECT_EQ(result.steps_run, 1);
+  EXPECT_EQ(shop_.events("run_end")[0]["status"], "interrupted");
+  base::clear_interrupt();
+  test::set_hook({});
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const RunResult again, shop_.run(kText));
+  EXPECT_EQ(again.steps_cached, 1);
+  EXPECT_EQ(again.steps_run, 6);
+  EXPECT_EQ(shop_.events("step_end")[1]["statistics"][0]["value"],
+            1.0);  // went on behind its first step
+}
+
+TEST_F(RunnerTest, AKillAtAnyMomentLeadsToTheSameBytes) {
+  Workshop whole;
+  FRUGAL_ASSERT_OK(whole.run(kText));
+  for (int64_t moment = 0; moment < 6; ++moment) {
+    const pid_t child = ::fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      int64_t calls = 0;
+      test::set_hook([&calls, moment](int64_t) {
+        if (calls++ >= moment % 2) ::kill(::getpid(), SIGKILL);
+        return absl::OkStatus();
+      });
+      (void)shop_.run(kText);
+      ::_exit(0);
+    }
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    ASSERT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) << moment;
+  }
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const RunResult result, shop_.run(kText));
+  EXPECT_EQ(result.exit_code, kExitDone);
+  for (const char* name : {"small-2.bin", "small-3.bin"}) {
+    EXPECT_EQ(artifact(name), base::read_file(whole.run_folder() / "artifacts" / name).value());
+  }
+  EXPECT_EQ(base::hash_folder(shop_.run_folder() / "checkpoints" / "small" / "3").value(),
+            base::hash_folder(whole.run_folder() / "checkpoints" / "small" / "3").value());
+  EXPECT_TRUE(fs::is_empty(shop_.path() / "cache" / "staging"));
+}
+
+TEST_F(RunnerTest, TwoRunsInOneFolderRefuse) {
+  const Plan plan = shop_.plan(kText);
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const RunFolder held, RunFolder::open(shop_.run_folder()));
+  FRUGAL_EXPECT_ERROR(shop_.run_plan(plan, shop_.run_folder()),
+                      absl::StatusCode::kFailedPrecondition, "another run is working in");
+}
+
+TEST(Gate, CountsModelsThatMeetTheClaim) {
+  const std::vector<base::Json> records = {
+      base::Json::parse(
+          R"({"tables": {"comparison": [{"metric": "t/acc", "verdict": "claimed"}]}})"),
+      base::Json::parse(
+          R"({"tables": {"comparison": [{"metric": "t/acc", "verdict": "too few items"}]}})"),
+      base::Json::parse(R"({"tables": {}})")};
+  const auto met = [&](const char* metric, const char* gate) {
+    return judge_gate({.metric = metric, .margin = 0.02, .kind = "absolute", .gate = gate}, records)
+        .met;
+  };
+  EXPECT_TRUE(met("t/acc", "any"));
+  EXPECT_FALSE(met("t/acc", "all"));
+  EXPECT_TRUE(met("t/acc", "none"));
+  EXPECT_FALSE(met("other", "any"));
+  EXPECT_FALSE(met("other", "all"));  // nothing compared is nothing shown
+}
+
+TEST_F(RunnerTest, AGateThatIsNotMetHasItsOwnExitCode) {
+  const std::string text =
+      std::string(kText) + "report: {claim: {metric: toy/other, margin: 0.1, gate: any}}\n";
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const RunResult result, shop_.run(text));
+  EXPECT_EQ(result.exit_code, kExitGate);
+  EXPECT_THAT(result.message, testing::HasSubstr("0 of 0 models keep toy/other"));
+}
+
+}  // namespace
+}  // namespace frugal::pass

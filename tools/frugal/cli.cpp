@@ -1,0 +1,321 @@
+#include "cli.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <functional>
+#include <list>
+#include <map>
+
+#include "commands.h"
+#include "pass/option_reader.h"
+#include "pass/runner.h"
+#include "passes/registry.h"
+#include "session.h"
+
+namespace frugal::tool {
+namespace {
+
+constexpr const char* kFooter = R"(
+Examples
+  frugal quantize ./Qwen2.5-0.5B --grid q4_k --calibration text.txt --out qwen-q4_k.gguf
+  frugal run pipelines/quickstart.yaml
+  frugal plan pipelines/quickstart.yaml
+  frugal inspect qwen-q4_k.gguf
+  frugal meter -- llama-cli -m qwen-q4_k.gguf -p "Hello" -n 64
+
+Exit codes: 0 done, 1 a step failed, 2 usage or pipeline error, 3 a gate was not met, 130 interrupted.)";
+
+std::string kebab(std::string text) {
+  std::replace(text.begin(), text.end(), '_', '-');
+  return text;
+}
+
+// A shell would read the word back as it is.
+std::string quoted(const std::string& word) {
+  const bool plain = !word.empty() && std::all_of(word.begin(), word.end(), [](unsigned char c) {
+    return std::isalnum(c) ||
+           std::string_view("-_./=:,+@%").find(static_cast<char>(c)) != std::string_view::npos;
+  });
+  if (plain) return word;
+  std::string out = "'";
+  for (const char c : word) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out + "'";
+}
+
+class CommandLine {
+ public:
+  CommandLine(int argc, char** argv) : argc_(argc), argv_(argv) {
+    app_.description(
+        "frugal: distill, prune and quantize language models, and say what it cost and what it "
+        "saves.");
+    app_.footer(kFooter);
+    app_.set_version_flag("--version", std::string("frugal ") + FRUGAL_VERSION);
+    app_.require_subcommand(0, 1);
+    app_.allow_extras();
+    app_.failure_message([](const CLI::App*, const CLI::Error& error) {
+      return std::string("frugal: ") + error.what() + "; see --help\n";
+    });
+    for (int i = 0; i < argc; ++i) {
+      command_ += (i == 0 ? "frugal" : " " + quoted(argv[i]));
+    }
+    add_run();
+    add_plan();
+    add_tools();
+    for (const pass::PassFactory factory : passes::registry()) add_pass(factory);
+  }
+
+  int run() {
+    try {
+      app_.parse(argc_, argv_);
+    } catch (const CLI::ParseError& error) {
+      return app_.exit(error) == 0 ? pass::kExitDone : pass::kExitUsage;
+    }
+    const std::vector<CLI::App*> chosen = app_.get_subcommands();
+    if (!app_.remaining().empty()) return unknown_command(app_.remaining()[0]);
+    if (chosen.empty()) {
+      std::fputs(app_.help().c_str(), stdout);
+      return pass::kExitUsage;
+    }
+    if (chosen[0]->remaining_size() > 0) return unknown_option(*chosen[0]);
+    return actions_.at(chosen[0])();
+  }
+
+ private:
+  CLI::App* add(const std::string& name, const std::string& help, const std::string& examples,
+                std::function<int()> action) {
+    CLI::App* command = app_.add_subcommand(name, help);
+    command->footer(examples.empty() ? "" : "\nExamples\n" + examples);
+    command->allow_extras();  // reported by unknown_option, with the nearest name
+    actions_[command] = std::move(action);
+    return command;
+  }
+
+  void add_run_options(CLI::App* command, RunArguments& arguments, bool runs) {
+    arguments.command = command_;
+    command->add_option("--cache", arguments.cache,
+                        "Cache of finished steps (default: .cache beside the run folder)");
+    command->add_flag("--json", arguments.json,
+                      runs ? "Print the journal as JSON lines" : "Print JSON");
+    if (!runs) return;
+    command->add_option("--device", arguments.device, "auto, cpu, cuda or cuda:N")
+        ->capture_default_str();
+    command->add_option("--hardware", arguments.hardware,
+                        "Profile of the CPU (configs/hardware) for modelled energy");
+    command
+        ->add_option("--idle-seconds", arguments.idle_seconds,
+                     "Idle power is measured this long before and after")
+        ->capture_default_str()
+        ->check(CLI::NonNegativeNumber);
+    command->add_flag("--quiet,-q", arguments.quiet, "Only warnings and errors");
+  }
+
+  void add_run() {
+    PipelineArguments& arguments = pipeline_arguments_.emplace_back();
+    CLI::App* command =
+        add("run", "Run a pipeline",
+            "  frugal run pipelines/quickstart.yaml\n"
+            "  frugal run student.yaml --set teacher=/models/llama --device cuda --out runs/first\n"
+            "Finished steps come from the cache; after an interruption the same command goes on.",
+            [&arguments] { return run_pipeline(arguments); });
+    command->add_option("PIPELINE", arguments.file, "The pipeline file")->required();
+    command->add_option("--set", arguments.settings, "NAME=VALUE: a variable of the file's vars:")
+        ->allow_extra_args(false);
+    command->add_option("--out", arguments.run.out, "Run folder (default: runs/<name>)");
+    command->add_option("--until", arguments.run.until, "The last step to run");
+    add_run_options(command, arguments.run, true);
+  }
+
+  void add_plan() {
+    PipelineArguments& arguments = pipeline_arguments_.emplace_back();
+    CLI::App* command =
+        add("plan", "Check a pipeline and show what would run, without touching weights",
+            "  frugal plan pipelines/quickstart.yaml",
+            [&arguments] { return plan_pipeline(arguments); });
+    command->add_option("PIPELINE", arguments.file, "The pipeline file")->required();
+    command->add_option("--set", arguments.settings, "NAME=VALUE: a variable of the file's vars:")
+        ->allow_extra_args(false);
+    command->add_option("--out", arguments.run.out,
+                        "Run folder whose cache is looked at (default: runs/<name>)");
+    command->add_option("--until", arguments.run.until, "The last step to plan");
+    add_run_options(command, arguments.run, false);
+  }
+
+  void add_tools() {
+    add("report", "Draw report.html, report.json and report.csv again from a run's journal",
+        "  frugal report runs/quickstart", [this] { return draw_report(path_); })
+        ->add_option("RUN", path_, "A run folder")
+        ->required();
+    CLI::App* inspect =
+        add("inspect", "Show what is in a checkpoint folder, .gguf, .onnx or .safetensors",
+            "  frugal inspect ./Qwen2.5-0.5B\n  frugal inspect student.gguf --json",
+            [this] { return inspect_path(path_, json_); });
+    inspect->add_option("PATH", path_, "A folder or file")->required();
+    inspect->add_flag("--json", json_, "Print JSON");
+    CLI::App* passes = add("passes", "List the passes, or the options of one",
+                           "  frugal passes\n  frugal passes quantize",
+                           [this] { return list_passes(path_, json_); });
+    passes->add_option("NAME", path_, "A pass");
+    passes->add_flag("--json", json_, "Print JSON");
+    add("doctor",
+        "Show devices, meters and their permissions, libraries; what is missing and how to get it",
+        "", [] { return doctor(); });
+    add_meter();
+  }
+
+  void add_meter() {
+    CLI::App* command = add(
+        "meter", "Joules, watts, seconds and gCO2e of any command",
+        "  frugal meter -- make -j8\n"
+        "  frugal meter --site configs/sites/germany.yaml -- ./train.sh\n"
+        "The exit code is that of the command.",
+        [this] {
+          return meter_.command.empty()
+                     ? fail("meter: no command; expected frugal meter -- COMMAND", pass::kExitUsage)
+                     : meter_command(meter_);
+        });
+    command->add_option("--site", meter_.site, "Site file (configs/sites) for carbon");
+    command->add_option("--hardware", meter_.hardware,
+                        "Profile of the CPU (configs/hardware) for modelled energy");
+    command->add_option("--json", meter_.json,
+                        "Write the window with raw counter readings to this file");
+    command->add_option("COMMAND", meter_.command, "The command and its arguments, behind --");
+    command->positionals_at_end();
+  }
+
+  void add_pass(pass::PassFactory factory) {
+    const std::unique_ptr<pass::Pass> pass = factory();
+    PassArguments& arguments = pass_arguments_.emplace_back();
+    arguments.pass = pass->info().name;
+    auto& values = pass_values_.emplace_back();
+    CLI::App* command = add(arguments.pass, pass->info().summary, pass_examples(*pass),
+                            [this, &arguments, &values] {
+                              for (const auto& [name, value] : values) {
+                                if (given_[&arguments]->get_option("--" + kebab(name))->count() > 0)
+                                  arguments.options.emplace_back(name, value);
+                              }
+                              return run_pass(arguments);
+                            });
+    given_[&arguments] = command;
+    if (pass->info().input == pass::Input::kCheckpoint) {
+      command->add_option("MODEL", arguments.model, "A Hugging Face folder")->required();
+    }
+    bool takes_data = false;
+    for (const pass::OptionDescription& option : pass::describe_options(*pass)) {
+      add_pass_option(command, option, values[option.name]);
+      takes_data = takes_data || option.type.ends_with("data");
+    }
+    if (takes_data) add_data_options(command, arguments);
+    if (pass->info().output != pass::Output::kNone) {
+      add_unless_taken(command, "--out", arguments.out,
+                       "Where the result goes: NAME.gguf, NAME-onnx, or a checkpoint folder");
+      command->add_flag("--force", arguments.force, "Replace --out when it exists");
+    }
+    if (command->get_option_no_throw("--seed") == nullptr) {
+      command->add_option("--seed", arguments.seed, "Seed of everything random")
+          ->capture_default_str();
+    }
+    command->add_flag("--plan", arguments.plan_only, "Only check, and show what would run");
+    command->add_option("--run", arguments.run.out, "Run folder (default: runs/<command>-<name>)");
+    add_run_options(command, arguments.run, true);
+  }
+
+  static void add_unless_taken(CLI::App* command, const std::string& name, std::string& value,
+                               const std::string& help) {
+    if (command->get_option_no_throw(name) == nullptr) command->add_option(name, value, help);
+  }
+
+  static void add_pass_option(CLI::App* command, const pass::OptionDescription& option,
+                              std::string& value) {
+    std::string flags = "--" + kebab(option.name);
+    if (kebab(option.name) != option.name) flags += ",--" + option.name;
+    std::string help = option.help;
+    if (!option.choices.empty())
+      help += base::str_cat(" One of: ", base::join(option.choices, ", "), ".");
+    if (!option.range.empty()) help += base::str_cat(" Range: ", option.range, ".");
+    if (!option.unit.empty()) help += base::str_cat(" Unit: ", option.unit, ".");
+    if (option.required) help += " Required.";
+    if (!option.required) help += base::str_cat(" Default: ", option.default_text(), ".");
+    if (option.type.ends_with("data"))
+      help += " FILE, folder, 'pattern' or builtin:NAME:SPLIT:TASK.";
+    if (option.type == "true|false") {
+      command->add_flag(flags + ",!--no-" + kebab(option.name), value, help);
+    } else {
+      command->add_option(flags, value, help)->type_name(base::str_cat("<", option.type, ">"));
+    }
+  }
+
+  static void add_data_options(CLI::App* command, PassArguments& arguments) {
+    command->add_option("--data-prompt", arguments.data_prompt,
+                        "Template of .jsonl and .tsv data: \"{sentence}\\nSentiment:\"");
+    command->add_option("--data-completion", arguments.data_completion,
+                        "Template of what is to be learned: \" {label}\"");
+    command
+        ->add_option("--data-label", arguments.data_labels,
+                     "RAW=TEXT: a label and its text; may be repeated")
+        ->allow_extra_args(false);
+    command->add_option("--data-split", arguments.data_split, "Split of builtin data");
+    command->add_option("--data-limit", arguments.data_limit, "Examples at most; 0 = all");
+    command->add_option("--data-tokens", arguments.data_tokens, "Tokens at most; 0 = all");
+    command->add_option("--data-sequence-length", arguments.data_sequence_length,
+                        "Window in tokens; 0 = the pass's default");
+  }
+
+  static std::string pass_examples(const pass::Pass& pass) {
+    const std::string& name = pass.info().name;
+    if (name == "quantize") {
+      return "  frugal quantize ./Qwen2.5-0.5B --grid q4_k --calibration text.txt --out "
+             "qwen-q4_k.gguf\n"
+             "  frugal quantize ./model --grid q8_0 --out model-q8_0      (a checkpoint folder)\n";
+    }
+    std::string line = "  frugal " + name;
+    if (pass.info().input == pass::Input::kCheckpoint) line += " ./model";
+    return line + " --plan\n";
+  }
+
+  int unknown_command(const std::string& word) {
+    std::vector<std::string> names;
+    for (const CLI::App* command : app_.get_subcommands([](CLI::App*) { return true; }))
+      names.push_back(command->get_name());
+    const bool option = word.starts_with("-");
+    return fail(base::str_cat(option ? "there is no option '" : "there is no command '", word, "'",
+                              option ? "; see frugal --help" : base::suggestion(word, names)),
+                pass::kExitUsage);
+  }
+
+  int unknown_option(CLI::App& command) {
+    const std::string word = command.remaining()[0];
+    std::vector<std::string> names;
+    for (const CLI::Option* option : command.get_options()) {
+      for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+    }
+    if (!word.starts_with("-")) {
+      return fail(base::str_cat(command.get_name(), ": unexpected '", word, "'; see frugal ",
+                                command.get_name(), " --help"),
+                  pass::kExitUsage);
+    }
+    const std::string bare = word.substr(0, word.find('='));
+    return fail(base::str_cat(command.get_name(), ": there is no option '", bare, "'",
+                              base::suggestion(bare, names)),
+                pass::kExitUsage);
+  }
+
+  int argc_;
+  char** argv_;
+  CLI::App app_;
+  std::string command_;
+  std::map<CLI::App*, std::function<int()>> actions_;
+  std::list<PipelineArguments> pipeline_arguments_;
+  std::list<PassArguments> pass_arguments_;
+  std::list<std::map<std::string, std::string>> pass_values_;
+  std::map<const PassArguments*, CLI::App*> given_;
+  MeterArguments meter_;
+  std::string path_;
+  bool json_ = false;
+};
+
+}  // namespace
+
+int run_command_line(int argc, char** argv) { return CommandLine(argc, argv).run(); }
+
+}  // namespace frugal::tool

@@ -1,0 +1,138 @@
+#include "session.h"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "base/log.h"
+#include "base/progress.h"
+#include "device.h"
+#include "passes/registry.h"
+#ifdef FRUGAL_HAS_REPORT
+#include "report/report.h"
+#endif
+
+namespace frugal::tool {
+namespace fs = std::filesystem;
+
+int fail(std::string_view text, int code) {
+  base::print_above_progress(base::str_cat("frugal: ", text));
+  return code;
+}
+
+int exit_code(const absl::Status& status) {
+  if (base::is_interrupted(status)) return pass::kExitInterrupted;
+  return absl::IsInvalidArgument(status) || absl::IsNotFound(status) ? pass::kExitUsage
+                                                                     : pass::kExitFailed;
+}
+
+fs::path run_folder(const RunArguments& arguments, std::string_view name) {
+  return arguments.out.empty() ? fs::path("runs") / name : fs::path(arguments.out);
+}
+
+fs::path cache_folder(const RunArguments& arguments, std::string_view name) {
+  if (!arguments.cache.empty()) return arguments.cache;
+  std::error_code error;
+  fs::path run = fs::absolute(run_folder(arguments, name), error).lexically_normal();
+  if (run.filename().empty()) run = run.parent_path();
+  return run.parent_path() / ".cache";
+}
+
+void set_output(const RunArguments& arguments) {
+  if (arguments.quiet) base::set_log_level(base::LogLevel::kWarning);
+  if (arguments.quiet || arguments.json) base::set_progress_style(base::ProgressStyle::kSilent);
+}
+
+absl::StatusOr<energy::MeterSet> open_meters(const std::string& hardware) {
+  energy::DetectOptions options;
+  if (!hardware.empty()) {
+    FRUGAL_ASSIGN_OR_RETURN(options.cpu_profile, energy::load_hardware(hardware));
+  }
+  return energy::MeterSet::detect(options);
+}
+
+absl::StatusOr<Planned> make_plan(pass::Pipeline pipeline, const RunArguments& arguments,
+                                  bool read_weights, pass::Problems problems) {
+  FRUGAL_ASSIGN_OR_RETURN(pass::Cache cache,
+                          pass::Cache::open(cache_folder(arguments, pipeline.name)));
+  pass::HashStore hashes(cache.folder() / "hashes");
+  pass::Plan plan = pass::make_plan(std::move(pipeline),
+                                    {.registry = &passes::registry(),
+                                     .hashes = &hashes,
+                                     .read_weights = read_weights,
+                                     .until = arguments.until},
+                                    problems);
+  FRUGAL_RETURN_IF_ERROR(problems.status());
+  return Planned{std::move(cache), std::move(plan)};
+}
+
+int print_plan(const Planned& planned, bool json) {
+  const std::string text = json ? pass::plan_json(planned.plan, planned.cache).dump(1) + "\n"
+                                : pass::plan_table(planned.plan, planned.cache);
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  return pass::kExitDone;
+}
+
+namespace {
+
+int terminal_columns() {
+  winsize size{};
+  return ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 40 ? size.ws_col : 120;
+}
+
+absl::Status write_report(const fs::path& run_folder) {
+#ifdef FRUGAL_HAS_REPORT
+  return report::write_report(run_folder);
+#else
+  (void)run_folder;
+  return absl::OkStatus();
+#endif
+}
+
+// The verdict and where the page is.
+void print_outcome(const fs::path& run_folder) {
+#ifdef FRUGAL_HAS_REPORT
+  const auto report = base::read_json(run_folder / "report.json");
+  if (report.ok()) std::fputs(report::render_text(*report, terminal_columns()).c_str(), stdout);
+  std::printf("report: %s\n", (run_folder / "report.html").c_str());
+#else
+  (void)terminal_columns;
+  std::printf("journal: %s\n", (run_folder / "journal.jsonl").c_str());
+#endif
+  std::fflush(stdout);
+}
+
+}  // namespace
+
+int execute(const Planned& planned, const RunArguments& arguments,
+            const std::function<absl::Status(const pass::RunResult&)>& publish) {
+  const auto device = open_device(arguments.device);
+  if (!device.ok()) return fail(base::as_std(device.status().message()), pass::kExitUsage);
+  auto meters = open_meters(arguments.hardware);
+  if (!meters.ok()) return fail(base::as_std(meters.status().message()), pass::kExitUsage);
+  const pass::OutputStyle style = arguments.json    ? pass::OutputStyle::kJson
+                                  : arguments.quiet ? pass::OutputStyle::kQuiet
+                                                    : pass::OutputStyle::kText;
+  pass::RunOptions options{.run_folder = run_folder(arguments, planned.plan.pipeline.name),
+                           .device = device->name,
+                           .device_description = device->description,
+                           .idle_seconds = arguments.idle_seconds,
+                           .style = style,
+                           .color = pass::wants_color(),
+                           .command = arguments.command,
+                           .version = FRUGAL_VERSION,
+                           .report = write_report};
+  auto result = pass::run_plan(planned.plan, planned.cache, *meters, options);
+  if (!result.ok())
+    return fail(base::as_std(result.status().message()), exit_code(result.status()));
+  if (result->exit_code == pass::kExitDone && publish) {
+    const absl::Status published = publish(*result);
+    if (!published.ok()) return fail(base::as_std(published.message()), pass::kExitFailed);
+  }
+  if (style == pass::OutputStyle::kText) print_outcome(options.run_folder);
+  if (!result->message.empty()) fail(result->message, result->exit_code);
+  return result->exit_code;
+}
+
+}  // namespace frugal::tool
