@@ -106,6 +106,18 @@ McNemar mcnemar(int64_t candidate_only, int64_t reference_only) {
                                                  : mcnemar_normal(candidate_only, reference_only);
 }
 
+Interval paired_share_interval(int64_t candidate_only, int64_t reference_only, int64_t n,
+                               double confidence) {
+  const double won = static_cast<double>(candidate_only) + 0.5;
+  const double lost = static_cast<double>(reference_only) + 0.5;
+  const double count = static_cast<double>(n) + 2.0;
+  const double difference = (won - lost) / count;
+  const double error = std::sqrt(won + lost - (won - lost) * (won - lost) / count) / count;
+  const double half = normal_quantile(0.5 + 0.5 * confidence) * error;
+  return {std::max(-1.0, difference - half), std::min(1.0, difference + half), confidence,
+          "paired wald + 2", n};
+}
+
 std::optional<Interval> paired_bootstrap(int64_t items, const IndexStatistic& candidate,
                                          const IndexStatistic& reference, base::RandomStream random,
                                          const BootstrapOptions& options) {

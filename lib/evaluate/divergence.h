@@ -1,0 +1,58 @@
+// How far a model's next-token distribution moved from a reference's: Kullback-Leibler divergence
+// and what goes with it.
+//
+// Both models run together over the same windows, so no log-probabilities are stored and nothing is
+// rounded. The direction is always KL(reference || model) = sum_v p_ref (ln p_ref - ln p_model), in
+// nats per token, over the whole vocabulary (llama.cpp leaves out ids with ln p_ref <= -16; we do
+// not). Logits are fp32, softmax and sums fp64: the divergence of an 8-bit model is 1e-5 nats, near
+// what fp32 would lose.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "base/random.h"
+#include "base/status.h"
+#include "evaluate/perplexity.h"
+#include "evaluate/statistics.h"
+
+namespace frugal::evaluate {
+
+inline constexpr std::string_view kDivergenceDirection = "KL(reference || model)";
+
+// Means over the scored positions of one window: the items.
+struct WindowDivergence {
+  double kl = 0.0;                   // nats per token
+  double same_top = 0.0;             // share of positions with the same most probable id
+  double delta_p_squared = 0.0;      // mean of (p_model - p_ref)^2 of the true token
+  double expected_acceptance = 0.0;  // mean of sum_v min(p_ref, p_model)
+  double nll = 0.0;                  // of the model, nats per token
+  double reference_nll = 0.0;
+};
+
+struct Divergence {
+  int64_t windows = 0;
+  int64_t positions = 0;
+  double mean_kl = 0.0;
+  double standard_error = 0.0;       // of mean_kl, over windows; NaN for a single one
+  std::optional<Interval> interval;  // of mean_kl, windows resampled
+  double median = 0.0, percentile_90 = 0.0, percentile_95 = 0.0, percentile_99 = 0.0;
+  double percentile_99_9 = 0.0, maximum = 0.0;  // over positions
+  double same_top = 0.0;
+  std::optional<Interval> same_top_interval;
+  double delta_p_rms = 0.0;          // sqrt(mean (p_model - p_ref)^2) of the true token
+  double expected_acceptance = 0.0;  // EAR: what speculative sampling with this draft would accept
+  double ln_perplexity_ratio = 0.0;  // mean nll - mean reference nll: paired
+  double ln_perplexity_ratio_error =
+      0.0;  // its standard error from the windows' differences; NaN for a single one
+  Perplexity model, reference;  // from the same logits
+  std::vector<WindowDivergence> items;
+};
+
+// Errors: as perplexity; different vocabulary sizes.
+absl::StatusOr<Divergence> divergence(const model::Decoder& model, const model::Decoder& reference,
+                                      const ScoredWindows& windows, base::RandomStream random,
+                                      const ScoreOptions& options = {});
+
+}  // namespace frugal::evaluate

@@ -1,0 +1,97 @@
+// Perplexity under named protocols. A perplexity without its protocol, window length and text says
+// nothing: the same model and text give 5.47 or 5.79 (evaluation.md §1).
+//
+//   gptq-<L>      documents joined by "\n\n", tokenized once without special tokens, disjoint
+//   windows of L, tail dropped;
+//                 every token but the first of each window is scored: L - 1 per window.
+//                 (IST-DASLab/gptq, wanda, sparsegpt)
+//   llamacpp-<L>  the same text; where the tokenizer adds a BOS it stands in front of the text and
+//   again over the first id of
+//                 every window; only logits L/2 .. L-2 count: L/2 - 1 per window. (llama.cpp,
+//                 tools/perplexity)
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/random.h"
+#include "base/status.h"
+#include "evaluate/scoring.h"
+#include "evaluate/statistics.h"
+#include "model/decoder.h"
+#include "text/dataset.h"
+#include "text/tokenizer.h"
+
+namespace frugal::evaluate {
+
+struct Protocol {
+  enum class Kind { kGptq, kLlamaCpp };
+  Kind kind = Kind::kGptq;
+  int64_t window_length = 2048;
+
+  std::string id() const;        // "gptq-2048"
+  int64_t first_target() const;  // the first position of a window whose id is predicted and scored
+  int64_t scored_per_window() const { return window_length - first_target(); }
+};
+
+// Errors: unknown name, no window length, a length below 4 or (llamacpp) odd.
+absl::StatusOr<Protocol> parse_protocol(std::string_view id);
+// Errors: windows longer than the context; the message names the protocol that fits.
+absl::Status check_context(const Protocol& protocol, int64_t context_length);
+
+// Whether windows of llamacpp begin with a BOS.
+enum class BosPolicy {
+  kTokenizer,  // where the tokenizer adds one, as llama.cpp does
+  kAlways,     // as if the tokenizer added the BOS that it has
+  kNever,
+};
+absl::StatusOr<BosPolicy> parse_bos_policy(
+    std::string_view text);  // "tokenizer", "always", "never"
+
+// The windows that a protocol scores, and all that makes the number reproducible.
+struct ScoredWindows {
+  Protocol protocol;
+  int64_t count = 0;
+  std::vector<text::TokenId> ids;  // [count, protocol.window_length]
+  std::string text_sha256;         // of the whole joined text
+  std::string bos;                 // "none", "id 1 over the first id of every window"
+  int64_t stream_tokens = 0;       // of the whole text, before cutting and limiting
+
+  std::span<const text::TokenId> window(int64_t index) const;
+};
+
+struct WindowLimits {
+  int64_t windows = 0;  // at most, the first ones; 0: all
+  BosPolicy bos = BosPolicy::kTokenizer;
+};
+// Errors: fewer tokens than one window (says how many), kAlways for a tokenizer without BOS.
+absl::StatusOr<ScoredWindows> scored_windows(const std::vector<text::Example>& examples,
+                                             const text::Tokenizer& tokenizer,
+                                             const Protocol& protocol,
+                                             const WindowLimits& limits = {});
+
+struct Perplexity {
+  std::string protocol;
+  int64_t window_length = 0;
+  std::string text_sha256;
+  std::string bos;
+  int64_t windows = 0;
+  int64_t scored_tokens = 0;
+  double mean_nll = 0.0;             // nats per scored token
+  double value = 0.0;                // exp(mean_nll)
+  std::vector<double> window_nll;    // sum over the scored tokens of each window: the items
+  std::optional<Interval> interval;  // of `value`, windows resampled
+};
+
+// The result for per-window sums, however they were obtained. `random` draws the interval.
+Perplexity summarize_perplexity(const ScoredWindows& windows, std::vector<double> window_nll,
+                                base::RandomStream random);
+
+// Errors: as check_context and score.
+absl::StatusOr<Perplexity> perplexity(const model::Decoder& decoder, const ScoredWindows& windows,
+                                      base::RandomStream random, const ScoreOptions& options = {});
+
+}  // namespace frugal::evaluate

@@ -1,0 +1,53 @@
+// Log-probabilities of given tokens: the one routine behind perplexity and classification.
+//
+// Sequences of unequal length share a batch, padded on the right: attention is causal, so padding
+// behind a token cannot reach it. The head is applied to slices of the positions that are asked
+// for; the logits of a batch, [B, T, V], never exist.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "model/decoder.h"
+#include "text/tokenizer.h"
+
+namespace frugal::evaluate {
+
+struct ScoreOptions {
+  int64_t batch = 8;      // sequences per forward
+  int64_t head_rows = 0;  // positions per slice of logits; 0: as many as fit 64 MiB of fp32
+  std::string title;      // of the progress line; empty: no progress
+};
+
+// ln p(target | ids[0..position]).
+struct Query {
+  int64_t position = 0;
+  text::TokenId target = 0;
+};
+struct Sequence {
+  std::vector<text::TokenId> ids;
+  std::vector<Query> queries;
+};
+
+// Rows of logits per slice for a vocabulary of `vocabulary` ids.
+int64_t head_rows(int64_t vocabulary, const ScoreOptions& options);
+
+// Calls `use(begin, logits)` for slices of `hidden` [N, C]; logits [n, V] fp32 of rows
+// begin..begin+n-1. Throws.
+void for_each_logits(const model::Decoder& decoder, const at::Tensor& hidden, int64_t rows,
+                     const std::function<void(int64_t begin, const at::Tensor& logits)>& use);
+
+// For each sequence the log-probabilities of its queries, in their order; log-softmax in fp32.
+// Errors: an empty sequence, a sequence longer than the context, a query outside its sequence, an
+// id outside the vocabulary, log-probabilities that are not finite, interrupted.
+absl::StatusOr<std::vector<std::vector<double>>> score(const model::Decoder& decoder,
+                                                       std::span<const Sequence> sequences,
+                                                       const ScoreOptions& options = {});
+
+}  // namespace frugal::evaluate

@@ -1,0 +1,158 @@
+#include "evaluate/divergence.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "evaluate/test_models.h"
+#include "support/shared_data.h"
+
+namespace frugal::evaluate {
+namespace {
+
+// fp32 logits from batches of other shapes agree to about 1e-6; every number below is of size 1 or
+// smaller and at most a few such errors long.
+constexpr double kFloatNoise = 1e-5;
+
+base::RandomStream stream() { return base::RandomStream(1, "test/divergence"); }
+
+ScoredWindows some_windows(std::string_view protocol) {
+  text::Example example;
+  for (int i = 0; i < 170; ++i)
+    example.completion += static_cast<char>('A' + (i * 7 + i / 11) % 26);
+  return *scored_windows({example}, test::ByteTokenizer(), *parse_protocol(protocol));
+}
+
+struct Brute {
+  std::vector<double> kl, same, delta_p, acceptance, ratio;
+};
+
+// All scored positions by plain loops in double.
+Brute brute_force(const model::Decoder& model, const model::Decoder& reference,
+                  const ScoredWindows& windows) {
+  Brute result;
+  for (int64_t w = 0; w < windows.count; ++w) {
+    const auto ids = windows.window(w);
+    const auto q = test::brute_log_probabilities(model, ids);
+    const auto p = test::brute_log_probabilities(reference, ids);
+    for (int64_t t = windows.protocol.first_target(); t < windows.protocol.window_length; ++t) {
+      const auto &log_p = p[t - 1], &log_q = q[t - 1];
+      double kl = 0.0, acceptance = 0.0;
+      for (size_t v = 0; v < log_p.size(); ++v) {
+        kl += std::exp(log_p[v]) * (log_p[v] - log_q[v]);
+        acceptance += std::min(std::exp(log_p[v]), std::exp(log_q[v]));
+      }
+      const auto top = [](const std::vector<double>& values) {
+        return std::max_element(values.begin(), values.end()) - values.begin();
+      };
+      result.kl.push_back(kl);
+      result.same.push_back(top(log_p) == top(log_q) ? 1.0 : 0.0);
+      result.acceptance.push_back(acceptance);
+      const double delta = std::exp(log_q[ids[t]]) - std::exp(log_p[ids[t]]);
+      result.delta_p.push_back(delta * delta);
+      result.ratio.push_back(log_p[ids[t]] - log_q[ids[t]]);
+    }
+  }
+  return result;
+}
+
+TEST(DivergenceTest, MatchesBruteForceInDouble) {
+  const model::Decoder model = test::tiny_model(1), reference = test::tiny_model(2);
+  for (const char* protocol : {"gptq-32", "llamacpp-32"}) {
+    const ScoredWindows windows = some_windows(protocol);
+    const Brute expected = brute_force(model, reference, windows);
+    FRUGAL_ASSERT_OK_AND_ASSIGN(const Divergence result,
+                                divergence(model, reference, windows, stream(), {.batch = 2}));
+    EXPECT_EQ(result.windows, 5);
+    EXPECT_EQ(result.positions, static_cast<int64_t>(expected.kl.size()));
+    EXPECT_NEAR(result.mean_kl, mean(expected.kl), kFloatNoise);
+    EXPECT_NEAR(result.same_top, mean(expected.same), 1e-12);
+    EXPECT_NEAR(result.expected_acceptance, mean(expected.acceptance), kFloatNoise);
+    EXPECT_NEAR(result.delta_p_rms, std::sqrt(mean(expected.delta_p)), kFloatNoise);
+    EXPECT_NEAR(result.ln_perplexity_ratio, mean(expected.ratio), kFloatNoise);
+    std::vector<double> sorted = expected.kl;
+    std::sort(sorted.begin(), sorted.end());
+    EXPECT_NEAR(result.median, quantile_of_sorted(sorted, 0.5), kFloatNoise);
+    EXPECT_NEAR(result.percentile_99, quantile_of_sorted(sorted, 0.99), kFloatNoise);
+    EXPECT_NEAR(result.maximum, sorted.back(), kFloatNoise);
+    EXPECT_GT(result.mean_kl, 0.01);  // the two models do differ
+  }
+}
+
+TEST(DivergenceTest, PerplexitiesAreThoseOfThePlainRoutine) {
+  const model::Decoder model = test::tiny_model(1), reference = test::tiny_model(2);
+  const ScoredWindows windows = some_windows("gptq-32");
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const Divergence both,
+                              divergence(model, reference, windows, stream()));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const Perplexity alone, perplexity(model, windows, stream()));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const Perplexity other, perplexity(reference, windows, stream()));
+  EXPECT_NEAR(both.model.mean_nll, alone.mean_nll, kFloatNoise);
+  EXPECT_NEAR(both.reference.mean_nll, other.mean_nll, kFloatNoise);
+  EXPECT_EQ(both.model.scored_tokens, alone.scored_tokens);
+  EXPECT_EQ(both.model.protocol, "gptq-32");
+  EXPECT_NEAR(both.ln_perplexity_ratio, std::log(alone.value / other.value), 2 * kFloatNoise);
+}
+
+TEST(DivergenceTest, OfAModelFromItselfIsZero) {
+  const model::Decoder model = test::tiny_model(1);
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const Divergence result,
+                              divergence(model, model, some_windows("gptq-32"), stream()));
+  EXPECT_EQ(result.mean_kl, 0.0);
+  EXPECT_EQ(result.maximum, 0.0);
+  EXPECT_EQ(result.same_top, 1.0);
+  EXPECT_NEAR(result.expected_acceptance, 1.0, 1e-12);
+  EXPECT_EQ(result.delta_p_rms, 0.0);
+  EXPECT_EQ(result.ln_perplexity_ratio, 0.0);
+  EXPECT_EQ(result.ln_perplexity_ratio_error, 0.0);
+}
+
+TEST(DivergenceTest, HasADirection) {
+  const model::Decoder a = test::tiny_model(1), b = test::tiny_model(2);
+  const ScoredWindows windows = some_windows("gptq-32");
+  const double there = divergence(a, b, windows, stream())->mean_kl;
+  const double back = divergence(b, a, windows, stream())->mean_kl;
+  EXPECT_GT(std::abs(there - back), 100 * kFloatNoise);
+}
+
+TEST(DivergenceTest, DoesNotDependOnTheBatchOrTheHeadSlices) {
+  const model::Decoder a = test::tiny_model(1), b = test::tiny_model(2);
+  const ScoredWindows windows = some_windows("llamacpp-32");
+  const Divergence plain = *divergence(a, b, windows, stream(), {.batch = 1});
+  const Divergence sliced = *divergence(a, b, windows, stream(), {.batch = 5, .head_rows = 16});
+  ASSERT_EQ(plain.items.size(), sliced.items.size());
+  for (size_t w = 0; w < plain.items.size(); ++w) {
+    EXPECT_NEAR(plain.items[w].kl, sliced.items[w].kl, kFloatNoise);
+    EXPECT_NEAR(plain.items[w].nll, sliced.items[w].nll, kFloatNoise);
+  }
+  EXPECT_EQ(plain.positions, sliced.positions);
+}
+
+TEST(DivergenceTest, UncertaintyComesFromWindows) {
+  const model::Decoder a = test::tiny_model(1), b = test::tiny_model(2);
+  const Divergence result = *divergence(a, b, some_windows("gptq-32"), stream());
+  std::vector<double> kl, ratio;
+  for (const WindowDivergence& item : result.items) {
+    kl.push_back(item.kl);
+    ratio.push_back(item.nll - item.reference_nll);
+  }
+  EXPECT_DOUBLE_EQ(result.standard_error, standard_error(kl));
+  EXPECT_DOUBLE_EQ(result.ln_perplexity_ratio_error, standard_error(ratio));
+  ASSERT_TRUE(result.interval.has_value());
+  EXPECT_EQ(result.interval->n, 5);
+  EXPECT_LT(result.interval->low, result.mean_kl);
+  EXPECT_GT(result.interval->high, result.mean_kl);
+}
+
+TEST(DivergenceTest, RefusesWhatCannotBeCompared) {
+  const model::Decoder model = test::tiny_model(1);
+  const model::Decoder other = test::tiny_model(1, test::tiny_config(300));
+  FRUGAL_EXPECT_ERROR(divergence(model, other, some_windows("gptq-32"), stream()),
+                      absl::StatusCode::kInvalidArgument, "259 ids, the reference 300");
+  const model::Decoder small = test::tiny_model(1, test::tiny_config(259, 16));
+  FRUGAL_EXPECT_ERROR(divergence(model, small, some_windows("gptq-32"), stream()),
+                      absl::StatusCode::kInvalidArgument, "reference: perplexity protocol gptq-32");
+}
+
+}  // namespace
+}  // namespace frugal::evaluate
