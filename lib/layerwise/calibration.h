@@ -1,0 +1,39 @@
+// Which windows of text a walk runs on.
+#pragma once
+
+#include <cstdint>
+
+#include "base/status.h"
+#include "format/checkpoint.h"
+#include "format/model_config.h"
+#include "text/dataset.h"
+
+namespace frugal::layerwise {
+
+inline constexpr int64_t kDefaultWindows = 128;
+inline constexpr int64_t kDefaultSequenceLength = 2048;
+
+struct CalibrationOptions {
+  int64_t windows = 0;  // 0: as many as the data's `tokens` fill, else 128
+  int64_t sequence_length =
+      0;  // tokens of a window; 0: the data's, else 2048 or the model's context
+};
+
+struct CalibrationPlan {
+  int64_t windows = 0;  // at most
+  int64_t length = 0;
+  int64_t tokens() const { return windows * length; }
+};
+
+// Errors: a window longer than the model's context, fewer tokens than a window.
+absl::StatusOr<CalibrationPlan> plan_calibration(const format::ModelConfig& config,
+                                                 const text::DataSource& source,
+                                                 const CalibrationOptions& options);
+
+// Reads, tokenizes with the checkpoint's own tokenizer and cuts: windows spread evenly over the
+// text. Errors: no or a foreign tokenizer, ids outside the vocabulary, less text than one window.
+absl::StatusOr<text::Windows> load_calibration(const format::Checkpoint& checkpoint,
+                                               const text::DataSource& source,
+                                               const CalibrationPlan& plan);
+
+}  // namespace frugal::layerwise

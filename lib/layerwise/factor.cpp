@@ -1,0 +1,164 @@
+#include "layerwise/factor.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+#include "layerwise/tiles.h"
+
+namespace frugal::layerwise {
+namespace {
+
+constexpr int64_t kTile = 128;
+constexpr int kFloorSteps = 6;
+
+at::Tensor block(const at::Tensor& matrix, int64_t row, int64_t rows, int64_t column,
+                 int64_t columns) {
+  return matrix.narrow(0, row, rows).narrow(1, column, columns);
+}
+
+int64_t tile_count(int64_t size) { return (size + kTile - 1) / kTile; }
+int64_t tile_size(int64_t size, int64_t tile) { return std::min(kTile, size - tile * kTile); }
+
+// The diagonal tile, updated by all columns before it, factorized. False where it is not positive
+// definite.
+bool factor_diagonal(const at::Tensor& a, int64_t begin, int64_t size) {
+  const at::Tensor diagonal = block(a, begin, size, begin, size);
+  const at::Tensor left = block(a, begin, size, 0, begin);
+  if (begin > 0) diagonal.addmm_(left, left.t(), 1, -1);
+  const auto [lower, info] = at::linalg_cholesky_ex(diagonal);
+  if (info.item<int>() != 0 || !at::isfinite(lower).all().item<bool>()) return false;
+  diagonal.copy_(lower);
+  return true;
+}
+
+void factor_below(const at::Tensor& a, int64_t row, int64_t rows, int64_t begin, int64_t size) {
+  const at::Tensor target = block(a, row, rows, begin, size);
+  if (begin > 0) {
+    target.addmm_(block(a, row, rows, 0, begin), block(a, begin, size, 0, begin).t(), 1, -1);
+  }
+  const at::Tensor upper = block(a, begin, size, begin, size).t();
+  target.copy_(at::linalg_solve_triangular(upper, target, /*upper=*/true, /*left=*/false));
+}
+
+struct Damping {
+  at::Tensor matrix;
+  std::vector<int64_t> dead;
+};
+
+// H + λI, λ = `share` of the mean live diagonal; dead columns become independent with that mean as
+// their diagonal.
+Damping damp(const at::Tensor& hessian, double share, double floor_share) {
+  Damping result{hessian.clone(), {}};
+  at::Tensor diagonal = result.matrix.diagonal();
+  const at::Tensor live = diagonal > 0;
+  const bool any_live = live.any().item<bool>();
+  const double mean = any_live ? diagonal.masked_select(live).mean().item<double>() : 1.0;
+  const double largest = any_live ? diagonal.max().item<double>() : 1.0;
+  const at::Tensor dead = at::logical_not(live).nonzero().flatten();
+  diagonal.add_(share * mean + floor_share * largest);
+  if (dead.numel() > 0) {
+    result.matrix.index_fill_(0, dead, 0).index_fill_(1, dead, 0);
+    diagonal.index_fill_(0, dead, mean);
+    const at::Tensor list = dead.contiguous();
+    result.dead.assign(list.const_data_ptr<int64_t>(),
+                       list.const_data_ptr<int64_t>() + list.numel());
+  }
+  return result;
+}
+
+at::Tensor upper_factor(const at::Tensor& damped, const at::Tensor& order) {
+  const at::Tensor reversed = order.flip(0);
+  const at::Tensor lower =
+      lower_cholesky(damped.index_select(0, reversed).index_select(1, reversed));
+  if (!lower.defined()) return {};
+  return invert_lower(lower).flip({0, 1}).contiguous();  // (J L J)⁻¹ = J L⁻¹ J
+}
+
+}  // namespace
+
+at::Tensor lower_cholesky(const at::Tensor& matrix) {
+  const at::Tensor a = matrix.clone(at::MemoryFormat::Contiguous);
+  const int64_t size = a.size(0), tiles = tile_count(size);
+  bool definite = true;
+  for (int64_t k = 0; k < tiles && definite; ++k) {
+    const int64_t begin = k * kTile, width = tile_size(size, k);
+    for_each_tile(1, [&](int64_t) { definite = factor_diagonal(a, begin, width); });
+    if (!definite) return {};
+    for_each_tile(tiles - k - 1, [&](int64_t i) {
+      const int64_t tile = k + 1 + i;
+      factor_below(a, tile * kTile, tile_size(size, tile), begin, width);
+    });
+  }
+  return a.tril_();
+}
+
+at::Tensor invert_lower(const at::Tensor& lower) {
+  const int64_t size = lower.size(0), tiles = tile_count(size);
+  const at::Tensor inverse = at::zeros_like(lower);
+  for_each_tile(tiles, [&](int64_t j) {  // block columns are independent; the first has most work
+    const int64_t begin = j * kTile, width = tile_size(size, j);
+    at::Tensor identity = at::eye(width, lower.options());
+    for (int64_t i = j; i < tiles; ++i) {
+      const int64_t row = i * kTile, rows = tile_size(size, i);
+      const at::Tensor right = i == j ? identity
+                                      : at::mm(block(lower, row, rows, begin, row - begin),
+                                               block(inverse, begin, row - begin, begin, width))
+                                            .neg_();
+      block(inverse, row, rows, begin, width)
+          .copy_(at::linalg_solve_triangular(block(lower, row, rows, row, rows), right,
+                                             /*upper=*/false));
+    }
+  });
+  return inverse;
+}
+
+absl::StatusOr<Factor> factorize(const at::Tensor& hessian, const at::Tensor& order,
+                                 const FactorOptions& options) {
+  TORCH_CHECK(hessian.dim() == 2 && hessian.size(0) == hessian.size(1) &&
+                  hessian.scalar_type() == at::kDouble,
+              "H must be square and fp64, found ", hessian.sizes(), " ", hessian.scalar_type());
+  TORCH_CHECK(order.numel() == hessian.size(0), "order has ", order.numel(), " columns, H ",
+              hessian.size(0));
+  Factor factor;
+  factor.order = order;
+  if (!at::isfinite(hessian).all().item<bool>()) {
+    return base::failed("the input second moment H holds a NaN or infinity");
+  }
+  double share = options.damping, floor_share = 0;
+  for (int floor_step = 0;;) {
+    Damping damping = damp(hessian, share, floor_share);
+    factor.upper = upper_factor(damping.matrix, order);
+    if (factor.upper.defined()) {
+      factor.damped = std::move(damping.matrix);
+      factor.dead = std::move(damping.dead);
+      factor.damping = share;
+      return factor;
+    }
+    ++factor.recoveries;
+    if (share < 1) {
+      share = std::min(1.0, std::max(2 * share, 1e-3));
+    } else if (floor_step < kFloorSteps) {
+      floor_share = floor_step++ == 0 ? 1e-6 : 10 * floor_share;
+    } else {
+      return base::failed(
+          "the input second moment H is not positive definite, even with a damping of 100% and a "
+          "floor of ",
+          floor_share, " of its largest diagonal element");
+    }
+  }
+}
+
+at::Tensor multiply_inverse(const at::Tensor& m, const Factor& factor) {
+  const at::Tensor ordered = m.to(at::kDouble).index_select(1, factor.order);
+  const at::Tensor product =
+      matrix_product(matrix_product(ordered, factor.upper.t()), factor.upper);
+  return at::empty_like(product).index_copy_(1, factor.order, product);
+}
+
+at::Tensor inverse_diagonal(const Factor& factor) {
+  const at::Tensor diagonal = factor.upper.square().sum(0);  // (UᵀU)_jj
+  return at::empty_like(diagonal).index_copy_(0, factor.order, diagonal);
+}
+
+}  // namespace frugal::layerwise

@@ -1,0 +1,58 @@
+// Rounding the stacked matrices of a stage to a grid: recipe P of rounding.md, steps 2 and 3.
+//
+// GPTQ in group-aware order; parameters of a block are fitted, weighted by importance, on the
+// current weights when the sweep first touches it ("dynamic"), or on the given weights before
+// ("static"); then coordinate descent on the codes with refits of the scales in the metric of H.
+// (Frantar et al. 2022; kernels/sweep.h, kernels/refine.h.)
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+
+#include "grid/grid.h"
+#include "layerwise/factor.h"
+
+namespace frugal::layerwise {
+
+struct GptqOptions {
+  bool dynamic_scales = true;
+  bool zero_dead =
+      false;  // write 0 to columns whose input was always zero; else they are rounded to nearest
+  int sweeps = 3;  // of coordinate descent; 0 = plain GPTQ
+  int refits = 2;  // refits of the scales, before the first sweeps
+};
+
+struct GptqResult {
+  grid::QuantizedMatrix matrix;
+  double sweep_objective = 0;  // tr(ΔW (H + λI) ΔWᵀ) after the column sweep; ΔW against the target
+  double objective = 0;        // the same after the finish
+};
+
+// `target` [R, in] fp32 contiguous on the CPU (W, or W* of pre_correct.h); importance [in] = E[x²].
+// in is a multiple of the grid's block. Throws on sizes that do not fit.
+GptqResult gptq(const at::Tensor& target, const at::Tensor& importance, const Factor& factor,
+                std::shared_ptr<const grid::Grid> grid, const GptqOptions& options);
+
+// Nearest rounding of every block on the weights alone. `importance` may be undefined; `search`
+// false: plain min-max scales.
+absl::StatusOr<grid::QuantizedMatrix> round_to_nearest(const at::Tensor& weights,
+                                                       const at::Tensor& importance,
+                                                       std::shared_ptr<const grid::Grid> grid,
+                                                       bool search);
+
+// Decoded weights [R, in] fp32, and rows [begin, begin + count) as a matrix of its own.
+at::Tensor decode(const grid::QuantizedMatrix& matrix);
+grid::QuantizedMatrix take_rows(const grid::QuantizedMatrix& matrix, int64_t begin, int64_t count);
+
+// tr((Ŵ − W) H (Ŵ − W)ᵀ) / tr(W H Wᵀ): relative squared error of the outputs. 0 where both are 0. H
+// fp64.
+struct OutputError {
+  double squared = 0;    // tr((Ŵ − W) H (Ŵ − W)ᵀ)
+  double reference = 0;  // tr(W H Wᵀ)
+  double relative() const;
+};
+OutputError output_error(const at::Tensor& changed, const at::Tensor& weights,
+                         const at::Tensor& hessian);
+
+}  // namespace frugal::layerwise

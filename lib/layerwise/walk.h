@@ -1,0 +1,77 @@
+// The walk over a decoder's layers, stage by stage, shared by everything that changes weights
+// layer-wise.
+//
+// Two streams of activations: X runs through the layers as changed so far, X̃ (only where a solver
+// asks for the drift) through the original ones. For each stage the walk gathers the statistics of
+// X, hands the stacked original weights to the solver and goes on with the weights it returns
+// (algorithms.md §0.3: inputs always come from the changed prefix, at one forward in all). Weights
+// are read layer by layer from the mapped checkpoint; activations stay in memory, in chunks of
+// whole windows.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "format/checkpoint.h"
+#include "layerwise/statistics.h"
+#include "model/architecture.h"
+#include "text/dataset.h"
+
+namespace frugal::layerwise {
+
+struct StageProblem {
+  int64_t layer = 0;  // layer_count for the head
+  size_t stage = 0;
+  std::string where;                // "layer 3, mlp_in"
+  std::vector<std::string> names;   // full weight names, in stacking order
+  std::vector<int64_t> row_counts;  // rows of each
+  bool writes_residual = false;
+  at::Tensor weights;          // original weights, stacked [R, in] fp32 contiguous on the CPU
+  InputStatistics statistics;  // as far as needs() asked; tokens 0 without calibration
+  Drift drift;                 // where drift() asked
+};
+
+class StageSolver {
+ public:
+  virtual ~StageSolver() = default;
+  // What solve() will look at for this stage. The head is asked for as (layer_count, 0) and left
+  // out at kNothing.
+  virtual Needs needs(int64_t layer, size_t stage) const = 0;
+  // Whether the drift against the original model is wanted (costs a second stream of activations).
+  virtual bool wants_drift() const = 0;
+  // The new stacked weights [R, in] fp32 with which the walk goes on; undefined = unchanged.
+  virtual absl::StatusOr<at::Tensor> solve(const StageProblem& problem) = 0;
+  // All stages of a layer are solved: make it durable.
+  virtual absl::Status finish_layer(int64_t layer) = 0;
+  // Whether an earlier, interrupted walk finished this layer; its stages are then restored, not
+  // solved.
+  virtual absl::StatusOr<bool> is_finished(int64_t layer) = 0;
+  // What solve() answered for this stage then (`problem` without statistics).
+  virtual absl::StatusOr<at::Tensor> restore(const StageProblem& problem) = 0;
+};
+
+struct WalkOptions {
+  at::Device device = at::kCPU;
+  int64_t chunk_tokens =
+      2048;  // tokens of a chunk, at least one window; part of the result's last bits
+  std::string title = "walk";  // of the progress line
+};
+
+// Walks all layers, then the head (where it is a matrix of its own). `windows.count` = 0: no
+// activations, the solver sees weights only. Errors: those of the solver, of loading, a NaN
+// activation (with layer and stage), interruption.
+absl::Status walk(const format::Checkpoint& checkpoint, const text::Windows& windows,
+                  const WalkOptions& options, StageSolver& solver);
+
+// Bytes that the walk's activations, statistics and one layer's weights take at most: for estimates
+// before a run.
+int64_t estimate_walk_bytes(const format::ModelConfig& config, int64_t tokens, bool drift);
+// Floating-point operations of a walk: forwards, second moments, factorizations.
+double estimate_walk_operations(const format::ModelConfig& config, int64_t tokens, bool drift);
+
+}  // namespace frugal::layerwise

@@ -1,0 +1,77 @@
+#include "layerwise/calibration.h"
+
+#include <fstream>
+
+#include "layerwise/toy_model.h"
+#include "support/shared_data.h"
+
+namespace frugal::layerwise {
+namespace {
+
+TEST(Calibration, DefaultsFollowDataAndModel) {
+  const format::ModelConfig config = toy_config({});  // context 64
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const CalibrationPlan plain, plan_calibration(config, {}, {}));
+  EXPECT_EQ(plain.length, 64);
+  EXPECT_EQ(plain.windows, kDefaultWindows);
+  text::DataSource source;
+  source.tokens = 1000;
+  source.sequence_length = 32;
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const CalibrationPlan data, plan_calibration(config, source, {}));
+  EXPECT_EQ(data.length, 32);
+  EXPECT_EQ(data.windows, 31);
+  FRUGAL_ASSERT_OK_AND_ASSIGN(
+      const CalibrationPlan options,
+      plan_calibration(config, source, {.windows = 7, .sequence_length = 16}));
+  EXPECT_EQ(options.tokens(), 7 * 16);
+}
+
+TEST(Calibration, WindowsFitTheContext) {
+  FRUGAL_EXPECT_ERROR(plan_calibration(toy_config({}), {}, {.sequence_length = 65}),
+                      absl::StatusCode::kInvalidArgument, "context of 64");
+}
+
+TEST(Calibration, FewerTokensThanAWindow) {
+  text::DataSource source;
+  source.tokens = 40;
+  FRUGAL_EXPECT_ERROR(plan_calibration(toy_config({}), source, {}),
+                      absl::StatusCode::kInvalidArgument, "less than one window of 64");
+}
+
+class RealText : public testing::Test {
+ protected:
+  text::DataSource source(std::string_view text) {
+    const std::filesystem::path path = folder_.path() / "calibration.txt";
+    std::ofstream(path) << text;
+    text::DataSource result;
+    result.text = {path.string()};
+    return result;
+  }
+  test::TemporaryFolder folder_;
+};
+
+TEST_F(RealText, ShortTextIsAnError) {
+  FRUGAL_SHARED_DATA_OR_SKIP(path, "novels-7m/hf");
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint checkpoint, format::Checkpoint::open(path));
+  FRUGAL_EXPECT_ERROR(
+      load_calibration(checkpoint, source("The carriage stopped."), {.windows = 4, .length = 256}),
+      absl::StatusCode::kInvalidArgument, "256");
+}
+
+TEST_F(RealText, WindowsAreTokenIdsOfTheText) {
+  FRUGAL_SHARED_DATA_OR_SKIP(path, "novels-7m/hf");
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint checkpoint, format::Checkpoint::open(path));
+  std::string text;
+  for (int i = 0; i < 40; ++i)
+    text += "The carriage stopped before the old house, and she went in. ";
+  FRUGAL_ASSERT_OK_AND_ASSIGN(
+      const text::Windows windows,
+      load_calibration(checkpoint, source(text), {.windows = 3, .length = 32}));
+  EXPECT_EQ(windows.count, 3);
+  EXPECT_EQ(windows.ids.size(), 96u);
+  const std::vector<text::TokenId> beginning{560, 2741, 2164, 664,
+                                             266};  // "The carriage stopped before the"
+  EXPECT_TRUE(std::equal(beginning.begin(), beginning.end(), windows.ids.begin()));
+}
+
+}  // namespace
+}  // namespace frugal::layerwise

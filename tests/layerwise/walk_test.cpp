@@ -1,0 +1,228 @@
+#include "layerwise/walk.h"
+
+#include <ATen/ATen.h>
+
+#include <map>
+
+#include "base/interrupt.h"
+#include "layerwise/random_tensors.h"
+#include "layerwise/toy_model.h"
+#include "support/shared_data.h"
+
+namespace frugal::layerwise {
+namespace {
+
+using StageKey = std::pair<int64_t, size_t>;
+
+// Scales every matrix by `factor` and remembers what it saw and what it finished.
+class ScalingSolver final : public StageSolver {
+ public:
+  explicit ScalingSolver(double factor, bool drift = false) : factor_(factor), drift_(drift) {}
+
+  Needs needs(int64_t, size_t) const override { return Needs::kHessian; }
+  bool wants_drift() const override { return drift_; }
+  absl::StatusOr<at::Tensor> solve(const StageProblem& problem) override {
+    if (problem.layer == fail_at) return base::failed("stopped in ", problem.where);
+    seen[{problem.layer, problem.stage}] = problem;
+    if (factor_ == 1) return at::Tensor();
+    at::Tensor changed = problem.weights * factor_;
+    solved[{problem.layer, problem.stage}] = changed;
+    return changed;
+  }
+  absl::Status finish_layer(int64_t layer) override {
+    finished.push_back(layer);
+    return absl::OkStatus();
+  }
+  absl::StatusOr<bool> is_finished(int64_t layer) override { return layer < restored_layers; }
+  absl::StatusOr<at::Tensor> restore(const StageProblem& problem) override {
+    return solved.at({problem.layer, problem.stage});
+  }
+
+  int64_t fail_at = -1;
+  int64_t restored_layers = 0;
+  std::map<StageKey, StageProblem> seen;
+  std::map<StageKey, at::Tensor> solved;
+  std::vector<int64_t> finished;
+
+ private:
+  double factor_;
+  bool drift_;
+};
+
+class WalkTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    decoder_.emplace(toy_decoder(shape_));
+    checkpoint_.emplace(save_toy(*decoder_, folder_.path()));
+  }
+
+  absl::Status walk_with(ScalingSolver& solver, int64_t chunk_tokens = 48) const {
+    return walk(*checkpoint_, windows_, {.device = at::kCPU, .chunk_tokens = chunk_tokens}, solver);
+  }
+
+  // The residual stream in front of `layer`, by whole layers.
+  static at::Tensor before_layer(const model::Decoder& decoder, const model::Batch& batch,
+                                 int64_t layer) {
+    const model::AttentionContext context = decoder.attention_context(batch);
+    at::Tensor x = decoder.embed(batch.ids);
+    for (int64_t l = 0; l < layer; ++l) x = decoder.run_layer(l, x, context);
+    return x;
+  }
+  static at::Tensor stage_input(const model::Decoder& decoder, const model::Batch& batch,
+                                int64_t layer) {
+    const at::Tensor x = before_layer(decoder, batch, layer);
+    return decoder.runner()
+        .begin(x, decoder.layer_parameters(layer))
+        .input.reshape({-1, x.size(2)});
+  }
+  static double difference(const at::Tensor& a, const at::Tensor& b) {
+    return ((a - b).abs().max() / b.abs().max()).item<double>();
+  }
+  model::Decoder scaled(double factor, int64_t layers) const {
+    model::Decoder copy = decoder_->clone();
+    for (int64_t layer = 0; layer < layers; ++layer) {
+      for (const model::Stage& stage : copy.stages()) {
+        for (const std::string& matrix : stage.matrices) {
+          const std::string name = model::weight_name(layer, matrix);
+          copy.set_parameter(name, copy.parameters().at(name) * factor);
+        }
+      }
+    }
+    return copy;
+  }
+
+  ToyShape shape_;
+  test::TemporaryFolder folder_;
+  std::optional<model::Decoder> decoder_;
+  std::optional<format::Checkpoint> checkpoint_;
+  text::Windows windows_ = toy_windows(5, 16);
+};
+
+// fp32 forwards in other chunk shapes: relative differences of some 1e-6.
+constexpr double kForwardTolerance = 1e-5;
+
+TEST_F(WalkTest, UnchangedWeightsGiveTheModelsOwnActivations) {
+  ScalingSolver solver(1);
+  FRUGAL_ASSERT_OK(walk_with(solver));
+  const model::Batch batch = toy_batch(windows_);
+  for (int64_t layer = 0; layer < shape_.layers; ++layer) {
+    const at::Tensor expected = second_moment(stage_input(*decoder_, batch, layer));
+    const InputStatistics& statistics = solver.seen.at({layer, 0}).statistics;
+    EXPECT_EQ(statistics.tokens, 80);
+    EXPECT_LT(difference(statistics.hessian, expected), kForwardTolerance) << layer;
+  }
+  const at::Tensor hidden = decoder_->hidden(batch).reshape({-1, shape_.width});
+  EXPECT_LT(
+      difference(solver.seen.at({shape_.layers, 0}).statistics.hessian, second_moment(hidden)),
+      kForwardTolerance);
+  EXPECT_EQ(solver.finished, (std::vector<int64_t>{0, 1, 2, 3}));
+}
+
+TEST_F(WalkTest, StagesStackTheirMatrices) {
+  ScalingSolver solver(1);
+  FRUGAL_ASSERT_OK(walk_with(solver));
+  const StageProblem& in = solver.seen.at({1, 0});
+  EXPECT_EQ(in.names, (std::vector<std::string>{"model.layers.1.self_attn.q_proj.weight",
+                                                "model.layers.1.self_attn.k_proj.weight",
+                                                "model.layers.1.self_attn.v_proj.weight"}));
+  EXPECT_EQ(in.row_counts, (std::vector<int64_t>{32, 16, 16}));
+  EXPECT_TRUE(at::equal(in.weights.narrow(0, 32, 16), decoder_->parameters().at(in.names[1])));
+  EXPECT_FALSE(in.writes_residual);
+  EXPECT_TRUE(solver.seen.at({1, 3}).writes_residual);
+  EXPECT_EQ(in.where, "layer 1, attention_in");
+}
+
+TEST_F(WalkTest, ChangedWeightsFlowOnAndDriftIsMeasured) {
+  ScalingSolver solver(0.8, true);
+  FRUGAL_ASSERT_OK(walk_with(solver));
+  const model::Batch batch = toy_batch(windows_);
+  const model::Decoder changed = scaled(0.8, 2);
+  const at::Tensor x = stage_input(changed, batch, 2), original = stage_input(*decoder_, batch, 2);
+  const StageProblem& problem = solver.seen.at({2, 0});
+  EXPECT_LT(difference(problem.statistics.hessian, second_moment(x)), kForwardTolerance);
+  const at::Tensor drift = at::mm((original - x).to(at::kDouble).t(), x.to(at::kDouble)) / 80.0;
+  EXPECT_LT(difference(problem.drift.input, drift), 1e-4);  // a difference of near values
+  EXPECT_FALSE(problem.drift.residual.defined());
+  EXPECT_EQ(solver.seen.at({0, 0}).drift.input.abs().max().item<double>(), 0);
+
+  // In front of the output of attention the residual stream is still the layer's input.
+  const StageProblem& out = solver.seen.at({2, 1});
+  ASSERT_TRUE(out.drift.residual.defined());
+  EXPECT_EQ(out.drift.residual.sizes(), (std::vector<int64_t>{32, 32}));
+}
+
+TEST_F(WalkTest, ResumedWalkHasTheSameBitsAtAnyThreadCount) {
+  ScalingSolver whole(0.9, true);
+  FRUGAL_ASSERT_OK(walk_with(whole));
+  for (const int threads : {1, 2, 3}) {
+    const ThreadCount count(threads);
+    ScalingSolver solver(0.9, true);
+    solver.fail_at = 2;
+    FRUGAL_EXPECT_ERROR(walk_with(solver), absl::StatusCode::kFailedPrecondition, "layer 2");
+    EXPECT_EQ(solver.finished, (std::vector<int64_t>{0, 1}));
+    solver.fail_at = -1;
+    solver.restored_layers = 2;
+    solver.seen.clear();
+    FRUGAL_ASSERT_OK(walk_with(solver));
+    EXPECT_FALSE(solver.seen.contains({1, 0}));
+    for (size_t stage = 0; stage < 4; ++stage) {
+      const StageProblem& expected = whole.seen.at({2, stage});
+      const StageProblem& found = solver.seen.at({2, stage});
+      EXPECT_TRUE(at::equal(found.statistics.hessian, expected.statistics.hessian)) << stage;
+      EXPECT_TRUE(at::equal(found.drift.input, expected.drift.input)) << stage;
+      EXPECT_TRUE(!expected.writes_residual ||
+                  at::equal(found.drift.residual, expected.drift.residual))
+          << stage;
+    }
+  }
+}
+
+TEST_F(WalkTest, ChunksOnlyMoveTheLastBits) {
+  ScalingSolver one(0.9), another(0.9);
+  FRUGAL_ASSERT_OK(walk_with(one, 1));  // a window each
+  FRUGAL_ASSERT_OK(walk_with(another, 1000));
+  EXPECT_LT(difference(one.seen.at({2, 3}).statistics.hessian,
+                       another.seen.at({2, 3}).statistics.hessian),
+            kForwardTolerance);
+}
+
+TEST_F(WalkTest, WithoutWindowsOnlyWeightsAreSeen) {
+  windows_ = text::Windows{};
+  ScalingSolver solver(0.9, true);
+  solver.restored_layers = 1;
+  FRUGAL_ASSERT_OK(walk_with(solver));
+  EXPECT_EQ(solver.seen.size(), 2u * 4u + 1u);
+  EXPECT_EQ(solver.seen.at({2, 3}).statistics.tokens, 0);
+  EXPECT_FALSE(solver.seen.at({2, 3}).drift.input.defined());
+}
+
+TEST_F(WalkTest, OverflowingActivationsAreNamed) {
+  const std::string name = "model.layers.1.self_attn.o_proj.weight";
+  decoder_->set_parameter(name, decoder_->parameters().at(name) * 3e38);
+  test::TemporaryFolder folder;
+  const format::Checkpoint broken = save_toy(*decoder_, folder.path());
+  ScalingSolver solver(1);
+  FRUGAL_EXPECT_ERROR(walk(broken, windows_, {}, solver), absl::StatusCode::kFailedPrecondition,
+                      "layer 1, mlp_in");
+}
+
+TEST_F(WalkTest, InterruptStopsBetweenLayers) {
+  ScalingSolver solver(1);
+  base::request_interrupt();
+  const absl::Status status = walk_with(solver);
+  base::clear_interrupt();
+  EXPECT_TRUE(base::is_interrupted(status));
+  EXPECT_TRUE(solver.finished.empty());
+}
+
+TEST(Walk, TiedHeadsAreLeftOut) {
+  test::TemporaryFolder folder;
+  const format::Checkpoint checkpoint =
+      save_toy(toy_decoder({.layers = 1, .tied = true}), folder.path());
+  ScalingSolver solver(1);
+  FRUGAL_ASSERT_OK(walk(checkpoint, toy_windows(2, 8), {}, solver));
+  EXPECT_EQ(solver.finished, (std::vector<int64_t>{0}));
+}
+
+}  // namespace
+}  // namespace frugal::layerwise
