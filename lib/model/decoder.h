@@ -6,10 +6,12 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/status.h"
@@ -20,18 +22,30 @@
 namespace frugal::model {
 
 // Sequences to run. ids [B, T] int64. Undefined positions mean 0..T-1 for every row; undefined segments mean one document per
-// row (plain causal attention), else [B, T] int32 and attention stays inside a segment.
+// row (plain causal attention), else [B, T] int32 and attention stays inside a segment. A defined mask (bool, true where a
+// query sees a key) takes the place of both rules: generation needs it for prompts of unequal length.
 struct Batch {
   at::Tensor ids;
   at::Tensor positions;
-  at::Tensor segments;
+  at::Tensor segments = {};
+  at::Tensor mask = {};  // [B, 1, T, T_total]
 };
 
-// Keys and values of the tokens seen so far, per layer [B, K, T_past, D]; grown by forward.
-struct KeyValueCache {
+// Keys and values of the tokens seen so far, per layer [B, K, T_past, D]; grown by forward. The tensors are views of buffers
+// that double when full, so a token costs no copy of the past.
+class KeyValueCache {
+ public:
   std::vector<at::Tensor> keys;
   std::vector<at::Tensor> values;
-  int64_t length() const;
+  int64_t length() const;  // T_past
+
+  // Appends key and value [B, K, T, D] to `layer` and returns all of that layer.
+  std::pair<at::Tensor, at::Tensor> append(int64_t layer, const at::Tensor& key, const at::Tensor& value);
+  // Keeps only these rows of the batch, int64 [B'].
+  void select_rows(const at::Tensor& rows);
+
+ private:
+  std::vector<at::Tensor> key_buffers_, value_buffers_;
 };
 
 // What attention needs besides the layer's weights: rotary tables for the batch's positions and the mask. Made once per batch
@@ -60,6 +74,8 @@ class LayerRunner {
   virtual void advance(LayerState& state, size_t stage, const std::vector<at::Tensor>& outputs,
                        const LayerParameters& parameters, const AttentionContext& context,
                        KeyValueCache* cache = nullptr, int64_t cache_layer = -1) const = 0;
+  // The architecture's norm of x [.., C] by weight [C]; also that behind the last layer.
+  virtual at::Tensor normalize(const at::Tensor& x, const at::Tensor& weight) const = 0;
 };
 
 // The runner of `config`'s architecture. Errors: unknown architecture.
@@ -85,7 +101,7 @@ class Decoder {
 
   // Every parameter by Hugging Face name; tied heads appear once, as the embedding. Tensors are shared, not copied.
   const std::map<std::string, at::Tensor, std::less<>>& parameters() const { return parameters_; }
-  void set_parameter(std::string_view name, at::Tensor value);
+  void set_parameter(std::string_view name, at::Tensor value);  // same shape; throws for an unknown name
 
   AttentionContext attention_context(const Batch& batch, int64_t past_length = 0) const;
   at::Tensor embed(const at::Tensor& ids) const;                                   // [B, T, C]
@@ -97,14 +113,21 @@ class Decoder {
   at::Tensor hidden(const Batch& batch, KeyValueCache* cache = nullptr) const;     // [B, T, C] after the final norm
   at::Tensor logits(const Batch& batch, KeyValueCache* cache = nullptr) const;     // [B, T, V] fp32
 
+  // A decoder with tensors of its own: training it leaves this one as it is.
+  Decoder clone() const;
+
   // Writes all parameters in `dtype` into `folder`, with config.json; side files are the caller's.
   absl::Status save(const std::filesystem::path& folder, format::DType dtype) const;
 
  private:
+  static absl::StatusOr<Decoder> assemble(const format::ModelConfig& config);
+  const at::Tensor& parameter(std::string_view name) const;
+
   format::ModelConfig config_;
   std::vector<Stage> stages_;
   std::shared_ptr<const LayerRunner> runner_;
   std::map<std::string, at::Tensor, std::less<>> parameters_;
+  at::Tensor frequencies_;  // rotary, fp32 [D/2]
 };
 
 }  // namespace frugal::model

@@ -15,7 +15,7 @@ struct GenerateOptions {
   int64_t max_new_tokens = 64;
   double temperature = 0.0;           // 0: greedy (first of equal logits)
   double top_p = 1.0;                 // nucleus; 1 = off
-  std::vector<text::TokenId> stop;    // ids that end a sequence (not returned)
+  std::vector<text::TokenId> stop = {};  // ids that end a sequence (not returned)
   bool ignore_stop = false;           // speed measurements: always max_new_tokens
 };
 

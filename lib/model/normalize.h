@@ -1,0 +1,11 @@
+// Root-mean-square norm (Zhang & Sennrich 2019).
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace frugal::model {
+
+// x [.., C] / sqrt(mean(x^2) + epsilon) * weight [C]; computed in fp32, result in x's type. Differentiable.
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double epsilon);
+
+}  // namespace frugal::model
