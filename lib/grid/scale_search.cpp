@@ -11,7 +11,7 @@
 namespace frugal::grid {
 namespace {
 
-constexpr int kPacks = 3;  // 48 candidates for each search
+constexpr int kPacks = 2;  // 32 candidates for each search
 constexpr int kRounds = 2;
 // Below this no product of a stored scale and a level is anything but 0 or larger than twice the
 // weight.
@@ -19,10 +19,10 @@ constexpr float kNegligible = 0x1p-26f;
 
 constexpr ScaleKernel kScaleKernels[] = {
 #if FRUGAL_X86_TARGETS
-    {"avx512", has_avx512, avx512_sums, avx512_encode},
-    {"avx2", has_avx2, avx2_sums, avx2_encode},
+    {"avx512", has_avx512, avx512_sums, avx512_correlate, avx512_encode},
+    {"avx2", has_avx2, avx2_sums, avx2_correlate, avx2_encode},
 #endif
-    {"plain", always_available, plain_sums, plain_encode},
+    {"plain", always_available, plain_sums, plain_correlate, plain_encode},
 };
 
 void candidate_sums(std::span<const float> x, std::span<const float> weights,
@@ -35,13 +35,14 @@ void candidate_sums(std::span<const float> x, std::span<const float> weights,
 // levels.
 float candidate_step(float span) { return 0.1f * std::max(1.0f, std::sqrt(span / 8.0f)) / span; }
 
-// Factors on the largest weight's level: 17 around 1, then 7 that clip it more and more, for blocks
+// Factors on the largest weight's level: 11 around 1, then 5 that clip it more and more, for blocks
 // whose largest weight matters little.
 float candidate_factor(int index, float step) {
-  constexpr int kFine = 17;
-  constexpr int kFineBelow = 8;
-  constexpr std::array<float, 7> kCoarse = {1.14f, 1.19f, 1.25f, 1.33f, 1.45f, 1.65f, 2.0f};
-  return index < kFine ? 1 + step * static_cast<float>(index - kFineBelow) : kCoarse[index - kFine];
+  constexpr int kFine = 11;
+  constexpr int kFineBelow = 4;
+  constexpr std::array<float, 5> kCoarse = {1.17f, 1.26f, 1.4f, 1.6f, 2.0f};
+  return index < kFine ? 1 + 1.6f * step * static_cast<float>(index - kFineBelow)
+                       : kCoarse[index - kFine];
 }
 
 // Least-squares scale of a candidate whose offset is `zero` scales below zero: w = scale * (t -
@@ -78,24 +79,69 @@ float sum_of(std::span<const float> values) {
   return sum;
 }
 
-// Increments of (scale, offset) that minimize sum w (r - ds t - do)^2, offset kept <= 0.
-ScaleAndOffset pair_optimum(float scale, float offset, const CandidateSums& s, int i, float weight,
+// Weighted sums of a block that candidates share, and what the loops take.
+struct Moments {
+  std::vector<float> x;           // minus a common offset
+  std::vector<float> weighted_x;  // weight * x
+  float weight = 0;               // sum w
+  float first = 0;                // sum w x
+  float second = 0;               // sum w x^2
+};
+
+// The working memory of this thread; valid until the next call.
+const Moments& moments_of(std::span<const float> x, std::span<const float> weights, float offset) {
+  thread_local Moments moments;
+  moments.x.resize(x.size());
+  moments.weighted_x.resize(x.size());
+  moments.weight = moments.first = moments.second = 0;
+  for (size_t i = 0; i < x.size(); ++i) {
+    moments.x[i] = x[i] - offset;
+    moments.weighted_x[i] = weights[i] * moments.x[i];
+    moments.weight += weights[i];
+    moments.first += moments.weighted_x[i];
+    moments.second += moments.weighted_x[i] * moments.x[i];
+  }
+  return moments;
+}
+
+// The pair (scale, offset) that minimizes sum w (x - scale t - offset)^2, offset <= `highest`.
+ScaleAndOffset pair_optimum(const Moments& m, const Correlations& c, int i, float highest,
                             float& error) {
-  const float determinant = weight * s.tt[i] - s.t[i] * s.t[i];
-  float step_scale = 0;
-  float step_offset = 0;
-  if (determinant > 1e-6f * weight * s.tt[i]) {
-    step_scale = (weight * s.rt[i] - s.r[i] * s.t[i]) / determinant;
-    step_offset = (s.tt[i] * s.r[i] - s.t[i] * s.rt[i]) / determinant;
+  const float determinant = m.weight * c.tt[i] - c.t[i] * c.t[i];
+  ScaleAndOffset found{0, highest, c.tt[i], m.weight};
+  if (determinant > 1e-6f * m.weight * c.tt[i]) {
+    found.scale = (m.weight * c.xt[i] - m.first * c.t[i]) / determinant;
+    found.offset = (c.tt[i] * m.first - c.t[i] * c.xt[i]) / determinant;
   }
-  if (offset + step_offset > 0) {
-    step_offset = -offset;
-    step_scale = s.tt[i] > 0 ? (s.rt[i] - step_offset * s.t[i]) / s.tt[i] : 0.0f;
+  if (found.offset >= highest) {
+    found.offset = highest;
+    found.scale = c.tt[i] > 0 ? (c.xt[i] - highest * c.t[i]) / c.tt[i] : 0.0f;
   }
-  error = s.rr[i] - 2 * (step_scale * s.rt[i] + step_offset * s.r[i]) +
-          step_scale * step_scale * s.tt[i] + 2 * step_scale * step_offset * s.t[i] +
-          step_offset * step_offset * weight;
-  return {scale + step_scale, offset + step_offset, s.tt[i], weight};
+  error = m.second - 2 * (found.scale * c.xt[i] + found.offset * m.first) +
+          found.scale * found.scale * c.tt[i] + 2 * found.scale * found.offset * c.t[i] +
+          found.offset * found.offset * m.weight;
+  return found;
+}
+
+// The best of sixteen stored scales, and of those that least squares on their codes leads to (as
+// Lloyd's iteration). The first candidate is the plain rule's, kept where all errors overflow.
+float best_stored_scale(std::span<const float> x, std::span<const float> weights,
+                        const LevelTable& table, Candidates candidates) {
+  float best_scale = candidates.scale[0];
+  float best_error = std::numeric_limits<float>::infinity();
+  for (int round = 0; round < kRounds; ++round) {
+    CandidateSums sums;
+    candidate_sums(x, weights, candidates, table, sums);
+    for (int lane = 0; lane < kCandidates; ++lane) {
+      float& scale = candidates.scale[lane];
+      if (sums.rr[lane] < best_error) {
+        best_error = sums.rr[lane];
+        best_scale = scale;
+      }
+      if (sums.tt[lane] > 0) scale = round_to_half(scale + sums.rt[lane] / sums.tt[lane]);
+    }
+  }
+  return best_scale;
 }
 
 }  // namespace
@@ -142,38 +188,29 @@ float search_scale(std::span<const float> x, std::span<const float> weights,
                    const LevelTable& table, float plain_scale) {
   const float largest = signed_maximum(x);
   if (largest == 0) return 0;
-  const float weight = sum_of(weights);
   const float step = candidate_step(-table.low);
-  LaneWinners winners;
-  CandidateSums sums;
+  const Moments& moments = moments_of(x, weights, 0);
+  Candidates winners;
+  std::array<float, kCandidates> gain{};  // of the least-squares scale: (sum w x t)^2 / sum w t^2
   for (int pack = 0; pack < kPacks; ++pack) {
-    Candidates candidates;
+    alignas(64) float scale[kCandidates];
     for (int lane = 0; lane < kCandidates; ++lane) {
       const int index = pack * kCandidates + lane;
       const float factor = candidate_factor(index / 2, step);
-      candidates.scale[lane] = (index % 2 == 0 ? largest : -largest) / (table.low * factor);
+      scale[lane] = (index % 2 == 0 ? largest : -largest) / (table.low * factor);
     }
-    candidate_sums(x, weights, candidates, table, sums);
+    Correlations sums;
+    scale_kernel().correlate(moments.x.data(), moments.weighted_x.data(), weights.data(),
+                             static_cast<int64_t>(x.size()), scale, table, sums);
     for (int lane = 0; lane < kCandidates; ++lane) {
-      winners.offer(lane, scale_optimum(candidates, sums, lane, 0, weight), 0);
+      if (!(sums.xt[lane] * sums.xt[lane] > gain[lane] * sums.tt[lane])) continue;
+      gain[lane] = sums.xt[lane] * sums.xt[lane] / sums.tt[lane];
+      winners.scale[lane] = sums.xt[lane] / sums.tt[lane];
     }
   }
-  // Twice: least squares again on the codes that the rounded scales give (as Lloyd's iteration).
-  float best_scale = plain_scale;
-  float best_error = std::numeric_limits<float>::infinity();
-  winners.candidates.scale[0] = plain_scale;
-  for (int round = 0; round < kRounds; ++round) {
-    candidate_sums(x, weights, winners.candidates, table, sums);
-    for (int lane = 0; lane < kCandidates; ++lane) {
-      float& scale = winners.candidates.scale[lane];
-      if (sums.rr[lane] < best_error) {
-        best_error = sums.rr[lane];
-        best_scale = scale;
-      }
-      scale = round_to_half(scale_optimum(winners.candidates, sums, lane, 0, weight).scale);
-    }
-  }
-  return best_scale;
+  for (float& scale : winners.scale) scale = round_to_half(scale);
+  winners.scale[0] = plain_scale;
+  return best_stored_scale(x, weights, table, winners);
 }
 
 ScaleAndZero search_scale_and_zero(std::span<const float> x, std::span<const float> weights,
@@ -191,8 +228,8 @@ ScaleAndZero search_scale_and_zero(std::span<const float> x, std::span<const flo
     Candidates candidates;
     std::array<float, kCandidates> tried;
     for (int lane = 0; lane < kCandidates; ++lane) {
-      const int index = pack * kCandidates + lane;  // 24 ranges, zero point rounded down and up
-      const float scale = range / (table.high * (1 + step * static_cast<float>(index / 2 - 9)));
+      const int index = pack * kCandidates + lane;  // 16 ranges, zero point rounded down and up
+      const float scale = range / (table.high * (1 + step * static_cast<float>(index / 2 - 6)));
       const float zero = std::floor(-low / scale) + static_cast<float>(index % 2);
       tried[lane] = std::clamp(zero, table.low, table.high);
       candidates.scale[lane] = scale;
@@ -208,13 +245,20 @@ ScaleAndZero search_scale_and_zero(std::span<const float> x, std::span<const flo
   winners.candidates.scale[0] = plain.scale;
   winners.candidates.offset[0] = -plain.scale * plain.zero_point;
   zeros[0] = plain.zero_point;
-  candidate_sums(x, weights, winners.candidates, table, sums);
   ScaleAndZero best = plain;
-  float error = sums.rr[0];
-  for (int lane = 1; lane < kCandidates; ++lane) {
-    if (!(sums.rr[lane] < error) || !(winners.candidates.scale[lane] > 0)) continue;
-    error = sums.rr[lane];
-    best = {winners.candidates.scale[lane], zeros[lane]};
+  float error = std::numeric_limits<float>::infinity();
+  for (int round = 0; round < kRounds; ++round) {
+    candidate_sums(x, weights, winners.candidates, table, sums);
+    for (int lane = 0; lane < kCandidates; ++lane) {
+      float& scale = winners.candidates.scale[lane];
+      if (sums.rr[lane] < error && (scale > 0 || lane == 0)) {
+        error = sums.rr[lane];
+        best = {scale, zeros[lane]};
+      }
+      scale =
+          round_to_half(scale_optimum(winners.candidates, sums, lane, zeros[lane], weight).scale);
+      winners.candidates.offset[lane] = -scale * zeros[lane];
+    }
   }
   return best;
 }
@@ -223,28 +267,28 @@ ScaleAndOffset search_scale_and_offset(std::span<const float> x, std::span<const
                                        const LevelTable& table) {
   const float low = std::min(0.0f, *std::min_element(x.begin(), x.end()));
   const float high = std::max(low, *std::max_element(x.begin(), x.end()));
-  const float weight = sum_of(weights);
-  if (!(high - low > kNegligible)) return {0, low, 0, weight};
-  ScaleAndOffset best{0, 0, 0, weight};
+  const Moments& moments = moments_of(x, weights, low);
+  if (!(high - low > kNegligible)) return {0, low, 0, moments.weight};
+  ScaleAndOffset best{0, 0, 0, moments.weight};
   float best_error = std::numeric_limits<float>::infinity();
-  CandidateSums sums;
   for (int pack = 0; pack < kPacks; ++pack) {
-    Candidates candidates;
+    alignas(64) float scale[kCandidates];
     for (int lane = 0; lane < kCandidates; ++lane) {
-      const float top = table.high + 0.05f * static_cast<float>(pack * kCandidates + lane - 18);
-      candidates.scale[lane] = (high - low) / top;
-      candidates.offset[lane] = low;
+      const float top = table.high + 0.075f * static_cast<float>(pack * kCandidates + lane - 12);
+      scale[lane] = (high - low) / top;
     }
-    candidate_sums(x, weights, candidates, table, sums);
+    Correlations sums;
+    scale_kernel().correlate(moments.x.data(), moments.weighted_x.data(), weights.data(),
+                             static_cast<int64_t>(x.size()), scale, table, sums);
     for (int lane = 0; lane < kCandidates; ++lane) {
       float error = 0;
-      const ScaleAndOffset tried =
-          pair_optimum(candidates.scale[lane], candidates.offset[lane], sums, lane, weight, error);
+      const ScaleAndOffset tried = pair_optimum(moments, sums, lane, -low, error);
       if (!(error < best_error) || !(tried.scale > 0)) continue;
       best = tried;
       best_error = error;
     }
   }
+  best.offset += low;
   return best;
 }
 

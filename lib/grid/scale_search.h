@@ -39,12 +39,24 @@ struct CandidateSums {
   alignas(64) float t[kCandidates];
 };
 
+// For each candidate scale, with t_i the level nearest to x_i / scale: weighted sums of x t, t^2
+// and t. Half the work of CandidateSums, for the first look at many candidates: an error is then a
+// difference of large sums.
+struct Correlations {
+  alignas(64) float xt[kCandidates];
+  alignas(64) float tt[kCandidates];
+  alignas(64) float t[kCandidates];
+};
+
 // The loops compiled for one instruction set.
 struct ScaleKernel {
   const char* name;
   bool (*available)();
   void (*sums)(const float* x, const float* weight, int64_t count, const Candidates& candidates,
                const LevelTable& table, CandidateSums& out);
+  // weighted_x[i] = weight[i] * x[i]; scale [kCandidates].
+  void (*correlate)(const float* x, const float* weighted_x, const float* weight, int64_t count,
+                    const float* scale, const LevelTable& table, Correlations& out);
   void (*encode)(const float* x, int64_t count, float scale, float offset, const LevelTable& table,
                  uint8_t* codes);
 };
@@ -60,7 +72,7 @@ bool search_weights(std::span<const float> x, std::span<const float> importance,
 // The element of largest magnitude, with its sign; the first of equals.
 float signed_maximum(std::span<const float> x);
 
-// A scale that fp16 can hold, for w = scale * t: 2 x 24 candidates (the largest weight meets the
+// A scale that fp16 can hold, for w = scale * t: 2 x 16 candidates (the largest weight meets the
 // lowest or the highest level, times a factor around 1), the least-squares scale of each in closed
 // form, then the best sixteen and `plain_scale` are compared as stored. Never worse than
 // plain_scale in sum w (x - decode)^2.
@@ -76,7 +88,7 @@ struct ScaleAndZero {
 ScaleAndZero search_scale_and_zero(std::span<const float> x, std::span<const float> weights,
                                    const LevelTable& table, ScaleAndZero plain);
 
-// Real-valued scale > 0 and offset <= 0 for w = scale * t + offset, levels 0..high: 48 candidate
+// Real-valued scale > 0 and offset <= 0 for w = scale * t + offset, levels 0..high: 32 candidate
 // ranges, each with its least-squares pair. Also the weighted sums that choosing super-scales
 // needs.
 struct ScaleAndOffset {

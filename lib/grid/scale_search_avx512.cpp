@@ -19,6 +19,10 @@ void avx512_sums(const float* x, const float* weight, int64_t count, const Candi
                  const LevelTable& table, CandidateSums& out) {
   avx512::sums(x, weight, count, candidates, table, out);
 }
+void avx512_correlate(const float* x, const float* weighted_x, const float* weight, int64_t count,
+                      const float* scale, const LevelTable& table, Correlations& out) {
+  avx512::correlate(x, weighted_x, weight, count, scale, table, out);
+}
 void avx512_encode(const float* x, int64_t count, float scale, float offset,
                    const LevelTable& table, uint8_t* codes) {
   avx512::encode(x, count, scale, offset, table, codes);

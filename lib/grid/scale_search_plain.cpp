@@ -15,6 +15,10 @@ void plain_sums(const float* x, const float* weight, int64_t count, const Candid
                 const LevelTable& table, CandidateSums& out) {
   plain::sums(x, weight, count, candidates, table, out);
 }
+void plain_correlate(const float* x, const float* weighted_x, const float* weight, int64_t count,
+                     const float* scale, const LevelTable& table, Correlations& out) {
+  plain::correlate(x, weighted_x, weight, count, scale, table, out);
+}
 void plain_encode(const float* x, int64_t count, float scale, float offset, const LevelTable& table,
                   uint8_t* codes) {
   plain::encode(x, count, scale, offset, table, codes);

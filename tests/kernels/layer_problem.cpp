@@ -184,6 +184,24 @@ std::vector<double> row_objectives(const LayerProblem& problem,
   return objectives;
 }
 
+double best_objective(const LayerProblem& problem, const grid::Grid& grid,
+                      const std::byte* parameters) {
+  float scale, offset;
+  grid.expand(parameters, &scale, &offset);
+  double best = INFINITY;
+  for (int codes = 0; codes < 1 << 16; ++codes) {
+    double error[4];
+    for (int i = 0; i < 4; ++i)
+      error[i] = scale * grid.spec().levels[codes >> 4 * i & 15] + offset - problem.weights[i];
+    double sum = 0;
+    for (int i = 0; i < 4; ++i) {
+      for (int j = 0; j < 4; ++j) sum += error[i] * problem.hessian[i * 4 + j] * error[j];
+    }
+    best = std::min(best, sum);
+  }
+  return best;
+}
+
 double total(const std::vector<double>& values) {
   return std::accumulate(values.begin(), values.end(), 0.0);
 }

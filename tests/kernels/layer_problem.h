@@ -54,6 +54,11 @@ Solution solve(const LayerProblem& problem, std::shared_ptr<const grid::Grid> gr
 // (Q - W) H (Q - W)^T of each row, in double.
 std::vector<double> row_objectives(const LayerProblem& problem,
                                    const grid::QuantizedMatrix& matrix);
+// The best that any codes reach for the given parameters of a one-row problem with 4 columns and 16
+// levels: tries all.
+double best_objective(const LayerProblem& problem, const grid::Grid& grid,
+                      const std::byte* parameters);
+
 double total(const std::vector<double>& values);
 
 }  // namespace frugal::kernels

@@ -116,22 +116,22 @@ TEST(Sweep, BeatsRoundToNearestOnAverage) {
     const auto grid = grid_or_die(name);
     double swept = 0, fixed = 0, nearest = 0;
     for (uint64_t seed = 0; seed < 20; ++seed) {
-      const LayerProblem problem = random_problem(4, 256, 100 + seed);
+      const int64_t columns = grid->spec().block_columns == 256 ? 256 : 64;
+      const LayerProblem problem = random_problem(4, columns, 100 + seed);
       const auto order = group_aware_order(problem, grid->spec().block_columns);
-      swept += total(
-          row_objectives(problem, solve(problem, grid, {.order = order, .window = 256}).matrix));
+      swept += total(row_objectives(
+          problem, solve(problem, grid, {.order = order, .window = columns}).matrix));
       fixed += total(row_objectives(
-          problem, solve(problem, grid, {.order = order, .window = 256, .fit = false}).matrix));
-      nearest +=
-          total(row_objectives(problem, *grid::round_to_nearest(grid, problem.weights.data(), 4,
-                                                                256, problem.importance, true)));
+          problem, solve(problem, grid, {.order = order, .window = columns, .fit = false}).matrix));
+      nearest += total(
+          row_objectives(problem, *grid::round_to_nearest(grid, problem.weights.data(), 4, columns,
+                                                          problem.importance, true)));
     }
     EXPECT_LT(fixed, nearest) << name;
     EXPECT_LT(swept, nearest) << name;
   }
 }
 
-// The best of all codes for given scales, by trying all 16^4.
 TEST(Sweep, NeverBelowTheBruteForceOptimum) {
   const auto grid = grid_or_die("int4:row", 4);
   double swept_total = 0, best_total = 0;
@@ -140,19 +140,7 @@ TEST(Sweep, NeverBelowTheBruteForceOptimum) {
     const Solution solution =
         solve(problem, grid, {.order = identity_order(4), .window = 4, .fit = false});
     const double swept = row_objectives(problem, solution.matrix)[0];
-    float scale, offset;
-    grid->expand(solution.matrix.parameters.data(), &scale, &offset);
-    double best = swept * 2;
-    for (int code = 0; code < 1 << 16; ++code) {
-      double sum = 0;
-      double error[4];
-      for (int i = 0; i < 4; ++i)
-        error[i] = scale * (static_cast<double>(code >> 4 * i & 15) - 8) - problem.weights[i];
-      for (int i = 0; i < 4; ++i) {
-        for (int j = 0; j < 4; ++j) sum += error[i] * problem.hessian[i * 4 + j] * error[j];
-      }
-      best = std::min(best, sum);
-    }
+    const double best = best_objective(problem, *grid, solution.matrix.parameters.data());
     EXPECT_GE(swept, best * (1 - 1e-9));
     swept_total += swept;
     best_total += best;

@@ -1,0 +1,184 @@
+// Speed of the column sweep and of the finish, for each implementation that this machine can run.
+//
+//   frugal_sweep_bench --benchmark_filter=avx512
+//
+// flop: 2 for each weight and later column of its window (sweep), 2 for each weight and column of
+// the matrix and code sweep that changes all codes (finish: an upper bound, unchanged codes cost
+// nothing). `limit` runs dependent-free fused multiply-adds on registers: what one core can do at
+// most with that instruction set.
+#include <benchmark/benchmark.h>
+
+#include <cmath>
+#include <numeric>
+
+#include "base/random.h"
+#include "grid/grid.h"
+#include "kernels/refine.h"
+#include "kernels/sweep.h"
+
+namespace frugal::kernels {
+namespace {
+
+struct Window {
+  std::shared_ptr<const grid::Grid> grid;
+  std::vector<float> weights, factor, importance, errors;
+  std::vector<int32_t> columns;
+  std::vector<uint8_t> codes;
+  std::vector<std::byte> parameters;
+  SweepBlock block;
+
+  Window(const char* name, int64_t rows, int64_t width, bool fit)
+      : grid(*grid::find_grid(name, width)) {
+    base::RandomStream random(1, "bench/sweep");
+    weights.resize(rows * width);
+    for (float& w : weights) w = static_cast<float>(random.normal() * 0.05);
+    factor.assign(width * width, 0.0f);
+    for (int64_t i = 0; i < width; ++i) {
+      for (int64_t j = i; j < width; ++j)
+        factor[i * width + j] = i == j ? 1.0f : 0.1f * std::exp(-0.05f * (j - i));
+    }
+    importance.assign(width, 1.0f);
+    errors.resize(rows * width);
+    columns.resize(width);
+    std::iota(columns.begin(), columns.end(), 0);
+    codes.resize(rows * width);
+    const int64_t bytes = width / grid->spec().block_columns * grid->spec().parameter_bytes;
+    parameters.resize(rows * bytes);
+    fit_blocks({.grid = grid.get(),
+                .rows = rows,
+                .width = width,
+                .weights = weights.data(),
+                .weights_stride = width,
+                .importance = importance.data(),
+                .parameters = parameters.data(),
+                .parameters_stride = bytes});
+    block = {.grid = grid.get(),
+             .rows = rows,
+             .width = width,
+             .weights = weights.data(),
+             .weights_stride = width,
+             .factor = factor.data(),
+             .factor_stride = width,
+             .columns = columns.data(),
+             .fit = fit,
+             .importance = importance.data(),
+             .codes = codes.data(),
+             .codes_stride = width,
+             .parameters = parameters.data(),
+             .parameters_stride = bytes,
+             .errors = errors.data(),
+             .errors_stride = width};
+  }
+};
+
+void report(benchmark::State& state, double flop, int64_t weights) {
+  state.counters["GFLOP/s"] =
+      benchmark::Counter(flop * 1e-9, benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["ns/weight"] = benchmark::Counter(
+      static_cast<double>(weights) * 1e-9,
+      benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
+}
+
+void run_sweep(benchmark::State& state, const SweepKernel& kernel, const char* name, int64_t width,
+               bool fit) {
+  constexpr int64_t kRows = 512;
+  const Window window(name, kRows, width, fit);
+  for (auto _ : state) kernel.run(window.block);
+  report(state, static_cast<double>(kRows) * width * (width - 1), kRows * width);
+}
+
+void run_refine(benchmark::State& state, const RefineKernel& kernel, const char* name,
+                int64_t columns) {
+  constexpr int64_t kRows = 128;
+  Window window(name, kRows, columns, false);
+  std::vector<float> hessian(columns * columns);
+  for (int64_t i = 0; i < columns; ++i) {
+    for (int64_t j = 0; j < columns; ++j)
+      hessian[i * columns + j] = std::exp(-0.1f * std::fabs(i - j));
+  }
+  sweep(window.block);
+  for (auto _ : state) {
+    state.PauseTiming();
+    std::vector<uint8_t> codes = window.codes;
+    std::vector<std::byte> parameters = window.parameters;
+    state.ResumeTiming();
+    kernel.run({.grid = window.grid.get(),
+                .rows = kRows,
+                .columns = columns,
+                .target = window.weights.data(),
+                .target_stride = columns,
+                .hessian = hessian.data(),
+                .hessian_stride = columns,
+                .codes = codes.data(),
+                .codes_stride = columns,
+                .parameters = parameters.data(),
+                .parameters_stride = window.block.parameters_stride},
+               {});
+  }
+  report(state, 2.0 * kRows * columns * columns * 4, kRows * columns);
+}
+
+#if defined(__x86_64__) && !defined(__clang__)
+// Twelve independent chains of a * b + c on registers of `width` floats.
+#define FRUGAL_CHAINS(name, isa, width)                                                            \
+  __attribute__((noinline, target(isa), optimize("fp-contract=fast"))) float name(int64_t steps) { \
+    typedef float Register __attribute__((vector_size(4 * width)));                                \
+    Register sum[12];                                                                              \
+    for (int k = 0; k < 12; ++k) sum[k] = Register{} + static_cast<float>(steps % 97 + k);         \
+    const Register factor = Register{} + 0.999f;                                                   \
+    for (int64_t i = 0; i < steps; ++i) {                                                          \
+      _Pragma("GCC unroll 12") for (int k = 0; k < 12; ++k) sum[k] = sum[k] * factor + factor;     \
+    }                                                                                              \
+    Register total = {};                                                                           \
+    for (const Register& part : sum) total += part;                                                \
+    return total[0];                                                                               \
+  }
+FRUGAL_CHAINS(chains_avx512, "avx512f,fma", 16)
+FRUGAL_CHAINS(chains_avx2, "avx2,fma", 8)
+
+void run_limit(benchmark::State& state, float (*chains)(int64_t), int width) {
+  constexpr int64_t kSteps = 1 << 16;
+  for (auto _ : state) benchmark::DoNotOptimize(chains(kSteps));
+  report(state, 2.0 * kSteps * 12 * width, kSteps);
+}
+#endif
+
+void register_benchmarks() {
+  for (const SweepKernel& kernel : sweep_kernels()) {
+    if (!kernel.available()) continue;
+    for (const char* name : {"q4_0", "iq4_nl", "q4_k"}) {
+      for (const int64_t width : {128, 256}) {
+        if (width % (*grid::find_grid(name, 0))->spec().block_columns != 0) continue;
+        for (const bool fit : {false, true}) {
+          const std::string title = std::string("sweep/") + kernel.name + "/" + name + "/" +
+                                    std::to_string(width) + (fit ? "/fit" : "/static");
+          benchmark::RegisterBenchmark(title.c_str(), run_sweep, kernel, name, width, fit);
+        }
+      }
+    }
+  }
+  for (const RefineKernel& kernel : refine_kernels()) {
+    if (!kernel.available()) continue;
+    for (const char* name : {"q4_0", "q4_k"}) {
+      const std::string title = std::string("finish/") + kernel.name + "/" + name + "/1024";
+      benchmark::RegisterBenchmark(title.c_str(), run_refine, kernel, name, 1024);
+    }
+  }
+#if defined(__x86_64__) && !defined(__clang__)
+  if (__builtin_cpu_supports("avx512f"))
+    benchmark::RegisterBenchmark("limit/avx512", run_limit, chains_avx512, 16);
+  if (__builtin_cpu_supports("fma"))
+    benchmark::RegisterBenchmark("limit/avx2", run_limit, chains_avx2, 8);
+#endif
+}
+
+}  // namespace
+}  // namespace frugal::kernels
+
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  frugal::kernels::register_benchmarks();
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}
