@@ -31,17 +31,15 @@ const GgufValue* find_key(const GgufMetadata& metadata, std::string_view key) {
   return found == metadata.end() ? nullptr : &found->second;
 }
 
+int64_t length_of(const auto&) { return -1; }
+template <typename T>
+int64_t length_of(const std::vector<T>& values) {
+  return static_cast<int64_t>(values.size());
+}
+
 // Number of elements of an array value; -1 for scalars.
 int64_t array_length(const GgufValue& value) {
-  return std::visit(
-      [](const auto& held) -> int64_t {
-        if constexpr (requires { held.push_back(held[0]); } &&
-                      !std::is_same_v<std::decay_t<decltype(held)>, std::string>) {
-          return static_cast<int64_t>(held.size());
-        }
-        return -1;
-      },
-      value);
+  return std::visit([](const auto& held) { return length_of(held); }, value);
 }
 
 }  // namespace
@@ -135,6 +133,7 @@ absl::Status check_gguf_tokenizer(const GgufMetadata& metadata) {
   for (const std::string_view key : {"tokenizer.ggml.scores", "tokenizer.ggml.token_type"}) {
     const GgufValue* value = find_key(metadata, key);
     if (value == nullptr || array_length(*value) == count) continue;
+    if (array_length(*value) < 0) return base::invalid_argument("'", key, "' must be an array");
     return base::invalid_argument("'", key, "' has ", array_length(*value),
                                   " entries, 'tokenizer.ggml.tokens' has ", count);
   }

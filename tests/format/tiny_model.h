@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <span>
 #include <string>
 #include <string_view>
@@ -64,8 +65,12 @@ inline absl::Status write_model(const std::filesystem::path& folder, const Model
   return writer.finish();
 }
 
+// Not through AtomicFile: syncing thousands of mutated files to the disk would take minutes.
 inline void write_text(const std::filesystem::path& path, std::string_view text) {
-  FRUGAL_ASSERT_OK(base::write_file_atomically(path, text));
+  std::ofstream file(path, std::ios::binary | std::ios::trunc);
+  file.write(text.data(), static_cast<std::streamsize>(text.size()));
+  file.close();
+  ASSERT_TRUE(file.good()) << path;
 }
 
 // A safetensors file from a hand-written header and data.
