@@ -1,12 +1,20 @@
 #include "passes/registry.h"
 
-// One include and one line below for each pass.
+#include "passes/distill/distill_pass.h"
+#include "passes/evaluate/evaluate_pass.h"
+#include "passes/export/export_pass.h"
+#include "passes/finetune/finetune_pass.h"
+#include "passes/measure/measure_pass.h"
+#include "passes/prune/prune_pass.h"
+#include "passes/quantize/quantize_pass.h"
+#include "passes/train/train_pass.h"
 
 namespace frugal::passes {
 
 const pass::Registry& registry() {
   static const pass::Registry kPasses = {
-      // train, distill, finetune, prune, quantize, evaluate, measure, export
+      make_train_pass, make_distill_pass,  make_finetune_pass, make_prune_pass,
+      make_quantize_pass, make_evaluate_pass, make_measure_pass,  make_export_pass,
   };
   return kPasses;
 }
