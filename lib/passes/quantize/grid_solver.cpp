@@ -1,0 +1,200 @@
+#include "passes/quantize/grid_solver.h"
+
+#include <ATen/ATen.h>
+
+#include <chrono>
+#include <cmath>
+#include <utility>
+
+#include "base/text.h"
+#include "layerwise/tiles.h"
+
+namespace frugal::passes {
+
+using layerwise::LayerStore;
+using layerwise::StageProblem;
+
+namespace {
+
+// Squared output errors of each matrix of a stack: tr(ΔW H ΔWᵀ) by row ranges.
+class StackErrors {
+ public:
+  StackErrors(const at::Tensor& changed, const at::Tensor& weights, const at::Tensor& hessian)
+      : rows_(row_errors(changed, weights, hessian)) {}
+  double part(int64_t begin, int64_t count) const {
+    return rows_.narrow(0, begin, count).sum().item<double>();
+  }
+
+ private:
+  static at::Tensor row_errors(const at::Tensor& changed, const at::Tensor& weights,
+                               const at::Tensor& hessian) {
+    const at::Tensor difference =
+        weights.defined() ? changed.to(at::kDouble) - weights : changed.to(at::kDouble);
+    return layerwise::row_products(difference, hessian, difference);
+  }
+  at::Tensor rows_;
+};
+
+double ratio(double squared, double reference) {
+  if (reference > 0) return squared / reference;
+  return squared == 0 ? 0.0 : std::numeric_limits<double>::infinity();
+}
+
+absl::Status check_error(double error, const std::string& name, std::string_view grid) {
+  if (error <= 1) return absl::OkStatus();  // false for NaN
+  return base::failed(name, ": the relative output error on grid ", grid, " is ", error,
+                      " (1 = as bad as writing zeros); raise `damping`, calibrate on more text or "
+                      "take a finer grid");
+}
+
+}  // namespace
+
+const std::string& GridSolver::grid_name(int64_t layer) const {
+  return layer == options_.layer_count ? options_.head_grid : options_.grid;
+}
+
+layerwise::Needs GridSolver::needs(int64_t layer, size_t /*stage*/) const {
+  if (grid_name(layer).empty()) return layerwise::Needs::kNothing;
+  return layerwise::Needs::kHessian;  // rounding to nearest, too: its errors are measured with it
+}
+
+bool GridSolver::wants_drift() const {
+  return options_.calibrated && options_.method == RoundingMethod::kGptq &&
+         options_.asymmetry.active();
+}
+
+absl::StatusOr<GridSolver::Rounded> GridSolver::round(
+    const StageProblem& problem, const std::shared_ptr<const grid::Grid>& grid) const {
+  Rounded result;
+  result.target = problem.weights;
+  const at::Tensor importance = options_.importance ? problem.statistics.mean_square : at::Tensor();
+  if (options_.method == RoundingMethod::kRoundToNearest) {
+    FRUGAL_ASSIGN_OR_RETURN(result.matrix,
+                            layerwise::round_to_nearest(problem.weights, importance, grid, true));
+    return result;
+  }
+  const at::Tensor& hessian = problem.statistics.hessian;
+  const at::Tensor order =
+      layerwise::column_order(hessian.diagonal(), grid->spec().block_columns, options_.order);
+  const auto factor = layerwise::factorize(hessian, order, options_.factor);
+  if (!factor.ok()) {  // recorded, and said in the pass's warnings
+    result.fell_back = true;
+    FRUGAL_ASSIGN_OR_RETURN(result.matrix,
+                            layerwise::round_to_nearest(problem.weights, importance, grid, true));
+    return result;
+  }
+  result.damping = factor->damping;
+  result.recoveries = factor->recoveries;
+  if (options_.asymmetry.active()) {
+    result.target =
+        layerwise::pre_correct(problem.weights, problem.drift, *factor, options_.asymmetry);
+  }
+  const at::Tensor columns = options_.importance ? importance : at::ones_like(hessian.diagonal());
+  result.matrix = layerwise::gptq(result.target, columns, *factor, grid, options_.gptq).matrix;
+  FRUGAL_ASSIGN_OR_RETURN(const grid::QuantizedMatrix nearest,
+                          layerwise::round_to_nearest(result.target, importance, grid, true));
+  result.baseline = layerwise::decode(nearest);
+  return result;
+}
+
+absl::StatusOr<at::Tensor> GridSolver::solve(const StageProblem& problem) {
+  const auto start = std::chrono::steady_clock::now();
+  FRUGAL_ASSIGN_OR_RETURN(const auto grid,
+                          grid::find_grid(grid_name(problem.layer), problem.weights.size(1)));
+  FRUGAL_ASSIGN_OR_RETURN(const Rounded rounded, round(problem, grid));
+  at::Tensor decoded = layerwise::decode(rounded.matrix);
+  const std::chrono::duration<double> span = std::chrono::steady_clock::now() - start;
+  FRUGAL_RETURN_IF_ERROR(record(problem, rounded, decoded, span.count()));
+  int64_t begin = 0;
+  for (size_t i = 0; i < problem.names.size(); ++i) {
+    finished_.emplace_back(problem.names[i],
+                           layerwise::take_rows(rounded.matrix, begin, problem.row_counts[i]));
+    begin += problem.row_counts[i];
+  }
+  return decoded;
+}
+
+absl::Status GridSolver::record(const StageProblem& problem, const Rounded& rounded,
+                                const at::Tensor& decoded, double seconds) {
+  const int64_t columns = problem.weights.size(1);
+  const bool measured = problem.statistics.tokens > 0;
+  const at::Tensor hessian = measured ? problem.statistics.hessian : at::eye(columns, at::kDouble);
+  const StackErrors after(decoded, rounded.target, hessian),
+      original(decoded, problem.weights, hessian), outputs(problem.weights, {}, hessian);
+  std::optional<StackErrors> before;
+  if (rounded.baseline.defined()) before.emplace(rounded.baseline, rounded.target, hessian);
+  int64_t begin = 0;
+  for (size_t i = 0; i < problem.names.size(); ++i) {
+    const int64_t rows = problem.row_counts[i];
+    const double reference = outputs.part(begin, rows), squared = after.part(begin, rows);
+    const double error = ratio(squared, reference);
+    const std::string& grid = rounded.matrix.grid->spec().name;
+    FRUGAL_RETURN_IF_ERROR(check_error(error, problem.names[i], grid));
+    base::Json row;
+    row["layer"] = problem.layer;
+    row["matrix"] = problem.names[i];
+    row["grid"] = grid;
+    row["error_before"] =
+        before ? base::finite_or_null(ratio(before->part(begin, rows), reference)) : base::Json();
+    row["error_after"] = measured ? base::finite_or_null(error) : base::Json();
+    row["error_original"] = measured
+                                ? base::finite_or_null(ratio(original.part(begin, rows), reference))
+                                : base::Json();
+    row["weight_error"] = measured ? base::Json() : base::finite_or_null(error);
+    row["squared_error"] = measured ? base::finite_or_null(squared) : base::Json();
+    row["damping"] = rounded.damping > 0 ? base::Json(rounded.damping) : base::Json();
+    row["recoveries"] = rounded.recoveries;
+    row["fell_back"] = rounded.fell_back;
+    row["weights"] = rows * columns;
+    row["tokens"] = problem.statistics.tokens;
+    row["seconds"] =
+        seconds * static_cast<double>(rows) / static_cast<double>(problem.weights.size(0));
+    records_.push_back(std::move(row));
+    begin += rows;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status GridSolver::finish_layer(int64_t layer) {
+  std::vector<std::vector<std::byte>> blocks;
+  std::vector<LayerStore::Tensor> tensors;
+  blocks.reserve(finished_.size());
+  for (const auto& [name, matrix] : finished_) {
+    blocks.push_back(grid::pack_matrix(matrix));
+    tensors.push_back({name, format::DType::kU8, {matrix.rows, matrix.row_bytes()}, blocks.back()});
+  }
+  const absl::Status status = store_.write(layer, tensors, records_);
+  finished_.clear();
+  records_ = base::Json::array();
+  return status;
+}
+
+absl::StatusOr<grid::QuantizedMatrix> GridSolver::stored_matrix(const LayerStore::Layer& layer,
+                                                                std::string_view name,
+                                                                std::string_view grid_name,
+                                                                int64_t rows, int64_t columns) {
+  FRUGAL_ASSIGN_OR_RETURN(const auto grid, grid::find_grid(grid_name, columns));
+  const grid::GridSpec& spec = grid->spec();
+  const int64_t row_bytes = columns / spec.block_columns * spec.block_bytes;
+  FRUGAL_ASSIGN_OR_RETURN(const auto bytes,
+                          layer.bytes(name, format::DType::kU8, {rows, row_bytes}));
+  return grid::unpack_matrix(grid, rows, columns, bytes);
+}
+
+absl::StatusOr<bool> GridSolver::is_finished(int64_t layer) {
+  FRUGAL_ASSIGN_OR_RETURN(restored_, store_.read(layer));
+  return restored_.has_value();
+}
+
+absl::StatusOr<at::Tensor> GridSolver::restore(const StageProblem& problem) {
+  std::vector<at::Tensor> parts;
+  for (size_t i = 0; i < problem.names.size(); ++i) {
+    FRUGAL_ASSIGN_OR_RETURN(const grid::QuantizedMatrix part,
+                            stored_matrix(*restored_, problem.names[i], grid_name(problem.layer),
+                                          problem.row_counts[i], problem.weights.size(1)));
+    parts.push_back(layerwise::decode(part));
+  }
+  return at::cat(parts);
+}
+
+}  // namespace frugal::passes

@@ -1,0 +1,26 @@
+// What a quantization leaves behind: the checkpoint, assembled from the layer store, and its
+// numbers.
+#pragma once
+
+#include <filesystem>
+#include <vector>
+
+#include "base/status.h"
+#include "format/checkpoint.h"
+#include "layerwise/layer_store.h"
+#include "pass/pass.h"
+#include "passes/quantize/plan.h"
+
+namespace frugal::passes {
+
+// Writes exact codes of planned tensors and the bytes of all others as they are.
+absl::Status write_quantized(const format::Checkpoint& input,
+                             const std::vector<PlannedTensor>& plan,
+                             const layerwise::LayerStore& store,
+                             const std::filesystem::path& folder);
+
+// Table `layer_error` and the step's statistics, from the stored records.
+absl::Status report_quantized(pass::RunContext& context, const std::vector<PlannedTensor>& plan,
+                              const layerwise::LayerStore& store);
+
+}  // namespace frugal::passes

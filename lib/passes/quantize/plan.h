@@ -1,0 +1,38 @@
+// Which weights of a model go to which grid: decided from metadata, the same in check and run.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "format/model_config.h"
+
+namespace frugal::passes {
+
+inline constexpr std::string_view kKeep = "keep";
+
+struct GridChoice {
+  std::string grid;        // of the decoder's matrices
+  std::string embeddings;  // a grid, or "keep"
+  std::string head;
+};
+
+struct PlannedTensor {
+  enum class Place { kKept, kLayer, kHead, kEmbedding };
+  std::string name;
+  std::vector<int64_t> shape;
+  Place place = Place::kKept;
+  int64_t layer = -1;      // kLayer
+  std::string grid = {};   // canonical name; empty where kept
+  int64_t size_bytes = 0;  // on the grid; 0 where kept
+};
+
+// Every tensor that `config` demands, in its order. Errors: a misspelt grid; rows that do not fit
+// (all such matrices in one message, with the remedy); a grid for the head of a model whose head is
+// the embedding.
+absl::StatusOr<std::vector<PlannedTensor>> plan_grids(const format::ModelConfig& config,
+                                                      const GridChoice& choice);
+
+}  // namespace frugal::passes
