@@ -31,18 +31,18 @@ void candidate_sums(std::span<const float> x, std::span<const float> weights,
                       out);
 }
 
-// How far the extreme level is moved from one candidate to the next, relative to the span of the
-// levels.
-float candidate_step(float span) { return 0.1f * std::max(1.0f, std::sqrt(span / 8.0f)) / span; }
+// How far the extreme level is moved from one candidate to the next, relative to that level: about
+// a tenth of the distance between levels, more where levels are fine. `steps`: levels on one side.
+float candidate_step(float steps) { return 0.1f * std::max(1.0f, std::sqrt(steps / 8.0f)) / steps; }
 
-// Factors on the largest weight's level: 11 around 1, then 5 that clip it more and more, for blocks
-// whose largest weight matters little.
-float candidate_factor(int index, float step) {
-  constexpr int kFine = 11;
-  constexpr int kFineBelow = 4;
+// Factors on the largest weight's level for `count` candidates of each sign: a fine row around 1
+// (from -0.11 to +0.12 for 16 levels), then 5 that clip that weight more and more, for blocks where
+// it matters little.
+float candidate_factor(int index, int count, float step) {
   constexpr std::array<float, 5> kCoarse = {1.17f, 1.26f, 1.4f, 1.6f, 2.0f};
-  return index < kFine ? 1 + 1.6f * step * static_cast<float>(index - kFineBelow)
-                       : kCoarse[index - kFine];
+  const int fine = count - static_cast<int>(kCoarse.size());
+  if (index >= fine) return kCoarse[index - fine];
+  return 1 + step * (-9 + 19 * static_cast<float>(index) / static_cast<float>(fine - 1));
 }
 
 // Least-squares scale of a candidate whose offset is `zero` scales below zero: w = scale * (t -
@@ -124,10 +124,10 @@ ScaleAndOffset pair_optimum(const Moments& m, const Correlations& c, int i, floa
 }
 
 // The best of sixteen stored scales, and of those that least squares on their codes leads to (as
-// Lloyd's iteration). The first candidate is the plain rule's, kept where all errors overflow.
+// Lloyd's iteration); `fallback` where all errors overflow.
 float best_stored_scale(std::span<const float> x, std::span<const float> weights,
-                        const LevelTable& table, Candidates candidates) {
-  float best_scale = candidates.scale[0];
+                        const LevelTable& table, Candidates candidates, float fallback) {
+  float best_scale = fallback;
   float best_error = std::numeric_limits<float>::infinity();
   for (int round = 0; round < kRounds; ++round) {
     CandidateSums sums;
@@ -188,7 +188,7 @@ float search_scale(std::span<const float> x, std::span<const float> weights,
                    const LevelTable& table, float plain_scale) {
   const float largest = signed_maximum(x);
   if (largest == 0) return 0;
-  const float step = candidate_step(-table.low);
+  const float step = candidate_step(static_cast<float>(table.count) / 2);
   const Moments& moments = moments_of(x, weights, 0);
   Candidates winners;
   std::array<float, kCandidates> gain{};  // of the least-squares scale: (sum w x t)^2 / sum w t^2
@@ -196,7 +196,7 @@ float search_scale(std::span<const float> x, std::span<const float> weights,
     alignas(64) float scale[kCandidates];
     for (int lane = 0; lane < kCandidates; ++lane) {
       const int index = pack * kCandidates + lane;
-      const float factor = candidate_factor(index / 2, step);
+      const float factor = candidate_factor(index / 2, kPacks * kCandidates / 2, step);
       scale[lane] = (index % 2 == 0 ? largest : -largest) / (table.low * factor);
     }
     Correlations sums;
@@ -209,8 +209,9 @@ float search_scale(std::span<const float> x, std::span<const float> weights,
     }
   }
   for (float& scale : winners.scale) scale = round_to_half(scale);
-  winners.scale[0] = plain_scale;
-  return best_stored_scale(x, weights, table, winners);
+  // The plain scale takes the place of the weakest.
+  winners.scale[std::min_element(gain.begin(), gain.end()) - gain.begin()] = plain_scale;
+  return best_stored_scale(x, weights, table, winners, plain_scale);
 }
 
 ScaleAndZero search_scale_and_zero(std::span<const float> x, std::span<const float> weights,
@@ -220,7 +221,7 @@ ScaleAndZero search_scale_and_zero(std::span<const float> x, std::span<const flo
   const float range = high - low;
   if (!(range > 0)) return plain;
   const float weight = sum_of(weights);
-  const float step = candidate_step(table.high / 2);
+  const float step = candidate_step(static_cast<float>(table.count) / 2);
   LaneWinners winners;
   std::array<float, kCandidates> zeros{};
   CandidateSums sums;
@@ -274,7 +275,7 @@ ScaleAndOffset search_scale_and_offset(std::span<const float> x, std::span<const
   for (int pack = 0; pack < kPacks; ++pack) {
     alignas(64) float scale[kCandidates];
     for (int lane = 0; lane < kCandidates; ++lane) {
-      const float top = table.high + 0.075f * static_cast<float>(pack * kCandidates + lane - 12);
+      const float top = table.high + 0.1f * static_cast<float>(pack * kCandidates + lane - 14);
       scale[lane] = (high - low) / top;
     }
     Correlations sums;
