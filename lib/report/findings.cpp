@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_format.h"
 #include "base/text.h"
+#include "report/access.h"
 #include "report/models.h"
 
 namespace frugal::report {
@@ -16,11 +17,6 @@ namespace {
 
 using base::Json;
 using base::str_cat;
-
-double number_or(const Json& row, std::string_view key, double fallback) {
-  const auto found = row.find(std::string(key));
-  return found != row.end() && found->is_number() ? found->get<double>() : fallback;
-}
 
 bool is_share(std::string_view metric) {
   return base::glob_match("*/accuracy", metric) || base::glob_match("*/coverage", metric) ||
@@ -41,8 +37,7 @@ const Json* claim_of(const JournalView& journal) {
 }
 
 std::string baseline_of(const JournalView& journal) {
-  const auto report = journal.run_start.find("report");
-  return report != journal.run_start.end() && report->is_object() ? report->value("baseline", "") : "";
+  return text_at(object_at(journal.run_start, "report"), "baseline");
 }
 
 // Energy metric of the models: the first of these that is known.
@@ -85,18 +80,18 @@ std::string savings(const Json& student, const Json* baseline, const std::option
   if (joules != nullptr && full_joules != nullptr && (*full_joules)["value"].get<double>() > 0) {
     parts.push_back(absl::StrFormat("%.2f times its joules per token (%s)",
                                     (*joules)["value"].get<double>() / (*full_joules)["value"].get<double>(),
-                                    (*joules).value("provenance", "measured")));
+                                    text_at(*joules, "provenance", "measured")));
   }
   return parts.empty() ? "" : str_cat(" at ", base::join(parts, " and "));
 }
 
 Json claim_verdict(const Json& claim, const Json& models, const Json& comparisons, const std::string& baseline) {
-  const std::string metric = claim.value("metric", "");
+  const std::string metric = text_at(claim, "metric");
   const auto energy = energy_metric(models);
   std::vector<Candidate> all;
   for (const Json& row : comparisons) {
-    const Json* model = find_model(models, row.value("model", ""));
-    if (row.value("metric", "") == metric && model != nullptr && row.value("model", "") != baseline) {
+    const Json* model = find_model(models, text_at(row, "model"));
+    if (text_at(row, "metric") == metric && model != nullptr && text_at(row, "model") != baseline) {
       all.push_back({&row, model, cost_of(*model, energy)});
     }
   }
@@ -108,22 +103,22 @@ Json claim_verdict(const Json& claim, const Json& models, const Json& comparison
   }
   std::vector<Candidate> held;
   for (const Candidate& c : all) {
-    if (c.row->value("verdict", "") == "claimed") held.push_back(c);
+    if (text_at(*c.row, "verdict") == "claimed") held.push_back(c);
   }
   const bool kept = !held.empty();
   const std::vector<Candidate>& pool = kept ? held : all;
   const Candidate& best = kept ? *std::min_element(pool.begin(), pool.end(), [](auto& a, auto& b) { return a.cost < b.cost; })
                                : *std::max_element(pool.begin(), pool.end(), [](auto& a, auto& b) {
-                                   return number_or(*a.row, "low", -1e300) < number_or(*b.row, "low", -1e300);
+                                   return number_at(*a.row, "low", -1e300) < number_at(*b.row, "low", -1e300);
                                  });
-  const std::string name = best.row->value("model", "");
-  const std::string margin = is_share(metric) ? absl::StrFormat("%.1f points", 100 * claim.value("margin", 0.0))
-                                              : absl::StrFormat("%.4g", claim.value("margin", 0.0));
+  const std::string name = text_at(*best.row, "model");
+  const std::string margin = is_share(metric) ? absl::StrFormat("%.1f points", 100 * number_at(claim, "margin"))
+                                              : absl::StrFormat("%.4g", number_at(claim, "margin"));
   const std::string against =
-      absl::StrFormat("%s, %.0f%% interval %s to %s, n = %d", difference_in_words(number_or(*best.row, "difference", NAN), metric),
-                      100 * number_or(*best.row, "confidence", 0.95), difference_in_words(number_or(*best.row, "low", NAN), metric),
-                      difference_in_words(number_or(*best.row, "high", NAN), metric),
-                      static_cast<int64_t>(number_or(*best.row, "n", 0)));
+      absl::StrFormat("%s, %.0f%% interval %s to %s, n = %d", difference_in_words(number_at(*best.row, "difference", NAN), metric),
+                      100 * number_at(*best.row, "confidence", 0.95), difference_in_words(number_at(*best.row, "low", NAN), metric),
+                      difference_in_words(number_at(*best.row, "high", NAN), metric),
+                      static_cast<int64_t>(number_at(*best.row, "n", 0)));
   const Json* full = find_model(models, baseline);
   if (kept) {
     return {{"status", "kept"},
@@ -132,12 +127,12 @@ Json claim_verdict(const Json& claim, const Json& models, const Json& comparison
             {"detail", str_cat("Difference ", against, ". ", static_cast<int64_t>(held.size()), " of ",
                                static_cast<int64_t>(all.size()), " compared models meet the claim, declared before anything ran.")}};
   }
-  const std::string why = best.row->value("verdict", "");
+  const std::string why = text_at(*best.row, "verdict");
   const bool too_few = why == "too few items";
   return {{"status", too_few ? "not_shown" : "lost"},
           {"sentence", str_cat("No model was shown to keep ", metric, " within ", margin, " of ", baseline,
                                too_few ? ": there are too few items to tell." : ".")},
-          {"detail", str_cat("Nearest is ", name, ": difference ", against, ". ", best.row->value("explanation", ""))}};
+          {"detail", str_cat("Nearest is ", name, ": difference ", against, ". ", text_at(*best.row, "explanation"))}};
 }
 
 }  // namespace
@@ -151,10 +146,10 @@ std::string in_words(double value, std::string_view unit) {
 
 Json verdict(const JournalView& journal, const Json& models, const Json& comparisons) {
   for (const Json& step : journal.steps) {
-    if (step.value("event", "") == "step_failed") {
+    if (text_at(step, "event") == "step_failed") {
       return {{"status", "failed"},
               {"sentence", str_cat("The run failed at step ", step_name(step), ".")},
-              {"detail", step.value("error", "")}};
+              {"detail", text_at(step, "error")}};
     }
   }
   const Json* claim = claim_of(journal);
@@ -234,20 +229,20 @@ Json tradeoff_figure(const Json& models, std::string_view claimed_metric) {
 Json comparison_figure(const JournalView& journal, const Json& comparisons) {
   const Json* claim = claim_of(journal);
   if (comparisons.empty()) return nullptr;
-  const std::string metric = claim != nullptr ? claim->value("metric", "") : comparisons[0].value("metric", "");
+  const std::string metric = claim != nullptr ? text_at(*claim, "metric") : text_at(comparisons[0], "metric");
   Json rows = Json::array();
   int64_t different = 0;
   for (const Json& row : comparisons) {
-    if (row.value("metric", "") != metric || !row.contains("difference") || row["difference"].is_null()) continue;
+    if (text_at(row, "metric") != metric || !row.contains("difference") || row["difference"].is_null()) continue;
     rows.push_back(row);
-    if (number_or(row, "low", -1) > 0 || number_or(row, "high", 1) < 0) ++different;
+    if (number_at(row, "low", -1) > 0 || number_at(row, "high", 1) < 0) ++different;
   }
   const std::string finding = str_cat(different, " of ", static_cast<int64_t>(rows.size()), " models differ from ",
                                       baseline_of(journal), " on ", metric, " beyond chance");
   return {{"finding", finding},
           {"description", "Paired over the same items, with intervals; left of the dashed line is worse than the claim allows."},
           {"metric", metric}, {"unit", is_share(metric) ? "fraction" : ""}, {"direction", better_direction(metric)},
-          {"margin", claim != nullptr && claim->value("kind", "absolute") == "absolute" ? Json(claim->value("margin", 0.0)) : Json()},
+          {"margin", claim != nullptr && text_at(*claim, "kind", "absolute") == "absolute" ? Json(number_at(*claim, "margin")) : Json()},
           {"rows", rows}, {"all", comparisons}};
 }
 
@@ -256,15 +251,15 @@ Json steps_figure(const JournalView& journal) {
   double total = 0, longest = -1;
   std::string slowest;
   for (const Json& step : journal.steps) {
-    const double seconds = number_or(step, "seconds", 0);
+    const double seconds = number_at(step, "seconds", 0);
     total += seconds;
     if (seconds > longest) {
       longest = seconds;
       slowest = step_name(step);
     }
-    rows.push_back({{"step", step_name(step)}, {"pass", step.value("pass", "")}, {"cached", step.value("cached", false)},
+    rows.push_back({{"step", step_name(step)}, {"pass", text_at(step, "pass")}, {"cached", flag_at(step, "cached", false)},
                     {"seconds", seconds}, {"energy", energy_number(step)},
-                    {"peak_memory_bytes", step.value("peak_memory_bytes", Json())}});
+                    {"peak_memory_bytes", any_at(step, "peak_memory_bytes")}});
   }
   if (rows.empty()) return nullptr;
   const double share = total > 0 ? longest / total : 0;
@@ -283,8 +278,8 @@ Json layer_error_figure(const JournalView& journal) {
     std::vector<std::string> matrices;
     std::vector<int64_t> layers;
     for (const Json& row : (*tables)["layer_error"]) {
-      const std::string matrix = row.value("matrix", "");
-      const int64_t layer = row.value("layer", int64_t{0});
+      const std::string matrix = text_at(row, "matrix");
+      const int64_t layer = integer_at(row, "layer");
       if (std::find(matrices.begin(), matrices.end(), matrix) == matrices.end()) matrices.push_back(matrix);
       if (std::find(layers.begin(), layers.end(), layer) == layers.end()) layers.push_back(layer);
     }
@@ -294,7 +289,7 @@ Json layer_error_figure(const JournalView& journal) {
       for (const std::string& matrix : matrices) {
         Json found;
         for (const Json& row : (*tables)["layer_error"]) {
-          if (row.value("matrix", "") == matrix && row.value("layer", int64_t{0}) == layer) found = row.value("error_after", Json());
+          if (text_at(row, "matrix") == matrix && integer_at(row, "layer") == layer) found = any_at(row, "error_after");
         }
         if (found.is_number()) {
           const double error = found.get<double>();
@@ -355,22 +350,22 @@ Json derived_figure(const JournalView& journal, const Json& models) {
     }
     rows.push_back({{"model", model["name"]}, {"joules", joules}});
   }
-  const Json intensity = site->value("intensity", Json::object());
-  const Json pue = site->value("pue", Json::object());
+  const Json intensity = object_at(*site, "intensity");
+  const Json pue = object_at(*site, "pue");
   Json assumptions = Json::array();
   const auto assume = [&](const char* key, std::string title, const Json& value, const Json& of) {
     if (!value.is_number()) return;
     assumptions.push_back({{"key", key}, {"title", std::move(title)}, {"value", value},
-                           {"source", str_cat(of.value("source", ""), ", ", of.value("year", int64_t{0}))}});
+                           {"source", str_cat(text_at(of, "source"), ", ", integer_at(of, "year"))}});
   };
-  assume("intensity", "grid, gCO2e/kWh", intensity.value("grams_per_kwh", Json()), intensity);
-  assume("pue", "PUE", pue.value("value", Json()), pue);
+  assume("intensity", "grid, gCO2e/kWh", any_at(intensity, "grams_per_kwh"), intensity);
+  assume("pue", "PUE", any_at(pue, "value"), pue);
   const Json price = site->contains("price") && (*site)["price"].is_object() ? (*site)["price"] : Json::object();
-  assumptions.push_back({{"key", "price"}, {"title", str_cat("price per kWh, ", price.value("currency", "any currency"))},
-                         {"value", price.value("per_kwh", 0.0)}, {"source", price.value("source", "not in the site file")}});
-  return {{"finding", str_cat("Carbon and cost of a million tokens at ", site->value("name", "the assumed site"))},
+  assumptions.push_back({{"key", "price"}, {"title", str_cat("price per kWh, ", text_at(price, "currency", "any currency"))},
+                         {"value", number_at(price, "per_kwh")}, {"source", text_at(price, "source", "not in the site file")}});
+  return {{"finding", str_cat("Carbon and cost of a million tokens at ", text_at(*site, "name", "the assumed site"))},
           {"description", "Joules are of this run; grid, PUE and price are assumptions of the site file, and may be edited here."},
-          {"joules_title", "J per 1M tokens"}, {"currency", price.value("currency", "per kWh price")},
+          {"joules_title", "J per 1M tokens"}, {"currency", text_at(price, "currency", "per kWh price")},
           {"assumptions", assumptions}, {"rows", rows}};
 }
 

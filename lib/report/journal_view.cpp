@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/text.h"
+#include "report/access.h"
 #include "report/report.h"
 
 namespace frugal::report {
@@ -34,7 +35,7 @@ absl::StatusOr<JournalView> read_journal(const std::filesystem::path& journal) {
   JournalView view;
   bool started = false;
   for (base::Json& event : events) {
-    const std::string kind = event.value("event", "");
+    const std::string kind = text_at(event, "event");
     if (kind == "run_start") {
       view = JournalView{};
       view.run_start = std::move(event);

@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "energy/window.h"
+#include "report/access.h"
 
 namespace frugal::report {
 
@@ -62,12 +63,12 @@ std::string title_of(std::string_view metric, const Look& look) {
 
 bool yields_model(const Json& step) {
   const auto output = step.find("output");
-  return output != step.end() && output->is_object() && output->value("kind", "") == "checkpoint";
+  return output != step.end() && output->is_object() && text_at(*output, "kind") == "checkpoint";
 }
 
 // Steps whose statistics describe their input rather than themselves.
 bool describes_input(const Json& step) {
-  return !yields_model(step) && step.value("pass", "") != "export" && !step.value("from", Json::array()).empty();
+  return !yields_model(step) && text_at(step, "pass") != "export" && !list_at(step, "from").empty();
 }
 
 struct Models {
@@ -83,14 +84,14 @@ struct Models {
 
 void add_statistics(const Json& step, Json& model) {
   const std::string source = step_name(step);
-  for (const Json& statistic : step.value("statistics", Json::array())) {
-    model["cells"][statistic.value("name", "")] = number_of(statistic, source);
+  for (const Json& statistic : list_at(step, "statistics")) {
+    model["cells"][text_at(statistic, "name")] = number_of(statistic, source);
   }
 }
 
 void add_output(const Json& step, Json& model) {
   const std::string source = step_name(step);
-  model["pass"] = step.value("pass", "");
+  model["pass"] = text_at(step, "pass");
   const Json& output = step["output"];
   for (const std::string_view key : {"weight_bytes", "parameters", "bits_per_weight"}) {
     const auto found = output.find(std::string(key));
@@ -102,8 +103,8 @@ void add_output(const Json& step, Json& model) {
 }  // namespace
 
 std::string step_name(const Json& step) {
-  const std::string variant = step.value("variant", "");
-  const std::string id = step.value("id", "");
+  const std::string variant = text_at(step, "variant");
+  const std::string id = text_at(step, "id");
   return variant.empty() ? id : base::str_cat(id, "/", variant);
 }
 
@@ -122,7 +123,7 @@ Json energy_number(const Json& step) {
   Json number = {{"value", nullptr}, {"provenance", "measured"}, {"source", step_name(step)}};
   const auto window = step.find("energy");
   if (window == step.end() || window->is_null()) {
-    number["reason"] = step.value("energy_reason", "no meter was read");
+    number["reason"] = text_at(step, "energy_reason", "no meter was read");
     return number;
   }
   const auto result = energy::window_from_json(*window, step_name(step));
@@ -140,7 +141,7 @@ Json energy_number(const Json& step) {
 Json collect_models(const JournalView& journal, std::string_view baseline) {
   Models models;
   for (const Json& step : journal.steps) {
-    if (step.value("event", "") != "step_end") continue;
+    if (text_at(step, "event") != "step_end") continue;
     if (yields_model(step)) {
       Json& model = models.at(step_name(step));
       add_output(step, model);
@@ -170,11 +171,11 @@ Json collect_columns(const Json& models) {
   Json columns = Json::array();
   for (const std::string& metric : names) {
     const Look& look = *look_of(metric);
-    const std::string unit = look.unit.empty() ? metrics[metric].value("unit", "") : std::string(look.unit);
+    const std::string unit = look.unit.empty() ? text_at(metrics[metric], "unit") : std::string(look.unit);
     columns.push_back({{"key", metric},
                        {"title", title_of(metric, look)},
                        {"unit", unit},
-                       {"help", metrics[metric].value("help", "")},
+                       {"help", text_at(metrics[metric], "help")},
                        {"better", look.direction > 0 ? "higher" : "lower"}});
   }
   return columns;

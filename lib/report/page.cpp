@@ -1,6 +1,7 @@
 #include <string>
 #include <string_view>
 
+#include "report/access.h"
 #include "report/page_parts.h"
 #include "report/report.h"
 
@@ -52,7 +53,7 @@ std::string fill(std::string_view skeleton, const std::vector<std::pair<std::str
 }  // namespace
 
 std::string render_page(const base::Json& report) {
-  const std::string title = base::str_cat(report.value("name", "frugal"), " · frugal report");
+  const std::string title = base::str_cat(text_at(report, "name", "frugal"), " · frugal report");
   return fill(kPageHtml, {{"@TITLE@", html_escaped(title)},
                           {"@STYLE@", std::string(kPageCss)},
                           {"@DATA@", script_safe(report.dump(-1, ' ', true, base::Json::error_handler_t::replace))},

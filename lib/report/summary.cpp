@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_format.h"
 #include "base/text.h"
+#include "report/access.h"
 #include "report/findings.h"
 #include "report/models.h"
 #include "report/report.h"
@@ -35,35 +36,35 @@ absl::Status check_steps(const JournalView& journal) {
 Json provenance(const JournalView& journal) {
   Json files = Json::array(), steps = Json::array(), warnings = Json::array();
   for (const Json& step : journal.steps) {
-    steps.push_back({{"step", step_name(step)}, {"key", step["key"]}, {"options", step.value("options", Json::object())}});
-    const Json tables = step.value("tables", Json::object());
+    steps.push_back({{"step", step_name(step)}, {"key", step["key"]}, {"options", object_at(step, "options")}});
+    const Json tables = object_at(step, "tables");
     if (tables.is_object() && tables.contains("files")) {
       for (const Json& file : tables["files"]) files.push_back(file);
     }
-    for (const Json& warning : step.value("warnings", Json::array())) {
+    for (const Json& warning : list_at(step, "warnings")) {
       warnings.push_back(base::str_cat(step_name(step), ": ", warning.get<std::string>()));
     }
   }
   Json meters = Json::array();
-  for (const Json& meter : journal.run_start.value("meters", Json::array())) {
+  for (const Json& meter : list_at(journal.run_start, "meters")) {
     const bool absent = meter.contains("unavailable");
-    meters.push_back({{"name", meter.value("name", "")},
-                      {"scope", absent ? "not available" : meter.value("scope", "")},
-                      {"provenance", absent ? "" : meter.value("provenance", "")},
-                      {"detail", absent ? meter.value("unavailable", "") : meter.value("method", "")}});
+    meters.push_back({{"name", text_at(meter, "name")},
+                      {"scope", absent ? "not available" : text_at(meter, "scope")},
+                      {"provenance", absent ? "" : text_at(meter, "provenance")},
+                      {"detail", absent ? text_at(meter, "unavailable") : text_at(meter, "method")}});
   }
-  return {{"machine", journal.run_start.value("machine", Json::object())},
+  return {{"machine", object_at(journal.run_start, "machine")},
           {"meters", meters},
-          {"site", journal.run_start.value("site", Json())},
+          {"site", any_at(journal.run_start, "site")},
           {"files", files},
           {"steps", steps},
           {"warnings", warnings}};
 }
 
 std::string status_of_run(const JournalView& journal) {
-  if (journal.run_end.is_object()) return journal.run_end.value("status", "done");
+  if (journal.run_end.is_object()) return text_at(journal.run_end, "status", "done");
   for (const Json& step : journal.steps) {
-    if (step.value("event", "") == "step_failed") return "failed";
+    if (text_at(step, "event") == "step_failed") return "failed";
   }
   return "unfinished";
 }
@@ -96,20 +97,20 @@ Json table_heading(const Json& models, const std::string& baseline) {
 absl::StatusOr<Json> summarize(const JournalView& journal) {
   FRUGAL_RETURN_IF_ERROR(check_steps(journal));
   const Json& start = journal.run_start;
-  const Json declared = start.value("report", Json::object());
-  const std::string baseline = declared.is_object() ? declared.value("baseline", "") : "";
-  const Json claim = declared.is_object() ? declared.value("claim", Json()) : Json();
+  const Json declared = object_at(start, "report");
+  const std::string baseline = text_at(declared, "baseline");
+  const Json claim = any_at(declared, "claim");
   const Json models = collect_models(journal, baseline);
   const Json comparisons = collect_comparisons(journal);
-  const std::string metric = claim.is_object() ? claim.value("metric", "") : "";
+  const std::string metric = text_at(claim, "metric");
   return Json{{"schema", 1},
-              {"name", start.value("name", "")},
-              {"description", start.value("description", "")},
-              {"frugal", start.value("frugal", "")},
-              {"started", start.value("time", "")},
+              {"name", text_at(start, "name")},
+              {"description", text_at(start, "description")},
+              {"frugal", text_at(start, "frugal")},
+              {"started", text_at(start, "time")},
               {"status", status_of_run(journal)},
-              {"command", start.value("command", "")},
-              {"seed", start.value("seed", Json())},
+              {"command", text_at(start, "command")},
+              {"seed", any_at(start, "seed")},
               {"journal_sha256", journal.sha256},
               {"verdict", verdict(journal, models, comparisons)},
               {"claim", claim},

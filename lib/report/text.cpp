@@ -5,6 +5,7 @@
 #include "absl/strings/str_format.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "report/access.h"
 #include "report/findings.h"
 #include "report/models.h"
 #include "report/report.h"
@@ -32,14 +33,14 @@ size_t columns_of(std::string_view text) {
 std::string cell_text(const Json& model, const Json& column) {
   const Json* number = find_number(model, column["key"].get<std::string>());
   if (number == nullptr) return "–";
-  const std::string unit = column.value("unit", "");
+  const std::string unit = text_at(column, "unit");
   std::string text = in_words((*number)["value"].get<double>(), unit);
   const bool has_interval = number->contains("low") && (*number)["low"].is_number() && (*number)["high"].is_number();
   if (has_interval) {
     const double half = ((*number)["high"].get<double>() - (*number)["low"].get<double>()) / 2;
     text += base::str_cat(" ±", in_words(half, unit));
   }
-  const std::string provenance = number->value("provenance", "measured");
+  const std::string provenance = text_at(*number, "provenance", "measured");
   if (provenance != "measured") text += provenance == "modelled" ? "~" : "?";
   return text;
 }
@@ -69,7 +70,7 @@ std::string render_csv(const Json& report) {
     for (const auto& [metric, number] : model["cells"].items()) {
       csv += base::str_cat(csv_field(model["name"]), ",", csv_field(metric));
       for (const char* key : {"value", "low", "high", "confidence", "n", "unit", "provenance", "source"}) {
-        csv += base::str_cat(",", csv_field(number.value(key, Json())));
+        csv += base::str_cat(",", csv_field(any_at(number, key)));
       }
       csv += "\n";
     }
@@ -104,9 +105,11 @@ std::string render_text(const Json& report, int width) {
     row.resize(widths.size());
     add_row(text, row, widths);
   }
-  text += "\n";
-  for (const std::string& line : wrap(report["verdict"].value("sentence", ""), room)) text += line + "\n";
-  for (const std::string& line : wrap(report["verdict"].value("detail", ""), room)) text += line + "\n";
+  if (text_at(report["verdict"], "status") != "no_claim") {
+    text += "\n";
+    for (const std::string& line : wrap(text_at(report["verdict"], "sentence"), room)) text += line + "\n";
+    for (const std::string& line : wrap(text_at(report["verdict"], "detail"), room)) text += line + "\n";
+  }
   if (text.find('~') != std::string::npos) text += "~ modelled, not measured\n";
   return text;
 }

@@ -39,19 +39,22 @@ bool belongs(std::string_view plan, const Split& split) {
 class Source {
  public:
   Source(std::string task, const Split& split, uint64_t seed)
-      : task_(std::move(task)), split_(split), random_(seed, base::str_cat("storefront/", task_, "/", split.name)) {}
+      : task_(std::move(task)),
+        split_(split),
+        random_(seed, base::str_cat("storefront/", task_, "/", split.name)) {}
 
   absl::StatusOr<Example> next() {
     constexpr int kMaxDraws = 100000;  // in a row without a new text of this split
     for (int i = 0; i < kMaxDraws; ++i) {
-      storefront::Drawn drawn = task_ == "sentiment" ? storefront::draw_review(count_ % 2 == 0, random_)
-                                                     : storefront::draw_description(random_);
+      storefront::Drawn drawn = task_ == "sentiment"
+                                    ? storefront::draw_review(count_ % 2 == 0, random_)
+                                    : storefront::draw_description(random_);
       if (!belongs(drawn.plan, split_) || !seen_.insert(drawn.example.prompt).second) continue;
       drawn.example.id = base::str_cat("storefront/", task_, "/", split_.name, "/", count_++);
       return std::move(drawn.example);
     }
-    return base::invalid_argument("storefront: the ", split_.name, " split of the ", task_, " task is exhausted after ",
-                                  count_, " examples; ask for fewer");
+    return base::invalid_argument("storefront: the ", split_.name, " split of the ", task_,
+                                  " task is exhausted after ", count_, " examples; ask for fewer");
   }
 
  private:
@@ -74,16 +77,21 @@ absl::StatusOr<std::vector<Example>> storefront_examples(const StorefrontOptions
   const std::vector<std::string> tasks = {"sentiment", "description"};
   std::vector<Source> sources;
   for (const std::string& task : tasks) {
-    if (options.task.empty() || options.task == task) sources.emplace_back(task, *split, options.seed);
+    if (options.task.empty() || options.task == task)
+      sources.emplace_back(task, *split, options.seed);
   }
   if (sources.empty()) {
-    return base::invalid_argument("storefront: unknown task '", options.task, "'", base::suggestion(options.task, tasks));
+    return base::invalid_argument("storefront: unknown task '", options.task, "'",
+                                  base::suggestion(options.task, tasks));
   }
-  if (options.limit < 0) return base::invalid_argument("storefront: limit ", options.limit, " is negative");
+  if (options.limit < 0)
+    return base::invalid_argument("storefront: limit ", options.limit, " is negative");
   const int64_t limit = options.limit == 0 ? split->default_limit : options.limit;
   std::vector<Example> examples;
   for (int64_t i = 0; i < limit; ++i) {
-    FRUGAL_ASSIGN_OR_RETURN(Example example, sources[i % sources.size()].next());
+    // Mixed: three reviews to a description. A review teaches by one word, its label, a description by thirty.
+    const size_t source = sources.size() == 2 && i % 4 == 3 ? 1 : 0;
+    FRUGAL_ASSIGN_OR_RETURN(Example example, sources[source].next());
     examples.push_back(std::move(example));
   }
   return examples;
