@@ -1,0 +1,210 @@
+#include "passes/evaluate/comparison.h"
+
+#include <cmath>
+#include <numeric>
+
+namespace frugal::passes {
+namespace {
+
+using base::Json;
+using evaluate::IndexStatistic;
+using evaluate::Interval;
+
+Json empty_row(std::string metric, const ComparisonContext& context, double value,
+               double reference_value) {
+  return Json{{"metric", std::move(metric)},
+              {"reference", context.reference},
+              {"value", base::finite_or_null(value)},
+              {"reference_value", base::finite_or_null(reference_value)},
+              {"difference", base::finite_or_null(value - reference_value)},
+              {"low", nullptr},
+              {"high", nullptr},
+              {"confidence", 0.95},
+              {"n", 0},
+              {"method", nullptr},
+              {"discordant", nullptr},
+              {"margin", nullptr},
+              {"verdict", nullptr},
+              {"better", "higher"},
+              {"one_sided_low", nullptr},
+              {"smallest_margin", nullptr},
+              {"items_needed", nullptr},
+              {"p_value", nullptr},
+              {"explanation", nullptr}};
+}
+
+void set_interval(Json& row, const std::optional<Interval>& interval) {
+  if (!interval) return;
+  row["low"] = base::finite_or_null(interval->low);
+  row["high"] = base::finite_or_null(interval->high);
+  row["confidence"] = interval->confidence;
+  row["method"] = interval->method;
+}
+
+// Fills what a verdict says; without a claim only how small a margin these items could prove.
+absl::Status set_verdict(Json& row, std::span<const double> scores,
+                         std::span<const double> reference, const evaluate::Margin& margin,
+                         bool claimed) {
+  // The smallest provable margin does not depend on the margin asked for; any one will do to learn
+  // it.
+  const evaluate::Margin asked = claimed ? margin : evaluate::Margin{0.02};
+  FRUGAL_ASSIGN_OR_RETURN(const evaluate::NonInferiority result,
+                          evaluate::non_inferiority(scores, reference, asked));
+  row["smallest_margin"] = result.smallest_margin;
+  if (!claimed) return absl::OkStatus();
+  row["margin"] = result.margin;
+  row["verdict"] = evaluate::to_string(result.verdict);
+  row["one_sided_low"] = result.one_sided_low;
+  row["items_needed"] = result.items_needed;
+  row["explanation"] = result.explanation;
+  return absl::OkStatus();
+}
+
+template <typename Item>
+absl::Status check_pairs(std::string_view task, const std::vector<Item>& items,
+                         const std::vector<Item>& reference) {
+  if (items.size() != reference.size()) {
+    return base::internal("evaluate ", task, ": ", items.size(), " items, but ", reference.size(),
+                          " of the reference");
+  }
+  for (size_t i = 0; i < items.size(); ++i) {
+    if (items[i].id != reference[i].id) {
+      return base::internal("evaluate ", task, ": item ", i, " is '", items[i].id,
+                            "', that of the reference '", reference[i].id, "'");
+    }
+  }
+  return absl::OkStatus();
+}
+
+IndexStatistic mean_of(const std::vector<double>& values) {
+  return [&values](std::span<const int64_t> indices) {
+    double sum = 0.0;
+    for (const int64_t i : indices) sum += values[static_cast<size_t>(i)];
+    return sum / static_cast<double>(indices.size());
+  };
+}
+
+std::vector<double> right_or_wrong(const std::vector<evaluate::ClassificationItem>& items) {
+  std::vector<double> result;
+  for (const auto& item : items) result.push_back(item.right ? 1.0 : 0.0);
+  return result;
+}
+
+std::vector<double> coverages(const std::vector<evaluate::GenerationItem>& items) {
+  std::vector<double> result;
+  for (const auto& item : items) result.push_back(item.coverage);
+  return result;
+}
+
+absl::StatusOr<Json> accuracy_row(std::string metric, const std::vector<double>& right,
+                                  const std::vector<double>& reference,
+                                  const ComparisonContext& context) {
+  Json row = empty_row(metric, context, evaluate::mean(right), evaluate::mean(reference));
+  int64_t only = 0, reference_only = 0;
+  for (size_t i = 0; i < right.size(); ++i) {
+    only += right[i] > reference[i] ? 1 : 0;
+    reference_only += right[i] < reference[i] ? 1 : 0;
+  }
+  const int64_t n = static_cast<int64_t>(right.size());
+  row["n"] = n;
+  row["discordant"] = only + reference_only;
+  row["p_value"] = evaluate::mcnemar(only, reference_only).p_value;
+  set_interval(row, evaluate::paired_share_interval(only, reference_only, n));
+  FRUGAL_RETURN_IF_ERROR(
+      set_verdict(row, right, reference, context.claim.margin, context.claim.covers(metric)));
+  return row;
+}
+
+Json macro_f1_row(std::string metric, const std::vector<evaluate::ClassificationItem>& items,
+                  const std::vector<evaluate::ClassificationItem>& reference,
+                  const ComparisonContext& context) {
+  std::vector<int64_t> all(items.size());
+  std::iota(all.begin(), all.end(), int64_t{0});
+  const int64_t n = static_cast<int64_t>(items.size());
+  Json row = empty_row(std::move(metric), context, evaluate::macro_f1(items, all),
+                       evaluate::macro_f1(reference, all));
+  row["n"] = n;
+  int64_t different = 0;
+  for (size_t i = 0; i < items.size(); ++i) {
+    different += items[i].predicted != reference[i].predicted ? 1 : 0;
+  }
+  row["discordant"] = different;
+  set_interval(row,
+               evaluate::paired_bootstrap(
+                   n, [&](std::span<const int64_t> i) { return evaluate::macro_f1(items, i); },
+                   [&](std::span<const int64_t> i) { return evaluate::macro_f1(reference, i); },
+                   context.random));
+  return row;
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<Json>> compare(
+    std::string_view task, const std::vector<evaluate::ClassificationItem>& items,
+    const std::vector<evaluate::ClassificationItem>& reference, const ComparisonContext& context) {
+  FRUGAL_RETURN_IF_ERROR(check_pairs(task, items, reference));
+  FRUGAL_ASSIGN_OR_RETURN(Json accuracy,
+                          accuracy_row(base::str_cat(task, "/accuracy"), right_or_wrong(items),
+                                       right_or_wrong(reference), context));
+  return std::vector<Json>{std::move(accuracy), macro_f1_row(base::str_cat(task, "/macro_f1"),
+                                                             items, reference, context)};
+}
+
+absl::StatusOr<std::vector<Json>> compare(std::string_view task,
+                                          const std::vector<evaluate::GenerationItem>& items,
+                                          const std::vector<evaluate::GenerationItem>& reference,
+                                          const ComparisonContext& context) {
+  FRUGAL_RETURN_IF_ERROR(check_pairs(task, items, reference));
+  const std::vector<double> own = coverages(items), other = coverages(reference);
+  const std::string metric = base::str_cat(task, "/coverage");
+  Json row = empty_row(metric, context, evaluate::mean(own), evaluate::mean(other));
+  const int64_t n = static_cast<int64_t>(own.size());
+  row["n"] = n;
+  row["discordant"] = std::llround(evaluate::discordance(own, other) * static_cast<double>(n));
+  set_interval(row, evaluate::paired_bootstrap(n, mean_of(own), mean_of(other), context.random));
+  FRUGAL_RETURN_IF_ERROR(
+      set_verdict(row, own, other, context.claim.margin, context.claim.covers(metric)));
+  return std::vector<Json>{std::move(row)};
+}
+
+absl::StatusOr<Json> compare(const evaluate::Divergence& divergence,
+                             const ComparisonContext& context) {
+  std::vector<double> nll, reference_nll, likelihood, reference_likelihood;
+  for (const evaluate::WindowDivergence& item : divergence.items) {
+    nll.push_back(item.nll);
+    reference_nll.push_back(item.reference_nll);
+    likelihood.push_back(-item.nll);
+    reference_likelihood.push_back(-item.reference_nll);
+  }
+  Json row = empty_row("perplexity", context, divergence.model.value, divergence.reference.value);
+  row["better"] = "lower";
+  row["n"] = divergence.windows;
+  const auto perplexity_of = [](const std::vector<double>& values) -> IndexStatistic {
+    return [mean = mean_of(values)](std::span<const int64_t> indices) {
+      return std::exp(mean(indices));
+    };
+  };
+  set_interval(row, evaluate::paired_bootstrap(divergence.windows, perplexity_of(nll),
+                                               perplexity_of(reference_nll), context.random));
+  const evaluate::Margin log_ratio{std::log1p(context.claim.margin.value)};
+  FRUGAL_RETURN_IF_ERROR(set_verdict(row, likelihood, reference_likelihood, log_ratio,
+                                     context.claim.covers("perplexity")));
+  // The margin as declared, a share of the reference's perplexity; the explanation speaks of
+  // log-likelihoods.
+  if (!row["margin"].is_null()) row["margin"] = context.claim.margin.value;
+  return row;
+}
+
+void adjust_p_values(std::vector<Json>& rows) {
+  std::vector<double> p_values;
+  for (const Json& row : rows) {
+    if (!row["p_value"].is_null()) p_values.push_back(row["p_value"].get<double>());
+  }
+  const std::vector<double> adjusted = evaluate::holm(p_values);
+  size_t next = 0;
+  for (Json& row : rows) {
+    if (!row["p_value"].is_null()) row["p_value_holm"] = adjusted[next++];
+  }
+}
+
+}  // namespace frugal::passes

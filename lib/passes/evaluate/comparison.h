@@ -1,0 +1,47 @@
+// Rows of the journal's `comparison` table: a model against its reference on the same items.
+//
+// {metric, reference, value, reference_value, difference, low, high, confidence, n, method,
+// discordant, margin, verdict}, and besides: better ("higher" or "lower"), one_sided_low,
+// smallest_margin, items_needed, p_value, explanation. `difference` is value - reference_value in
+// the metric's own unit; what does not apply is null.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+#include "base/random.h"
+#include "base/status.h"
+#include "evaluate/classification.h"
+#include "evaluate/divergence.h"
+#include "evaluate/generation.h"
+#include "passes/evaluate/options.h"
+
+namespace frugal::passes {
+
+struct ComparisonContext {
+  std::string reference;  // its name
+  EvaluateClaim claim;
+  base::RandomStream random;
+};
+
+// Rows <task>/accuracy (McNemar's p) and <task>/macro_f1. Errors: the items are not the same ones.
+absl::StatusOr<std::vector<base::Json>> compare(
+    std::string_view task, const std::vector<evaluate::ClassificationItem>& items,
+    const std::vector<evaluate::ClassificationItem>& reference, const ComparisonContext& context);
+
+// Row <task>/coverage. Errors: the items are not the same ones.
+absl::StatusOr<std::vector<base::Json>> compare(
+    std::string_view task, const std::vector<evaluate::GenerationItem>& items,
+    const std::vector<evaluate::GenerationItem>& reference, const ComparisonContext& context);
+
+// Row perplexity; lower is better. A relative margin m allows a ratio of 1 + m, tested on the
+// windows' mean log-likelihoods.
+absl::StatusOr<base::Json> compare(const evaluate::Divergence& divergence,
+                                   const ComparisonContext& context);
+
+// Adds p_value_holm to the rows that have a p_value: Holm's correction over all of them.
+void adjust_p_values(std::vector<base::Json>& rows);
+
+}  // namespace frugal::passes

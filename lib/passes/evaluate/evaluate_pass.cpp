@@ -1,0 +1,308 @@
+#include "passes/evaluate/evaluate_pass.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "base/hash.h"
+#include "evaluate/items.h"
+#include "model/decoder.h"
+#include "passes/evaluate/comparison.h"
+#include "passes/evaluate/options.h"
+#include "passes/evaluate/results.h"
+#include "tensor/device.h"
+#include "text/dataset.h"
+#include "text/tokenizer.h"
+
+namespace frugal::passes {
+namespace {
+
+// Raised when the same options would give other items; part of the key of shared reference items.
+constexpr int64_t kVersion = 1;
+
+// A model in memory with its tokenizer.
+struct Loaded {
+  model::Decoder decoder;
+  std::shared_ptr<const text::Tokenizer> tokenizer;
+};
+
+absl::StatusOr<Loaded> load(const format::Checkpoint& checkpoint, const at::Device& device) {
+  FRUGAL_ASSIGN_OR_RETURN(auto tokenizer, text::load_tokenizer(checkpoint.folder()));
+  FRUGAL_RETURN_IF_ERROR(text::check_fits(*tokenizer, checkpoint.config().vocabulary_size,
+                                          checkpoint.folder().string()));
+  FRUGAL_ASSIGN_OR_RETURN(auto decoder,
+                          model::Decoder::load(checkpoint, {.type = at::kFloat, .device = device}));
+  return Loaded{std::move(decoder), std::move(tokenizer)};
+}
+
+// Examples of one task by what they ask for.
+struct Task {
+  std::string name;
+  std::vector<text::Example> classification, generation;
+};
+
+absl::StatusOr<Task> load_task(const std::string& name, text::DataSource source, int64_t limit) {
+  if (limit > 0) source.limit = source.limit > 0 ? std::min(source.limit, limit) : limit;
+  FRUGAL_ASSIGN_OR_RETURN(const auto examples, text::load_examples(source));
+  Task task{name, {}, {}};
+  for (const text::Example& example : examples) {
+    if (!example.label_texts.empty()) {
+      task.classification.push_back(example);
+    } else if (!example.attributes.empty()) {
+      task.generation.push_back(example);
+    } else {
+      return base::invalid_argument("task '", name, "': example '", example.id,
+                                    "' has neither labels nor attributes; give the data labels, or "
+                                    "use it for perplexity");
+    }
+  }
+  return task;
+}
+
+void add_example(base::KeyHasher& hasher, const text::Example& example) {
+  hasher.add(example.id).add(example.prompt).add(example.completion).add(example.label);
+  for (const std::string& label : example.label_texts) hasher.add(label);
+  hasher.add("|");
+  for (const std::string& attribute : example.attributes) hasher.add(attribute);
+  hasher.add("|");
+}
+
+// One evaluation on its way: what all parts of it need.
+class Evaluation {
+ public:
+  Evaluation(const EvaluateOptions& options, pass::RunContext& context)
+      : options_(options), context_(context) {}
+
+  absl::Status run() {
+    FRUGAL_ASSIGN_OR_RETURN(device_, tensor::open_device(context_.device()));
+    FRUGAL_ASSIGN_OR_RETURN(model_, load(*context_.input(), device_));
+    FRUGAL_RETURN_IF_ERROR(open_reference());
+    for (const pass::DataReference& reference : options_.tasks) {
+      FRUGAL_ASSIGN_OR_RETURN(auto source, context_.data(reference));
+      FRUGAL_ASSIGN_OR_RETURN(const Task task,
+                              load_task(reference.name, std::move(source), options_.limit));
+      FRUGAL_RETURN_IF_ERROR(classify(task));
+      FRUGAL_RETURN_IF_ERROR(generate(task));
+    }
+    FRUGAL_RETURN_IF_ERROR(score_text());
+    adjust_p_values(rows_);
+    for (base::Json& row : rows_) context_.row("comparison", std::move(row));
+    return absl::OkStatus();
+  }
+
+ private:
+  base::RandomStream random(std::string_view purpose) const {
+    return base::RandomStream(context_.seed(), base::str_cat("evaluate/", purpose));
+  }
+  std::string title(std::string_view what) const {
+    return base::str_cat("evaluate ", context_.input_name(), ": ", what);
+  }
+  evaluate::ScoreOptions scoring(std::string_view what) const {
+    return {.batch = options_.batch, .title = title(what)};
+  }
+  ComparisonContext comparison(std::string_view purpose) const {
+    return {options_.reference.name, claim_of(options_),
+            random(base::str_cat("compare/", purpose))};
+  }
+
+  // A reference with the very same content is the model itself: there is nothing to compare.
+  absl::Status open_reference() {
+    if (options_.reference.name.empty()) return absl::OkStatus();
+    FRUGAL_ASSIGN_OR_RETURN(auto checkpoint, context_.model(options_.reference));
+    FRUGAL_ASSIGN_OR_RETURN(const std::string own, context_.input()->content_hash());
+    FRUGAL_ASSIGN_OR_RETURN(reference_hash_, checkpoint.content_hash());
+    if (own != reference_hash_) reference_checkpoint_ = std::move(checkpoint);
+    return absl::OkStatus();
+  }
+
+  // The reference's weights are read only where its items are not known yet.
+  absl::StatusOr<const Loaded*> reference() {
+    if (!reference_) {
+      FRUGAL_ASSIGN_OR_RETURN(reference_, load(*reference_checkpoint_, device_));
+    }
+    return &*reference_;
+  }
+
+  // Items of the reference on `examples`: made once, then read by every step that compares with it.
+  absl::StatusOr<std::vector<base::Json>> reference_items(
+      std::string_view kind, const std::vector<text::Example>& examples,
+      const std::function<absl::StatusOr<std::vector<base::Json>>(const Loaded&)>& make) {
+    base::KeyHasher hasher;
+    hasher.add("evaluate items").add(base::str_cat(kVersion)).add(kind).add(reference_hash_);
+    hasher.add(context_.device()).add(base::str_cat(options_.max_new_tokens));
+    for (const text::Example& example : examples) add_example(hasher, example);
+    FRUGAL_ASSIGN_OR_RETURN(
+        const auto folder,
+        context_.shared(hasher.hex(), [&](const std::filesystem::path& staging) -> absl::Status {
+          FRUGAL_ASSIGN_OR_RETURN(const Loaded* loaded, reference());
+          FRUGAL_ASSIGN_OR_RETURN(const auto items, make(*loaded));
+          return evaluate::write_jsonl(staging / "items.jsonl", items);
+        }));
+    return evaluate::read_jsonl(folder / "items.jsonl");
+  }
+
+  void add_rows(std::vector<base::Json> rows) {
+    rows_.insert(rows_.end(), std::make_move_iterator(rows.begin()),
+                 std::make_move_iterator(rows.end()));
+  }
+
+  absl::StatusOr<evaluate::Classification> classify_with(const Loaded& loaded, const Task& task,
+                                                         std::string_view who) {
+    return evaluate::classify(loaded.decoder, *loaded.tokenizer, task.classification,
+                              random(task.name), scoring(base::str_cat(task.name, who)));
+  }
+
+  absl::Status classify(const Task& task) {
+    if (task.classification.empty()) return absl::OkStatus();
+    FRUGAL_ASSIGN_OR_RETURN(const auto result, classify_with(*model_, task, ""));
+    report(statistics_of(task.name, result));
+    FRUGAL_RETURN_IF_ERROR(context_.write_items(task.name, evaluate::to_json(result.items)));
+    if (!reference_checkpoint_) return absl::OkStatus();
+    FRUGAL_ASSIGN_OR_RETURN(
+        const auto lines,
+        reference_items("classification", task.classification,
+                        [&](const Loaded& loaded) -> absl::StatusOr<std::vector<base::Json>> {
+                          FRUGAL_ASSIGN_OR_RETURN(const auto made,
+                                                  classify_with(loaded, task, " (reference)"));
+                          return evaluate::to_json(made.items);
+                        }));
+    std::vector<evaluate::ClassificationItem> items;
+    for (const base::Json& line : lines) {
+      FRUGAL_ASSIGN_OR_RETURN(auto item, evaluate::classification_item(line, "reference items"));
+      items.push_back(std::move(item));
+    }
+    FRUGAL_ASSIGN_OR_RETURN(auto rows,
+                            compare(task.name, result.items, items, comparison(task.name)));
+    add_rows(std::move(rows));
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<evaluate::Generation> generate_with(const Loaded& loaded, const Task& task,
+                                                     std::string_view who) {
+    return evaluate::generate_and_judge(loaded.decoder, *loaded.tokenizer, task.generation,
+                                        random(task.name),
+                                        {.max_new_tokens = options_.max_new_tokens,
+                                         .batch = options_.batch,
+                                         .title = title(base::str_cat(task.name, who))});
+  }
+
+  absl::Status generate(const Task& task) {
+    if (task.generation.empty()) return absl::OkStatus();
+    FRUGAL_ASSIGN_OR_RETURN(const auto result, generate_with(*model_, task, ""));
+    report(statistics_of(task.name, result));
+    const bool both = !task.classification.empty();
+    FRUGAL_RETURN_IF_ERROR(context_.write_items(both ? task.name + "-generation" : task.name,
+                                                evaluate::to_json(result.items)));
+    if (!reference_checkpoint_) return absl::OkStatus();
+    FRUGAL_ASSIGN_OR_RETURN(
+        const auto lines,
+        reference_items("generation", task.generation,
+                        [&](const Loaded& loaded) -> absl::StatusOr<std::vector<base::Json>> {
+                          FRUGAL_ASSIGN_OR_RETURN(const auto made,
+                                                  generate_with(loaded, task, " (reference)"));
+                          return evaluate::to_json(made.items);
+                        }));
+    std::vector<evaluate::GenerationItem> items;
+    for (const base::Json& line : lines) {
+      FRUGAL_ASSIGN_OR_RETURN(auto item, evaluate::generation_item(line, "reference items"));
+      items.push_back(std::move(item));
+    }
+    FRUGAL_ASSIGN_OR_RETURN(auto rows,
+                            compare(task.name, result.items, items, comparison(task.name)));
+    add_rows(std::move(rows));
+    return absl::OkStatus();
+  }
+
+  void report(std::vector<pass::Statistic> statistics) {
+    for (pass::Statistic& statistic : statistics) context_.statistic(std::move(statistic));
+  }
+
+  // Both tokenizers must cut this text alike, or the two models would be asked different questions.
+  absl::Status check_same_ids(const evaluate::ScoredWindows& windows, const Loaded& reference,
+                              const std::vector<text::Example>& examples) const {
+    FRUGAL_ASSIGN_OR_RETURN(const auto other, windows_of(*reference.tokenizer, examples));
+    if (other.ids == windows.ids) return absl::OkStatus();
+    return base::invalid_argument(
+        "evaluate: '", context_.input_name(), "' and the reference '", options_.reference.name,
+        "' tokenize the text differently, so their distributions cannot be "
+        "compared; evaluate perplexity without a reference");
+  }
+
+  // The data's own limit in tokens counts too, rounded down to whole windows.
+  absl::StatusOr<evaluate::ScoredWindows> windows_of(
+      const text::Tokenizer& tokenizer, const std::vector<text::Example>& examples) const {
+    FRUGAL_ASSIGN_OR_RETURN(const auto protocol, evaluate::parse_protocol(options_.protocol));
+    FRUGAL_ASSIGN_OR_RETURN(const auto bos, evaluate::parse_bos_policy(options_.bos));
+    FRUGAL_ASSIGN_OR_RETURN(const auto source, context_.data(options_.perplexity));
+    int64_t limit = options_.windows;
+    if (source.tokens > 0) {
+      const int64_t fit = std::max<int64_t>(1, source.tokens / protocol.window_length);
+      limit = limit > 0 ? std::min(limit, fit) : fit;
+    }
+    return evaluate::scored_windows(examples, tokenizer, protocol, {.windows = limit, .bos = bos});
+  }
+
+  absl::Status score_text() {
+    if (options_.perplexity.name.empty()) return absl::OkStatus();
+    FRUGAL_ASSIGN_OR_RETURN(const auto source, context_.data(options_.perplexity));
+    FRUGAL_ASSIGN_OR_RETURN(const auto examples, text::load_examples(source));
+    FRUGAL_ASSIGN_OR_RETURN(const auto windows, windows_of(*model_->tokenizer, examples));
+    if (!reference_checkpoint_) {
+      FRUGAL_ASSIGN_OR_RETURN(const auto result,
+                              evaluate::perplexity(model_->decoder, windows, random("perplexity"),
+                                                   scoring("perplexity")));
+      report(statistics_of(result));
+      return context_.write_items("perplexity", evaluate::window_items(result));
+    }
+    FRUGAL_ASSIGN_OR_RETURN(const Loaded* other, reference());
+    FRUGAL_RETURN_IF_ERROR(check_same_ids(windows, *other, examples));
+    FRUGAL_ASSIGN_OR_RETURN(const auto result,
+                            evaluate::divergence(model_->decoder, other->decoder, windows,
+                                                 random("perplexity"), scoring("divergence")));
+    report(statistics_of(result.model));
+    report(statistics_of(result, options_.reference.name));
+    FRUGAL_ASSIGN_OR_RETURN(base::Json row, compare(result, comparison("perplexity")));
+    rows_.push_back(std::move(row));
+    FRUGAL_RETURN_IF_ERROR(
+        context_.write_items("perplexity", evaluate::window_items(result.model)));
+    return context_.write_items("divergence", evaluate::window_items(result));
+  }
+
+  const EvaluateOptions& options_;
+  pass::RunContext& context_;
+  at::Device device_ = at::kCPU;
+  std::optional<Loaded> model_, reference_;
+  std::optional<format::Checkpoint> reference_checkpoint_;
+  std::string reference_hash_;
+  std::vector<base::Json> rows_;
+};
+
+class EvaluatePass final : public pass::Pass {
+ public:
+  const pass::PassInfo& info() const override {
+    static const pass::PassInfo info{
+        .name = "evaluate",
+        .version = kVersion,
+        .summary =
+            "Measures quality with intervals: label classification, generated text, "
+            "perplexity, and paired comparisons with a reference.",
+        .input = pass::Input::kCheckpoint,
+        .output = pass::Output::kNone};
+    return info;
+  }
+  void visit_options(pass::OptionVisitor& visitor) override { visit(options_, visitor); }
+  absl::Status check(pass::CheckContext& context, pass::ModelInfo& model) const override {
+    return passes::check(options_, context, model);
+  }
+  absl::Status run(pass::RunContext& context) const override {
+    return Evaluation(options_, context).run();
+  }
+
+ private:
+  EvaluateOptions options_;
+};
+
+}  // namespace
+
+std::unique_ptr<pass::Pass> make_evaluate_pass() { return std::make_unique<EvaluatePass>(); }
+
+}  // namespace frugal::passes

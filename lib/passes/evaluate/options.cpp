@@ -1,0 +1,183 @@
+#include "passes/evaluate/options.h"
+
+#include <algorithm>
+
+#include "base/text.h"
+
+namespace frugal::passes {
+namespace {
+
+void visit_data(EvaluateOptions& options, pass::OptionVisitor& visitor) {
+  visitor.field(
+      {.name = "tasks",
+       .help = "Data to solve: label classification where the examples have labels, generation "
+               "with attribute coverage where they have attributes."},
+      options.tasks);
+  visitor.field({.name = "limit",
+                 .help = "Examples of each task at most, the first ones; 0 takes all.",
+                 .unit = "examples",
+                 .minimum = 0},
+                options.limit);
+  visitor.field({.name = "max_new_tokens",
+                 .help = "Length at which a generated text is cut.",
+                 .unit = "tokens",
+                 .minimum = 1},
+                options.max_new_tokens);
+  visitor.field(
+      {.name = "perplexity",
+       .help = "Text whose perplexity is measured, and with a reference the divergence from it."},
+      options.perplexity);
+  visitor.field({.name = "protocol",
+                 .help = "How perplexity is counted: gptq-<L> scores every token but the first of "
+                         "disjoint windows of "
+                         "L; llamacpp-<L> the second half of each window, as llama.cpp does."},
+                options.protocol);
+  visitor.field(
+      {.name = "bos",
+       .help =
+           "Protocol llamacpp: whether a BOS stands in front of the text and over the first id of "
+           "each window; tokenizer does as the tokenizer does by itself.",
+       .choices = {"tokenizer", "always", "never"}},
+      options.bos);
+  visitor.field({.name = "windows",
+                 .help = "Windows of the text at most, the first ones; 0 takes all.",
+                 .unit = "windows",
+                 .minimum = 0},
+                options.windows);
+}
+
+void visit_comparison(EvaluateOptions& options, pass::OptionVisitor& visitor) {
+  visitor.field({.name = "reference",
+                 .help = "Model to compare with on the same items: paired differences with "
+                         "intervals, KL divergence."},
+                options.reference);
+  visitor.field(
+      {.name = "margin",
+       .help =
+           "Loss against the reference that is declared acceptable: comparisons get a verdict; 0 "
+           "declares none.",
+       .minimum = 0,
+       .maximum = 1},
+      options.margin);
+  visitor.field(
+      {.name = "margin_kind",
+       .help =
+           "Whether the margin is in the metric's own unit, or a share of the reference's value.",
+       .choices = {"absolute", "relative"}},
+      options.margin_kind);
+  visitor.field({.name = "metric",
+                 .help = "The one metric that the margin is about, for example sentiment/accuracy; "
+                         "empty means every "
+                         "accuracy and coverage."},
+                options.metric);
+}
+
+std::vector<std::string> claimable(const EvaluateOptions& options) {
+  std::vector<std::string> result;
+  for (const pass::DataReference& task : options.tasks) {
+    result.push_back(task.name + "/accuracy");
+    result.push_back(task.name + "/coverage");
+  }
+  if (!options.perplexity.name.empty()) result.push_back("perplexity");
+  return result;
+}
+
+absl::Status check_claim(const EvaluateOptions& options) {
+  if (options.margin == 0.0) {
+    if (options.metric.empty()) return absl::OkStatus();
+    return base::invalid_argument("evaluate: metric '", options.metric,
+                                  "' is given without a margin; add margin, or leave metric out");
+  }
+  if (options.reference.name.empty()) {
+    return base::invalid_argument(
+        "evaluate: a margin needs a reference to compare with; set reference");
+  }
+  const std::vector<std::string> names = claimable(options);
+  if (!options.metric.empty() &&
+      std::find(names.begin(), names.end(), options.metric) == names.end()) {
+    return base::invalid_argument("evaluate: no margin can be tested for metric '", options.metric,
+                                  "'", base::suggestion(options.metric, names));
+  }
+  if (options.metric == "perplexity" && options.margin_kind != "relative") {
+    return base::invalid_argument(
+        "evaluate: a margin of perplexity is a ratio; set margin_kind: relative");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status check_reference(const EvaluateOptions& options, const pass::CheckContext& context,
+                             const pass::ModelInfo& model) {
+  if (options.reference.name.empty()) return absl::OkStatus();
+  FRUGAL_ASSIGN_OR_RETURN(const pass::ModelInfo reference, context.model(options.reference));
+  if (!reference.has_tokenizer) {
+    return base::invalid_argument("evaluate: the reference '", options.reference.name,
+                                  "' has no tokenizer beside its weights");
+  }
+  if (options.perplexity.name.empty()) return absl::OkStatus();
+  if (reference.config.vocabulary_size != model.config.vocabulary_size) {
+    return base::invalid_argument(
+        "evaluate: '", model.name, "' has ", model.config.vocabulary_size, " ids, the reference '",
+        options.reference.name, "' ", reference.config.vocabulary_size,
+        "; a divergence needs one vocabulary. Evaluate tasks only, or choose another reference");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status check_perplexity(const EvaluateOptions& options, const pass::CheckContext& context,
+                              const pass::ModelInfo& model) {
+  if (options.perplexity.name.empty()) return absl::OkStatus();
+  FRUGAL_RETURN_IF_ERROR(context.data(options.perplexity).status());
+  FRUGAL_ASSIGN_OR_RETURN(const evaluate::Protocol protocol,
+                          evaluate::parse_protocol(options.protocol));
+  return evaluate::check_context(protocol, model.config.context_length);
+}
+
+}  // namespace
+
+void visit(EvaluateOptions& options, pass::OptionVisitor& visitor) {
+  visit_data(options, visitor);
+  visit_comparison(options, visitor);
+  visitor.field(
+      {.name = "batch",
+       .help = "Texts or windows that run together; changes speed and memory, not results.",
+       .minimum = 1,
+       .maximum = 4096},
+      options.batch);
+}
+
+absl::Status check(const EvaluateOptions& options, pass::CheckContext& context,
+                   const pass::ModelInfo& model) {
+  if (options.tasks.empty() && options.perplexity.name.empty()) {
+    return base::invalid_argument("evaluate: nothing to evaluate; set tasks, perplexity or both");
+  }
+  if (!model.has_tokenizer) {
+    return base::invalid_argument(
+        "evaluate: '", model.name,
+        "' has no tokenizer beside its weights, so text cannot be scored");
+  }
+  for (const pass::DataReference& task : options.tasks) {
+    FRUGAL_RETURN_IF_ERROR(context.data(task).status());
+  }
+  FRUGAL_RETURN_IF_ERROR(check_perplexity(options, context, model));
+  FRUGAL_RETURN_IF_ERROR(check_claim(options));
+  FRUGAL_RETURN_IF_ERROR(check_reference(options, context, model));
+  const int64_t weights = 4 * model.config.parameter_count();
+  context.estimate({.peak_memory_bytes = options.reference.name.empty() ? weights : 2 * weights,
+                    .basis = "fp32 weights of the model and its reference"});
+  return absl::OkStatus();
+}
+
+bool EvaluateClaim::covers(std::string_view name) const {
+  if (margin.value == 0.0) return false;
+  if (!metric.empty()) return metric == name;
+  return name.ends_with("/accuracy") || name.ends_with("/coverage");
+}
+
+EvaluateClaim claim_of(const EvaluateOptions& options) {
+  const bool relative = options.margin_kind == "relative";
+  return {{options.margin,
+           relative ? evaluate::MarginKind::kRelative : evaluate::MarginKind::kAbsolute},
+          options.metric};
+}
+
+}  // namespace frugal::passes

@@ -1,0 +1,44 @@
+// What the evaluate pass is told, and what of it can be refused before any weight is read.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "evaluate/paired.h"
+#include "evaluate/perplexity.h"
+#include "pass/pass.h"
+
+namespace frugal::passes {
+
+struct EvaluateOptions {
+  std::vector<pass::DataReference> tasks;
+  pass::DataReference perplexity;
+  std::string protocol = "gptq-2048";
+  std::string bos = "tokenizer";
+  int64_t windows = 0;
+  pass::ModelReference reference;
+  double margin = 0.0;
+  std::string margin_kind = "absolute";
+  std::string metric;
+  int64_t limit = 0;
+  int64_t max_new_tokens = 64;
+  int64_t batch = 16;
+};
+
+void visit(EvaluateOptions& options, pass::OptionVisitor& visitor);
+
+// Errors: nothing to evaluate, a margin without a reference, a metric that none of the tasks
+// yields, a protocol that is unknown or longer than the context, a model without tokenizer, a
+// reference with another vocabulary.
+absl::Status check(const EvaluateOptions& options, pass::CheckContext& context,
+                   const pass::ModelInfo& model);
+
+// The claim to test: "`metric` loses no more than `margin`".
+struct EvaluateClaim {
+  evaluate::Margin margin;  // value 0: none
+  std::string metric;       // empty: every accuracy and coverage
+  bool covers(std::string_view name) const;
+};
+EvaluateClaim claim_of(const EvaluateOptions& options);
+
+}  // namespace frugal::passes

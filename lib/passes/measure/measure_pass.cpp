@@ -1,0 +1,150 @@
+#include "passes/measure/measure_pass.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "model/decoder.h"
+#include "passes/measure/speed.h"
+#include "passes/measure/summary.h"
+#include "tensor/device.h"
+
+namespace frugal::passes {
+namespace {
+
+struct MeasureOptions {
+  int64_t prompt_tokens = 256;
+  int64_t generated_tokens = 64;
+  std::vector<int64_t> batch = {1};
+  int64_t repeats = 10;
+  double seconds_minimum = 5.0;
+  double idle_seconds = 5.0;
+};
+
+void visit(MeasureOptions& options, pass::OptionVisitor& visitor) {
+  visitor.field({.name = "prompt_tokens",
+                 .help = "Ids that each request reads before it generates.",
+                 .unit = "tokens",
+                 .minimum = 1},
+                options.prompt_tokens);
+  visitor.field({.name = "generated_tokens",
+                 .help = "Ids that each request generates; end-of-text is ignored.",
+                 .unit = "tokens",
+                 .minimum = 2},
+                options.generated_tokens);
+  visitor.field(
+      {.name = "batch",
+       .help = "Numbers of requests that run together; the first one gives the headline numbers.",
+       .minimum = 1,
+       .maximum = 65536},
+      options.batch);
+  visitor.field({.name = "repeats",
+                 .help = "Windows of each phase and batch size; the intervals come from them.",
+                 .minimum = 1,
+                 .maximum = 1000},
+                options.repeats);
+  visitor.field(
+      {.name = "seconds_minimum",
+       .help = "Shortest duration of a window; meters that move slowly need several seconds.",
+       .unit = "seconds",
+       .minimum = 0},
+      options.seconds_minimum);
+  visitor.field({.name = "idle_seconds",
+                 .help = "Duration of the idle window before and after; used where a meter counts "
+                         "a whole device, 0 "
+                         "leaves net energy unknown.",
+                 .unit = "seconds",
+                 .minimum = 0},
+                options.idle_seconds);
+}
+
+absl::Status check_options(const MeasureOptions& options, int64_t context_length) {
+  const int64_t length = options.prompt_tokens + options.generated_tokens;
+  if (length > context_length) {
+    return base::invalid_argument("measure: prompt_tokens ", options.prompt_tokens,
+                                  " and generated_tokens ", options.generated_tokens,
+                                  " need a context of ", length, " tokens, the model's holds ",
+                                  context_length, "; lower one of them");
+  }
+  if (options.batch.empty()) {
+    return base::invalid_argument("measure: batch is an empty list; give at least one size");
+  }
+  for (size_t i = 0; i < options.batch.size(); ++i) {
+    if (std::count(options.batch.begin(), options.batch.end(), options.batch[i]) > 1) {
+      return base::invalid_argument("measure: batch ", options.batch[i], " is listed twice");
+    }
+  }
+  return absl::OkStatus();
+}
+
+class MeasurePass final : public pass::Pass {
+ public:
+  const pass::PassInfo& info() const override {
+    static const pass::PassInfo info{
+        .name = "measure",
+        .version = 1,
+        .summary =
+            "Measures speed, latency and energy of inference, prefill and decode apart, "
+            "with intervals over repeats.",
+        .input = pass::Input::kCheckpoint,
+        .output = pass::Output::kNone};
+    return info;
+  }
+
+  void visit_options(pass::OptionVisitor& visitor) override { visit(options_, visitor); }
+
+  absl::Status check(pass::CheckContext& context, pass::ModelInfo& model) const override {
+    FRUGAL_RETURN_IF_ERROR(check_options(options_, model.config.context_length));
+    const double windows =
+        2.0 * static_cast<double>(options_.repeats) * static_cast<double>(options_.batch.size());
+    context.estimate({.seconds = windows * options_.seconds_minimum + 2.0 * options_.idle_seconds,
+                      .peak_memory_bytes = 4 * model.config.parameter_count(),
+                      .basis = "windows of seconds_minimum each; fp32 weights"});
+    return absl::OkStatus();
+  }
+
+  absl::Status run(pass::RunContext& context) const override {
+    FRUGAL_ASSIGN_OR_RETURN(const at::Device device, tensor::open_device(context.device()));
+    FRUGAL_ASSIGN_OR_RETURN(
+        const auto decoder,
+        model::Decoder::load(*context.input(), {.type = at::kFloat, .device = device}));
+    std::vector<Workload> workloads;
+    for (const int64_t batch : options_.batch) {
+      workloads.push_back({options_.prompt_tokens, options_.generated_tokens, batch});
+    }
+    const SpeedSettings settings{.repeats = options_.repeats,
+                                 .seconds_minimum = options_.seconds_minimum,
+                                 .idle_seconds = options_.idle_seconds,
+                                 .title = base::str_cat("measure ", context.input_name())};
+    FRUGAL_ASSIGN_OR_RETURN(
+        const auto speeds,
+        measure_speed(decoder, workloads, settings, context.meters(), energy::system_clock(),
+                      base::RandomStream(context.seed(), "measure/prompt")));
+    return report(speeds, context);
+  }
+
+ private:
+  static absl::Status report(const std::vector<Speed>& speeds, pass::RunContext& context) {
+    const base::RandomStream random(context.seed(), "measure/bootstrap");
+    for (pass::Statistic& statistic : speed_statistics(speeds, random)) {
+      context.statistic(std::move(statistic));
+    }
+    for (base::Json& row : speed_rows(speeds)) context.row("speed", std::move(row));
+    for (const std::string& warning : speed_warnings(speeds)) context.warn(warning);
+    std::vector<base::Json> windows;
+    for (const Speed& speed : speeds) {
+      for (const SpeedRepeat& repeat : speed.repeats) {
+        windows.push_back(energy::to_json(repeat.prefill.energy));
+        windows.push_back(energy::to_json(repeat.decode.energy));
+      }
+    }
+    return context.write_items("energy_windows", windows);
+  }
+
+  MeasureOptions options_;
+};
+
+}  // namespace
+
+std::unique_ptr<pass::Pass> make_measure_pass() { return std::make_unique<MeasurePass>(); }
+
+}  // namespace frugal::passes

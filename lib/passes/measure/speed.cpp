@@ -1,0 +1,175 @@
+#include "passes/measure/speed.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/InferenceMode.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "base/interrupt.h"
+#include "base/progress.h"
+#include "model/decoder.h"
+#include "tensor/guard.h"
+
+namespace frugal::passes {
+namespace {
+
+// One workload with its prompt and the cache behind it.
+class Probe {
+ public:
+  Probe(const model::Decoder& decoder, const Workload& workload, base::RandomStream& random)
+      : decoder_(decoder), workload_(workload) {
+    at::Tensor prompt = at::empty({workload.batch, workload.prompt_tokens}, at::kLong);
+    const uint64_t vocabulary = static_cast<uint64_t>(decoder.config().vocabulary_size);
+    for (int64_t i = 0; i < prompt.numel(); ++i) {
+      prompt.data_ptr<int64_t>()[i] = static_cast<int64_t>(random.below(vocabulary));
+    }
+    prompt_ = prompt.to(decoder.device());
+  }
+
+  const Workload& workload() const { return workload_; }
+
+  // Reads the prompt into a fresh cache and picks the first new token. Reading it on the host waits
+  // for the device.
+  void prefill() {
+    cache_ = {};
+    first_ = next(prompt_, cache_);
+  }
+
+  // The further tokens, from the cache that prefill left; that cache stays usable.
+  void decode(const energy::Clock& clock, std::vector<double>* step_seconds) {
+    model::KeyValueCache cache = cache_;
+    at::Tensor ids = first_;
+    for (int64_t step = 1; step < workload_.generated_tokens; ++step) {
+      const double begin = clock.seconds();
+      ids = next(ids, cache);
+      if (step_seconds != nullptr) step_seconds->push_back(clock.seconds() - begin);
+    }
+  }
+
+ private:
+  // [B, 1] ids on the device, the greedy successors of `ids` [B, T].
+  at::Tensor next(const at::Tensor& ids, model::KeyValueCache& cache) const {
+    const at::Tensor hidden =
+        decoder_.hidden({.ids = ids, .positions = {}, .segments = {}}, &cache);
+    const at::Tensor last = hidden.select(1, hidden.size(1) - 1);
+    const at::Tensor best = at::linear(last, decoder_.head_weight()).argmax(-1, true);
+    return best.to(at::kCPU).to(decoder_.device());
+  }
+
+  const model::Decoder& decoder_;
+  Workload workload_;
+  at::Tensor prompt_, first_;
+  model::KeyValueCache cache_;
+};
+
+struct Bench {
+  energy::MeterSet& meters;
+  const energy::Clock& clock;
+  double seconds_minimum;
+};
+
+// Repeats `run` in one energy window until it has lasted long enough.
+template <typename Run>
+absl::StatusOr<PhaseWindow> metered(const Bench& bench, std::string_view name, const Run& run) {
+  FRUGAL_RETURN_IF_ERROR(tensor::guarded(name, [&] { run(nullptr); }));  // warms up, not counted
+  PhaseWindow result;
+  energy::Window window = bench.meters.begin(name);
+  const double begin = bench.clock.seconds();
+  double now = begin;
+  do {
+    FRUGAL_RETURN_IF_ERROR(base::check_interrupt());
+    FRUGAL_RETURN_IF_ERROR(tensor::guarded(name, [&] { run(&result.step_seconds); }));
+    const double end = bench.clock.seconds();
+    result.run_seconds.push_back(end - now);
+    now = end;
+    ++result.runs;
+  } while (now - begin < bench.seconds_minimum);
+  result.energy = window.end();
+  return result;
+}
+
+absl::StatusOr<SpeedRepeat> measure_once(Probe& probe, const Bench& bench) {
+  const std::string name = base::str_cat("batch ", probe.workload().batch);
+  SpeedRepeat result;
+  FRUGAL_ASSIGN_OR_RETURN(result.prefill, metered(bench, name + " prefill",
+                                                  [&](std::vector<double>*) { probe.prefill(); }));
+  FRUGAL_ASSIGN_OR_RETURN(result.decode,
+                          metered(bench, name + " decode", [&](std::vector<double>* steps) {
+                            probe.decode(bench.clock, steps);
+                          }));
+  return result;
+}
+
+absl::Status check(const Workload& workload, int64_t context_length) {
+  const int64_t length = workload.prompt_tokens + workload.generated_tokens;
+  if (length > context_length) {
+    return base::invalid_argument("measure: ", workload.prompt_tokens, " prompt tokens and ",
+                                  workload.generated_tokens, " generated ones need a context of ",
+                                  length, ", the model's holds ", context_length,
+                                  "; lower one of them");
+  }
+  return absl::OkStatus();
+}
+
+void apply_idle(std::vector<Speed>& speeds, const std::vector<energy::IdlePower>& idle) {
+  for (Speed& speed : speeds) {
+    for (SpeedRepeat& repeat : speed.repeats) {
+      energy::apply_idle(repeat.prefill.energy, idle);
+      energy::apply_idle(repeat.decode.energy, idle);
+    }
+  }
+}
+
+bool counts_whole_device(const energy::MeterSet& meters) {
+  const auto infos = meters.meters();
+  return std::any_of(infos.begin(), infos.end(),
+                     [](const auto& info) { return info.whole_device; });
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<Speed>> measure_speed(const model::Decoder& decoder,
+                                                 const std::vector<Workload>& workloads,
+                                                 const SpeedSettings& settings,
+                                                 energy::MeterSet& meters,
+                                                 const energy::Clock& clock,
+                                                 base::RandomStream random) {
+  const c10::InferenceMode inference;
+  std::vector<std::unique_ptr<Probe>> probes;
+  std::vector<Speed> speeds;
+  for (const Workload& workload : workloads) {
+    FRUGAL_RETURN_IF_ERROR(check(workload, decoder.config().context_length));
+    FRUGAL_RETURN_IF_ERROR(tensor::guarded("preparing a prompt", [&] {
+      probes.push_back(std::make_unique<Probe>(decoder, workload, random));
+    }));
+    speeds.push_back({workload, {}});
+  }
+  const bool idle = settings.idle_seconds > 0 && counts_whole_device(meters);
+  energy::WindowResult before;
+  if (idle) before = meters.measure_idle(settings.idle_seconds);
+  std::unique_ptr<base::Progress> progress;
+  if (!settings.title.empty()) {
+    progress = std::make_unique<base::Progress>(
+        settings.title, "windows", 2 * settings.repeats * static_cast<int64_t>(workloads.size()));
+  }
+  const Bench bench{meters, clock, settings.seconds_minimum};
+  for (int64_t repeat = 0; repeat < settings.repeats; ++repeat) {
+    for (size_t i = 0; i < probes.size(); ++i) {
+      FRUGAL_ASSIGN_OR_RETURN(SpeedRepeat result, measure_once(*probes[i], bench));
+      speeds[i].repeats.push_back(std::move(result));
+      if (progress) progress->advance(2);
+    }
+  }
+  // Without an idle window a whole device's net energy stays unknown; what counts only this process
+  // is net by itself.
+  std::vector<energy::IdlePower> idle_power;
+  if (idle) {
+    const energy::WindowResult after = meters.measure_idle(settings.idle_seconds);
+    idle_power = energy::idle_power(before, &after);
+  }
+  apply_idle(speeds, idle_power);
+  return speeds;
+}
+
+}  // namespace frugal::passes

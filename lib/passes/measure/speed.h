@@ -1,0 +1,64 @@
+// Runs a fixed inference workload inside energy windows.
+//
+// A request reads prompt_tokens ids and yields generated_tokens: the first comes with the prompt
+// (prefill), each further one takes a step (decode). End-of-text is ignored, ids are random: every
+// model does the same work. A window repeats one phase until it has lasted long enough for the
+// meters; before each window one uncounted run warms caches, and the windows of all batch sizes
+// take turns, so that a drift of the machine meets them all alike.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/random.h"
+#include "base/status.h"
+#include "energy/window.h"
+
+namespace frugal::model {
+class Decoder;
+}
+
+namespace frugal::passes {
+
+struct Workload {
+  int64_t prompt_tokens = 0;
+  int64_t generated_tokens = 0;  // at least 2
+  int64_t batch = 1;             // requests that run together
+};
+
+// One metered window: `runs` repetitions of a phase.
+struct PhaseWindow {
+  int64_t runs = 0;
+  std::vector<double> run_seconds;   // one per run
+  std::vector<double> step_seconds;  // decode: one per step of every run
+  energy::WindowResult energy;
+};
+
+struct SpeedRepeat {
+  PhaseWindow prefill, decode;
+};
+
+struct Speed {
+  Workload workload;
+  std::vector<SpeedRepeat> repeats;
+};
+
+struct SpeedSettings {
+  int64_t repeats = 10;
+  double seconds_minimum = 5.0;  // of every window
+  double idle_seconds =
+      5.0;  // of an idle window before and after; only where a meter counts a whole device
+  std::string title;  // of the progress line; empty: no progress
+};
+
+// Idle power is already applied to the energy windows. `clock` is the meters' clock. Errors: a
+// workload longer than the context, out of memory, interrupted.
+absl::StatusOr<std::vector<Speed>> measure_speed(const model::Decoder& decoder,
+                                                 const std::vector<Workload>& workloads,
+                                                 const SpeedSettings& settings,
+                                                 energy::MeterSet& meters,
+                                                 const energy::Clock& clock,
+                                                 base::RandomStream random);
+
+}  // namespace frugal::passes

@@ -1,0 +1,296 @@
+#include "passes/measure/summary.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "base/units.h"
+#include "energy/derive.h"
+#include "evaluate/statistics.h"
+
+namespace frugal::passes {
+namespace {
+
+using energy::Figure;
+using pass::Statistic;
+
+constexpr double kWindowSeconds = 5.0;  // energy.md §5
+constexpr double kWindowUpdates = 50.0;
+
+enum class Phase { kPrefill, kDecode };
+
+const PhaseWindow& phase_of(const SpeedRepeat& repeat, Phase phase) {
+  return phase == Phase::kPrefill ? repeat.prefill : repeat.decode;
+}
+
+// Tokens that one run of a phase reads or makes, all requests of the batch together.
+double tokens_per_run(const Workload& workload, Phase phase) {
+  const int64_t per_request =
+      phase == Phase::kPrefill ? workload.prompt_tokens : workload.generated_tokens - 1;
+  return static_cast<double>(per_request * workload.batch);
+}
+
+double seconds_of(const PhaseWindow& window) {
+  return std::accumulate(window.run_seconds.begin(), window.run_seconds.end(), 0.0);
+}
+
+// One value per repeat, or the reason why there is none.
+struct Series {
+  std::vector<double> values;
+  std::string missing;  // not empty: unknown
+  energy::Provenance provenance = energy::Provenance::kMeasured;
+};
+
+void add(Series& series, const Figure& figure, double divisor) {
+  series.provenance = energy::weakest(series.provenance, figure.provenance);
+  if (!figure.value) {
+    if (series.missing.empty()) series.missing = figure.basis;
+    return;
+  }
+  series.values.push_back(*figure.value / divisor);
+}
+
+Figure joules_of(const PhaseWindow& window, bool net) {
+  return net ? window.energy.total_net_joules() : window.energy.total_joules();
+}
+
+Series joules_per_token(const Speed& speed, Phase phase) {
+  Series series;
+  for (const SpeedRepeat& repeat : speed.repeats) {
+    const PhaseWindow& window = phase_of(repeat, phase);
+    add(series, joules_of(window, false),
+        tokens_per_run(speed.workload, phase) * static_cast<double>(window.runs));
+  }
+  return series;
+}
+
+// Prefill and decode of one request: the sum of the two windows' joules per run, shared by the
+// batch.
+Series joules_per_request(const Speed& speed, bool net) {
+  Series prefill, decode;
+  const double batch = static_cast<double>(speed.workload.batch);
+  for (const SpeedRepeat& repeat : speed.repeats) {
+    add(prefill, joules_of(repeat.prefill, net), static_cast<double>(repeat.prefill.runs) * batch);
+    add(decode, joules_of(repeat.decode, net), static_cast<double>(repeat.decode.runs) * batch);
+  }
+  Series sum{{},
+             prefill.missing.empty() ? decode.missing : prefill.missing,
+             energy::weakest(prefill.provenance, decode.provenance)};
+  if (!sum.missing.empty()) return sum;
+  for (size_t i = 0; i < prefill.values.size(); ++i) {
+    sum.values.push_back(prefill.values[i] + decode.values[i]);
+  }
+  return sum;
+}
+
+Series tokens_per_second(const Speed& speed, Phase phase) {
+  Series series;
+  for (const SpeedRepeat& repeat : speed.repeats) {
+    const PhaseWindow& window = phase_of(repeat, phase);
+    series.values.push_back(tokens_per_run(speed.workload, phase) *
+                            static_cast<double>(window.runs) / seconds_of(window));
+  }
+  return series;
+}
+
+Series transformed(Series series, double (*function)(double)) {
+  for (double& value : series.values) value = function(value);
+  return series;
+}
+
+// The mean over the repeats with its bootstrap interval.
+Statistic summarize(std::string name, const Series& series, std::string unit, std::string help,
+                    const base::RandomStream& random) {
+  Statistic result{.name = std::move(name), .unit = std::move(unit), .help = std::move(help)};
+  result.provenance = energy::to_text(series.provenance);
+  result.n = static_cast<int64_t>(series.values.size());
+  if (!series.missing.empty() || series.values.empty()) {
+    result.help +=
+        base::str_cat(" Unknown: ", series.missing.empty() ? "no window" : series.missing);
+    result.n = 0;
+    return result;
+  }
+  result.value = evaluate::mean(series.values);
+  if (const auto interval = evaluate::bootstrap_mean_interval(series.values, random)) {
+    result.low = interval->low;
+    result.high = interval->high;
+    result.confidence = interval->confidence;
+    result.method = interval->method;
+  }
+  return result;
+}
+
+// A percentile of durations of all repeats; its interval resamples the repeats, not the single
+// durations.
+Statistic percentile(std::string name, const std::vector<std::vector<double>>& repeats, double q,
+                     std::string help, const base::RandomStream& random) {
+  const auto of = [&](std::span<const int64_t> indices) {
+    std::vector<double> all;
+    for (const int64_t i : indices) {
+      const auto& values = repeats[static_cast<size_t>(i)];
+      all.insert(all.end(), values.begin(), values.end());
+    }
+    std::sort(all.begin(), all.end());
+    return evaluate::quantile_of_sorted(all, q);
+  };
+  Statistic result{.name = std::move(name), .unit = "seconds", .help = std::move(help)};
+  std::vector<int64_t> every(repeats.size());
+  std::iota(every.begin(), every.end(), int64_t{0});
+  if (const double value = of(every); std::isfinite(value)) result.value = value;
+  for (const auto& values : repeats) result.n += static_cast<int64_t>(values.size());
+  const auto interval = evaluate::bootstrap_interval(static_cast<int64_t>(repeats.size()), of,
+                                                     random, {.draws = 500});
+  if (interval) {
+    result.low = interval->low;
+    result.high = interval->high;
+    result.method = interval->method;
+  }
+  return result;
+}
+
+struct Durations {
+  std::vector<std::vector<double>> first_token, per_token, request;
+};
+
+Durations durations_of(const Speed& speed) {
+  Durations result;
+  for (const SpeedRepeat& repeat : speed.repeats) {
+    const auto &prefill = repeat.prefill.run_seconds, &decode = repeat.decode.run_seconds;
+    result.first_token.push_back(prefill);
+    result.per_token.push_back(repeat.decode.step_seconds);
+    // Every decode run with a prefill of the same repeat; where there are fewer of those, they are
+    // used again.
+    std::vector<double>& request = result.request.emplace_back();
+    for (size_t i = 0; i < std::max(prefill.size(), decode.size()); ++i) {
+      request.push_back(prefill[i % prefill.size()] + decode[i % decode.size()]);
+    }
+  }
+  return result;
+}
+
+void add_latency(std::vector<Statistic>& result, const Speed& speed, const std::string& suffix,
+                 const base::RandomStream& random) {
+  const Durations durations = durations_of(speed);
+  for (const auto& [label, q] : {std::pair<const char*, double>{"p50", 0.5}, {"p95", 0.95}}) {
+    const auto add = [&](std::string_view metric, const std::vector<std::vector<double>>& values,
+                         std::string_view help) {
+      result.push_back(percentile(base::str_cat(metric, "_", label, suffix), values, q,
+                                  base::str_cat(help, ", ", label, "."), random));
+    };
+    add("time_to_first_token", durations.first_token, "From the prompt to the first new token");
+    add("time_per_token", durations.per_token, "Between two new tokens of a sequence");
+    add("latency", durations.request,
+        "From the prompt to the last new token, prefill and decode timed apart and added");
+  }
+}
+
+void add_headline(std::vector<Statistic>& result, const Speed& speed,
+                  const base::RandomStream& random) {
+  const Series request = joules_per_request(speed, false);
+  const std::string what =
+      base::str_cat("batch ", speed.workload.batch, ", ", speed.workload.prompt_tokens,
+                    " prompt and ", speed.workload.generated_tokens, " generated tokens, gross.");
+  Series token = request;
+  for (double& value : token.values) {
+    value *= 1e6 / static_cast<double>(speed.workload.generated_tokens);
+  }
+  result.push_back(summarize(
+      "joules_per_million_tokens", token, "J",
+      "Energy of a request for each million generated tokens, its prompt included: " + what,
+      random));
+  result.push_back(
+      summarize("joules_per_request", request, "J", "Energy of one request: " + what, random));
+  result.push_back(summarize("requests_per_kilowatt_hour",
+                             transformed(request, base::requests_per_kilowatt_hour), "requests",
+                             "Requests for one kilowatt-hour: " + what, random));
+  result.push_back(summarize("tokens_per_second", tokens_per_second(speed, Phase::kDecode),
+                             "tokens/s", "Generated tokens a second while decoding: " + what,
+                             random));
+}
+
+void add_workload(std::vector<Statistic>& result, const Speed& speed,
+                  const base::RandomStream& random) {
+  const std::string suffix = base::str_cat("/batch_", speed.workload.batch);
+  const auto add = [&](std::string_view metric, const Series& series, std::string unit,
+                       std::string help) {
+    result.push_back(
+        summarize(base::str_cat(metric, suffix), series, std::move(unit), std::move(help), random));
+  };
+  add("prefill_tokens_per_second", tokens_per_second(speed, Phase::kPrefill), "tokens/s",
+      "Prompt tokens read a second, all requests of the batch together.");
+  add("decode_tokens_per_second", tokens_per_second(speed, Phase::kDecode), "tokens/s",
+      "Tokens generated a second, all requests of the batch together.");
+  add("prefill_joules_per_token", joules_per_token(speed, Phase::kPrefill), "J",
+      "Energy for each prompt token, gross.");
+  add("decode_joules_per_token", joules_per_token(speed, Phase::kDecode), "J",
+      "Energy for each token generated after the first one, gross.");
+  add("joules_per_request", joules_per_request(speed, false), "J", "Energy of one request, gross.");
+  add("net_joules_per_request", joules_per_request(speed, true), "J",
+      "Energy of one request less what the devices draw when idle.");
+  add_latency(result, speed, suffix, random);
+}
+
+base::Json row_of(const Workload& workload, Phase phase, size_t repeat, const PhaseWindow& window) {
+  const Figure gross = joules_of(window, false), net = joules_of(window, true);
+  const double seconds = seconds_of(window);
+  return {{"batch", workload.batch},
+          {"prompt_tokens", workload.prompt_tokens},
+          {"generated_tokens", workload.generated_tokens},
+          {"phase", phase == Phase::kPrefill ? "prefill" : "decode"},
+          {"repeat", repeat},
+          {"runs", window.runs},
+          {"seconds", seconds},
+          {"tokens_per_second", base::finite_or_null(tokens_per_run(workload, phase) *
+                                                     static_cast<double>(window.runs) / seconds)},
+          {"joules", energy::json_or_null(gross.value)},
+          {"net_joules", energy::json_or_null(net.value)},
+          {"provenance", energy::to_text(gross.provenance)}};
+}
+
+}  // namespace
+
+std::vector<Statistic> speed_statistics(const std::vector<Speed>& speeds,
+                                        base::RandomStream random) {
+  std::vector<Statistic> result;
+  if (!speeds.empty()) add_headline(result, speeds.front(), random);
+  for (const Speed& speed : speeds) add_workload(result, speed, random);
+  return result;
+}
+
+std::vector<base::Json> speed_rows(const std::vector<Speed>& speeds) {
+  std::vector<base::Json> rows;
+  for (const Speed& speed : speeds) {
+    for (size_t r = 0; r < speed.repeats.size(); ++r) {
+      rows.push_back(row_of(speed.workload, Phase::kPrefill, r, speed.repeats[r].prefill));
+      rows.push_back(row_of(speed.workload, Phase::kDecode, r, speed.repeats[r].decode));
+    }
+  }
+  return rows;
+}
+
+std::vector<std::string> speed_warnings(const std::vector<Speed>& speeds) {
+  double shortest = kWindowSeconds, fewest = kWindowUpdates;
+  for (const Speed& speed : speeds) {
+    for (const SpeedRepeat& repeat : speed.repeats) {
+      for (const PhaseWindow* window : {&repeat.prefill, &repeat.decode}) {
+        shortest = std::min(shortest, seconds_of(*window));
+        for (const energy::MeterWindow& meter : window->energy.meters) {
+          if (meter.updates) fewest = std::min(fewest, *meter.updates);
+        }
+      }
+    }
+  }
+  std::vector<std::string> result;
+  if (fewest < kWindowUpdates) {
+    result.push_back(
+        base::str_cat("a counter moved only ", std::floor(fewest),
+                      " times in a window, its energy is coarse; raise seconds_minimum (50 "
+                      "movements are good)"));
+  } else if (shortest < kWindowSeconds) {
+    result.push_back(base::str_cat("the shortest window lasted ", base::format_duration(shortest),
+                                   "; numbers are steadier from 5 s on: raise seconds_minimum"));
+  }
+  return result;
+}
+
+}  // namespace frugal::passes
