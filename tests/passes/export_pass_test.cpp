@@ -1,0 +1,51 @@
+#include "passes/export/export_pass.h"
+
+#include <gtest/gtest.h>
+
+#include "fake_context.h"
+#include "format/gguf.h"
+#include "format/onnx.h"
+#include "support/shared_data.h"
+#include "toy_checkpoint.h"
+
+namespace frugal::passes {
+namespace {
+
+void run_export(const base::Json& options, FakeRunContext& context) {
+  const auto pass = make_export_pass();
+  set_options(*pass, options);
+  FRUGAL_ASSERT_OK(pass->run(context));
+}
+
+TEST(ExportPass, WritesEachFormatUnderTheInputsName) {
+  const test::TemporaryFolder folder;
+  const format::Checkpoint input = toy_checkpoint(folder.path() / "toy", {.layers = 1});
+  FakeRunContext context(folder.path(), input);
+  run_export({{"format", "gguf"}}, context);
+  run_export({{"format", "onnx"}}, context);
+  run_export({{"format", "huggingface"}, {"name", "plain"}}, context);
+  FRUGAL_EXPECT_OK(format::GgufFile::open(context.output_folder() / "toy.gguf"));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const format::OnnxSummary onnx, format::read_onnx(context.output_folder() / "toy-onnx" / "model.onnx"));
+  EXPECT_EQ(onnx.node_counts.at("com.microsoft::GroupQueryAttention"), 1);
+  EXPECT_TRUE(std::filesystem::exists(context.output_folder() / "toy-onnx" / "genai_config.json"));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint plain, format::Checkpoint::open(context.output_folder() / "plain-hf"));
+  EXPECT_EQ(plain.values("model.layers.0.mlp.down_proj.weight").value(), input.values("model.layers.0.mlp.down_proj.weight").value());
+  EXPECT_GT(context.value("artifact_bytes").value_or(0), 0);
+  EXPECT_FALSE(context.tables["files"].empty());
+}
+
+TEST(ExportPass, RefusesAnOnnxGridBeforeAnythingRuns) {
+  const test::TemporaryFolder folder;
+  pass::ModelInfo info;
+  info.name = "toy";
+  info.config = toy_checkpoint(folder.path() / "toy", {.layers = 1, .width = 256, .neurons = 256}).config();
+  info.has_tokenizer = true;
+  info.grids["model.layers.0.mlp.up_proj.weight"] = "q4_k";
+  const auto pass = make_export_pass();
+  set_options(*pass, {{"format", "onnx"}});
+  FakeCheckContext check;
+  FRUGAL_EXPECT_ERROR(pass->check(check, info), absl::StatusCode::kInvalidArgument, "MatMulNBits");
+}
+
+}  // namespace
+}  // namespace frugal::passes
