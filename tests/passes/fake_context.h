@@ -20,42 +20,6 @@ namespace frugal::passes {
 
 class OptionSetter final : public pass::OptionVisitor {
  public:
-  explicit OptionSetter(const base::Json& values) : left(values) {}
-  void field(const pass::OptionInfo& info, bool& value) override { set(info, value); }
-  void field(const pass::OptionInfo& info, int64_t& value) override { set(info, value); }
-  void field(const pass::OptionInfo& info, double& value) override { set(info, value); }
-  void field(const pass::OptionInfo& info, std::string& value) override { set(info, value); }
-  void field(const pass::OptionInfo& info, std::vector<std::string>& value) override {
-    set(info, value);
-  }
-  void field(const pass::OptionInfo& info, std::vector<int64_t>& value) override {
-    set(info, value);
-  }
-  void field(const pass::OptionInfo& info, pass::ModelReference& value) override {
-    set(info, value.name);
-  }
-  void field(const pass::OptionInfo& info, pass::DataReference& value) override {
-    set(info, value.name);
-  }
-  void field(const pass::OptionInfo& info, std::vector<pass::DataReference>& value) override {
-    std::vector<std::string> names;
-    set(info, names);
-    for (const std::string& name : names) value.push_back({name});
-  }
-  base::Json left;
-
- private:
-  template <typename T>
-  void set(const pass::OptionInfo& info, T& value) {
-    const auto found = left.find(std::string(info.name));
-    if (found == left.end()) return;
-    value = found->template get<T>();
-    left.erase(found);
-  }
-};
-
-class OptionSetter final : public pass::OptionVisitor {
- public:
   explicit OptionSetter(const base::Json& values) : left_(values) {}
   void field(const pass::OptionInfo& info, bool& value) override { assign(info, value); }
   void field(const pass::OptionInfo& info, int64_t& value) override { assign(info, value); }
