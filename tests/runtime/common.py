@@ -1,4 +1,5 @@
 """What the judges share: running frugal, made and real models, an independent NumPy Llama, comparisons that print what they saw."""
+import atexit
 import json
 import os
 import shutil
@@ -10,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-FRUGAL = os.environ.get("FRUGAL_EXECUTABLE", "build/release/bin/frugal")
+FRUGAL = os.path.abspath(os.environ.get("FRUGAL_EXECUTABLE", "build/release/bin/frugal"))
 LOGITS = os.environ.get("FRUGAL_LOGITS", "")
 DATA = Path(os.environ.get("FRUGAL_SHARED_DATA", ""))
 REQUIRE_DATA = os.environ.get("FRUGAL_REQUIRE_DATA") == "1"
 failures = []
+HERE = tempfile.mkdtemp(prefix="frugal-judge-")  # runs and caches of this script, and of no other
+atexit.register(shutil.rmtree, HERE, ignore_errors=True)
 
 
 def expect(name, found, expected, tolerance=0.0):
@@ -38,7 +41,7 @@ def finish():
 
 
 def frugal(*arguments, check=True):
-    done = subprocess.run([FRUGAL, *map(str, arguments)], capture_output=True, text=True)
+    done = subprocess.run([FRUGAL, *map(str, arguments)], capture_output=True, text=True, cwd=HERE)
     if check and done.returncode != 0:
         print(done.stdout[-4000:], done.stderr[-4000:])
         raise SystemExit(f"frugal {' '.join(map(str, arguments))} exited with {done.returncode}")

@@ -18,11 +18,12 @@ class Server:
         p.cpuparams.n_threads = p.cpuparams_batch.n_threads = 2
         p.cache_type_k = p.cache_type_v = xlc.ggml_type.GGML_TYPE_F32
         p.flash_attn_type = xlc.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        p.verbosity = 0
         self.server = xlc.Server(p)
 
     def next_log_probabilities(self, ids, vocabulary):
         reply = self.server.handle_completions({"prompt": ids, "n_predict": 1, "n_probs": vocabulary, "temperature": -1, "samplers": [],
-                                                "cache_prompt": True, "post_sampling_probs": False})
+                                                "cache_prompt": True, "post_sampling_probs": False, "ignore_eos": True})
         reply = json.loads(reply) if isinstance(reply, str) else reply
         entry = reply["completion_probabilities"][0] if "completion_probabilities" in reply else reply["choices"][0]["logprobs"]["content"][0]
         result = np.full(vocabulary, -np.inf)

@@ -33,9 +33,7 @@ class GraphBuilder {
     node("Gather", "", {std::string(model::kEmbedding), "input_ids"}, {"embeddings"});
     std::string residual = "embeddings";
     std::string normalized = "normalized.0.in";
-    add_weight(model::weight_name(0, "input_layernorm"), OnnxContent::kValues);
-    node("SimplifiedLayerNormalization", "", {residual, model::weight_name(0, "input_layernorm")}, {normalized},
-         {{"axis", int64_t{-1}}, {"epsilon", epsilon()}, {"stash_type", int64_t{1}}});
+    add_first_norm(residual, normalized);
     for (int64_t layer = 0; layer < config_.layer_count; ++layer) {
       FRUGAL_RETURN_IF_ERROR(add_layer(layer, residual, normalized));
     }
@@ -121,6 +119,25 @@ class GraphBuilder {
     node("MatMulNBits", kContrib, std::move(inputs), {output},
          {{"K", columns}, {"N", rows}, {"bits", layout->bits}, {"block_size", layout->block_size}, {"accuracy_level", options_.accuracy_level}});
     return absl::OkStatus();
+  }
+
+  // The one norm without an addition before it. Spelled out in standard operators, because ONNX Runtime's own operator for it lives
+  // in the standard domain and the ONNX checker refuses it there; the runtime fuses this pattern into that operator.
+  void add_first_norm(const std::string& input, const std::string& output) {
+    const std::string weight = model::weight_name(0, "input_layernorm");
+    add_weight(weight, OnnxContent::kValues);
+    const float epsilon_value = epsilon(), two = 2.0f;
+    const int64_t last_axis = -1;
+    format::OnnxModel& model = graph_.model;
+    model.initializers.push_back(format::onnx_constant("two", {}, std::span<const float>(&two, 1)));
+    model.initializers.push_back(format::onnx_constant("epsilon", {}, std::span<const float>(&epsilon_value, 1)));
+    model.initializers.push_back(format::onnx_constant("last_axis", {1}, std::span<const int64_t>(&last_axis, 1)));
+    node("Pow", "", {input, "two"}, {"first.squares"});
+    node("ReduceMean", "", {"first.squares", "last_axis"}, {"first.mean"}, {{"keepdims", int64_t{1}}});
+    node("Add", "", {"first.mean", "epsilon"}, {"first.variance"});
+    node("Sqrt", "", {"first.variance"}, {"first.deviation"});
+    node("Div", "", {input, "first.deviation"}, {"first.scaled"});
+    node("Mul", "", {"first.scaled", weight}, {output});
   }
 
   // residual += addend; normalized = norm(residual). Renames both to the new values.
