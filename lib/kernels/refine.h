@@ -25,20 +25,27 @@
 
 namespace frugal::kernels {
 
+// Strides count elements (bytes for parameters) from one row to the next.
 struct RefineProblem {
   const grid::Grid* grid = nullptr;
   int64_t rows = 0;
-  int64_t columns = 0;            // a multiple of block_columns
+  int64_t columns = 0;  // a multiple of block_columns
+
   const float* target = nullptr;  // W* [rows, columns] fp32, the matrix's column order
-  int64_t target_stride = 0;      // floats from one row to the next
-  const float* hessian =
-      nullptr;  // H + lambda I [columns, columns] fp32, symmetric, diagonal > 0, column order as W*
+  int64_t target_stride = 0;
+
+  // H + lambda I [columns, columns] fp32, symmetric, diagonal > 0, column order as W*.
+  const float* hessian = nullptr;
   int64_t hessian_stride = 0;
+
   uint8_t* codes = nullptr;  // in and out [rows, columns]
   int64_t codes_stride = 0;
   std::byte* parameters = nullptr;  // in and out [rows, columns / block_columns, parameter_bytes]
-  int64_t parameters_stride = 0;    // bytes from one row to the next
-  double* row_objective = nullptr;  // optional out [rows]: E (H + lambda I) E^T after the finish
+  int64_t parameters_stride = 0;
+
+  // Optional out [rows]: E (H + lambda I) E^T after the finish, from the gradient as maintained
+  // (fp32 rounding).
+  double* row_objective = nullptr;
 };
 
 struct RefineOptions {

@@ -24,35 +24,48 @@
 
 namespace frugal::kernels {
 
+// Strides count elements (bytes for parameters) from one row to the next.
 struct SweepBlock {
   const grid::Grid* grid = nullptr;
   int64_t rows = 0;
   int64_t width = 0;  // columns of this window
-  const float* weights =
-      nullptr;  // [rows, width] fp32, current weights in processing order; not changed
-  int64_t weights_stride = 0;  // floats from one row to the next
-  const float* factor =
-      nullptr;  // [width, width] fp32, the window's diagonal block of U (only j >= i is read)
-  int64_t factor_stride = 0;         // floats from one row of U to the next
-  const int32_t* columns = nullptr;  // [width] column of the matrix at each position
-  // True: parameters are fitted on the current weights when a grid block is first touched and
+
+  // [rows, width] fp32, current weights in processing order; not changed.
+  const float* weights = nullptr;
+  int64_t weights_stride = 0;
+
+  // [width, width] fp32, the window's diagonal block of U; only j >= i is read.
+  const float* factor = nullptr;
+  int64_t factor_stride = 0;
+
+  // [width] column of the matrix at each position.
+  const int32_t* columns = nullptr;
+
+  // True: parameters are fitted on the current weights when a grid block is first touched, and
   // written to `parameters`; each block met must then lie in the window whole and without a gap
   // (group-aware order, width a multiple of block_columns). A block wider than the window: call
-  // fit_blocks first, then sweep with fit = false. False: `parameters` are read, columns may come
-  // in any order (static groups).
+  // fit_blocks first, then sweep with fit = false.
+  // False: `parameters` are read, columns may come in any order (static groups).
   bool fit = false;
-  const float* importance =
-      nullptr;  // [matrix columns] E[x^2] = diag H in the matrix's column order; null: all equal
-  uint8_t* codes = nullptr;  // out [rows, matrix columns], written at columns[p] only
-  int64_t codes_stride = 0;  // bytes from one row to the next
-  std::byte* parameters =
-      nullptr;  // in or out [rows, matrix columns / block_columns, parameter_bytes]
-  int64_t parameters_stride = 0;  // bytes from one row to the next
-  float* errors = nullptr;        // out [rows, width] fp32, (w - q) / U_pp
-  int64_t errors_stride = 0;      // floats from one row to the next
-  double* row_loss =
-      nullptr;  // optional [rows], added to: sum over p of errors^2. Over all windows this is the
-                // row's (w - q) (H + lambda I) (w - q)^T exactly (algorithms.md §1)
+
+  // [matrix columns] E[x^2] = diag H in the matrix's column order; null: all columns equal.
+  const float* importance = nullptr;
+
+  // Out [rows, matrix columns], written at columns[p] only.
+  uint8_t* codes = nullptr;
+  int64_t codes_stride = 0;
+
+  // In or out [rows, matrix columns / block_columns, parameter_bytes].
+  std::byte* parameters = nullptr;
+  int64_t parameters_stride = 0;
+
+  // Out [rows, width] fp32, (w - q) / U_pp.
+  float* errors = nullptr;
+  int64_t errors_stride = 0;
+
+  // Optional [rows], added to: sum over p of errors^2. Over all windows this is the row's
+  // (w - q) (H + lambda I) (w - q)^T exactly (algorithms.md §1).
+  double* row_loss = nullptr;
 };
 
 // Runs the most specialised implementation of this machine; rows go across OpenMP threads. Throws
@@ -66,15 +79,18 @@ struct FitBlocks {
   const grid::Grid* grid = nullptr;
   int64_t rows = 0;
   int64_t width = 0;  // a multiple of block_columns; each block whole and without a gap
+
   const float* weights = nullptr;  // [rows, width] fp32 in processing order
   int64_t weights_stride = 0;
-  const int32_t* columns = nullptr;  // [width], or null
-  int64_t first_column = 0;
+  const int32_t* columns = nullptr;   // [width], or null
+  int64_t first_column = 0;           // where columns is null; a multiple of block_columns
   const float* importance = nullptr;  // as in SweepBlock
   bool search = true;                 // false: the plain min-max rule
-  std::byte* parameters = nullptr;    // out, as in SweepBlock
+
+  std::byte* parameters = nullptr;  // out, as in SweepBlock
   int64_t parameters_stride = 0;
 };
+// Throws std::invalid_argument on sizes that do not fit together.
 void fit_blocks(const FitBlocks& blocks);
 
 // The implementations, most specialised first; sweep() takes the first that this machine can run. A
