@@ -63,17 +63,18 @@ std::string short_number(const base::Json& value) {
 
 std::string key_statistics(const base::Json& statistics, size_t count) {
   std::string out;
-  for (size_t i = 0; i < statistics.size() && i < count; ++i) {
-    const base::Json& item = statistics[i];
-    if (!out.empty()) out += ", ";
-    out +=
-        base::str_cat(item.value("name", ""), " ", short_number(item.value("value", base::Json())));
-    if (item.contains("low") && item["low"].is_number() && item.contains("high") &&
-        item["high"].is_number()) {
-      out += base::str_cat(" [", short_number(item["low"]), ", ", short_number(item["high"]), "]");
-    }
+  size_t shown = 0;
+  for (const base::Json& item : statistics) {
+    const base::Json value = item.value("value", base::Json());
+    if (!value.is_number()) continue;  // unknown: the report says so, one line has no room for it
+    if (shown++ == count) break;
+    const base::Json low = item.value("low", base::Json()), high = item.value("high", base::Json());
     const std::string unit = item.value("unit", "");
-    if (!unit.empty() && item.value("value", base::Json()).is_number()) out += " " + unit;
+    out += base::str_cat(out.empty() ? "" : ", ", item.value("name", ""), " ", short_number(value));
+    if (low.is_number() && high.is_number()) {
+      out += base::str_cat(" [", short_number(low), ", ", short_number(high), "]");
+    }
+    if (!unit.empty()) out += " " + unit;
   }
   return out;
 }

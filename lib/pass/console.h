@@ -37,7 +37,7 @@ class Console {
 // True when standard output is a terminal and NO_COLOR is unset or empty.
 bool wants_color();
 
-// "bits_per_weight 4.50, perplexity 23.1 ± 0.4": the first statistics of a step, as many as fit.
+// "bits_per_weight 4.5, accuracy 0.81 [0.78, 0.84]": the first `count` known statistics of a step.
 std::string key_statistics(const base::Json& statistics, size_t count);
 
 // Four significant digits at most: "0.8125", "23.1", "1,234,567", "unknown".

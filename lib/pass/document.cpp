@@ -81,13 +81,13 @@ std::string Problems::text() const {
   std::string out;
   for (const Item& item : sorted) {
     if (!out.empty()) out += "\n";
-    out += source_;
+    std::string place = source_;
     if (!item.position.label.empty()) {
-      out += base::str_cat(": ", item.position.label);
+      place += base::str_cat(place.empty() ? "" : ": ", item.position.label);
     } else if (item.position.line > 0) {
-      out += base::str_cat(":", item.position.line, ":", item.position.column);
+      place += base::str_cat(":", item.position.line, ":", item.position.column);
     }
-    out += base::str_cat(": ", item.text);
+    out += base::str_cat(place, place.empty() ? "" : ": ", item.text);
   }
   return out;
 }

@@ -26,7 +26,7 @@ struct Position {
 // Everything wrong with one document; all of it is reported at once, in the order of the text.
 class Problems {
  public:
-  // `source`: the file's name as the user wrote it, or "command line".
+  // `source`: the file's name as the user wrote it, "" for a command line.
   explicit Problems(std::string source) : source_(std::move(source)) {}
   template <typename... Parts>
   void add(const Position& position, const Parts&... parts) {

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/hash.h"
+#include "pass/map_reader.h"
 #include "pass/substitute.h"
 #include "pass/yaml.h"
 
@@ -14,94 +15,16 @@ namespace {
 constexpr int64_t kSchema = 1;
 const std::vector<std::string> kDataKinds = {"text", "jsonl", "table", "builtin"};
 
-// Typed access to one map of the file; every mistake becomes a problem with its place.
-class Reader {
- public:
-  // `what` names the map in messages: "a step", "data 'reviews'".
-  Reader(const Node& map, std::string what, std::vector<std::string> known, Problems& problems)
-      : map_(map), what_(std::move(what)), problems_(problems) {
-    if (!map.is_map()) {
-      problems.add(map.position, what_, " is ", describe(map),
-                   ", expected a group of keys: ", base::join(known, ", "));
-      return;
-    }
-    for (const Member& member : map.members) {
-      if (std::find(known.begin(), known.end(), member.key) != known.end()) continue;
-      problems.add(member.position, what_, " has no key '", member.key, "'",
-                   base::suggestion(member.key, known));
-    }
-  }
-
-  const Node* get(std::string_view key) const {
-    const Node* node = map_.find(key);
-    if (node != nullptr && node->kind == Node::Kind::kNull) {
-      problems_.add(node->position, "'", key, "' has no value");
-      return nullptr;
-    }
-    return node;
-  }
-  const Node* require(std::string_view key, std::string_view meaning) const {
-    const Node* node = get(key);
-    if (map_.is_map() && map_.find(key) == nullptr) {
-      problems_.add(map_.position, what_, " needs the key '", key, "': ", meaning);
-    }
-    return node;
-  }
-  void text(std::string_view key, std::string& out) const {
-    const Node* node = get(key);
-    if (node == nullptr) return;
-    if (const auto value = as_text(*node)) {
-      out = *value;
-    } else {
-      wrong(*node, key, "text; put it in quotes if it is");
-    }
-  }
-  void integer(std::string_view key, int64_t minimum, std::string_view unit, int64_t& out) const {
-    const Node* node = get(key);
-    if (node == nullptr) return;
-    const auto value = as_integer(*node, unit);
-    if (value && *value >= minimum) {
-      out = *value;
-    } else {
-      wrong(*node, key, base::str_cat("a whole number of at least ", minimum));
-    }
-  }
-  void choice(std::string_view key, const std::vector<std::string>& allowed,
-              std::string& out) const {
-    const Node* node = get(key);
-    if (node == nullptr) return;
-    const auto value = as_text(*node);
-    if (value && std::find(allowed.begin(), allowed.end(), *value) != allowed.end()) {
-      out = *value;
-    } else {
-      wrong(*node, key, base::str_cat("one of ", base::join(allowed, ", ")));
-    }
-  }
-  void wrong(const Node& node, std::string_view key, std::string_view expected) const {
-    problems_.add(node.position, "'", key, "' of ", what_, " is ", describe(node), ", expected ",
-                  expected);
-  }
-  Position position_of(std::string_view key) const {
-    const Node* node = map_.find(key);
-    return node == nullptr ? map_.position : node->position;
-  }
-
- private:
-  const Node& map_;
-  std::string what_;
-  Problems& problems_;
-};
-
 class PipelineReader {
  public:
   PipelineReader(const fs::path& folder, Problems& problems)
       : folder_(folder), problems_(problems) {}
 
   Pipeline read(const Node& root) {
-    const Reader top(root, "the pipeline",
-                     {"frugal", "name", "description", "seed", "vars", "models", "data", "steps",
-                      "report", "inputs"},
-                     problems_);
+    const MapReader top(root, "the pipeline",
+                        {"frugal", "name", "description", "seed", "vars", "models", "data", "steps",
+                         "report", "inputs"},
+                        problems_);
     if (!root.is_map()) return std::move(out_);
     if (const Node* node = top.require("frugal", "the schema version, 1")) {
       if (as_integer(*node) != kSchema) top.wrong(*node, "frugal", "1, the only schema version");
@@ -163,10 +86,11 @@ class PipelineReader {
   }
 
   text::DataSource read_datum(const Member& member) {
-    const Reader datum(member.value, base::str_cat("data '", member.key, "'"),
-                       {"text", "jsonl", "table", "builtin", "prompt", "completion", "labels",
-                        "limit", "tokens", "sequence_length", "split", "task", "seed", "same_as"},
-                       problems_);
+    const MapReader datum(
+        member.value, base::str_cat("data '", member.key, "'"),
+        {"text", "jsonl", "table", "builtin", "prompt", "completion", "labels", "limit", "tokens",
+         "sequence_length", "split", "task", "seed", "same_as"},
+        problems_);
     text::DataSource source;
     if (!member.value.is_map()) return source;
     copy_templates(datum, member, source);
@@ -191,7 +115,7 @@ class PipelineReader {
   }
 
   // Templates, labels and limits of another entry; what this one says itself is put over them.
-  void copy_templates(const Reader& datum, const Member& member, text::DataSource& source) {
+  void copy_templates(const MapReader& datum, const Member& member, text::DataSource& source) {
     std::string other;
     datum.text("same_as", other);
     if (other.empty()) return;
@@ -208,7 +132,7 @@ class PipelineReader {
                   "', which is not above it", base::suggestion(other, names));
   }
 
-  void read_origin(const Reader& datum, const Member& member, text::DataSource& source) {
+  void read_origin(const MapReader& datum, const Member& member, text::DataSource& source) {
     std::vector<std::string> given;
     for (const std::string& kind : kDataKinds) {
       if (member.value.find(kind) != nullptr) given.push_back(kind);
@@ -235,7 +159,7 @@ class PipelineReader {
     datum.text("builtin", source.builtin);
   }
 
-  void read_labels(const Reader& datum, const Node& labels, text::DataSource& source) {
+  void read_labels(const MapReader& datum, const Node& labels, text::DataSource& source) {
     source.labels.clear();
     if (!labels.is_map()) return datum.wrong(labels, "labels", "raw label: text");
     for (const Member& label : labels.members) {
@@ -258,7 +182,7 @@ class PipelineReader {
   }
 
   void read_step(const Node& node) {
-    const Reader step(node, "a step", {"id", "pass", "from", "with", "matrix"}, problems_);
+    const MapReader step(node, "a step", {"id", "pass", "from", "with", "matrix"}, problems_);
     if (!node.is_map()) return;
     StepEntry entry;
     entry.position = step.position_of("id");
@@ -287,7 +211,7 @@ class PipelineReader {
     }
   }
 
-  void read_from(const Reader& step, const Node& from, StepEntry& entry) {
+  void read_from(const MapReader& step, const Node& from, StepEntry& entry) {
     entry.from_is_list = from.is_sequence();
     for (const Node& item : from.is_sequence() ? from.items : std::vector<Node>{from}) {
       if (const auto name = as_text(item); name && !name->empty()) {
@@ -299,7 +223,7 @@ class PipelineReader {
     if (from.is_sequence() && from.items.empty()) step.wrong(from, "from", "at least one name");
   }
 
-  void read_matrix(const Reader& step, const Node& matrix, StepEntry& entry) {
+  void read_matrix(const MapReader& step, const Node& matrix, StepEntry& entry) {
     if (!matrix.is_map()) return step.wrong(matrix, "matrix", "option: [values]");
     for (const Member& member : matrix.members) {
       if (!member.value.is_sequence() || member.value.items.empty()) {
@@ -315,7 +239,7 @@ class PipelineReader {
   }
 
   void read_report(const Node& node) {
-    const Reader report(node, "the report", {"baseline", "claim", "site"}, problems_);
+    const MapReader report(node, "the report", {"baseline", "claim", "site"}, problems_);
     if (!node.is_map()) return;
     report.text("baseline", out_.report.baseline.name);
     out_.report.baseline.position = report.position_of("baseline");
@@ -331,7 +255,7 @@ class PipelineReader {
   }
 
   void read_claim(const Node& node) {
-    const Reader reader(node, "the claim", {"metric", "margin", "kind", "gate"}, problems_);
+    const MapReader reader(node, "the claim", {"metric", "margin", "kind", "gate"}, problems_);
     if (!node.is_map()) return;
     Claim claim;
     if (reader.require("metric", "task/measure, such as reviews/acc")) {
@@ -351,13 +275,13 @@ class PipelineReader {
   }
 
   void read_inputs(const Node& node) {
-    const Reader inputs(node, "inputs", {"models", "data"}, problems_);
+    const MapReader inputs(node, "inputs", {"models", "data"}, problems_);
     if (!node.is_map()) return;
     if (const Node* models = inputs.get("models")) read_hashes(inputs, *models, out_.models);
     if (const Node* data = inputs.get("data")) read_hashes(inputs, *data, out_.data);
   }
   template <typename Entry>
-  void read_hashes(const Reader& inputs, const Node& node, std::vector<Entry>& entries) {
+  void read_hashes(const MapReader& inputs, const Node& node, std::vector<Entry>& entries) {
     if (!node.is_map()) return inputs.wrong(node, "hashes", "name: hash");
     for (const Member& member : node.members) {
       const auto found = std::find_if(entries.begin(), entries.end(),

@@ -251,7 +251,11 @@ class Planner {
     const absl::Status status = unit.pass->check(context, unit.model);
     unit.model.name = unit.name();
     unit.checked = status.ok();
-    if (!status.ok()) problems_.add(step.position, unit.name(), ": ", status.message());
+    if (status.ok()) return;
+    std::string_view message = base::as_std(status.message());
+    const std::string own = unit.pass->info().name + ": ";
+    if (message.starts_with(own)) message.remove_prefix(own.size());  // the unit's name says it
+    problems_.add(step.position, unit.name(), ": ", message);
   }
 
   std::string content_key(const std::string& name) const {

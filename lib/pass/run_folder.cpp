@@ -50,7 +50,9 @@ absl::Status copy_items(const fs::path& from, const fs::path& to) {
     if (!entry->is_regular_file()) continue;
     const fs::path target = to / entry->path().lexically_relative(from);
     FRUGAL_RETURN_IF_ERROR(make_folder(target.parent_path()));
-    FRUGAL_RETURN_IF_ERROR(base::copy_file(entry->path(), target));
+    // Every run makes these copies anew, so none needs to survive a power cut: no sync.
+    fs::copy_file(entry->path(), target, fs::copy_options::overwrite_existing, error);
+    if (error) return base::system_error("write", target.string(), error.value());
   }
   return error ? base::system_error("list", from.string(), error.value()) : absl::OkStatus();
 }

@@ -91,12 +91,14 @@ class Runner {
     for (size_t i = 0; status.ok() && i < plan_.units.size(); ++i) status = run_unit(i);
     if (status.ok()) status = idle_window();
     const bool stopped = base::is_interrupted(status);
-    FRUGAL_RETURN_IF_ERROR(journal_.write("run_end", {{"status", status.ok() ? "done"
-                                                                 : stopped   ? "interrupted"
-                                                                             : "failed"},
-                                                      {"seconds", seconds_since(begin)},
-                                                      {"steps_run", result_.steps_run},
-                                                      {"steps_cached", result_.steps_cached}}));
+    const absl::Status written =
+        journal_.write("run_end", {{"status", status.ok() ? "done"
+                                              : stopped   ? "interrupted"
+                                                          : "failed"},
+                                   {"seconds", seconds_since(begin)},
+                                   {"steps_run", result_.steps_run},
+                                   {"steps_cached", result_.steps_cached}});
+    if (status.ok()) status = written;  // else the first error says more
     conclude(status);
     return result_;
   }
@@ -242,7 +244,9 @@ class Runner {
     if (measured.energy.is_null()) fields["energy_reason"] = measured.energy_reason;
     fields["error"] = std::string(entry.status().message());
     fields["code"] = stopped ? "INTERRUPTED" : absl::StatusCodeToString(entry.status().code());
-    FRUGAL_RETURN_IF_ERROR(journal_.write("step_failed", fields));
+    // On a full disk the journal may fail too; why the step failed says more.
+    const absl::Status written = journal_.write("step_failed", fields);
+    if (!written.ok()) base::warn(base::as_std(written.message()));
     if (!stopped) console_.failed(index, base::as_std(entry.status().message()));
     return base::annotate(entry.status(), unit.name());
   }
@@ -356,6 +360,12 @@ class Runner {
   bool needs_work_ = true;
 };
 
+// "" where the key is absent or null: a comparison without a claim has no verdict.
+std::string text_of(const base::Json& row, const char* key) {
+  const auto found = row.find(key);
+  return found != row.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
 }  // namespace
 
 GateResult judge_gate(const Claim& claim, const std::vector<base::Json>& step_records) {
@@ -364,9 +374,9 @@ GateResult judge_gate(const Claim& claim, const std::vector<base::Json>& step_re
   for (const base::Json& record : step_records) {
     const base::Json tables = record.value("tables", base::Json::object());
     for (const base::Json& row : tables.value("comparison", base::Json::array())) {
-      if (row.value("metric", "") != claim.metric) continue;
+      if (text_of(row, "metric") != claim.metric) continue;
       ++compared;
-      if (row.value("verdict", "") == "claimed") ++met;
+      if (text_of(row, "verdict") == "claimed") ++met;
     }
   }
   const bool good = claim.gate == "all" ? compared > 0 && met == compared : met > 0;

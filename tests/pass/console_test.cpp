@@ -17,8 +17,8 @@ TEST(Console, NumbersAreShort) {
 }
 
 TEST(Console, ShowsTheFirstStatisticsWithIntervals) {
-  const base::Json statistics =
-      base::Json::parse(R"([{"name": "acc", "value": 0.8, "low": 0.75, "high": 0.85, "unit": ""},
+  const base::Json statistics = base::Json::parse(
+      R"([{"name": "joules", "value": null, "unit": "J"}, {"name": "acc", "value": 0.8, "low": 0.75, "high": 0.85, "unit": ""},
       {"name": "size", "value": 12, "unit": "bytes"}, {"name": "hidden", "value": 1}])");
   EXPECT_EQ(key_statistics(statistics, 2), "acc 0.8 [0.75, 0.85], size 12 bytes");
 }

@@ -91,23 +91,40 @@ class CommandLine {
     return command;
   }
 
+  // A pass may have an option of the same name; then that one counts.
+  static bool is_free(CLI::App* command, const std::string& name) {
+    return command->get_option_no_throw(name) == nullptr;
+  }
+
   void add_run_options(CLI::App* command, RunArguments& arguments, bool runs) {
     arguments.command = command_;
-    command->add_option("--cache", arguments.cache,
-                        "Cache of finished steps (default: .cache beside the run folder)");
-    command->add_flag("--json", arguments.json,
-                      runs ? "Print the journal as JSON lines" : "Print JSON");
+    if (is_free(command, "--cache")) {
+      command->add_option("--cache", arguments.cache,
+                          "Cache of finished steps (default: .cache beside the run folder)");
+    }
+    if (is_free(command, "--json")) {
+      command->add_flag("--json", arguments.json,
+                        runs ? "Print the journal as JSON lines" : "Print JSON");
+    }
     if (!runs) return;
-    command->add_option("--device", arguments.device, "auto, cpu, cuda or cuda:N")
-        ->capture_default_str();
-    command->add_option("--hardware", arguments.hardware,
-                        "Profile of the CPU (configs/hardware) for modelled energy");
-    command
-        ->add_option("--idle-seconds", arguments.idle_seconds,
-                     "Idle power is measured this long before and after")
-        ->capture_default_str()
-        ->check(CLI::NonNegativeNumber);
-    command->add_flag("--quiet,-q", arguments.quiet, "Only warnings and errors");
+    if (is_free(command, "--device")) {
+      command->add_option("--device", arguments.device, "auto, cpu, cuda or cuda:N")
+          ->capture_default_str();
+    }
+    if (is_free(command, "--hardware")) {
+      command->add_option("--hardware", arguments.hardware,
+                          "Profile of the CPU (configs/hardware) for modelled energy");
+    }
+    if (is_free(command, "--idle-seconds")) {
+      command
+          ->add_option("--idle-seconds", arguments.idle_seconds,
+                       "Idle power is measured this long before and after")
+          ->capture_default_str()
+          ->check(CLI::NonNegativeNumber);
+    }
+    if (is_free(command, "--quiet")) {
+      command->add_flag("--quiet,-q", arguments.quiet, "Only warnings and errors");
+    }
   }
 
   void add_run() {
@@ -207,22 +224,17 @@ class CommandLine {
     }
     if (takes_data) add_data_options(command, arguments);
     if (pass->info().output != pass::Output::kNone) {
-      add_unless_taken(command, "--out", arguments.out,
-                       "Where the result goes: NAME.gguf, NAME-onnx, or a checkpoint folder");
+      command->add_option("--out", arguments.out,
+                          "Where the result goes: NAME.gguf, NAME-onnx, or a checkpoint folder");
       command->add_flag("--force", arguments.force, "Replace --out when it exists");
     }
-    if (command->get_option_no_throw("--seed") == nullptr) {
+    if (is_free(command, "--seed")) {
       command->add_option("--seed", arguments.seed, "Seed of everything random")
           ->capture_default_str();
     }
     command->add_flag("--plan", arguments.plan_only, "Only check, and show what would run");
     command->add_option("--run", arguments.run.out, "Run folder (default: runs/<command>-<name>)");
     add_run_options(command, arguments.run, true);
-  }
-
-  static void add_unless_taken(CLI::App* command, const std::string& name, std::string& value,
-                               const std::string& help) {
-    if (command->get_option_no_throw(name) == nullptr) command->add_option(name, value, help);
   }
 
   static void add_pass_option(CLI::App* command, const pass::OptionDescription& option,

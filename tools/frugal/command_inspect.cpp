@@ -40,7 +40,8 @@ void print_facts(const base::Json& inspection) {
     facts.row({key, fact_text(key, value)});
   }
   for (const char* group : {"metadata", "provenance"}) {
-    for (const auto& [key, value] : inspection.value(group, base::Json::object()).items()) {
+    const base::Json values = inspection.value(group, base::Json::object());
+    for (const auto& [key, value] : values.items()) {
       facts.row({base::str_cat(group, ".", key), value_text(value)});
     }
   }
@@ -50,7 +51,8 @@ void print_facts(const base::Json& inspection) {
 void print_tensors(const base::Json& inspection) {
   pass::Table types({"type", "tensors", "parameters", "bytes"});
   types.align_right({1, 2, 3});
-  for (const auto& [type, sums] : inspection.value("types", base::Json::object()).items()) {
+  const base::Json by_type = inspection.value("types", base::Json::object());
+  for (const auto& [type, sums] : by_type.items()) {
     types.row({type, value_text(sums["tensors"]),
                base::format_count(sums["parameters"].get<int64_t>()),
                base::format_count(sums["bytes"].get<int64_t>())});

@@ -14,7 +14,7 @@ int run_pass(const PassArguments& arguments) {
     return fail(base::str_cat("'", arguments.out, "' exists; give --force to replace it"),
                 pass::kExitUsage);
   }
-  pass::Problems problems(base::str_cat("frugal ", arguments.pass));
+  pass::Problems problems("");
   pass::Pipeline pipeline = pipeline_of(arguments, passes::registry(), problems);
   const auto planned =
       make_plan(std::move(pipeline), arguments.run, !arguments.plan_only, std::move(problems));

@@ -1,6 +1,8 @@
 // frugal passes.
+#include <algorithm>
 #include <cstdio>
 
+#include "grid/grid.h"
 #include "pass/option_reader.h"
 #include "pass/table.h"
 #include "passes/registry.h"
@@ -25,6 +27,17 @@ base::Json describe(pass::Pass& pass) {
           {"options", options}};
 }
 
+// The grids, below a pass that rounds to one.
+std::string grids_of(pass::Pass& pass) {
+  const auto options = pass::describe_options(pass);
+  const bool rounds = std::any_of(options.begin(), options.end(),
+                                  [](const auto& option) { return option.name == "grid"; });
+  if (!rounds) return "";
+  pass::Table table({"grid", "what it is"});
+  for (const grid::GridHelp& help : grid::grid_help()) table.row({help.name, help.summary});
+  return "\nGrids\n" + table.text();
+}
+
 }  // namespace
 
 int list_passes(const std::string& name, bool json) {
@@ -38,7 +51,7 @@ int list_passes(const std::string& name, bool json) {
     if (json) {
       described.push_back(describe(*pass));
     } else if (!name.empty()) {
-      std::fputs(pass::pass_help(*pass, false).c_str(), stdout);
+      std::fputs((pass::pass_help(*pass, false) + grids_of(*pass)).c_str(), stdout);
       return pass::kExitDone;
     }
     table.row({pass->info().name, pass->info().summary});

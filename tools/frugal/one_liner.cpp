@@ -24,6 +24,12 @@ std::string name_from(std::string_view text) {
   return out.empty() ? "data" : out;
 }
 
+// As it is typed.
+std::string kebab(std::string name) {
+  std::replace(name.begin(), name.end(), '_', '-');
+  return name;
+}
+
 fs::path absolute(const std::string& path) {
   std::error_code error;
   fs::path out = fs::absolute(path, error).lexically_normal();
@@ -42,7 +48,7 @@ class Builder {
     pipeline_.seed = static_cast<uint64_t>(arguments_.seed);
     pass::StepEntry step;
     step.id = step.pass = arguments_.pass;
-    step.position = step.pass_position = {0, 0, arguments_.pass};
+    step.position = step.pass_position = {};
     step.with.kind = pass::Node::Kind::kMap;
     step.with.position = step.position;
     if (pass->info().input == pass::Input::kCheckpoint) {
@@ -78,7 +84,7 @@ class Builder {
 
   void add_option(pass::Pass& pass, const std::string& name, const std::string& value,
                   pass::StepEntry& step) {
-    const pass::Position position{0, 0, base::str_cat("--", name)};
+    const pass::Position position{0, 0, base::str_cat("--", kebab(name))};
     std::string text = value;
     for (const pass::OptionDescription& option : pass::describe_options(pass)) {
       if (option.name != name || value.empty()) continue;

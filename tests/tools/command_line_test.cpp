@@ -1,0 +1,240 @@
+// The executable from outside: help, usage errors, exit codes, one small run.
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/random.h"
+#include "format/checkpoint.h"
+#include "support/shared_data.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+using frugal::base::Json;
+using frugal::test::TemporaryFolder;
+using testing::HasSubstr;
+
+struct Outcome {
+  int code = -1;
+  std::string out, err;
+};
+
+// Runs frugal with `arguments` (as a shell reads them) in `folder`.
+Outcome run(const fs::path& folder, const std::string& arguments) {
+  const char* executable = std::getenv("FRUGAL_EXECUTABLE");
+  if (executable == nullptr || *executable == '\0') {
+    ADD_FAILURE() << "FRUGAL_EXECUTABLE is not set";
+    return {};
+  }
+  const std::string command = "cd '" + folder.string() + "' && '" + executable + "' " + arguments +
+                              " >stdout.txt 2>stderr.txt </dev/null";
+  const int status = std::system(command.c_str());
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1,
+          frugal::base::read_file(folder / "stdout.txt").value_or(""),
+          frugal::base::read_file(folder / "stderr.txt").value_or("")};
+}
+
+// A Llama of one layer with rows that every grid's blocks divide.
+void write_model(const fs::path& folder) {
+  namespace format = frugal::format;
+  fs::create_directories(folder);
+  const format::ModelConfig config =
+      format::parse_model_config(
+          Json::parse(R"({"architectures": ["LlamaForCausalLM"], "model_type": "llama",
+            "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 1,
+            "num_attention_heads": 2, "num_key_value_heads": 1, "vocab_size": 48,
+            "max_position_embeddings": 64, "rms_norm_eps": 1e-05, "rope_theta": 10000.0,
+            "hidden_act": "silu", "tie_word_embeddings": true, "bos_token_id": 1,
+            "eos_token_id": 2})"),
+          "test")
+          .value();
+  std::vector<format::CheckpointWriter::Tensor> tensors;
+  for (const format::ExpectedTensor& expected : format::expected_tensors(config)) {
+    tensors.push_back({expected.name, format::DType::kF32, expected.shape, std::nullopt});
+  }
+  auto writer = format::CheckpointWriter::create(folder, config, tensors).value();
+  for (const auto& tensor : tensors) {
+    int64_t count = 1;
+    for (const int64_t size : tensor.shape) count *= size;
+    frugal::base::RandomStream random(3, tensor.name);
+    std::vector<float> values(static_cast<size_t>(count));
+    for (float& value : values) value = static_cast<float>(0.1 * random.normal());
+    FRUGAL_ASSERT_OK(writer.write_values(tensor.name, values));
+  }
+  FRUGAL_ASSERT_OK(writer.finish());
+}
+
+class CommandLine : public testing::Test {
+ protected:
+  Outcome frugal(const std::string& arguments) { return run(folder_.path(), arguments); }
+  void write(const std::string& name, const std::string& text) {
+    std::ofstream(folder_.path() / name) << text;
+  }
+  bool exists(const std::string& name) { return fs::exists(folder_.path() / name); }
+  TemporaryFolder folder_;
+};
+
+TEST_F(CommandLine, HelpExplainsWithExamples) {
+  const Outcome help = frugal("--help");
+  EXPECT_EQ(help.code, 0);
+  for (const char* text : {"run", "plan", "report", "inspect", "passes", "doctor", "meter",
+                           "quantize", "frugal run pipelines/quickstart.yaml", "Exit codes"}) {
+    EXPECT_THAT(help.out, HasSubstr(text));
+  }
+  const Outcome quantize = frugal("quantize --help");
+  EXPECT_EQ(quantize.code, 0);
+  for (const char* text : {"--grid", "--calibration", "--out", "--force", "--device", "MODEL",
+                           "Default:", "Examples"}) {
+    EXPECT_THAT(quantize.out, HasSubstr(text));
+  }
+  EXPECT_THAT(frugal("--version").out, testing::MatchesRegex("frugal [0-9.]+\n"));
+}
+
+TEST_F(CommandLine, UsageErrorsNameTheNearestWord) {
+  const auto expect_usage = [&](const std::string& arguments, const std::string& text) {
+    const Outcome outcome = frugal(arguments);
+    EXPECT_EQ(outcome.code, 2) << arguments << "\n" << outcome.err;
+    EXPECT_THAT(outcome.err, HasSubstr(text)) << arguments;
+    EXPECT_EQ(outcome.out, "") << arguments;
+  };
+  expect_usage("quantise x", "there is no command 'quantise'; did you mean 'quantize'?");
+  expect_usage("passes quantise", "there is no pass 'quantise'; did you mean 'quantize'?");
+  expect_usage("quantize m --gird q4_k", "there is no option '--gird'; did you mean '--grid'?");
+  expect_usage("quantize", "MODEL is required");
+  expect_usage("run", "PIPELINE is required");
+  expect_usage("run absent.yaml", "absent.yaml");
+  expect_usage("plan absent.yaml extra", "unexpected 'extra'");
+  expect_usage("inspect absent", "absent");
+  expect_usage("meter", "no command");
+  EXPECT_EQ(frugal("").code, 2);
+}
+
+TEST_F(CommandLine, APipelineWithMistakesReportsThemAllAndWritesNothing) {
+  write("bad.yaml",
+        "frugal: 1\nname: bad\nsteps:\n  - {id: a, pas: train}\n  - {id: b, pass: quantise}\n"
+        "seed: 010\nseed: 2\n");
+  for (const char* command : {"plan bad.yaml", "run bad.yaml"}) {
+    const Outcome outcome = frugal(command);
+    EXPECT_EQ(outcome.code, 2);
+    for (const char* text : {"bad.yaml:4:13: a step has no key 'pas'; did you mean 'pass'?",
+                             "bad.yaml:5:19: there is no pass 'quantise'; did you mean 'quantize'?",
+                             "bad.yaml:6:7: ", "bad.yaml:7:1: the key 'seed' stands twice"}) {
+      EXPECT_THAT(outcome.err, HasSubstr(text));
+    }
+    EXPECT_FALSE(exists("runs/bad"));
+  }
+}
+
+TEST_F(CommandLine, PassesAreDocumentedAsTextAndJson) {
+  const Outcome list = frugal("passes");
+  EXPECT_EQ(list.code, 0);
+  for (const char* name :
+       {"train", "distill", "finetune", "prune", "quantize", "evaluate", "measure", "export"}) {
+    EXPECT_THAT(list.out, HasSubstr(name));
+  }
+  EXPECT_THAT(frugal("passes quantize").out, testing::AllOf(HasSubstr("grid"), HasSubstr("q4_k")));
+  const Json described = Json::parse(frugal("passes --json").out);
+  EXPECT_GE(described.size(), 8u);
+  EXPECT_FALSE(described[0]["options"].empty());
+}
+
+TEST_F(CommandLine, OnePassIsOneCommand) {
+  write_model(folder_.path() / "model");
+  const Outcome misspelt = frugal("quantize model --grid q8_O --method rtn --out small");
+  EXPECT_EQ(misspelt.code, 2);
+  EXPECT_THAT(misspelt.err, HasSubstr("q8_0"));
+  EXPECT_FALSE(exists("small"));
+
+  const Outcome plan = frugal("quantize model --grid q8_0 --method rtn --plan");
+  EXPECT_EQ(plan.code, 0) << plan.err;
+  EXPECT_THAT(plan.out, HasSubstr("quantize"));
+
+  const std::string command =
+      "quantize model --grid q8_0 --method rtn --idle-seconds 0 --out small";
+  const Outcome first = frugal(command);
+  EXPECT_EQ(first.code, 0) << first.err;
+  EXPECT_THAT(first.out, HasSubstr("[1/1] quantize"));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const auto made,
+                              frugal::format::Checkpoint::open(folder_.path() / "small"));
+  EXPECT_FALSE(made.quantized().empty());
+
+  const Outcome again = frugal(command);
+  EXPECT_EQ(again.code, 2);
+  EXPECT_THAT(again.err, HasSubstr("'small' exists; give --force"));
+  const Outcome forced = frugal(command + " --force");
+  EXPECT_EQ(forced.code, 0) << forced.err;
+  EXPECT_THAT(forced.out, HasSubstr("cached"));
+
+  const Outcome inspected = frugal("inspect small --json");
+  EXPECT_EQ(inspected.code, 0);
+  EXPECT_EQ(Json::parse(inspected.out)["kind"], "checkpoint");
+  const Outcome shown = frugal("inspect small");
+  EXPECT_EQ(shown.code, 0);
+  EXPECT_THAT(shown.out, testing::AllOf(HasSubstr("LlamaForCausalLM"), HasSubstr("q8_0"),
+                                        HasSubstr("model.layers.0.mlp.down_proj.weight")));
+}
+
+TEST_F(CommandLine, JsonModePrintsTheJournal) {
+  write_model(folder_.path() / "model");
+  write("p.yaml",
+        "frugal: 1\nname: p\nvars: {grid: q8_0}\nmodels: {model: model}\n"
+        "steps: [{id: small, pass: quantize, with: {grid: \"${grid}\", method: rtn}}]\n");
+  const Outcome outcome = frugal("run p.yaml --json --idle-seconds 0 --set grid=int4");
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  std::vector<std::string> kinds;
+  for (std::string line; const char c : outcome.out) {
+    if (c != '\n') {
+      line += c;
+    } else {
+      kinds.push_back(Json::parse(line)["event"]);
+      line.clear();
+    }
+  }
+  EXPECT_THAT(kinds, testing::ElementsAre("run_start", "step_start", "step_end", "run_end"));
+  EXPECT_TRUE(exists("runs/p/checkpoints/small/config.json"));
+  EXPECT_THAT(frugal("run p.yaml --set gird=int4").err, HasSubstr("did you mean 'grid'?"));
+}
+
+TEST_F(CommandLine, AFullDiskIsOneClearMessage) {
+  // A file-size limit stands for the full disk: the same write fails, without needing a mount.
+  write_model(folder_.path() / "model");
+  const char* executable = std::getenv("FRUGAL_EXECUTABLE");
+  ASSERT_NE(executable, nullptr);
+  const std::string command =
+      "cd '" + folder_.path().string() + "' && (trap '' XFSZ; ulimit -f 16; '" + executable +
+      "' quantize model --grid q8_0 --method rtn --idle-seconds 0 --out small)"
+      " >stdout.txt 2>stderr.txt";
+  const int status = std::system(command.c_str());
+  EXPECT_EQ(WEXITSTATUS(status), 1);
+  EXPECT_THAT(frugal::base::read_file(folder_.path() / "stderr.txt").value(),
+              HasSubstr("cannot write"));
+  EXPECT_FALSE(exists("small"));
+}
+
+TEST_F(CommandLine, MeterPassesTheExitCodeOn) {
+  const Outcome seven = frugal("meter -- sh -c 'echo out; exit 7'");
+  EXPECT_EQ(seven.code, 7);
+  EXPECT_EQ(seven.out, "out\n");
+  EXPECT_THAT(seven.err,
+              testing::AllOf(HasSubstr("frugal meter: "), HasSubstr(" J"), HasSubstr("gCO2e")));
+  EXPECT_EQ(frugal("meter -- ./absent").code, 127);
+  EXPECT_EQ(frugal("meter -- sh -c 'kill -9 $$'").code, 137);
+  EXPECT_EQ(frugal("meter --json w.json -- true").code, 0);
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const Json window,
+                              frugal::base::read_json(folder_.path() / "w.json"));
+  EXPECT_TRUE(window.contains("meters"));
+}
+
+TEST_F(CommandLine, DoctorLooksAround) {
+  const Outcome doctor = frugal("doctor");
+  EXPECT_EQ(doctor.code, 0);
+  EXPECT_THAT(doctor.out,
+              testing::AllOf(HasSubstr("LibTorch"), HasSubstr("meters"), HasSubstr("cpu")));
+}
+
+}  // namespace
