@@ -7,7 +7,7 @@ namespace frugal::format {
 namespace {
 
 // In sorted order.
-constexpr std::array<std::string_view, 16> kSideFiles = {"LICENSE",
+constexpr std::array<std::string_view, 17> kSideFiles = {"LICENSE",
                                                          "LICENSE.md",
                                                          "LICENSE.txt",
                                                          "NOTICE",
@@ -18,6 +18,7 @@ constexpr std::array<std::string_view, 16> kSideFiles = {"LICENSE",
                                                          "generation_config.json",
                                                          "merges.txt",
                                                          "special_tokens_map.json",
+                                                         "tokenizer.bin",
                                                          "tokenizer.json",
                                                          "tokenizer.model",
                                                          "tokenizer_config.json",

@@ -365,7 +365,8 @@ absl::StatusOr<ModelInfo> model_info(std::string name, const format::Checkpoint&
   info.size_bytes = checkpoint.weight_bytes();
   for (const fs::path& file : checkpoint.side_files()) {
     const std::string base = file.filename().string();
-    if (base == "tokenizer.json" || base == "tokenizer.model" || base == "vocab.json") {
+    if (base == "tokenizer.json" || base == "tokenizer.model" || base == "vocab.json" ||
+        base == "tokenizer.bin") {
       info.has_tokenizer = true;
     }
   }

@@ -284,16 +284,24 @@ class Runner {
   absl::StatusOr<base::Json> describe_output(const Unit& unit, const fs::path& folder) const {
     const Output kind = unit.pass->info().output;
     if (kind == Output::kNone) return base::Json(nullptr);
+    base::Json weights = base::Json::object();
     if (kind == Output::kCheckpoint) {
       const auto checkpoint = format::Checkpoint::open(folder);
       if (!checkpoint.ok())
         return base::annotate(checkpoint.status(), "the pass left no sound checkpoint behind");
+      const int64_t parameters = checkpoint->config().parameter_count();
+      const int64_t weight_bytes = checkpoint->weight_bytes();
+      weights = {{"weight_bytes", weight_bytes},
+                 {"parameters", parameters},
+                 {"bits_per_weight", 8.0 * static_cast<double>(weight_bytes) / static_cast<double>(parameters)}};
     }
     std::error_code error;
     if (fs::is_empty(folder, error)) return base::internal("the pass left nothing behind");
     FRUGAL_ASSIGN_OR_RETURN(const int64_t bytes, folder_bytes(folder));
     FRUGAL_ASSIGN_OR_RETURN(const std::string hash, base::hash_folder(folder));
-    return base::Json{{"kind", kind_text(kind)}, {"bytes", bytes}, {"hash", hash}};
+    base::Json output = {{"kind", kind_text(kind)}, {"bytes", bytes}, {"hash", hash}};
+    output.update(weights);
+    return output;
   }
 
   absl::Status finish_unit(size_t index, Cache::Entry entry, bool cached) {

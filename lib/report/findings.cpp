@@ -58,11 +58,11 @@ std::optional<std::string> energy_metric(const Json& models) {
 struct Candidate {
   const Json* row;
   const Json* model;
-  double cost;  // joules where known, else bytes
+  double size_bytes;  // the exact number to choose by: joules of models that are near each other differ by noise
 };
 
-double cost_of(const Json& model, const std::optional<std::string>& energy) {
-  const Json* number = energy ? find_number(model, *energy) : find_number(model, "weight_bytes");
+double size_of(const Json& model) {
+  const Json* number = find_number(model, "weight_bytes");
   return number == nullptr ? std::numeric_limits<double>::infinity() : (*number)["value"].get<double>();
 }
 
@@ -85,6 +85,12 @@ std::string savings(const Json& student, const Json* baseline, const std::option
   return parts.empty() ? "" : str_cat(" at ", base::join(parts, " and "));
 }
 
+// Smaller first; of equal sizes the one that lost less.
+bool smaller(const Candidate& a, const Candidate& b) {
+  if (a.size_bytes != b.size_bytes) return a.size_bytes < b.size_bytes;
+  return number_at(*a.row, "difference", -1e300) > number_at(*b.row, "difference", -1e300);
+}
+
 Json claim_verdict(const Json& claim, const Json& models, const Json& comparisons, const std::string& baseline) {
   const std::string metric = text_at(claim, "metric");
   const auto energy = energy_metric(models);
@@ -92,7 +98,7 @@ Json claim_verdict(const Json& claim, const Json& models, const Json& comparison
   for (const Json& row : comparisons) {
     const Json* model = find_model(models, text_at(row, "model"));
     if (text_at(row, "metric") == metric && model != nullptr && text_at(row, "model") != baseline) {
-      all.push_back({&row, model, cost_of(*model, energy)});
+      all.push_back({&row, model, size_of(*model)});
     }
   }
   if (all.empty()) {
@@ -107,7 +113,7 @@ Json claim_verdict(const Json& claim, const Json& models, const Json& comparison
   }
   const bool kept = !held.empty();
   const std::vector<Candidate>& pool = kept ? held : all;
-  const Candidate& best = kept ? *std::min_element(pool.begin(), pool.end(), [](auto& a, auto& b) { return a.cost < b.cost; })
+  const Candidate& best = kept ? *std::min_element(pool.begin(), pool.end(), [](auto& a, auto& b) { return smaller(a, b); })
                                : *std::max_element(pool.begin(), pool.end(), [](auto& a, auto& b) {
                                    return number_at(*a.row, "low", -1e300) < number_at(*b.row, "low", -1e300);
                                  });
@@ -141,6 +147,7 @@ std::string in_words(double value, std::string_view unit) {
   if (unit == "fraction") return absl::StrFormat("%.1f%%", 100 * value);
   if (unit == "bytes") return base::format_bytes(value);
   if (unit == "seconds") return base::format_duration(value);
+  if (unit == "count") return base::format_count(static_cast<int64_t>(value));
   return absl::StrFormat("%.4g", value);
 }
 

@@ -26,7 +26,6 @@ struct Look {
 constexpr std::array kLooks = {
     Look{"weight_bytes", "weights", "bytes", -1, true},
     Look{"bits_per_weight", "bits/weight", "", -1, true},
-    Look{"parameters", "parameters", "", -1, true},
     Look{"*/accuracy", "accuracy", "fraction", 1, true},
     Look{"*/coverage", "coverage", "fraction", 1, true},
     Look{"*/macro_f1", "macro F1", "fraction", 1, false},
@@ -37,6 +36,7 @@ constexpr std::array kLooks = {
     Look{"*joules_per_token", "J per token", "", -1, true},
     Look{"*joules_per_request", "J per request", "", -1, true},
     Look{"*tokens_per_second", "tokens/s", "", 1, true},
+    Look{"parameters", "parameters", "count", -1, true},
 };
 
 const Look* look_of(std::string_view metric) {
@@ -144,8 +144,8 @@ Json collect_models(const JournalView& journal, std::string_view baseline) {
     if (text_at(step, "event") != "step_end") continue;
     if (yields_model(step)) {
       Json& model = models.at(step_name(step));
-      add_output(step, model);
       add_statistics(step, model);
+      add_output(step, model);  // last: sizes of the whole checkpoint, whatever a pass says of the part it changed
     } else if (describes_input(step)) {
       add_statistics(step, models.at(step["from"][0].get<std::string>()));
     }

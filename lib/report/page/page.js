@@ -32,7 +32,7 @@
     return `${i ? value.toFixed(2) : value} ${units[i]}`;
   };
   const seconds = (s) => s < 60 ? `${s.toFixed(s < 10 ? 2 : 1)} s` : `${Math.floor(s / 60)} min ${String(Math.round(s % 60)).padStart(2, "0")} s`;
-  const show = (value, unit) => unit === "bytes" ? bytes(value) : unit === "seconds" ? seconds(value) : unit === "fraction" ? `${(100 * value).toFixed(1)}%` : digits(value);
+  const show = (value, unit) => unit === "bytes" ? bytes(value) : unit === "seconds" ? seconds(value) : unit === "count" ? value.toLocaleString("en-US") : unit === "fraction" ? `${(100 * value).toFixed(1)}%` : digits(value);
   const explain = (n) => {
     const parts = [`${n.provenance || "measured"}`];
     if (n.value !== null && n.value !== undefined) parts.push(`value ${n.value}`);
