@@ -5,6 +5,7 @@
 #include <fstream>
 #include <iterator>
 #include <map>
+#include <stdexcept>
 
 #include "model/generate.h"
 #include "model/toy.h"
@@ -23,6 +24,7 @@ fs::path golden(std::string_view name) {
 
 std::string read_text(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
+  if (!file) throw std::runtime_error("cannot read " + path.string() + "; set FRUGAL_SOURCE_DIR to the source tree");
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
