@@ -11,17 +11,28 @@ namespace {
 
 // Unicode's White_Space.
 bool is_space(char32_t c) {
-  return (c >= 0x09 && c <= 0x0D) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) ||
-         c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
+  return (c >= 0x09 && c <= 0x0D) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 ||
+         (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F ||
+         c == 0x3000;
 }
 
 // Regular expressions' \w: letters, marks, decimal digits, letter numbers, connectors, joiners.
 bool is_word(char32_t c) {
   switch (utf8proc_category(static_cast<utf8proc_int32_t>(c))) {
-    case UTF8PROC_CATEGORY_LU: case UTF8PROC_CATEGORY_LL: case UTF8PROC_CATEGORY_LT: case UTF8PROC_CATEGORY_LM:
-    case UTF8PROC_CATEGORY_LO: case UTF8PROC_CATEGORY_MN: case UTF8PROC_CATEGORY_MC: case UTF8PROC_CATEGORY_ME:
-    case UTF8PROC_CATEGORY_ND: case UTF8PROC_CATEGORY_NL: case UTF8PROC_CATEGORY_PC: return true;
-    default: return c == 0x200C || c == 0x200D;
+    case UTF8PROC_CATEGORY_LU:
+    case UTF8PROC_CATEGORY_LL:
+    case UTF8PROC_CATEGORY_LT:
+    case UTF8PROC_CATEGORY_LM:
+    case UTF8PROC_CATEGORY_LO:
+    case UTF8PROC_CATEGORY_MN:
+    case UTF8PROC_CATEGORY_MC:
+    case UTF8PROC_CATEGORY_ME:
+    case UTF8PROC_CATEGORY_ND:
+    case UTF8PROC_CATEGORY_NL:
+    case UTF8PROC_CATEGORY_PC:
+      return true;
+    default:
+      return c == 0x200C || c == 0x200D;
   }
 }
 
@@ -32,7 +43,8 @@ char32_t character_before(std::string_view text, size_t at, size_t& begin) {
 }
 
 size_t skip_space_left(std::string_view text, size_t at) {
-  for (size_t begin = 0; at > 0 && is_space(character_before(text, at, begin)); at = begin) continue;
+  for (size_t begin = 0; at > 0 && is_space(character_before(text, at, begin)); at = begin)
+    continue;
   return at;
 }
 
@@ -74,7 +86,8 @@ void AddedTokenMatcher::add(const AddedToken& token, std::string_view spelling) 
 
 int32_t AddedTokenMatcher::child(int32_t node, unsigned char byte) const {
   const auto& children = nodes_[node].children;
-  const auto at = std::lower_bound(children.begin(), children.end(), std::pair<unsigned char, int32_t>{byte, -1});
+  const auto at = std::lower_bound(children.begin(), children.end(),
+                                   std::pair<unsigned char, int32_t>{byte, -1});
   return at != children.end() && at->first == byte ? at->second : -1;
 }
 

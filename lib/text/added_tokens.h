@@ -1,4 +1,5 @@
-// Tokens that are found in the text before the model sees it: leftmost match, longest first, with Hugging Face's options.
+// Tokens that are found in the text before the model sees it: leftmost match, longest first, with
+// Hugging Face's options.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +17,8 @@ struct AddedToken {
   bool single_word = false;  // not inside a word
   bool lstrip = false;       // swallows white space on its left
   bool rstrip = false;
-  bool normalized = false;   // looked for in the normalized text
-  bool special = false;      // control token: left out by decode(skip_special)
+  bool normalized = false;  // looked for in the normalized text
+  bool special = false;     // control token: left out by decode(skip_special)
 };
 
 // A part of a text: an added token, or (id −1) text between them.

@@ -16,17 +16,19 @@ std::optional<unsigned char> parse_byte_piece(std::string_view piece) {
   if (piece.size() != 6 || !piece.starts_with("<0x") || piece.back() != '>') return std::nullopt;
   unsigned value = 0;
   for (const char digit : piece.substr(3, 2)) {
-    if (digit >= '0' && digit <= '9') value = value * 16 + static_cast<unsigned>(digit - '0');
-    else if (digit >= 'A' && digit <= 'F') value = value * 16 + static_cast<unsigned>(digit - 'A' + 10);
-    else return std::nullopt;
+    if (digit >= '0' && digit <= '9')
+      value = value * 16 + static_cast<unsigned>(digit - '0');
+    else if (digit >= 'A' && digit <= 'F')
+      value = value * 16 + static_cast<unsigned>(digit - 'A' + 10);
+    else
+      return std::nullopt;
   }
   return static_cast<unsigned char>(value);
 }
 
-absl::StatusOr<std::shared_ptr<const BpeModel>> BpeModel::create(std::span<const std::string> pieces,
-                                                                 const std::vector<bool>& in_model,
-                                                                 std::span<const MergeRule> merges,
-                                                                 const BpeOptions& options) {
+absl::StatusOr<std::shared_ptr<const BpeModel>> BpeModel::create(
+    std::span<const std::string> pieces, const std::vector<bool>& in_model,
+    std::span<const MergeRule> merges, const BpeOptions& options) {
   auto model = std::make_shared<BpeModel>();
   model->options_ = options;
   FRUGAL_RETURN_IF_ERROR(model->index_pieces(pieces, in_model));
@@ -34,7 +36,8 @@ absl::StatusOr<std::shared_ptr<const BpeModel>> BpeModel::create(std::span<const
   return std::shared_ptr<const BpeModel>(std::move(model));
 }
 
-absl::Status BpeModel::index_pieces(std::span<const std::string> pieces, const std::vector<bool>& in_model) {
+absl::Status BpeModel::index_pieces(std::span<const std::string> pieces,
+                                    const std::vector<bool>& in_model) {
   byte_ids_.fill(-1);
   ids_.reserve(pieces.size());
   for (size_t i = 0; i < pieces.size(); ++i) {
@@ -42,14 +45,15 @@ absl::Status BpeModel::index_pieces(std::span<const std::string> pieces, const s
     const auto id = static_cast<TokenId>(i);
     std::optional<std::string> bytes = options_.byte_level ? from_byte_level(pieces[i]) : pieces[i];
     if (!bytes) continue;  // outside the byte alphabet: no segment can produce it
-    if (options_.byte_level && bytes->size() == 1) byte_ids_[static_cast<unsigned char>(bytes->front())] = id;
+    if (options_.byte_level && bytes->size() == 1)
+      byte_ids_[static_cast<unsigned char>(bytes->front())] = id;
     if (!options_.byte_level) {
       if (const auto byte = parse_byte_piece(*bytes)) byte_ids_[*byte] = id;
     }
     const auto [found, inserted] = ids_.emplace(*std::move(bytes), id);
     if (!inserted) {
-      return base::invalid_argument("vocabulary: ids ", found->second, " and ", id, " are the same piece '", pieces[i],
-                                    "'");
+      return base::invalid_argument("vocabulary: ids ", found->second, " and ", id,
+                                    " are the same piece '", pieces[i], "'");
     }
   }
   return absl::OkStatus();
@@ -103,14 +107,17 @@ void BpeModel::push_characters(std::string_view segment, MergeScratch& scratch) 
     } else if (push_fallback(character, begin, scratch)) {
       after_unknown = false;
     } else if (options_.unknown) {
-      if (after_unknown && options_.fuse_unknown) scratch.symbols.back().end = end;
-      else scratch.push(begin, end, *options_.unknown);
+      if (after_unknown && options_.fuse_unknown)
+        scratch.symbols.back().end = end;
+      else
+        scratch.push(begin, end, *options_.unknown);
       after_unknown = true;
     }
   }
 }
 
-void BpeModel::encode(std::string_view segment, MergeScratch& scratch, std::vector<TokenId>& ids) const {
+void BpeModel::encode(std::string_view segment, MergeScratch& scratch,
+                      std::vector<TokenId>& ids) const {
   if (segment.empty()) return;
   if (options_.ignore_merges) {
     if (const auto found = ids_.find(segment); found != ids_.end()) {
@@ -119,8 +126,10 @@ void BpeModel::encode(std::string_view segment, MergeScratch& scratch, std::vect
     }
   }
   scratch.symbols.clear();
-  if (options_.byte_level) push_bytes(segment, scratch);
-  else push_characters(segment, scratch);
+  if (options_.byte_level)
+    push_bytes(segment, scratch);
+  else
+    push_characters(segment, scratch);
   merge_symbols(
       scratch,
       [this](const Symbol& left, const Symbol& right) -> std::optional<Merge> {

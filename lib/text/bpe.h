@@ -1,5 +1,6 @@
-// Byte-pair encoding by ranked merges (Sennrich et al. 2016), over bytes (GPT-2) or over characters with byte fallback
-// (SentencePiece vocabularies as Hugging Face writes them). Behavior: Hugging Face tokenizers, models/bpe.
+// Byte-pair encoding by ranked merges (Sennrich et al. 2016), over bytes (GPT-2) or over characters
+// with byte fallback (SentencePiece vocabularies as Hugging Face writes them). Behavior: Hugging
+// Face tokenizers, models/bpe.
 #pragma once
 
 #include <array>
@@ -16,10 +17,10 @@
 namespace frugal::text {
 
 struct BpeOptions {
-  bool byte_level = true;       // symbols are bytes, pieces are written in GPT-2's alphabet
-  bool byte_fallback = false;   // characters without a piece become <0xXX> pieces
-  bool fuse_unknown = false;    // a run of unknown characters becomes one unknown piece
-  bool ignore_merges = false;   // a segment that is a piece is taken whole
+  bool byte_level = true;          // symbols are bytes, pieces are written in GPT-2's alphabet
+  bool byte_fallback = false;      // characters without a piece become <0xXX> pieces
+  bool fuse_unknown = false;       // a run of unknown characters becomes one unknown piece
+  bool ignore_merges = false;      // a segment that is a piece is taken whole
   std::optional<TokenId> unknown;  // absent: unknown characters vanish, as in Hugging Face
 };
 
@@ -32,14 +33,15 @@ struct MergeRule {
 
 class BpeModel : public SegmentModel {
  public:
-  // `pieces` by id; empty ones are holes. `in_model[id]` false: an added token that the model does not know.
-  // Errors: a piece twice, merges out of range.
+  // `pieces` by id; empty ones are holes. `in_model[id]` false: an added token that the model does
+  // not know. Errors: a piece twice, merges out of range.
   static absl::StatusOr<std::shared_ptr<const BpeModel>> create(std::span<const std::string> pieces,
                                                                 const std::vector<bool>& in_model,
                                                                 std::span<const MergeRule> merges,
                                                                 const BpeOptions& options);
 
-  void encode(std::string_view segment, MergeScratch& scratch, std::vector<TokenId>& ids) const override;
+  void encode(std::string_view segment, MergeScratch& scratch,
+              std::vector<TokenId>& ids) const override;
 
  private:
   struct Rank {
@@ -56,8 +58,9 @@ class BpeModel : public SegmentModel {
   bool push_fallback(std::string_view character, int64_t at, MergeScratch& scratch) const;
 
   BpeOptions options_;
-  base::string_map<TokenId> ids_;          // byte-level: by the bytes themselves
-  std::array<TokenId, 256> byte_ids_{};    // byte-level: of single bytes; else of <0xXX>; -1 where there is none
+  base::string_map<TokenId> ids_;  // byte-level: by the bytes themselves
+  std::array<TokenId, 256>
+      byte_ids_{};  // byte-level: of single bytes; else of <0xXX>; -1 where there is none
   absl::flat_hash_map<uint64_t, Rank> ranks_;
 };
 

@@ -1,4 +1,5 @@
-// Trains byte-level BPE (Sennrich et al. 2016): again and again the most frequent pair of neighbors becomes a piece.
+// Trains byte-level BPE (Sennrich et al. 2016): again and again the most frequent pair of neighbors
+// becomes a piece.
 #include <algorithm>
 #include <array>
 #include <map>
@@ -29,7 +30,8 @@ uint64_t pair_key(TokenId left, TokenId right) {
 
 class Trainer {
  public:
-  Trainer(std::vector<std::string> pieces, std::vector<Word> words) : pieces_(std::move(pieces)), words_(std::move(words)) {
+  Trainer(std::vector<std::string> pieces, std::vector<Word> words)
+      : pieces_(std::move(pieces)), words_(std::move(words)) {
     for (size_t w = 0; w < words_.size(); ++w) {
       for (size_t i = 0; i + 1 < words_[w].symbols.size(); ++i) {
         change(words_[w].symbols[i], words_[w].symbols[i + 1], words_[w].count, w);
@@ -53,7 +55,8 @@ class Trainer {
       const auto left = static_cast<TokenId>(best.pair >> 32);
       const auto right = static_cast<TokenId>(best.pair & 0xFFFFFFFF);
       const std::string joined = pieces_[left] + pieces_[right];
-      // Two ways to one piece, or a text that spells a special token, must not give one piece two ids.
+      // Two ways to one piece, or a text that spells a special token, must not give one piece two
+      // ids.
       if (!known.emplace(joined, true).second) {
         counts_[best.pair] = 0;
         continue;
@@ -103,10 +106,12 @@ class Trainer {
         word.symbols.push_back(match ? id : before[i]);
         if (match) ++i;
       }
-      for (size_t i = 0; i + 1 < before.size(); ++i) change(before[i], before[i + 1], -word.count, w);
+      for (size_t i = 0; i + 1 < before.size(); ++i)
+        change(before[i], before[i + 1], -word.count, w);
       for (size_t i = 0; i + 1 < word.symbols.size(); ++i) {
         change(word.symbols[i], word.symbols[i + 1], word.count, w);
-        if (word.symbols[i] == id || word.symbols[i + 1] == id) grown.insert(pair_key(word.symbols[i], word.symbols[i + 1]));
+        if (word.symbols[i] == id || word.symbols[i + 1] == id)
+          grown.insert(pair_key(word.symbols[i], word.symbols[i + 1]));
       }
     }
     for (const uint64_t key : grown) offer(key, counts_[key]);
@@ -120,11 +125,13 @@ class Trainer {
 };
 
 // Special tokens, then the 256 bytes in the order of their characters (as Hugging Face).
-std::vector<std::string> first_pieces(const BpeTrainerOptions& options, std::array<TokenId, 256>& byte_ids) {
+std::vector<std::string> first_pieces(const BpeTrainerOptions& options,
+                                      std::array<TokenId, 256>& byte_ids) {
   std::vector<std::string> pieces = options.special;
   std::map<char32_t, unsigned char> alphabet;
   for (unsigned byte = 0; byte < 256; ++byte) {
-    alphabet.emplace(byte_to_character(static_cast<unsigned char>(byte)), static_cast<unsigned char>(byte));
+    alphabet.emplace(byte_to_character(static_cast<unsigned char>(byte)),
+                     static_cast<unsigned char>(byte));
   }
   for (const auto& [character, byte] : alphabet) {
     byte_ids[byte] = static_cast<TokenId>(pieces.size());
@@ -139,10 +146,13 @@ std::vector<Word> count_words(std::span<const std::string> texts, const PreToken
   std::string repaired;
   for (const std::string& text : texts) {
     std::deque<std::string> storage;
-    for (const std::string_view word : pre_tokenizer.split(repair_utf8(text, repaired), true, storage)) {
+    for (const std::string_view word :
+         pre_tokenizer.split(repair_utf8(text, repaired), true, storage)) {
       const auto found = counts.find(word);
-      if (found == counts.end()) counts.emplace(word, 1);
-      else ++found->second;
+      if (found == counts.end())
+        counts.emplace(word, 1);
+      else
+        ++found->second;
     }
   }
   std::vector<Word> words;
@@ -158,8 +168,9 @@ std::vector<Word> count_words(std::span<const std::string> texts, const PreToken
 absl::Status check(const BpeTrainerOptions& options) {
   const auto needed = static_cast<int64_t>(256 + options.special.size());
   if (options.vocabulary_size < needed) {
-    return base::invalid_argument("vocabulary_size ", options.vocabulary_size, " is too small: 256 bytes and ",
-                                  options.special.size(), " special tokens need ", needed);
+    return base::invalid_argument("vocabulary_size ", options.vocabulary_size,
+                                  " is too small: 256 bytes and ", options.special.size(),
+                                  " special tokens need ", needed);
   }
   if (pre_tokenizer_pattern(options.pre_tokenizer).empty()) {
     const std::vector<std::string> names = {"gpt-2", "qwen2", "llama-bpe", "gpt-4o"};
@@ -170,7 +181,8 @@ absl::Status check(const BpeTrainerOptions& options) {
   for (const std::string& token : options.special) {
     // One character could be a byte's piece.
     if (token.size() < 2 || !base::is_valid_utf8(token) || !seen.insert(token).second) {
-      return base::invalid_argument("special token '", token, "': expected distinct texts of at least two characters");
+      return base::invalid_argument("special token '", token,
+                                    "': expected distinct texts of at least two characters");
     }
   }
   return absl::OkStatus();
@@ -184,18 +196,22 @@ absl::StatusOr<std::shared_ptr<const Tokenizer>> train_bpe(std::span<const std::
   TokenizerDefinition definition;
   definition.pre_tokenizer = byte_level_pre_tokenizer(pre_tokenizer_pattern(options.pre_tokenizer));
   definition.decoder = byte_level_decoder();
-  FRUGAL_ASSIGN_OR_RETURN(const PreTokenizer pre_tokenizer, PreTokenizer::parse(definition.pre_tokenizer));
+  FRUGAL_ASSIGN_OR_RETURN(const PreTokenizer pre_tokenizer,
+                          PreTokenizer::parse(definition.pre_tokenizer));
   std::array<TokenId, 256> byte_ids{};
   std::vector<std::string> pieces = first_pieces(options, byte_ids);
   Trainer trainer(std::move(pieces), count_words(texts, pre_tokenizer, byte_ids));
   trainer.run(static_cast<size_t>(options.vocabulary_size), definition);
   for (size_t i = 0; i < options.special.size(); ++i) {
-    definition.added.push_back({static_cast<TokenId>(i), options.special[i], false, false, false, false, true});
+    definition.added.push_back(
+        {static_cast<TokenId>(i), options.special[i], false, false, false, false, true});
   }
-  FRUGAL_ASSIGN_OR_RETURN(TokenizerParts parts, build_parts(std::move(definition), "trained tokenizer"));
+  FRUGAL_ASSIGN_OR_RETURN(TokenizerParts parts,
+                          build_parts(std::move(definition), "trained tokenizer"));
   // The first special token opens and ends documents, as <|endoftext|> does in GPT-2.
   SpecialTokens special;
-  if (!options.special.empty()) special.bos = special.eos = special.padding = options.special.front();
+  if (!options.special.empty())
+    special.bos = special.eos = special.padding = options.special.front();
   FRUGAL_RETURN_IF_ERROR(apply_special_tokens(special, "trained tokenizer", parts));
   return std::shared_ptr<const Tokenizer>(std::make_shared<PipelineTokenizer>(std::move(parts)));
 }

@@ -38,7 +38,8 @@ std::optional<unsigned char> character_to_byte(char32_t character) {
 std::string to_byte_level(std::string_view bytes) {
   std::string text;
   text.reserve(bytes.size() * 2);
-  for (const char byte : bytes) append_utf8(byte_to_character(static_cast<unsigned char>(byte)), text);
+  for (const char byte : bytes)
+    append_utf8(byte_to_character(static_cast<unsigned char>(byte)), text);
   return text;
 }
 

@@ -1,5 +1,6 @@
-// GPT-2's printable alphabet for bytes (Radford et al. 2019, encoder.py): printable Latin-1 bytes stand for themselves,
-// the other 68 for U+0100 onwards in order, so that a vocabulary of byte strings can be written as text.
+// GPT-2's printable alphabet for bytes (Radford et al. 2019, encoder.py): printable Latin-1 bytes
+// stand for themselves, the other 68 for U+0100 onwards in order, so that a vocabulary of byte
+// strings can be written as text.
 #pragma once
 
 #include <array>

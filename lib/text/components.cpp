@@ -8,15 +8,17 @@ using base::Json;
 constexpr std::string_view kWhere = "post_processor";
 constexpr int kMaxDepth = 16;
 
-absl::Status append_special(const Json& item, const Json& table, int64_t vocabulary_size, std::vector<TokenId>& out) {
+absl::Status append_special(const Json& item, const Json& table, int64_t vocabulary_size,
+                            std::vector<TokenId>& out) {
   FRUGAL_ASSIGN_OR_RETURN(const std::string name, base::json_get<std::string>(item, "id", kWhere));
   FRUGAL_ASSIGN_OR_RETURN(const Json entry, base::json_get<Json>(table, name, kWhere));
   FRUGAL_ASSIGN_OR_RETURN(const Json ids, base::json_get<Json>(entry, "ids", kWhere));
-  if (!ids.is_array()) return base::invalid_argument(kWhere, ": 'ids' of '", name, "' must be a list");
+  if (!ids.is_array())
+    return base::invalid_argument(kWhere, ": 'ids' of '", name, "' must be a list");
   for (const Json& id : ids) {
     if (!id.is_number_integer() || id.get<int64_t>() < 0 || id.get<int64_t>() >= vocabulary_size) {
-      return base::invalid_argument(kWhere, ": '", name, "' has the id ", id.dump(), "; the vocabulary has ",
-                                    vocabulary_size);
+      return base::invalid_argument(kWhere, ": '", name, "' has the id ", id.dump(),
+                                    "; the vocabulary has ", vocabulary_size);
     }
     out.push_back(static_cast<TokenId>(id.get<int64_t>()));
   }
@@ -26,26 +28,32 @@ absl::Status append_special(const Json& item, const Json& table, int64_t vocabul
 absl::Status parse_template(const Json& json, int64_t vocabulary_size, std::vector<TokenId>& prefix,
                             std::vector<TokenId>& suffix) {
   FRUGAL_ASSIGN_OR_RETURN(const Json single, base::json_get<Json>(json, "single", kWhere));
-  FRUGAL_ASSIGN_OR_RETURN(const Json table, base::json_get_or<Json>(json, "special_tokens", Json::object(), kWhere));
+  FRUGAL_ASSIGN_OR_RETURN(const Json table,
+                          base::json_get_or<Json>(json, "special_tokens", Json::object(), kWhere));
   if (!single.is_array()) return base::invalid_argument(kWhere, ": 'single' must be a list");
   bool behind = false;
   for (const Json& item : single) {
     if (item.is_object() && item.contains("Sequence")) {
-      if (behind) return base::unimplemented(kWhere, ": a template that repeats the text is not supported");
+      if (behind)
+        return base::unimplemented(kWhere, ": a template that repeats the text is not supported");
       behind = true;
     } else if (item.is_object() && item.contains("SpecialToken")) {
-      FRUGAL_RETURN_IF_ERROR(append_special(item["SpecialToken"], table, vocabulary_size, behind ? suffix : prefix));
+      FRUGAL_RETURN_IF_ERROR(
+          append_special(item["SpecialToken"], table, vocabulary_size, behind ? suffix : prefix));
     } else {
-      return base::invalid_argument(kWhere, ": expected Sequence or SpecialToken, found ", item.dump());
+      return base::invalid_argument(kWhere, ": expected Sequence or SpecialToken, found ",
+                                    item.dump());
     }
   }
-  return behind ? absl::OkStatus() : base::invalid_argument(kWhere, ": the template leaves the text out");
+  return behind ? absl::OkStatus()
+                : base::invalid_argument(kWhere, ": the template leaves the text out");
 }
 
-absl::Status parse(const Json& json, int64_t vocabulary_size, int depth, std::vector<TokenId>& prefix,
-                   std::vector<TokenId>& suffix) {
+absl::Status parse(const Json& json, int64_t vocabulary_size, int depth,
+                   std::vector<TokenId>& prefix, std::vector<TokenId>& suffix) {
   if (depth > kMaxDepth) return base::invalid_argument(kWhere, ": nested deeper than ", kMaxDepth);
-  FRUGAL_ASSIGN_OR_RETURN(const std::string type, base::json_get<std::string>(json, "type", kWhere));
+  FRUGAL_ASSIGN_OR_RETURN(const std::string type,
+                          base::json_get<std::string>(json, "type", kWhere));
   if (type == "ByteLevel") return absl::OkStatus();  // changes offsets only
   if (type == "TemplateProcessing") {
     std::vector<TokenId> outer_prefix, outer_suffix;
@@ -55,19 +63,21 @@ absl::Status parse(const Json& json, int64_t vocabulary_size, int depth, std::ve
     return absl::OkStatus();
   }
   if (type != "Sequence") {
-    return base::unimplemented(kWhere, " of type '", type,
-                               "' is not supported; supported: ByteLevel, TemplateProcessing, Sequence");
+    return base::unimplemented(
+        kWhere, " of type '", type,
+        "' is not supported; supported: ByteLevel, TemplateProcessing, Sequence");
   }
   FRUGAL_ASSIGN_OR_RETURN(const Json list, base::json_get<Json>(json, "processors", kWhere));
   if (!list.is_array()) return base::invalid_argument(kWhere, ": 'processors' must be a list");
-  for (const Json& item : list) FRUGAL_RETURN_IF_ERROR(parse(item, vocabulary_size, depth + 1, prefix, suffix));
+  for (const Json& item : list)
+    FRUGAL_RETURN_IF_ERROR(parse(item, vocabulary_size, depth + 1, prefix, suffix));
   return absl::OkStatus();
 }
 
 }  // namespace
 
-absl::Status parse_post_processor(const Json& json, int64_t vocabulary_size, std::vector<TokenId>& prefix,
-                                  std::vector<TokenId>& suffix) {
+absl::Status parse_post_processor(const Json& json, int64_t vocabulary_size,
+                                  std::vector<TokenId>& prefix, std::vector<TokenId>& suffix) {
   return json.is_null() ? absl::OkStatus() : parse(json, vocabulary_size, 0, prefix, suffix);
 }
 
@@ -76,18 +86,29 @@ Json byte_level_pre_tokenizer(std::string_view pattern) {
                 {"pattern", {{"Regex", std::string(pattern)}}},
                 {"behavior", "Isolated"},
                 {"invert", false}};
-  Json bytes = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", false}};
-  return {{"type", "Sequence"}, {"pretokenizers", Json::array({std::move(split), std::move(bytes)})}};
+  Json bytes = {{"type", "ByteLevel"},
+                {"add_prefix_space", false},
+                {"trim_offsets", true},
+                {"use_regex", false}};
+  return {{"type", "Sequence"},
+          {"pretokenizers", Json::array({std::move(split), std::move(bytes)})}};
 }
 
 Json byte_level_decoder() {
-  return {{"type", "ByteLevel"}, {"add_prefix_space", true}, {"trim_offsets", true}, {"use_regex", true}};
+  return {{"type", "ByteLevel"},
+          {"add_prefix_space", true},
+          {"trim_offsets", true},
+          {"use_regex", true}};
 }
 
 Json bos_template(std::string_view token, TokenId id) {
   const std::string name(token);
-  const auto special = [&](int type) { return Json{{"SpecialToken", {{"id", name}, {"type_id", type}}}}; };
-  const auto text = [](const char* part, int type) { return Json{{"Sequence", {{"id", part}, {"type_id", type}}}}; };
+  const auto special = [&](int type) {
+    return Json{{"SpecialToken", {{"id", name}, {"type_id", type}}}};
+  };
+  const auto text = [](const char* part, int type) {
+    return Json{{"Sequence", {{"id", part}, {"type_id", type}}}};
+  };
   Json result = {{"type", "TemplateProcessing"}};
   result["single"] = Json::array({special(0), text("A", 0)});
   result["pair"] = Json::array({special(0), text("A", 0), special(1), text("B", 1)});

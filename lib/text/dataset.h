@@ -1,4 +1,5 @@
-// Datasets: what a pipeline's `data:` section names, as examples (prompt, completion, label) or as plain text.
+// Datasets: what a pipeline's `data:` section names, as examples (prompt, completion, label) or as
+// plain text.
 #pragma once
 
 #include <cstdint>
@@ -16,86 +17,94 @@ namespace frugal::text {
 
 // Where examples come from. Exactly one of text, jsonl, table, builtin is set.
 struct DataSource {
-  std::vector<std::string> text;          // files or globs: plain text, one document each
-  std::string jsonl;                      // one object per line
-  std::string table;                      // TSV with a header line
-  std::string builtin;                    // "storefront"
-  std::string split;                      // builtin only: train, calibration, validation, test
-  std::string task;                       // builtin only: "sentiment", "description"; empty = both, mixed
-  std::string prompt;                     // template: "{sentence}\nSentiment:"
-  std::string completion;                 // template: " {label}"
+  std::vector<std::string> text;  // files or globs: plain text, one document each
+  std::string jsonl;              // one object per line
+  std::string table;              // TSV with a header line
+  std::string builtin;            // "storefront"
+  std::string split;              // builtin only: train, calibration, validation, test
+  std::string task;               // builtin only: "sentiment", "description"; empty = both, mixed
+  std::string prompt;             // template: "{sentence}\nSentiment:"
+  std::string completion;         // template: " {label}"
   std::map<std::string, std::string> labels;  // raw label -> text, for classification
-  int64_t limit = 0;                      // examples at most; 0 = all
-  int64_t tokens = 0;                     // tokens at most (packed use); 0 = all
-  int64_t sequence_length = 0;            // window, tokens; 0 = the consumer's default
-  uint64_t seed = 1;                      // builtin only
+  int64_t limit = 0;                          // examples at most; 0 = all
+  int64_t tokens = 0;                         // tokens at most (packed use); 0 = all
+  int64_t sequence_length = 0;                // window, tokens; 0 = the consumer's default
+  uint64_t seed = 1;                          // builtin only
 };
 
 struct Example {
-  std::string id;                         // stable: "storefront/test/17"
-  std::string prompt;                     // empty for plain text
-  std::string completion;                 // the text to learn or score
-  std::string label;                      // classification: equals `completion`, one of label_texts; empty otherwise
-  std::vector<std::string> label_texts;   // classification: every candidate completion, in a fixed order
-  std::vector<std::string> attributes;    // generation: words or phrases that a good completion mentions
+  std::string id;          // stable: "storefront/test/17"
+  std::string prompt;      // empty for plain text
+  std::string completion;  // the text to learn or score
+  std::string label;  // classification: equals `completion`, one of label_texts; empty otherwise
+  std::vector<std::string>
+      label_texts;  // classification: every candidate completion, in a fixed order
+  std::vector<std::string>
+      attributes;  // generation: words or phrases that a good completion mentions
 };
 
-// Loads (paths already absolute). Errors: missing file or column, template names unknown to the data, empty result,
-// invalid UTF-8, with file and line.
+// Loads (paths already absolute). Errors: missing file or column, template names unknown to the
+// data, empty result, invalid UTF-8, with file and line.
 absl::StatusOr<std::vector<Example>> load_examples(const DataSource& source);
 
 // Hash of the content the source yields (file bytes, or generator version + seed), for cache keys.
 absl::StatusOr<std::string> content_hash(const DataSource& source);
 
-// An example as ids. The boundary between prompt and completion is the longest common start of the ids of the prompt alone
-// and of both together, so that a piece that spans the boundary belongs to the completion.
+// An example as ids. The boundary between prompt and completion is the longest common start of the
+// ids of the prompt alone and of both together, so that a piece that spans the boundary belongs to
+// the completion.
 struct EncodedExample {
-  std::vector<TokenId> ids;               // prompt and completion, without special tokens
+  std::vector<TokenId> ids;  // prompt and completion, without special tokens
   int64_t prompt_tokens = 0;
 };
-EncodedExample encode_example(const Tokenizer& tokenizer, std::string_view prompt, std::string_view completion);
+EncodedExample encode_example(const Tokenizer& tokenizer, std::string_view prompt,
+                              std::string_view completion);
 
-// Packed training sequences. Documents follow each other; attention must not cross `segments` and loss counts where
-// `loss_mask` is 1.
+// Packed training sequences. Documents follow each other; attention must not cross `segments` and
+// loss counts where `loss_mask` is 1.
 struct PackedTokens {
   int64_t sequences = 0;
-  int64_t length = 0;                     // tokens per sequence
-  std::vector<TokenId> ids;               // [sequences, length]
-  std::vector<int32_t> segments;          // [sequences, length], document number inside the sequence, from 0; padding = -1
-  std::vector<int32_t> positions;         // [sequences, length], position inside the document
-  std::vector<uint8_t> loss_mask;         // [sequences, length]: 1 where predicting ids[t] (from t-1) counts
+  int64_t length = 0;        // tokens per sequence
+  std::vector<TokenId> ids;  // [sequences, length]
+  std::vector<int32_t>
+      segments;  // [sequences, length], document number inside the sequence, from 0; padding = -1
+  std::vector<int32_t> positions;  // [sequences, length], position inside the document
+  std::vector<uint8_t>
+      loss_mask;  // [sequences, length]: 1 where predicting ids[t] (from t-1) counts
 };
 
 struct PackOptions {
-  int64_t length = 256;                   // tokens per sequence
-  bool loss_on_prompt = false;            // false: only completion tokens count where there is a prompt
-  bool add_bos = true;                    // where the tokenizer has one
-  bool add_eos = true;                    // behind each document, where the tokenizer has one
-  uint64_t seed = 1;                      // order of documents
+  int64_t length = 256;         // tokens per sequence
+  bool loss_on_prompt = false;  // false: only completion tokens count where there is a prompt
+  bool add_bos = true;          // where the tokenizer has one
+  bool add_eos = true;          // behind each document, where the tokenizer has one
+  uint64_t seed = 1;            // order of documents
 };
 
-// First-fit packing of whole documents in a random order; longer ones are cut into pieces of `length`, each a segment of
-// its own. Every row of length `length` holds at least one document; the rest is padding.
+// First-fit packing of whole documents in a random order; longer ones are cut into pieces of
+// `length`, each a segment of its own. Every row of length `length` holds at least one document;
+// the rest is padding.
 absl::StatusOr<PackedTokens> pack(const std::vector<Example>& examples, const Tokenizer& tokenizer,
                                   const PackOptions& options);
 
-// Disjoint windows of one token stream for calibration and perplexity: documents are joined by `joiner`, tokenized once,
-// cut into windows of `length`, `limit` of them at most (0 = all), spread evenly over the stream. A tail shorter than a window is
-// dropped. Errors: fewer tokens than one window (says how many there are).
+// Disjoint windows of one token stream for calibration and perplexity: documents are joined by
+// `joiner`, tokenized once, cut into windows of `length`, `limit` of them at most (0 = all), spread
+// evenly over the stream. A tail shorter than a window is dropped. Errors: fewer tokens than one
+// window (says how many there are).
 struct WindowOptions {
   int64_t length = 2048;
   int64_t limit = 0;
   std::string joiner = "\n\n";
-  bool spread = false;                    // false: the first windows; true: evenly spaced over the stream
+  bool spread = false;  // false: the first windows; true: evenly spaced over the stream
 };
 struct Windows {
   int64_t count = 0;
   int64_t length = 0;
-  std::vector<TokenId> ids;               // [count, length]
-  std::string text_sha256;                // of the joined text
-  int64_t stream_tokens = 0;              // before cutting
+  std::vector<TokenId> ids;   // [count, length]
+  std::string text_sha256;    // of the joined text
+  int64_t stream_tokens = 0;  // before cutting
 };
-absl::StatusOr<Windows> make_windows(const std::vector<Example>& examples, const Tokenizer& tokenizer,
-                                     const WindowOptions& options);
+absl::StatusOr<Windows> make_windows(const std::vector<Example>& examples,
+                                     const Tokenizer& tokenizer, const WindowOptions& options);
 
 }  // namespace frugal::text

@@ -1,5 +1,5 @@
-// Decoders of tokenizer.json: pieces back to text. Unlike Hugging Face's, bytes that are no valid UTF-8 stay as they are:
-// a character may be cut between two calls.
+// Decoders of tokenizer.json: pieces back to text. Unlike Hugging Face's, bytes that are no valid
+// UTF-8 stay as they are: a character may be cut between two calls.
 #pragma once
 
 #include <string>
@@ -27,7 +27,8 @@ class Decoder {
     Kind kind;
     std::string from;  // Replace, Strip, Metaspace
     std::string to;
-    int64_t start = 0;  // Strip: characters at most, at either end; Metaspace: 1 where the first piece loses its marks
+    int64_t start = 0;  // Strip: characters at most, at either end; Metaspace: 1 where the first
+                        // piece loses its marks
     int64_t stop = 0;
   };
   absl::Status add(const base::Json& json, int depth);

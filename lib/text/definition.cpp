@@ -6,11 +6,13 @@
 namespace frugal::text {
 namespace {
 
-// Ids that no file names are allowed (vocabularies are padded to round numbers), absurd ones are not.
+// Ids that no file names are allowed (vocabularies are padded to round numbers), absurd ones are
+// not.
 constexpr int64_t kMaxHoles = 1 << 16;
 
 absl::StatusOr<std::vector<MergeRule>> resolve_merges(const TokenizerDefinition& definition,
-                                                      const base::string_map<TokenId>& ids, std::string_view where) {
+                                                      const base::string_map<TokenId>& ids,
+                                                      std::string_view where) {
   std::vector<MergeRule> rules;
   rules.reserve(definition.merges.size());
   for (const auto& [left, right] : definition.merges) {
@@ -37,17 +39,21 @@ std::vector<float> scores_of(const Vocabulary& vocabulary, std::span<const Merge
     scores[merges[i].joined] = -static_cast<float>(i);
   }
   for (size_t id = 0; id < scores.size(); ++id) {
-    if (!made[id] && vocabulary.types[id] == PieceType::kNormal) scores[id] = -static_cast<float>(merges.size() + id);
+    if (!made[id] && vocabulary.types[id] == PieceType::kNormal)
+      scores[id] = -static_cast<float>(merges.size() + id);
   }
   return scores;
 }
 
-void type_pieces(const TokenizerDefinition& definition, const base::string_map<TokenId>& ids, Vocabulary& vocabulary) {
+void type_pieces(const TokenizerDefinition& definition, const base::string_map<TokenId>& ids,
+                 Vocabulary& vocabulary) {
   vocabulary.pieces = definition.pieces;
   vocabulary.types.assign(vocabulary.pieces.size(), PieceType::kNormal);
   for (size_t id = 0; id < vocabulary.pieces.size(); ++id) {
-    if (vocabulary.pieces[id].empty()) vocabulary.types[id] = PieceType::kUnused;
-    else if (definition.byte_fallback && parse_byte_piece(vocabulary.pieces[id])) vocabulary.types[id] = PieceType::kByte;
+    if (vocabulary.pieces[id].empty())
+      vocabulary.types[id] = PieceType::kUnused;
+    else if (definition.byte_fallback && parse_byte_piece(vocabulary.pieces[id]))
+      vocabulary.types[id] = PieceType::kByte;
   }
   if (const auto unknown = ids.find(definition.unknown_piece); unknown != ids.end()) {
     vocabulary.unknown = unknown->second;
@@ -55,7 +61,8 @@ void type_pieces(const TokenizerDefinition& definition, const base::string_map<T
   }
 }
 
-// llama.cpp's name says how to cut the text, so nothing else may change it before (NFC is Qwen's, and llama.cpp drops it).
+// llama.cpp's name says how to cut the text, so nothing else may change it before (NFC is Qwen's,
+// and llama.cpp drops it).
 std::string pre_tokenizer_name(const TokenizerParts& parts, const base::Json& normalizer) {
   if (parts.vocabulary.kind == Vocabulary::Kind::kSentencePieceBpe) return "default";
   const bool plain = normalizer.is_null() || normalizer.value("type", "") == "NFC";
@@ -72,9 +79,10 @@ void fill_holes(Vocabulary& vocabulary) {
 
 }  // namespace
 
-absl::Status place_added_tokens(const std::vector<AddedToken>& added, std::string_view where, Vocabulary& vocabulary) {
-  const int64_t limit =
-      static_cast<int64_t>(vocabulary.pieces.size()) + static_cast<int64_t>(added.size()) + kMaxHoles;
+absl::Status place_added_tokens(const std::vector<AddedToken>& added, std::string_view where,
+                                Vocabulary& vocabulary) {
+  const int64_t limit = static_cast<int64_t>(vocabulary.pieces.size()) +
+                        static_cast<int64_t>(added.size()) + kMaxHoles;
   for (const AddedToken& token : added) {
     if (token.id < 0 || token.id >= limit) {
       return base::invalid_argument(where, ": added token '", token.content, "' has id ", token.id,
@@ -86,12 +94,13 @@ absl::Status place_added_tokens(const std::vector<AddedToken>& added, std::strin
     }
     std::string& piece = vocabulary.pieces[token.id];
     if (!piece.empty() && piece != token.content) {
-      return base::invalid_argument(where, ": id ", token.id, " is both '", piece, "' and the added token '",
-                                    token.content, "'");
+      return base::invalid_argument(where, ": id ", token.id, " is both '", piece,
+                                    "' and the added token '", token.content, "'");
     }
     piece = token.content;
     PieceType& type = vocabulary.types[token.id];
-    if (type != PieceType::kUnknown) type = token.special ? PieceType::kControl : PieceType::kUserDefined;
+    if (type != PieceType::kUnknown)
+      type = token.special ? PieceType::kControl : PieceType::kUserDefined;
   }
   return absl::OkStatus();
 }
@@ -106,35 +115,44 @@ absl::StatusOr<TokenizerParts> build_parts(TokenizerDefinition definition, std::
   for (size_t id = 0; id < definition.pieces.size(); ++id) {
     const std::string& piece = definition.pieces[id];
     if (!piece.empty() && !ids.emplace(piece, static_cast<TokenId>(id)).second) {
-      return base::invalid_argument(where, ": the piece '", piece, "' has two ids, ", ids[piece], " and ", id);
+      return base::invalid_argument(where, ": the piece '", piece, "' has two ids, ", ids[piece],
+                                    " and ", id);
     }
   }
-  FRUGAL_ASSIGN_OR_RETURN(const std::vector<MergeRule> merges, resolve_merges(definition, ids, where));
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<MergeRule> merges,
+                          resolve_merges(definition, ids, where));
   Vocabulary& vocabulary = parts.vocabulary;
   type_pieces(definition, ids, vocabulary);
   parts.source.in_model.assign(vocabulary.pieces.size(), true);
-  for (size_t id = 0; id < vocabulary.pieces.size(); ++id) parts.source.in_model[id] = !vocabulary.pieces[id].empty();
-  BpeOptions options{parts.pre_tokenizer.byte_level(), definition.byte_fallback, definition.fuse_unknown,
-                     definition.ignore_merges, vocabulary.unknown};
-  FRUGAL_ASSIGN_OR_RETURN(parts.model, BpeModel::create(vocabulary.pieces, parts.source.in_model, merges, options));
+  for (size_t id = 0; id < vocabulary.pieces.size(); ++id)
+    parts.source.in_model[id] = !vocabulary.pieces[id].empty();
+  BpeOptions options{parts.pre_tokenizer.byte_level(), definition.byte_fallback,
+                     definition.fuse_unknown, definition.ignore_merges, vocabulary.unknown};
+  FRUGAL_ASSIGN_OR_RETURN(
+      parts.model, BpeModel::create(vocabulary.pieces, parts.source.in_model, merges, options));
   for (const AddedToken& token : definition.added) {
-    if (const auto found = ids.find(token.content); found != ids.end() && found->second != token.id) {
-      return base::invalid_argument(where, ": the added token '", token.content, "' has id ", token.id,
-                                    ", but the vocabulary gives it ", found->second);
+    if (const auto found = ids.find(token.content);
+        found != ids.end() && found->second != token.id) {
+      return base::invalid_argument(where, ": the added token '", token.content, "' has id ",
+                                    token.id, ", but the vocabulary gives it ", found->second);
     }
   }
   FRUGAL_RETURN_IF_ERROR(place_added_tokens(definition.added, where, vocabulary));
   parts.source.in_model.resize(vocabulary.pieces.size(), false);
-  vocabulary.kind = options.byte_level ? Vocabulary::Kind::kByteLevelBpe : Vocabulary::Kind::kSentencePieceBpe;
+  vocabulary.kind =
+      options.byte_level ? Vocabulary::Kind::kByteLevelBpe : Vocabulary::Kind::kSentencePieceBpe;
   if (options.byte_level) {
-    for (const auto& [left, right] : definition.merges) vocabulary.merges.push_back(base::str_cat(left, " ", right));
+    for (const auto& [left, right] : definition.merges)
+      vocabulary.merges.push_back(base::str_cat(left, " ", right));
   } else {
     vocabulary.scores = scores_of(vocabulary, merges);
   }
   fill_holes(vocabulary);
   vocabulary.pre_tokenizer = pre_tokenizer_name(parts, definition.normalizer);
-  vocabulary.add_space_prefix = parts.normalizer.prepends_space() || parts.pre_tokenizer.prepends_space();
-  FRUGAL_RETURN_IF_ERROR(parse_post_processor(definition.post_processor, static_cast<int64_t>(vocabulary.pieces.size()),
+  vocabulary.add_space_prefix =
+      parts.normalizer.prepends_space() || parts.pre_tokenizer.prepends_space();
+  FRUGAL_RETURN_IF_ERROR(parse_post_processor(definition.post_processor,
+                                              static_cast<int64_t>(vocabulary.pieces.size()),
                                               parts.prefix, parts.suffix));
   parts.added = std::move(definition.added);
   parts.source.normalizer = std::move(definition.normalizer);
@@ -145,10 +163,12 @@ absl::StatusOr<TokenizerParts> build_parts(TokenizerDefinition definition, std::
   return parts;
 }
 
-absl::Status apply_special_tokens(const SpecialTokens& special, std::string_view where, TokenizerParts& parts) {
+absl::Status apply_special_tokens(const SpecialTokens& special, std::string_view where,
+                                  TokenizerParts& parts) {
   Vocabulary& vocabulary = parts.vocabulary;
   // Folders often name a padding or unknown token that nobody added; nothing here needs those.
-  const auto set = [&](const std::optional<std::string>& name, std::optional<TokenId>& id, bool needed) -> absl::Status {
+  const auto set = [&](const std::optional<std::string>& name, std::optional<TokenId>& id,
+                       bool needed) -> absl::Status {
     if (!name) return absl::OkStatus();
     // Added tokens first: their text may also occur as the spelling of a byte-level piece.
     for (const AddedToken& token : parts.added) {
@@ -160,7 +180,8 @@ absl::Status apply_special_tokens(const SpecialTokens& special, std::string_view
     const auto found = std::find(vocabulary.pieces.begin(), vocabulary.pieces.end(), *name);
     if (found == vocabulary.pieces.end()) {
       if (!needed) return absl::OkStatus();
-      return base::invalid_argument(where, ": the special token '", *name, "' is not in the vocabulary");
+      return base::invalid_argument(where, ": the special token '", *name,
+                                    "' is not in the vocabulary");
     }
     id = static_cast<TokenId>(found - vocabulary.pieces.begin());
     return absl::OkStatus();
@@ -171,8 +192,10 @@ absl::Status apply_special_tokens(const SpecialTokens& special, std::string_view
   FRUGAL_RETURN_IF_ERROR(set(special.padding, vocabulary.padding, false));
   if (!special.chat_template.empty()) vocabulary.chat_template = special.chat_template;
   if (!vocabulary.bos && parts.prefix.size() == 1) vocabulary.bos = parts.prefix.front();
-  vocabulary.add_bos = vocabulary.bos && !parts.prefix.empty() && parts.prefix.front() == *vocabulary.bos;
-  vocabulary.add_eos = vocabulary.eos && !parts.suffix.empty() && parts.suffix.back() == *vocabulary.eos;
+  vocabulary.add_bos =
+      vocabulary.bos && !parts.prefix.empty() && parts.prefix.front() == *vocabulary.bos;
+  vocabulary.add_eos =
+      vocabulary.eos && !parts.suffix.empty() && parts.suffix.back() == *vocabulary.eos;
   return absl::OkStatus();
 }
 

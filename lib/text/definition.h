@@ -1,5 +1,6 @@
-// What every origin of a tokenizer (tokenizer.json, vocab.json + merges.txt, tiktoken ranks, our trainer) is brought to:
-// the tables of a BPE model, and the other components as tokenizer.json spells them. One place builds tokenizers from it.
+// What every origin of a tokenizer (tokenizer.json, vocab.json + merges.txt, tiktoken ranks, our
+// trainer) is brought to: the tables of a BPE model, and the other components as tokenizer.json
+// spells them. One place builds tokenizers from it.
 #pragma once
 
 #include <memory>
@@ -18,9 +19,9 @@
 namespace frugal::text {
 
 struct TokenizerDefinition {
-  std::vector<std::string> pieces;  // the model's, by id; empty = hole
+  std::vector<std::string> pieces;                          // the model's, by id; empty = hole
   std::vector<std::pair<std::string, std::string>> merges;  // by rank
-  std::string unknown_piece;        // empty: none
+  std::string unknown_piece;                                // empty: none
   bool byte_fallback = false;
   bool fuse_unknown = false;
   bool ignore_merges = false;
@@ -38,21 +39,26 @@ struct SpecialTokens {
   std::string chat_template;
 };
 
-// Errors: a component that is not supported (named); pieces, merges and ids that do not fit each other.
+// Errors: a component that is not supported (named); pieces, merges and ids that do not fit each
+// other.
 absl::StatusOr<TokenizerParts> build_parts(TokenizerDefinition definition, std::string_view where);
 
 // Sets bos, eos, … of `parts` by their content. Errors: a BOS or EOS that the vocabulary lacks.
-absl::Status apply_special_tokens(const SpecialTokens& special, std::string_view where, TokenizerParts& parts);
+absl::Status apply_special_tokens(const SpecialTokens& special, std::string_view where,
+                                  TokenizerParts& parts);
 
 // Ids that `add_special` puts around a text. Errors: a component that is not supported.
-absl::Status parse_post_processor(const base::Json& json, int64_t vocabulary_size, std::vector<TokenId>& prefix,
-                                  std::vector<TokenId>& suffix);
+absl::Status parse_post_processor(const base::Json& json, int64_t vocabulary_size,
+                                  std::vector<TokenId>& prefix, std::vector<TokenId>& suffix);
 
-// Places added tokens into `vocabulary` (pieces and types). Errors: two tokens with one id, ids far outside.
-absl::Status place_added_tokens(const std::vector<AddedToken>& added, std::string_view where, Vocabulary& vocabulary);
+// Places added tokens into `vocabulary` (pieces and types). Errors: two tokens with one id, ids far
+// outside.
+absl::Status place_added_tokens(const std::vector<AddedToken>& added, std::string_view where,
+                                Vocabulary& vocabulary);
 
 // Components that several origins share.
-base::Json byte_level_pre_tokenizer(std::string_view pattern);  // Split(pattern) + ByteLevel without its own
+base::Json byte_level_pre_tokenizer(
+    std::string_view pattern);  // Split(pattern) + ByteLevel without its own
 base::Json byte_level_decoder();
 base::Json bos_template(std::string_view token, TokenId id);  // TemplateProcessing: token in front
 

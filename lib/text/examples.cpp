@@ -28,7 +28,8 @@ absl::StatusOr<std::vector<fs::path>> expand(const std::vector<std::string>& pat
     std::vector<fs::path> matches;
     for (const fs::directory_entry& entry : fs::directory_iterator(path.parent_path(), error)) {
       if (!entry.is_regular_file(error)) continue;
-      if (base::glob_match(path.filename().string(), entry.path().filename().string())) matches.push_back(entry.path());
+      if (base::glob_match(path.filename().string(), entry.path().filename().string()))
+        matches.push_back(entry.path());
     }
     if (matches.empty()) return base::not_found("no file matches '", pattern, "'");
     std::sort(matches.begin(), matches.end());
@@ -73,11 +74,13 @@ class Composer {
     composer.labels_ = source.labels;
     composer.implicit_ = source.prompt.empty() && source.completion.empty();
     if (!source.labels.empty() && composer.completion_.fields().size() != 1) {
-      return base::invalid_argument("data with labels: the completion template '", source.completion,
+      return base::invalid_argument("data with labels: the completion template '",
+                                    source.completion,
                                     "' must have exactly one field, the label's");
     }
     for (const auto& [raw, text] : source.labels) {
-      std::string candidate = composer.completion_.fill([&, &t = text](const std::string&) { return t; });
+      std::string candidate =
+          composer.completion_.fill([&, &t = text](const std::string&) { return t; });
       auto& candidates = composer.candidates_;
       if (std::find(candidates.begin(), candidates.end(), candidate) == candidates.end()) {
         candidates.push_back(std::move(candidate));
@@ -111,22 +114,25 @@ class Composer {
       if (prompt != record.fields.end()) example.prompt = prompt->second;
       example.completion = completion->second;
     } else {
-      return base::invalid_argument(record.where, ": no field 'text' or 'completion', and no templates say what to use; ",
-                                    "found ", field_names(record));
+      return base::invalid_argument(
+          record.where, ": no field 'text' or 'completion', and no templates say what to use; ",
+          "found ", field_names(record));
     }
     return example;
   }
 
-  absl::StatusOr<std::string> fill(const Template& pattern, const Record& record, bool as_label) const {
+  absl::StatusOr<std::string> fill(const Template& pattern, const Record& record,
+                                   bool as_label) const {
     for (const std::string& name : pattern.fields()) {
       const auto field = record.fields.find(name);
       if (field == record.fields.end()) {
-        return base::invalid_argument(record.where, ": no field '", name, "' for the template; found ",
-                                      field_names(record));
+        return base::invalid_argument(record.where, ": no field '", name,
+                                      "' for the template; found ", field_names(record));
       }
       if (as_label && !labels_.contains(field->second)) {
-        return base::invalid_argument(record.where, ": the label '", field->second, "' is not among the ",
-                                      labels_.size(), " that 'labels' names");
+        return base::invalid_argument(record.where, ": the label '", field->second,
+                                      "' is not among the ", labels_.size(),
+                                      " that 'labels' names");
       }
     }
     return pattern.fill([&](const std::string& name) {
@@ -156,20 +162,23 @@ absl::StatusOr<std::vector<Example>> load_records(const DataSource& source) {
     examples.push_back(std::move(example));
     return source.limit == 0 || static_cast<int64_t>(examples.size()) < source.limit;
   };
-  FRUGAL_RETURN_IF_ERROR(source.jsonl.empty() ? read_table(source.table, take) : read_jsonl(source.jsonl, take));
+  FRUGAL_RETURN_IF_ERROR(source.jsonl.empty() ? read_table(source.table, take)
+                                              : read_jsonl(source.jsonl, take));
   return examples;
 }
 
 absl::Status check(const DataSource& source) {
-  const int given = int{!source.text.empty()} + int{!source.jsonl.empty()} + int{!source.table.empty()} +
-                    int{!source.builtin.empty()};
+  const int given = int{!source.text.empty()} + int{!source.jsonl.empty()} +
+                    int{!source.table.empty()} + int{!source.builtin.empty()};
   if (given != 1) {
-    return base::invalid_argument("data needs exactly one of text, jsonl, table and builtin; found ", given);
+    return base::invalid_argument(
+        "data needs exactly one of text, jsonl, table and builtin; found ", given);
   }
   if (source.limit < 0) return base::invalid_argument("data: limit ", source.limit, " is negative");
   if (!source.builtin.empty() && source.builtin != "storefront") {
     const std::vector<std::string> names = {"storefront"};
-    return base::invalid_argument("unknown builtin data '", source.builtin, "'", base::suggestion(source.builtin, names));
+    return base::invalid_argument("unknown builtin data '", source.builtin, "'",
+                                  base::suggestion(source.builtin, names));
   }
   return absl::OkStatus();
 }
@@ -180,15 +189,18 @@ absl::StatusOr<std::vector<Example>> load_examples(const DataSource& source) {
   FRUGAL_RETURN_IF_ERROR(check(source));
   std::vector<Example> examples;
   if (!source.builtin.empty()) {
-    FRUGAL_ASSIGN_OR_RETURN(examples, storefront_examples({source.split, source.task, source.limit, source.seed}));
+    FRUGAL_ASSIGN_OR_RETURN(
+        examples, storefront_examples({source.split, source.task, source.limit, source.seed}));
   } else if (!source.text.empty()) {
     FRUGAL_ASSIGN_OR_RETURN(examples, load_text(source));
   } else {
     FRUGAL_ASSIGN_OR_RETURN(examples, load_records(source));
   }
   if (examples.empty()) {
-    return base::invalid_argument("data: '", source.text.empty() ? base::str_cat(source.jsonl, source.table) : source.text.front(),
-                                  "' yields no example");
+    return base::invalid_argument(
+        "data: '",
+        source.text.empty() ? base::str_cat(source.jsonl, source.table) : source.text.front(),
+        "' yields no example");
   }
   return examples;
 }
@@ -199,7 +211,10 @@ absl::StatusOr<std::string> content_hash(const DataSource& source) {
   hasher.add(source.prompt).add(source.completion).add(std::to_string(source.limit));
   for (const auto& [raw, text] : source.labels) hasher.add(raw).add(text);
   if (!source.builtin.empty()) {
-    hasher.add(kStorefrontVersion).add(source.split).add(source.task).add(std::to_string(source.seed));
+    hasher.add(kStorefrontVersion)
+        .add(source.split)
+        .add(source.task)
+        .add(std::to_string(source.seed));
     return hasher.hex();
   }
   std::vector<fs::path> files;
@@ -211,7 +226,8 @@ absl::StatusOr<std::string> content_hash(const DataSource& source) {
   for (const fs::path& file : files) {
     FRUGAL_ASSIGN_OR_RETURN(const base::MappedFile mapped, base::MappedFile::open(file));
     hasher.add(file.filename().string());
-    hasher.add(std::string_view(reinterpret_cast<const char*>(mapped.bytes().data()), mapped.bytes().size()));
+    hasher.add(std::string_view(reinterpret_cast<const char*>(mapped.bytes().data()),
+                                mapped.bytes().size()));
   }
   return hasher.hex();
 }

@@ -24,7 +24,8 @@ constexpr std::array kFamilies = {
 const Family* find_family(const FolderTokens& tokens) {
   for (const Family& family : kFamilies) {
     const std::string fast = base::str_cat(family.tokenizer_class, "Fast");
-    if (tokens.tokenizer_class == family.tokenizer_class || tokens.tokenizer_class == fast) return &family;
+    if (tokens.tokenizer_class == family.tokenizer_class || tokens.tokenizer_class == fast)
+      return &family;
     if (tokens.tokenizer_class.empty() && tokens.model_type == family.model_type) return &family;
   }
   return nullptr;
@@ -41,8 +42,10 @@ absl::Status read_merges(const std::filesystem::path& path, TokenizerDefinition&
     if (line.ends_with('\r')) line.remove_suffix(1);
     if (line.empty() || (line_number == 1 && line.starts_with("#version"))) continue;
     const size_t space = line.find(' ');
-    if (space == line.npos || space == 0 || space + 1 == line.size() || line.find(' ', space + 1) != line.npos) {
-      return base::invalid_argument(path.string(), ":", line_number, ": expected two pieces with a space between");
+    if (space == line.npos || space == 0 || space + 1 == line.size() ||
+        line.find(' ', space + 1) != line.npos) {
+      return base::invalid_argument(path.string(), ":", line_number,
+                                    ": expected two pieces with a space between");
     }
     definition.merges.emplace_back(line.substr(0, space), line.substr(space + 1));
   }
@@ -52,12 +55,14 @@ absl::Status read_merges(const std::filesystem::path& path, TokenizerDefinition&
 }  // namespace
 
 absl::StatusOr<TokenizerDefinition> read_gpt2_files(const std::filesystem::path& vocabulary,
-                                                    const std::filesystem::path& merges, const FolderTokens& tokens) {
+                                                    const std::filesystem::path& merges,
+                                                    const FolderTokens& tokens) {
   const Family* family = find_family(tokens);
   if (family == nullptr) {
-    return base::invalid_argument(vocabulary.string(), ": tokenizer_config.json must say which tokenizer_class this is ",
-                                  "(found '", tokens.tokenizer_class, "'; expected GPT2Tokenizer or Qwen2Tokenizer): ",
-                                  "vocab.json and merges.txt do not hold the pre-tokenizer");
+    return base::invalid_argument(
+        vocabulary.string(), ": tokenizer_config.json must say which tokenizer_class this is ",
+        "(found '", tokens.tokenizer_class, "'; expected GPT2Tokenizer or Qwen2Tokenizer): ",
+        "vocab.json and merges.txt do not hold the pre-tokenizer");
   }
   TokenizerDefinition definition;
   FRUGAL_ASSIGN_OR_RETURN(const base::Json json, base::read_json(vocabulary, kMaxFileBytes));
@@ -68,11 +73,13 @@ absl::StatusOr<TokenizerDefinition> read_gpt2_files(const std::filesystem::path&
   definition.decoder = byte_level_decoder();
   // GPT-2's own special token is part of vocab.json and of no list.
   constexpr std::string_view kEndOfText = "<|endoftext|>";
-  const bool listed = std::any_of(tokens.added.begin(), tokens.added.end(),
-                                  [&](const AddedToken& token) { return token.content == kEndOfText; });
+  const bool listed =
+      std::any_of(tokens.added.begin(), tokens.added.end(),
+                  [&](const AddedToken& token) { return token.content == kEndOfText; });
   for (size_t id = 0; id < definition.pieces.size() && !listed; ++id) {
     if (definition.pieces[id] != kEndOfText) continue;
-    definition.added.push_back({static_cast<TokenId>(id), std::string(kEndOfText), false, false, false, false, true});
+    definition.added.push_back(
+        {static_cast<TokenId>(id), std::string(kEndOfText), false, false, false, false, true});
   }
   return definition;
 }

@@ -25,8 +25,10 @@ std::string restore_piece(std::string_view text, size_t id) {
   if (id == 2 && text == "\n</s>\n") return "</s>";
   std::string piece;
   for (const char c : text) {
-    if (c == ' ') piece += kSpaceMark;
-    else piece += c;
+    if (c == ' ')
+      piece += kSpaceMark;
+    else
+      piece += c;
   }
   return piece;
 }
@@ -41,7 +43,8 @@ absl::Status read_pieces(std::string_view content, Vocabulary& vocabulary) {
   constexpr size_t kHead = 8;
   for (size_t at = 4; at < content.size();) {
     const size_t id = vocabulary.pieces.size();
-    if (content.size() - at < kHead) return base::data_loss("piece ", id, " is cut off at byte ", at);
+    if (content.size() - at < kHead)
+      return base::data_loss("piece ", id, " is cut off at byte ", at);
     const float score = std::bit_cast<float>(read_u32(content, at));
     const uint32_t length = read_u32(content, at + 4);
     if (length > content.size() - at - kHead) {
@@ -52,7 +55,8 @@ absl::Status read_pieces(std::string_view content, Vocabulary& vocabulary) {
     if (piece.empty() || !base::is_valid_utf8(piece)) {
       return base::invalid_argument("piece ", id, " is empty or not valid UTF-8");
     }
-    if (!std::isfinite(score)) return base::invalid_argument("piece ", id, " has a score that is no number");
+    if (!std::isfinite(score))
+      return base::invalid_argument("piece ", id, " has a score that is no number");
     vocabulary.types.push_back(piece_type(piece, id));
     vocabulary.pieces.push_back(std::move(piece));
     vocabulary.scores.push_back(score);
@@ -62,22 +66,26 @@ absl::Status read_pieces(std::string_view content, Vocabulary& vocabulary) {
   base::string_map<size_t> seen;
   for (size_t id = 0; id < vocabulary.pieces.size(); ++id) {
     const auto [found, inserted] = seen.emplace(vocabulary.pieces[id], id);
-    if (!inserted) return base::invalid_argument("pieces ", found->second, " and ", id, " are the same");
+    if (!inserted)
+      return base::invalid_argument("pieces ", found->second, " and ", id, " are the same");
   }
   return absl::OkStatus();
 }
 
 }  // namespace
 
-absl::StatusOr<TokenizerParts> read_llama2c_tokenizer(std::string_view content, std::string_view where) {
+absl::StatusOr<TokenizerParts> read_llama2c_tokenizer(std::string_view content,
+                                                      std::string_view where) {
   constexpr uint32_t kLongestPiece = 4096;
   if (content.size() < 4 || read_u32(content, 0) > kLongestPiece) {
-    return base::invalid_argument(where, ": not a llama2.c tokenizer (expected u32 longest piece, then score, length ",
-                                  "and bytes of each piece)");
+    return base::invalid_argument(
+        where, ": not a llama2.c tokenizer (expected u32 longest piece, then score, length ",
+        "and bytes of each piece)");
   }
   TokenizerParts parts;
   Vocabulary& vocabulary = parts.vocabulary;
-  if (absl::Status status = read_pieces(content, vocabulary); !status.ok()) return base::annotate(status, where);
+  if (absl::Status status = read_pieces(content, vocabulary); !status.ok())
+    return base::annotate(status, where);
   vocabulary.kind = Vocabulary::Kind::kSentencePieceBpe;
   vocabulary.pre_tokenizer = "default";
   vocabulary.unknown = 0;

@@ -20,7 +20,8 @@ bool is_file(const fs::path& path) {
   return fs::is_regular_file(path, error);
 }
 
-absl::StatusOr<Loaded> finish(TokenizerParts parts, const SpecialTokens& special, const std::string& where) {
+absl::StatusOr<Loaded> finish(TokenizerParts parts, const SpecialTokens& special,
+                              const std::string& where) {
   FRUGAL_RETURN_IF_ERROR(apply_special_tokens(special, where, parts));
   return Loaded(std::make_shared<PipelineTokenizer>(std::move(parts)));
 }
@@ -36,15 +37,19 @@ void merge_added(const std::vector<AddedToken>& listed, std::vector<AddedToken>&
 
 absl::StatusOr<Loaded> load_json(const fs::path& file, const FolderTokens& tokens) {
   FRUGAL_ASSIGN_OR_RETURN(const base::Json root, base::read_json(file, kMaxTokenizerBytes));
-  FRUGAL_ASSIGN_OR_RETURN(TokenizerDefinition definition, parse_tokenizer_json(root, file.string()));
+  FRUGAL_ASSIGN_OR_RETURN(TokenizerDefinition definition,
+                          parse_tokenizer_json(root, file.string()));
   FRUGAL_ASSIGN_OR_RETURN(TokenizerParts parts, build_parts(std::move(definition), file.string()));
   return finish(std::move(parts), tokens.special, file.string());
 }
 
-absl::StatusOr<Loaded> load_gpt2(const fs::path& vocabulary, const fs::path& merges, const FolderTokens& tokens) {
-  FRUGAL_ASSIGN_OR_RETURN(TokenizerDefinition definition, read_gpt2_files(vocabulary, merges, tokens));
+absl::StatusOr<Loaded> load_gpt2(const fs::path& vocabulary, const fs::path& merges,
+                                 const FolderTokens& tokens) {
+  FRUGAL_ASSIGN_OR_RETURN(TokenizerDefinition definition,
+                          read_gpt2_files(vocabulary, merges, tokens));
   merge_added(tokens.added, definition.added);
-  FRUGAL_ASSIGN_OR_RETURN(TokenizerParts parts, build_parts(std::move(definition), vocabulary.string()));
+  FRUGAL_ASSIGN_OR_RETURN(TokenizerParts parts,
+                          build_parts(std::move(definition), vocabulary.string()));
   return finish(std::move(parts), tokens.special, vocabulary.string());
 }
 
@@ -57,10 +62,12 @@ absl::StatusOr<Loaded> load_model(const fs::path& file, const FolderTokens& toke
   }
   FRUGAL_ASSIGN_OR_RETURN(TokenizerDefinition definition, read_tiktoken(content, where));
   SpecialTokens special = tokens.special;
-  // The first reserved token of a published vocabulary opens or ends texts; a folder may say otherwise.
+  // The first reserved token of a published vocabulary opens or ends texts; a folder may say
+  // otherwise.
   const bool has_template = !definition.post_processor.is_null();
   if (!special.bos && has_template) special.bos = definition.added.front().content;
-  if (!special.eos && !definition.added.empty()) special.eos = definition.added[has_template ? 1 : 0].content;
+  if (!special.eos && !definition.added.empty())
+    special.eos = definition.added[has_template ? 1 : 0].content;
   merge_added(tokens.added, definition.added);
   FRUGAL_ASSIGN_OR_RETURN(TokenizerParts parts, build_parts(std::move(definition), where));
   return finish(std::move(parts), special, where);
@@ -80,15 +87,17 @@ absl::StatusOr<Loaded> load_folder(const fs::path& folder) {
     return load_gpt2(folder / "vocab.json", folder / "merges.txt", tokens);
   }
   if (is_file(folder / "tokenizer.bin")) return load_llama2c(folder / "tokenizer.bin");
-  return base::not_found("no tokenizer in '", folder.string(),
-                         "'; looked for tokenizer.json, tokenizer.model, vocab.json with merges.txt, tokenizer.bin");
+  return base::not_found(
+      "no tokenizer in '", folder.string(),
+      "'; looked for tokenizer.json, tokenizer.model, vocab.json with merges.txt, tokenizer.bin");
 }
 
 absl::StatusOr<Loaded> load_file(const fs::path& file) {
   const std::string name = file.filename().string();
   const std::string extension = file.extension().string();
   if (extension == ".bin") return load_llama2c(file);
-  // A file given directly speaks for itself, with its neighbors' word on special tokens only where it is the folder's own.
+  // A file given directly speaks for itself, with its neighbors' word on special tokens only where
+  // it is the folder's own.
   FolderTokens tokens;
   if (name == "tokenizer.json" || name == "tokenizer.model" || name == "vocab.json") {
     FRUGAL_ASSIGN_OR_RETURN(tokens, read_folder_tokens(file.parent_path()));
@@ -97,7 +106,8 @@ absl::StatusOr<Loaded> load_file(const fs::path& file) {
     return load_gpt2(file, file.parent_path() / "merges.txt", tokens);
   }
   if (extension == ".json") return load_json(file, tokens);
-  return load_model(file, tokens);  // tokenizer.model, tok105.model, cl100k_base.tiktoken, tokenizer.model.v3, …
+  return load_model(
+      file, tokens);  // tokenizer.model, tok105.model, cl100k_base.tiktoken, tokenizer.model.v3, …
 }
 
 }  // namespace
@@ -109,11 +119,13 @@ absl::StatusOr<std::shared_ptr<const Tokenizer>> load_tokenizer(const fs::path& 
   return base::not_found("no tokenizer at '", folder_or_file.string(), "': no such file or folder");
 }
 
-absl::Status check_fits(const Tokenizer& tokenizer, int64_t embedding_rows, std::string_view where) {
+absl::Status check_fits(const Tokenizer& tokenizer, int64_t embedding_rows,
+                        std::string_view where) {
   // Embeddings are often padded to a round number; ids without a row are the mistake.
   if (tokenizer.size() <= embedding_rows) return absl::OkStatus();
-  return base::invalid_argument(where, ": the tokenizer has ", tokenizer.size(), " ids, the embedding only ",
-                                embedding_rows, " rows; use the tokenizer that the model was trained with");
+  return base::invalid_argument(where, ": the tokenizer has ", tokenizer.size(),
+                                " ids, the embedding only ", embedding_rows,
+                                " rows; use the tokenizer that the model was trained with");
 }
 
 }  // namespace frugal::text

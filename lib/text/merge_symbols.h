@@ -1,5 +1,5 @@
-// The heart of both kinds of BPE: join the best pair of neighbors until none is left, in O(n log n) by a heap whose
-// outdated entries are recognized when they surface.
+// The heart of both kinds of BPE: join the best pair of neighbors until none is left, in O(n log n)
+// by a heap whose outdated entries are recognized when they surface.
 #pragma once
 
 #include <algorithm>
@@ -12,7 +12,8 @@
 
 namespace frugal::text {
 
-// A symbol covers bytes [begin, end) of the text; its neighbors are linked by index, -1 at the ends.
+// A symbol covers bytes [begin, end) of the text; its neighbors are linked by index, -1 at the
+// ends.
 struct Symbol {
   int64_t begin = 0;
   int64_t end = 0;
@@ -49,8 +50,8 @@ struct MergeScratch {
   }
 };
 
-// Joins `scratch.symbols`. `find(left, right)`: the merge of two neighbors, if there is one. `joined(left, right, id)` is
-// called before each join.
+// Joins `scratch.symbols`. `find(left, right)`: the merge of two neighbors, if there is one.
+// `joined(left, right, id)` is called before each join.
 template <typename Find, typename Joined>
 void merge_symbols(MergeScratch& scratch, const Find& find, const Joined& joined) {
   std::vector<Symbol>& symbols = scratch.symbols;

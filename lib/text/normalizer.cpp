@@ -39,7 +39,8 @@ std::string replace_all(std::string_view text, const Regex& pattern, std::string
 }  // namespace
 
 std::string normalize_unicode(std::string_view text, std::string_view form) {
-  const bool ascii = std::none_of(text.begin(), text.end(), [](char c) { return static_cast<signed char>(c) < 0; });
+  const bool ascii = std::none_of(text.begin(), text.end(),
+                                  [](char c) { return static_cast<signed char>(c) < 0; });
   if (ascii) return std::string(text);
   int options = UTF8PROC_STABLE;
   options |= form.ends_with('C') ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE;
@@ -59,7 +60,8 @@ absl::StatusOr<Regex> parse_pattern(const base::Json& json, std::string_view whe
     if (json.begin().key() == "String") return Regex::literal(text);
     if (json.begin().key() == "Regex") {
       auto regex = Regex::compile(text);
-      return regex.ok() ? std::move(regex) : absl::StatusOr<Regex>(base::annotate(regex.status(), where));
+      return regex.ok() ? std::move(regex)
+                        : absl::StatusOr<Regex>(base::annotate(regex.status(), where));
     }
   }
   return base::invalid_argument(where, ": pattern must be {\"String\": text} or {\"Regex\": text}");
@@ -74,7 +76,8 @@ absl::StatusOr<Normalizer> Normalizer::parse(const base::Json& json) {
 absl::Status Normalizer::add(const base::Json& json, int depth) {
   constexpr std::string_view kWhere = "normalizer";
   if (depth > kMaxDepth) return base::invalid_argument(kWhere, ": nested deeper than ", kMaxDepth);
-  FRUGAL_ASSIGN_OR_RETURN(const std::string type, base::json_get<std::string>(json, "type", kWhere));
+  FRUGAL_ASSIGN_OR_RETURN(const std::string type,
+                          base::json_get<std::string>(json, "type", kWhere));
   if (type == "NFC" || type == "NFD" || type == "NFKC" || type == "NFKD") {
     steps_.push_back({Step::Kind::kUnicode, type, nullptr});
   } else if (type == "Prepend") {
@@ -82,27 +85,33 @@ absl::Status Normalizer::add(const base::Json& json, int depth) {
     steps_.push_back({Step::Kind::kPrepend, std::move(text), nullptr});
   } else if (type == "Replace") {
     FRUGAL_ASSIGN_OR_RETURN(std::string text, base::json_get<std::string>(json, "content", kWhere));
-    FRUGAL_ASSIGN_OR_RETURN(const base::Json pattern, base::json_get<base::Json>(json, "pattern", kWhere));
+    FRUGAL_ASSIGN_OR_RETURN(const base::Json pattern,
+                            base::json_get<base::Json>(json, "pattern", kWhere));
     FRUGAL_ASSIGN_OR_RETURN(Regex regex, parse_pattern(pattern, kWhere));
-    steps_.push_back({Step::Kind::kReplace, std::move(text), std::make_shared<Regex>(std::move(regex))});
+    steps_.push_back(
+        {Step::Kind::kReplace, std::move(text), std::make_shared<Regex>(std::move(regex))});
   } else if (type == "Sequence") {
-    FRUGAL_ASSIGN_OR_RETURN(const base::Json list, base::json_get<base::Json>(json, "normalizers", kWhere));
+    FRUGAL_ASSIGN_OR_RETURN(const base::Json list,
+                            base::json_get<base::Json>(json, "normalizers", kWhere));
     if (!list.is_array()) return base::invalid_argument(kWhere, ": 'normalizers' must be a list");
     for (const base::Json& item : list) FRUGAL_RETURN_IF_ERROR(add(item, depth + 1));
   } else {
-    return base::unimplemented(kWhere, " of type '", type,
-                               "' is not supported; supported: NFC, NFD, NFKC, NFKD, Prepend, Replace, Sequence");
+    return base::unimplemented(
+        kWhere, " of type '", type,
+        "' is not supported; supported: NFC, NFD, NFKC, NFKD, Prepend, Replace, Sequence");
   }
   return absl::OkStatus();
 }
 
-Normalizer Normalizer::sentencepiece(bool remove_extra_whitespace, bool add_dummy_prefix, bool escape_whitespace) {
+Normalizer Normalizer::sentencepiece(bool remove_extra_whitespace, bool add_dummy_prefix,
+                                     bool escape_whitespace) {
   Normalizer normalizer;
-  if (remove_extra_whitespace) normalizer.steps_.push_back({Step::Kind::kRemoveExtraWhitespace, "", nullptr});
+  if (remove_extra_whitespace)
+    normalizer.steps_.push_back({Step::Kind::kRemoveExtraWhitespace, "", nullptr});
   if (add_dummy_prefix) normalizer.steps_.push_back({Step::Kind::kPrepend, " ", nullptr});
   if (escape_whitespace) {
-    normalizer.steps_.push_back(
-        {Step::Kind::kReplace, std::string(kSpaceMark), std::make_shared<Regex>(Regex::literal(" "))});
+    normalizer.steps_.push_back({Step::Kind::kReplace, std::string(kSpaceMark),
+                                 std::make_shared<Regex>(Regex::literal(" "))});
   }
   return normalizer;
 }
@@ -117,12 +126,18 @@ std::string Normalizer::apply(std::string_view text) const {
   std::string now(text);
   for (const Step& step : steps_) {
     switch (step.kind) {
-      case Step::Kind::kUnicode: now = normalize_unicode(now, step.text); break;
+      case Step::Kind::kUnicode:
+        now = normalize_unicode(now, step.text);
+        break;
       case Step::Kind::kPrepend:
         if (!now.empty()) now.insert(0, step.text);
         break;
-      case Step::Kind::kReplace: now = replace_all(now, *step.pattern, step.text); break;
-      case Step::Kind::kRemoveExtraWhitespace: now = remove_extra_whitespace(now); break;
+      case Step::Kind::kReplace:
+        now = replace_all(now, *step.pattern, step.text);
+        break;
+      case Step::Kind::kRemoveExtraWhitespace:
+        now = remove_extra_whitespace(now);
+        break;
     }
   }
   return now;

@@ -18,7 +18,8 @@ class Normalizer {
   static absl::StatusOr<Normalizer> parse(const base::Json& json);
 
   // SentencePiece's normalizer without a character map.
-  static Normalizer sentencepiece(bool remove_extra_whitespace, bool add_dummy_prefix, bool escape_whitespace);
+  static Normalizer sentencepiece(bool remove_extra_whitespace, bool add_dummy_prefix,
+                                  bool escape_whitespace);
 
   std::string apply(std::string_view text) const;
   bool empty() const { return steps_.empty(); }
@@ -28,7 +29,7 @@ class Normalizer {
   struct Step {
     enum class Kind { kUnicode, kPrepend, kReplace, kRemoveExtraWhitespace };
     Kind kind;
-    std::string text;   // of Prepend, or what Replace writes; the form's name for kUnicode
+    std::string text;  // of Prepend, or what Replace writes; the form's name for kUnicode
     std::shared_ptr<const Regex> pattern;
   };
   absl::Status add(const base::Json& json, int depth);

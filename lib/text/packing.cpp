@@ -12,7 +12,8 @@ struct Document {
   std::vector<uint8_t> loss;
 };
 
-// The first row with room, in O(log rows): a tree over the rows whose nodes hold the most room below them.
+// The first row with room, in O(log rows): a tree over the rows whose nodes hold the most room
+// below them.
 class FirstFit {
  public:
   FirstFit(size_t rows, int64_t length) : leaves_(1) {
@@ -38,7 +39,8 @@ class FirstFit {
   std::vector<int64_t> room_;
 };
 
-Document make_document(const Example& example, const Tokenizer& tokenizer, const PackOptions& options) {
+Document make_document(const Example& example, const Tokenizer& tokenizer,
+                       const PackOptions& options) {
   const Vocabulary& vocabulary = tokenizer.vocabulary();
   const EncodedExample encoded = encode_example(tokenizer, example.prompt, example.completion);
   Document document;
@@ -67,14 +69,16 @@ void append_pieces(Document document, int64_t length, std::vector<Document>& pie
   }
 }
 
-void fill_row(const std::vector<const Document*>& documents, TokenId padding, int64_t length, PackedTokens& packed) {
+void fill_row(const std::vector<const Document*>& documents, TokenId padding, int64_t length,
+              PackedTokens& packed) {
   int32_t segment = 0;
   size_t used = 0;
   for (const Document* document : documents) {
     packed.ids.insert(packed.ids.end(), document->ids.begin(), document->ids.end());
     packed.loss_mask.insert(packed.loss_mask.end(), document->loss.begin(), document->loss.end());
     packed.segments.insert(packed.segments.end(), document->ids.size(), segment++);
-    for (size_t i = 0; i < document->ids.size(); ++i) packed.positions.push_back(static_cast<int32_t>(i));
+    for (size_t i = 0; i < document->ids.size(); ++i)
+      packed.positions.push_back(static_cast<int32_t>(i));
     used += document->ids.size();
   }
   const size_t rest = static_cast<size_t>(length) - used;
@@ -86,14 +90,16 @@ void fill_row(const std::vector<const Document*>& documents, TokenId padding, in
 
 }  // namespace
 
-EncodedExample encode_example(const Tokenizer& tokenizer, std::string_view prompt, std::string_view completion) {
+EncodedExample encode_example(const Tokenizer& tokenizer, std::string_view prompt,
+                              std::string_view completion) {
   EncodedExample encoded;
   std::string both(prompt);
   both += completion;
   encoded.ids = tokenizer.encode(both, false);
   const std::vector<TokenId> alone = tokenizer.encode(prompt, false);
   const size_t common = std::min(alone.size(), encoded.ids.size());
-  const auto differ = std::mismatch(alone.begin(), alone.begin() + static_cast<std::ptrdiff_t>(common), encoded.ids.begin());
+  const auto differ = std::mismatch(
+      alone.begin(), alone.begin() + static_cast<std::ptrdiff_t>(common), encoded.ids.begin());
   encoded.prompt_tokens = differ.first - alone.begin();
   return encoded;
 }
@@ -101,13 +107,15 @@ EncodedExample encode_example(const Tokenizer& tokenizer, std::string_view promp
 absl::StatusOr<PackedTokens> pack(const std::vector<Example>& examples, const Tokenizer& tokenizer,
                                   const PackOptions& options) {
   if (options.length < 2) {
-    return base::invalid_argument("sequence_length ", options.length, ": predicting needs at least 2 tokens");
+    return base::invalid_argument("sequence_length ", options.length,
+                                  ": predicting needs at least 2 tokens");
   }
   std::vector<Document> pieces;
   for (const Example& example : examples) {
     append_pieces(make_document(example, tokenizer, options), options.length, pieces);
   }
-  if (pieces.empty()) return base::invalid_argument("packing: no tokens in ", examples.size(), " examples");
+  if (pieces.empty())
+    return base::invalid_argument("packing: no tokens in ", examples.size(), " examples");
   base::RandomStream(options.seed, "text/pack").shuffle(std::span(pieces));
   FirstFit fit(pieces.size(), options.length);
   std::vector<std::vector<const Document*>> rows;

@@ -10,8 +10,10 @@ namespace frugal::text {
 
 PipelineTokenizer::PipelineTokenizer(TokenizerParts parts) : parts_(std::move(parts)) {
   for (const AddedToken& token : parts_.added) {
-    if (token.normalized) normalized_.add(token, parts_.normalizer.apply(token.content));
-    else raw_.add(token, token.content);
+    if (token.normalized)
+      normalized_.add(token, parts_.normalizer.apply(token.content));
+    else
+      raw_.add(token, token.content);
   }
 }
 
@@ -22,8 +24,10 @@ class PipelineTokenizer::Encoding {
 
   void text(std::string_view text) {
     for (const TextPart& part : tokenizer_.raw_.split(text, parse_special_)) {
-      if (part.id >= 0) ids_.push_back(part.id);
-      else plain(text.substr(part.begin, part.end - part.begin), part.begin == 0);
+      if (part.id >= 0)
+        ids_.push_back(part.id);
+      else
+        plain(text.substr(part.begin, part.end - part.begin), part.begin == 0);
     }
   }
 
@@ -40,7 +44,8 @@ class PipelineTokenizer::Encoding {
       }
       std::deque<std::string> storage;
       const std::string_view rest = text.substr(part.begin, part.end - part.begin);
-      for (const std::string_view segment : parts.pre_tokenizer.split(rest, at_start && part.begin == 0, storage)) {
+      for (const std::string_view segment :
+           parts.pre_tokenizer.split(rest, at_start && part.begin == 0, storage)) {
         encode_segment(segment);
       }
     }
@@ -61,7 +66,8 @@ class PipelineTokenizer::Encoding {
     const size_t before = ids_.size();
     tokenizer_.parts_.model->encode(segment, scratch_, ids_);
     if (cache_.size() < kMaxCachedSegments) {
-      cache_.emplace(segment, std::vector<TokenId>(ids_.begin() + static_cast<std::ptrdiff_t>(before), ids_.end()));
+      cache_.emplace(segment, std::vector<TokenId>(
+                                  ids_.begin() + static_cast<std::ptrdiff_t>(before), ids_.end()));
     }
   }
 
@@ -72,7 +78,8 @@ class PipelineTokenizer::Encoding {
   base::string_map<std::vector<TokenId>> cache_;
 };
 
-std::vector<TokenId> PipelineTokenizer::encode(std::string_view text, bool add_special, bool parse_special) const {
+std::vector<TokenId> PipelineTokenizer::encode(std::string_view text, bool add_special,
+                                               bool parse_special) const {
   std::vector<TokenId> ids;
   if (add_special) ids = parts_.prefix;
   std::string repaired;

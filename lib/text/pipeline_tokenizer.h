@@ -1,4 +1,5 @@
-// The tokenizer as a pipeline: added tokens → normalizer → added tokens → pre-tokenizer → model; back by a decoder.
+// The tokenizer as a pipeline: added tokens → normalizer → added tokens → pre-tokenizer → model;
+// back by a decoder.
 #pragma once
 
 #include <memory>
@@ -16,7 +17,8 @@
 
 namespace frugal::text {
 
-// tokenizer.json without its model's tables (those are in the Vocabulary); null objects where there is no such file form.
+// tokenizer.json without its model's tables (those are in the Vocabulary); null objects where there
+// is no such file form.
 struct TokenizerSource {
   base::Json normalizer = nullptr;
   base::Json pre_tokenizer = nullptr;
@@ -42,7 +44,8 @@ class PipelineTokenizer : public Tokenizer {
  public:
   explicit PipelineTokenizer(TokenizerParts parts);
 
-  std::vector<TokenId> encode(std::string_view text, bool add_special, bool parse_special = true) const override;
+  std::vector<TokenId> encode(std::string_view text, bool add_special,
+                              bool parse_special = true) const override;
   std::string decode(std::span<const TokenId> ids, bool skip_special = true) const override;
   const Vocabulary& vocabulary() const override { return parts_.vocabulary; }
 

@@ -1,5 +1,5 @@
-// Pre-tokenizers of tokenizer.json: Split, Digits, ByteLevel, Metaspace, Sequence. They cut a text into the segments that
-// the model sees one by one.
+// Pre-tokenizers of tokenizer.json: Split, Digits, ByteLevel, Metaspace, Sequence. They cut a text
+// into the segments that the model sees one by one.
 #pragma once
 
 #include <deque>
@@ -16,14 +16,17 @@ namespace frugal::text {
 
 class PreTokenizer {
  public:
-  // `json` null: the whole text is one segment. Errors: Unimplemented for a component we do not know (named).
+  // `json` null: the whole text is one segment. Errors: Unimplemented for a component we do not
+  // know (named).
   static absl::StatusOr<PreTokenizer> parse(const base::Json& json);
 
-  // The segments of `text`. Segments that a step had to rewrite live in `storage`. `at_start`: `text` begins the whole
-  // input (Metaspace's prepend_scheme "first").
-  std::vector<std::string_view> split(std::string_view text, bool at_start, std::deque<std::string>& storage) const;
+  // The segments of `text`. Segments that a step had to rewrite live in `storage`. `at_start`:
+  // `text` begins the whole input (Metaspace's prepend_scheme "first").
+  std::vector<std::string_view> split(std::string_view text, bool at_start,
+                                      std::deque<std::string>& storage) const;
 
-  // llama.cpp's name of this pre-tokenizer ("gpt-2", "llama-bpe", "qwen2", "smollm", "gpt-4o"), empty where it has none.
+  // llama.cpp's name of this pre-tokenizer ("gpt-2", "llama-bpe", "qwen2", "smollm", "gpt-4o"),
+  // empty where it has none.
   std::string llamacpp_name() const;
 
   bool byte_level() const { return byte_level_; }

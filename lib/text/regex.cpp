@@ -11,7 +11,8 @@ namespace {
 
 constexpr std::string_view kWhiteSpace = "\\t-\\r\\x{85}\\p{Z}";
 
-// Writes `\s` and `\S` out. Inside a class `\S` stays: its complement cannot be written there, and no tokenizer has it.
+// Writes `\s` and `\S` out. Inside a class `\S` stays: its complement cannot be written there, and
+// no tokenizer has it.
 std::string with_unicode_white_space(std::string_view pattern) {
   std::string out;
   bool in_class = false;
@@ -29,8 +30,10 @@ std::string with_unicode_white_space(std::string_view pattern) {
       }
       continue;
     }
-    if (c == '[' && !in_class) in_class = true;
-    else if (c == ']' && in_class) in_class = false;
+    if (c == '[' && !in_class)
+      in_class = true;
+    else if (c == ']' && in_class)
+      in_class = false;
     out += c;
   }
   return out;
@@ -41,13 +44,15 @@ struct MatchState {
   pcre2_match_context* context = nullptr;
   pcre2_jit_stack* stack = nullptr;
 
-  explicit MatchState(const pcre2_code* code) : data(pcre2_match_data_create_from_pattern(code, nullptr)) {
+  explicit MatchState(const pcre2_code* code)
+      : data(pcre2_match_data_create_from_pattern(code, nullptr)) {
     context = pcre2_match_context_create(nullptr);
     if (data == nullptr || context == nullptr) {
       release();
       throw std::bad_alloc();
     }
-    // Texts are whole books and patterns come from the user's own model: bounded by memory, not by step counts.
+    // Texts are whole books and patterns come from the user's own model: bounded by memory, not by
+    // step counts.
     pcre2_set_match_limit(context, std::numeric_limits<uint32_t>::max());
     pcre2_set_heap_limit(context, 1u << 20);  // KiB
   }
@@ -82,18 +87,21 @@ struct Regex::Code {
 absl::StatusOr<Regex> Regex::compile(std::string_view pattern) {
   constexpr size_t kMaxPattern = 1 << 16;
   if (pattern.size() > kMaxPattern) {
-    return base::invalid_argument("regular expression of ", pattern.size(), " bytes; at most ", kMaxPattern);
+    return base::invalid_argument("regular expression of ", pattern.size(), " bytes; at most ",
+                                  kMaxPattern);
   }
   const std::string translated = with_unicode_white_space(pattern);
   int error = 0;
   PCRE2_SIZE offset = 0;
-  pcre2_code* code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
-                                   PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &error, &offset, nullptr);
+  pcre2_code* code =
+      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
+                    PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &error, &offset, nullptr);
   if (code == nullptr) {
     unsigned char message[128] = {};
     pcre2_get_error_message(error, message, sizeof message);
-    return base::invalid_argument("regular expression '", translated, "': ", reinterpret_cast<const char*>(message),
-                                  " at byte ", offset);
+    return base::invalid_argument("regular expression '", translated,
+                                  "': ", reinterpret_cast<const char*>(message), " at byte ",
+                                  offset);
   }
   // Where the machine allows no executable memory the interpreter does the same, slower.
   pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
@@ -109,10 +117,12 @@ Regex Regex::literal(std::string_view text) {
   return regex;
 }
 
-void Regex::for_each_match(std::string_view text, const std::function<void(size_t, size_t)>& match) const {
+void Regex::for_each_match(std::string_view text,
+                           const std::function<void(size_t, size_t)>& match) const {
   if (code_ == nullptr) {
     if (pattern_.empty()) return;
-    for (size_t at = text.find(pattern_); at != text.npos; at = text.find(pattern_, at + pattern_.size())) {
+    for (size_t at = text.find(pattern_); at != text.npos;
+         at = text.find(pattern_, at + pattern_.size())) {
       match(at, at + pattern_.size());
     }
     return;
@@ -122,7 +132,8 @@ void Regex::for_each_match(std::string_view text, const std::function<void(size_
   size_t at = 0;
   uint32_t options = PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY;
   while (at < text.size()) {
-    int found = pcre2_match(code_->code, subject, text.size(), at, options, state.data, state.context);
+    int found =
+        pcre2_match(code_->code, subject, text.size(), at, options, state.data, state.context);
     if (found == PCRE2_ERROR_JIT_STACKLIMIT && state.stack == nullptr) {
       state.grow_stack();
       continue;

@@ -1,5 +1,5 @@
-// Regular expressions of tokenizers: PCRE2 with Unicode properties, just-in-time compiled. `\s` means Unicode's
-// White_Space, as in Oniguruma (Hugging Face): PCRE2's own also holds U+180E.
+// Regular expressions of tokenizers: PCRE2 with Unicode properties, just-in-time compiled. `\s`
+// means Unicode's White_Space, as in Oniguruma (Hugging Face): PCRE2's own also holds U+180E.
 #pragma once
 
 #include <cstddef>
@@ -20,9 +20,10 @@ class Regex {
   // Matches only the text itself.
   static Regex literal(std::string_view text);
 
-  // Calls `match(begin, end)` for every non-empty match in `text` (valid UTF-8), from left to right, not overlapping.
-  // Throws std::bad_alloc where the matcher runs out of memory.
-  void for_each_match(std::string_view text, const std::function<void(size_t, size_t)>& match) const;
+  // Calls `match(begin, end)` for every non-empty match in `text` (valid UTF-8), from left to
+  // right, not overlapping. Throws std::bad_alloc where the matcher runs out of memory.
+  void for_each_match(std::string_view text,
+                      const std::function<void(size_t, size_t)>& match) const;
 
   const std::string& pattern() const { return pattern_; }
 

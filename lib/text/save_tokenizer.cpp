@@ -10,16 +10,18 @@ namespace {
 using base::Json;
 
 Json added_token_json(const AddedToken& token) {
-  return {{"id", token.id},         {"content", token.content}, {"single_word", token.single_word},
-          {"lstrip", token.lstrip}, {"rstrip", token.rstrip},   {"normalized", token.normalized},
+  return {{"id", token.id},          {"content", token.content}, {"single_word", token.single_word},
+          {"lstrip", token.lstrip},  {"rstrip", token.rstrip},   {"normalized", token.normalized},
           {"special", token.special}};
 }
 
-// The members of {piece: id} in the order of ids, without the search for duplicates that an ordered object does.
+// The members of {piece: id} in the order of ids, without the search for duplicates that an ordered
+// object does.
 Json vocabulary_json(const Vocabulary& vocabulary, const std::vector<bool>& in_model) {
   Json::object_t object;
   for (size_t id = 0; id < vocabulary.pieces.size(); ++id) {
-    if (in_model[id]) object.Container::emplace_back(vocabulary.pieces[id], static_cast<int64_t>(id));
+    if (in_model[id])
+      object.Container::emplace_back(vocabulary.pieces[id], static_cast<int64_t>(id));
   }
   return object;
 }
@@ -70,8 +72,10 @@ Json config_json(const PipelineTokenizer& tokenizer) {
     entry.erase("id");
     decoder[std::to_string(token.id)] = std::move(entry);
   }
-  // PreTrainedTokenizerFast takes everything from tokenizer.json; a model's own class would put its pattern in its place.
-  Json config = {{"tokenizer_class", "PreTrainedTokenizerFast"}, {"clean_up_tokenization_spaces", false}};
+  // PreTrainedTokenizerFast takes everything from tokenizer.json; a model's own class would put its
+  // pattern in its place.
+  Json config = {{"tokenizer_class", "PreTrainedTokenizerFast"},
+                 {"clean_up_tokenization_spaces", false}};
   config["bos_token"] = name(vocabulary.bos);
   config["eos_token"] = name(vocabulary.eos);
   config["pad_token"] = name(vocabulary.padding);
@@ -88,14 +92,16 @@ Json config_json(const PipelineTokenizer& tokenizer) {
 absl::Status save_tokenizer(const Tokenizer& tokenizer, const std::filesystem::path& folder) {
   const auto* pipeline = dynamic_cast<const PipelineTokenizer*>(&tokenizer);
   if (pipeline == nullptr || tokenizer.vocabulary().kind != Vocabulary::Kind::kByteLevelBpe) {
-    return base::unimplemented("cannot write '", (folder / "tokenizer.json").string(),
-                               "': only byte-level BPE is written; copy the model's own tokenizer files");
+    return base::unimplemented(
+        "cannot write '", (folder / "tokenizer.json").string(),
+        "': only byte-level BPE is written; copy the model's own tokenizer files");
   }
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error) return base::system_error("create", folder.string(), error.value());
   FRUGAL_ASSIGN_OR_RETURN(const Json root, tokenizer_json(*pipeline));
-  FRUGAL_RETURN_IF_ERROR(base::write_file_atomically(folder / "tokenizer.json", base::str_cat(root.dump(1), "\n")));
+  FRUGAL_RETURN_IF_ERROR(
+      base::write_file_atomically(folder / "tokenizer.json", base::str_cat(root.dump(1), "\n")));
   return base::write_file_atomically(folder / "tokenizer_config.json",
                                      base::str_cat(config_json(*pipeline).dump(1), "\n"));
 }

@@ -12,7 +12,8 @@ class SegmentModel {
  public:
   virtual ~SegmentModel() = default;
   // Appends the ids of `segment` (valid UTF-8) to `ids`.
-  virtual void encode(std::string_view segment, MergeScratch& scratch, std::vector<TokenId>& ids) const = 0;
+  virtual void encode(std::string_view segment, MergeScratch& scratch,
+                      std::vector<TokenId>& ids) const = 0;
 };
 
 }  // namespace frugal::text

@@ -1,8 +1,10 @@
 // SentencePiece's ModelProto (sentencepiece_model.proto), read from the protobuf wire format:
-//   1 pieces (repeated): 1 piece (string), 2 score (float), 3 type (1 normal … 6 byte; 1 where absent)
-//   2 trainer_spec: 3 model_type (1 unigram, 2 bpe, 3 word, 4 char), 24 treat_whitespace_as_suffix, 35 byte_fallback,
+//   1 pieces (repeated): 1 piece (string), 2 score (float), 3 type (1 normal … 6 byte; 1 where
+//   absent) 2 trainer_spec: 3 model_type (1 unigram, 2 bpe, 3 word, 4 char), 24
+//   treat_whitespace_as_suffix, 35 byte_fallback,
 //     40/41/42/43 unk/bos/eos/pad id (0, 1, 2, −1 where absent)
-//   3 normalizer_spec: 1 name, 2 precompiled_charsmap, 3 add_dummy_prefix, 4 remove_extra_whitespaces,
+//   3 normalizer_spec: 1 name, 2 precompiled_charsmap, 3 add_dummy_prefix, 4
+//   remove_extra_whitespaces,
 //     5 escape_whitespaces (all true where absent)
 #include <bit>
 #include <cmath>
@@ -42,14 +44,18 @@ absl::Status read_piece(std::string_view bytes, Vocabulary& vocabulary) {
     if (field.number == 2 && field.type == WireField::Type::kFixed32) {
       score = std::bit_cast<float>(static_cast<uint32_t>(field.value));
     }
-    if (field.number == 3 && field.type == WireField::Type::kVarint) type = static_cast<int64_t>(field.value);
+    if (field.number == 3 && field.type == WireField::Type::kVarint)
+      type = static_cast<int64_t>(field.value);
   }
   const size_t id = vocabulary.pieces.size();
   if (id >= kMaxPieces) return base::invalid_argument("more than ", kMaxPieces, " pieces");
   if (piece.empty()) return base::invalid_argument("piece ", id, " is empty");
-  if (!base::is_valid_utf8(piece)) return base::invalid_argument("piece ", id, " is not valid UTF-8");
-  if (!std::isfinite(score)) return base::invalid_argument("piece ", id, " has a score that is no number");
-  if (type < 1 || type > 6) return base::invalid_argument("piece ", id, " has the type ", type, "; expected 1 to 6");
+  if (!base::is_valid_utf8(piece))
+    return base::invalid_argument("piece ", id, " is not valid UTF-8");
+  if (!std::isfinite(score))
+    return base::invalid_argument("piece ", id, " has a score that is no number");
+  if (type < 1 || type > 6)
+    return base::invalid_argument("piece ", id, " has the type ", type, "; expected 1 to 6");
   vocabulary.pieces.push_back(std::move(piece));
   vocabulary.scores.push_back(score);
   vocabulary.types.push_back(static_cast<PieceType>(type));
@@ -63,14 +69,29 @@ absl::Status read_trainer(std::string_view bytes, ModelProto& model) {
     if (field.type != WireField::Type::kVarint) continue;
     const auto value = static_cast<int64_t>(field.value);
     switch (field.number) {
-      case 3: model.model_type = value; break;
-      case 24: model.whitespace_suffix = value != 0; break;
-      case 35: model.byte_fallback = value != 0; break;
-      case 40: model.unknown = value; break;
-      case 41: model.bos = value; break;
-      case 42: model.eos = value; break;
-      case 43: model.padding = value; break;
-      default: break;
+      case 3:
+        model.model_type = value;
+        break;
+      case 24:
+        model.whitespace_suffix = value != 0;
+        break;
+      case 35:
+        model.byte_fallback = value != 0;
+        break;
+      case 40:
+        model.unknown = value;
+        break;
+      case 41:
+        model.bos = value;
+        break;
+      case 42:
+        model.eos = value;
+        break;
+      case 43:
+        model.padding = value;
+        break;
+      default:
+        break;
     }
   }
   return absl::OkStatus();
@@ -81,12 +102,23 @@ absl::Status read_normalizer(std::string_view bytes, ModelProto& model) {
   while (!reader.at_end()) {
     FRUGAL_ASSIGN_OR_RETURN(const WireField field, reader.next());
     switch (field.number) {
-      case 1: model.normalizer_name = field.bytes; break;
-      case 2: model.has_character_map = !field.bytes.empty(); break;
-      case 3: model.add_dummy_prefix = field.value != 0; break;
-      case 4: model.remove_extra_whitespaces = field.value != 0; break;
-      case 5: model.escape_whitespaces = field.value != 0; break;
-      default: break;
+      case 1:
+        model.normalizer_name = field.bytes;
+        break;
+      case 2:
+        model.has_character_map = !field.bytes.empty();
+        break;
+      case 3:
+        model.add_dummy_prefix = field.value != 0;
+        break;
+      case 4:
+        model.remove_extra_whitespaces = field.value != 0;
+        break;
+      case 5:
+        model.escape_whitespaces = field.value != 0;
+        break;
+      default:
+        break;
     }
   }
   return absl::OkStatus();
@@ -107,44 +139,55 @@ absl::StatusOr<ModelProto> read_proto(std::string_view content) {
 
 absl::Status check(const ModelProto& model) {
   constexpr int64_t kBpe = 2, kCharacters = 4;
-  if (model.vocabulary.pieces.empty()) return base::invalid_argument("no pieces: this is no SentencePiece model");
+  if (model.vocabulary.pieces.empty())
+    return base::invalid_argument("no pieces: this is no SentencePiece model");
   if (model.model_type != kBpe && model.model_type != kCharacters) {
-    return base::unimplemented("SentencePiece model type ", model.model_type,
-                               " is not supported (1 unigram, 3 word); supported: 2 (BPE), 4 (characters)");
+    return base::unimplemented(
+        "SentencePiece model type ", model.model_type,
+        " is not supported (1 unigram, 3 word); supported: 2 (BPE), 4 (characters)");
   }
   if (model.has_character_map) {
     return base::unimplemented("SentencePiece normalizer '", model.normalizer_name,
                                "' with a character map is not supported; supported: identity");
   }
-  if (model.whitespace_suffix) return base::unimplemented("SentencePiece treat_whitespace_as_suffix is not supported");
-  if (!model.escape_whitespaces) return base::unimplemented("SentencePiece without escape_whitespaces is not supported");
+  if (model.whitespace_suffix)
+    return base::unimplemented("SentencePiece treat_whitespace_as_suffix is not supported");
+  if (!model.escape_whitespaces)
+    return base::unimplemented("SentencePiece without escape_whitespaces is not supported");
   const auto size = static_cast<int64_t>(model.vocabulary.pieces.size());
   if (model.unknown < 0 || model.unknown >= size) {
-    return base::invalid_argument("unknown id ", model.unknown, " is outside the ", size, " pieces");
+    return base::invalid_argument("unknown id ", model.unknown, " is outside the ", size,
+                                  " pieces");
   }
   if (model.vocabulary.types[model.unknown] != PieceType::kUnknown) {
-    return base::invalid_argument("piece ", model.unknown, " is named as the unknown one, but its type is ",
+    return base::invalid_argument("piece ", model.unknown,
+                                  " is named as the unknown one, but its type is ",
                                   static_cast<int>(model.vocabulary.types[model.unknown]));
   }
   base::string_map<size_t> seen;
   for (size_t id = 0; id < model.vocabulary.pieces.size(); ++id) {
     const auto [found, inserted] = seen.emplace(model.vocabulary.pieces[id], id);
-    if (!inserted) return base::invalid_argument("pieces ", found->second, " and ", id, " are the same");
+    if (!inserted)
+      return base::invalid_argument("pieces ", found->second, " and ", id, " are the same");
   }
   return absl::OkStatus();
 }
 
 void merge_listed(const std::vector<AddedToken>& listed, std::vector<AddedToken>& added) {
   for (const AddedToken& token : listed) {
-    const auto own = std::find_if(added.begin(), added.end(), [&](const AddedToken& t) { return t.id == token.id; });
-    if (own == added.end()) added.push_back(token);
-    else if (own->content == token.content) *own = token;
+    const auto own = std::find_if(added.begin(), added.end(),
+                                  [&](const AddedToken& t) { return t.id == token.id; });
+    if (own == added.end())
+      added.push_back(token);
+    else if (own->content == token.content)
+      *own = token;
   }
 }
 
 }  // namespace
 
-absl::StatusOr<TokenizerParts> read_sentencepiece_model(std::string_view content, const FolderTokens& tokens,
+absl::StatusOr<TokenizerParts> read_sentencepiece_model(std::string_view content,
+                                                        const FolderTokens& tokens,
                                                         std::string_view where) {
   absl::StatusOr<ModelProto> read = read_proto(content);
   if (!read.ok()) return base::annotate(read.status(), where);
@@ -168,13 +211,16 @@ absl::StatusOr<TokenizerParts> read_sentencepiece_model(std::string_view content
   for (size_t id = 0; id < vocabulary.pieces.size(); ++id) {
     const PieceType type = vocabulary.types[id];
     if (type != PieceType::kControl && type != PieceType::kUnknown) continue;
-    parts.added.push_back({static_cast<TokenId>(id), vocabulary.pieces[id], false, false, false, false, true});
+    parts.added.push_back(
+        {static_cast<TokenId>(id), vocabulary.pieces[id], false, false, false, false, true});
   }
-  parts.model = std::make_shared<SentencePieceModel>(vocabulary, SentencePieceOptions{model.byte_fallback, true});
+  parts.model = std::make_shared<SentencePieceModel>(
+      vocabulary, SentencePieceOptions{model.byte_fallback, true});
   merge_listed(tokens.added, parts.added);
   FRUGAL_RETURN_IF_ERROR(place_added_tokens(parts.added, where, vocabulary));
   vocabulary.scores.resize(vocabulary.pieces.size(), 0.0f);
-  parts.normalizer = Normalizer::sentencepiece(model.remove_extra_whitespaces, model.add_dummy_prefix, true);
+  parts.normalizer =
+      Normalizer::sentencepiece(model.remove_extra_whitespaces, model.add_dummy_prefix, true);
   parts.decoder = Decoder::sentencepiece(model.add_dummy_prefix || model.remove_extra_whitespaces);
   FRUGAL_RETURN_IF_ERROR(apply_special_tokens(tokens.special, where, parts));
   // The proto does not say; Llama and Mistral begin every text with BOS, and end none with EOS.

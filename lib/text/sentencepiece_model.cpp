@@ -5,7 +5,8 @@
 
 namespace frugal::text {
 
-SentencePieceModel::SentencePieceModel(const Vocabulary& vocabulary, const SentencePieceOptions& options)
+SentencePieceModel::SentencePieceModel(const Vocabulary& vocabulary,
+                                       const SentencePieceOptions& options)
     : options_(options), unknown_(*vocabulary.unknown) {
   byte_ids_.fill(-1);
   for (size_t i = 0; i < vocabulary.pieces.size(); ++i) {
@@ -21,10 +22,12 @@ SentencePieceModel::SentencePieceModel(const Vocabulary& vocabulary, const Sente
         break;
       case PieceType::kNormal:
       case PieceType::kUnused:
-        pieces_.emplace(piece, Piece{id, vocabulary.scores[i], vocabulary.types[i] == PieceType::kUnused});
+        pieces_.emplace(piece,
+                        Piece{id, vocabulary.scores[i], vocabulary.types[i] == PieceType::kUnused});
         break;
       case PieceType::kUnknown:
-      case PieceType::kControl: break;  // text never becomes one of these
+      case PieceType::kControl:
+        break;  // text never becomes one of these
     }
   }
 }
@@ -44,7 +47,8 @@ void SentencePieceModel::push_symbols(std::string_view segment, MergeScratch& sc
   }
 }
 
-void SentencePieceModel::emit_unknown(std::string_view text, std::vector<TokenId>& ids, bool& after_unknown) const {
+void SentencePieceModel::emit_unknown(std::string_view text, std::vector<TokenId>& ids,
+                                      bool& after_unknown) const {
   bool bytes = options_.byte_fallback;
   for (const char byte : text) bytes = bytes && byte_ids_[static_cast<unsigned char>(byte)] >= 0;
   if (bytes) {
@@ -56,8 +60,8 @@ void SentencePieceModel::emit_unknown(std::string_view text, std::vector<TokenId
   after_unknown = true;
 }
 
-void SentencePieceModel::emit(std::string_view text, const Splits& splits, std::vector<TokenId>& ids,
-                              bool& after_unknown) const {
+void SentencePieceModel::emit(std::string_view text, const Splits& splits,
+                              std::vector<TokenId>& ids, bool& after_unknown) const {
   const auto found = pieces_.find(text);
   if (found == pieces_.end()) return emit_unknown(text, ids, after_unknown);
   if (found->second.unused) {
@@ -71,7 +75,8 @@ void SentencePieceModel::emit(std::string_view text, const Splits& splits, std::
   after_unknown = false;
 }
 
-void SentencePieceModel::encode(std::string_view segment, MergeScratch& scratch, std::vector<TokenId>& ids) const {
+void SentencePieceModel::encode(std::string_view segment, MergeScratch& scratch,
+                                std::vector<TokenId>& ids) const {
   push_symbols(segment, scratch);
   const auto joined_text = [&](const Symbol& left, const Symbol& right) {
     return segment.substr(left.begin, right.end - left.begin);

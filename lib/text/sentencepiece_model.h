@@ -1,4 +1,5 @@
-// SentencePiece's BPE (Kudo & Richardson 2018, bpe_model.cc): the pair whose join has the best score goes first.
+// SentencePiece's BPE (Kudo & Richardson 2018, bpe_model.cc): the pair whose join has the best
+// score goes first.
 #pragma once
 
 #include <array>
@@ -15,7 +16,8 @@ namespace frugal::text {
 
 struct SentencePieceOptions {
   bool byte_fallback = false;
-  bool fuse_unknown = true;  // SentencePiece reports a run of unknown characters once; llama2.c each one
+  bool fuse_unknown =
+      true;  // SentencePiece reports a run of unknown characters once; llama2.c each one
 };
 
 class SentencePieceModel : public SegmentModel {
@@ -23,7 +25,8 @@ class SentencePieceModel : public SegmentModel {
   // Pieces, scores and types by id; `vocabulary.unknown` must be set.
   SentencePieceModel(const Vocabulary& vocabulary, const SentencePieceOptions& options);
 
-  void encode(std::string_view segment, MergeScratch& scratch, std::vector<TokenId>& ids) const override;
+  void encode(std::string_view segment, MergeScratch& scratch,
+              std::vector<TokenId>& ids) const override;
 
  private:
   struct Piece {
@@ -31,10 +34,12 @@ class SentencePieceModel : public SegmentModel {
     float score;
     bool unused;  // may be built from, not given out
   };
-  using Splits = std::map<std::string, size_t, std::less<>>;  // an unused piece's text -> where it was joined
+  using Splits =
+      std::map<std::string, size_t, std::less<>>;  // an unused piece's text -> where it was joined
 
   void push_symbols(std::string_view segment, MergeScratch& scratch) const;
-  void emit(std::string_view text, const Splits& splits, std::vector<TokenId>& ids, bool& after_unknown) const;
+  void emit(std::string_view text, const Splits& splits, std::vector<TokenId>& ids,
+            bool& after_unknown) const;
   void emit_unknown(std::string_view text, std::vector<TokenId>& ids, bool& after_unknown) const;
 
   SentencePieceOptions options_;

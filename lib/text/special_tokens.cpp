@@ -24,12 +24,14 @@ absl::StatusOr<Json> read_optional(const fs::path& path) {
 }
 
 // "text", {"content": "text"} or null.
-absl::StatusOr<std::optional<std::string>> token_text(const Json& config, const char* key, const std::string& where) {
+absl::StatusOr<std::optional<std::string>> token_text(const Json& config, const char* key,
+                                                      const std::string& where) {
   const auto found = config.find(key);
   if (found == config.end() || found->is_null()) return std::nullopt;
   if (found->is_string()) return found->get<std::string>();
   if (found->is_object()) {
-    FRUGAL_ASSIGN_OR_RETURN(std::string content, base::json_get<std::string>(*found, "content", where));
+    FRUGAL_ASSIGN_OR_RETURN(std::string content,
+                            base::json_get<std::string>(*found, "content", where));
     return content;
   }
   return base::invalid_argument(where, ": '", key, "' must be text or an object with 'content'");
@@ -56,13 +58,16 @@ std::set<std::string> special_names(const Json& map) {
     }
   };
   for (const auto& [key, value] : map.items()) {
-    if (value.is_array()) std::for_each(value.begin(), value.end(), take);
-    else take(value);
+    if (value.is_array())
+      std::for_each(value.begin(), value.end(), take);
+    else
+      take(value);
   }
   return names;
 }
 
-absl::Status read_chat_template(const fs::path& folder, const Json& config, SpecialTokens& special) {
+absl::Status read_chat_template(const fs::path& folder, const Json& config,
+                                SpecialTokens& special) {
   std::error_code error;
   const fs::path file = folder / "chat_template.jinja";
   if (fs::exists(file, error)) {
@@ -74,8 +79,8 @@ absl::Status read_chat_template(const fs::path& folder, const Json& config, Spec
   if (found->is_string()) special.chat_template = found->get<std::string>();
   if (!found->is_array()) return absl::OkStatus();
   for (const Json& named : *found) {  // several, by name: the one called "default" is the model's
-    if (named.is_object() && named.value("name", Json()) == "default" && named.contains("template") &&
-        named["template"].is_string()) {
+    if (named.is_object() && named.value("name", Json()) == "default" &&
+        named.contains("template") && named["template"].is_string()) {
       special.chat_template = named["template"].get<std::string>();
     }
   }
@@ -83,14 +88,16 @@ absl::Status read_chat_template(const fs::path& folder, const Json& config, Spec
 }
 
 // {"151643": {"content": …}} of tokenizer_config.json.
-absl::Status read_added_decoder(const Json& config, const std::string& where, std::vector<AddedToken>& added) {
+absl::Status read_added_decoder(const Json& config, const std::string& where,
+                                std::vector<AddedToken>& added) {
   const auto table = config.find("added_tokens_decoder");
   if (table == config.end() || !table->is_object()) return absl::OkStatus();
   for (const auto& [key, value] : table->items()) {
     TokenId id = -1;
     const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
     if (error != std::errc() || end != key.data() + key.size() || id < 0) {
-      return base::invalid_argument(where, ": added_tokens_decoder has the key '", key, "'; expected an id");
+      return base::invalid_argument(where, ": added_tokens_decoder has the key '", key,
+                                    "'; expected an id");
     }
     FRUGAL_ASSIGN_OR_RETURN(AddedToken token, parse_added_token(value, id, where));
     added.push_back(std::move(token));
@@ -99,15 +106,19 @@ absl::Status read_added_decoder(const Json& config, const std::string& where, st
 }
 
 // {"<|im_end|>": 151645} of added_tokens.json.
-absl::Status read_added_map(const Json& map, const std::string& where, const std::set<std::string>& special,
-                            std::vector<AddedToken>& added) {
+absl::Status read_added_map(const Json& map, const std::string& where,
+                            const std::set<std::string>& special, std::vector<AddedToken>& added) {
   for (const auto& [content, id] : map.items()) {
-    if (!id.is_number_integer() || id.get<int64_t>() < 0 || id.get<int64_t>() > (int64_t{1} << 30)) {
-      return base::invalid_argument(where, ": '", content, "' has the id ", id.dump().substr(0, 40));
+    if (!id.is_number_integer() || id.get<int64_t>() < 0 ||
+        id.get<int64_t>() > (int64_t{1} << 30)) {
+      return base::invalid_argument(where, ": '", content, "' has the id ",
+                                    id.dump().substr(0, 40));
     }
     const auto number = static_cast<TokenId>(id.get<int64_t>());
-    const bool known = std::any_of(added.begin(), added.end(), [&](const AddedToken& t) { return t.id == number; });
-    if (!known && !content.empty()) added.push_back({number, content, false, false, false, false, special.contains(content)});
+    const bool known = std::any_of(added.begin(), added.end(),
+                                   [&](const AddedToken& t) { return t.id == number; });
+    if (!known && !content.empty())
+      added.push_back({number, content, false, false, false, false, special.contains(content)});
   }
   return absl::OkStatus();
 }
@@ -136,9 +147,10 @@ absl::StatusOr<FolderTokens> read_folder_tokens(const fs::path& folder) {
   };
   flag("add_bos_token", result.special.add_bos);
   flag("add_eos_token", result.special.add_eos);
-  FRUGAL_ASSIGN_OR_RETURN(result.tokenizer_class,
-                          base::json_get_or<std::string>(config, "tokenizer_class", "", config_name));
-  FRUGAL_ASSIGN_OR_RETURN(result.model_type, base::json_get_or<std::string>(model, "model_type", "", "config.json"));
+  FRUGAL_ASSIGN_OR_RETURN(result.tokenizer_class, base::json_get_or<std::string>(
+                                                      config, "tokenizer_class", "", config_name));
+  FRUGAL_ASSIGN_OR_RETURN(result.model_type,
+                          base::json_get_or<std::string>(model, "model_type", "", "config.json"));
   return result;
 }
 

@@ -1,5 +1,6 @@
-// tokenizer_config.json, special_tokens_map.json, added_tokens.json, chat_template.jinja and config.json of a Hugging
-// Face folder: which tokens are special, and what was added to the vocabulary.
+// tokenizer_config.json, special_tokens_map.json, added_tokens.json, chat_template.jinja and
+// config.json of a Hugging Face folder: which tokens are special, and what was added to the
+// vocabulary.
 #pragma once
 
 #include <filesystem>
@@ -13,9 +14,9 @@ namespace frugal::text {
 
 struct FolderTokens {
   SpecialTokens special;
-  std::vector<AddedToken> added;   // by id; empty where the folder lists none
-  std::string tokenizer_class;     // "Qwen2Tokenizer"; empty = not said
-  std::string model_type;          // of config.json
+  std::vector<AddedToken> added;  // by id; empty where the folder lists none
+  std::string tokenizer_class;    // "Qwen2Tokenizer"; empty = not said
+  std::string model_type;         // of config.json
 };
 
 // Reads what the folder has; absent files are no error. Errors: malformed files.

@@ -89,7 +89,8 @@ absl::StatusOr<std::vector<Example>> storefront_examples(const StorefrontOptions
   const int64_t limit = options.limit == 0 ? split->default_limit : options.limit;
   std::vector<Example> examples;
   for (int64_t i = 0; i < limit; ++i) {
-    // Mixed: three reviews to a description. A review teaches by one word, its label, a description by thirty.
+    // Mixed: three reviews to a description. A review teaches by one word, its label, a description
+    // by thirty.
     const size_t source = sources.size() == 2 && i % 4 == 3 ? 1 : 0;
     FRUGAL_ASSIGN_OR_RETURN(Example example, sources[source].next());
     examples.push_back(std::move(example));

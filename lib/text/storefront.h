@@ -19,11 +19,16 @@
 //     expected  I expected … to be <word of p> and I was right; <word of −p> … wrong
 //     acted     I would buy it again; I will send it back; …
 //
-// The side clause contradicts the main clause three times out of four, agrees otherwise, and is
-// about something else. Labels alternate.
+// Half of the statements have no side clause, and plain clauses are the most frequent: words alone
+// say something, and a model that learns finds its first step; the rest must be composed. A side
+// clause contradicts the main clause three times out of four, agrees otherwise, and is about
+// something else. Labels alternate.
 //
 // Task "description": a sentence or two that sell a product and mention its name, color, material
 // and feature.
+//
+// Mixed, there are three reviews to a description: a review teaches by one word, a description by
+// thirty.
 //
 // Splits are disjoint by construction: what an example says (its plan, without wording, facts and
 // intensifiers) is hashed, and the hash, not the seed, decides the split.
@@ -44,8 +49,8 @@ inline constexpr std::string_view kStorefrontVersion = "storefront-2";
 
 struct StorefrontOptions {
   std::string split = "train";  // train, calibration, validation, test
-  std::string task;             // sentiment, description; empty = both, three reviews to a description
-  int64_t limit = 0;            // 0: train 20000, calibration 512, validation 500, test 1000
+  std::string task;   // sentiment, description; empty = both, three reviews to a description
+  int64_t limit = 0;  // 0: train 20000, calibration 512, validation 500, test 1000
   uint64_t seed = 1;
 };
 

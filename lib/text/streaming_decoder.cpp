@@ -3,7 +3,8 @@
 
 namespace frugal::text {
 
-StreamingDecoder::StreamingDecoder(std::shared_ptr<const Tokenizer> tokenizer) : tokenizer_(std::move(tokenizer)) {}
+StreamingDecoder::StreamingDecoder(std::shared_ptr<const Tokenizer> tokenizer)
+    : tokenizer_(std::move(tokenizer)) {}
 
 std::string StreamingDecoder::push(TokenId id) {
   ids_.push_back(id);
@@ -17,10 +18,12 @@ std::string StreamingDecoder::push(TokenId id) {
       whole = false;
       break;
     }
-    out += character.state == Utf8Character::State::kValid ? rest.substr(0, character.length) : kReplacementCharacter;
+    out += character.state == Utf8Character::State::kValid ? rest.substr(0, character.length)
+                                                           : kReplacementCharacter;
     emitted_bytes_ += character.length;
   }
-  // What is out needs no more context than its last id that shows: decoders treat only the front of a text differently.
+  // What is out needs no more context than its last id that shows: decoders treat only the front of
+  // a text differently.
   if (whole && ids_.size() > 1) {
     const std::string alone = tokenizer_->decode(std::span(&id, 1));
     if (!alone.empty()) {

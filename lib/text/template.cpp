@@ -24,7 +24,8 @@ absl::StatusOr<Template> Template::parse(std::string_view text) {
     }
     const size_t end = text.find('}', i + 1);
     if (c == '}' || end == text.npos) {
-      return base::invalid_argument("template '", text, "': a '", std::string(1, c), "' without its partner at byte ", i,
+      return base::invalid_argument("template '", text, "': a '", std::string(1, c),
+                                    "' without its partner at byte ", i,
                                     "; write '{{' or '}}' for a brace");
     }
     const std::string name(text.substr(i + 1, end - i - 1));

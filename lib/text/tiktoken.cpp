@@ -16,10 +16,12 @@ struct Reserved {
 };
 
 constexpr std::array kGpt2Reserved = {Reserved{50256, "<|endoftext|>"}};
-constexpr std::array kCl100kReserved = {Reserved{100257, "<|endoftext|>"}, Reserved{100258, "<|fim_prefix|>"},
-                                        Reserved{100259, "<|fim_middle|>"}, Reserved{100260, "<|fim_suffix|>"},
-                                        Reserved{100276, "<|endofprompt|>"}};
-constexpr std::array kO200kReserved = {Reserved{199999, "<|endoftext|>"}, Reserved{200018, "<|endofprompt|>"}};
+constexpr std::array kCl100kReserved = {
+    Reserved{100257, "<|endoftext|>"}, Reserved{100258, "<|fim_prefix|>"},
+    Reserved{100259, "<|fim_middle|>"}, Reserved{100260, "<|fim_suffix|>"},
+    Reserved{100276, "<|endofprompt|>"}};
+constexpr std::array kO200kReserved = {Reserved{199999, "<|endoftext|>"},
+                                       Reserved{200018, "<|endofprompt|>"}};
 
 // The files hold only ranks. A published vocabulary is known by their number.
 struct Published {
@@ -78,11 +80,13 @@ std::optional<RankedBytes> parse_line(std::string_view line) {
   const std::string_view number = line.substr(space + 1);
   size_t rank = 0;
   const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), rank);
-  if (!bytes || error != std::errc() || end != number.data() + number.size() || rank >= kMaxRanks) return std::nullopt;
+  if (!bytes || error != std::errc() || end != number.data() + number.size() || rank >= kMaxRanks)
+    return std::nullopt;
   return RankedBytes{*std::move(bytes), rank};
 }
 
-absl::StatusOr<std::vector<std::string>> parse_ranks(std::string_view content, std::string_view where) {
+absl::StatusOr<std::vector<std::string>> parse_ranks(std::string_view content,
+                                                     std::string_view where) {
   std::vector<std::string> by_rank;
   size_t line_number = 0, count = 0;
   for (size_t at = 0; at < content.size();) {
@@ -92,22 +96,26 @@ absl::StatusOr<std::vector<std::string>> parse_ranks(std::string_view content, s
     ++line_number;
     if (line.empty() || line == "\r") continue;
     std::optional<RankedBytes> entry = parse_line(line);
-    if (!entry) return base::invalid_argument(where, ":", line_number, ": expected base64 bytes, a space and a rank");
+    if (!entry)
+      return base::invalid_argument(where, ":", line_number,
+                                    ": expected base64 bytes, a space and a rank");
     if (entry->rank >= by_rank.size()) by_rank.resize(entry->rank + 1);
     if (!by_rank[entry->rank].empty()) {
-      return base::invalid_argument(where, ":", line_number, ": the rank ", entry->rank, " stands twice");
+      return base::invalid_argument(where, ":", line_number, ": the rank ", entry->rank,
+                                    " stands twice");
     }
     by_rank[entry->rank] = std::move(entry->bytes);
     ++count;
   }
   if (count != by_rank.size()) {
-    return base::invalid_argument(where, ": ", count, " pieces, but ranks up to ", by_rank.size() - 1);
+    return base::invalid_argument(where, ": ", count, " pieces, but ranks up to ",
+                                  by_rank.size() - 1);
   }
   return by_rank;
 }
 
-// Every way to join two pieces into a third, ordered by the third's rank and then by the parts' (as transformers'
-// converter): applying the lowest rank first is what tiktoken does.
+// Every way to join two pieces into a third, ordered by the third's rank and then by the parts' (as
+// transformers' converter): applying the lowest rank first is what tiktoken does.
 void derive_merges(const std::vector<std::string>& by_rank, TokenizerDefinition& definition) {
   base::string_map<size_t> ranks;
   ranks.reserve(by_rank.size());
@@ -118,7 +126,8 @@ void derive_merges(const std::vector<std::string>& by_rank, TokenizerDefinition&
     for (size_t cut = 1; cut < bytes.size(); ++cut) {
       const auto left = ranks.find(bytes.substr(0, cut));
       const auto right = ranks.find(bytes.substr(cut));
-      if (left != ranks.end() && right != ranks.end()) local.emplace_back(left->second, right->second);
+      if (left != ranks.end() && right != ranks.end())
+        local.emplace_back(left->second, right->second);
     }
     std::sort(local.begin(), local.end());
     for (const auto& [left, right] : local) {
@@ -129,14 +138,23 @@ void derive_merges(const std::vector<std::string>& by_rank, TokenizerDefinition&
 
 // Llama 3.1's names of the 256 reserved ids (meta-llama/llama-models, tokenizer.py).
 std::vector<AddedToken> llama3_reserved() {
-  std::vector<std::string> names = {"<|begin_of_text|>", "<|end_of_text|>", "<|reserved_special_token_0|>",
-                                    "<|reserved_special_token_1|>", "<|finetune_right_pad_id|>",
-                                    "<|reserved_special_token_2|>", "<|start_header_id|>", "<|end_header_id|>",
-                                    "<|eom_id|>", "<|eot_id|>", "<|python_tag|>"};
-  for (int i = 3; names.size() < 256; ++i) names.push_back(base::str_cat("<|reserved_special_token_", i, "|>"));
+  std::vector<std::string> names = {"<|begin_of_text|>",
+                                    "<|end_of_text|>",
+                                    "<|reserved_special_token_0|>",
+                                    "<|reserved_special_token_1|>",
+                                    "<|finetune_right_pad_id|>",
+                                    "<|reserved_special_token_2|>",
+                                    "<|start_header_id|>",
+                                    "<|end_header_id|>",
+                                    "<|eom_id|>",
+                                    "<|eot_id|>",
+                                    "<|python_tag|>"};
+  for (int i = 3; names.size() < 256; ++i)
+    names.push_back(base::str_cat("<|reserved_special_token_", i, "|>"));
   std::vector<AddedToken> added;
   for (size_t i = 0; i < names.size(); ++i) {
-    added.push_back({static_cast<TokenId>(kLlama3Ranks + i), names[i], false, false, false, false, true});
+    added.push_back(
+        {static_cast<TokenId>(kLlama3Ranks + i), names[i], false, false, false, false, true});
   }
   return added;
 }
@@ -148,28 +166,32 @@ bool looks_like_tiktoken(std::string_view content) {
   return line.size() < 4096 && parse_line(line).has_value();
 }
 
-absl::StatusOr<TokenizerDefinition> read_tiktoken(std::string_view content, std::string_view where) {
+absl::StatusOr<TokenizerDefinition> read_tiktoken(std::string_view content,
+                                                  std::string_view where) {
   FRUGAL_ASSIGN_OR_RETURN(const std::vector<std::string> by_rank, parse_ranks(content, where));
   const Published* published = nullptr;
   for (const Published& entry : kPublished) {
     if (entry.ranks == by_rank.size()) published = &entry;
   }
   if (published == nullptr) {
-    return base::unimplemented(where, ": ", by_rank.size(), " tiktoken ranks, the pattern for which is not known; ",
-                               "known: 128000 (Llama 3), 50256, 100256, 199998 (OpenAI). Use the model's tokenizer.json");
+    return base::unimplemented(
+        where, ": ", by_rank.size(), " tiktoken ranks, the pattern for which is not known; ",
+        "known: 128000 (Llama 3), 50256, 100256, 199998 (OpenAI). Use the model's tokenizer.json");
   }
   TokenizerDefinition definition;
   for (const std::string& bytes : by_rank) definition.pieces.push_back(to_byte_level(bytes));
   derive_merges(by_rank, definition);
   definition.ignore_merges = true;
-  definition.pre_tokenizer = byte_level_pre_tokenizer(pre_tokenizer_pattern(published->pre_tokenizer));
+  definition.pre_tokenizer =
+      byte_level_pre_tokenizer(pre_tokenizer_pattern(published->pre_tokenizer));
   definition.decoder = byte_level_decoder();
   if (published->reserved.empty()) {
     definition.added = llama3_reserved();
     definition.post_processor = bos_template(definition.added[0].content, definition.added[0].id);
   }
   for (const Reserved& token : published->reserved) {
-    definition.added.push_back({token.id, std::string(token.content), false, false, false, false, true});
+    definition.added.push_back(
+        {token.id, std::string(token.content), false, false, false, false, true});
   }
   return definition;
 }

@@ -1,6 +1,7 @@
-// Tokenizers of Hugging Face folders: tokenizer.json (byte-level BPE, SentencePiece-style BPE with byte fallback),
-// tokenizer.model (SentencePiece protobuf, or Llama 3's tiktoken ranks), GPT-2's vocab.json + merges.txt.
-// Behavior is that of Hugging Face tokenizers 0.23 and llama.cpp; ids are checked against both.
+// Tokenizers of Hugging Face folders: tokenizer.json (byte-level BPE, SentencePiece-style BPE with
+// byte fallback), tokenizer.model (SentencePiece protobuf, or Llama 3's tiktoken ranks), GPT-2's
+// vocab.json + merges.txt. Behavior is that of Hugging Face tokenizers 0.23 and llama.cpp; ids are
+// checked against both.
 #pragma once
 
 #include <cstdint>
@@ -18,33 +19,46 @@ namespace frugal::text {
 
 using TokenId = int32_t;
 
-enum class PieceType : int32_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };
+enum class PieceType : int32_t {
+  kNormal = 1,
+  kUnknown = 2,
+  kControl = 3,
+  kUserDefined = 4,
+  kUnused = 5,
+  kByte = 6
+};
 
 // Everything an exporter must carry into another format.
 struct Vocabulary {
   enum class Kind { kByteLevelBpe, kSentencePieceBpe };
   Kind kind = Kind::kByteLevelBpe;
-  std::vector<std::string> pieces;      // by id; byte-level: the printable byte alphabet of GPT-2; else "▁the", "<0x0A>"
-  std::vector<float> scores;            // by id; SentencePiece only (−merge rank for tokenizer.json), else empty
-  std::vector<PieceType> types;         // by id
-  std::vector<std::string> merges;      // "a b" in rank order; byte-level BPE only
-  std::string pre_tokenizer;            // llama.cpp's name: "gpt-2", "llama-bpe", "qwen2", "smollm"; "default" for SPM; empty = unknown
+  std::vector<std::string>
+      pieces;  // by id; byte-level: the printable byte alphabet of GPT-2; else "▁the", "<0x0A>"
+  std::vector<float>
+      scores;  // by id; SentencePiece only (−merge rank for tokenizer.json), else empty
+  std::vector<PieceType> types;     // by id
+  std::vector<std::string> merges;  // "a b" in rank order; byte-level BPE only
+  std::string pre_tokenizer;        // llama.cpp's name: "gpt-2", "llama-bpe", "qwen2", "smollm";
+                                    // "default" for SPM; empty = unknown
   std::optional<TokenId> bos, eos, unknown, padding;
-  bool add_bos = false;                 // encode(text, special=true) puts it in front
+  bool add_bos = false;  // encode(text, special=true) puts it in front
   bool add_eos = false;
-  bool add_space_prefix = true;         // SentencePiece only
-  std::string chat_template;            // empty: none
+  bool add_space_prefix = true;  // SentencePiece only
+  std::string chat_template;     // empty: none
 };
 
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  // Ids of `text` (UTF-8; invalid bytes are encoded as U+FFFD, as Hugging Face does). `add_special`: the post-processor's BOS/EOS.
-  // Added tokens inside the text are recognized when `parse_special` (Hugging Face always does).
-  virtual std::vector<TokenId> encode(std::string_view text, bool add_special, bool parse_special = true) const = 0;
+  // Ids of `text` (UTF-8; invalid bytes are encoded as U+FFFD, as Hugging Face does).
+  // `add_special`: the post-processor's BOS/EOS. Added tokens inside the text are recognized when
+  // `parse_special` (Hugging Face always does).
+  virtual std::vector<TokenId> encode(std::string_view text, bool add_special,
+                                      bool parse_special = true) const = 0;
 
-  // Text of ids; special tokens are left out when `skip_special`. Bytes may be invalid UTF-8 where a character is cut.
+  // Text of ids; special tokens are left out when `skip_special`. Bytes may be invalid UTF-8 where
+  // a character is cut.
   virtual std::string decode(std::span<const TokenId> ids, bool skip_special = true) const = 0;
 
   virtual const Vocabulary& vocabulary() const = 0;
@@ -64,15 +78,17 @@ class StreamingDecoder {
   size_t emitted_bytes_ = 0;
 };
 
-// The tokenizer of a Hugging Face folder, or of a single file given directly. Errors: none found (lists what was looked
-// for), unsupported components (named), inconsistent vocabulary.
-absl::StatusOr<std::shared_ptr<const Tokenizer>> load_tokenizer(const std::filesystem::path& folder_or_file);
+// The tokenizer of a Hugging Face folder, or of a single file given directly. Errors: none found
+// (lists what was looked for), unsupported components (named), inconsistent vocabulary.
+absl::StatusOr<std::shared_ptr<const Tokenizer>> load_tokenizer(
+    const std::filesystem::path& folder_or_file);
 
 // Whether the tokenizer's ids fit an embedding of `embedding_rows`; the error gives both sizes.
 absl::Status check_fits(const Tokenizer& tokenizer, int64_t embedding_rows, std::string_view where);
 
-// Trains byte-level BPE with the pre-tokenizer pattern `pre_tokenizer` ("gpt-2", "qwen2", "llama-bpe"). Deterministic:
-// ties by pair text. `special` get the first ids. Errors: vocabulary_size below 256 + special.
+// Trains byte-level BPE with the pre-tokenizer pattern `pre_tokenizer` ("gpt-2", "qwen2",
+// "llama-bpe"). Deterministic: ties by pair text. `special` get the first ids. Errors:
+// vocabulary_size below 256 + special.
 struct BpeTrainerOptions {
   int64_t vocabulary_size = 1024;
   std::string pre_tokenizer = "qwen2";
@@ -81,7 +97,8 @@ struct BpeTrainerOptions {
 absl::StatusOr<std::shared_ptr<const Tokenizer>> train_bpe(std::span<const std::string> texts,
                                                            const BpeTrainerOptions& options);
 
-// Writes tokenizer.json and tokenizer_config.json that Hugging Face tokenizers and onnxruntime-genai load (byte-level).
+// Writes tokenizer.json and tokenizer_config.json that Hugging Face tokenizers and
+// onnxruntime-genai load (byte-level).
 absl::Status save_tokenizer(const Tokenizer& tokenizer, const std::filesystem::path& folder);
 
 }  // namespace frugal::text

@@ -1,8 +1,10 @@
 // tokenizer.json of Hugging Face tokenizers with a BPE model.
 //
-//   {"added_tokens": [{"id", "content", "single_word", "lstrip", "rstrip", "normalized", "special"}…],
+//   {"added_tokens": [{"id", "content", "single_word", "lstrip", "rstrip", "normalized",
+//   "special"}…],
 //    "normalizer", "pre_tokenizer", "post_processor", "decoder": component or null,
-//    "model": {"type": "BPE", "vocab": {piece: id}, "merges": ["a b"…] or [["a","b"]…], "unk_token", "fuse_unk",
+//    "model": {"type": "BPE", "vocab": {piece: id}, "merges": ["a b"…] or [["a","b"]…],
+//    "unk_token", "fuse_unk",
 //              "byte_fallback", "ignore_merges"}}
 #pragma once
 
@@ -15,12 +17,15 @@
 namespace frugal::text {
 
 // Errors: what is missing, malformed or not supported, with `where` in front.
-absl::StatusOr<TokenizerDefinition> parse_tokenizer_json(const base::Json& root, std::string_view where);
+absl::StatusOr<TokenizerDefinition> parse_tokenizer_json(const base::Json& root,
+                                                         std::string_view where);
 
 // Pieces by id from {piece: id}. Errors: ids negative, twice, or far beyond the number of pieces.
-absl::StatusOr<std::vector<std::string>> parse_vocabulary(const base::Json& vocabulary, std::string_view where);
+absl::StatusOr<std::vector<std::string>> parse_vocabulary(const base::Json& vocabulary,
+                                                          std::string_view where);
 
 // One added token; `id` from the caller where the object has none.
-absl::StatusOr<AddedToken> parse_added_token(const base::Json& json, std::optional<TokenId> id, std::string_view where);
+absl::StatusOr<AddedToken> parse_added_token(const base::Json& json, std::optional<TokenId> id,
+                                             std::string_view where);
 
 }  // namespace frugal::text

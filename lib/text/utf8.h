@@ -1,5 +1,6 @@
-// UTF-8, one character at a time, with the treatment of damage that Unicode recommends ("maximal subpart", chapter 3.9):
-// each run of bytes that can begin no character is replaced by one U+FFFD, as Python and Rust do.
+// UTF-8, one character at a time, with the treatment of damage that Unicode recommends ("maximal
+// subpart", chapter 3.9): each run of bytes that can begin no character is replaced by one U+FFFD,
+// as Python and Rust do.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +10,11 @@
 namespace frugal::text {
 
 struct Utf8Character {
-  enum class State { kValid, kInvalid, kIncomplete };  // kIncomplete: a prefix of a character at the end of the bytes
+  enum class State {
+    kValid,
+    kInvalid,
+    kIncomplete
+  };  // kIncomplete: a prefix of a character at the end of the bytes
   State state = State::kInvalid;
   char32_t code_point = 0;  // where valid
   size_t length = 0;        // bytes taken, at least 1

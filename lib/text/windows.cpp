@@ -3,8 +3,8 @@
 
 namespace frugal::text {
 
-absl::StatusOr<Windows> make_windows(const std::vector<Example>& examples, const Tokenizer& tokenizer,
-                                     const WindowOptions& options) {
+absl::StatusOr<Windows> make_windows(const std::vector<Example>& examples,
+                                     const Tokenizer& tokenizer, const WindowOptions& options) {
   if (options.length < 1 || options.limit < 0) {
     return base::invalid_argument("windows of length ", options.length, ", at most ", options.limit,
                                   ": both must be positive (0 windows = all)");
@@ -22,8 +22,9 @@ absl::StatusOr<Windows> make_windows(const std::vector<Example>& examples, const
   windows.text_sha256 = base::sha256(joined);
   const int64_t available = windows.stream_tokens / options.length;
   if (available == 0) {
-    return base::invalid_argument("the text has ", windows.stream_tokens, " tokens, fewer than one window of ",
-                                  options.length, "; give more text or a shorter window");
+    return base::invalid_argument("the text has ", windows.stream_tokens,
+                                  " tokens, fewer than one window of ", options.length,
+                                  "; give more text or a shorter window");
   }
   windows.count = options.limit == 0 ? available : std::min(options.limit, available);
   windows.ids.reserve(windows.count * options.length);

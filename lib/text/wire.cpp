@@ -15,8 +15,8 @@ absl::StatusOr<uint64_t> WireReader::varint() {
 
 absl::StatusOr<std::string_view> WireReader::take(uint64_t count) {
   if (count > bytes_.size() - at_) {
-    return base::data_loss("protobuf: a field of ", count, " bytes at byte ", at_, ", where ", bytes_.size() - at_,
-                           " are left");
+    return base::data_loss("protobuf: a field of ", count, " bytes at byte ", at_, ", where ",
+                           bytes_.size() - at_, " are left");
   }
   const std::string_view taken = bytes_.substr(at_, count);
   at_ += count;
@@ -27,10 +27,12 @@ absl::StatusOr<WireField> WireReader::next() {
   FRUGAL_ASSIGN_OR_RETURN(const uint64_t tag, varint());
   WireField field;
   field.number = static_cast<uint32_t>(tag >> 3);
-  if (field.number == 0 || tag >> 32 != 0) return base::data_loss("protobuf: no field number before byte ", at_);
+  if (field.number == 0 || tag >> 32 != 0)
+    return base::data_loss("protobuf: no field number before byte ", at_);
   const auto little_endian = [](std::string_view bytes) {
     uint64_t value = 0;
-    for (size_t i = bytes.size(); i-- > 0;) value = value << 8 | static_cast<unsigned char>(bytes[i]);
+    for (size_t i = bytes.size(); i-- > 0;)
+      value = value << 8 | static_cast<unsigned char>(bytes[i]);
     return value;
   };
   switch (tag & 7) {
@@ -53,7 +55,9 @@ absl::StatusOr<WireField> WireReader::next() {
       field.value = little_endian(bytes);
       break;
     }
-    default: return base::data_loss("protobuf: wire type ", tag & 7, " before byte ", at_, " is not in use");
+    default:
+      return base::data_loss("protobuf: wire type ", tag & 7, " before byte ", at_,
+                             " is not in use");
   }
   field.type = static_cast<WireField::Type>(tag & 7);
   return field;

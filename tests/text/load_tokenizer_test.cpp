@@ -8,8 +8,8 @@
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/random.h"
-#include "support/shared_data.h"
 #include "golden_folder.h"
+#include "support/shared_data.h"
 #include "text/tokenizer.h"
 #include "text/utf8.h"
 
@@ -28,7 +28,8 @@ std::string without_carriage_returns(std::string text) {
 
 std::string hash_of_ids(const std::vector<TokenId>& ids) {
   static_assert(std::endian::native == std::endian::little);
-  return base::sha256(std::string_view(reinterpret_cast<const char*>(ids.data()), ids.size() * sizeof(TokenId)));
+  return base::sha256(
+      std::string_view(reinterpret_cast<const char*>(ids.data()), ids.size() * sizeof(TokenId)));
 }
 
 TEST(LoadTokenizer, EveryIdOfTheHeldOutNovelsIsTheReferences) {
@@ -41,9 +42,10 @@ TEST(LoadTokenizer, EveryIdOfTheHeldOutNovelsIsTheReferences) {
     const char* sha256;
   };
   // The model's README, made with Hugging Face tokenizers.
-  const Case cases[] = {
-      {"Bennet_Helen_1910.txt", 86668, "31a437c0bc7bcfd243a22073e25100a98cefd765117b253f22c191256b081ad2"},
-      {"Woolf_Night_1919.txt", 253319, "399708d2edaf3936c3dde321f31184d521a5db41d449f39309047720ea5267d8"}};
+  const Case cases[] = {{"Bennet_Helen_1910.txt", 86668,
+                         "31a437c0bc7bcfd243a22073e25100a98cefd765117b253f22c191256b081ad2"},
+                        {"Woolf_Night_1919.txt", 253319,
+                         "399708d2edaf3936c3dde321f31184d521a5db41d449f39309047720ea5267d8"}};
   for (const Case& c : cases) {
     FRUGAL_ASSERT_OK_AND_ASSIGN(const std::string raw, base::read_file(novels / c.name));
     const std::string text = without_carriage_returns(raw);
@@ -59,8 +61,12 @@ TEST(LoadTokenizer, EveryIdOfTheHeldOutNovelsIsTheReferences) {
 // A folder with links to files that lie elsewhere under other names.
 class LinkedFolder {
  public:
-  void link(const fs::path& from, const char* name) const { fs::create_symlink(from, folder_.path() / name); }
-  void write(const char* name, const std::string& content) const { std::ofstream(folder_.path() / name) << content; }
+  void link(const fs::path& from, const char* name) const {
+    fs::create_symlink(from, folder_.path() / name);
+  }
+  void write(const char* name, const std::string& content) const {
+    std::ofstream(folder_.path() / name) << content;
+  }
   const fs::path& path() const { return folder_.path(); }
 
  private:
@@ -69,7 +75,8 @@ class LinkedFolder {
 
 // What stands in the golden file under `key`, except cases whose text and ids agree.
 void expect_goldens(const Tokenizer& tokenizer, const std::string& key) {
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const base::Json goldens, base::read_json(golden_folder() / "goldens.json"));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const base::Json goldens,
+                              base::read_json(golden_folder() / "goldens.json"));
   ASSERT_TRUE(goldens.contains(key)) << key;
   for (const base::Json& item : goldens[key]) {
     const auto text = item["text"].get<std::string>();
@@ -80,7 +87,8 @@ void expect_goldens(const Tokenizer& tokenizer, const std::string& key) {
       // Hugging Face replaces bytes that are no character; we keep them.
       std::string repaired;
       const std::string decoded = tokenizer.decode(expected);
-      EXPECT_EQ(repair_utf8(decoded, repaired), item["decoded"].get<std::string>()) << key << ": '" << text << "'";
+      EXPECT_EQ(repair_utf8(decoded, repaired), item["decoded"].get<std::string>())
+          << key << ": '" << text << "'";
     }
   }
 }
@@ -88,18 +96,22 @@ void expect_goldens(const Tokenizer& tokenizer, const std::string& key) {
 // llama.cpp's parity vectors: texts separated by a line, and a line of ids for each.
 void expect_vectors(const Tokenizer& tokenizer, const std::string& name) {
   const fs::path folder = test::shared_data("llamacpp-vocabs");
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const std::string inputs, base::read_file(folder / ("ggml-vocab-" + name + ".gguf.inp")));
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const std::string outputs, base::read_file(folder / ("ggml-vocab-" + name + ".gguf.out")));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const std::string inputs,
+                              base::read_file(folder / ("ggml-vocab-" + name + ".gguf.inp")));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const std::string outputs,
+                              base::read_file(folder / ("ggml-vocab-" + name + ".gguf.out")));
   constexpr std::string_view kSeparator = "\n__ggml_vocab_test__\n";
   std::istringstream lines(outputs);
   size_t at = 0, cases = 0;
-  for (size_t end; (end = inputs.find(kSeparator, at)) != std::string::npos; at = end + kSeparator.size()) {
+  for (size_t end; (end = inputs.find(kSeparator, at)) != std::string::npos;
+       at = end + kSeparator.size()) {
     const std::string text = inputs.substr(at, end - at);
     std::string line;
     ASSERT_TRUE(std::getline(lines, line)) << name << " case " << cases;
     std::istringstream numbers(line);
     const std::vector<TokenId> expected(std::istream_iterator<TokenId>(numbers), {});
-    EXPECT_EQ(tokenizer.encode(text, false), expected) << name << " case " << cases << ": '" << text << "'";
+    EXPECT_EQ(tokenizer.encode(text, false), expected)
+        << name << " case " << cases << ": '" << text << "'";
     ++cases;
   }
   EXPECT_EQ(cases, 46u);
@@ -137,8 +149,10 @@ TEST(LoadTokenizer, Gpt2FilesAgreeWithLlamaCpp) {
   LinkedFolder folder;
   folder.link(files / "gpt2_vocab.json", "vocab.json");
   folder.link(files / "gpt2_merges.txt", "merges.txt");
-  FRUGAL_EXPECT_ERROR(load_tokenizer(folder.path()), absl::StatusCode::kInvalidArgument, "tokenizer_class");
-  folder.write("tokenizer_config.json", R"({"tokenizer_class": "GPT2Tokenizer", "eos_token": "<|endoftext|>"})");
+  FRUGAL_EXPECT_ERROR(load_tokenizer(folder.path()), absl::StatusCode::kInvalidArgument,
+                      "tokenizer_class");
+  folder.write("tokenizer_config.json",
+               R"({"tokenizer_class": "GPT2Tokenizer", "eos_token": "<|endoftext|>"})");
   FRUGAL_ASSERT_OK_AND_ASSIGN(const auto tokenizer, load_tokenizer(folder.path()));
   expect_vectors(*tokenizer, "gpt-2");
   EXPECT_EQ(tokenizer->vocabulary().eos, 50256);
@@ -187,7 +201,8 @@ TEST(LoadTokenizer, SentencePieceModelsAgreeWithLlamaCpp) {
 
 TEST(LoadTokenizer, SentencePieceModelsAgreeWithSentencePiece) {
   FRUGAL_SHARED_DATA_OR_SKIP(data, "tokenizer-mistral");
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const base::Json goldens, base::read_json(golden_folder() / "goldens.json"));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const base::Json goldens,
+                              base::read_json(golden_folder() / "goldens.json"));
   size_t models = 0;
   for (const auto& [key, cases] : goldens.items()) {
     if (key.find(".model") == std::string::npos) continue;
@@ -196,7 +211,8 @@ TEST(LoadTokenizer, SentencePieceModelsAgreeWithSentencePiece) {
     for (const base::Json& item : cases) {
       const auto text = item["text"].get<std::string>();
       // SentencePiece takes control pieces in a text for text.
-      EXPECT_EQ(tokenizer->encode(text, false, false), item["ids"].get<std::vector<TokenId>>()) << key << ": '" << text << "'";
+      EXPECT_EQ(tokenizer->encode(text, false, false), item["ids"].get<std::vector<TokenId>>())
+          << key << ": '" << text << "'";
     }
   }
   EXPECT_EQ(models, 7u);
@@ -207,7 +223,8 @@ TEST(LoadTokenizer, Llama2cFilesGiveOneIdPerUnknownCharacter) {
   FRUGAL_SHARED_DATA_OR_SKIP(babyllama, "babyllama-tok105/tok105.bin");
   FRUGAL_ASSERT_OK_AND_ASSIGN(const auto small, load_tokenizer(stories));
   const std::vector<TokenId> ids = small->encode("Once upon a time there was a cat", true);
-  const std::vector<TokenId> start = {1, 403, 407, 261, 378, 383, 286, 261, 280, 294};  // the model's README
+  const std::vector<TokenId> start = {1,   403, 407, 261, 378,
+                                      383, 286, 261, 280, 294};  // the model's README
   ASSERT_GE(ids.size(), start.size());
   EXPECT_EQ(std::vector<TokenId>(ids.begin(), ids.begin() + 10), start);
   EXPECT_EQ(small->decode(ids), "Once upon a time there was a cat");
@@ -220,19 +237,23 @@ TEST(LoadTokenizer, Llama2cFilesGiveOneIdPerUnknownCharacter) {
 
 TEST(LoadTokenizer, SaysWhatItLookedFor) {
   test::TemporaryFolder folder;
-  FRUGAL_EXPECT_ERROR(load_tokenizer(folder.path()), absl::StatusCode::kNotFound, "looked for tokenizer.json");
-  FRUGAL_EXPECT_ERROR(load_tokenizer(folder.path() / "none.json"), absl::StatusCode::kNotFound, "no such file");
+  FRUGAL_EXPECT_ERROR(load_tokenizer(folder.path()), absl::StatusCode::kNotFound,
+                      "looked for tokenizer.json");
+  FRUGAL_EXPECT_ERROR(load_tokenizer(folder.path() / "none.json"), absl::StatusCode::kNotFound,
+                      "no such file");
 }
 
 TEST(LoadTokenizer, ATokenizerLargerThanTheEmbeddingIsRefused) {
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const auto tokenizer, load_tokenizer(golden_folder() / "small/spm_legacy.json"));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const auto tokenizer,
+                              load_tokenizer(golden_folder() / "small/spm_legacy.json"));
   FRUGAL_EXPECT_OK(check_fits(*tokenizer, tokenizer->size(), "model"));
   FRUGAL_EXPECT_OK(check_fits(*tokenizer, tokenizer->size() + 64, "model"));
-  FRUGAL_EXPECT_ERROR(check_fits(*tokenizer, tokenizer->size() - 1, "some/model"), absl::StatusCode::kInvalidArgument,
-                      "some/model");
+  FRUGAL_EXPECT_ERROR(check_fits(*tokenizer, tokenizer->size() - 1, "some/model"),
+                      absl::StatusCode::kInvalidArgument, "some/model");
 }
 
-// Damaged files must yield a Status or a tokenizer that works; anything else would end this process.
+// Damaged files must yield a Status or a tokenizer that works; anything else would end this
+// process.
 void mutate_and_load(const fs::path& original, const char* name, int rounds) {
   FRUGAL_ASSERT_OK_AND_ASSIGN(const std::string content, base::read_file(original));
   test::TemporaryFolder folder;
@@ -244,10 +265,18 @@ void mutate_and_load(const fs::path& original, const char* name, int rounds) {
     for (uint64_t edits = 1 + random.below(6); edits > 0 && !damaged.empty(); --edits) {
       const size_t at = random.below(damaged.size());
       switch (random.below(4)) {
-        case 0: damaged[at] = static_cast<char>(random.below(256)); break;
-        case 1: damaged.erase(at, 1 + random.below(8)); break;
-        case 2: damaged.insert(at, damaged.substr(random.below(damaged.size()), random.below(16))); break;
-        default: damaged[at] = "0123456789-\"{}[],"[random.below(17)]; break;
+        case 0:
+          damaged[at] = static_cast<char>(random.below(256));
+          break;
+        case 1:
+          damaged.erase(at, 1 + random.below(8));
+          break;
+        case 2:
+          damaged.insert(at, damaged.substr(random.below(damaged.size()), random.below(16)));
+          break;
+        default:
+          damaged[at] = "0123456789-\"{}[],"[random.below(17)];
+          break;
       }
     }
     const fs::path path = folder.path() / name;
@@ -259,7 +288,8 @@ void mutate_and_load(const fs::path& original, const char* name, int rounds) {
       continue;
     }
     ++loaded;
-    const std::vector<TokenId> ids = (*tokenizer)->encode("Hello <s> world\n \xF0\x9F\x99\x82 1234 \xFF", true);
+    const std::vector<TokenId> ids =
+        (*tokenizer)->encode("Hello <s> world\n \xF0\x9F\x99\x82 1234 \xFF", true);
     for (const TokenId id : ids) EXPECT_LT(id, (*tokenizer)->size());
     (*tokenizer)->decode(ids);
   }

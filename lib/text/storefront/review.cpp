@@ -60,8 +60,8 @@ constexpr std::string_view kFacts[] = {"I bought it in March.",
                                        "It stands in the kitchen now."};
 
 enum class Form { kPlain, kNegated, kCompared, kNotCompared, kReported, kExpected, kActed };
-// Plain clauses are the most frequent, so that words alone say something and a model that learns finds its first step; the
-// rest must be composed.
+// Plain clauses are the most frequent, so that words alone say something and a model that learns
+// finds its first step; the rest must be composed.
 constexpr double kFormWeights[] = {0.56, 0.18, 0.08, 0.04, 0.04, 0.02, 0.08};
 
 // A clause: `text` as it stands, `plan` without intensifiers, and what it is about.

@@ -1,0 +1,44 @@
+#include "support/shared_data.h"
+#include "text/definition.h"
+
+namespace frugal::text {
+namespace {
+
+using base::Json;
+
+absl::Status parse(const Json& json, std::vector<TokenId>& prefix, std::vector<TokenId>& suffix) {
+  return parse_post_processor(json, 10, prefix, suffix);
+}
+
+TEST(PostProcessor, TemplatesPutIdsAroundTheText) {
+  std::vector<TokenId> prefix, suffix;
+  FRUGAL_ASSERT_OK(parse(bos_template("<s>", 3), prefix, suffix));
+  EXPECT_EQ(prefix, (std::vector<TokenId>{3}));
+  EXPECT_TRUE(suffix.empty());
+}
+
+TEST(PostProcessor, SequencesNest) {
+  const Json list =
+      Json::array({Json{{"type", "ByteLevel"}}, bos_template("<a>", 1), bos_template("<b>", 2)});
+  std::vector<TokenId> prefix, suffix;
+  FRUGAL_ASSERT_OK(parse({{"type", "Sequence"}, {"processors", list}}, prefix, suffix));
+  EXPECT_EQ(prefix, (std::vector<TokenId>{2, 1}));  // the later one goes around
+}
+
+TEST(PostProcessor, RefusesWhatDoesNotFit) {
+  std::vector<TokenId> prefix, suffix;
+  FRUGAL_EXPECT_ERROR(parse(bos_template("<s>", 10), prefix, suffix),
+                      absl::StatusCode::kInvalidArgument, "has the id 10");
+  FRUGAL_EXPECT_ERROR(parse({{"type", "BertProcessing"}}, prefix, suffix),
+                      absl::StatusCode::kUnimplemented, "Bert");
+  Json without_text = bos_template("<s>", 1);
+  without_text["single"].erase(1);
+  FRUGAL_EXPECT_ERROR(parse(without_text, prefix, suffix), absl::StatusCode::kInvalidArgument,
+                      "leaves the text out");
+  Json unnamed = bos_template("<s>", 1);
+  unnamed["special_tokens"] = Json::object();
+  FRUGAL_EXPECT_ERROR(parse(unnamed, prefix, suffix), absl::StatusCode::kInvalidArgument, "<s>");
+}
+
+}  // namespace
+}  // namespace frugal::text

@@ -1,0 +1,126 @@
+#include <fstream>
+
+#include "support/shared_data.h"
+#include "text/dataset.h"
+
+namespace frugal::text {
+namespace {
+
+class Examples : public ::testing::Test {
+ protected:
+  std::string write(const char* name, const std::string& content) {
+    const auto path = folder_.path() / name;
+    std::ofstream(path, std::ios::binary) << content;
+    return path.string();
+  }
+  test::TemporaryFolder folder_;
+};
+
+TEST_F(Examples, TextsAreDocumentsWithUnixLineEnds) {
+  write("b.txt", "two\r\nlines\r");
+  write("a.txt", "\xEF\xBB\xBFone");
+  write("c.md", "not matched");
+  DataSource source;
+  source.text = {(folder_.path() / "*.txt").string()};
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const auto examples, load_examples(source));
+  ASSERT_EQ(examples.size(), 2u);
+  EXPECT_EQ(examples[0].id, "a.txt");
+  EXPECT_EQ(examples[0].completion, "\xEF\xBB\xBFone");  // the mark is part of the text
+  EXPECT_EQ(examples[1].completion, "two\nlines\r");
+  EXPECT_TRUE(examples[1].prompt.empty());
+  source.limit = 1;
+  EXPECT_EQ(load_examples(source)->size(), 1u);
+}
+
+TEST_F(Examples, TemplatesAndLabelsMakeClassification) {
+  DataSource source;
+  source.table = write("dev.tsv", "sentence\tlabel\nso {nice}\t1\nawful\t0\n");
+  source.prompt = "{sentence}\nSentiment:";
+  source.completion = " {label}";
+  source.labels = {{"0", "negative"}, {"1", "positive"}};
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const auto examples, load_examples(source));
+  ASSERT_EQ(examples.size(), 2u);
+  EXPECT_EQ(examples[0].prompt, "so {nice}\nSentiment:");
+  EXPECT_EQ(examples[0].completion, " positive");
+  EXPECT_EQ(examples[0].label, " positive");
+  EXPECT_EQ(examples[1].label_texts, (std::vector<std::string>{" negative", " positive"}));
+  EXPECT_EQ(examples[1].id, "dev.tsv:3");
+}
+
+TEST_F(Examples, JsonLinesSpeakForThemselves) {
+  DataSource source;
+  source.jsonl = write("a.jsonl",
+                       "{\"prompt\": \"p\", \"completion\": \"c\"}\n{\"text\": "
+                       "\"t\"}\n{\"completion\": \"only\"}\n");
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const auto examples, load_examples(source));
+  ASSERT_EQ(examples.size(), 3u);
+  EXPECT_EQ(examples[0].prompt + "|" + examples[0].completion, "p|c");
+  EXPECT_EQ(examples[1].completion, "t");
+}
+
+TEST_F(Examples, ErrorsSayWhatIsMissing) {
+  constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+  DataSource source;
+  FRUGAL_EXPECT_ERROR(load_examples(source), kInvalid, "exactly one of");
+  source.table = write("a.tsv", "x\ty\n1\t2\n");
+  source.completion = "{z}";
+  FRUGAL_EXPECT_ERROR(load_examples(source), kInvalid,
+                      "a.tsv:2: no field 'z' for the template; found x, y");
+  source.completion = "{y}";
+  source.labels = {{"0", "no"}};
+  FRUGAL_EXPECT_ERROR(load_examples(source), kInvalid, "the label '2'");
+  source.completion = "{x}{y}";
+  FRUGAL_EXPECT_ERROR(load_examples(source), kInvalid, "exactly one field");
+  source = DataSource();
+  source.table = write("empty.tsv", "x\n");
+  source.completion = "{x}";
+  FRUGAL_EXPECT_ERROR(load_examples(source), kInvalid, "yields no example");
+  source = DataSource();
+  source.jsonl = write("odd.jsonl", "{\"body\": \"x\"}\n");
+  FRUGAL_EXPECT_ERROR(load_examples(source), kInvalid, "found body");
+  source = DataSource();
+  source.text = {(folder_.path() / "*.none").string()};
+  FRUGAL_EXPECT_ERROR(load_examples(source), absl::StatusCode::kNotFound, "no file matches");
+  source.text = {write("latin1.txt", "caf\xE9")};
+  FRUGAL_EXPECT_ERROR(load_examples(source), kInvalid, "not valid UTF-8");
+  source = DataSource();
+  source.builtin = "storfront";
+  FRUGAL_EXPECT_ERROR(load_examples(source), kInvalid, "did you mean 'storefront'");
+}
+
+TEST_F(Examples, TheHashIsOfWhatTheSourceYields) {
+  DataSource source;
+  source.text = {write("a.txt", "one")};
+  const std::string first = *content_hash(source);
+  EXPECT_EQ(*content_hash(source), first);
+  write("a.txt", "two");
+  EXPECT_NE(*content_hash(source), first);
+  DataSource builtin;
+  builtin.builtin = "storefront";
+  builtin.split = "test";
+  const std::string one = *content_hash(builtin);
+  builtin.seed = 2;
+  EXPECT_NE(*content_hash(builtin), one);
+  builtin.seed = 1;
+  builtin.split = "train";
+  EXPECT_NE(*content_hash(builtin), one);
+}
+
+TEST(ExamplesOfRealMaterial, Sst2Loads) {
+  FRUGAL_SHARED_DATA_OR_SKIP(folder, "sst2");
+  std::filesystem::path table;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
+    if (entry.path().filename() == "dev.tsv") table = entry.path();
+  }
+  ASSERT_FALSE(table.empty());
+  DataSource source;
+  source.table = table.string();
+  source.prompt = "{sentence}\nSentiment:";
+  source.completion = " {label}";
+  source.labels = {{"0", "negative"}, {"1", "positive"}};
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const auto examples, load_examples(source));
+  EXPECT_EQ(examples.size(), 6735u);  // one per line behind the header
+}
+
+}  // namespace
+}  // namespace frugal::text

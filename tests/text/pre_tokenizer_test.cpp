@@ -1,0 +1,73 @@
+#include "text/pre_tokenizer.h"
+
+#include "support/shared_data.h"
+#include "text/definition.h"
+
+namespace frugal::text {
+namespace {
+
+using base::Json;
+
+std::vector<std::string> split(const PreTokenizer& pre_tokenizer, std::string_view text,
+                               bool at_start = true) {
+  std::deque<std::string> storage;
+  std::vector<std::string> out;
+  for (const std::string_view part : pre_tokenizer.split(text, at_start, storage))
+    out.emplace_back(part);
+  return out;
+}
+
+TEST(PreTokenizer, PatternsDifferInDigitsAndCapitals) {
+  const auto cut = [](const char* name) {
+    const auto pre_tokenizer =
+        PreTokenizer::parse(byte_level_pre_tokenizer(pre_tokenizer_pattern(name)));
+    return split(*pre_tokenizer, "It'S 1234 HelloWorld");
+  };
+  using Parts = std::vector<std::string>;
+  EXPECT_EQ(cut("gpt-2"), (Parts{"It", "'", "S", " 1234", " HelloWorld"}));
+  EXPECT_EQ(cut("llama-bpe"), (Parts{"It", "'S", " ", "123", "4", " HelloWorld"}));
+  EXPECT_EQ(cut("qwen2"), (Parts{"It", "'S", " ", "1", "2", "3", "4", " HelloWorld"}));
+  EXPECT_EQ(cut("gpt-4o"), (Parts{"It'S", " ", "123", "4", " Hello", "World"}));
+}
+
+TEST(PreTokenizer, NamesFollowFromTheParsedComponents) {
+  const auto name = [](const Json& json) { return PreTokenizer::parse(json)->llamacpp_name(); };
+  for (const char* known : {"gpt-2", "llama-bpe", "qwen2", "gpt-4o"}) {
+    EXPECT_EQ(name(byte_level_pre_tokenizer(pre_tokenizer_pattern(known))), known);
+  }
+  const Json plain = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", true}};
+  EXPECT_EQ(name(plain), "gpt-2");
+  const Json digits = {{"type", "Digits"}, {"individual_digits", true}};
+  EXPECT_EQ(name({{"type", "Sequence"}, {"pretokenizers", Json::array({digits, plain})}}),
+            "smollm");
+  EXPECT_EQ(name({{"type", "ByteLevel"}}), "");  // a space in front: not what llama.cpp calls gpt-2
+  EXPECT_EQ(name(byte_level_pre_tokenizer("\\p{L}+|.")), "");
+  EXPECT_EQ(name(nullptr), "");
+  Json inverted = byte_level_pre_tokenizer(pre_tokenizer_pattern("qwen2"));
+  inverted["pretokenizers"][0]["invert"] = true;
+  EXPECT_EQ(name(inverted), "");
+}
+
+TEST(PreTokenizer, NamesWhatItDoesNotKnow) {
+  FRUGAL_EXPECT_ERROR(PreTokenizer::parse({{"type", "Whitespace"}}),
+                      absl::StatusCode::kUnimplemented, "Whitespace");
+  FRUGAL_EXPECT_ERROR(
+      PreTokenizer::parse(
+          {{"type", "Split"}, {"pattern", {{"Regex", "("}}}, {"behavior", "Isolated"}}),
+      absl::StatusCode::kInvalidArgument, "regular expression");
+  FRUGAL_EXPECT_ERROR(
+      PreTokenizer::parse({{"type", "Split"}, {"pattern", {{"String", "a"}}}, {"behavior", "Odd"}}),
+      absl::StatusCode::kInvalidArgument, "Odd");
+  FRUGAL_EXPECT_ERROR(PreTokenizer::parse({{"type", "Metaspace"}, {"prepend_scheme", "last"}}),
+                      absl::StatusCode::kInvalidArgument, "prepend_scheme");
+}
+
+TEST(PreTokenizer, MetaspaceFirstIsTheStartOfTheInputOnly) {
+  FRUGAL_ASSERT_OK_AND_ASSIGN(
+      const auto first, PreTokenizer::parse({{"type", "Metaspace"}, {"prepend_scheme", "first"}}));
+  EXPECT_EQ(split(first, "a b"), (std::vector<std::string>{"▁a", "▁b"}));
+  EXPECT_EQ(split(first, "a b", false), (std::vector<std::string>{"a", "▁b"}));
+}
+
+}  // namespace
+}  // namespace frugal::text
