@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
-#include <limits>
 #include <memory>
 
 #include "base/interrupt.h"
@@ -22,26 +21,11 @@ struct Positions {
   at::Tensor kl, same_top, delta_p, acceptance, nll, reference_nll;
 };
 
-// Ids of the windows begin..begin+count-1 [count, L], and their scored targets [count * scored].
-struct WindowBatch {
-  at::Tensor ids, targets;
-  int64_t scored = 0;  // per window
-};
-
-WindowBatch window_batch(const ScoredWindows& windows, int64_t begin, int64_t count,
-                         const at::Device& device) {
-  const int64_t length = windows.protocol.window_length;
-  at::Tensor ids = at::empty({count, length}, at::kLong);
-  std::copy_n(windows.ids.begin() + begin * length, count * length, ids.data_ptr<int64_t>());
-  ids = ids.to(device);
-  const int64_t scored = windows.protocol.scored_per_window();
-  return {ids, ids.narrow(1, length - scored, scored).flatten(), scored};
-}
-
-// Final hidden states at the positions that predict a scored token: [count * scored, C].
-at::Tensor predicting_hidden(const model::Decoder& decoder, const WindowBatch& batch) {
-  const at::Tensor hidden = decoder.hidden({.ids = batch.ids, .positions = {}, .segments = {}});
-  return hidden.narrow(1, batch.ids.size(1) - batch.scored - 1, batch.scored).flatten(0, 1);
+// Final hidden states at the positions that predict a scored token: [N, C].
+at::Tensor predicting_hidden(const model::Decoder& decoder, const PaddedBatch& batch) {
+  const at::Tensor hidden =
+      decoder.hidden({.ids = batch.ids, .positions = {}, .segments = {}}).flatten(0, 1);
+  return hidden.index_select(0, batch.rows);
 }
 
 Positions compare(const at::Tensor& logits, const at::Tensor& reference_logits,
@@ -64,7 +48,7 @@ Positions compare(const at::Tensor& logits, const at::Tensor& reference_logits,
 
 // Runs both models over one batch; both heads walk the same slices.
 std::vector<Positions> run_batch(const model::Decoder& model, const model::Decoder& reference,
-                                 const WindowBatch& batch, int64_t rows) {
+                                 const PaddedBatch& batch, int64_t rows) {
   const c10::InferenceMode inference;
   const at::Tensor hidden = predicting_hidden(model, batch);
   const at::Tensor reference_hidden = predicting_hidden(reference, batch);
@@ -100,35 +84,47 @@ void append(Columns& columns, const Positions& positions) {
   append(columns.reference_nll, positions.reference_nll);
 }
 
-std::vector<WindowDivergence> window_items(const Columns& columns, int64_t windows,
-                                           int64_t scored) {
-  std::vector<WindowDivergence> result(static_cast<size_t>(windows));
-  for (size_t w = 0; w < result.size(); ++w) {
-    const size_t begin = w * static_cast<size_t>(scored);
-    const auto part = [&](const std::vector<double>& column) {
-      return mean(std::span(column).subspan(begin, static_cast<size_t>(scored)));
-    };
-    double squares = 0.0;
-    for (size_t i = begin; i < begin + static_cast<size_t>(scored); ++i) {
-      squares += columns.delta_p[i] * columns.delta_p[i];
-    }
-    result[w] = {.kl = part(columns.kl),
-                 .same_top = part(columns.same_top),
-                 .delta_p_squared = squares / static_cast<double>(scored),
-                 .expected_acceptance = part(columns.acceptance),
-                 .nll = part(columns.nll),
-                 .reference_nll = part(columns.reference_nll)};
-  }
-  return result;
+// The means of the positions begin..begin+tokens-1.
+WindowDivergence window_item(const Columns& columns, size_t begin, size_t tokens) {
+  const auto part = [&](const std::vector<double>& column) {
+    return mean(std::span(column).subspan(begin, tokens));
+  };
+  double squares = 0.0;
+  for (size_t i = begin; i < begin + tokens; ++i)
+    squares += columns.delta_p[i] * columns.delta_p[i];
+  return {.tokens = static_cast<int64_t>(tokens),
+          .kl = part(columns.kl),
+          .same_top = part(columns.same_top),
+          .delta_p_squared = squares / static_cast<double>(tokens),
+          .expected_acceptance = part(columns.acceptance),
+          .nll = part(columns.nll),
+          .reference_nll = part(columns.reference_nll)};
 }
 
-std::vector<double> column_of(const std::vector<WindowDivergence>& items,
-                              const std::function<double(const WindowDivergence&)>& field) {
-  std::vector<double> result;
-  result.reserve(items.size());
-  for (const WindowDivergence& item : items) result.push_back(field(item));
-  return result;
-}
+// A mean over tokens whose units of uncertainty are windows, which may differ in length: sum of
+// sums / sum of tokens.
+struct TokenMean {
+  std::vector<double> sums, tokens;
+
+  TokenMean(const std::vector<WindowDivergence>& items,
+            const std::function<double(const WindowDivergence&)>& field) {
+    for (const WindowDivergence& item : items) {
+      tokens.push_back(static_cast<double>(item.tokens));
+      sums.push_back(field(item) * tokens.back());
+    }
+  }
+  double value() const { return mean(sums) / mean(tokens); }
+  // Of the ratio, linearized: the standard error of the mean of sum - value * tokens, by the mean
+  // length.
+  double error() const {
+    std::vector<double> residuals(sums.size());
+    for (size_t w = 0; w < sums.size(); ++w) residuals[w] = sums[w] - value() * tokens[w];
+    return standard_error(residuals) / mean(tokens);
+  }
+  std::optional<Interval> interval(const base::RandomStream& random) const {
+    return bootstrap_ratio_interval(sums, tokens, random);
+  }
+};
 
 void set_percentiles(Divergence& result, std::vector<double> kl) {
   std::sort(kl.begin(), kl.end());
@@ -140,39 +136,31 @@ void set_percentiles(Divergence& result, std::vector<double> kl) {
   result.maximum = kl.back();
 }
 
-Perplexity perplexity_of(const ScoredWindows& windows, std::vector<double> mean_nll,
-                         base::RandomStream random) {
-  for (double& nll : mean_nll) nll *= static_cast<double>(windows.protocol.scored_per_window());
-  return summarize_perplexity(windows, std::move(mean_nll), random);
-}
-
-Divergence summarize(const ScoredWindows& windows, const Columns& columns,
-                     base::RandomStream random) {
+Divergence summarize(const ScoredWindows& windows, std::vector<WindowDivergence> items,
+                     std::vector<double> kl_of_positions, const base::RandomStream& random) {
   Divergence result;
-  result.windows = windows.count;
-  result.positions = static_cast<int64_t>(columns.kl.size());
-  result.items = window_items(columns, windows.count, windows.protocol.scored_per_window());
-  const auto kl = column_of(result.items, [](const auto& item) { return item.kl; });
-  const auto same_top = column_of(result.items, [](const auto& item) { return item.same_top; });
-  const auto ratio =
-      column_of(result.items, [](const auto& item) { return item.nll - item.reference_nll; });
-  result.mean_kl = mean(kl);
-  result.standard_error = standard_error(kl);
-  result.interval = bootstrap_mean_interval(kl, random);
-  result.same_top = mean(same_top);
-  result.same_top_interval = bootstrap_mean_interval(same_top, random);
-  result.delta_p_rms = std::sqrt(
-      mean(column_of(result.items, [](const auto& item) { return item.delta_p_squared; })));
+  result.windows = windows.count();
+  result.positions = static_cast<int64_t>(kl_of_positions.size());
+  const TokenMean kl(items, [](const auto& item) { return item.kl; });
+  const TokenMean same_top(items, [](const auto& item) { return item.same_top; });
+  const TokenMean ratio(items, [](const auto& item) { return item.nll - item.reference_nll; });
+  result.mean_kl = kl.value();
+  result.standard_error = kl.error();
+  result.interval = kl.interval(random);
+  result.same_top = same_top.value();
+  result.same_top_interval = same_top.interval(random);
+  result.delta_p_rms =
+      std::sqrt(TokenMean(items, [](const auto& item) { return item.delta_p_squared; }).value());
   result.expected_acceptance =
-      mean(column_of(result.items, [](const auto& item) { return item.expected_acceptance; }));
-  result.ln_perplexity_ratio = mean(ratio);
-  result.ln_perplexity_ratio_error = standard_error(ratio);
-  set_percentiles(result, columns.kl);
-  result.model = perplexity_of(
-      windows, column_of(result.items, [](const auto& item) { return item.nll; }), random);
-  result.reference = perplexity_of(
-      windows, column_of(result.items, [](const auto& item) { return item.reference_nll; }),
-      random);
+      TokenMean(items, [](const auto& item) { return item.expected_acceptance; }).value();
+  result.ln_perplexity_ratio = ratio.value();
+  result.ln_perplexity_ratio_error = ratio.error();
+  set_percentiles(result, std::move(kl_of_positions));
+  result.model = summarize_perplexity(
+      windows, TokenMean(items, [](const auto& item) { return item.nll; }).sums, random);
+  result.reference = summarize_perplexity(
+      windows, TokenMean(items, [](const auto& item) { return item.reference_nll; }).sums, random);
+  result.items = std::move(items);
   return result;
 }
 
@@ -187,11 +175,6 @@ absl::Status check_pair(const model::Decoder& model, const model::Decoder& refer
                                   " ids, the reference ", reference.config().vocabulary_size,
                                   "; both must share one vocabulary");
   }
-  const auto outside = [&](text::TokenId id) { return id < 0 || id >= vocabulary; };
-  if (std::any_of(windows.ids.begin(), windows.ids.end(), outside)) {
-    return base::invalid_argument("KL divergence: the text has ids outside the vocabulary of ",
-                                  vocabulary, "; does the tokenizer belong to this model?");
-  }
   return absl::OkStatus();
 }
 
@@ -204,27 +187,39 @@ absl::StatusOr<Divergence> divergence(const model::Decoder& model, const model::
   // Logits of both models, in fp64 and with their exponentials: eight times the bytes of a plain
   // slice.
   const int64_t rows = std::max<int64_t>(1, head_rows(model.config().vocabulary_size, options) / 8);
-  const int64_t step = std::max<int64_t>(1, options.batch);
+  const size_t step = static_cast<size_t>(std::max<int64_t>(1, options.batch));
+  const std::vector<Sequence> sequences = sequences_of(windows);
+  FRUGAL_RETURN_IF_ERROR(check_sequences(sequences, model.config()));
+  const std::vector<size_t> order = by_length(sequences);
   std::unique_ptr<base::Progress> progress;
   if (!options.title.empty()) {
-    progress = std::make_unique<base::Progress>(options.title, "windows", windows.count);
+    progress = std::make_unique<base::Progress>(options.title, "windows", windows.count());
   }
-  Columns columns;
-  for (int64_t begin = 0; begin < windows.count; begin += step) {
+  std::vector<WindowDivergence> items(sequences.size());
+  std::vector<double> kl;
+  for (size_t begin = 0; begin < order.size(); begin += step) {
     FRUGAL_RETURN_IF_ERROR(base::check_interrupt());
-    const int64_t count = std::min(step, windows.count - begin);
+    const std::span<const size_t> members(order.data() + begin,
+                                          std::min(step, order.size() - begin));
+    Columns columns;
     FRUGAL_RETURN_IF_ERROR(tensor::guarded("comparing with the reference", [&] {
-      const WindowBatch batch = window_batch(windows, begin, count, model.device());
+      const PaddedBatch batch = pad(sequences, members, model.device());
       for (const Positions& part : run_batch(model, reference, batch, rows)) append(columns, part);
     }));
-    if (progress) progress->advance(count);
+    size_t at = 0;
+    for (const size_t member : members) {
+      items[member] = window_item(columns, at, sequences[member].queries.size());
+      at += sequences[member].queries.size();
+    }
+    kl.insert(kl.end(), columns.kl.begin(), columns.kl.end());
+    if (progress) progress->advance(static_cast<int64_t>(members.size()));
   }
   const auto finite = [](double value) { return std::isfinite(value); };
-  if (!std::all_of(columns.kl.begin(), columns.kl.end(), finite)) {
+  if (!std::all_of(kl.begin(), kl.end(), finite)) {
     return base::failed(
         "KL divergence: a value is not finite; the logits of one of the models overflow");
   }
-  return summarize(windows, columns, random);
+  return summarize(windows, std::move(items), std::move(kl), random);
 }
 
 }  // namespace frugal::evaluate

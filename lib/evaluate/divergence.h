@@ -23,6 +23,7 @@ inline constexpr std::string_view kDivergenceDirection = "KL(reference || model)
 
 // Means over the scored positions of one window: the items.
 struct WindowDivergence {
+  int64_t tokens = 0;                // scored
   double kl = 0.0;                   // nats per token
   double same_top = 0.0;             // share of positions with the same most probable id
   double delta_p_squared = 0.0;      // mean of (p_model - p_ref)^2 of the true token
@@ -34,7 +35,7 @@ struct WindowDivergence {
 struct Divergence {
   int64_t windows = 0;
   int64_t positions = 0;
-  double mean_kl = 0.0;
+  double mean_kl = 0.0;              // over tokens, as all means below
   double standard_error = 0.0;       // of mean_kl, over windows; NaN for a single one
   std::optional<Interval> interval;  // of mean_kl, windows resampled
   double median = 0.0, percentile_90 = 0.0, percentile_95 = 0.0, percentile_99 = 0.0;

@@ -84,9 +84,10 @@ absl::StatusOr<GenerationItem> generation_item(const Json& json, std::string_vie
 
 std::vector<Json> window_items(const Perplexity& perplexity) {
   std::vector<Json> result;
-  const int64_t tokens = perplexity.scored_tokens / std::max<int64_t>(1, perplexity.windows);
   for (size_t w = 0; w < perplexity.window_nll.size(); ++w) {
-    result.push_back({{"window", w}, {"nll", perplexity.window_nll[w]}, {"tokens", tokens}});
+    result.push_back({{"window", w},
+                      {"nll", perplexity.window_nll[w]},
+                      {"tokens", perplexity.window_tokens[w]}});
   }
   return result;
 }
@@ -96,6 +97,7 @@ std::vector<Json> window_items(const Divergence& divergence) {
   for (size_t w = 0; w < divergence.items.size(); ++w) {
     const WindowDivergence& item = divergence.items[w];
     result.push_back({{"window", w},
+                      {"tokens", item.tokens},
                       {"kl", item.kl},
                       {"same_top", item.same_top},
                       {"nll", item.nll},

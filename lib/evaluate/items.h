@@ -22,8 +22,8 @@ absl::StatusOr<GenerationItem> generation_item(const base::Json& json, std::stri
 
 // {"window", "nll", "tokens"}; nll is the sum in nats.
 std::vector<base::Json> window_items(const Perplexity& perplexity);
-// {"window", "kl", "same_top", "nll", "reference_nll", "delta_p_squared", "expected_acceptance"};
-// means per token.
+// {"window", "tokens", "kl", "same_top", "nll", "reference_nll", "delta_p_squared",
+// "expected_acceptance"}; means per token.
 std::vector<base::Json> window_items(const Divergence& divergence);
 
 template <typename Item>

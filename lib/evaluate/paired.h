@@ -31,8 +31,9 @@ McNemar mcnemar_normal(int64_t candidate_only,
 // Exact up to 1,000 discordant items, where the normal form is as good.
 McNemar mcnemar(int64_t candidate_only, int64_t reference_only);
 
-// Two-sided interval of the difference of two paired shares, (candidate_only - reference_only) / n: Wald's with half an item
-// added to each of the four cells (Agresti & Min, Statistics in Medicine 24, 2005), which does not collapse without flips.
+// Two-sided interval of the difference of two paired shares, (candidate_only - reference_only) / n:
+// Wald's with half an item added to each of the four cells (Agresti & Min, Statistics in Medicine
+// 24, 2005), which does not collapse without flips.
 Interval paired_share_interval(int64_t candidate_only, int64_t reference_only, int64_t n,
                                double confidence = 0.95);
 

@@ -1,5 +1,6 @@
 #include "evaluate/perplexity.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <numeric>
@@ -31,7 +32,7 @@ struct BosUse {
 
 absl::StatusOr<BosUse> bos_use(const text::Vocabulary& vocabulary, const Protocol& protocol,
                                BosPolicy policy) {
-  if (protocol.kind == Protocol::Kind::kGptq || policy == BosPolicy::kNever) return BosUse{};
+  if (protocol.kind != Protocol::Kind::kLlamaCpp || policy == BosPolicy::kNever) return BosUse{};
   if (policy == BosPolicy::kTokenizer) {
     if (!vocabulary.add_bos || !vocabulary.bos) return BosUse{};
     return BosUse{*vocabulary.bos, true, true};
@@ -44,33 +45,98 @@ absl::StatusOr<BosUse> bos_use(const text::Vocabulary& vocabulary, const Protoco
   return BosUse{*vocabulary.bos, true, true};
 }
 
+std::string_view name_of(Protocol::Kind kind) {
+  switch (kind) {
+    case Protocol::Kind::kGptq:
+      return "gptq";
+    case Protocol::Kind::kLlamaCpp:
+      return "llamacpp";
+    case Protocol::Kind::kDocuments:
+      return "documents";
+  }
+  return "";
+}
+
 Protocol fitting(const Protocol& protocol, int64_t context_length) {
   Protocol result = protocol;
   result.window_length = context_length - context_length % 2;
   return result;
 }
 
-}  // namespace
-
-std::string Protocol::id() const {
-  return base::str_cat(kind == Kind::kGptq ? "gptq-" : "llamacpp-", window_length);
+// gptq and llamacpp: disjoint windows of one stream, the tail dropped.
+absl::Status cut_stream(const std::string& text, const text::Tokenizer& tokenizer,
+                        const BosUse& bos, int64_t limit, ScoredWindows& result) {
+  std::vector<text::TokenId> stream = tokenizer.encode(text, /*add_special=*/false);
+  if (bos.in_front) stream.insert(stream.begin(), bos.id);
+  result.stream_tokens = static_cast<int64_t>(stream.size());
+  result.bos = bos.over_first ? base::str_cat("id ", bos.id, " over the first id of every window")
+                              : std::string("none");
+  const int64_t length = result.protocol.window_length;
+  int64_t count = result.stream_tokens / length;
+  if (count == 0) {
+    return base::invalid_argument("perplexity protocol ", result.protocol.id(), ": the text has ",
+                                  result.stream_tokens, " tokens, one window needs ", length,
+                                  "; use a longer text or shorter windows");
+  }
+  if (limit > 0) count = std::min(count, limit);
+  stream.resize(static_cast<size_t>(count * length));
+  result.ids = std::move(stream);
+  for (int64_t w = 0; w < count; ++w) {
+    if (bos.over_first) result.ids[static_cast<size_t>(w * length)] = bos.id;
+    result.begin.push_back((w + 1) * length);
+  }
+  return absl::OkStatus();
 }
 
-int64_t Protocol::first_target() const { return kind == Kind::kGptq ? 1 : window_length / 2 + 1; }
+// documents: pieces that overlap by one token, the first one behind BOS or EOS.
+absl::Status cut_documents(const std::vector<text::Example>& examples,
+                           const text::Tokenizer& tokenizer, int64_t limit, ScoredWindows& result) {
+  const text::Vocabulary& vocabulary = tokenizer.vocabulary();
+  const std::optional<text::TokenId> front = vocabulary.bos ? vocabulary.bos : vocabulary.eos;
+  result.bos = front ? base::str_cat("id ", *front, " before every document") : std::string("none");
+  const size_t length = static_cast<size_t>(result.protocol.window_length);
+  for (const text::Example& example : examples) {
+    auto ids = tokenizer.encode(example.prompt + example.completion, /*add_special=*/false);
+    if (front) ids.insert(ids.begin(), *front);
+    result.stream_tokens += static_cast<int64_t>(ids.size());
+    for (size_t at = 0; at + 1 < ids.size(); at += length - 1) {
+      if (limit > 0 && result.count() == limit) return absl::OkStatus();
+      const size_t end = std::min(ids.size(), at + length);
+      result.ids.insert(result.ids.end(), ids.begin() + static_cast<int64_t>(at),
+                        ids.begin() + static_cast<int64_t>(end));
+      result.begin.push_back(static_cast<int64_t>(result.ids.size()));
+    }
+  }
+  if (result.count() > 0) return absl::OkStatus();
+  return base::invalid_argument("perplexity protocol ", result.protocol.id(),
+                                ": no document has a token to score; use a longer text");
+}
+
+}  // namespace
+
+std::string Protocol::id() const { return base::str_cat(name_of(kind), "-", window_length); }
+
+int64_t Protocol::first_target() const {
+  return kind == Kind::kLlamaCpp ? window_length / 2 + 1 : 1;
+}
 
 absl::StatusOr<Protocol> parse_protocol(std::string_view id) {
   Protocol result;
-  std::string_view number;
-  if (id.starts_with("gptq-")) {
-    number = id.substr(5);
-  } else if (id.starts_with("llamacpp-")) {
-    result.kind = Protocol::Kind::kLlamaCpp;
-    number = id.substr(9);
-  } else {
-    return base::invalid_argument(
-        "perplexity protocol '", id,
-        "': expected gptq-<window length> or llamacpp-<window length>, e.g. gptq-2048");
+  const size_t dash = id.rfind('-');
+  const std::string_view name = id.substr(0, dash);
+  bool known = false;
+  for (const auto kind :
+       {Protocol::Kind::kGptq, Protocol::Kind::kLlamaCpp, Protocol::Kind::kDocuments}) {
+    if (name != name_of(kind)) continue;
+    result.kind = kind;
+    known = true;
   }
+  if (!known || dash == std::string_view::npos) {
+    return base::invalid_argument("perplexity protocol '", id,
+                                  "': expected gptq-<L>, llamacpp-<L> or ",
+                                  "documents-<L> with a window length L, e.g. gptq-2048");
+  }
+  const std::string_view number = id.substr(dash + 1);
   const auto [end, error] =
       std::from_chars(number.data(), number.data() + number.size(), result.window_length);
   const bool odd = result.kind == Protocol::Kind::kLlamaCpp && result.window_length % 2 != 0;
@@ -99,36 +165,42 @@ absl::StatusOr<BosPolicy> parse_bos_policy(std::string_view text) {
 }
 
 std::span<const text::TokenId> ScoredWindows::window(int64_t index) const {
-  const size_t length = static_cast<size_t>(protocol.window_length);
-  return std::span(ids).subspan(static_cast<size_t>(index) * length, length);
+  const size_t at = static_cast<size_t>(index);
+  return std::span(ids).subspan(static_cast<size_t>(begin[at]),
+                                static_cast<size_t>(begin[at + 1] - begin[at]));
+}
+
+int64_t ScoredWindows::scored(int64_t index) const {
+  return static_cast<int64_t>(window(index).size()) - protocol.first_target();
 }
 
 absl::StatusOr<ScoredWindows> scored_windows(const std::vector<text::Example>& examples,
                                              const text::Tokenizer& tokenizer,
                                              const Protocol& protocol, const WindowLimits& limits) {
-  FRUGAL_ASSIGN_OR_RETURN(const BosUse bos, bos_use(tokenizer.vocabulary(), protocol, limits.bos));
   const std::string text = joined_text(examples);
-  std::vector<text::TokenId> stream = tokenizer.encode(text, /*add_special=*/false);
-  if (bos.in_front) stream.insert(stream.begin(), bos.id);
-
   ScoredWindows result;
   result.protocol = protocol;
   result.text_sha256 = base::sha256(text);
-  result.stream_tokens = static_cast<int64_t>(stream.size());
-  result.bos = bos.over_first ? base::str_cat("id ", bos.id, " over the first id of every window")
-                              : std::string("none");
-  const int64_t length = protocol.window_length;
-  result.count = result.stream_tokens / length;
-  if (result.count == 0) {
-    return base::invalid_argument("perplexity protocol ", protocol.id(), ": the text has ",
-                                  result.stream_tokens, " tokens, one window needs ", length,
-                                  "; use a longer text or shorter windows");
+  result.begin = {0};
+  if (protocol.kind == Protocol::Kind::kDocuments) {
+    FRUGAL_RETURN_IF_ERROR(cut_documents(examples, tokenizer, limits.windows, result));
+  } else {
+    FRUGAL_ASSIGN_OR_RETURN(const BosUse bos,
+                            bos_use(tokenizer.vocabulary(), protocol, limits.bos));
+    FRUGAL_RETURN_IF_ERROR(cut_stream(text, tokenizer, bos, limits.windows, result));
   }
-  if (limits.windows > 0) result.count = std::min(result.count, limits.windows);
-  stream.resize(static_cast<size_t>(result.count * length));
-  result.ids = std::move(stream);
-  for (int64_t w = 0; bos.over_first && w < result.count; ++w) {
-    result.ids[static_cast<size_t>(w * length)] = bos.id;
+  return result;
+}
+
+std::vector<Sequence> sequences_of(const ScoredWindows& windows) {
+  std::vector<Sequence> result(static_cast<size_t>(windows.count()));
+  for (int64_t w = 0; w < windows.count(); ++w) {
+    const std::span<const text::TokenId> ids = windows.window(w);
+    Sequence& sequence = result[static_cast<size_t>(w)];
+    sequence.ids.assign(ids.begin(), ids.end());
+    for (size_t t = static_cast<size_t>(windows.protocol.first_target()); t < ids.size(); ++t) {
+      sequence.queries.push_back({static_cast<int64_t>(t) - 1, ids[t]});
+    }
   }
   return result;
 }
@@ -140,17 +212,20 @@ Perplexity summarize_perplexity(const ScoredWindows& windows, std::vector<double
   result.window_length = windows.protocol.window_length;
   result.text_sha256 = windows.text_sha256;
   result.bos = windows.bos;
-  result.windows = windows.count;
-  result.scored_tokens = windows.count * windows.protocol.scored_per_window();
+  result.windows = windows.count();
+  std::vector<double> tokens;
+  for (int64_t w = 0; w < windows.count(); ++w) {
+    result.window_tokens.push_back(windows.scored(w));
+    result.scored_tokens += windows.scored(w);
+    tokens.push_back(static_cast<double>(windows.scored(w)));
+  }
   result.mean_nll = std::accumulate(window_nll.begin(), window_nll.end(), 0.0) /
                     static_cast<double>(result.scored_tokens);
   result.value = std::exp(result.mean_nll);
-  // Windows are of equal length: the mean over tokens is the mean over windows.
-  result.interval = bootstrap_mean_interval(window_nll, random);
+  result.interval = bootstrap_ratio_interval(window_nll, tokens, random);
   if (result.interval) {
-    const double tokens = static_cast<double>(windows.protocol.scored_per_window());
-    result.interval->low = std::exp(result.interval->low / tokens);
-    result.interval->high = std::exp(result.interval->high / tokens);
+    result.interval->low = std::exp(result.interval->low);
+    result.interval->high = std::exp(result.interval->high);
   }
   result.window_nll = std::move(window_nll);
   return result;
@@ -159,15 +234,7 @@ Perplexity summarize_perplexity(const ScoredWindows& windows, std::vector<double
 absl::StatusOr<Perplexity> perplexity(const model::Decoder& decoder, const ScoredWindows& windows,
                                       base::RandomStream random, const ScoreOptions& options) {
   FRUGAL_RETURN_IF_ERROR(check_context(windows.protocol, decoder.config().context_length));
-  std::vector<Sequence> sequences(static_cast<size_t>(windows.count));
-  for (int64_t w = 0; w < windows.count; ++w) {
-    const std::span<const text::TokenId> ids = windows.window(w);
-    Sequence& sequence = sequences[static_cast<size_t>(w)];
-    sequence.ids.assign(ids.begin(), ids.end());
-    for (int64_t t = windows.protocol.first_target(); t < windows.protocol.window_length; ++t) {
-      sequence.queries.push_back({t - 1, ids[static_cast<size_t>(t)]});
-    }
-  }
+  const std::vector<Sequence> sequences = sequences_of(windows);
   FRUGAL_ASSIGN_OR_RETURN(const auto log_probabilities, score(decoder, sequences, options));
   std::vector<double> window_nll;
   for (const std::vector<double>& window : log_probabilities) {

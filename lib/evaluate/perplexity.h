@@ -9,10 +9,15 @@
 //   again over the first id of
 //                 every window; only logits L/2 .. L-2 count: L/2 - 1 per window. (llama.cpp,
 //                 tools/perplexity)
+//   documents-<L> every document by itself, as a model trained on packed documents knows it: behind
+//                 a BOS, else an EOS (without either its first token is not scored); longer ones in
+//                 pieces of L that overlap by one token, so that every token is scored once. The
+//                 items are pieces of different length. (lm-evaluation-harness, rolling)
 #pragma once
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,13 +33,12 @@
 namespace frugal::evaluate {
 
 struct Protocol {
-  enum class Kind { kGptq, kLlamaCpp };
+  enum class Kind { kGptq, kLlamaCpp, kDocuments };
   Kind kind = Kind::kGptq;
   int64_t window_length = 2048;
 
   std::string id() const;        // "gptq-2048"
   int64_t first_target() const;  // the first position of a window whose id is predicted and scored
-  int64_t scored_per_window() const { return window_length - first_target(); }
 };
 
 // Errors: unknown name, no window length, a length below 4 or (llamacpp) odd.
@@ -54,20 +58,23 @@ absl::StatusOr<BosPolicy> parse_bos_policy(
 // The windows that a protocol scores, and all that makes the number reproducible.
 struct ScoredWindows {
   Protocol protocol;
-  int64_t count = 0;
-  std::vector<text::TokenId> ids;  // [count, protocol.window_length]
+  std::vector<text::TokenId> ids;  // of all windows behind each other
+  std::vector<int64_t> begin;      // of each window in ids, and the end of the last one
   std::string text_sha256;         // of the whole joined text
   std::string bos;                 // "none", "id 1 over the first id of every window"
   int64_t stream_tokens = 0;       // of the whole text, before cutting and limiting
 
+  int64_t count() const { return static_cast<int64_t>(begin.size()) - 1; }
   std::span<const text::TokenId> window(int64_t index) const;
+  int64_t scored(int64_t index) const;  // tokens of a window that are scored
 };
 
 struct WindowLimits {
   int64_t windows = 0;  // at most, the first ones; 0: all
   BosPolicy bos = BosPolicy::kTokenizer;
 };
-// Errors: fewer tokens than one window (says how many), kAlways for a tokenizer without BOS.
+// Errors: fewer tokens than one window (says how many), kAlways for a tokenizer without BOS,
+// documents without a scored token.
 absl::StatusOr<ScoredWindows> scored_windows(const std::vector<text::Example>& examples,
                                              const text::Tokenizer& tokenizer,
                                              const Protocol& protocol,
@@ -80,11 +87,15 @@ struct Perplexity {
   std::string bos;
   int64_t windows = 0;
   int64_t scored_tokens = 0;
-  double mean_nll = 0.0;             // nats per scored token
-  double value = 0.0;                // exp(mean_nll)
-  std::vector<double> window_nll;    // sum over the scored tokens of each window: the items
-  std::optional<Interval> interval;  // of `value`, windows resampled
+  double mean_nll = 0.0;               // nats per scored token
+  double value = 0.0;                  // exp(mean_nll)
+  std::vector<double> window_nll;      // sum over the scored tokens of each window: the items
+  std::vector<int64_t> window_tokens;  // scored
+  std::optional<Interval> interval;    // of `value`, windows resampled
 };
+
+// One sequence per window, asking for every scored token.
+std::vector<Sequence> sequences_of(const ScoredWindows& windows);
 
 // The result for per-window sums, however they were obtained. `random` draws the interval.
 Perplexity summarize_perplexity(const ScoredWindows& windows, std::vector<double> window_nll,

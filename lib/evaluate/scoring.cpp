@@ -46,11 +46,24 @@ absl::Status check_sequence(const Sequence& sequence, size_t index,
   return absl::OkStatus();
 }
 
-// One padded batch: ids [B, T], and for all queries their row in hidden.flatten(0, 1) and their
-// target.
-struct PaddedBatch {
-  at::Tensor ids, rows, targets;
-};
+// [N] fp64 on the CPU.
+at::Tensor batch_log_probabilities(const model::Decoder& decoder, const PaddedBatch& batch,
+                                   int64_t rows) {
+  const c10::InferenceMode inference;
+  const at::Tensor hidden =
+      decoder.hidden({.ids = batch.ids, .positions = {}, .segments = {}}).flatten(0, 1);
+  std::vector<at::Tensor> parts;
+  for_each_logits(
+      decoder, hidden.index_select(0, batch.rows), rows,
+      [&](int64_t begin, const at::Tensor& logits) {
+        const at::Tensor target = batch.targets.narrow(0, begin, logits.size(0));
+        parts.push_back(logits.log_softmax(-1).gather(1, target.unsqueeze(1)).squeeze(1));
+      });
+  if (parts.empty()) return at::empty({0}, at::kDouble);
+  return at::cat(parts).to(at::kCPU, at::kDouble).contiguous();
+}
+
+}  // namespace
 
 PaddedBatch pad(std::span<const Sequence> sequences, std::span<const size_t> members,
                 const at::Device& device) {
@@ -77,24 +90,6 @@ PaddedBatch pad(std::span<const Sequence> sequences, std::span<const size_t> mem
   return {ids.to(device), rows.to(device), targets.to(device)};
 }
 
-// [N] fp64 on the CPU.
-at::Tensor batch_log_probabilities(const model::Decoder& decoder, const PaddedBatch& batch,
-                                   int64_t rows) {
-  const c10::InferenceMode inference;
-  const at::Tensor hidden =
-      decoder.hidden({.ids = batch.ids, .positions = {}, .segments = {}}).flatten(0, 1);
-  std::vector<at::Tensor> parts;
-  for_each_logits(
-      decoder, hidden.index_select(0, batch.rows), rows,
-      [&](int64_t begin, const at::Tensor& logits) {
-        const at::Tensor target = batch.targets.narrow(0, begin, logits.size(0));
-        parts.push_back(logits.log_softmax(-1).gather(1, target.unsqueeze(1)).squeeze(1));
-      });
-  if (parts.empty()) return at::empty({0}, at::kDouble);
-  return at::cat(parts).to(at::kCPU, at::kDouble).contiguous();
-}
-
-// Longest first, so that sequences of like length share a batch and the largest one comes at once.
 std::vector<size_t> by_length(std::span<const Sequence> sequences) {
   std::vector<size_t> order(sequences.size());
   std::iota(order.begin(), order.end(), size_t{0});
@@ -104,7 +99,13 @@ std::vector<size_t> by_length(std::span<const Sequence> sequences) {
   return order;
 }
 
-}  // namespace
+absl::Status check_sequences(std::span<const Sequence> sequences,
+                             const format::ModelConfig& config) {
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    FRUGAL_RETURN_IF_ERROR(check_sequence(sequences[i], i, config));
+  }
+  return absl::OkStatus();
+}
 
 int64_t head_rows(int64_t vocabulary, const ScoreOptions& options) {
   if (options.head_rows > 0) return options.head_rows;
@@ -123,9 +124,7 @@ void for_each_logits(const model::Decoder& decoder, const at::Tensor& hidden, in
 absl::StatusOr<std::vector<std::vector<double>>> score(const model::Decoder& decoder,
                                                        std::span<const Sequence> sequences,
                                                        const ScoreOptions& options) {
-  for (size_t i = 0; i < sequences.size(); ++i) {
-    FRUGAL_RETURN_IF_ERROR(check_sequence(sequences[i], i, decoder.config()));
-  }
+  FRUGAL_RETURN_IF_ERROR(check_sequences(sequences, decoder.config()));
   const int64_t rows = head_rows(decoder.config().vocabulary_size, options);
   const std::vector<size_t> order = by_length(sequences);
   const size_t step = static_cast<size_t>(std::max<int64_t>(1, options.batch));

@@ -35,6 +35,22 @@ struct Sequence {
   std::vector<Query> queries;
 };
 
+// Sequences padded on the right to one width: ids [B, T] int64, and of every query, sequence by
+// sequence, its row in [B * T] and its target, [N] int64.
+struct PaddedBatch {
+  at::Tensor ids, rows, targets;
+};
+PaddedBatch pad(std::span<const Sequence> sequences, std::span<const size_t> members,
+                const at::Device& device);
+
+// Longest first, so that sequences of like length share a batch and the largest one comes at once.
+std::vector<size_t> by_length(std::span<const Sequence> sequences);
+
+// Errors: an empty sequence, one longer than the context, a query outside its sequence, an id
+// outside the vocabulary.
+absl::Status check_sequences(std::span<const Sequence> sequences,
+                             const format::ModelConfig& config);
+
 // Rows of logits per slice for a vocabulary of `vocabulary` ids.
 int64_t head_rows(int64_t vocabulary, const ScoreOptions& options);
 
@@ -44,8 +60,7 @@ void for_each_logits(const model::Decoder& decoder, const at::Tensor& hidden, in
                      const std::function<void(int64_t begin, const at::Tensor& logits)>& use);
 
 // For each sequence the log-probabilities of its queries, in their order; log-softmax in fp32.
-// Errors: an empty sequence, a sequence longer than the context, a query outside its sequence, an
-// id outside the vocabulary, log-probabilities that are not finite, interrupted.
+// Errors: as check_sequences, log-probabilities that are not finite, interrupted.
 absl::StatusOr<std::vector<std::vector<double>>> score(const model::Decoder& decoder,
                                                        std::span<const Sequence> sequences,
                                                        const ScoreOptions& options = {});

@@ -69,6 +69,7 @@ TEST(ItemsTest, WindowsCarrySumAndTokens) {
   perplexity.windows = 2;
   perplexity.scored_tokens = 14;
   perplexity.window_nll = {10.5, 12.0};
+  perplexity.window_tokens = {7, 7};
   const auto items = window_items(perplexity);
   ASSERT_EQ(items.size(), 2u);
   EXPECT_EQ(items[1].dump(), R"({"window":1,"nll":12.0,"tokens":7})");

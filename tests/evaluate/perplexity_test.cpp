@@ -39,10 +39,11 @@ base::RandomStream stream() { return base::RandomStream(1, "test/perplexity"); }
 
 TEST(ProtocolTest, NamesSayWhatIsScored) {
   EXPECT_EQ(protocol("gptq-2048").id(), "gptq-2048");
-  EXPECT_EQ(protocol("gptq-2048").scored_per_window(), 2047);
+  EXPECT_EQ(protocol("gptq-2048").first_target(), 1);
   EXPECT_EQ(protocol("llamacpp-512").id(), "llamacpp-512");
-  EXPECT_EQ(protocol("llamacpp-512").scored_per_window(), 255);  // not 256: evaluation.md §1
-  EXPECT_EQ(protocol("llamacpp-512").first_target(), 257);
+  EXPECT_EQ(protocol("llamacpp-512").first_target(),
+            257);  // 257..511: 255, not 256 (evaluation.md §1)
+  EXPECT_EQ(protocol("documents-256").id(), "documents-256");
 }
 
 TEST(ProtocolTest, RefusesOtherNames) {
@@ -65,7 +66,7 @@ TEST(ScoredWindowsTest, GptqJoinsCutsAndDropsTheTail) {
   FRUGAL_ASSERT_OK_AND_ASSIGN(
       const ScoredWindows windows,
       scored_windows(texts({"hello", "world!!"}), tokenizer, protocol("gptq-4")));
-  EXPECT_EQ(windows.count, 3);  // 14 ids: "hello\n\nworld!!"
+  EXPECT_EQ(windows.count(), 3);  // 14 ids: "hello\n\nworld!!"
   EXPECT_EQ(windows.stream_tokens, 14);
   EXPECT_EQ(tokenizer.decode(windows.ids), "hello\n\nworld");
   EXPECT_EQ(tokenizer.decode(windows.window(1)), "o\n\nw");
@@ -101,7 +102,7 @@ TEST(ScoredWindowsTest, BosPolicyIsExplicit) {
 TEST(ScoredWindowsTest, LimitsAndShortTexts) {
   const test::ByteTokenizer tokenizer;
   EXPECT_EQ(
-      scored_windows(texts({some_text()}), tokenizer, protocol("gptq-8"), {.windows = 5})->count,
+      scored_windows(texts({some_text()}), tokenizer, protocol("gptq-8"), {.windows = 5})->count(),
       5);
   FRUGAL_EXPECT_ERROR(scored_windows(texts({"short"}), tokenizer, protocol("gptq-8")),
                       StatusCode::kInvalidArgument, "has 5 tokens, one window needs 8");
@@ -112,13 +113,12 @@ double brute_perplexity(const model::Decoder& decoder, const ScoredWindows& wind
                         int64_t begin) {
   double sum = 0.0;
   int64_t count = 0;
-  for (int64_t w = 0; w < windows.count; ++w) {
+  for (int64_t w = 0; w < windows.count(); ++w) {
     const auto ids = windows.window(w);
     const auto log_p = test::brute_log_probabilities(decoder, ids);
-    for (int64_t t = begin; t < windows.protocol.window_length; ++t, ++count)
+    for (int64_t t = begin; t < static_cast<int64_t>(ids.size()); ++t, ++count)
       sum -= log_p[t - 1][ids[t]];
   }
-  EXPECT_EQ(count, windows.count * windows.protocol.scored_per_window());
   return std::exp(sum / static_cast<double>(count));
 }
 
@@ -135,13 +135,48 @@ TEST(PerplexityTest, MatchesBruteForceInDouble) {
     EXPECT_NEAR(result.value / brute_perplexity(decoder, windows, begin), 1.0, 1e-5) << id;
     EXPECT_EQ(result.protocol, id);
     EXPECT_EQ(result.windows, 9);
-    EXPECT_EQ(result.scored_tokens, 9 * windows.protocol.scored_per_window());
+    EXPECT_EQ(result.scored_tokens, 9 * windows.scored(0));
     EXPECT_EQ(result.window_nll.size(), 9u);
     ASSERT_TRUE(result.interval.has_value());
     EXPECT_LT(result.interval->low, result.value);
     EXPECT_GT(result.interval->high, result.value);
     EXPECT_EQ(result.interval->n, 9);
   }
+}
+
+TEST(ScoredWindowsTest, DocumentsStandAloneAndEveryTokenIsScoredOnce) {
+  const test::ByteTokenizer tokenizer;
+  FRUGAL_ASSERT_OK_AND_ASSIGN(
+      const ScoredWindows windows,
+      scored_windows(texts({"hello", "", "world!"}), tokenizer, protocol("documents-4")));
+  const text::TokenId bos = test::ByteTokenizer::kBos;
+  const std::vector<std::vector<text::TokenId>> expected = {
+      {bos, 'h', 'e', 'l'}, {'l', 'l', 'o'}, {bos, 'w', 'o', 'r'}, {'r', 'l', 'd', '!'}};
+  ASSERT_EQ(windows.count(), 4);
+  for (int64_t w = 0; w < 4; ++w) {
+    const auto ids = windows.window(w);
+    EXPECT_EQ(std::vector<text::TokenId>(ids.begin(), ids.end()), expected[static_cast<size_t>(w)]);
+  }
+  EXPECT_EQ(windows.scored(0) + windows.scored(1) + windows.scored(2) + windows.scored(3), 11);
+  EXPECT_EQ(windows.bos, "id 257 before every document");
+  // Without BOS an EOS stands in front: this tokenizer has one.
+  EXPECT_EQ(
+      scored_windows(texts({"hi"}), test::ByteTokenizer(false), protocol("documents-4"))->ids[0],
+      test::ByteTokenizer::kEos);
+  FRUGAL_EXPECT_ERROR(scored_windows(texts({""}), tokenizer, protocol("documents-4")),
+                      StatusCode::kInvalidArgument, "no document has a token");
+}
+
+TEST(PerplexityTest, OfDocumentsWeighsTokensNotDocuments) {
+  const model::Decoder decoder = test::tiny_model(3);
+  FRUGAL_ASSERT_OK_AND_ASSIGN(
+      const ScoredWindows windows,
+      scored_windows(texts({some_text().substr(0, 90), "short", "another one"}),
+                     test::ByteTokenizer(), protocol("documents-32")));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const Perplexity result,
+                              perplexity(decoder, windows, stream(), {.batch = 3}));
+  EXPECT_EQ(result.scored_tokens, 90 + 5 + 11);
+  EXPECT_NEAR(result.value / brute_perplexity(decoder, windows, 1), 1.0, 1e-5);
 }
 
 TEST(PerplexityTest, RefusesWindowsBeyondTheContext) {

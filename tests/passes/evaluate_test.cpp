@@ -347,7 +347,8 @@ TEST(ComparisonTest, PerplexityIsLowerTheBetterAndItsMarginARatio) {
   evaluate::Divergence divergence;
   for (int i = 0; i < 40; ++i) {
     const double nll = 2.0 + 0.01 * i;
-    divergence.items.push_back({.nll = nll + 0.01 + 0.001 * (i % 3), .reference_nll = nll});
+    divergence.items.push_back(
+        {.tokens = 63, .nll = nll + 0.01 + 0.001 * (i % 3), .reference_nll = nll});
   }
   divergence.windows = 40;
   divergence.model.value = 9.2;

@@ -169,19 +169,24 @@ absl::StatusOr<std::vector<Json>> compare(std::string_view task,
 
 absl::StatusOr<Json> compare(const evaluate::Divergence& divergence,
                              const ComparisonContext& context) {
-  std::vector<double> nll, reference_nll, likelihood, reference_likelihood;
+  std::vector<double> nll, reference_nll, tokens, likelihood, reference_likelihood;
   for (const evaluate::WindowDivergence& item : divergence.items) {
-    nll.push_back(item.nll);
-    reference_nll.push_back(item.reference_nll);
-    likelihood.push_back(-item.nll);
-    reference_likelihood.push_back(-item.reference_nll);
+    tokens.push_back(static_cast<double>(item.tokens));
+    nll.push_back(item.nll * tokens.back());
+    reference_nll.push_back(item.reference_nll * tokens.back());
+  }
+  // Scores whose plain mean over windows is the mean over tokens, whatever the windows' lengths.
+  const double length = evaluate::mean(tokens);
+  for (size_t w = 0; w < nll.size(); ++w) {
+    likelihood.push_back(-nll[w] / length);
+    reference_likelihood.push_back(-reference_nll[w] / length);
   }
   Json row = empty_row("perplexity", context, divergence.model.value, divergence.reference.value);
   row["better"] = "lower";
   row["n"] = divergence.windows;
-  const auto perplexity_of = [](const std::vector<double>& values) -> IndexStatistic {
-    return [mean = mean_of(values)](std::span<const int64_t> indices) {
-      return std::exp(mean(indices));
+  const auto perplexity_of = [&tokens](const std::vector<double>& sums) -> IndexStatistic {
+    return [sum = mean_of(sums), count = mean_of(tokens)](std::span<const int64_t> indices) {
+      return std::exp(sum(indices) / count(indices));
     };
   };
   set_interval(row, evaluate::paired_bootstrap(divergence.windows, perplexity_of(nll),

@@ -27,11 +27,14 @@ void visit_data(EvaluateOptions& options, pass::OptionVisitor& visitor) {
       {.name = "perplexity",
        .help = "Text whose perplexity is measured, and with a reference the divergence from it."},
       options.perplexity);
-  visitor.field({.name = "protocol",
-                 .help = "How perplexity is counted: gptq-<L> scores every token but the first of "
-                         "disjoint windows of "
-                         "L; llamacpp-<L> the second half of each window, as llama.cpp does."},
-                options.protocol);
+  visitor.field(
+      {.name = "protocol",
+       .help =
+           "How perplexity is counted: gptq-<L> scores every token but the first of disjoint "
+           "windows of "
+           "L; llamacpp-<L> the second half of each window, as llama.cpp does; documents-<L> every "
+           "document by itself behind a BOS, in pieces of at most L."},
+      options.protocol);
   visitor.field(
       {.name = "bos",
        .help =

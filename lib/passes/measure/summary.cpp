@@ -83,21 +83,6 @@ Series joules_per_request(const Speed& speed, bool net) {
   return sum;
 }
 
-Series tokens_per_second(const Speed& speed, Phase phase) {
-  Series series;
-  for (const SpeedRepeat& repeat : speed.repeats) {
-    const PhaseWindow& window = phase_of(repeat, phase);
-    series.values.push_back(tokens_per_run(speed.workload, phase) *
-                            static_cast<double>(window.runs) / seconds_of(window));
-  }
-  return series;
-}
-
-Series transformed(Series series, double (*function)(double)) {
-  for (double& value : series.values) value = function(value);
-  return series;
-}
-
 // The mean over the repeats with its bootstrap interval.
 Statistic summarize(std::string name, const Series& series, std::string unit, std::string help,
                     const base::RandomStream& random) {
@@ -117,6 +102,43 @@ Statistic summarize(std::string name, const Series& series, std::string unit, st
     result.confidence = interval->confidence;
     result.method = interval->method;
   }
+  return result;
+}
+
+// Tokens by seconds over all repeats; the interval resamples the repeats.
+Statistic rate(std::string name, const Speed& speed, Phase phase, std::string help,
+               const base::RandomStream& random) {
+  std::vector<double> tokens, seconds;
+  for (const SpeedRepeat& repeat : speed.repeats) {
+    const PhaseWindow& window = phase_of(repeat, phase);
+    tokens.push_back(tokens_per_run(speed.workload, phase) * static_cast<double>(window.runs));
+    seconds.push_back(seconds_of(window));
+  }
+  Statistic result{.name = std::move(name), .unit = "tokens/s", .help = std::move(help)};
+  const double value = evaluate::mean(tokens) / evaluate::mean(seconds);
+  if (std::isfinite(value)) result.value = value;
+  result.n = static_cast<int64_t>(tokens.size());
+  if (const auto interval = evaluate::bootstrap_ratio_interval(tokens, seconds, random)) {
+    result.low = interval->low;
+    result.high = interval->high;
+    result.method = interval->method;
+  }
+  return result;
+}
+
+// 3.6e6 J by the joules of a request: the same number turned over, so are its bounds.
+Statistic requests_per_kilowatt_hour(const Statistic& joules, std::string help) {
+  Statistic result = joules;
+  result.name = "requests_per_kilowatt_hour";
+  result.unit = "requests";
+  result.help = std::move(help);
+  const auto turned = [](const std::optional<double>& value) -> std::optional<double> {
+    if (!value || *value <= 0.0) return std::nullopt;
+    return base::requests_per_kilowatt_hour(*value);
+  };
+  result.value = turned(joules.value);
+  result.low = turned(joules.high);
+  result.high = turned(joules.low);
   return result;
 }
 
@@ -200,12 +222,10 @@ void add_headline(std::vector<Statistic>& result, const Speed& speed,
       random));
   result.push_back(
       summarize("joules_per_request", request, "J", "Energy of one request: " + what, random));
-  result.push_back(summarize("requests_per_kilowatt_hour",
-                             transformed(request, base::requests_per_kilowatt_hour), "requests",
-                             "Requests for one kilowatt-hour: " + what, random));
-  result.push_back(summarize("tokens_per_second", tokens_per_second(speed, Phase::kDecode),
-                             "tokens/s", "Generated tokens a second while decoding: " + what,
-                             random));
+  result.push_back(
+      requests_per_kilowatt_hour(result.back(), "Requests for one kilowatt-hour: " + what));
+  result.push_back(rate("tokens_per_second", speed, Phase::kDecode,
+                        "Generated tokens a second while decoding: " + what, random));
 }
 
 void add_workload(std::vector<Statistic>& result, const Speed& speed,
@@ -216,10 +236,11 @@ void add_workload(std::vector<Statistic>& result, const Speed& speed,
     result.push_back(
         summarize(base::str_cat(metric, suffix), series, std::move(unit), std::move(help), random));
   };
-  add("prefill_tokens_per_second", tokens_per_second(speed, Phase::kPrefill), "tokens/s",
-      "Prompt tokens read a second, all requests of the batch together.");
-  add("decode_tokens_per_second", tokens_per_second(speed, Phase::kDecode), "tokens/s",
-      "Tokens generated a second, all requests of the batch together.");
+  result.push_back(rate("prefill_tokens_per_second" + suffix, speed, Phase::kPrefill,
+                        "Prompt tokens read a second, all requests of the batch together.",
+                        random));
+  result.push_back(rate("decode_tokens_per_second" + suffix, speed, Phase::kDecode,
+                        "Tokens generated a second, all requests of the batch together.", random));
   add("prefill_joules_per_token", joules_per_token(speed, Phase::kPrefill), "J",
       "Energy for each prompt token, gross.");
   add("decode_joules_per_token", joules_per_token(speed, Phase::kDecode), "J",
