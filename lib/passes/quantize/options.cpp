@@ -1,16 +1,26 @@
 #include "passes/quantize/options.h"
 
+#include <string>
+#include <vector>
+
+#include "base/text.h"
+#include "grid/grid.h"
+
 namespace frugal::passes {
 namespace {
 
+// Derived from the grids themselves: a new one shows up in the help at once.
+const std::string& grid_sentence() {
+  static const std::string sentence = [] {
+    std::vector<std::string> names;
+    for (const grid::GridHelp& help : grid::grid_help()) names.push_back(help.name);
+    return base::str_cat("Number grid of the decoder's matrices: ", base::join(names, ", "), ".");
+  }();
+  return sentence;
+}
+
 void visit_rounding(pass::OptionVisitor& visitor, QuantizeOptions& o) {
-  visitor.field(
-      {.name = "grid",
-       .help =
-           "Number grid of the decoder's matrices: q4_k, q4_0, iq4_nl, q8_0, int4, int8 and more "
-           "(`frugal passes quantize` lists them).",
-       .required = true},
-      o.grid);
+  visitor.field({.name = "grid", .help = grid_sentence(), .required = true}, o.grid);
   visitor.field({.name = "method",
                  .help = "rtn rounds every weight to the nearest level; gptq makes up for each "
                          "rounding error in the "
