@@ -84,6 +84,7 @@ absl::Status cut_stream(const std::string& text, const text::Tokenizer& tokenize
   for (int64_t w = 0; w < count; ++w) {
     if (bos.over_first) result.ids[static_cast<size_t>(w * length)] = bos.id;
     result.begin.push_back((w + 1) * length);
+    result.first.push_back(result.protocol.first_target());
   }
   return absl::OkStatus();
 }
@@ -96,15 +97,20 @@ absl::Status cut_documents(const std::vector<text::Example>& examples,
   result.bos = front ? base::str_cat("id ", *front, " before every document") : std::string("none");
   const size_t length = static_cast<size_t>(result.protocol.window_length);
   for (const text::Example& example : examples) {
-    auto ids = tokenizer.encode(example.prompt + example.completion, /*add_special=*/false);
+    const auto encoded = text::encode_example(tokenizer, example.prompt, example.completion);
+    std::vector<text::TokenId> ids = encoded.ids;
     if (front) ids.insert(ids.begin(), *front);
     result.stream_tokens += static_cast<int64_t>(ids.size());
+    const size_t unscored = static_cast<size_t>(encoded.prompt_tokens) + (front ? 1 : 0);
     for (size_t at = 0; at + 1 < ids.size(); at += length - 1) {
-      if (limit > 0 && result.count() == limit) return absl::OkStatus();
       const size_t end = std::min(ids.size(), at + length);
+      const size_t first = std::max<size_t>(1, unscored > at ? unscored - at : 0);
+      if (at + first >= end) continue;  // all of it is prompt
+      if (limit > 0 && result.count() == limit) return absl::OkStatus();
       result.ids.insert(result.ids.end(), ids.begin() + static_cast<int64_t>(at),
                         ids.begin() + static_cast<int64_t>(end));
       result.begin.push_back(static_cast<int64_t>(result.ids.size()));
+      result.first.push_back(static_cast<int64_t>(first));
     }
   }
   if (result.count() > 0) return absl::OkStatus();
@@ -171,7 +177,7 @@ std::span<const text::TokenId> ScoredWindows::window(int64_t index) const {
 }
 
 int64_t ScoredWindows::scored(int64_t index) const {
-  return static_cast<int64_t>(window(index).size()) - protocol.first_target();
+  return static_cast<int64_t>(window(index).size()) - first[static_cast<size_t>(index)];
 }
 
 absl::StatusOr<ScoredWindows> scored_windows(const std::vector<text::Example>& examples,
@@ -198,7 +204,8 @@ std::vector<Sequence> sequences_of(const ScoredWindows& windows) {
     const std::span<const text::TokenId> ids = windows.window(w);
     Sequence& sequence = result[static_cast<size_t>(w)];
     sequence.ids.assign(ids.begin(), ids.end());
-    for (size_t t = static_cast<size_t>(windows.protocol.first_target()); t < ids.size(); ++t) {
+    for (size_t t = static_cast<size_t>(windows.first[static_cast<size_t>(w)]); t < ids.size();
+         ++t) {
       sequence.queries.push_back({static_cast<int64_t>(t) - 1, ids[t]});
     }
   }

@@ -11,7 +11,8 @@
 //                 tools/perplexity)
 //   documents-<L> every document by itself, as a model trained on packed documents knows it: behind
 //                 a BOS, else an EOS (without either its first token is not scored); longer ones in
-//                 pieces of L that overlap by one token, so that every token is scored once. The
+//                 pieces of L that overlap by one token, so that every token is scored once. Of an
+//                 example with a prompt only the completion is scored, as it is trained. The
 //                 items are pieces of different length. (lm-evaluation-harness, rolling)
 #pragma once
 
@@ -60,6 +61,7 @@ struct ScoredWindows {
   Protocol protocol;
   std::vector<text::TokenId> ids;  // of all windows behind each other
   std::vector<int64_t> begin;      // of each window in ids, and the end of the last one
+  std::vector<int64_t> first;      // position of each window's first scored token, at least 1
   std::string text_sha256;         // of the whole joined text
   std::string bos;                 // "none", "id 1 over the first id of every window"
   int64_t stream_tokens = 0;       // of the whole text, before cutting and limiting

@@ -110,13 +110,14 @@ TEST(ScoredWindowsTest, LimitsAndShortTexts) {
 
 // exp of the mean of -ln p over the protocol's positions, by plain loops in double.
 double brute_perplexity(const model::Decoder& decoder, const ScoredWindows& windows,
-                        int64_t begin) {
+                        std::optional<int64_t> begin = std::nullopt) {
   double sum = 0.0;
   int64_t count = 0;
   for (int64_t w = 0; w < windows.count(); ++w) {
     const auto ids = windows.window(w);
     const auto log_p = test::brute_log_probabilities(decoder, ids);
-    for (int64_t t = begin; t < static_cast<int64_t>(ids.size()); ++t, ++count)
+    for (int64_t t = begin.value_or(windows.first[static_cast<size_t>(w)]);
+         t < static_cast<int64_t>(ids.size()); ++t, ++count)
       sum -= log_p[t - 1][ids[t]];
   }
   return std::exp(sum / static_cast<double>(count));
@@ -167,6 +168,23 @@ TEST(ScoredWindowsTest, DocumentsStandAloneAndEveryTokenIsScoredOnce) {
                       StatusCode::kInvalidArgument, "no document has a token");
 }
 
+TEST(ScoredWindowsTest, OfAPromptOnlyTheCompletionIsScored) {
+  text::Example example;
+  example.prompt = "12345a";
+  example.completion = "b6789";  // "ab" is one token: it belongs to the completion
+  const ScoredWindows whole =
+      *scored_windows({example}, test::ByteTokenizer(), protocol("documents-32"));
+  ASSERT_EQ(whole.count(), 1);
+  EXPECT_EQ(whole.first[0], 6);  // behind BOS and 12345
+  EXPECT_EQ(whole.scored(0), 5);
+  const ScoredWindows pieces =
+      *scored_windows({example}, test::ByteTokenizer(), protocol("documents-4"));
+  // BOS 1 2 3 | 3 4 5 ab | ab 6 7 8 | 8 9: the first piece is all prompt.
+  ASSERT_EQ(pieces.count(), 3);
+  EXPECT_EQ(pieces.first, (std::vector<int64_t>{3, 1, 1}));
+  EXPECT_EQ(pieces.scored(0) + pieces.scored(1) + pieces.scored(2), 5);
+}
+
 TEST(PerplexityTest, OfDocumentsWeighsTokensNotDocuments) {
   const model::Decoder decoder = test::tiny_model(3);
   FRUGAL_ASSERT_OK_AND_ASSIGN(
@@ -176,7 +194,7 @@ TEST(PerplexityTest, OfDocumentsWeighsTokensNotDocuments) {
   FRUGAL_ASSERT_OK_AND_ASSIGN(const Perplexity result,
                               perplexity(decoder, windows, stream(), {.batch = 3}));
   EXPECT_EQ(result.scored_tokens, 90 + 5 + 11);
-  EXPECT_NEAR(result.value / brute_perplexity(decoder, windows, 1), 1.0, 1e-5);
+  EXPECT_NEAR(result.value / brute_perplexity(decoder, windows), 1.0, 1e-5);
 }
 
 TEST(PerplexityTest, RefusesWindowsBeyondTheContext) {

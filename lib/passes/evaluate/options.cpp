@@ -33,7 +33,8 @@ void visit_data(EvaluateOptions& options, pass::OptionVisitor& visitor) {
            "How perplexity is counted: gptq-<L> scores every token but the first of disjoint "
            "windows of "
            "L; llamacpp-<L> the second half of each window, as llama.cpp does; documents-<L> every "
-           "document by itself behind a BOS, in pieces of at most L."},
+           "document by itself behind a BOS, in pieces of at most L; of examples with a prompt "
+           "only the completion counts."},
       options.protocol);
   visitor.field(
       {.name = "bos",
