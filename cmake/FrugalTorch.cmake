@@ -1,6 +1,6 @@
 # LibTorch from the pinned PyPI wheel, as hand-made imported targets: a CPU build needs neither CUDA nor
-# find_package(Torch). The run path finds, in this order: the compiler's libgomp, a LibTorch beside the installed
-# folder ($ORIGIN/../torch/lib), and the one of the build.
+# find_package(Torch). The run path finds the compiler's libgomp, then the LibTorch of the build; an installed
+# executable also one beside its folder (INSTALL_RPATH of the executables).
 if(NOT FRUGAL_SITE)
   file(GLOB FRUGAL_SITE "${CMAKE_SOURCE_DIR}/.venv/lib/python3.*/site-packages")
 endif()
@@ -28,8 +28,7 @@ target_compile_definitions(frugal_torch INTERFACE AT_PER_OPERATOR_HEADERS)
 target_compile_options(frugal_torch INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fopenmp>)
 target_link_options(frugal_torch INTERFACE -fopenmp)  # OpenMP::OpenMP_CXX makes CMake warn about the run path
 target_link_libraries(frugal_torch INTERFACE frugal_torch_cpu frugal_c10)
-foreach(d ${_gomp_dir} [=[$ORIGIN/../torch/lib]=] ${_torch}/lib ${FRUGAL_SITE}/nvidia/cu13/lib
-    ${FRUGAL_SITE}/nvidia/nccl/lib)
+foreach(d ${_gomp_dir} ${_torch}/lib ${FRUGAL_SITE}/nvidia/cu13/lib ${FRUGAL_SITE}/nvidia/nccl/lib)
   target_link_options(frugal_torch INTERFACE LINKER:-rpath,${d})  # this order; survives install
 endforeach()
 if(FRUGAL_PCH)

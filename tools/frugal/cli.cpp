@@ -18,11 +18,11 @@ namespace {
 
 constexpr const char* kFooter = R"(
 Examples
-  frugal quantize ./Qwen2.5-0.5B --grid q4_k --calibration text.txt --out qwen-q4_k.gguf
+  frugal quantize ./Llama-3.2-1B --grid q4_k --calibration text.txt --out llama-q4_k.gguf
   frugal run pipelines/quickstart.yaml
   frugal plan pipelines/quickstart.yaml
-  frugal inspect qwen-q4_k.gguf
-  frugal meter -- llama-cli -m qwen-q4_k.gguf -p "Hello" -n 64
+  frugal inspect llama-q4_k.gguf
+  frugal meter -- llama-cli -m llama-q4_k.gguf -p "Hello" -n 64
 
 Exit codes: 0 done, 1 a step failed, 2 usage or pipeline error, 3 a gate was not met, 130 interrupted.)";
 
@@ -165,7 +165,7 @@ class CommandLine {
         ->required();
     CLI::App* inspect =
         add("inspect", "Show what is in a checkpoint folder, .gguf, .onnx or .safetensors",
-            "  frugal inspect ./Qwen2.5-0.5B\n  frugal inspect student.gguf --json",
+            "  frugal inspect ./Llama-3.2-1B\n  frugal inspect student.gguf --json",
             [this] { return inspect_path(path_, json_); });
     inspect->add_option("PATH", path_, "A folder or file")->required();
     inspect->add_flag("--json", json_, "Print JSON");
@@ -276,8 +276,8 @@ class CommandLine {
   static std::string pass_examples(const pass::Pass& pass) {
     const std::string& name = pass.info().name;
     if (name == "quantize") {
-      return "  frugal quantize ./Qwen2.5-0.5B --grid q4_k --calibration text.txt --out "
-             "qwen-q4_k.gguf\n"
+      return "  frugal quantize ./Llama-3.2-1B --grid q4_k --calibration text.txt --out "
+             "llama-q4_k.gguf\n"
              "  frugal quantize ./model --grid q8_0 --out model-q8_0      (a checkpoint folder)\n";
     }
     std::string line = "  frugal " + name;

@@ -9,9 +9,7 @@
 #include "base/progress.h"
 #include "device.h"
 #include "passes/registry.h"
-#ifdef FRUGAL_HAS_REPORT
 #include "report/report.h"
-#endif
 
 namespace frugal::tool {
 namespace fs = std::filesystem;
@@ -82,24 +80,14 @@ int terminal_columns() {
 }
 
 absl::Status write_report(const fs::path& run_folder) {
-#ifdef FRUGAL_HAS_REPORT
   return report::write_report(run_folder);
-#else
-  (void)run_folder;
-  return absl::OkStatus();
-#endif
 }
 
 // The verdict and where the page is.
 void print_outcome(const fs::path& run_folder) {
-#ifdef FRUGAL_HAS_REPORT
   const auto report = base::read_json(run_folder / "report.json");
   if (report.ok()) std::fputs(report::render_text(*report, terminal_columns()).c_str(), stdout);
   std::printf("report: %s\n", (run_folder / "report.html").c_str());
-#else
-  (void)terminal_columns;
-  std::printf("journal: %s\n", (run_folder / "journal.jsonl").c_str());
-#endif
   std::fflush(stdout);
 }
 
