@@ -11,7 +11,9 @@ namespace {
 
 // Edge of the square tiles of H: large enough for the GEMM to run at speed, small enough to feed
 // all threads.
-int64_t tile_edge(int64_t columns) { return columns <= 512 ? 64 : columns <= 2048 ? 256 : 512; }
+int64_t tile_edge(int64_t columns) {
+  return columns <= 128 ? 64 : columns <= 1024 ? 128 : columns <= 4096 ? 256 : 512;
+}
 
 int64_t count_tokens(const std::vector<at::Tensor>& chunks) {
   int64_t tokens = 0;
