@@ -54,6 +54,10 @@ function(frugal_room_test room)
   if(TEST_TORCH)
     frugal_use_torch_in_test(${target})
   endif()
+  if(FRUGAL_INSTALL_TESTS)  # to be carried to a machine that has LibTorch but none of our packages
+    set_target_properties(${target} PROPERTIES INSTALL_RPATH "$ORIGIN/../../torch/lib;$ORIGIN/../../../torch/lib")
+    install(TARGETS ${target} RUNTIME DESTINATION libexec/frugal)
+  endif()
   add_test(NAME ${room} COMMAND ${target})
   set_tests_properties(${room} PROPERTIES LABELS ${room} TIMEOUT 600
     ENVIRONMENT "OMP_WAIT_POLICY=PASSIVE;FRUGAL_SHARED_DATA=${FRUGAL_SHARED_DATA};FRUGAL_EXECUTABLE=$<$<TARGET_EXISTS:frugal>:$<TARGET_FILE:frugal>>;FRUGAL_SOURCE_DIR=${CMAKE_SOURCE_DIR}")

@@ -137,10 +137,12 @@ class Runner {
   }
 
   // Idle power, before and after the work; a run that takes everything from the cache has none to
-  // do.
+  // do, and meters of this process alone know no idle power to wait for.
   absl::Status idle_window() {
-    if (!needs_work_ || options_.idle_seconds <= 0 || meters_.meters().empty())
-      return absl::OkStatus();
+    const std::vector<energy::MeterInfo> meters = meters_.meters();
+    const bool whole_device = std::any_of(meters.begin(), meters.end(),
+                                          [](const auto& meter) { return meter.whole_device; });
+    if (!needs_work_ || options_.idle_seconds <= 0 || !whole_device) return absl::OkStatus();
     const energy::WindowResult idle = meters_.measure_idle(options_.idle_seconds);
     if (idle_power_.empty()) idle_power_ = energy::idle_power(idle);
     FRUGAL_RETURN_IF_ERROR(journal_.write("idle", {{"energy", energy::to_json(idle)}}));
@@ -222,7 +224,7 @@ class Runner {
       }
       if (measured.energy_reason.empty()) measured.energy_reason = "no meter";
     } else {
-      if (!idle_power_.empty()) energy::apply_idle(energy, idle_power_);
+      energy::apply_idle(energy, idle_power_);
       measured.energy = energy::to_json(energy);
     }
     return status;
