@@ -12,6 +12,8 @@ Grid::Grid(GridSpec spec) : spec_(std::move(spec)) {
   const std::vector<float>& levels = spec_.levels;
   for (size_t i = 0; i + 1 < levels.size(); ++i)
     midpoints_.push_back((levels[i] + levels[i + 1]) * 0.5f);
+  if (!spec_.affine)  // an affine grid says so itself: where its offset is a multiple of its scale
+    spec_.holds_zero = std::find(levels.begin(), levels.end(), 0.0f) != levels.end();
 }
 
 LevelTable Grid::table() const {

@@ -35,6 +35,8 @@ struct GridSpec {
   bool uniform = false;         // consecutive levels differ by exactly 1: nearest = round and clamp
   bool free_scale =
       false;  // each group has a scale of its own, stored as fp16 (may be refit alone)
+  bool holds_zero = false;  // some code decodes to exactly 0 whatever the parameters: a weight may
+                            // be pinned there (sparse and quantized at once)
   std::optional<uint32_t> ggml_type;  // id of the GGUF tensor type with this very layout
   double bits_per_weight() const {
     return 8.0 * static_cast<double>(block_bytes) / static_cast<double>(block_columns);

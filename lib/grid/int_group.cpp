@@ -69,6 +69,7 @@ GridSpec int_spec(const IntOptions& options) {
           .affine = options.asymmetric,
           .uniform = true,
           .free_scale = true,
+          .holds_zero = options.asymmetric,  // the code that equals the zero point
           .ggml_type = std::nullopt};
 }
 
