@@ -1,6 +1,7 @@
 #include "layerwise/calibration.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "base/text.h"
 #include "text/tokenizer.h"
@@ -48,6 +49,56 @@ absl::StatusOr<text::Windows> load_calibration(const format::Checkpoint& checkpo
     }
   }
   return windows;
+}
+
+namespace {
+
+// `count` of `from`, evenly spread; they leave it.
+std::vector<int64_t> take_spread(std::vector<int64_t>& from, int64_t count) {
+  std::vector<int64_t> taken, left;
+  const auto total = static_cast<int64_t>(from.size());
+  for (int64_t i = 0; i < total; ++i) {
+    const bool take = (i + 1) * count / total > i * count / total;
+    (take ? taken : left).push_back(from[static_cast<size_t>(i)]);
+  }
+  from = std::move(left);
+  return taken;
+}
+
+text::Windows select(const text::Windows& all, const std::vector<int64_t>& which) {
+  text::Windows result = all;
+  result.count = static_cast<int64_t>(which.size());
+  result.ids.clear();
+  for (const int64_t window : which) {
+    const auto begin = all.ids.begin() + window * all.length;
+    result.ids.insert(result.ids.end(), begin, begin + all.length);
+  }
+  return result;
+}
+
+}  // namespace
+
+CalibrationSplit split_windows(const text::Windows& all, int64_t seen, int64_t held_out,
+                               int64_t fresh) {
+  // A text too short for all still gives an eighth to the choices that need windows of their own.
+  const int64_t least = std::min(held_out, std::max<int64_t>(all.count / 8, 1));
+  held_out = std::min(std::clamp(all.count - seen, least, held_out),
+                      std::max<int64_t>(all.count - 1, 0));
+  fresh = std::clamp<int64_t>(all.count - held_out - seen, 0, fresh);
+  std::vector<int64_t> left(static_cast<size_t>(all.count));
+  std::iota(left.begin(), left.end(), 0);
+  CalibrationSplit split;
+  split.held_out = select(all, take_spread(left, held_out));
+  split.fresh = select(all, take_spread(left, fresh));
+  split.seen = select(all, left);
+  return split;
+}
+
+text::Windows joined(const text::Windows& a, const text::Windows& b) {
+  text::Windows result = a;
+  result.count += b.count;
+  result.ids.insert(result.ids.end(), b.ids.begin(), b.ids.end());
+  return result;
 }
 
 }  // namespace frugal::layerwise

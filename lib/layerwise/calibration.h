@@ -25,6 +25,13 @@ struct CalibrationPlan {
   int64_t tokens() const { return windows * length; }
 };
 
+// Windows of one text for several uses that must not see each other's.
+struct CalibrationSplit {
+  text::Windows seen;      // for the statistics
+  text::Windows held_out;  // for choices
+  text::Windows fresh;     // for tuning
+};
+
 // Errors: a window longer than the model's context, fewer tokens than a window.
 absl::StatusOr<CalibrationPlan> plan_calibration(const format::ModelConfig& config,
                                                  const text::DataSource& source,
@@ -35,5 +42,14 @@ absl::StatusOr<CalibrationPlan> plan_calibration(const format::ModelConfig& conf
 absl::StatusOr<text::Windows> load_calibration(const format::Checkpoint& checkpoint,
                                                const text::DataSource& source,
                                                const CalibrationPlan& plan);
+
+// Cuts `all` into `held_out`, `fresh` and the rest, each spread evenly over the text. Where the
+// text does not fill all of them, those seen come first, then those held out. `all` has the windows
+// of the three together, at most.
+CalibrationSplit split_windows(const text::Windows& all, int64_t seen, int64_t held_out,
+                               int64_t fresh);
+
+// `a`, then `b` behind it.
+text::Windows joined(const text::Windows& a, const text::Windows& b);
 
 }  // namespace frugal::layerwise

@@ -20,8 +20,27 @@ struct Asymmetry {
   bool active() const { return alpha != 0 || beta != 0; }
 };
 
-// W* [R, in] fp32 for `weights` [R, in]. Uses the parts of `drift` that are defined.
+// The two parts of the correction, [R, in] fp64: W* = W + α input + β residual. Undefined where the
+// drift is.
+struct Correction {
+  at::Tensor input;
+  at::Tensor residual;
+};
+Correction corrections(const at::Tensor& weights, const Drift& drift, const Factor& factor);
+
+// W* [R, in] fp32 for `weights` [R, in], by the parts of the correction or of the drift that are
+// defined.
+at::Tensor pre_correct(const at::Tensor& weights, const Correction& correction,
+                       const Asymmetry& asymmetry);
 at::Tensor pre_correct(const at::Tensor& weights, const Drift& drift, const Factor& factor,
                        const Asymmetry& asymmetry);
+
+// The strengths in [0, 1] that minimize ‖W*X − WX̃ − (r̃ − r)‖² over windows which the correction has
+// not seen, in closed form: a correction estimated from few tokens is partly noise and deserves
+// less than its full strength. Rounding adds an error that hardly depends on them. With A, B the
+// parts of the correction and G = W D' + R' the held-out drift: [AH'Aᵀ AH'Bᵀ; · BH'Bᵀ](α, β) =
+// (AGᵀ, BGᵀ).
+Asymmetry choose_asymmetry(const at::Tensor& weights, const Correction& correction,
+                           const at::Tensor& held_out_hessian, const Drift& held_out_drift);
 
 }  // namespace frugal::layerwise

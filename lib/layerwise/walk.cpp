@@ -31,6 +31,16 @@ struct StageWeights {
   at::Tensor stacked;  // [R, in] fp32 CPU
 };
 
+using Chunks = std::vector<at::Tensor>;
+
+struct ChunkRange {
+  size_t begin = 0, end = 0;
+  Chunks of(const Chunks& chunks) const {
+    return {chunks.begin() + static_cast<ptrdiff_t>(begin),
+            chunks.begin() + static_cast<ptrdiff_t>(end)};
+  }
+};
+
 at::Tensor flat(const at::Tensor& x) { return x.reshape({-1, x.size(-1)}); }
 
 class Walk {
@@ -45,6 +55,10 @@ class Walk {
         two_streams_(windows.count > 0 && solver.wants_drift()) {}
 
   absl::Status run() {
+    if (options_.held_out < 0 || (options_.held_out > 0 && options_.held_out >= windows_.count)) {
+      return base::internal("the walk has ", windows_.count, " windows and holds out ",
+                            options_.held_out);
+    }
     FRUGAL_ASSIGN_OR_RETURN(stages_, model::stages(config_));
     FRUGAL_ASSIGN_OR_RETURN(runner_, model::layer_runner(config_));
     if (windows_.count > 0) FRUGAL_RETURN_IF_ERROR(embed());
@@ -76,11 +90,16 @@ class Walk {
       const int64_t per_chunk = std::max<int64_t>(1, options_.chunk_tokens / length);
       const at::Tensor ids =
           at::tensor(windows_.ids, at::kInt).to(at::kLong).view({windows_.count, length});
-      for (int64_t begin = 0; begin < windows_.count; begin += per_chunk) {
-        const int64_t count = std::min(per_chunk, windows_.count - begin);
-        const at::Tensor chunk = ids.narrow(0, begin, count).to(options_.device);
-        changed_.layer_inputs.push_back(at::embedding(embedding, chunk));
-      }
+      const auto add_chunks = [&](int64_t begin, int64_t end) {
+        for (; begin < end; begin += per_chunk) {
+          const int64_t count = std::min(per_chunk, end - begin);
+          const at::Tensor chunk = ids.narrow(0, begin, count).to(options_.device);
+          changed_.layer_inputs.push_back(at::embedding(embedding, chunk));
+        }
+      };
+      add_chunks(0, windows_.count - options_.held_out);
+      seen_chunks_ = changed_.layer_inputs.size();
+      add_chunks(windows_.count - options_.held_out, windows_.count);
       if (two_streams_) original_.layer_inputs = changed_.layer_inputs;
       const at::Tensor positions =
           at::arange(length, at::device(options_.device).dtype(at::kLong)).unsqueeze(0);
@@ -172,22 +191,19 @@ class Walk {
   }
 
   absl::StatusOr<at::Tensor> solve_stage(StageProblem problem) {
-    return solve(std::move(problem), inputs(changed_),
-                 two_streams_ ? inputs(original_) : std::vector<at::Tensor>{});
+    return solve(std::move(problem), inputs(changed_), two_streams_ ? inputs(original_) : Chunks{});
   }
 
-  absl::StatusOr<at::Tensor> solve(StageProblem problem, const std::vector<at::Tensor>& x,
-                                   const std::vector<at::Tensor>& x_original) {
+  absl::StatusOr<at::Tensor> solve(StageProblem problem, const Chunks& x,
+                                   const Chunks& x_original) {
     const Needs needs = solver_.needs(problem.layer, problem.stage);
     if (windows_.count > 0 && needs != Needs::kNothing) {
       FRUGAL_RETURN_IF_ERROR(tensor::guarded(problem.where, [&]() -> absl::Status {
-        FRUGAL_ASSIGN_OR_RETURN(problem.statistics, gather_statistics(x, needs, problem.where));
-        if (!two_streams_ || needs != Needs::kHessian) return absl::OkStatus();
-        problem.drift.input = gather_drift(x_original, x, x);
-        if (problem.writes_residual) {
-          problem.drift.residual = gather_drift(residuals(original_), residuals(changed_), x);
-        }
-        return absl::OkStatus();
+        FRUGAL_RETURN_IF_ERROR(gather(problem, needs, x, x_original, {0, seen_chunks_},
+                                      problem.statistics, problem.drift));
+        if (options_.held_out == 0) return absl::OkStatus();
+        return gather(problem, needs, x, x_original, {seen_chunks_, x.size()},
+                      problem.held_out_statistics, problem.held_out_drift);
       }));
     }
     return tensor::guarded(problem.where, [&] {
@@ -196,13 +212,28 @@ class Walk {
     });
   }
 
-  std::vector<at::Tensor> inputs(const Stream& stream) const {
-    std::vector<at::Tensor> result;
+  // Statistics and drift over a range of chunks.
+  absl::Status gather(const StageProblem& problem, Needs needs, const Chunks& x,
+                      const Chunks& x_original, ChunkRange range, InputStatistics& statistics,
+                      Drift& drift) const {
+    const Chunks inputs = range.of(x);
+    FRUGAL_ASSIGN_OR_RETURN(statistics, gather_statistics(inputs, needs, problem.where));
+    if (!two_streams_ || needs != Needs::kHessian) return absl::OkStatus();
+    drift.input = gather_drift(range.of(x_original), inputs, inputs);
+    if (problem.writes_residual) {
+      drift.residual =
+          gather_drift(range.of(residuals(original_)), range.of(residuals(changed_)), inputs);
+    }
+    return absl::OkStatus();
+  }
+
+  Chunks inputs(const Stream& stream) const {
+    Chunks result;
     for (const model::LayerState& state : stream.states) result.push_back(flat(state.input));
     return result;
   }
-  std::vector<at::Tensor> residuals(const Stream& stream) const {
-    std::vector<at::Tensor> result;
+  Chunks residuals(const Stream& stream) const {
+    Chunks result;
     for (const model::LayerState& state : stream.states) result.push_back(flat(state.residual));
     return result;
   }
@@ -249,7 +280,7 @@ class Walk {
     problem.names = weights.names;
     problem.row_counts = weights.row_counts;
     problem.weights = weights.stacked;
-    std::vector<at::Tensor> x, x_original;
+    Chunks x, x_original;
     if (windows_.count > 0) {
       FRUGAL_ASSIGN_OR_RETURN(const at::Tensor norm, tensor::load(checkpoint_, model::kFinalNorm,
                                                                   at::kFloat, options_.device));
@@ -262,8 +293,8 @@ class Walk {
     return solver_.finish_layer(head);
   }
 
-  std::vector<at::Tensor> normalized(const Stream& stream, const at::Tensor& norm) const {
-    std::vector<at::Tensor> result(stream.layer_inputs.size());
+  Chunks normalized(const Stream& stream, const at::Tensor& norm) const {
+    Chunks result(stream.layer_inputs.size());
     for_each_chunk(
         [&](size_t i) { result[i] = flat(runner_->normalize(stream.layer_inputs[i], norm)); });
     return result;
@@ -280,9 +311,28 @@ class Walk {
   model::AttentionContext context_;
   model::LayerParameters small_;
   Stream changed_, original_;
+  size_t seen_chunks_ = 0;  // the chunks behind them hold the held-out windows
 };
 
 }  // namespace
+
+StageProblem select_matrices(const StageProblem& problem, const std::vector<size_t>& members) {
+  if (members.size() == problem.names.size()) return problem;
+  TORCH_CHECK(!problem.writes_residual, problem.where, " has ", problem.names.size(),
+              " matrices; those that write the residual stream cannot be solved apart");
+  StageProblem part = problem;
+  part.names.clear();
+  part.row_counts.clear();
+  const std::vector<at::Tensor> rows = problem.weights.split_with_sizes(problem.row_counts, 0);
+  std::vector<at::Tensor> kept;
+  for (const size_t i : members) {
+    part.names.push_back(problem.names[i]);
+    part.row_counts.push_back(problem.row_counts[i]);
+    kept.push_back(rows[i]);
+  }
+  part.weights = at::cat(kept);
+  return part;
+}
 
 absl::Status walk(const format::Checkpoint& checkpoint, const text::Windows& windows,
                   const WalkOptions& options, StageSolver& solver) {

@@ -33,8 +33,14 @@ struct StageProblem {
   bool writes_residual = false;
   at::Tensor weights;          // original weights, stacked [R, in] fp32 contiguous on the CPU
   InputStatistics statistics;  // as far as needs() asked; tokens 0 without calibration
-  Drift drift;                 // where drift() asked
+  Drift drift;                 // where wants_drift() asked
+  // The same over WalkOptions::held_out windows, which the above have not seen: for choices.
+  InputStatistics held_out_statistics;
+  Drift held_out_drift;
 };
+
+// The part of a stage that these of its matrices make: their rows, the same statistics.
+StageProblem select_matrices(const StageProblem& problem, const std::vector<size_t>& members);
 
 class StageSolver {
  public:
@@ -58,7 +64,8 @@ class StageSolver {
 struct WalkOptions {
   at::Device device = at::kCPU;
   int64_t chunk_tokens =
-      2048;  // tokens of a chunk, at least one window; part of the result's last bits
+      2048;              // tokens of a chunk, at least one window; part of the result's last bits
+  int64_t held_out = 0;  // so many of the windows, the last ones, are kept out of the statistics
   std::string title = "walk";  // of the progress line
 };
 

@@ -50,6 +50,7 @@ class Visitor : public OptionVisitor {
   void field(const OptionInfo& info, std::vector<DataReference>& value) override {
     action_(info, value);
   }
+  void field(const OptionInfo& info, Assignments& value) override { action_(info, value); }
 
  private:
   Action action_;
@@ -67,6 +68,12 @@ base::Json to_json(double value) { return base::finite_or_null(value); }
 base::Json to_json(const std::string& value) { return value; }
 base::Json to_json(const ModelReference& value) { return value.name; }
 base::Json to_json(const DataReference& value) { return value.name; }
+base::Json to_json(const Assignments& value) {  // a list: an object would lose the order
+  base::Json out = base::Json::array();
+  for (const auto& [pattern, text] : value.entries)
+    out.push_back(base::str_cat(pattern, "=", text));
+  return out;
+}
 template <typename T>
 base::Json to_json(const std::vector<T>& values) {
   base::Json out = base::Json::array();
@@ -80,6 +87,7 @@ std::string type_text(double) { return "number"; }
 std::string type_text(const std::string&) { return "text"; }
 std::string type_text(const ModelReference&) { return "model"; }
 std::string type_text(const DataReference&) { return "data"; }
+std::string type_text(const Assignments&) { return "pattern=value"; }
 template <typename T>
 std::string type_text(const std::vector<T>&) {
   return base::str_cat("list of ", type_text(T{}));
@@ -123,6 +131,25 @@ class ValueReader {
   }
   void read(const Node& node, ModelReference& value) { read_name(node, "a model", value.name); }
   void read(const Node& node, DataReference& value) { read_name(node, "data", value.name); }
+  void read(const Node& node, Assignments& value) {
+    Assignments out;
+    if (node.is_map()) {
+      for (const Member& member : node.members) {
+        const auto text = as_text(member.value);
+        if (!text) return wrong_type(member.value, base::str_cat("a text for '", member.key, "'"));
+        out.entries.emplace_back(member.key, *text);
+      }
+    } else {
+      std::vector<std::string> items;
+      read(node, items);
+      for (const std::string& item : items) {
+        const size_t equals = item.rfind('=');
+        if (equals == 0 || equals == std::string::npos) return wrong_type(node, "pattern=value");
+        out.entries.emplace_back(item.substr(0, equals), item.substr(equals + 1));
+      }
+    }
+    value = std::move(out);
+  }
   template <typename T>
   void read(const Node& node, std::vector<T>& value) {
     std::vector<T> out;

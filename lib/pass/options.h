@@ -6,6 +6,7 @@
 #include <limits>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/json.h"
@@ -22,6 +23,12 @@ struct ModelReference {
 struct DataReference {
   std::string name;
   bool operator==(const DataReference&) const = default;
+};
+
+// Patterns and what they are set to, in the order given: in YAML a group of keys, on a command line "pattern=value,...".
+struct Assignments {
+  std::vector<std::pair<std::string, std::string>> entries;
+  bool operator==(const Assignments&) const = default;
 };
 
 struct OptionInfo {
@@ -47,6 +54,7 @@ class OptionVisitor {
   virtual void field(const OptionInfo& info, ModelReference& value) = 0;
   virtual void field(const OptionInfo& info, DataReference& value) = 0;
   virtual void field(const OptionInfo& info, std::vector<DataReference>& value) = 0;
+  virtual void field(const OptionInfo& info, Assignments& value) = 0;
 };
 
 }  // namespace frugal::pass

@@ -1,6 +1,8 @@
 #include "layerwise/calibration.h"
 
+#include <algorithm>
 #include <fstream>
+#include <set>
 
 #include "layerwise/toy_model.h"
 #include "support/shared_data.h"
@@ -71,6 +73,44 @@ TEST_F(RealText, WindowsAreTokenIdsOfTheText) {
   const std::vector<text::TokenId> beginning{560, 2741, 2164, 664,
                                              266};  // "The carriage stopped before the"
   EXPECT_TRUE(std::equal(beginning.begin(), beginning.end(), windows.ids.begin()));
+}
+
+text::Windows numbered(int64_t count) {
+  text::Windows windows{.count = count, .length = 2};
+  for (int64_t i = 0; i < count; ++i)
+    windows.ids.insert(windows.ids.end(), {static_cast<text::TokenId>(i), 0});
+  return windows;
+}
+
+TEST(SplitWindows, ThreeUsesNeverShareAWindow) {
+  for (const int64_t count : {1, 2, 5, 40, 64, 100, 600, 672}) {
+    const CalibrationSplit split = split_windows(numbered(count), 64, 8, 600);
+    std::set<text::TokenId> seen;
+    for (const text::Windows* part : {&split.seen, &split.held_out, &split.fresh}) {
+      ASSERT_EQ(part->ids.size(), static_cast<size_t>(2 * part->count));
+      for (int64_t i = 0; i < part->count; ++i)
+        EXPECT_TRUE(seen.insert(part->ids[static_cast<size_t>(2 * i)]).second);
+    }
+    EXPECT_EQ(seen.size(), static_cast<size_t>(count));
+    EXPECT_GE(split.seen.count, 1);
+    EXPECT_LE(split.seen.count, 64);
+    EXPECT_LE(split.held_out.count, 8);
+    EXPECT_LE(split.fresh.count, 600);
+  }
+}
+
+TEST(SplitWindows, StatisticsComeFirstAndEveryPartIsSpread) {
+  EXPECT_EQ(split_windows(numbered(64), 64, 0, 0).seen.count, 64);
+  const CalibrationSplit enough = split_windows(numbered(200), 128, 8, 64);
+  EXPECT_EQ(enough.seen.count, 128);
+  EXPECT_EQ(enough.held_out.count, 8);
+  EXPECT_EQ(enough.fresh.count, 64);
+  EXPECT_LT(enough.held_out.ids.front(), 30);
+  EXPECT_GT(enough.held_out.ids[14], 170);
+  EXPECT_EQ(split_windows(numbered(136), 128, 8, 64).fresh.count, 0);
+  const text::Windows both = joined(enough.seen, enough.held_out);
+  EXPECT_EQ(both.count, 136);
+  EXPECT_EQ(both.ids[2 * 128], enough.held_out.ids[0]);
 }
 
 }  // namespace

@@ -72,5 +72,78 @@ TEST(PreCorrect, SharesAreLinear) {
   EXPECT_LT((whole - 2 * half).abs().max().item<double>(), 1e-5);
 }
 
+// ‖W*X − WX̃ − (r̃ − r)‖² / T, up to what does not depend on the strengths.
+double objective(const at::Tensor& corrected, const Case& c) {
+  const at::Tensor x = c.x.to(at::kDouble);
+  const at::Tensor goal = at::mm(c.original.to(at::kDouble), c.weights.to(at::kDouble).t()) +
+                          (c.original_residual - c.residual).to(at::kDouble);
+  return (at::mm(x, corrected.to(at::kDouble).t()) - goal).square().sum().item<double>() /
+         static_cast<double>(x.size(0));
+}
+
+class ChooseAsymmetry : public testing::TestWithParam<uint64_t> {
+ protected:
+  // A second draw of the same kind, which the correction has not seen. `kinship`: how much of its
+  // drift obeys the first draw's law; the rest is noise.
+  static Case held_out(const Case& seen, double kinship, uint64_t seed) {
+    Case c = seen;
+    c.x = random_inputs(seed + 100, 200, 24);
+    const at::Tensor law = random_matrix(5, "law", 24, 24) * 0.2;
+    c.original = c.x + kinship * at::mm(c.x, law) +
+                 (1 - kinship) * random_matrix(seed + 7, "other", 200, 24);
+    c.residual = random_matrix(seed + 100, "residual", 200, 10);
+    c.original_residual = c.residual + kinship * c.x.narrow(1, 0, 10) +
+                          (1 - kinship) * random_matrix(seed + 9, "more", 200, 10);
+    c.drift.input = gather_drift({c.original}, {c.x}, {c.x});
+    c.drift.residual = gather_drift({c.original_residual}, {c.residual}, {c.x});
+    return c;
+  }
+  static absl::StatusOr<Case> seen(uint64_t seed, int64_t tokens) {
+    Case c;
+    c.x = random_inputs(seed, tokens, 24);
+    c.original = c.x + at::mm(c.x, random_matrix(5, "law", 24, 24) * 0.2);
+    c.residual = random_matrix(seed, "residual", tokens, 10);
+    c.original_residual = c.residual + c.x.narrow(1, 0, 10);
+    c.weights = random_matrix(1, "weights", 10, 24);
+    FRUGAL_ASSIGN_OR_RETURN(
+        c.factor, factorize(second_moment(c.x), at::arange(24, at::kLong), {.damping = 1e-6}));
+    c.drift.input = gather_drift({c.original}, {c.x}, {c.x});
+    c.drift.residual = gather_drift({c.original_residual}, {c.residual}, {c.x});
+    return c;
+  }
+};
+
+TEST_P(ChooseAsymmetry, IsTheBestOfASquareOfStrengths) {
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const Case c, seen(GetParam(), 300));
+  for (const double kinship : {1.0, 0.6, 0.0}) {
+    const Case other = held_out(c, kinship, GetParam());
+    const Correction correction = corrections(c.weights, c.drift, c.factor);
+    const Asymmetry chosen =
+        choose_asymmetry(c.weights, correction, second_moment(other.x), other.drift);
+    const double lowest = objective(pre_correct(c.weights, correction, chosen), other);
+    for (int i = 0; i <= 8; ++i) {
+      for (int j = 0; j <= 8; ++j) {
+        const at::Tensor tried = pre_correct(c.weights, correction, {i / 8.0, j / 8.0});
+        EXPECT_LE(lowest, objective(tried, other) * (1 + 1e-5)) << i << " " << j;
+      }
+    }
+  }
+}
+
+TEST_P(ChooseAsymmetry, TakesALawInFullAndNoiseHardlyAtAll) {
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const Case c, seen(GetParam(), 3000));
+  const Correction correction = corrections(c.weights, c.drift, c.factor);
+  const Case law = held_out(c, 1, GetParam()), noise = held_out(c, 0, GetParam());
+  const Asymmetry full = choose_asymmetry(c.weights, correction, second_moment(law.x), law.drift);
+  EXPECT_NEAR(full.alpha, 1, 0.01);
+  EXPECT_NEAR(full.beta, 1, 0.01);
+  const Asymmetry none =
+      choose_asymmetry(c.weights, correction, second_moment(noise.x), noise.drift);
+  EXPECT_LT(none.alpha, 0.5);
+  EXPECT_LT(none.beta, 0.5);
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, ChooseAsymmetry, testing::Range<uint64_t>(1, 11));
+
 }  // namespace
 }  // namespace frugal::layerwise

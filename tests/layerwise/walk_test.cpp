@@ -151,6 +151,26 @@ TEST_F(WalkTest, ChangedWeightsFlowOnAndDriftIsMeasured) {
   EXPECT_EQ(out.drift.residual.sizes(), (std::vector<int64_t>{32, 32}));
 }
 
+TEST_F(WalkTest, HeldOutWindowsHaveStatisticsOfTheirOwn) {
+  ScalingSolver apart(0.9, true), seen(0.9, true);
+  FRUGAL_ASSERT_OK(
+      walk(*checkpoint_, windows_, {.device = at::kCPU, .chunk_tokens = 48, .held_out = 2}, apart));
+  text::Windows fewer = windows_;
+  fewer.count -= 2;
+  fewer.ids.resize(static_cast<size_t>(fewer.count * fewer.length));
+  FRUGAL_ASSERT_OK(walk(*checkpoint_, fewer, {.device = at::kCPU, .chunk_tokens = 48}, seen));
+  for (const auto& [key, problem] : seen.seen) {
+    const StageProblem& other = apart.seen.at(key);
+    EXPECT_TRUE(at::equal(problem.statistics.hessian, other.statistics.hessian)) << problem.where;
+    EXPECT_TRUE(at::equal(problem.drift.input, other.drift.input)) << problem.where;
+    EXPECT_EQ(other.held_out_statistics.tokens, 2 * windows_.length);
+    EXPECT_EQ(problem.held_out_statistics.tokens, 0);
+    EXPECT_EQ(other.held_out_drift.residual.defined(), problem.writes_residual);
+  }
+  FRUGAL_EXPECT_ERROR(walk(*checkpoint_, windows_, {.held_out = windows_.count}, apart),
+                      absl::StatusCode::kInternal, "holds out");
+}
+
 TEST_F(WalkTest, ResumedWalkHasTheSameBitsAtAnyThreadCount) {
   ScalingSolver whole(0.9, true);
   FRUGAL_ASSERT_OK(walk_with(whole));

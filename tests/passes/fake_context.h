@@ -42,6 +42,11 @@ class OptionSetter final : public pass::OptionVisitor {
     assign(info, names);
     for (const std::string& name : names) value.push_back({name});
   }
+  void field(const pass::OptionInfo& info, pass::Assignments& value) override {
+    base::Json entries = base::Json::object();  // in alphabetical order: enough for tests
+    assign(info, entries);
+    for (const auto& [pattern, text] : entries.items()) value.entries.emplace_back(pattern, text);
+  }
   const base::Json& left() const { return left_; }
 
  private:

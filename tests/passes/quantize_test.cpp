@@ -86,6 +86,21 @@ TEST(QuantizeCheck, SaysWhatIsMissing) {
                       absl::StatusCode::kInvalidArgument, "embeddings");
 }
 
+TEST(QuantizeCheck, OverridesAreGlobsThatMatchSomething) {
+  FRUGAL_EXPECT_ERROR(
+      check({{"grid", "q4_0"}, {"method", "rtn"}, {"overrides", {{"*.w_proj.weight", "q8_0"}}}}),
+      absl::StatusCode::kInvalidArgument, "matches no matrix of the 23");
+  FRUGAL_EXPECT_ERROR(
+      check({{"grid", "q4_0"}, {"method", "rtn"}, {"overrides", {{"*.v_proj.weight", "q8_1"}}}}),
+      absl::StatusCode::kInvalidArgument, "q8_1");
+}
+
+TEST(QuantizeCheck, ARecipeSetsWhatIsNotGiven) {
+  FRUGAL_EXPECT_OK(check({{"grid", "q4_0"}, {"recipe", "rtn"}}));
+  FRUGAL_EXPECT_ERROR(check({{"grid", "q4_0"}, {"recipe", "rtn"}, {"method", "gptq"}}),
+                      absl::StatusCode::kInvalidArgument, "needs `calibration`");
+}
+
 TEST(QuantizeCheck, SaysWhatTheNextPassWillSee) {
   pass::ModelInfo info = toy_info();
   FakeCheckContext context;
@@ -198,7 +213,7 @@ TEST_F(QuantizeRun, OptionsReachTheSolver) {
   FakeRunContext plain = context("plain");
   FRUGAL_ASSERT_OK(quantize(gptq("q4_0"))->run(plain));
   const std::vector<std::pair<const char*, Json>> changes = {
-      {"alpha", 0.0},        {"beta", 0.0},        {"damping", 0.2},       {"sweeps", 0},
+      {"strength", "fixed"}, {"held_out", 2},      {"damping", 0.2},       {"sweeps", 0},
       {"refits", 0},         {"order", "natural"}, {"windows", 5},         {"scales", "static"},
       {"importance", false}, {"method", "rtn"},    {"embeddings", "q8_0"}, {"head", "q4_0"}};
   std::set<std::string> hashes{hash(plain)};
@@ -209,6 +224,50 @@ TEST_F(QuantizeRun, OptionsReachTheSolver) {
     FRUGAL_ASSERT_OK(quantize(options)->run(run));
     EXPECT_TRUE(hashes.insert(hash(run)).second) << name << " changes nothing";
   }
+  for (const char* strength : {"alpha", "beta"}) {
+    Json options = gptq("q4_0");
+    options["strength"] = "fixed";
+    options[strength] = 0.0;
+    FakeRunContext run = context(strength);
+    FRUGAL_ASSERT_OK(quantize(options)->run(run));
+    EXPECT_TRUE(hashes.insert(hash(run)).second) << strength << " changes nothing";
+  }
+}
+
+TEST_F(QuantizeRun, OverridesGiveMatricesOfOneStageGridsOfTheirOwn) {
+  Json options = gptq("q4_0");
+  options["overrides"] = {{"*.v_proj.weight", "q8_0"}, {"model.layers.1.*", "keep"}};
+  FakeRunContext run = context("run");
+  FRUGAL_ASSERT_OK(quantize(options)->run(run));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint result, output(run));
+  EXPECT_EQ(result.quantized().size(), 2u * 7u);
+  EXPECT_EQ(result.quantized().at("model.layers.0.self_attn.q_proj.weight").grid, "q4_0");
+  EXPECT_EQ(result.quantized().at("model.layers.2.self_attn.v_proj.weight").grid, "q8_0");
+  EXPECT_FALSE(result.quantized().contains("model.layers.1.self_attn.v_proj.weight"));
+  double fine = 0, coarse = 0;
+  for (const Json& row : run.tables.at("layer_error"))
+    (row["grid"] == "q8_0" ? fine : coarse) += row["error_after"].get<double>();
+  EXPECT_LT(fine * 20, coarse);  // 2 against 12 matrices, and 1/256 of the squared error
+  // The same from the layers that an interrupted run left behind.
+  FakeRunContext resumed = context("resumed");
+  for (const char* file : {"layer-00000.safetensors", "layer-00001.safetensors"})
+    fs::copy_file(run.resume_folder() / file, resumed.resume_folder() / file);
+  FRUGAL_ASSERT_OK(quantize(options)->run(resumed));
+  EXPECT_EQ(hash(resumed), hash(run));
+}
+
+TEST_F(QuantizeRun, GatesStopTheJobAndSayWhere) {
+  Json options = gptq("q4_0");
+  options["max_layer_error"] = 1e-6;
+  FakeRunContext strict = context("strict");
+  FRUGAL_EXPECT_ERROR(quantize(options)->run(strict), absl::StatusCode::kFailedPrecondition,
+                      "model.layers.0.self_attn.q_proj.weight: the relative output error");
+  EXPECT_TRUE(fs::is_empty(strict.output_folder()));
+  options = gptq("q4_0");
+  options["min_tokens"] = 1000;
+  FakeRunContext hungry = context("hungry");
+  FRUGAL_EXPECT_ERROR(quantize(options)->run(hungry), absl::StatusCode::kFailedPrecondition,
+                      "min_tokens is 1000");
 }
 
 TEST_F(QuantizeRun, EmbeddingsAndHead) {
@@ -267,7 +326,7 @@ TEST_F(QuantizeRun, TextShorterThanAWindowIsAnError) {
 TEST(GridSolver, AnUndefinedErrorIsAFailure) {
   test::TemporaryFolder folder;
   const layerwise::LayerStore store(folder.path(), "stamp");
-  GridSolver solver({.grid = "q4_0", .layer_count = 1, .calibrated = true}, store);
+  GridSolver solver({.grids = {{"a.weight", "q4_0"}}, .layer_count = 1, .calibrated = true}, store);
   layerwise::StageProblem problem;
   problem.names = {"a.weight"};
   problem.row_counts = {4};

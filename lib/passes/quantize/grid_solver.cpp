@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <utility>
@@ -40,27 +41,54 @@ double ratio(double squared, double reference) {
   return squared == 0 ? 0.0 : std::numeric_limits<double>::infinity();
 }
 
-absl::Status check_error(double error, const std::string& name, std::string_view grid) {
-  if (error <= 1) return absl::OkStatus();  // false for NaN
+absl::Status check_gate(const LayerGate& gate, double error, int64_t tokens, bool measured,
+                        const std::string& name, std::string_view grid) {
+  if (measured && tokens < gate.min_tokens) {
+    return base::failed(name, ": saw ", tokens, " calibration tokens, min_tokens is ",
+                        gate.min_tokens, "; calibrate on more text");
+  }
+  if (error <= gate.max_error) return absl::OkStatus();  // false for NaN
   return base::failed(name, ": the relative output error on grid ", grid, " is ", error,
+                      ", max_layer_error is ", gate.max_error,
                       " (1 = as bad as writing zeros); raise `damping`, calibrate on more text or "
                       "take a finer grid");
 }
 
 }  // namespace
 
-const std::string& GridSolver::grid_name(int64_t layer) const {
-  return layer == options_.layer_count ? options_.head_grid : options_.grid;
+const std::string* GridSolver::grid_name(const std::string& weight) const {
+  const auto found = options_.grids.find(weight);
+  return found == options_.grids.end() ? nullptr : &found->second;
 }
 
-layerwise::Needs GridSolver::needs(int64_t layer, size_t /*stage*/) const {
-  if (grid_name(layer).empty()) return layerwise::Needs::kNothing;
-  return layerwise::Needs::kHessian;  // rounding to nearest, too: its errors are measured with it
+layerwise::Needs GridSolver::needs(int64_t layer, size_t stage) const {
+  const auto on_grid = [&](const std::string& weight) { return grid_name(weight) != nullptr; };
+  bool any = false;
+  if (layer == options_.layer_count) {
+    any = on_grid(std::string(model::kHead));
+  } else {
+    for (const std::string& matrix : options_.stages[stage].matrices)
+      any = any || on_grid(model::weight_name(layer, matrix));
+  }
+  // Rounding to nearest, too: its errors are measured with H.
+  return any ? layerwise::Needs::kHessian : layerwise::Needs::kNothing;
 }
 
 bool GridSolver::wants_drift() const {
   return options_.calibrated && options_.method == RoundingMethod::kGptq &&
-         options_.asymmetry.active();
+         (options_.choose_asymmetry || options_.asymmetry.active());
+}
+
+at::Tensor GridSolver::target(const StageProblem& problem, const layerwise::Factor& factor,
+                              layerwise::Asymmetry& asymmetry) const {
+  asymmetry = options_.asymmetry;
+  if (!options_.choose_asymmetry)
+    return layerwise::pre_correct(problem.weights, problem.drift, factor, asymmetry);
+  const layerwise::Correction correction =
+      layerwise::corrections(problem.weights, problem.drift, factor);
+  asymmetry = layerwise::choose_asymmetry(
+      problem.weights, correction, problem.held_out_statistics.hessian, problem.held_out_drift);
+  return layerwise::pre_correct(problem.weights, correction, asymmetry);
 }
 
 absl::StatusOr<GridSolver::Rounded> GridSolver::round(
@@ -85,10 +113,7 @@ absl::StatusOr<GridSolver::Rounded> GridSolver::round(
   }
   result.damping = factor->damping;
   result.recoveries = factor->recoveries;
-  if (options_.asymmetry.active()) {
-    result.target =
-        layerwise::pre_correct(problem.weights, problem.drift, *factor, options_.asymmetry);
-  }
+  if (wants_drift()) result.target = target(problem, *factor, result.asymmetry);
   const at::Tensor columns = options_.importance ? importance : at::ones_like(hessian.diagonal());
   result.matrix = layerwise::gptq(result.target, columns, *factor, grid, options_.gptq).matrix;
   FRUGAL_ASSIGN_OR_RETURN(const grid::QuantizedMatrix nearest,
@@ -97,21 +122,47 @@ absl::StatusOr<GridSolver::Rounded> GridSolver::round(
   return result;
 }
 
-absl::StatusOr<at::Tensor> GridSolver::solve(const StageProblem& problem) {
+absl::StatusOr<std::vector<GridSolver::Part>> GridSolver::split(const StageProblem& problem) const {
+  std::vector<Part> parts;
+  for (size_t i = 0; i < problem.names.size(); ++i) {
+    const std::string* name = grid_name(problem.names[i]);
+    if (name == nullptr) continue;
+    FRUGAL_ASSIGN_OR_RETURN(auto grid, grid::find_grid(*name, problem.weights.size(1)));
+    auto found = std::find_if(parts.begin(), parts.end(), [&](const Part& part) {
+      return part.grid->spec().name == grid->spec().name;
+    });
+    if (found == parts.end()) found = parts.insert(parts.end(), Part{.grid = std::move(grid)});
+    found->members.push_back(i);
+  }
+  for (Part& part : parts) part.problem = layerwise::select_matrices(problem, part.members);
+  return parts;
+}
+
+absl::StatusOr<at::Tensor> GridSolver::solve_part(const Part& part) {
   const auto start = std::chrono::steady_clock::now();
-  FRUGAL_ASSIGN_OR_RETURN(const auto grid,
-                          grid::find_grid(grid_name(problem.layer), problem.weights.size(1)));
-  FRUGAL_ASSIGN_OR_RETURN(const Rounded rounded, round(problem, grid));
+  FRUGAL_ASSIGN_OR_RETURN(const Rounded rounded, round(part.problem, part.grid));
   at::Tensor decoded = layerwise::decode(rounded.matrix);
   const std::chrono::duration<double> span = std::chrono::steady_clock::now() - start;
-  FRUGAL_RETURN_IF_ERROR(record(problem, rounded, decoded, span.count()));
+  FRUGAL_RETURN_IF_ERROR(record(part.problem, rounded, decoded, span.count()));
   int64_t begin = 0;
-  for (size_t i = 0; i < problem.names.size(); ++i) {
-    finished_.emplace_back(problem.names[i],
-                           layerwise::take_rows(rounded.matrix, begin, problem.row_counts[i]));
-    begin += problem.row_counts[i];
+  for (size_t i = 0; i < part.problem.names.size(); ++i) {
+    const int64_t rows = part.problem.row_counts[i];
+    finished_.emplace_back(part.problem.names[i],
+                           layerwise::take_rows(rounded.matrix, begin, rows));
+    begin += rows;
   }
   return decoded;
+}
+
+absl::StatusOr<at::Tensor> GridSolver::solve(const StageProblem& problem) {
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<Part> parts, split(problem));
+  std::vector<at::Tensor> rows = problem.weights.split_with_sizes(problem.row_counts, 0);
+  for (const Part& part : parts) {
+    FRUGAL_ASSIGN_OR_RETURN(const at::Tensor decoded, solve_part(part));
+    const std::vector<at::Tensor> matrices = decoded.split_with_sizes(part.problem.row_counts, 0);
+    for (size_t i = 0; i < matrices.size(); ++i) rows[part.members[i]] = matrices[i];
+  }
+  return at::cat(rows);
 }
 
 absl::Status GridSolver::record(const StageProblem& problem, const Rounded& rounded,
@@ -129,7 +180,8 @@ absl::Status GridSolver::record(const StageProblem& problem, const Rounded& roun
     const double reference = outputs.part(begin, rows), squared = after.part(begin, rows);
     const double error = ratio(squared, reference);
     const std::string& grid = rounded.matrix.grid->spec().name;
-    FRUGAL_RETURN_IF_ERROR(check_error(error, problem.names[i], grid));
+    FRUGAL_RETURN_IF_ERROR(check_gate(options_.gate, error, problem.statistics.tokens, measured,
+                                      problem.names[i], grid));
     base::Json row;
     row["layer"] = problem.layer;
     row["matrix"] = problem.names[i];
@@ -142,6 +194,8 @@ absl::Status GridSolver::record(const StageProblem& problem, const Rounded& roun
                                 : base::Json();
     row["weight_error"] = measured ? base::Json() : base::finite_or_null(error);
     row["squared_error"] = measured ? base::finite_or_null(squared) : base::Json();
+    row["alpha"] = rounded.asymmetry.alpha;
+    row["beta"] = rounded.asymmetry.beta;
     row["damping"] = rounded.damping > 0 ? base::Json(rounded.damping) : base::Json();
     row["recoveries"] = rounded.recoveries;
     row["fell_back"] = rounded.fell_back;
@@ -187,14 +241,16 @@ absl::StatusOr<bool> GridSolver::is_finished(int64_t layer) {
 }
 
 absl::StatusOr<at::Tensor> GridSolver::restore(const StageProblem& problem) {
-  std::vector<at::Tensor> parts;
+  std::vector<at::Tensor> rows = problem.weights.split_with_sizes(problem.row_counts, 0);
   for (size_t i = 0; i < problem.names.size(); ++i) {
-    FRUGAL_ASSIGN_OR_RETURN(const grid::QuantizedMatrix part,
-                            stored_matrix(*restored_, problem.names[i], grid_name(problem.layer),
+    const std::string* name = grid_name(problem.names[i]);
+    if (name == nullptr) continue;
+    FRUGAL_ASSIGN_OR_RETURN(const grid::QuantizedMatrix matrix,
+                            stored_matrix(*restored_, problem.names[i], *name,
                                           problem.row_counts[i], problem.weights.size(1)));
-    parts.push_back(layerwise::decode(part));
+    rows[i] = layerwise::decode(matrix);
   }
-  return at::cat(parts);
+  return at::cat(rows);
 }
 
 }  // namespace frugal::passes

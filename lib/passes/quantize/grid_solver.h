@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,22 +19,31 @@
 #include "layerwise/order.h"
 #include "layerwise/pre_correct.h"
 #include "layerwise/walk.h"
+#include "model/architecture.h"
 
 namespace frugal::passes {
 
 enum class RoundingMethod { kRoundToNearest, kGptq };
 
+// What stops a job instead of leaving a broken model behind.
+struct LayerGate {
+  double max_error = 1;    // relative output error of a matrix; 1 = as bad as writing zeros
+  int64_t min_tokens = 0;  // that a matrix must have seen
+};
+
 struct GridSolverOptions {
-  std::string grid;
-  std::string head_grid;  // empty: the head is kept
+  std::map<std::string, std::string, std::less<>> grids;  // by weight name; absent = kept
+  std::vector<model::Stage> stages;                       // of every layer
   int64_t layer_count = 0;
   RoundingMethod method = RoundingMethod::kGptq;
   bool calibrated = false;  // activations are there: errors are measured in the metric of H
   bool importance = true;   // scales are searched weighted by E[x²]
   layerwise::Asymmetry asymmetry;
+  bool choose_asymmetry = false;  // on the walk's held-out windows, stage by stage; else as given
   layerwise::FactorOptions factor;
   layerwise::ColumnOrder order = layerwise::ColumnOrder::kGroupAware;
   layerwise::GptqOptions gptq;
+  LayerGate gate;
 };
 
 class GridSolver final : public layerwise::StageSolver {
@@ -60,15 +70,26 @@ class GridSolver final : public layerwise::StageSolver {
     at::Tensor target;    // what the solver aimed at: W, or W* of the asymmetric target
     at::Tensor baseline;  // rounded to nearest with the same importance; undefined where that is
                           // the method
+    layerwise::Asymmetry asymmetry;
     double damping = 0;
     int64_t recoveries = 0;
     bool fell_back = false;
   };
+  // Rows of a stage that go to one grid: a problem of its own with the stage's statistics.
+  struct Part {
+    std::shared_ptr<const grid::Grid> grid;
+    std::vector<size_t> members;  // of the stage's names
+    layerwise::StageProblem problem;
+  };
+  absl::StatusOr<std::vector<Part>> split(const layerwise::StageProblem& problem) const;
+  absl::StatusOr<at::Tensor> solve_part(const Part& part);
   absl::StatusOr<Rounded> round(const layerwise::StageProblem& problem,
                                 const std::shared_ptr<const grid::Grid>& grid) const;
+  at::Tensor target(const layerwise::StageProblem& problem, const layerwise::Factor& factor,
+                    layerwise::Asymmetry& asymmetry) const;
   absl::Status record(const layerwise::StageProblem& problem, const Rounded& rounded,
                       const at::Tensor& decoded, double seconds);
-  const std::string& grid_name(int64_t layer) const;
+  const std::string* grid_name(const std::string& weight) const;
 
   GridSolverOptions options_;
   const layerwise::LayerStore& store_;

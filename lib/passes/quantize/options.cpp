@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "grid/grid.h"
+#include "passes/quantize/mix.h"
 
 namespace frugal::passes {
 namespace {
@@ -14,9 +15,30 @@ const std::string& grid_sentence() {
   static const std::string sentence = [] {
     std::vector<std::string> names;
     for (const grid::GridHelp& help : grid::grid_help()) names.push_back(help.name);
-    return base::str_cat("Number grid of the decoder's matrices: ", base::join(names, ", "), ".");
+    std::string text =
+        base::str_cat("Number grid of the decoder's matrices: ", base::join(names, ", "),
+                      "; or one of llama.cpp's mixes: ");
+    for (const MixHelp& mix : mix_help())
+      text += base::str_cat(&mix == &mix_help().front() ? "" : ", ", mix.name);
+    return text + ".";
   }();
   return sentence;
+}
+
+void apply_recipe(QuantizeOptions& o) {
+  const QuantizeOptions fresh;
+  o.method = o.recipe == "rtn" ? "rtn" : fresh.method;
+}
+
+void visit_recipe(pass::OptionVisitor& visitor, QuantizeOptions& o) {
+  const std::string before = o.recipe;
+  visitor.field({.name = "recipe",
+                 .help = "A set of defaults for the options below. fast: GPTQ on drift-corrected "
+                         "weights with activation-weighted scales, coordinate descent and scale "
+                         "refits; rtn: rounding to nearest.",
+                 .choices = {"fast", "rtn"}},
+                o.recipe);
+  if (o.recipe != before) apply_recipe(o);
 }
 
 void visit_rounding(pass::OptionVisitor& visitor, QuantizeOptions& o) {
@@ -27,11 +49,19 @@ void visit_rounding(pass::OptionVisitor& visitor, QuantizeOptions& o) {
                          "weights not rounded yet, so that the layer's outputs stay close.",
                  .choices = {"gptq", "rtn"}},
                 o.method);
+  visitor.field({.name = "overrides",
+                 .help = "Grids of single matrices: globs over weight names "
+                         "(\"*.layers.0.*\": q6_k), or keep; the last that matches counts, and one "
+                         "that matches nothing is an error."},
+                o.overrides);
+  visitor.field({.name = "embeddings",
+                 .help = "Grid of the token embedding (rounded to nearest), or keep; auto is what "
+                         "the mix says, else keep."},
+                o.embeddings);
   visitor.field(
-      {.name = "embeddings", .help = "Grid of the token embedding (rounded to nearest), or keep."},
-      o.embeddings);
-  visitor.field(
-      {.name = "head", .help = "Grid of the output head where it is a matrix of its own, or keep."},
+      {.name = "head",
+       .help = "Grid of the output head where it is a matrix of its own, or keep; auto is "
+               "what the mix says, else keep."},
       o.head);
 }
 
@@ -60,7 +90,18 @@ void visit_calibration(pass::OptionVisitor& visitor, QuantizeOptions& o) {
                 o.importance);
 }
 
-void visit_solver(pass::OptionVisitor& visitor, QuantizeOptions& o) {
+void visit_asymmetry(pass::OptionVisitor& visitor, QuantizeOptions& o) {
+  visitor.field({.name = "strength",
+                 .help = "gptq: fixed takes alpha and beta as given; held_out chooses both for "
+                         "every stage on windows that its statistics have not seen.",
+                 .choices = {"fixed", "held_out"}},
+                o.strength);
+  visitor.field(
+      {.name = "held_out",
+       .help = "Windows kept out of the statistics for strength: held_out, taken from the "
+               "same text besides `windows`.",
+       .minimum = 1},
+      o.held_out);
   visitor.field({.name = "alpha",
                  .help = "gptq: share of the input drift, caused by the layers rounded before, "
                          "that weights are corrected "
@@ -74,6 +115,9 @@ void visit_solver(pass::OptionVisitor& visitor, QuantizeOptions& o) {
                  .minimum = 0,
                  .maximum = 1},
                 o.beta);
+}
+
+void visit_solver(pass::OptionVisitor& visitor, QuantizeOptions& o) {
   visitor.field({.name = "damping",
                  .help = "gptq: added to the diagonal of H, as a share of its mean.",
                  .minimum = 0,
@@ -104,12 +148,30 @@ void visit_solver(pass::OptionVisitor& visitor, QuantizeOptions& o) {
                 o.refits);
 }
 
+void visit_gates(pass::OptionVisitor& visitor, QuantizeOptions& o) {
+  visitor.field(
+      {.name = "max_layer_error",
+       .help = "Stop where the relative output error of a matrix exceeds this (1 = as bad "
+               "as writing zeros).",
+       .minimum = 0,
+       .minimum_exclusive = true},
+      o.max_layer_error);
+  visitor.field({.name = "min_tokens",
+                 .help = "Stop where a matrix has seen fewer calibration tokens.",
+                 .unit = "tokens",
+                 .minimum = 0},
+                o.min_tokens);
+}
+
 }  // namespace
 
 void visit_quantize_options(pass::OptionVisitor& visitor, QuantizeOptions& options) {
+  visit_recipe(visitor, options);
   visit_rounding(visitor, options);
   visit_calibration(visitor, options);
+  visit_asymmetry(visitor, options);
   visit_solver(visitor, options);
+  visit_gates(visitor, options);
 }
 
 }  // namespace frugal::passes

@@ -12,11 +12,15 @@
 namespace frugal::passes {
 
 struct QuantizeOptions {
-  std::string grid = "q4_k";
+  std::string recipe = "fast";
+  std::string grid;
+  pass::Assignments overrides;
   std::string method = "gptq";
   pass::DataReference calibration;
   layerwise::CalibrationOptions windows;
   bool importance = true;
+  std::string strength = "held_out";
+  int64_t held_out = 8;
   double alpha = 0.5;
   double beta = 0.5;
   double damping = 0.01;
@@ -24,15 +28,23 @@ struct QuantizeOptions {
   std::string scales = "dynamic";
   int64_t sweeps = 3;
   int64_t refits = 2;
-  std::string embeddings{kKeep};
-  std::string head{kKeep};
+  double max_layer_error = 1.0;
+  int64_t min_tokens = 0;
+  std::string embeddings{kAuto};
+  std::string head{kAuto};
 
   bool gptq() const { return method == "gptq"; }
   bool calibrated() const { return !calibration.name.empty(); }
-  GridChoice choice() const { return {grid, embeddings, head}; }
+  GridChoice choice() const { return {grid, embeddings, head, overrides.entries}; }
+  bool chooses_strength() const { return gptq() && strength == "held_out"; }
   layerwise::Asymmetry asymmetry() const { return {gptq() ? alpha : 0, gptq() ? beta : 0}; }
+  bool drifts() const {
+    return calibrated() && gptq() && (chooses_strength() || asymmetry().active());
+  }
+  int64_t held_out_windows() const { return chooses_strength() ? held_out : 0; }
 };
 
+// A recipe sets the defaults of the options behind it; what is given besides counts.
 void visit_quantize_options(pass::OptionVisitor& visitor, QuantizeOptions& options);
 
 }  // namespace frugal::passes

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "grid/grid.h"
 #include "model/architecture.h"
+#include "passes/quantize/mix.h"
 
 namespace frugal::passes {
 namespace {
@@ -40,24 +41,72 @@ class Misfits {
   std::map<int64_t, Entry> entries_;
 };
 
-std::string grid_of(PlannedTensor::Place place, const GridChoice& choice) {
-  switch (place) {
+// "self_attn.v_proj" of "model.layers.3.self_attn.v_proj.weight".
+std::string matrix_name(const PlannedTensor& tensor) {
+  const std::string prefix = base::str_cat("model.layers.", tensor.layer, ".");
+  std::string name = tensor.name.substr(prefix.size());
+  return name.substr(0, name.size() - std::string_view(".weight").size());
+}
+
+// What the plain options say of a matrix, before overrides; "keep" where it stays as it is.
+std::string basic_grid(const PlannedTensor& tensor, const GridChoice& choice,
+                       const format::ModelConfig& config) {
+  const bool mix = is_mix(choice.grid);
+  const int64_t columns = tensor.shape.back();
+  switch (tensor.place) {
     case PlannedTensor::Place::kLayer:
-      return choice.grid;
+      return mix ? mix_layer_grid(choice.grid, matrix_name(tensor), tensor.layer, columns, config)
+                 : choice.grid;
     case PlannedTensor::Place::kHead:
-      return choice.head == kKeep ? "" : choice.head;
+      if (choice.head != kAuto) return choice.head;
+      return mix ? mix_head_grid(columns) : std::string(kKeep);
     case PlannedTensor::Place::kEmbedding:
-      return choice.embeddings == kKeep ? "" : choice.embeddings;
+      if (choice.embeddings != kAuto) return choice.embeddings;
+      return mix ? mix_embedding_grid(choice.grid, columns, config.tied_embeddings)
+                 : std::string(kKeep);
     case PlannedTensor::Place::kKept:
       break;
   }
-  return "";
+  return std::string(kKeep);
 }
 
-absl::StatusOr<std::map<std::string, int64_t, std::less<>>> layer_of_matrices(
-    const format::ModelConfig& config) {
+// The overrides, and which of them met a matrix.
+class Overrides {
+ public:
+  explicit Overrides(const GridChoice& choice)
+      : entries_(choice.overrides), used_(choice.overrides.size(), false) {}
+
+  std::string apply(const std::string& name, std::string grid) {
+    names_.push_back(name);
+    for (size_t i = 0; i < entries_.size(); ++i) {
+      if (!base::glob_match(entries_[i].first, name)) continue;
+      grid = entries_[i].second;
+      used_[i] = true;
+    }
+    return grid;
+  }
+
+  absl::Status status() const {
+    for (size_t i = 0; i < entries_.size(); ++i) {
+      if (used_[i]) continue;
+      return base::invalid_argument(
+          "overrides: '", entries_[i].first, "' matches no matrix of the ", names_.size(),
+          " that can be put on a grid", base::suggestion(entries_[i].first, names_));
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  const std::vector<std::pair<std::string, std::string>>& entries_;
+  std::vector<bool> used_;
+  std::vector<std::string> names_;
+};
+
+using LayerOfMatrix = std::map<std::string, int64_t, std::less<>>;
+
+absl::StatusOr<LayerOfMatrix> layer_of_matrices(const format::ModelConfig& config) {
   FRUGAL_ASSIGN_OR_RETURN(const std::vector<model::Stage> stages, model::stages(config));
-  std::map<std::string, int64_t, std::less<>> result;
+  LayerOfMatrix result;
   for (int64_t layer = 0; layer < config.layer_count; ++layer) {
     for (const model::Stage& stage : stages) {
       for (const std::string& matrix : stage.matrices)
@@ -67,9 +116,8 @@ absl::StatusOr<std::map<std::string, int64_t, std::less<>>> layer_of_matrices(
   return result;
 }
 
-absl::Status set_grid(PlannedTensor& tensor, const GridChoice& choice, Misfits& misfits) {
-  const std::string name = grid_of(tensor.place, choice);
-  if (name.empty()) {
+absl::Status set_grid(PlannedTensor& tensor, const std::string& name, Misfits& misfits) {
+  if (name == kKeep) {
     tensor.place = PlannedTensor::Place::kKept;
     return absl::OkStatus();
   }
@@ -82,33 +130,43 @@ absl::Status set_grid(PlannedTensor& tensor, const GridChoice& choice, Misfits& 
   return absl::OkStatus();
 }
 
+PlannedTensor place_tensor(const format::ExpectedTensor& expected, const LayerOfMatrix& layer_of,
+                           int64_t layer_count) {
+  PlannedTensor tensor{.name = expected.name, .shape = expected.shape};
+  if (const auto found = layer_of.find(expected.name); found != layer_of.end()) {
+    tensor.place = PlannedTensor::Place::kLayer;
+    tensor.layer = found->second;
+  } else if (expected.name == model::kHead) {
+    tensor.place = PlannedTensor::Place::kHead;
+    tensor.layer = layer_count;
+  } else if (expected.name == model::kEmbedding) {
+    tensor.place = PlannedTensor::Place::kEmbedding;
+  }
+  return tensor;
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<PlannedTensor>> plan_grids(const format::ModelConfig& config,
                                                       const GridChoice& choice) {
-  if (config.tied_embeddings && choice.head != kKeep) {
+  if (config.tied_embeddings && choice.head != kKeep && choice.head != kAuto) {
     return base::invalid_argument(
         "head = '", choice.head,
         "', but this model's head is its embedding (tied); set `embeddings` instead");
   }
-  FRUGAL_ASSIGN_OR_RETURN(const auto layer_of, layer_of_matrices(config));
+  FRUGAL_ASSIGN_OR_RETURN(const LayerOfMatrix layer_of, layer_of_matrices(config));
   Misfits misfits;
+  Overrides overrides(choice);
   std::vector<PlannedTensor> result;
   for (const format::ExpectedTensor& expected : format::expected_tensors(config)) {
-    PlannedTensor tensor{.name = expected.name, .shape = expected.shape};
-    const auto found = layer_of.find(expected.name);
-    if (found != layer_of.end()) {
-      tensor.place = PlannedTensor::Place::kLayer;
-      tensor.layer = found->second;
-    } else if (expected.name == model::kHead) {
-      tensor.place = PlannedTensor::Place::kHead;
-      tensor.layer = config.layer_count;
-    } else if (expected.name == model::kEmbedding) {
-      tensor.place = PlannedTensor::Place::kEmbedding;
-    }
-    FRUGAL_RETURN_IF_ERROR(set_grid(tensor, choice, misfits));
+    PlannedTensor tensor = place_tensor(expected, layer_of, config.layer_count);
+    std::string grid = basic_grid(tensor, choice, config);
+    if (tensor.place != PlannedTensor::Place::kKept)
+      grid = overrides.apply(tensor.name, std::move(grid));
+    FRUGAL_RETURN_IF_ERROR(set_grid(tensor, grid, misfits));
     result.push_back(std::move(tensor));
   }
+  FRUGAL_RETURN_IF_ERROR(overrides.status());
   FRUGAL_RETURN_IF_ERROR(misfits.status());
   return result;
 }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/status.h"
@@ -12,11 +13,14 @@
 namespace frugal::passes {
 
 inline constexpr std::string_view kKeep = "keep";
+inline constexpr std::string_view kAuto = "auto";
 
 struct GridChoice {
-  std::string grid;        // of the decoder's matrices
-  std::string embeddings;  // a grid, or "keep"
-  std::string head;
+  std::string grid;        // of the decoder's matrices: a grid, or a mix (mix.h)
+  std::string embeddings;  // a grid, "keep", or "auto": as the mix says, else kept
+  std::string head;        // the same
+  // Globs over weight names and the grid (or "keep") of those that match; the last match counts.
+  std::vector<std::pair<std::string, std::string>> overrides = {};
 };
 
 struct PlannedTensor {
@@ -29,9 +33,9 @@ struct PlannedTensor {
   int64_t size_bytes = 0;  // on the grid; 0 where kept
 };
 
-// Every tensor that `config` demands, in its order. Errors: a misspelt grid; rows that do not fit
-// (all such matrices in one message, with the remedy); a grid for the head of a model whose head is
-// the embedding.
+// Every tensor that `config` demands, in its order. Errors: a misspelt grid; an override that
+// matches no matrix; rows that do not fit (all such matrices in one message, with the remedy); a
+// grid for the head of a model whose head is the embedding.
 absl::StatusOr<std::vector<PlannedTensor>> plan_grids(const format::ModelConfig& config,
                                                       const GridChoice& choice);
 

@@ -29,7 +29,7 @@ class QuantizePass final : public pass::Pass {
  public:
   const pass::PassInfo& info() const override {
     static const pass::PassInfo info{.name = "quantize",
-                                     .version = 1,
+                                     .version = 2,
                                      .summary =
                                          "Puts the decoder's matrices on a number grid (GGUF "
                                          "types, int4, int8), rounded to nearest or by GPTQ "
@@ -45,9 +45,9 @@ class QuantizePass final : public pass::Pass {
   absl::Status run(pass::RunContext& context) const override;
 
  private:
-  GridSolverOptions solver_options(const std::vector<PlannedTensor>& plan,
-                                   int64_t layer_count) const;
-  absl::StatusOr<text::Windows> windows(pass::RunContext& context) const;
+  absl::StatusOr<GridSolverOptions> solver_options(const std::vector<PlannedTensor>& plan,
+                                                   const format::ModelConfig& config) const;
+  absl::StatusOr<layerwise::CalibrationSplit> windows(pass::RunContext& context) const;
 
   QuantizeOptions options_;
 };
@@ -111,15 +111,16 @@ absl::Status QuantizePass::check(pass::CheckContext& context, pass::ModelInfo& m
     FRUGAL_ASSIGN_OR_RETURN(const auto calibration,
                             layerwise::plan_calibration(model.config, source, options_.windows));
     tokens = calibration.tokens();
+    if (options_.gptq()) warn_of_little_text(context, plan, tokens);
+    tokens += options_.held_out_windows() * calibration.length;
   }
-  if (options_.gptq()) warn_of_little_text(context, plan, tokens);
   const int64_t element_bytes = model.dtype == "F32" ? 4 : 2;
   int64_t output_bytes = 0;
   for (const PlannedTensor& tensor : plan) {
     output_bytes += tensor.grid.empty() ? element_count(tensor) * element_bytes : tensor.size_bytes;
     if (!tensor.grid.empty()) model.grids[tensor.name] = tensor.grid;
   }
-  const bool drift = options_.calibrated() && options_.asymmetry().active();
+  const bool drift = options_.drifts();
   const double operations = layerwise::estimate_walk_operations(model.config, tokens, drift) +
                             (options_.gptq() ? solver_operations(plan, options_.sweeps) : 0);
   context.estimate(
@@ -132,40 +133,48 @@ absl::Status QuantizePass::check(pass::CheckContext& context, pass::ModelInfo& m
   return absl::OkStatus();
 }
 
-GridSolverOptions QuantizePass::solver_options(const std::vector<PlannedTensor>& plan,
-                                               int64_t layer_count) const {
+absl::StatusOr<GridSolverOptions> QuantizePass::solver_options(
+    const std::vector<PlannedTensor>& plan, const format::ModelConfig& config) const {
   GridSolverOptions result;
-  result.grid = options_.grid;
   for (const PlannedTensor& tensor : plan) {
-    if (tensor.place == Place::kHead) result.head_grid = tensor.grid;
+    if (tensor.place == Place::kLayer || tensor.place == Place::kHead)
+      result.grids[tensor.name] = tensor.grid;
   }
-  result.layer_count = layer_count;
+  FRUGAL_ASSIGN_OR_RETURN(result.stages, model::stages(config));
+  result.layer_count = config.layer_count;
   result.method = options_.gptq() ? RoundingMethod::kGptq : RoundingMethod::kRoundToNearest;
   result.calibrated = options_.calibrated();
   result.importance = options_.importance;
   result.asymmetry = options_.asymmetry();
+  result.choose_asymmetry = options_.chooses_strength();
   result.factor.damping = options_.damping;
   result.order = options_.order == "natural" ? layerwise::ColumnOrder::kNatural
                                              : layerwise::ColumnOrder::kGroupAware;
   result.gptq.dynamic_scales = options_.scales == "dynamic";
   result.gptq.sweeps = static_cast<int>(options_.sweeps);
   result.gptq.refits = static_cast<int>(options_.refits);
+  result.gate = {options_.max_layer_error, options_.min_tokens};
   return result;
 }
 
-absl::StatusOr<text::Windows> QuantizePass::windows(pass::RunContext& context) const {
-  if (!options_.calibrated()) return text::Windows{};
+absl::StatusOr<layerwise::CalibrationSplit> QuantizePass::windows(pass::RunContext& context) const {
+  if (!options_.calibrated()) return layerwise::CalibrationSplit{};
   const format::Checkpoint& input = *context.input();
   FRUGAL_ASSIGN_OR_RETURN(const text::DataSource source, context.data(options_.calibration));
   FRUGAL_ASSIGN_OR_RETURN(const auto plan,
                           layerwise::plan_calibration(input.config(), source, options_.windows));
-  FRUGAL_ASSIGN_OR_RETURN(text::Windows windows, layerwise::load_calibration(input, source, plan));
-  if (options_.windows.windows > windows.count) {
+  layerwise::CalibrationPlan all = plan;
+  all.windows += options_.held_out_windows();
+  FRUGAL_ASSIGN_OR_RETURN(const text::Windows windows,
+                          layerwise::load_calibration(input, source, all));
+  layerwise::CalibrationSplit split =
+      layerwise::split_windows(windows, plan.windows, options_.held_out_windows(), 0);
+  if (options_.windows.windows > split.seen.count) {
     context.warn(base::str_cat("calibration: the text fills ", windows.count, " windows of ",
-                               windows.length, " tokens, ", options_.windows.windows,
-                               " were asked for"));
+                               windows.length, " tokens, ", all.windows, " were asked for; ",
+                               split.seen.count, " are used for the statistics"));
   }
-  return windows;
+  return split;
 }
 
 absl::Status QuantizePass::run(pass::RunContext& context) const {
@@ -174,11 +183,14 @@ absl::Status QuantizePass::run(pass::RunContext& context) const {
   FRUGAL_ASSIGN_OR_RETURN(const at::Device device, tensor::open_device(context.device()));
   FRUGAL_ASSIGN_OR_RETURN(const std::vector<PlannedTensor> plan,
                           plan_grids(config, options_.choice()));
-  FRUGAL_ASSIGN_OR_RETURN(const text::Windows calibration, windows(context));
+  FRUGAL_ASSIGN_OR_RETURN(const layerwise::CalibrationSplit split, windows(context));
+  const text::Windows calibration = layerwise::joined(split.seen, split.held_out);
   const LayerStore store(context.resume_folder(),
                          base::str_cat("quantize ", info().version, " ", calibration.text_sha256));
-  GridSolver solver(solver_options(plan, config.layer_count), store);
+  FRUGAL_ASSIGN_OR_RETURN(GridSolverOptions solver_settings, solver_options(plan, config));
+  GridSolver solver(std::move(solver_settings), store);
   const layerwise::WalkOptions walk{.device = device,
+                                    .held_out = split.held_out.count,
                                     .title = base::str_cat("quantize ", context.input_name())};
   FRUGAL_RETURN_IF_ERROR(layerwise::walk(input, calibration, walk, solver));
   FRUGAL_RETURN_IF_ERROR(write_quantized(input, plan, store, context.output_folder()));

@@ -1,0 +1,150 @@
+#include "passes/quantize/mix.h"
+
+#include <algorithm>
+
+namespace frugal::passes {
+namespace {
+
+// Which layers a rule is for.
+enum class Layers {
+  kAll,
+  kFirstTwo,
+  kFirstFour,
+  kFirstSixteenth,
+  kFirstEighth,
+  kMoreBits,      // the first and the last eighth and every third between
+  kSharedValues,  // all, where four or more query heads share a value head
+  kOwnValues,     // all, where fewer do
+};
+
+struct Rule {
+  std::string_view matrix;
+  Layers layers;
+  std::string_view grid;
+};
+
+struct Mix {
+  std::string_view name;
+  std::string_view grid;  // what no rule speaks of
+  std::vector<Rule> rules;
+  std::string_view summary;
+};
+
+constexpr std::string_view kValue = "self_attn.v_proj";
+constexpr std::string_view kOutput = "self_attn.o_proj";
+constexpr std::string_view kDown = "mlp.down_proj";
+constexpr std::string_view kHeadGrid = "q6_k";
+
+const std::vector<Mix>& mixes() {
+  static const std::vector<Mix> kMixes = {
+      {"q2_k_s",
+       "q2_k",
+       {{kValue, Layers::kSharedValues, "q4_k"}, {kDown, Layers::kFirstEighth, "q4_k"}},
+       "llama.cpp's Q2_K_S"},
+      {"q2_k_m",
+       "q2_k",
+       {{kValue, Layers::kSharedValues, "q4_k"},
+        {kValue, Layers::kOwnValues, "q3_k"},
+        {kDown, Layers::kAll, "q3_k"},
+        {kOutput, Layers::kAll, "q3_k"}},
+       "llama.cpp's Q2_K"},
+      {"q3_k_s", "q3_k", {}, "llama.cpp's Q3_K_S"},
+      {"q3_k_m",
+       "q3_k",
+       {{kValue, Layers::kFirstTwo, "q5_k"},
+        {kValue, Layers::kAll, "q4_k"},
+        {kDown, Layers::kFirstSixteenth, "q5_k"},
+        {kDown, Layers::kAll, "q4_k"},
+        {kOutput, Layers::kAll, "q4_k"}},
+       "llama.cpp's Q3_K_M"},
+      {"q3_k_l",
+       "q3_k",
+       {{kValue, Layers::kAll, "q5_k"},
+        {kDown, Layers::kAll, "q5_k"},
+        {kOutput, Layers::kAll, "q5_k"}},
+       "llama.cpp's Q3_K_L"},
+      {"q4_k_s",
+       "q4_k",
+       {{kValue, Layers::kFirstFour, "q5_k"}, {kDown, Layers::kFirstEighth, "q5_k"}},
+       "llama.cpp's Q4_K_S"},
+      {"q4_k_m",
+       "q4_k",
+       {{kValue, Layers::kMoreBits, "q6_k"}, {kDown, Layers::kMoreBits, "q6_k"}},
+       "llama.cpp's Q4_K_M"},
+      {"q5_k_s", "q5_k", {}, "llama.cpp's Q5_K_S"},
+      {"q5_k_m",
+       "q5_k",
+       {{kValue, Layers::kMoreBits, "q6_k"}, {kDown, Layers::kMoreBits, "q6_k"}},
+       "llama.cpp's Q5_K_M"},
+  };
+  return kMixes;
+}
+
+const Mix* find_mix(std::string_view name) {
+  const auto found = std::find_if(mixes().begin(), mixes().end(),
+                                  [&](const Mix& mix) { return mix.name == name; });
+  return found == mixes().end() ? nullptr : &*found;
+}
+
+bool applies(Layers layers, int64_t layer, const format::ModelConfig& config) {
+  const int64_t count = config.layer_count;
+  const bool shared = config.head_count / config.key_value_head_count >= 4;
+  switch (layers) {
+    case Layers::kAll:
+      return true;
+    case Layers::kFirstTwo:
+      return layer < 2;
+    case Layers::kFirstFour:
+      return layer < 4;
+    case Layers::kFirstSixteenth:
+      return layer < count / 16;
+    case Layers::kFirstEighth:
+      return layer < count / 8;
+    case Layers::kMoreBits:
+      return layer < count / 8 || layer >= 7 * count / 8 || (layer - count / 8) % 3 == 2;
+    case Layers::kSharedValues:
+      return shared;
+    case Layers::kOwnValues:
+      return !shared;
+  }
+  return false;
+}
+
+// What llama-quantize takes for rows that do not fill blocks of 256.
+std::string fitting(std::string_view grid, int64_t columns) {
+  if (columns % 256 == 0) return std::string(grid);
+  if (grid == "q6_k") return "q8_0";
+  if (grid == "q5_k") return "q5_1";
+  return grid == "q4_k" ? "q5_0" : "iq4_nl";
+}
+
+}  // namespace
+
+const std::vector<MixHelp>& mix_help() {
+  static const std::vector<MixHelp> help = [] {
+    std::vector<MixHelp> result;
+    for (const Mix& mix : mixes()) result.push_back({mix.name, mix.summary});
+    return result;
+  }();
+  return help;
+}
+
+bool is_mix(std::string_view name) { return find_mix(name) != nullptr; }
+
+std::string mix_layer_grid(std::string_view name, std::string_view matrix, int64_t layer,
+                           int64_t columns, const format::ModelConfig& config) {
+  const Mix& mix = *find_mix(name);
+  for (const Rule& rule : mix.rules) {
+    if (rule.matrix == matrix && applies(rule.layers, layer, config))
+      return fitting(rule.grid, columns);
+  }
+  return fitting(mix.grid, columns);
+}
+
+std::string mix_head_grid(int64_t columns) { return fitting(kHeadGrid, columns); }
+
+std::string mix_embedding_grid(std::string_view name, int64_t columns, bool tied) {
+  return tied ? mix_head_grid(columns) : fitting(find_mix(name)->grid, columns);
+}
+
+}  // namespace frugal::passes
