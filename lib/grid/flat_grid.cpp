@@ -1,5 +1,7 @@
 #include "grid/flat_grid.h"
 
+#include <array>
+
 #include "grid/half.h"
 #include "grid/scale_search.h"
 
@@ -45,6 +47,23 @@ void unpack_nibble_halves(const std::byte* bytes, int64_t count, uint8_t* codes)
     codes[j] = static_cast<uint8_t>(bytes[j]) & 15;
     codes[j + count / 2] = static_cast<uint8_t>(bytes[j]) >> 4;
   }
+}
+
+void pack_five_bits(const uint8_t* codes, std::byte* bytes) {
+  std::array<int, 4> fifth{};
+  std::array<uint8_t, 32> low;
+  for (int i = 0; i < 32; ++i) {
+    fifth[i / 8] |= (codes[i] >> 4) << i % 8;
+    low[i] = codes[i] & 15;
+  }
+  for (int i = 0; i < 4; ++i) bytes[i] = static_cast<std::byte>(fifth[i]);
+  pack_nibble_halves(low.data(), 32, bytes + 4);
+}
+
+void unpack_five_bits(const std::byte* bytes, uint8_t* codes) {
+  unpack_nibble_halves(bytes + 4, 32, codes);
+  for (int i = 0; i < 32; ++i)
+    codes[i] |= static_cast<uint8_t>((static_cast<int>(bytes[i / 8]) >> i % 8 & 1) << 4);
 }
 
 std::vector<float> integer_levels(int low, int high) {

@@ -27,6 +27,11 @@ class FlatGrid : public Grid {
 void pack_nibble_halves(const uint8_t* codes, int64_t count, std::byte* bytes);
 void unpack_nibble_halves(const std::byte* bytes, int64_t count, uint8_t* codes);
 
+// 32 codes of 5 bits in 20 bytes: their fifth bits (bit i of a little-endian u32 belongs to code
+// i), then the others as nibble halves.
+void pack_five_bits(const uint8_t* codes, std::byte* bytes);
+void unpack_five_bits(const std::byte* bytes, uint8_t* codes);
+
 // low, low + 1, ..., high.
 std::vector<float> integer_levels(int low, int high);
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 
+#include "grid/float8.h"
 #include "grid/scale_search.h"
 
 namespace frugal::grid {
@@ -21,11 +22,13 @@ LevelTable Grid::table() const {
           .midpoints = midpoints_.data(),
           .count = static_cast<int>(spec_.levels.size()),
           .uniform = spec_.uniform,
+          .float8 = spec_.float8,
           .low = spec_.levels.front(),
           .high = spec_.levels.back()};
 }
 
 uint8_t Grid::nearest_code(float y) const {
+  if (spec_.float8) return float8_code(round_to_float8(y));
   if (!spec_.uniform) {
     return static_cast<uint8_t>(std::lower_bound(midpoints_.begin(), midpoints_.end(), y) -
                                 midpoints_.begin());

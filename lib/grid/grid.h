@@ -3,8 +3,7 @@
 // Words: a *block* is `block_columns` consecutive columns of one row that share stored parameters
 // (32 for Q4_0, 256 for Q4_K, the group for int4). A *group* is `group_columns` consecutive columns
 // inside it that share one (scale, offset). decode: w = scale * level(code) + offset, evaluated in
-// fp32; for every grid here the product is exact and the result equals the runtime's decode bit for
-// bit (algorithms.md §3).
+// fp32; the result equals the runtime's decode bit for bit (algorithms.md §3).
 #pragma once
 
 #include <cstddef>
@@ -33,6 +32,7 @@ struct GridSpec {
   std::vector<float> levels;    // level of each code, ascending; size <= 256
   bool affine = false;          // offsets are used (scale then > 0); otherwise every offset is 0
   bool uniform = false;         // consecutive levels differ by exactly 1: nearest = round and clamp
+  bool float8 = false;          // the levels are those of grid/float8.h: nearest = that rounding
   bool free_scale =
       false;  // each group has a scale of its own, stored as fp16 (may be refit alone)
   bool holds_zero = false;  // some code decodes to exactly 0 whatever the parameters: a weight may
@@ -89,8 +89,11 @@ class Grid {
   // False for unpacked parameters that no fit could have written and no runtime would take.
   virtual bool valid(const std::byte* /*parameters*/) const { return true; }
 
+  // False for a packed block with codes that stand for no number (FP8's NaN): not to be unpacked.
+  virtual bool readable(const std::byte* /*block*/) const { return true; }
+
   // Code of the level nearest to y (ties: to even level value for uniform grids, as nearbyint;
-  // lower level otherwise).
+  // to the even fraction for FP8; lower level otherwise).
   uint8_t nearest_code(float y) const;
 
   // The codes of one block [block_columns]: nearest_code((x - offset) * inverse_scale(scale)).
@@ -102,19 +105,20 @@ class Grid {
   // Between two neighboring levels: their mean, [levels - 1].
   const std::vector<float>& midpoints() const { return midpoints_; }
 
+  LevelTable table() const;  // the levels as the loops take them; valid as long as the grid
+
  protected:
   explicit Grid(GridSpec spec);
-  LevelTable table() const;  // valid as long as the grid
 
  private:
   GridSpec spec_;
   std::vector<float> midpoints_;
 };
 
-// The grid called `name`: "q8_0", "q4_0", "iq4_nl", "q4_k"; "int4", "int8" with ":g<N>" (default
-// g32) or ":row", and
-// ":asym". `row_columns` resolves ":row" (0: only for grids that do not need it). Errors: a
-// misspelt name (with the nearest one), a group that is not a multiple of 16.
+// The grid called `name`: the GGUF types "q2_k" to "q8_0" and "iq4_nl"; "int2", "int3", "int4",
+// "int8" with ":g<N>" (default g32) or ":row", and ":asym"; "nf4" (default g64) and "fp8" (default
+// row) with ":g<N>" or ":row". `row_columns` resolves a whole row (0: only for grids that do not
+// need it). Errors: a misspelt name (with the nearest one), a group that is not a multiple of 16.
 absl::StatusOr<std::shared_ptr<const Grid>> find_grid(std::string_view name, int64_t row_columns);
 
 // Names for help and suggestions, best documented order, each with one sentence.
@@ -146,7 +150,7 @@ QuantizedMatrix empty_matrix(std::shared_ptr<const Grid> grid, int64_t rows, int
 
 // Packed blocks [rows, row_bytes] in the grid's layout (for GGUF types: the file's bytes), and
 // back. `unpack_matrix` checks the byte count before it allocates. Errors: InvalidArgument,
-// DataLoss (parameters that are not valid()).
+// DataLoss (blocks that are not readable(), parameters that are not valid()).
 std::vector<std::byte> pack_matrix(const QuantizedMatrix& matrix);
 absl::StatusOr<QuantizedMatrix> unpack_matrix(std::shared_ptr<const Grid> grid, int64_t rows,
                                               int64_t columns, std::span<const std::byte> blocks);

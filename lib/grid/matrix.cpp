@@ -88,12 +88,18 @@ absl::StatusOr<QuantizedMatrix> unpack_matrix(std::shared_ptr<const Grid> grid, 
   QuantizedMatrix matrix = empty_matrix(std::move(grid), rows, columns);
   for (int64_t row = 0; row < rows; ++row) {
     for (int64_t b = 0; b < matrix.blocks_per_row(); ++b) {
+      const std::byte* const block =
+          blocks.data() + row * matrix.row_bytes() + b * spec.block_bytes;
       std::byte* const parameters = matrix.block_parameters(row, b);
-      matrix.grid->unpack(blocks.data() + row * matrix.row_bytes() + b * spec.block_bytes,
-                          parameters, matrix.codes.data() + row * columns + b * spec.block_columns);
-      if (matrix.grid->valid(parameters)) continue;
+      const bool readable = matrix.grid->readable(block);
+      if (readable) {
+        matrix.grid->unpack(block, parameters,
+                            matrix.codes.data() + row * columns + b * spec.block_columns);
+        if (matrix.grid->valid(parameters)) continue;
+      }
       return base::data_loss("row ", row, ", block ", b, " of a matrix on grid '", spec.name,
-                             "' holds parameters outside the grid's range; the file is damaged");
+                             "' holds ", readable ? "parameters" : "codes",
+                             " outside the grid's range; the file is damaged");
     }
   }
   return matrix;

@@ -20,12 +20,36 @@ constexpr GridEntry kGrids[] = {
      "256",
      make_q4_k},
     {"q4_0", "", "4.5 bits: 16 equal levels, a scale for 32 weights; runs everywhere", make_q4_0},
+    {"q4_1", "", "5 bits: 16 equal levels, scale and offset for 32 weights", make_q4_1},
+    {"q5_k", "", "5.5 bits: q4_k with 32 levels; little is lost", make_q5_k},
+    {"q5_0", "", "5.5 bits: 32 equal levels, a scale for 32 weights", make_q5_0},
+    {"q5_1", "", "6 bits: 32 equal levels, scale and offset for 32 weights", make_q5_1},
+    {"q6_k", "",
+     "6.56 bits: 64 equal levels, 8-bit scales for 16 weights in blocks of 256; nearly lossless",
+     make_q6_k},
     {"q8_0", "", "8.5 bits: 256 equal levels, a scale for 32 weights; nearly lossless", make_q8_0},
+    {"q3_k", "",
+     "3.44 bits: 8 equal levels, 6-bit scales for 16 weights in blocks of 256; a visible loss",
+     make_q3_k},
+    {"q2_k", "",
+     "2.63 bits: 4 levels with offset, 4-bit scales for 16 weights in blocks of 256; a large loss",
+     make_q2_k},
     {"int4", "[:g<N>|:row][:asym]",
      "4-bit integers with a scale per group of N (default 32) or per row, optionally a "
      "zero point",
      make_int4},
     {"int8", "[:g<N>|:row][:asym]", "8-bit integers, options as for int4", make_int8},
+    {"int3", "[:g<N>|:row][:asym]",
+     "3-bit integers, options as for int4; no export format holds them", make_int3},
+    {"int2", "[:g<N>|:row][:asym]", "2-bit integers, options as for int4; a large loss", make_int2},
+    {"nf4", "[:g<N>|:row]",
+     "QLoRA's 16 levels for normal weights, a scale per group of N (default 64) or per row; no "
+     "export format holds them",
+     make_nf4},
+    {"fp8", "[:g<N>|:row]",
+     "8-bit floating point (E4M3) with a scale per row (default) or group of N; no export format "
+     "holds it",
+     make_fp8},
 };
 
 }  // namespace

@@ -20,10 +20,21 @@ using MakeGrid = absl::StatusOr<std::shared_ptr<const Grid>> (*)(const GridReque
 absl::Status check_no_suffix(std::string_view name, const GridRequest& request);
 
 absl::StatusOr<std::shared_ptr<const Grid>> make_q8_0(const GridRequest& request);
+absl::StatusOr<std::shared_ptr<const Grid>> make_q6_k(const GridRequest& request);
+absl::StatusOr<std::shared_ptr<const Grid>> make_q5_k(const GridRequest& request);
+absl::StatusOr<std::shared_ptr<const Grid>> make_q5_1(const GridRequest& request);
+absl::StatusOr<std::shared_ptr<const Grid>> make_q5_0(const GridRequest& request);
+absl::StatusOr<std::shared_ptr<const Grid>> make_q4_k(const GridRequest& request);
+absl::StatusOr<std::shared_ptr<const Grid>> make_q4_1(const GridRequest& request);
 absl::StatusOr<std::shared_ptr<const Grid>> make_q4_0(const GridRequest& request);
 absl::StatusOr<std::shared_ptr<const Grid>> make_iq4_nl(const GridRequest& request);
-absl::StatusOr<std::shared_ptr<const Grid>> make_q4_k(const GridRequest& request);
-absl::StatusOr<std::shared_ptr<const Grid>> make_int4(const GridRequest& request);
+absl::StatusOr<std::shared_ptr<const Grid>> make_q3_k(const GridRequest& request);
+absl::StatusOr<std::shared_ptr<const Grid>> make_q2_k(const GridRequest& request);
 absl::StatusOr<std::shared_ptr<const Grid>> make_int8(const GridRequest& request);
+absl::StatusOr<std::shared_ptr<const Grid>> make_int4(const GridRequest& request);
+absl::StatusOr<std::shared_ptr<const Grid>> make_int3(const GridRequest& request);
+absl::StatusOr<std::shared_ptr<const Grid>> make_int2(const GridRequest& request);
+absl::StatusOr<std::shared_ptr<const Grid>> make_nf4(const GridRequest& request);
+absl::StatusOr<std::shared_ptr<const Grid>> make_fp8(const GridRequest& request);
 
 }  // namespace frugal::grid

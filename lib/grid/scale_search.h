@@ -20,6 +20,7 @@ struct LevelTable {
   const float* midpoints = nullptr;  // [count - 1]
   int count = 0;
   bool uniform = false;  // levels are low, low + 1, ..., high
+  bool float8 = false;   // levels are those of grid/float8.h
   float low = 0;
   float high = 0;
 };
@@ -100,9 +101,23 @@ struct ScaleAndOffset {
 ScaleAndOffset search_scale_and_offset(std::span<const float> x, std::span<const float> weights,
                                        const LevelTable& table);
 
+// The same where both are stored as fp16 and the offset may have either sign. Never worse than
+// `plain` (as stored) in sum w (x - decode)^2; the weights of the result are not set.
+ScaleAndOffset search_stored_pair(std::span<const float> x, std::span<const float> weights,
+                                  const LevelTable& table, ScaleAndOffset plain);
+
+// Real-valued scale of either sign for w = scale * t: the best, and the best of the opposite sign.
+struct SignedScale {
+  float scale = 0;
+  float opposite = 0;
+  float scale_weight = 0;  // sum w t^2 of the best
+};
+SignedScale search_signed_scale(std::span<const float> x, std::span<const float> weights,
+                                const LevelTable& table);
+
 // A super-scale that fp16 can hold such that sum_j weight_j (value_j - super * n_j)^2 is small, n_j
-// = nearest integer in [0, largest]; values >= 0.
-float search_super_scale(std::span<const float> values, std::span<const float> weights,
-                         int largest);
+// = nearest integer in [lowest, highest]; values >= 0 where lowest is 0.
+float search_super_scale(std::span<const float> values, std::span<const float> weights, int lowest,
+                         int highest);
 
 }  // namespace frugal::grid

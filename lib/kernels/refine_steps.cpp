@@ -84,7 +84,7 @@ RefinePlan plan_refine(const RefineProblem& problem) {
   check(problem);
   const grid::GridSpec& spec = problem.grid->spec();
   RefinePlan plan;
-  plan.table = level_table(*problem.grid);
+  plan.table = problem.grid->table();
   plan.groups = problem.columns / spec.group_columns;
   plan.block_step = spec.affine || spec.groups_per_block() > 1;
   plan.row_sums.assign(problem.columns, 0.0f);
@@ -159,7 +159,9 @@ bool refit_block(const grid::Grid& grid, const BlockSums& s, std::byte* paramete
     trial.change = gain(ratio(trial.scale[scale_at], scale[scale_at]),
                         ratio(trial.offset[offset_at], offset[offset_at]), s.a_gradient,
                         s.c_gradient, s.aa, s.ac, s.cc);
-    const bool valid = !spec.affine || (trial.scale[scale_at] > 0 && trial.offset[offset_at] <= 0);
+    // The offset keeps its sign: that of the K types must not be positive.
+    const bool valid = !spec.affine || (trial.scale[scale_at] > 0 &&
+                                        trial.offset[offset_at] * offset[offset_at] >= 0);
     if (valid && trial.change < best.change) best = trial;
   }
   if (!(best.change < 0)) return false;

@@ -51,22 +51,12 @@ void check_whole_blocks(const SweepBlock& block) {
 
 }  // namespace
 
-grid::LevelTable level_table(const grid::Grid& grid) {
-  const grid::GridSpec& spec = grid.spec();
-  return {.levels = spec.levels.data(),
-          .midpoints = grid.midpoints().data(),
-          .count = static_cast<int>(spec.levels.size()),
-          .uniform = spec.uniform,
-          .low = spec.levels.front(),
-          .high = spec.levels.back()};
-}
-
 SweepPlan plan_sweep(const SweepBlock& block) {
   check_sizes(block);
   if (block.fit) check_whole_blocks(block);
   const grid::GridSpec& spec = block.grid->spec();
   SweepPlan plan;
-  plan.table = level_table(*block.grid);
+  plan.table = block.grid->table();
   plan.groups_per_block = spec.groups_per_block();
   std::map<int64_t, int32_t> slots;
   for (int64_t p = 0; p < block.width; ++p) {

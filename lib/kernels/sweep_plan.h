@@ -23,6 +23,4 @@ struct SweepPlan {
 // Throws std::invalid_argument where `block` contradicts itself.
 SweepPlan plan_sweep(const SweepBlock& block);
 
-grid::LevelTable level_table(const grid::Grid& grid);
-
 }  // namespace frugal::kernels

@@ -10,7 +10,8 @@ TEST_P(IntGroup, Properties) { expect_all_properties(*grid_or_die(GetParam(), 96
 INSTANTIATE_TEST_SUITE_P(All, IntGroup,
                          ::testing::Values("int4", "int4:g64", "int4:g128:asym", "int4:row",
                                            "int4:asym", "int8", "int8:row", "int8:row:asym",
-                                           "int8:g16:asym"));
+                                           "int8:g16:asym", "int2", "int2:g64:asym", "int2:row",
+                                           "int3", "int3:g128:asym", "int3:row", "int3:row:asym"));
 
 TEST(IntGroupNames, AreCanonical) {
   EXPECT_EQ(grid_or_die("int4")->spec().name, "int4:g32");
@@ -39,6 +40,35 @@ TEST(IntGroupLayout, OddRowsArePaddedAndNibblesInColumnOrder) {
   grid->pack(parameters.data(), codes.data(), block.data());
   EXPECT_EQ(block[2], std::byte{0x21});
   EXPECT_EQ(block[3], std::byte{0x0f});
+}
+
+TEST(IntGroupLayout, ThreeBitCodesArePackedDensely) {
+  EXPECT_EQ(grid_or_die("int3:g64")->spec().block_bytes, 2 + 24);
+  EXPECT_EQ(grid_or_die("int3:row", 3)->spec().block_bytes, 2 + 2);
+  EXPECT_EQ(grid_or_die("int2:g64:asym")->spec().block_bytes, 3 + 16);
+  EXPECT_DOUBLE_EQ(grid_or_die("int3:g64")->spec().bits_per_weight(), 3.25);
+}
+
+// Long rows with outliers: few levels serve the bulk, and the largest weight is clipped far.
+TEST(IntGroupSearch, ClipsFarWhereFewLevelsAskForIt) {
+  base::RandomStream random(9, "int_group/clip");
+  for (const char* name : {"int2:row", "int3:row", "int2:row:asym", "int4:row"}) {
+    const auto grid = grid_or_die(name, 1024);
+    std::vector<float> x = normal_weights(random, 1024);
+    x[17] = 1.0f;  // 20 sigma
+    std::vector<std::byte> parameters(3);
+    grid->fit(x, {}, true, parameters.data());
+    const double found = weighted_error(*grid, x, {}, parameters.data());
+    float scale, offset;
+    grid->expand(parameters.data(), &scale, &offset);
+    const float zero = -offset / scale;
+    double best = found;
+    for (float tried = 0.002f; tried < 1; tried *= 1.02f) {
+      grid->set_group(0, tried, -tried * zero, parameters.data());
+      best = std::min(best, weighted_error(*grid, x, {}, parameters.data()));
+    }
+    EXPECT_LT(found, 1.05 * best) << name;
+  }
 }
 
 TEST(IntGroupLayout, ZeroPointsBeyondFourBitsAreRefused) {

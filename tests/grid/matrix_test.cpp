@@ -9,7 +9,9 @@ namespace {
 
 TEST(Matrix, PackAndUnpackAreInverse) {
   base::RandomStream random(1, "matrix/pack");
-  for (const char* name : {"q8_0", "q4_0", "iq4_nl", "q4_k", "int4:g64:asym", "int8:row"}) {
+  for (const char* name :
+       {"q8_0", "q4_0", "iq4_nl", "q4_k", "int4:g64:asym", "int8:row", "q2_k", "q3_k", "q5_k",
+        "q6_k", "q4_1", "q5_0", "q5_1", "int2:row", "int3:g64:asym", "nf4", "fp8"}) {
     const int64_t rows = 5, columns = 512;
     const auto grid = grid_or_die(name, columns);
     const auto weights = normal_weights(random, rows * columns);
@@ -27,8 +29,19 @@ TEST(Matrix, PackAndUnpackAreInverse) {
 TEST(Matrix, DecodeIsNearTheWeights) {
   base::RandomStream random(2, "matrix/decode");
   const auto weights = normal_weights(random, 4 * 256);
-  for (const auto& [name, relative] :
-       {std::pair{"q8_0", 0.01}, {"q4_0", 0.13}, {"iq4_nl", 0.12}, {"q4_k", 0.12}}) {
+  for (const auto& [name, relative] : {std::pair{"q8_0", 0.01},
+                                       {"q4_0", 0.13},
+                                       {"iq4_nl", 0.12},
+                                       {"q4_k", 0.12},
+                                       {"q4_1", 0.11},
+                                       {"q5_0", 0.065},
+                                       {"q5_1", 0.055},
+                                       {"q5_k", 0.06},
+                                       {"q6_k", 0.03},
+                                       {"q3_k", 0.24},
+                                       {"q2_k", 0.4},
+                                       {"fp8:g64", 0.035},
+                                       {"nf4:g32", 0.12}}) {
     FRUGAL_ASSERT_OK_AND_ASSIGN(
         const QuantizedMatrix matrix,
         round_to_nearest(grid_or_die(name), weights.data(), 4, 256, {}, true));

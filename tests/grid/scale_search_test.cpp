@@ -9,16 +9,6 @@
 namespace frugal::grid {
 namespace {
 
-LevelTable table_of(const Grid& grid) {
-  const GridSpec& spec = grid.spec();
-  return {.levels = spec.levels.data(),
-          .midpoints = grid.midpoints().data(),
-          .count = static_cast<int>(spec.levels.size()),
-          .uniform = spec.uniform,
-          .low = spec.levels.front(),
-          .high = spec.levels.back()};
-}
-
 Candidates random_candidates(base::RandomStream& random) {
   Candidates candidates;
   for (int i = 0; i < kCandidates; ++i) {
@@ -30,9 +20,9 @@ Candidates random_candidates(base::RandomStream& random) {
 
 TEST(ScaleSearch, EveryInstructionSetGivesTheSameBits) {
   base::RandomStream random(1, "scale_search/bits");
-  for (const char* name : {"q4_0", "q8_0", "iq4_nl", "q4_k"}) {
-    const auto grid = grid_or_die(name);
-    const LevelTable table = table_of(*grid);
+  for (const char* name : {"q4_0", "q8_0", "iq4_nl", "q4_k", "q2_k", "q3_k", "nf4", "fp8"}) {
+    const auto grid = grid_or_die(name, 64);
+    const LevelTable table = grid->table();
     for (const int64_t count : {1, 15, 32, 100}) {
       std::vector<float> x = heavy_weights(random, count);
       if (count == 100) x[7] = std::nanf(""), x[8] = INFINITY, x[9] = -3e38f, x[10] = 1e-40f;
@@ -63,7 +53,7 @@ TEST(ScaleSearch, CorrelationsAreTheSumsOfZeroOffsets) {
   base::RandomStream random(9, "scale_search/correlate");
   for (const char* name : {"q4_0", "iq4_nl", "q8_0"}) {
     const auto grid = grid_or_die(name);
-    const LevelTable table = table_of(*grid);
+    const LevelTable table = grid->table();
     const auto x = heavy_weights(random, 40);
     const auto weights = uneven_importance(random, 40);
     std::vector<float> weighted_x(40);
@@ -100,7 +90,7 @@ TEST(ScaleSearch, SumsAreTheirDefinition) {
     const auto weights = uneven_importance(random, 50);
     const Candidates candidates = random_candidates(random);
     CandidateSums sums;
-    scale_kernel().sums(x.data(), weights.data(), 50, candidates, table_of(*grid), sums);
+    scale_kernel().sums(x.data(), weights.data(), 50, candidates, grid->table(), sums);
     for (int c = 0; c < kCandidates; ++c) {
       double rr = 0, rt = 0, tt = 0, r_sum = 0, t_sum = 0, r_size = 0, t_size = 0;
       for (int i = 0; i < 50; ++i) {
@@ -162,9 +152,9 @@ TEST(ScaleSearch, NearTheBruteForceOptimum) {
 
 TEST(ScaleSearch, SuperScaleStoresEqualValuesExactly) {
   const std::vector<float> values(8, 0.63f), weights(8, 1.0f);
-  const float super = search_super_scale(values, weights, 63);
+  const float super = search_super_scale(values, weights, 0, 63);
   EXPECT_NEAR(std::nearbyintf(0.63f / super) * super, 0.63f, 0.63f * 0x1p-11f);
-  EXPECT_EQ(search_super_scale(std::vector<float>(8, 0.0f), weights, 63), 0.0f);
+  EXPECT_EQ(search_super_scale(std::vector<float>(8, 0.0f), weights, 0, 63), 0.0f);
 }
 
 TEST(ScaleSearch, SuperScaleIsNotWorseThanTheLargestOver63) {
@@ -186,8 +176,47 @@ TEST(ScaleSearch, SuperScaleIsNotWorseThanTheLargestOver63) {
     };
     const float plain = round_to_half(*std::max_element(values.begin(), values.end()) / 63);
     // A quotient at a tie may round either way: 2^-23 of a step, squared away.
-    EXPECT_LE(error(search_super_scale(values, weights, 63)), error(plain) * (1 + 1e-5));
+    EXPECT_LE(error(search_super_scale(values, weights, 0, 63)), error(plain) * (1 + 1e-5));
   }
+}
+
+TEST(ScaleSearch, SignedSuperScalesStoreBothSigns) {
+  const std::vector<float> values = {0.5f, -0.25f, 0.125f, -0.5f}, weights(4, 1.0f);
+  const float super = search_super_scale(values, weights, -32, 31);
+  for (const float value : values)
+    EXPECT_NEAR(std::nearbyintf(value / super) * super, value, 0.5f * 0x1p-11f + 0.005f);
+  // Alone, a value is stored exactly: the largest code on either side.
+  const float alone = search_super_scale(std::vector<float>{-0.5f}, std::vector<float>{1}, -32, 31);
+  EXPECT_EQ(std::nearbyintf(-0.5f / alone) * alone, -0.5f);
+}
+
+TEST(ScaleSearch, SignedScalesAreBestOfEachSign) {
+  base::RandomStream random(5, "scale_search/signed");
+  const auto grid = grid_or_die("q3_k");
+  const auto error_of = [&](const std::vector<float>& x, const std::vector<float>& w, float scale) {
+    double sum = 0;
+    for (size_t i = 0; i < x.size(); ++i) {
+      const float level = grid->spec().levels[grid->nearest_code(x[i] * inverse_scale(scale))];
+      sum += w[i] * std::pow(static_cast<double>(x[i]) - static_cast<double>(scale) * level, 2);
+    }
+    return sum;
+  };
+  double found = 0, best = 0;
+  for (int round = 0; round < 30; ++round) {
+    const auto x = heavy_weights(random, 16);
+    const auto w = uneven_importance(random, 16);
+    const SignedScale result = search_signed_scale(x, w, grid->table());
+    EXPECT_LE(result.scale * result.opposite, 0.0f);
+    const double error = error_of(x, w, result.scale);
+    double optimum = error;
+    const float top = std::fabs(signed_maximum(x));
+    for (float scale = top / 8; scale < top; scale *= 1.002f)
+      optimum = std::min({optimum, error_of(x, w, scale), error_of(x, w, -scale)});
+    found += error;
+    best += optimum;
+  }
+  // As NearTheBruteForceOptimum.
+  EXPECT_LT(found, 1.05 * best);
 }
 
 TEST(ScaleSearch, WeightsFollowTheRule) {

@@ -10,8 +10,10 @@
 namespace frugal::kernels {
 namespace {
 
-constexpr const char* kGrids[] = {"q4_0",     "q8_0",          "iq4_nl",  "q4_k",
-                                  "int4:g64", "int4:g16:asym", "int8:row"};
+constexpr const char* kGrids[] = {
+    "q4_0", "q8_0", "iq4_nl",   "q4_k",          "int4:g64",      "int4:g16:asym", "int8:row",
+    "q4_1", "q5_0", "q5_1",     "q2_k",          "q3_k",          "q5_k",          "q6_k",
+    "nf4",  "fp8",  "int2:g64", "int3:g64:asym", "int2:row:asym", "int3:row"};
 
 void expect_same(const Solution& a, const Solution& b, const std::string& what) {
   EXPECT_EQ(a.matrix.codes, b.matrix.codes) << what;

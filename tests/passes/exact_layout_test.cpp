@@ -1,5 +1,6 @@
 #include "passes/export/exact_layout.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "random_matrix.h"
@@ -15,6 +16,16 @@ TEST(GgufGridFor, KeepsWhatGgufHasAndFindsTheSameIntegersElsewhere) {
   EXPECT_EQ(gguf_grid_for("int4:g16", 256).value(), std::nullopt);   // finer than any block of 32
   EXPECT_EQ(gguf_grid_for("int4:asym", 256).value(), std::nullopt);  // offsets
   FRUGAL_EXPECT_ERROR(gguf_grid_for("q4_x", 256), absl::StatusCode::kInvalidArgument, "q4_x");
+}
+
+TEST(GgufGridFor, EveryGgufGridIsItsOwn) {
+  const std::vector<std::string> names = gguf_grid_names();
+  EXPECT_EQ(names.size(), 11u);
+  for (const std::string& name : names) EXPECT_EQ(gguf_grid_for(name, 256).value(), name);
+  for (const char* name : {"int2", "int3", "int3:asym", "nf4", "fp8", "fp8:g32"}) {
+    EXPECT_EQ(gguf_grid_for(name, 256).value(), std::nullopt) << name;
+  }
+  EXPECT_THAT(no_gguf_layout("w", "nf4").message(), testing::HasSubstr("holds grid nf4 exactly; quantize to one of iq4_nl, q4_k"));
 }
 
 TEST(MoveExactly, DecodesToTheSameBits) {

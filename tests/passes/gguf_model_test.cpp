@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <cstring>
 #include <numeric>
+#include <set>
 
+#include "passes/export/exact_layout.h"
 #include "support/shared_data.h"
 #include "toy_checkpoint.h"
 
@@ -97,6 +99,12 @@ TEST(CheckGguf, RefusesWhatTheFileCannotHold) {
   pass::ModelInfo other = good;
   other.config.model_type = "gemma2";
   FRUGAL_EXPECT_ERROR(check_gguf(other), absl::StatusCode::kUnimplemented, "gemma2");
+}
+
+TEST(GgufFileType, EveryGgufGridHasANumberOfItsOwn) {
+  std::set<uint32_t> numbers = {gguf_file_type("F32")};
+  for (const std::string& name : gguf_grid_names()) EXPECT_TRUE(numbers.insert(gguf_file_type(name)).second) << name;
+  EXPECT_EQ(gguf_file_type("q6_k"), 18u);  // LLAMA_FTYPE_MOSTLY_Q6_K
 }
 
 }  // namespace

@@ -13,8 +13,8 @@ std::vector<float> operator_values(const NBitsMatrix& packed, const NBitsLayout&
   const int64_t blocks = columns / layout.block_size;
   const auto field = [&](const std::vector<uint8_t>& bytes, int64_t row, int64_t row_fields, int64_t i) {
     const int64_t row_bytes = (row_fields * layout.bits + 7) / 8;
-    if (layout.bits == 8) return static_cast<int>(bytes[row * row_bytes + i]);
-    return bytes[row * row_bytes + i / 2] >> (4 * (i % 2)) & 15;
+    const int64_t per_byte = 8 / layout.bits;
+    return bytes[row * row_bytes + i / per_byte] >> (layout.bits * (i % per_byte)) & ((1 << layout.bits) - 1);
   };
   std::vector<float> values;
   for (int64_t row = 0; row < rows; ++row) {
@@ -28,7 +28,8 @@ std::vector<float> operator_values(const NBitsMatrix& packed, const NBitsLayout&
 }
 
 TEST(NBits, HoldsTheSameNumbers) {
-  for (const char* name : {"int4", "int4:g64", "int4:asym", "int4:g128:asym", "int8", "int8:asym", "q4_0", "q8_0"}) {
+  for (const char* name : {"int4", "int4:g64", "int4:asym", "int4:g128:asym", "int8", "int8:asym", "q4_0", "q8_0", "int2",
+                           "int2:g64:asym", "int2:g16:asym"}) {
     const grid::QuantizedMatrix matrix = random_matrix(name, 3, 384);
     FRUGAL_ASSERT_OK_AND_ASSIGN(const NBitsLayout layout, nbits_layout(matrix.grid->spec()));
     FRUGAL_ASSERT_OK_AND_ASSIGN(const NBitsMatrix packed, to_nbits(matrix, layout));
@@ -39,7 +40,12 @@ TEST(NBits, HoldsTheSameNumbers) {
 TEST(NBits, RefusesWhatTheOperatorCannotHold) {
   const auto layout_of = [](const char* name) { return nbits_layout(grid::find_grid(name, 256).value()->spec()); };
   FRUGAL_EXPECT_ERROR(layout_of("iq4_nl"), absl::StatusCode::kInvalidArgument, "consecutive integers");
-  FRUGAL_EXPECT_ERROR(layout_of("q4_k"), absl::StatusCode::kInvalidArgument, "sub-scales");
+  FRUGAL_EXPECT_ERROR(layout_of("q4_k"), absl::StatusCode::kInvalidArgument, "no multiple of the scale");
+  FRUGAL_EXPECT_ERROR(layout_of("q4_1"), absl::StatusCode::kInvalidArgument, "no multiple of the scale");
+  FRUGAL_EXPECT_ERROR(layout_of("q2_k"), absl::StatusCode::kInvalidArgument, "no multiple of the scale");
+  for (const char* name : {"q3_k", "q5_0", "q5_1", "q5_k", "q6_k", "int3", "int3:g64:asym", "nf4", "fp8:g64"}) {
+    FRUGAL_EXPECT_ERROR(layout_of(name), absl::StatusCode::kInvalidArgument, "2, 4 or 8 bits");
+  }
   FRUGAL_EXPECT_ERROR(layout_of("int4:g48"), absl::StatusCode::kInvalidArgument, "powers of two");
 }
 

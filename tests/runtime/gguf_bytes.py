@@ -10,6 +10,9 @@ import numpy as np
 from common import *
 from gguf_names import hugging_face_name
 
+GGUF_GRIDS = ("q8_0", "q4_0", "iq4_nl", "q4_k", "q4_1", "q5_0", "q5_1", "q2_k", "q3_k", "q5_k", "q6_k")
+
+
 def interleave(matrix, heads):
     return matrix.reshape(heads, 2, -1, matrix.shape[1]).swapaxes(1, 2).reshape(matrix.shape)
 
@@ -43,11 +46,11 @@ with tempfile.TemporaryDirectory() as work:
     work = Path(work)
     seeded = make_llama(work / "seeded", tied=False)
     text = work / "seeded-text.txt"
-    for grid in ("q8_0", "q4_0", "iq4_nl", "q4_k", "int4:g64"):
+    for grid in (*GGUF_GRIDS, "int4:g64"):
         compare("seeded", seeded, grid, text, work, ["--sequence-length", "64", "--windows", "8"])
     novels = real("novels-7m/hf")
     if novels:
         text = DATA / "english-novels-100" / "Doyle_Hound_1902.txt"
-        for grid in ("q8_0", "q4_0", "iq4_nl", "q4_k"):
+        for grid in GGUF_GRIDS:
             compare("novels-7m", novels, grid, text, work, ["--sequence-length", "256", "--windows", "4"])
 finish()

@@ -102,6 +102,9 @@ with tempfile.TemporaryDirectory() as work:
         ids = Tokenizer.from_file(str(novels / "tokenizer.json")).encode(
             (DATA / "english-novels-100/Bennet_Helen_1910.txt").read_text(encoding="utf-8")[:6000]).ids
         windows = np.array(ids[:2 * 192]).reshape(2, 192)
-        judge("novels-7m", novels, DATA / "english-novels-100/Doyle_Hound_1902.txt", work, windows, 4096,
-              ("q8_0", "q4_0", "iq4_nl", "q4_k"), ["--sequence-length", "256", "--windows", "8"])
+        calibration = DATA / "english-novels-100/Doyle_Hound_1902.txt"
+        judge("novels-7m", novels, calibration, work, windows, 4096, ("q8_0", "q4_0", "iq4_nl", "q4_k"), ["--sequence-length", "256", "--windows", "8"])
+        # The others differ only in grid and decode: round to nearest, and half of one window.
+        judge("novels-7m", novels, calibration, work, windows[:1, :96], 4096, ("q4_1", "q5_0", "q5_1", "q2_k", "q3_k", "q5_k", "q6_k"),
+              ["--sequence-length", "256", "--windows", "2", "--method", "rtn"])
 finish()

@@ -57,7 +57,7 @@ with tempfile.TemporaryDirectory() as work:
         model = make_llama(work / name, **options)
         frugal("export", model, "--format", "onnx", "--out", work / f"{name}-onnx")
         compare(f"{name} fp32", work / f"{name}-onnx", model, ids)
-        for grid in ("int4", "int4:g64:asym", "q4_0", "q8_0", "int8"):
+        for grid in ("int4", "int4:g64:asym", "q4_0", "q8_0", "int8", "int2", "int2:g64:asym"):
             stem = f"{name}-{grid}".replace(":", "-")
             quantized, out, plain = work / stem, work / f"{stem}-onnx", work / f"{stem}-plain"
             frugal("quantize", model, "--grid", grid, "--calibration", work / f"{name}-text.txt", "--sequence-length", "64", "--windows", "8", "--out", quantized)
@@ -65,6 +65,8 @@ with tempfile.TemporaryDirectory() as work:
             frugal("export", quantized, "--format", "huggingface", "--out", plain)
             operators = compare(f"{name} {grid}", out, plain, ids)
             expect_true(f"{name} {grid}: uses MatMulNBits", "MatMulNBits" in operators)
-    done = frugal("quantize", work / "tied", "--grid", "q4_k", "--method", "rtn", "--out", work / "k-onnx", check=False)
-    expect_true("q4_k to ONNX is refused before anything runs", done.returncode != 0 and not (work / "k-onnx").exists(), done.stderr.strip()[-300:])
+    for grid in ("q4_k", "q5_0", "int3", "nf4", "fp8"):
+        out = work / f"{grid}-onnx"
+        done = frugal("quantize", work / "tied", "--grid", grid, "--method", "rtn", "--out", out, check=False)
+        expect_true(f"{grid} to ONNX is refused before anything runs", done.returncode != 0 and not out.exists(), done.stderr.strip()[-300:])
 finish()

@@ -62,13 +62,30 @@ absl::Status set_block(const RowScales& wished, int64_t block, grid::QuantizedMa
 
 }  // namespace
 
+std::vector<std::string> gguf_grid_names() {
+  constexpr int64_t kAnyRow = 256;
+  std::vector<std::string> names;
+  for (const grid::GridHelp& help : grid::grid_help()) {
+    const auto found = grid::find_grid(help.name.substr(0, help.name.find('[')), kAnyRow);
+    if (found.ok() && (*found)->spec().ggml_type.has_value()) names.push_back((*found)->spec().name);
+  }
+  return names;
+}
+
+absl::Status no_gguf_layout(std::string_view weight, std::string_view grid_name) {
+  std::string names;
+  for (const std::string& name : gguf_grid_names()) names += name + ", ";
+  return invalid_argument("cannot write ", weight, " to GGUF: no layout there holds grid ", grid_name, " exactly; quantize to one of ",
+                          names, "or to int4 or int8 with symmetric groups of 32");
+}
+
 absl::StatusOr<std::optional<std::string>> gguf_grid_for(std::string_view grid_name, int64_t row_columns) {
   FRUGAL_ASSIGN_OR_RETURN(const auto source, grid::find_grid(grid_name, row_columns));
   if (source->spec().ggml_type.has_value()) return source->spec().name;
   if (source->spec().affine) return std::nullopt;
-  for (const std::string_view candidate : {"q4_0", "q8_0"}) {
+  for (const std::string& candidate : gguf_grid_names()) {
     FRUGAL_ASSIGN_OR_RETURN(const auto target, grid::find_grid(candidate, row_columns));
-    const bool same_levels = source->spec().levels == target->spec().levels;
+    const bool same_levels = target->spec().free_scale && source->spec().levels == target->spec().levels;
     if (same_levels && source->spec().group_columns % target->spec().group_columns == 0) {
       return target->spec().name;
     }

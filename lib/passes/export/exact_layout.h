@@ -5,11 +5,18 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/status.h"
 #include "grid/grid.h"
 
 namespace frugal::passes {
+
+// The grids that GGUF has a tensor type for.
+std::vector<std::string> gguf_grid_names();
+
+// The refusal of a weight on a grid without one, naming those.
+absl::Status no_gguf_layout(std::string_view weight, std::string_view grid_name);
 
 // Name of the GGUF grid that holds `grid_name` exactly: itself where it has a ggml type; "q4_0" for symmetric int4 with groups
 // of a multiple of 32; "q8_0" for symmetric int8 likewise. Absent: there is none.

@@ -36,8 +36,10 @@ struct FileType {
   uint32_t number;
 };
 // enum llama_ftype (llama.h).
-constexpr std::array kFileTypes = {FileType{"F32", 0},  FileType{"F16", 1},     FileType{"q4_0", 2}, FileType{"q8_0", 7},
-                                   FileType{"q4_k", 14}, FileType{"iq4_nl", 25}, FileType{"BF16", 32}};
+constexpr std::array kFileTypes = {FileType{"F32", 0},   FileType{"F16", 1},   FileType{"q4_0", 2},  FileType{"q4_1", 3},
+                                   FileType{"q8_0", 7},  FileType{"q5_0", 8},  FileType{"q5_1", 9},  FileType{"q2_k", 10},
+                                   FileType{"q3_k", 11}, FileType{"q4_k", 14}, FileType{"q5_k", 16}, FileType{"q6_k", 18},
+                                   FileType{"iq4_nl", 25}, FileType{"BF16", 32}};
 
 constexpr std::string_view kRopeFrequencies = "rope_freqs.weight";
 
@@ -133,10 +135,7 @@ absl::StatusOr<format::GgmlType> type_of(const format::Checkpoint& checkpoint, c
   if (source.weight.empty()) return format::ggml_type("F32");
   if (const auto entry = checkpoint.quantized().find(source.weight); entry != checkpoint.quantized().end()) {
     FRUGAL_ASSIGN_OR_RETURN(const auto target, gguf_grid_for(entry->second.grid, entry->second.columns));
-    if (!target.has_value()) {
-      return invalid_argument("cannot write ", source.weight, " to GGUF: no layout there holds grid ", entry->second.grid,
-                              " exactly; quantize to one of q8_0, q4_0, iq4_nl, q4_k, or to int4/int8 with symmetric groups of 32");
-    }
+    if (!target.has_value()) return no_gguf_layout(source.weight, entry->second.grid);
     FRUGAL_ASSIGN_OR_RETURN(const auto target_grid, grid::find_grid(*target, entry->second.columns));
     return format::ggml_type(*target_grid->spec().ggml_type);
   }
@@ -218,15 +217,12 @@ absl::Status check_gguf(const pass::ModelInfo& model) {
                             "put tokenizer.json or tokenizer.model beside config.json");
   }
   for (const auto& [weight, grid_name] : model.grids) {
-    const int64_t columns = 0;  // only ":row" grids depend on it, and those have no GGUF layout
+    const int64_t columns = 256;  // only whole rows depend on it, and those have no GGUF layout
     if (base::glob_match("*:row*", grid_name)) {
       return invalid_argument("cannot write ", weight, " to GGUF: grid ", grid_name, " has one scale per row; use q8_0 or q4_0");
     }
     FRUGAL_ASSIGN_OR_RETURN(const auto target, gguf_grid_for(grid_name, columns));
-    if (!target.has_value()) {
-      return invalid_argument("cannot write ", weight, " to GGUF: no layout there holds grid ", grid_name,
-                              " exactly; quantize to q8_0, q4_0, iq4_nl, q4_k, or to symmetric int4/int8 in groups of 32");
-    }
+    if (!target.has_value()) return no_gguf_layout(weight, grid_name);
   }
   return absl::OkStatus();
 }

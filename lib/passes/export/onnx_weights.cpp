@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstring>
+
+#include "grid/group_options.h"
 
 namespace frugal::passes {
 
@@ -10,35 +13,27 @@ namespace {
 
 using base::invalid_argument;
 
-// Codes of one row as unsigned integers of the operator, packed low bits first.
-void pack_row(const uint8_t* codes, const std::vector<uint8_t>& unsigned_of, int64_t columns, int64_t bits, uint8_t* out) {
-  if (bits == 8) {
-    for (int64_t i = 0; i < columns; ++i) out[i] = unsigned_of[codes[i]];
-    return;
-  }
-  for (int64_t i = 0; i < columns; i += 2) {
-    out[i / 2] = static_cast<uint8_t>(unsigned_of[codes[i]] | unsigned_of[codes[i + 1]] << 4);
-  }
-}
+// The operator's field width for as many levels; 0 where it has none.
+int64_t field_bits(size_t levels) { return levels == 4 ? 2 : levels == 16 ? 4 : levels == 256 ? 8 : 0; }
 
 }  // namespace
 
 absl::StatusOr<NBitsLayout> nbits_layout(const grid::GridSpec& spec) {
-  if (!spec.uniform || (!spec.affine && !spec.free_scale)) {
-    return invalid_argument("grid ", spec.name, " has no layout in ONNX's MatMulNBits, which holds (q - zero_point) * scale with "
-                            "consecutive integers q; quantize to int4, int8, q4_0 or q8_0");
-  }
   NBitsLayout layout;
-  layout.bits = spec.levels.size() <= 16 ? 4 : 8;
+  layout.bits = field_bits(spec.levels.size());
+  if (!spec.uniform || layout.bits == 0) {
+    return invalid_argument("grid ", spec.name, " has no layout in ONNX's MatMulNBits, which holds (q - zero_point) * scale with "
+                            "consecutive integers q of 2, 4 or 8 bits; quantize to int2, int4, int8, q4_0 or q8_0");
+  }
   layout.block_size = spec.group_columns;
   layout.zero_points = spec.affine;
   if (layout.block_size < 16 || !std::has_single_bit(static_cast<uint64_t>(layout.block_size))) {
     return invalid_argument("grid ", spec.name, " has groups of ", layout.block_size, " columns; ONNX's MatMulNBits takes powers of two "
                             "from 16 on");
   }
-  if (spec.affine && spec.groups_per_block() != 1) {
-    return invalid_argument("grid ", spec.name, " has sub-scales with offsets, which ONNX's MatMulNBits cannot hold; quantize to int4 "
-                            "or q4_0");
+  if (spec.affine && !spec.holds_zero) {
+    return invalid_argument("grid ", spec.name, " has offsets that are no multiple of the scale, which ONNX's MatMulNBits cannot hold; "
+                            "quantize to int4:asym or q4_0");
   }
   return layout;
 }
@@ -56,9 +51,14 @@ absl::StatusOr<NBitsMatrix> to_nbits(const grid::QuantizedMatrix& matrix, const 
   result.scales.resize(matrix.rows * blocks);
   if (layout.zero_points) result.zero_points.assign(matrix.rows * zero_bytes, 0);
   const int64_t groups = spec.groups_per_block();
+  const int bits = static_cast<int>(layout.bits);
   std::vector<float> scale(groups), offset(groups);
+  std::vector<uint8_t> fields(matrix.columns), zeros(blocks);
+  std::vector<std::byte> packed(row_bytes);
   for (int64_t row = 0; row < matrix.rows; ++row) {
-    pack_row(&matrix.codes[row * matrix.columns], unsigned_of, matrix.columns, layout.bits, &result.values[row * row_bytes]);
+    for (int64_t i = 0; i < matrix.columns; ++i) fields[i] = unsigned_of[matrix.codes[row * matrix.columns + i]];
+    grid::pack_bits(bits, fields.data(), matrix.columns, packed.data());
+    std::memcpy(&result.values[row * row_bytes], packed.data(), packed.size());
     for (int64_t block = 0; block < blocks; ++block) {
       if (block % groups == 0) matrix.grid->expand(matrix.block_parameters(row, block / groups), scale.data(), offset.data());
       const float s = scale[block % groups];
@@ -70,13 +70,11 @@ absl::StatusOr<NBitsMatrix> to_nbits(const grid::QuantizedMatrix& matrix, const 
         return invalid_argument("cannot write row ", row, ", block ", block, " of grid ", spec.name,
                                 " as MatMulNBits: its zero point ", zero, " is no integer code");
       }
-      const auto code = static_cast<uint8_t>(zero);
-      if (layout.bits == 8) {
-        result.zero_points[row * zero_bytes + block] = code;
-      } else {
-        result.zero_points[row * zero_bytes + block / 2] |= static_cast<uint8_t>(code << (4 * (block % 2)));
-      }
+      zeros[block] = static_cast<uint8_t>(zero);
     }
+    if (!layout.zero_points) continue;
+    grid::pack_bits(bits, zeros.data(), blocks, packed.data());
+    std::memcpy(&result.zero_points[row * zero_bytes], packed.data(), zero_bytes);
   }
   return result;
 }

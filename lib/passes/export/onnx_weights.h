@@ -17,10 +17,10 @@ struct NBitsLayout {
   bool zero_points = false;  // one per block; without, 2^(bits-1)
 };
 
-// Errors: levels that are no consecutive integers, groups that are no power of two of at least 16 (the operator's rule).
+// Errors: levels that are no 4, 16 or 256 consecutive integers, offsets that are no multiple of the scale, groups that are no power of two of at least 16 (the operator's rule).
 absl::StatusOr<NBitsLayout> nbits_layout(const grid::GridSpec& spec);
 
-// A matrix [N, K] in the operator's inputs: B u8 [N, K / block_size, block_size * bits / 8] (low nibble first), scales fp32
+// A matrix [N, K] in the operator's inputs: B u8 [N, K / block_size, block_size * bits / 8] (low bits first), scales fp32
 // [N, K / block_size], zero_points u8 [N, ceil(K / block_size * bits / 8)] or empty. Errors: a zero point that is no code.
 struct NBitsMatrix {
   std::vector<uint8_t> values;

@@ -40,7 +40,8 @@ table = (llama.llama_model_imatrix_data * (len(held) + 1))(*[e for _, e in held]
 p.imatrix = table
 sys.exit(llama.llama_model_quantize(source.encode(), out.encode(), ctypes.byref(p)))
 """
-TYPES = {"q4_0": "Q4_0", "iq4_nl": "IQ4_NL", "q4_k": "Q4_K_S", "q8_0": "Q8_0"}
+TYPES = {"q4_0": "Q4_0", "iq4_nl": "IQ4_NL", "q4_k": "Q4_K_S", "q8_0": "Q8_0", "q4_1": "Q4_1", "q5_0": "Q5_0", "q5_1": "Q5_1",
+         "q2_k": "Q2_K", "q3_k": "Q3_K_S", "q5_k": "Q5_K_S", "q6_k": "Q6_K"}
 
 
 def calibration_ids(model, texts, windows, length):
