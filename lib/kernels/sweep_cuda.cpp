@@ -232,9 +232,8 @@ CudaFit cuda_fit(const grid::GridSpec& spec) {
 }
 
 int64_t cuda_window(const grid::GridSpec& spec, bool fit) {
-  if (!fit) return kWindow;
-  if (spec.block_columns > kLargest) return 0;
-  if (cuda_fit(spec) == CudaFit::kHost) return spec.block_columns;
+  if (spec.block_columns > kLargest) return fit ? 0 : kWindow;
+  if (fit && cuda_fit(spec) == CudaFit::kHost) return spec.block_columns;
   return std::max(spec.block_columns, kWindow / spec.block_columns * spec.block_columns);
 }
 

@@ -20,7 +20,7 @@ struct Asymmetry {
   bool active() const { return alpha != 0 || beta != 0; }
 };
 
-// W* [R, in] fp32 for `weights` [R, in]. Uses the parts of `drift` that are defined.
+// W* [R, in] fp32 on the factor's device for `weights` [R, in]. Uses the parts of `drift` that are defined.
 at::Tensor pre_correct(const at::Tensor& weights, const Drift& drift, const Factor& factor,
                        const Asymmetry& asymmetry);
 

@@ -34,6 +34,7 @@ struct GridSolverOptions {
   layerwise::FactorOptions factor;
   layerwise::ColumnOrder order = layerwise::ColumnOrder::kGroupAware;
   layerwise::GptqOptions gptq;
+  at::Device device = at::kCPU;  // of factorizations and sweeps
 };
 
 class GridSolver final : public layerwise::StageSolver {
@@ -63,6 +64,8 @@ class GridSolver final : public layerwise::StageSolver {
     double damping = 0;
     int64_t recoveries = 0;
     bool fell_back = false;
+    std::string sweep_kernel;    // empty: no sweep
+    std::string sweep_fallback;  // why it did not run on the device; else empty
   };
   absl::StatusOr<Rounded> round(const layerwise::StageProblem& problem,
                                 const std::shared_ptr<const grid::Grid>& grid) const;

@@ -177,7 +177,9 @@ absl::Status QuantizePass::run(pass::RunContext& context) const {
   FRUGAL_ASSIGN_OR_RETURN(const text::Windows calibration, windows(context));
   const LayerStore store(context.resume_folder(),
                          base::str_cat("quantize ", info().version, " ", calibration.text_sha256));
-  GridSolver solver(solver_options(plan, config.layer_count), store);
+  GridSolverOptions options = solver_options(plan, config.layer_count);
+  options.device = device;
+  GridSolver solver(std::move(options), store);
   const layerwise::WalkOptions walk{.device = device,
                                     .title = base::str_cat("quantize ", context.input_name())};
   FRUGAL_RETURN_IF_ERROR(layerwise::walk(input, calibration, walk, solver));
