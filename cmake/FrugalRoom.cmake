@@ -69,3 +69,21 @@ function(frugal_use_torch_in_test target)
     target_precompile_headers(${target} REUSE_FROM frugal_torch_pch)
   endif()
 endfunction()
+
+# frugal_gpu_test(<room> [TORCH] SOURCES <file>...): tests that need a CUDA device, labelled gpu. They skip without one, and
+# fail without one where FRUGAL_REQUIRE_GPU=1.
+function(frugal_gpu_test room)
+  cmake_parse_arguments(TEST "TORCH" "" "SOURCES" ${ARGN})
+  set(target frugal_${room}_gpu_test)
+  add_executable(${target} ${TEST_SOURCES})
+  target_link_libraries(${target} PRIVATE frugal::${room} frugal::test_support)
+  if(TEST_TORCH)
+    frugal_use_torch_in_test(${target})
+  endif()
+  if(FRUGAL_HAS_CUDA_MODULE)
+    add_dependencies(${target} frugal_cuda)
+  endif()
+  add_test(NAME ${room}_gpu COMMAND ${target})
+  set_tests_properties(${room}_gpu PROPERTIES LABELS gpu TIMEOUT 600 SKIP_REGULAR_EXPRESSION "no CUDA device: "
+    ENVIRONMENT "OMP_WAIT_POLICY=PASSIVE;FRUGAL_CUDA_MODULE=${CMAKE_BINARY_DIR}/bin/libfrugal_cuda.so")
+endfunction()

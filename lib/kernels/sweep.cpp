@@ -4,12 +4,14 @@
 #include <stdexcept>
 #include <string>
 
+#include "kernels/sweep_cuda.h"
 #include "kernels/sweep_kernels.h"
 
 namespace frugal::kernels {
 namespace {
 
 constexpr SweepKernel kSweepKernels[] = {
+    {"cuda", Device::kCuda, cuda_available, sweep_cuda},
 #if FRUGAL_X86_TARGETS
     {"avx512", Device::kCpu, grid::has_avx512, sweep_avx512},
     {"avx2", Device::kCpu, grid::has_avx2, sweep_avx2},
@@ -64,12 +66,15 @@ void fit_row(const FitBlocks& blocks, int64_t row, std::vector<float>& x) {
 
 std::span<const SweepKernel> sweep_kernels() { return kSweepKernels; }
 
-void sweep(const SweepBlock& block) {
-  const auto usable = [](const SweepKernel& k) {
-    return k.device == Device::kCpu && k.available();
+const SweepKernel* sweep_kernel(Device device) {
+  const auto usable = [device](const SweepKernel& k) {
+    return k.device == device && k.available();
   };
-  std::find_if(std::begin(kSweepKernels), std::end(kSweepKernels), usable)->run(block);
+  const auto found = std::find_if(std::begin(kSweepKernels), std::end(kSweepKernels), usable);
+  return found == std::end(kSweepKernels) ? nullptr : found;
 }
+
+void sweep(const SweepBlock& block) { sweep_kernel(Device::kCpu)->run(block); }
 
 void fit_blocks(const FitBlocks& blocks) {
   if (blocks.rows <= 0 || blocks.width <= 0) return;

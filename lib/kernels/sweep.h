@@ -93,9 +93,8 @@ struct FitBlocks {
 // Throws std::invalid_argument on sizes that do not fit together.
 void fit_blocks(const FitBlocks& blocks);
 
-// The implementations, most specialised first; sweep() takes the first that this machine can run. A
-// CUDA sweep will be one more line of this table, with Device::kCuda and pointers into device
-// memory.
+// The implementations, most specialised first; sweep() takes the first on the CPU that this machine
+// can run. Those for CUDA want device memory (sweep_cuda.h).
 enum class Device { kCpu, kCuda };
 struct SweepKernel {
   const char* name;
@@ -104,5 +103,7 @@ struct SweepKernel {
   void (*run)(const SweepBlock& block);
 };
 std::span<const SweepKernel> sweep_kernels();
+// The first of `device` that this machine can run; null only where there is no CUDA.
+const SweepKernel* sweep_kernel(Device device);
 
 }  // namespace frugal::kernels

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 
+#include "base/log.h"
 #include "layerwise/tiles.h"
+#include "tensor/guard.h"
 
 namespace frugal::layerwise {
 namespace {
@@ -60,7 +62,7 @@ Damping damp(const at::Tensor& hessian, double share, double floor_share) {
   if (dead.numel() > 0) {
     result.matrix.index_fill_(0, dead, 0).index_fill_(1, dead, 0);
     diagonal.index_fill_(0, dead, mean);
-    const at::Tensor list = dead.contiguous();
+    const at::Tensor list = dead.cpu().contiguous();
     result.dead.assign(list.const_data_ptr<int64_t>(),
                        list.const_data_ptr<int64_t>() + list.numel());
   }
@@ -69,10 +71,12 @@ Damping damp(const at::Tensor& hessian, double share, double floor_share) {
 
 at::Tensor upper_factor(const at::Tensor& damped, const at::Tensor& order) {
   const at::Tensor reversed = order.flip(0);
-  const at::Tensor lower =
-      lower_cholesky(damped.index_select(0, reversed).index_select(1, reversed));
+  const at::Tensor flipped = damped.index_select(0, reversed).index_select(1, reversed);
+  const bool tiled = damped.is_cpu();
+  const at::Tensor lower = tiled ? lower_cholesky(flipped) : lower_cholesky_whole(flipped);
   if (!lower.defined()) return {};
-  return invert_lower(lower).flip({0, 1}).contiguous();  // (J L J)⁻¹ = J L⁻¹ J
+  const at::Tensor inverse = tiled ? invert_lower(lower) : invert_lower_whole(lower);
+  return inverse.flip({0, 1}).contiguous();  // (J L J)⁻¹ = J L⁻¹ J
 }
 
 }  // namespace
@@ -113,13 +117,22 @@ at::Tensor invert_lower(const at::Tensor& lower) {
   return inverse;
 }
 
-absl::StatusOr<Factor> factorize(const at::Tensor& hessian, const at::Tensor& order,
-                                 const FactorOptions& options) {
-  TORCH_CHECK(hessian.dim() == 2 && hessian.size(0) == hessian.size(1) &&
-                  hessian.scalar_type() == at::kDouble,
-              "H must be square and fp64, found ", hessian.sizes(), " ", hessian.scalar_type());
-  TORCH_CHECK(order.numel() == hessian.size(0), "order has ", order.numel(), " columns, H ",
-              hessian.size(0));
+at::Tensor lower_cholesky_whole(const at::Tensor& matrix) {
+  const auto [lower, info] = at::linalg_cholesky_ex(matrix);
+  if (info.item<int>() != 0 || !at::isfinite(lower).all().item<bool>()) return {};
+  return lower;
+}
+
+at::Tensor invert_lower_whole(const at::Tensor& lower) {
+  return at::linalg_solve_triangular(lower, at::eye(lower.size(0), lower.options()),
+                                     /*upper=*/false);
+}
+
+namespace {
+
+// On the device of `hessian`, where `order` lies, too.
+absl::StatusOr<Factor> factorize_there(const at::Tensor& hessian, const at::Tensor& order,
+                                       const FactorOptions& options) {
   Factor factor;
   factor.order = order;
   if (!at::isfinite(hessian).all().item<bool>()) {
@@ -149,8 +162,26 @@ absl::StatusOr<Factor> factorize(const at::Tensor& hessian, const at::Tensor& or
   }
 }
 
+}  // namespace
+
+absl::StatusOr<Factor> factorize(const at::Tensor& hessian, const at::Tensor& order,
+                                 const FactorOptions& options) {
+  TORCH_CHECK(hessian.dim() == 2 && hessian.size(0) == hessian.size(1) &&
+                  hessian.scalar_type() == at::kDouble,
+              "H must be square and fp64, found ", hessian.sizes(), " ", hessian.scalar_type());
+  TORCH_CHECK(order.numel() == hessian.size(0), "order has ", order.numel(), " columns, H ",
+              hessian.size(0));
+  if (hessian.is_cpu()) return factorize_there(hessian, order, options);
+  absl::StatusOr<Factor> factor = tensor::guarded(
+      base::str_cat("factorizing H [", hessian.size(0), "] on the device"),
+      [&] { return factorize_there(hessian, order.to(hessian.device()), options); });
+  if (factor.status().code() != absl::StatusCode::kResourceExhausted) return factor;
+  base::warn(base::str_cat(factor.status().message(), "; the CPU factorizes it"));
+  return factorize_there(hessian.cpu(), order.cpu(), options);
+}
+
 at::Tensor multiply_inverse(const at::Tensor& m, const Factor& factor) {
-  const at::Tensor ordered = m.to(at::kDouble).index_select(1, factor.order);
+  const at::Tensor ordered = m.to(factor.upper.device(), at::kDouble).index_select(1, factor.order);
   const at::Tensor product =
       matrix_product(matrix_product(ordered, factor.upper.t()), factor.upper);
   return at::empty_like(product).index_copy_(1, factor.order, product);

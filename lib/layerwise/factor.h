@@ -28,12 +28,14 @@ struct Factor {
   int64_t recoveries =
       0;  // steps beyond the first try: damping raised, then a floor on the diagonal
   std::vector<int64_t> dead;  // columns whose input was always zero
+  // Tensors lie where H lay; on the CPU where the device had too little memory for the work.
 };
 
-// Factorizes `hessian` [in, in] (symmetric, fp64, CPU) for the processing `order` (order.h). Where
-// it is not positive definite, damping is doubled up to 1, then a diagonal floor of 1e-6 .. 1e-1 of
-// the largest diagonal element is added (GPTQModel's recovery); each step counts. Errors:
-// FailedPrecondition where that does not help either (NaN, strongly indefinite).
+// Factorizes `hessian` [in, in] (symmetric, fp64, CPU or a device: there by LibTorch's own
+// factorization, and on the CPU where the device's memory does not suffice) for the processing
+// `order` (order.h). Where it is not positive definite, damping is doubled up to 1, then a diagonal
+// floor of 1e-6 .. 1e-1 of the largest diagonal element is added (GPTQModel's recovery); each step
+// counts. Errors: FailedPrecondition where that does not help either (NaN, strongly indefinite).
 absl::StatusOr<Factor> factorize(const at::Tensor& hessian, const at::Tensor& order,
                                  const FactorOptions& options);
 
@@ -48,5 +50,8 @@ at::Tensor inverse_diagonal(const Factor& factor);
 // tensor where the matrix is not positive definite.
 at::Tensor lower_cholesky(const at::Tensor& matrix);
 at::Tensor invert_lower(const at::Tensor& lower);
+// The same by one call of LibTorch each, as on a device.
+at::Tensor lower_cholesky_whole(const at::Tensor& matrix);
+at::Tensor invert_lower_whole(const at::Tensor& lower);
 
 }  // namespace frugal::layerwise

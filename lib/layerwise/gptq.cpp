@@ -6,8 +6,10 @@
 #include <limits>
 #include <vector>
 
+#include "kernels/cuda_module.h"
 #include "kernels/refine.h"
 #include "kernels/sweep.h"
+#include "layerwise/gptq_device.h"
 #include "layerwise/tiles.h"
 
 namespace frugal::layerwise {
@@ -108,7 +110,7 @@ class ColumnSweep {
 
 double finish(const at::Tensor& target, const Factor& factor, grid::QuantizedMatrix& matrix,
               const GptqOptions& options) {
-  const at::Tensor hessian = factor.damped.to(at::kFloat).contiguous();
+  const at::Tensor hessian = factor.damped.to(at::kCPU, at::kFloat).contiguous();
   kernels::RefineProblem problem;
   problem.grid = matrix.grid.get();
   problem.rows = matrix.rows;
@@ -125,21 +127,44 @@ double finish(const at::Tensor& target, const Factor& factor, grid::QuantizedMat
       .objective_after;
 }
 
+// The sweep where the target lies, or on the CPU where there is no kernel for it.
+void sweep_columns(const at::Tensor& goal, const at::Tensor& importance, const Factor& factor,
+                   bool dynamic, GptqResult& result) {
+  const kernels::SweepKernel* kernel = kernels::sweep_kernel(kernels::Device::kCpu);
+  if (!goal.is_cpu()) {
+    const kernels::CudaModule& module = kernels::cuda_module();
+    TORCH_CHECK(module.table != nullptr || !module.present, module.problem);
+    if (const auto* const cuda = kernels::sweep_kernel(kernels::Device::kCuda)) {
+      result.sweep_kernel = cuda->name;
+      result.sweep_objective =
+          sweep_on_device(goal, importance, factor, result.matrix, dynamic, *module.table);
+      return;
+    }
+    result.fallback = module.table == nullptr ? module.problem : "the CUDA module sees no device";
+  }
+  Factor here = factor;
+  here.upper = factor.upper.cpu();
+  here.order = factor.order.cpu();
+  result.sweep_kernel = kernel->name;
+  result.sweep_objective = ColumnSweep(goal.cpu(), importance, here, result.matrix, dynamic).run();
+}
+
 }  // namespace
 
 GptqResult gptq(const at::Tensor& target, const at::Tensor& importance, const Factor& factor,
                 std::shared_ptr<const grid::Grid> grid, const GptqOptions& options) {
-  TORCH_CHECK(target.dim() == 2 && target.is_contiguous() && target.is_cpu() &&
-                  target.scalar_type() == at::kFloat,
-              "the target must be a contiguous fp32 matrix on the CPU");
+  TORCH_CHECK(target.dim() == 2 && target.is_contiguous() &&
+                  (target.is_cpu() || target.is_cuda()) && target.scalar_type() == at::kFloat,
+              "the target must be a contiguous fp32 matrix on the CPU or a CUDA device");
   TORCH_CHECK(factor.upper.size(0) == target.size(1) && importance.numel() == target.size(1),
               "H is [", factor.upper.size(0), "], the matrix has ", target.size(1), " columns");
   at::Tensor goal = target;
   if (options.zero_dead && !factor.dead.empty()) {
     goal = target.clone();
-    goal.index_fill_(1, at::tensor(factor.dead, at::kLong), 0);
+    goal.index_fill_(1, at::tensor(factor.dead, at::kLong).to(goal.device()), 0);
   }
-  const at::Tensor weights_of_columns = importance.to(at::kFloat).contiguous();
+  const at::Tensor weights_of_columns = importance.to(at::kCPU, at::kFloat).contiguous();
+  const at::Tensor goal_here = goal.cpu();
   GptqResult result;
   result.matrix = grid::empty_matrix(std::move(grid), goal.size(0), goal.size(1));
   grid::QuantizedMatrix& matrix = result.matrix;
@@ -148,18 +173,17 @@ GptqResult gptq(const at::Tensor& target, const at::Tensor& importance, const Fa
     blocks.grid = matrix.grid.get();
     blocks.rows = matrix.rows;
     blocks.width = matrix.columns;
-    blocks.weights = goal.const_data_ptr<float>();
+    blocks.weights = goal_here.const_data_ptr<float>();
     blocks.weights_stride = matrix.columns;
     blocks.importance = weights_of_columns.const_data_ptr<float>();
     blocks.parameters = matrix.parameters.data();
     blocks.parameters_stride = matrix.blocks_per_row() * matrix.grid->spec().parameter_bytes;
     kernels::fit_blocks(blocks);
   }
-  result.sweep_objective =
-      ColumnSweep(goal, weights_of_columns, factor, matrix, options.dynamic_scales).run();
+  sweep_columns(goal, weights_of_columns, factor, options.dynamic_scales, result);
   result.objective = result.sweep_objective;
   if (options.sweeps > 0 || options.refits > 0)
-    result.objective = finish(goal, factor, matrix, options);
+    result.objective = finish(goal_here, factor, matrix, options);
   return result;
 }
 

@@ -9,6 +9,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <memory>
+#include <string>
 
 #include "grid/grid.h"
 #include "layerwise/factor.h"
@@ -27,10 +28,14 @@ struct GptqResult {
   grid::QuantizedMatrix matrix;
   double sweep_objective = 0;  // tr(ΔW (H + λI) ΔWᵀ) after the column sweep; ΔW against the target
   double objective = 0;        // the same after the finish
+  std::string sweep_kernel;  // "avx512", "cuda": what ran the sweep; the finish runs on the CPU
+  std::string fallback;      // why a sweep asked for on a device ran on the CPU; else empty
 };
 
-// `target` [R, in] fp32 contiguous on the CPU (W, or W* of pre_correct.h); importance [in] = E[x²].
-// in is a multiple of the grid's block. Throws on sizes that do not fit.
+// `target` [R, in] fp32 contiguous on the CPU or a CUDA device (W, or W* of pre_correct.h), where
+// the sweep then runs (gptq_device.h); importance [in] = E[x²]. in is a multiple of the grid's
+// block. Without our CUDA module the sweep of a CUDA target runs on the CPU, and the result says
+// so. Throws on sizes that do not fit, and where the module is there but cannot be used.
 GptqResult gptq(const at::Tensor& target, const at::Tensor& importance, const Factor& factor,
                 std::shared_ptr<const grid::Grid> grid, const GptqOptions& options);
 

@@ -44,17 +44,23 @@ Asymmetry least_in_square(double aa, double ab, double bb, double va, double vb)
 }  // namespace
 
 Correction corrections(const at::Tensor& weights, const Drift& drift, const Factor& factor) {
+  const at::Device device = factor.upper.device();
   Correction result;
   if (drift.input.defined()) {
-    result.input = multiply_inverse(matrix_product(weights.to(at::kDouble), drift.input), factor);
+    const at::Tensor w = weights.to(device, at::kDouble);
+    result.input = multiply_inverse(matrix_product(w, drift.input.to(device)), factor);
   }
-  if (drift.residual.defined()) result.residual = multiply_inverse(drift.residual, factor);
+  if (drift.residual.defined())
+    result.residual = multiply_inverse(drift.residual.to(device), factor);
   return result;
 }
 
 at::Tensor pre_correct(const at::Tensor& weights, const Correction& correction,
                        const Asymmetry& asymmetry) {
-  at::Tensor result = weights.to(at::kDouble, /*non_blocking=*/false, /*copy=*/true);
+  const at::Device device = correction.input.defined() ? correction.input.device()
+                            : correction.residual.defined() ? correction.residual.device()
+                                                            : weights.device();
+  at::Tensor result = weights.to(device, at::kDouble, /*non_blocking=*/false, /*copy=*/true);
   if (correction.input.defined()) result.add_(correction.input, asymmetry.alpha);
   if (correction.residual.defined()) result.add_(correction.residual, asymmetry.beta);
   return result.to(at::kFloat);
@@ -64,26 +70,30 @@ Asymmetry choose_asymmetry(const at::Tensor& weights, const Correction& correcti
                            const at::Tensor& held_out_hessian, const Drift& held_out_drift) {
   const at::Tensor &a = correction.input, &b = correction.residual;
   if (!a.defined()) return {};
-  at::Tensor goal = matrix_product(weights.to(at::kDouble), held_out_drift.input);
-  const at::Tensor ah = matrix_product(a, held_out_hessian);
+  const at::Device device = a.device();
+  const at::Tensor hessian = held_out_hessian.to(device);
+  at::Tensor goal =
+      matrix_product(weights.to(device, at::kDouble), held_out_drift.input.to(device));
+  const at::Tensor ah = matrix_product(a, hessian);
   if (!b.defined()) return least_in_square(total(ah, a), 0, 0, total(a, goal), 0);
-  goal.add_(held_out_drift.residual);
-  const at::Tensor bh = matrix_product(b, held_out_hessian);
+  goal.add_(held_out_drift.residual.to(device));
+  const at::Tensor bh = matrix_product(b, hessian);
   return least_in_square(total(ah, a), total(ah, b), total(bh, b), total(a, goal), total(b, goal));
 }
 
 at::Tensor pre_correct(const at::Tensor& weights, const Drift& drift, const Factor& factor,
                        const Asymmetry& asymmetry) {
-  const at::Tensor w = weights.to(at::kDouble);
+  const at::Device device = factor.upper.device();
+  const at::Tensor w = weights.to(device, at::kDouble);
   at::Tensor moment;  // the bracket times Xᵀ/T
   if (asymmetry.alpha != 0 && drift.input.defined()) {
-    moment = matrix_product(w, drift.input).mul_(asymmetry.alpha);
+    moment = matrix_product(w, drift.input.to(device)).mul_(asymmetry.alpha);
   }
   if (asymmetry.beta != 0 && drift.residual.defined()) {
-    const at::Tensor residual = drift.residual * asymmetry.beta;
+    const at::Tensor residual = drift.residual.to(device) * asymmetry.beta;
     moment = moment.defined() ? moment.add_(residual) : residual;
   }
-  if (!moment.defined()) return weights.to(at::kFloat);
+  if (!moment.defined()) return weights.to(device, at::kFloat);
   return (w + multiply_inverse(moment, factor)).to(at::kFloat);
 }
 

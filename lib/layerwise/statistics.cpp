@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "layerwise/tiles.h"
+#include "tensor/precision.h"
 
 namespace frugal::layerwise {
 namespace {
@@ -44,12 +45,27 @@ at::Tensor tile_product(const std::vector<at::Tensor>& left, Span rows,
   return sum;
 }
 
+// The products of such values are exact in TF32 (algorithms.md §0.2).
+bool exact_in_tf32(const std::vector<at::Tensor>& chunks) {
+  return std::all_of(chunks.begin(), chunks.end(), [](const at::Tensor& chunk) {
+    return chunk.scalar_type() == at::kBFloat16 || chunk.scalar_type() == at::kHalf;
+  });
+}
+
+// On a device: whole products, one chunk after the other.
+at::Tensor product_on_device(const std::vector<at::Tensor>& left,
+                             const std::vector<at::Tensor>& right, bool symmetric) {
+  const tensor::Float32MatmulScope precision(exact_in_tf32(left) && exact_in_tf32(right));
+  const at::Tensor sum = tile_product(left, {0, left[0].size(1)}, right, {0, right[0].size(1)});
+  return symmetric ? sum.triu().add_(sum.triu(1).t()) : sum;  // a BLAS does not promise symmetry
+}
+
 // sum of leftᵀ right over chunks, fp64 on the CPU. `symmetric`: left is right, and the lower half
 // is mirrored.
 at::Tensor product_of_chunks(const std::vector<at::Tensor>& left,
                              const std::vector<at::Tensor>& right, bool symmetric) {
   const int64_t m = left[0].size(1), n = right[0].size(1);
-  if (!left[0].is_cpu()) return tile_product(left, {0, m}, right, {0, n}).cpu();
+  if (!left[0].is_cpu()) return product_on_device(left, right, symmetric).cpu();
   const std::vector<Span> row_spans = spans(m, tile_edge(m)), column_spans = spans(n, tile_edge(n));
   at::Tensor out = at::empty({m, n}, at::kDouble);
   const auto columns = static_cast<int64_t>(column_spans.size());

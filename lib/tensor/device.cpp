@@ -27,12 +27,6 @@ fs::path folder_of_libtorch() {
   return error ? fs::path{} : path.parent_path();
 }
 
-fs::path folder_of_executable() {
-  std::error_code error;
-  const fs::path path = fs::read_symlink("/proc/self/exe", error);
-  return error ? fs::path{} : path.parent_path();
-}
-
 std::string last_dl_error() {
   const char* text = dlerror();
   return text == nullptr ? "unknown reason" : text;
@@ -54,28 +48,12 @@ absl::Status open_torch_cuda() {
   return absl::OkStatus();
 }
 
-// Our own kernels lie beside the executable or in ../lib of an installed folder; ATen serves where they are absent.
-absl::Status open_frugal_cuda() {
-  const fs::path beside = folder_of_executable();
-  for (const fs::path& path : {beside / "libfrugal_cuda.so", beside / "../lib/libfrugal_cuda.so"}) {
-    std::error_code error;
-    if (!fs::exists(path, error)) continue;
-    if (dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL) == nullptr) {
-      return base::failed("cannot open frugal's CUDA module ", path.string(), ": ",
-                          last_dl_error());
-    }
-    return absl::OkStatus();
-  }
-  return absl::OkStatus();
-}
-
 absl::Status open_cuda_libraries() {
   static const absl::Status status = [] {
     if (!driver_present()) {
       return base::not_found("no NVIDIA driver: libcuda.so.1 cannot be opened; use --device cpu");
     }
-    FRUGAL_RETURN_IF_ERROR(open_torch_cuda());
-    return open_frugal_cuda();
+    return open_torch_cuda();  // our own kernels are opened where they are used (kernels room)
   }();
   return status;
 }

@@ -104,7 +104,7 @@ absl::StatusOr<GridSolver::Rounded> GridSolver::round(
   const at::Tensor& hessian = problem.statistics.hessian;
   const at::Tensor order =
       layerwise::column_order(hessian.diagonal(), grid->spec().block_columns, options_.order);
-  const auto factor = layerwise::factorize(hessian, order, options_.factor);
+  const auto factor = layerwise::factorize(hessian.to(options_.device), order, options_.factor);
   if (!factor.ok()) {  // recorded, and said in the pass's warnings
     result.fell_back = true;
     FRUGAL_ASSIGN_OR_RETURN(result.matrix,
@@ -113,9 +113,14 @@ absl::StatusOr<GridSolver::Rounded> GridSolver::round(
   }
   result.damping = factor->damping;
   result.recoveries = factor->recoveries;
-  if (wants_drift()) result.target = target(problem, *factor, result.asymmetry);
+  const at::Tensor goal = wants_drift() ? target(problem, *factor, result.asymmetry)
+                                        : problem.weights.to(factor->upper.device());
+  result.target = goal.cpu();
   const at::Tensor columns = options_.importance ? importance : at::ones_like(hessian.diagonal());
-  result.matrix = layerwise::gptq(result.target, columns, *factor, grid, options_.gptq).matrix;
+  layerwise::GptqResult solved = layerwise::gptq(goal, columns, *factor, grid, options_.gptq);
+  result.matrix = std::move(solved.matrix);
+  result.sweep_kernel = std::move(solved.sweep_kernel);
+  result.sweep_fallback = std::move(solved.fallback);
   FRUGAL_ASSIGN_OR_RETURN(const grid::QuantizedMatrix nearest,
                           layerwise::round_to_nearest(result.target, importance, grid, true));
   result.baseline = layerwise::decode(nearest);
@@ -199,6 +204,10 @@ absl::Status GridSolver::record(const StageProblem& problem, const Rounded& roun
     row["damping"] = rounded.damping > 0 ? base::Json(rounded.damping) : base::Json();
     row["recoveries"] = rounded.recoveries;
     row["fell_back"] = rounded.fell_back;
+    row["sweep_kernel"] =
+        rounded.sweep_kernel.empty() ? base::Json() : base::Json(rounded.sweep_kernel);
+    row["sweep_fallback"] =
+        rounded.sweep_fallback.empty() ? base::Json() : base::Json(rounded.sweep_fallback);
     row["weights"] = rows * columns;
     row["tokens"] = problem.statistics.tokens;
     row["seconds"] =

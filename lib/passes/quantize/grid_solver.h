@@ -44,6 +44,7 @@ struct GridSolverOptions {
   layerwise::ColumnOrder order = layerwise::ColumnOrder::kGroupAware;
   layerwise::GptqOptions gptq;
   LayerGate gate;
+  at::Device device = at::kCPU;  // of factorizations and sweeps
 };
 
 class GridSolver final : public layerwise::StageSolver {
@@ -74,6 +75,8 @@ class GridSolver final : public layerwise::StageSolver {
     double damping = 0;
     int64_t recoveries = 0;
     bool fell_back = false;
+    std::string sweep_kernel;    // empty: no sweep
+    std::string sweep_fallback;  // why it did not run on the device; else empty
   };
   // Rows of a stage that go to one grid: a problem of its own with the stage's statistics.
   struct Part {

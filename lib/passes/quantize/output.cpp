@@ -66,6 +66,8 @@ struct Summary {
   double error_sum = 0, before_sum = 0, squared_sum = 0, worst = -1;
   int64_t with_before = 0;
   std::string worst_name;
+  int64_t sweeps_on_cpu = 0;  // that should have run on a device
+  std::string why_on_cpu;
 };
 
 Summary summarize(const std::vector<base::Json>& records) {
@@ -74,6 +76,10 @@ Summary summarize(const std::vector<base::Json>& records) {
     ++summary.matrices;
     summary.recoveries += static_cast<int64_t>(number_or(record, "recoveries", 0));
     summary.fallbacks += record.value("fell_back", false) ? 1 : 0;
+    if (const auto why = record.find("sweep_fallback"); why != record.end() && why->is_string()) {
+      ++summary.sweeps_on_cpu;
+      summary.why_on_cpu = why->get<std::string>();
+    }
     const double error = number_or(record, "error_after", -1);
     if (error < 0) continue;
     ++summary.measured;
@@ -126,6 +132,11 @@ void write_error_statistics(pass::RunContext& context, const Summary& summary) {
                      .value = static_cast<double>(summary.recoveries),
                      .unit = "",
                      .help = "Times a factorization needed more damping than asked for."});
+  if (summary.sweeps_on_cpu > 0) {
+    context.warn(base::str_cat(summary.sweeps_on_cpu, " of ", summary.matrices,
+                               " matrices were swept on the CPU and not on the device: ",
+                               summary.why_on_cpu));
+  }
   if (summary.fallbacks > 0) {
     context.warn(base::str_cat(
         summary.fallbacks, " of ", summary.matrices,

@@ -188,6 +188,7 @@ absl::Status QuantizePass::run(pass::RunContext& context) const {
   const LayerStore store(context.resume_folder(),
                          base::str_cat("quantize ", info().version, " ", calibration.text_sha256));
   FRUGAL_ASSIGN_OR_RETURN(GridSolverOptions solver_settings, solver_options(plan, config));
+  solver_settings.device = device;
   GridSolver solver(std::move(solver_settings), store);
   const layerwise::WalkOptions walk{.device = device,
                                     .held_out = split.held_out.count,

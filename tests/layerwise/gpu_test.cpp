@@ -1,0 +1,77 @@
+// On a real GPU: statistics, factor and sweep against the CPU. Label `gpu`.
+#include <ATen/ATen.h>
+
+#include <cstdlib>
+
+#include "kernels/cuda_module.h"
+#include "layerwise/gptq.h"
+#include "layerwise/order.h"
+#include "layerwise/random_tensors.h"
+#include "layerwise/statistics.h"
+#include "support/shared_data.h"
+#include "tensor/device.h"
+
+namespace frugal::layerwise {
+namespace {
+
+// Skips where no CUDA device is usable, fails there with FRUGAL_REQUIRE_GPU=1.
+class Gpu : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const auto device = tensor::open_device("cuda");
+    if (device.ok()) {
+      device_ = *device;
+      return;
+    }
+    const char* const required = std::getenv("FRUGAL_REQUIRE_GPU");
+    if (required != nullptr && std::string_view(required) == "1")
+      FAIL() << "FRUGAL_REQUIRE_GPU=1, but " << device.status().ToString();
+    GTEST_SKIP() << "no CUDA device: " << device.status().message();
+  }
+  at::Device device_ = at::kCPU;
+};
+
+TEST_F(Gpu, SecondMomentOfBf16InTf32) {
+  const at::Tensor x = random_inputs(41, 4096, 512).to(at::kBFloat16);
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const InputStatistics cpu,
+                              gather_statistics({x}, Needs::kHessian, "cpu"));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const InputStatistics gpu,
+                              gather_statistics({x.to(device_)}, Needs::kHessian, "gpu"));
+  // Products are exact; tensor cores may cut sums at 2^-22 of the running value (4096 of them).
+  const double tolerance = 4096 * 0x1p-22 * cpu.hessian.diagonal().max().item<double>();
+  EXPECT_LT((gpu.hessian - cpu.hessian).abs().max().item<double>(), tolerance);
+  EXPECT_TRUE(at::equal(gpu.hessian, gpu.hessian.t()));
+}
+
+TEST_F(Gpu, FactorIsTheCpus) {
+  const at::Tensor h = second_moment(random_inputs(42, 2000, 700));
+  const at::Tensor order = column_order(h.diagonal(), 1, ColumnOrder::kGroupAware);
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const Factor cpu, factorize(h, order, {}));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const Factor gpu, factorize(h.to(device_), order, {}));
+  EXPECT_TRUE(gpu.upper.is_cuda());
+  const double largest = cpu.upper.abs().max().item<double>();
+  EXPECT_LT((gpu.upper.cpu() - cpu.upper).abs().max().item<double>(), 1e-8 * largest);
+  EXPECT_EQ(gpu.recoveries, cpu.recoveries);
+}
+
+TEST_F(Gpu, SweepReachesTheCpusObjective) {
+  for (const char* name : {"q4_0", "iq4_nl", "q4_k", "int4:g32:asym"}) {
+    const auto grid = grid::find_grid(name, 1024).value();
+    const at::Tensor weights = random_matrix(43, "weights", 300, 1024);
+    const at::Tensor h = second_moment(random_inputs(43, 3000, 1024));
+    const at::Tensor order =
+        column_order(h.diagonal(), grid->spec().block_columns, ColumnOrder::kGroupAware);
+    FRUGAL_ASSERT_OK_AND_ASSIGN(const Factor factor, factorize(h, order, {}));
+    const GptqOptions plain{.sweeps = 0, .refits = 0};
+    const GptqResult cpu = gptq(weights, h.diagonal(), factor, grid, plain);
+    const GptqResult gpu = gptq(weights.to(device_), h.diagonal(), factor, grid, plain);
+    EXPECT_EQ(gpu.sweep_kernel, "cuda") << gpu.fallback;
+    const double own = output_error(decode(gpu.matrix), weights, factor.damped).squared;
+    EXPECT_NEAR(gpu.sweep_objective, own, 1e-3 * own) << name;
+    // Other roundings between windows flip codes near a middle, up or down: their sum hardly moves.
+    EXPECT_NEAR(gpu.sweep_objective, cpu.sweep_objective, 1e-2 * cpu.sweep_objective) << name;
+  }
+}
+
+}  // namespace
+}  // namespace frugal::layerwise
