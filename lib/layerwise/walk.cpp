@@ -42,7 +42,9 @@ class Walk {
         windows_(windows),
         options_(options),
         solver_(solver),
-        two_streams_(windows.count > 0 && solver.wants_drift()) {}
+        drift_(windows.count > 0 && solver.wants_drift()),
+        polish_(windows.count > 0 && solver.polishes_layers()),
+        two_streams_(drift_ || polish_) {}
 
   absl::Status run() {
     FRUGAL_ASSIGN_OR_RETURN(stages_, model::stages(config_));
@@ -95,17 +97,58 @@ class Walk {
     if (finished && windows_.count == 0) return absl::OkStatus();
     FRUGAL_RETURN_IF_ERROR(load_small_parameters(layer));
     if (windows_.count > 0) FRUGAL_RETURN_IF_ERROR(begin_layer());
+    std::vector<StageWeights> taken;  // what the changed stream went through; for the polish
     for (size_t stage = 0; stage < stages_.size(); ++stage) {
-      FRUGAL_ASSIGN_OR_RETURN(const StageWeights weights, load_stage(layer, stage));
+      FRUGAL_ASSIGN_OR_RETURN(StageWeights weights, load_stage(layer, stage));
       StageProblem problem = describe(layer, stage, weights);
       FRUGAL_ASSIGN_OR_RETURN(const at::Tensor changed,
                               finished ? restore(problem) : solve_stage(std::move(problem)));
       if (windows_.count == 0) continue;
       FRUGAL_RETURN_IF_ERROR(
           advance(stage, weights, changed.defined() ? changed : weights.stacked));
+      if (!polish_ || finished) continue;
+      if (changed.defined()) weights.stacked = changed;
+      taken.push_back(std::move(weights));
     }
+    if (!taken.empty()) FRUGAL_RETURN_IF_ERROR(polish(layer, std::move(taken)));
     if (windows_.count > 0) end_layer();
     return finished ? absl::OkStatus() : solver_.finish_layer(layer);
+  }
+
+  // Lets the solver go over the layer once more, and the changed stream through what it answers.
+  absl::Status polish(int64_t layer, std::vector<StageWeights> weights) {
+    LayerProblem problem{.layer = layer,
+                         .where = base::str_cat("layer ", layer),
+                         .device = options_.device,
+                         .stages = stages_,
+                         .runner = *runner_,
+                         .small = small_,
+                         .context = context_,
+                         .inputs = changed_.layer_inputs,
+                         .targets = {}};
+    for (const model::LayerState& state : original_.states) {
+      problem.targets.push_back(state.residual);
+    }
+    FRUGAL_ASSIGN_OR_RETURN(
+        const std::vector<at::Tensor> polished,
+        tensor::guarded(problem.where, [&] { return solver_.polish_layer(problem); }));
+    if (polished.size() != stages_.size()) {
+      return base::internal(problem.where, ": a polish of ", polished.size(), " stages, expected ",
+                            stages_.size());
+    }
+    bool changed = false;
+    for (size_t stage = 0; stage < stages_.size(); ++stage) {
+      changed |= polished[stage].defined();
+      if (polished[stage].defined()) weights[stage].stacked = polished[stage];
+    }
+    if (!changed) return absl::OkStatus();
+    return tensor::guarded(problem.where, [&] {
+      begin(changed_);
+      for (size_t stage = 0; stage < stages_.size(); ++stage) {
+        advance(changed_, stage, weights[stage].row_counts,
+                weights[stage].stacked.to(options_.device));
+      }
+    });
   }
 
   // Norm weights: what the config expects of this layer beside matrices.
@@ -145,14 +188,15 @@ class Walk {
 
   absl::Status begin_layer() {
     return tensor::guarded("the input norm", [&] {
-      const auto begin = [&](Stream& stream) {
-        stream.states.assign(stream.layer_inputs.size(), {});
-        for_each_chunk(
-            [&](size_t i) { stream.states[i] = runner_->begin(stream.layer_inputs[i], small_); });
-      };
       begin(changed_);
       if (two_streams_) begin(original_);
     });
+  }
+
+  void begin(Stream& stream) const {
+    stream.states.assign(stream.layer_inputs.size(), {});
+    for_each_chunk(
+        [&](size_t i) { stream.states[i] = runner_->begin(stream.layer_inputs[i], small_); });
   }
 
   StageProblem describe(int64_t layer, size_t stage, const StageWeights& weights) const {
@@ -173,7 +217,7 @@ class Walk {
 
   absl::StatusOr<at::Tensor> solve_stage(StageProblem problem) {
     return solve(std::move(problem), inputs(changed_),
-                 two_streams_ ? inputs(original_) : std::vector<at::Tensor>{});
+                 drift_ ? inputs(original_) : std::vector<at::Tensor>{});
   }
 
   absl::StatusOr<at::Tensor> solve(StageProblem problem, const std::vector<at::Tensor>& x,
@@ -182,7 +226,7 @@ class Walk {
     if (windows_.count > 0 && needs != Needs::kNothing) {
       FRUGAL_RETURN_IF_ERROR(tensor::guarded(problem.where, [&]() -> absl::Status {
         FRUGAL_ASSIGN_OR_RETURN(problem.statistics, gather_statistics(x, needs, problem.where));
-        if (!two_streams_ || needs != Needs::kHessian) return absl::OkStatus();
+        if (!drift_ || needs != Needs::kHessian) return absl::OkStatus();
         problem.drift.input = gather_drift(x_original, x, x);
         if (problem.writes_residual) {
           problem.drift.residual = gather_drift(residuals(original_), residuals(changed_), x);
@@ -255,7 +299,7 @@ class Walk {
                                                                   at::kFloat, options_.device));
       FRUGAL_RETURN_IF_ERROR(tensor::guarded("the final norm", [&] {
         x = normalized(changed_, norm);
-        if (two_streams_) x_original = normalized(original_, norm);
+        if (drift_) x_original = normalized(original_, norm);
       }));
     }
     FRUGAL_RETURN_IF_ERROR(solve(std::move(problem), x, x_original).status());
@@ -274,7 +318,7 @@ class Walk {
   const text::Windows& windows_;
   const WalkOptions& options_;
   StageSolver& solver_;
-  bool two_streams_;
+  bool drift_, polish_, two_streams_;
   std::vector<model::Stage> stages_;
   std::shared_ptr<const model::LayerRunner> runner_;
   model::AttentionContext context_;
