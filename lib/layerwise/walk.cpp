@@ -52,7 +52,9 @@ class Walk {
         windows_(windows),
         options_(options),
         solver_(solver),
-        two_streams_(windows.count > 0 && solver.wants_drift()) {}
+        drift_(windows.count > 0 && solver.wants_drift()),
+        polish_(windows.count > 0 && solver.polishes_layers()),
+        two_streams_(drift_ || polish_) {}
 
   absl::Status run() {
     if (options_.held_out < 0 || (options_.held_out > 0 && options_.held_out >= windows_.count)) {
@@ -114,17 +116,58 @@ class Walk {
     if (finished && windows_.count == 0) return absl::OkStatus();
     FRUGAL_RETURN_IF_ERROR(load_small_parameters(layer));
     if (windows_.count > 0) FRUGAL_RETURN_IF_ERROR(begin_layer());
+    std::vector<StageWeights> taken;  // what the changed stream went through; for the polish
     for (size_t stage = 0; stage < stages_.size(); ++stage) {
-      FRUGAL_ASSIGN_OR_RETURN(const StageWeights weights, load_stage(layer, stage));
+      FRUGAL_ASSIGN_OR_RETURN(StageWeights weights, load_stage(layer, stage));
       StageProblem problem = describe(layer, stage, weights);
       FRUGAL_ASSIGN_OR_RETURN(const at::Tensor changed,
                               finished ? restore(problem) : solve_stage(std::move(problem)));
       if (windows_.count == 0) continue;
       FRUGAL_RETURN_IF_ERROR(
           advance(stage, weights, changed.defined() ? changed : weights.stacked));
+      if (!polish_ || finished) continue;
+      if (changed.defined()) weights.stacked = changed;
+      taken.push_back(std::move(weights));
     }
+    if (!taken.empty()) FRUGAL_RETURN_IF_ERROR(polish(layer, std::move(taken)));
     if (windows_.count > 0) end_layer();
     return finished ? absl::OkStatus() : solver_.finish_layer(layer);
+  }
+
+  // Lets the solver go over the layer once more, and the changed stream through what it answers.
+  absl::Status polish(int64_t layer, std::vector<StageWeights> weights) {
+    LayerProblem problem{.layer = layer,
+                         .where = base::str_cat("layer ", layer),
+                         .device = options_.device,
+                         .stages = stages_,
+                         .runner = *runner_,
+                         .small = small_,
+                         .context = context_,
+                         .inputs = changed_.layer_inputs,
+                         .targets = {}};
+    for (const model::LayerState& state : original_.states) {
+      problem.targets.push_back(state.residual);
+    }
+    FRUGAL_ASSIGN_OR_RETURN(
+        const std::vector<at::Tensor> polished,
+        tensor::guarded(problem.where, [&] { return solver_.polish_layer(problem); }));
+    if (polished.size() != stages_.size()) {
+      return base::internal(problem.where, ": a polish of ", polished.size(), " stages, expected ",
+                            stages_.size());
+    }
+    bool changed = false;
+    for (size_t stage = 0; stage < stages_.size(); ++stage) {
+      changed |= polished[stage].defined();
+      if (polished[stage].defined()) weights[stage].stacked = polished[stage];
+    }
+    if (!changed) return absl::OkStatus();
+    return tensor::guarded(problem.where, [&] {
+      begin(changed_);
+      for (size_t stage = 0; stage < stages_.size(); ++stage) {
+        advance(changed_, stage, weights[stage].row_counts,
+                weights[stage].stacked.to(options_.device));
+      }
+    });
   }
 
   // Norm weights: what the config expects of this layer beside matrices.
@@ -164,14 +207,15 @@ class Walk {
 
   absl::Status begin_layer() {
     return tensor::guarded("the input norm", [&] {
-      const auto begin = [&](Stream& stream) {
-        stream.states.assign(stream.layer_inputs.size(), {});
-        for_each_chunk(
-            [&](size_t i) { stream.states[i] = runner_->begin(stream.layer_inputs[i], small_); });
-      };
       begin(changed_);
       if (two_streams_) begin(original_);
     });
+  }
+
+  void begin(Stream& stream) const {
+    stream.states.assign(stream.layer_inputs.size(), {});
+    for_each_chunk(
+        [&](size_t i) { stream.states[i] = runner_->begin(stream.layer_inputs[i], small_); });
   }
 
   StageProblem describe(int64_t layer, size_t stage, const StageWeights& weights) const {
@@ -191,7 +235,7 @@ class Walk {
   }
 
   absl::StatusOr<at::Tensor> solve_stage(StageProblem problem) {
-    return solve(std::move(problem), inputs(changed_), two_streams_ ? inputs(original_) : Chunks{});
+    return solve(std::move(problem), inputs(changed_), drift_ ? inputs(original_) : Chunks{});
   }
 
   absl::StatusOr<at::Tensor> solve(StageProblem problem, const Chunks& x,
@@ -218,7 +262,7 @@ class Walk {
                       Drift& drift) const {
     const Chunks inputs = range.of(x);
     FRUGAL_ASSIGN_OR_RETURN(statistics, gather_statistics(inputs, needs, problem.where));
-    if (!two_streams_ || needs != Needs::kHessian) return absl::OkStatus();
+    if (!drift_ || needs != Needs::kHessian) return absl::OkStatus();
     drift.input = gather_drift(range.of(x_original), inputs, inputs);
     if (problem.writes_residual) {
       drift.residual =
@@ -286,7 +330,7 @@ class Walk {
                                                                   at::kFloat, options_.device));
       FRUGAL_RETURN_IF_ERROR(tensor::guarded("the final norm", [&] {
         x = normalized(changed_, norm);
-        if (two_streams_) x_original = normalized(original_, norm);
+        if (drift_) x_original = normalized(original_, norm);
       }));
     }
     FRUGAL_RETURN_IF_ERROR(solve(std::move(problem), x, x_original).status());
@@ -305,7 +349,7 @@ class Walk {
   const text::Windows& windows_;
   const WalkOptions& options_;
   StageSolver& solver_;
-  bool two_streams_;
+  bool drift_, polish_, two_streams_;
   std::vector<model::Stage> stages_;
   std::shared_ptr<const model::LayerRunner> runner_;
   model::AttentionContext context_;

@@ -20,6 +20,7 @@
 #include "format/checkpoint.h"
 #include "layerwise/statistics.h"
 #include "model/architecture.h"
+#include "model/decoder.h"
 #include "text/dataset.h"
 
 namespace frugal::layerwise {
@@ -42,6 +43,20 @@ struct StageProblem {
 // The part of a stage that these of its matrices make: their rows, the same statistics.
 StageProblem select_matrices(const StageProblem& problem, const std::vector<size_t>& members);
 
+// A layer whose stages are all solved, for solvers that go over its matrices together once more.
+// Everything is on `device`.
+struct LayerProblem {
+  int64_t layer = 0;
+  std::string where;  // "layer 3"
+  at::Device device = at::kCPU;
+  const std::vector<model::Stage>& stages;
+  const model::LayerRunner& runner;
+  const model::LayerParameters& small;  // norm weights
+  const model::AttentionContext& context;
+  std::vector<at::Tensor> inputs;   // of the changed prefix, in chunks [windows, T, C]
+  std::vector<at::Tensor> targets;  // the original model's output of this layer, likewise
+};
+
 class StageSolver {
  public:
   virtual ~StageSolver() = default;
@@ -52,6 +67,14 @@ class StageSolver {
   virtual bool wants_drift() const = 0;
   // The new stacked weights [R, in] fp32 with which the walk goes on; undefined = unchanged.
   virtual absl::StatusOr<at::Tensor> solve(const StageProblem& problem) = 0;
+  // Whether polish_layer() is wanted (costs a second stream of activations and a run of each
+  // layer).
+  virtual bool polishes_layers() const { return false; }
+  // With calibration only, after the stages of a layer: the final weights of each stage, stacked
+  // [R, in] fp32 as solve() gives them; undefined = as solved.
+  virtual absl::StatusOr<std::vector<at::Tensor>> polish_layer(const LayerProblem& problem) {
+    return std::vector<at::Tensor>(problem.stages.size());
+  }
   // All stages of a layer are solved: make it durable.
   virtual absl::Status finish_layer(int64_t layer) = 0;
   // Whether an earlier, interrupted walk finished this layer; its stages are then restored, not

@@ -63,10 +63,14 @@ at::Tensor product(const at::Tensor& a, const at::Tensor& b) { return at::mm(a, 
 struct Totals {
   at::Tensor cross_entropy, divergence;   // scalars fp64
   at::Tensor hidden_gradient;             // [N, C] fp32, of the sum
-  at::Tensor head_gradient;               // [V, C] fp32, of the sum
+  at::Tensor head_gradient;               // [V, C] fp32, of the sum; undefined where nobody asks for it
 };
 
-Totals run_chunks(const LossInput& input, const LossOptions& options, bool wants_gradient) {
+// Which gradients are wanted.
+enum class Gradients { kNone, kHidden, kBoth };
+
+Totals run_chunks(const LossInput& input, const LossOptions& options, Gradients gradients) {
+  const bool wants_gradient = gradients != Gradients::kNone;
   const at::NoGradGuard no_grad;
   const Autocast plain(input.hidden.device().type(), at::kFloat, /*enabled=*/false);
   const at::ScalarType type = options.product_type;
@@ -78,6 +82,8 @@ Totals run_chunks(const LossInput& input, const LossOptions& options, bool wants
   totals.divergence = totals.cross_entropy.clone();
   if (wants_gradient) {
     totals.hidden_gradient = at::empty(hidden.sizes(), hidden.options().dtype(at::kFloat));
+  }
+  if (gradients == Gradients::kBoth) {
     totals.head_gradient = at::zeros(head.sizes(), head.options().dtype(at::kFloat));
   }
   for (int64_t begin = 0; begin < hidden.size(0); begin += options.chunk_tokens) {
@@ -92,6 +98,7 @@ Totals run_chunks(const LossInput& input, const LossOptions& options, bool wants
     if (!wants_gradient) continue;
     const at::Tensor gradient = chunk.gradient.to(type);
     totals.hidden_gradient.narrow(0, begin, count).copy_(at::mm(gradient, head));
+    if (gradients != Gradients::kBoth) continue;
     if (type == at::kFloat) {
       totals.head_gradient.addmm_(gradient.t(), rows);
     } else {
@@ -109,7 +116,8 @@ class HeadLoss : public torch::autograd::Function<HeadLoss> {
     LossInput input = rest;
     input.hidden = hidden;
     input.head = head;
-    Totals totals = run_chunks(input, options, /*wants_gradient=*/true);
+    Totals totals =
+        run_chunks(input, options, head.requires_grad() ? Gradients::kBoth : Gradients::kHidden);
     const double t = options.temperature, alpha = options.distillation_weight;
     const at::Tensor loss =
         (totals.cross_entropy * (1.0 - alpha) + totals.divergence * (alpha * t * t)).div_(divisor).to(at::kFloat);
@@ -122,7 +130,7 @@ class HeadLoss : public torch::autograd::Function<HeadLoss> {
   static variable_list backward(AutogradContext* context, variable_list upstream) {
     const variable_list saved = context->get_saved_variables();
     const at::Tensor scale = upstream.at(0) / context->saved_data["divisor"].toDouble();
-    return {saved[0] * scale, saved[1] * scale, {}, {}, {}};
+    return {saved[0] * scale, saved[1].defined() ? saved[1] * scale : at::Tensor(), {}, {}, {}};
   }
 };
 
@@ -150,7 +158,7 @@ LossValue head_loss(const LossInput& input, const LossOptions& options, double d
     const variable_list out = HeadLoss::apply(input.hidden, input.head, input, options, divisor);
     return {out[0], out[1], out[2]};
   }
-  const Totals totals = run_chunks(input, options, /*wants_gradient=*/false);
+  const Totals totals = run_chunks(input, options, Gradients::kNone);
   const double t = options.temperature, alpha = options.distillation_weight;
   return {(totals.cross_entropy * (1.0 - alpha) + totals.divergence * (alpha * t * t)).div_(divisor).to(at::kFloat),
           totals.cross_entropy, totals.divergence};

@@ -49,6 +49,39 @@ class ScalingSolver final : public StageSolver {
   bool drift_;
 };
 
+// Halves what the stages' solver made of stages 0 and 3, after the layer.
+class PolishingSolver final : public StageSolver {
+ public:
+  Needs needs(int64_t layer, size_t) const override {
+    return layer < 3 ? Needs::kMoments : Needs::kNothing;  // not the head
+  }
+  bool wants_drift() const override { return false; }
+  bool polishes_layers() const override { return true; }
+  absl::StatusOr<at::Tensor> solve(const StageProblem& problem) override {
+    EXPECT_FALSE(problem.drift.input.defined());
+    weights_.push_back(problem.weights * 1.25);
+    return weights_.back();
+  }
+  absl::StatusOr<std::vector<at::Tensor>> polish_layer(const LayerProblem& problem) override {
+    inputs.push_back(at::cat(problem.inputs));
+    targets.push_back(at::cat(problem.targets));
+    std::vector<at::Tensor> changed = {weights_[0] * 0.5, {}, {}, weights_[3] * 0.5};
+    weights_.clear();
+    return changed;
+  }
+  absl::Status finish_layer(int64_t layer) override {
+    EXPECT_EQ(inputs.size(), static_cast<size_t>(layer) + 1);  // polished before it is made durable
+    return absl::OkStatus();
+  }
+  absl::StatusOr<bool> is_finished(int64_t) override { return false; }
+  absl::StatusOr<at::Tensor> restore(const StageProblem&) override { return at::Tensor(); }
+
+  std::vector<at::Tensor> inputs, targets;
+
+ private:
+  std::vector<at::Tensor> weights_;
+};
+
 class WalkTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -169,6 +202,27 @@ TEST_F(WalkTest, HeldOutWindowsHaveStatisticsOfTheirOwn) {
   }
   FRUGAL_EXPECT_ERROR(walk(*checkpoint_, windows_, {.held_out = windows_.count}, apart),
                       absl::StatusCode::kInternal, "holds out");
+}
+
+TEST_F(WalkTest, APolishedLayerIsWhatTheNextOneSees) {
+  PolishingSolver solver;
+  FRUGAL_ASSERT_OK(walk(*checkpoint_, windows_, {.chunk_tokens = 48}, solver));
+  model::Decoder changed = decoder_->clone();
+  for (int64_t layer = 0; layer < shape_.layers; ++layer) {
+    for (size_t stage = 0; stage < changed.stages().size(); ++stage) {
+      for (const std::string& matrix : changed.stages()[stage].matrices) {
+        const at::Tensor& weights = changed.parameters().at(model::weight_name(layer, matrix));
+        weights.mul_(stage == 0 || stage == 3 ? 0.625 : 1.25);
+      }
+    }
+  }
+  const model::Batch batch = toy_batch(windows_);
+  for (int64_t layer = 0; layer < shape_.layers; ++layer) {
+    const auto at = static_cast<size_t>(layer);
+    // Chunks against one batch: the last bits of matrix products.
+    EXPECT_LT(difference(solver.inputs[at], before_layer(changed, batch, layer)), 1e-5);
+    EXPECT_LT(difference(solver.targets[at], before_layer(*decoder_, batch, layer + 1)), 1e-5);
+  }
 }
 
 TEST_F(WalkTest, ResumedWalkHasTheSameBitsAtAnyThreadCount) {

@@ -1,0 +1,269 @@
+#include "layerwise/block_rounding.h"
+
+#include <ATen/Parallel.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+
+#include "layerwise/gptq.h"
+#include "layerwise/random_tensors.h"
+#include "layerwise/toy_model.h"
+#include "support/shared_data.h"
+
+namespace frugal::layerwise {
+namespace {
+
+// A layer of a toy model with its inputs; the targets are what its own weights give.
+class Toy {
+ public:
+  explicit Toy(uint64_t seed = 1, int64_t windows = 48, uint64_t text = 1)
+      : decoder_(toy_decoder({.layers = 1}, seed)),
+        stages_(decoder_.stages()),
+        small_(decoder_.layer_parameters(0)) {
+    const at::NoGradGuard no_grad;
+    const model::Batch batch = toy_batch(toy_windows(windows, 16, 50, text));
+    context_ = decoder_.attention_context(batch);
+    for (const at::Tensor& chunk : decoder_.embed(batch.ids).split(20)) {
+      inputs_.push_back(chunk);
+      targets_.push_back(decoder_.run_layer(0, chunk, context_));
+    }
+  }
+
+  LayerProblem problem() const {
+    return {.layer = 0,
+            .where = "toy",
+            .stages = stages_,
+            .runner = decoder_.runner(),
+            .small = small_,
+            .context = context_,
+            .inputs = inputs_,
+            .targets = targets_};
+  }
+
+  // Rounded to nearest.
+  BlockLayer start(const std::string& grid_name) const {
+    BlockLayer layer;
+    for (const model::Stage& stage : stages_) {
+      layer.emplace_back();
+      for (const std::string& matrix : stage.matrices) {
+        const at::Tensor& weights = decoder_.parameters().at(model::weight_name(0, matrix));
+        auto grid = grid::find_grid(grid_name, weights.size(1)).value();
+        layer.back().push_back({round_to_nearest(weights, {}, grid, true).value(), weights});
+      }
+    }
+    return layer;
+  }
+
+  // Mean squared error of the layer's output over `batch`.
+  double error(const BlockLayer& layer, const Toy& on) const {
+    const at::NoGradGuard no_grad;
+    model::Decoder changed = decoder_;
+    for (size_t s = 0; s < stages_.size(); ++s) {
+      for (size_t i = 0; i < stages_[s].matrices.size(); ++i) {
+        changed.set_parameter(model::weight_name(0, stages_[s].matrices[i]),
+                              decode(layer[s][i].matrix));
+      }
+    }
+    double sum = 0;
+    for (const at::Tensor& x : on.inputs_) {
+      const at::Tensor difference =
+          changed.run_layer(0, x, context_) - decoder_.run_layer(0, x, context_);
+      sum += difference.square().sum().item<double>();
+    }
+    return sum;
+  }
+
+ private:
+  model::Decoder decoder_;
+  std::vector<model::Stage> stages_;
+  model::LayerParameters small_;
+  model::AttentionContext context_;
+  std::vector<at::Tensor> inputs_, targets_;
+};
+
+std::vector<std::vector<uint8_t>> codes(const BlockLayer& layer) {
+  std::vector<std::vector<uint8_t>> all;
+  for (const auto& stage : layer) {
+    for (const BlockMatrix& matrix : stage) all.push_back(matrix.matrix.codes);
+  }
+  return all;
+}
+
+TEST(BlockRounding, WithoutIterationsTheStartStays) {
+  const Toy toy;
+  BlockLayer layer = toy.start("iq4_nl");
+  const auto before = codes(layer);
+  // Codes that are not the nearest ones, as GPTQ leaves them, must be reproduced as well.
+  for (auto& stage : layer) {
+    for (BlockMatrix& matrix : stage) matrix.target = matrix.target * 1.3 + 0.05;
+  }
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const auto result,
+                              round_block(toy.problem(), {.iterations = 0}, layer));
+  EXPECT_EQ(codes(layer), before);
+  EXPECT_EQ(result.changed_codes, 0);
+  EXPECT_EQ(result.before, result.after);
+}
+
+TEST(BlockRounding,
+     ATinyRateReproducesTheStart) {  // V moves by 1e-6 in all: less than the 0.01 to the next code
+  for (const char* grid : {"q4_0", "iq4_nl", "int4:g32:asym"}) {
+    const Toy toy;
+    BlockLayer layer = toy.start(grid);
+    const auto before = codes(layer);
+    for (auto& stage : layer) {
+      for (BlockMatrix& matrix : stage) matrix.target = matrix.target * -1.3;  // far off
+    }
+    FRUGAL_ASSERT_OK(round_block(toy.problem(), {.iterations = 4, .rate = 1e-6}, layer));
+    EXPECT_EQ(codes(layer), before) << grid;
+  }
+}
+
+TEST(BlockRounding, BeatsRoundingToNearestOnUnseenInputs) {
+  for (uint64_t seed = 1; seed <= 2; ++seed) {
+    const Toy toy(seed, 240), unseen(seed, 64, /*text=*/2);
+    for (const char* grid : {"q4_0", "iq4_nl"}) {
+      BlockLayer layer = toy.start(grid);
+      const double before = toy.error(layer, unseen);
+      FRUGAL_ASSERT_OK_AND_ASSIGN(const auto result,
+                                  round_block(toy.problem(), {.iterations = 50}, layer));
+      EXPECT_LT(toy.error(layer, unseen), 0.9 * before) << grid << " " << seed;
+      EXPECT_LT(result.after, result.before);
+      EXPECT_GT(result.best_iteration, 0);
+      EXPECT_GT(result.changed_codes, 0);
+    }
+  }
+}
+
+TEST(BlockRounding, NeverWorseOnTheGuard) {
+  const Toy toy;
+  for (const double rate : {0.001, 0.5}) {
+    BlockLayer layer = toy.start("q4_0");
+    const auto before = codes(layer);
+    FRUGAL_ASSERT_OK_AND_ASSIGN(
+        const auto result,
+        round_block(toy.problem(), {.iterations = 3, .rate = rate, .guards = 3}, layer));
+    EXPECT_LE(result.after, result.before);
+    EXPECT_EQ(result.best_iteration == 0, codes(layer) == before && result.after == result.before);
+  }
+}
+
+TEST(BlockRounding, CodesStayNextToTheStart) {
+  const Toy toy;
+  BlockLayer layer = toy.start("q4_0");
+  const auto before = codes(layer);
+  FRUGAL_ASSERT_OK(round_block(toy.problem(), {.iterations = 20, .rate = 1}, layer));
+  const auto after = codes(layer);
+  for (size_t m = 0; m < before.size(); ++m) {
+    for (size_t i = 0; i < before[m].size(); ++i)
+      EXPECT_LE(std::abs(after[m][i] - before[m][i]), 1);
+  }
+}
+
+TEST(BlockRounding, MatricesWithoutAGridStay) {
+  const Toy toy;
+  BlockLayer layer = toy.start("q4_0");
+  layer[1][0].matrix = {};
+  const at::Tensor kept = layer[1][0].target.clone();
+  FRUGAL_ASSERT_OK(round_block(toy.problem(), {.iterations = 10}, layer));
+  EXPECT_TRUE(stacked_weights(layer)[1].equal(kept));
+}
+
+TEST(BlockRounding, SameBitsAtAnyNumberOfThreads) {
+  const Toy toy;
+  BlockLayer one = toy.start("q4_0"), three = one;
+  const int threads = at::get_num_threads();
+  at::set_num_threads(1);
+  FRUGAL_ASSERT_OK(round_block(toy.problem(), {.iterations = 10}, one));
+  at::set_num_threads(3);
+  FRUGAL_ASSERT_OK(round_block(toy.problem(), {.iterations = 10}, three));
+  at::set_num_threads(threads);
+  EXPECT_EQ(codes(one), codes(three));
+}
+
+// A layer of one matrix y = x Wᵀ.
+class OneMatrix final : public model::LayerRunner {
+ public:
+  model::LayerState begin(const at::Tensor& x, const model::LayerParameters&) const override {
+    return {x, x};
+  }
+  void advance(model::LayerState& state, size_t, const std::vector<at::Tensor>& outputs,
+               const model::LayerParameters&, const model::AttentionContext&, model::KeyValueCache*,
+               int64_t) const override {
+    state.residual = outputs[0];
+  }
+  at::Tensor normalize(const at::Tensor& x, const at::Tensor&) const override { return x; }
+};
+
+// The least squared error over every choice of a neighboring code for the first `free` weights of a
+// row.
+double brute_force(const grid::QuantizedMatrix& start, int64_t free,
+                   const std::function<double(const at::Tensor&)>& error) {
+  grid::QuantizedMatrix trial = start;
+  double best = INFINITY;
+  const std::function<void(int64_t)> choose = [&](int64_t i) {
+    if (i == free) {
+      best = std::min(best, error(decode(trial)));
+      return;
+    }
+    const uint8_t own = start.codes[static_cast<size_t>(i)];
+    for (int code = std::max(0, own - 1); code <= std::min(15, own + 1); ++code) {
+      trial.codes[static_cast<size_t>(i)] = static_cast<uint8_t>(code);
+      choose(i + 1);
+    }
+    trial.codes[static_cast<size_t>(i)] = own;
+  };
+  choose(0);
+  return best;
+}
+
+TEST(BlockRounding, NeverBeatsTheBestOfAllRoundings) {
+  constexpr int64_t kFree = 6, kColumns = 32;
+  const OneMatrix runner;
+  const std::vector<model::Stage> stages = {{"only", {"matrix"}, true}};
+  const model::LayerParameters small;
+  const model::AttentionContext context;
+  for (uint64_t seed = 1; seed <= 4; ++seed) {
+    at::manual_seed(seed);
+    const at::Tensor weights = at::randn({1, kColumns});
+    at::Tensor window = at::zeros({1, 40, kColumns});  // inputs of six columns, strongly correlated
+    window.narrow(2, 0, kFree).copy_(at::randn({1, 40, 1}) + 0.5 * at::randn({1, 40, kFree}));
+    const at::Tensor x =
+        window.expand({4, -1, -1})
+            .contiguous();  // the guard is the same text: then it measures the optimum
+    auto grid = grid::find_grid("q4_0", kColumns).value();
+    BlockLayer layer = {{{round_to_nearest(weights, {}, grid, true).value(), weights}}};
+    const grid::QuantizedMatrix start = layer[0][0].matrix;
+    const auto error = [&](const at::Tensor& w) {
+      return at::mse_loss(at::linear(window, w), at::linear(window, weights)).item<double>();
+    };
+    const LayerProblem problem{.where = "one matrix",
+                               .stages = stages,
+                               .runner = runner,
+                               .small = small,
+                               .context = context,
+                               .inputs = {x},
+                               .targets = {at::linear(x, weights)}};
+    FRUGAL_ASSERT_OK_AND_ASSIGN(const auto result,
+                                round_block(problem, {.iterations = 100, .guards = 100}, layer));
+    const double best = brute_force(start, kFree, error);
+    EXPECT_GE(error(decode(layer[0][0].matrix)), best * (1 - 1e-5)) << seed;  // fp32 sums
+    EXPECT_LE(result.after, result.before);
+    EXPECT_NEAR(result.after, error(decode(layer[0][0].matrix)), 1e-5 * result.after);
+  }
+}
+
+TEST(BlockRounding, RefusesWhatDoesNotFit) {
+  const Toy toy, single(1, 1);
+  BlockLayer layer = toy.start("q4_0");
+  EXPECT_THAT(round_block(single.problem(), {}, layer).status().message(),
+              ::testing::HasSubstr("two windows"));
+  EXPECT_THAT(round_block(toy.problem(), {.guard_every = 1}, layer).status().message(),
+              ::testing::HasSubstr("guard_every 1"));
+  layer.pop_back();
+  EXPECT_THAT(round_block(toy.problem(), {}, layer).status().message(),
+              ::testing::HasSubstr("3 stages"));
+}
+
+}  // namespace
+}  // namespace frugal::layerwise
