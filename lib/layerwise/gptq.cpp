@@ -22,12 +22,32 @@ std::span<const float> floats(const at::Tensor& values) {
   return {values.const_data_ptr<float>(), static_cast<size_t>(values.numel())};
 }
 
+// Which weights are kept, [R, in] in the matrix's order; nothing where all are.
+struct Mask {
+  at::Tensor values;
+  const uint8_t* data() const {
+    return values.defined() ? values.const_data_ptr<uint8_t>() : nullptr;
+  }
+  int64_t stride() const { return values.defined() ? values.stride(0) : 0; }
+};
+
+Mask checked_mask(const at::Tensor& mask, const at::Tensor& weights, const grid::GridSpec& spec) {
+  if (!mask.defined()) return {};
+  TORCH_CHECK(mask.scalar_type() == at::kByte && mask.sizes() == weights.sizes(),
+              "the mask must be uint8 ", weights.sizes(), ", found ", mask.scalar_type(), " ",
+              mask.sizes());
+  TORCH_CHECK_VALUE(spec.holds_zero, "grid ", spec.name,
+                    " has no exact zero, so that weights cannot be pinned there");
+  return {mask.contiguous()};
+}
+
 // The state of one sweep over all columns.
 class ColumnSweep {
  public:
   ColumnSweep(const at::Tensor& target, const at::Tensor& importance, const Factor& factor,
-              grid::QuantizedMatrix& matrix, bool dynamic)
+              const Mask& mask, grid::QuantizedMatrix& matrix, bool dynamic)
       : matrix_(matrix),
+        mask_(mask),
         dynamic_(dynamic),
         importance_(importance),
         upper_(factor.upper.to(at::kFloat)),
@@ -75,6 +95,8 @@ class ColumnSweep {
     sweep.errors = errors.data_ptr<float>();
     sweep.errors_stride = width;
     sweep.row_loss = losses_.data();
+    sweep.mask = mask_.data();
+    sweep.mask_stride = mask_.stride();
     kernels::sweep(sweep);
     const int64_t end = begin + width, behind = matrix_.columns - end;
     if (behind == 0) return;
@@ -93,6 +115,8 @@ class ColumnSweep {
     blocks.importance = importance_.const_data_ptr<float>();
     blocks.parameters = matrix_.parameters.data();
     blocks.parameters_stride = parameter_stride();
+    blocks.mask = mask_.data();
+    blocks.mask_stride = mask_.stride();
     kernels::fit_blocks(blocks);
   }
 
@@ -101,13 +125,14 @@ class ColumnSweep {
   }
 
   grid::QuantizedMatrix& matrix_;
+  const Mask& mask_;
   bool dynamic_;
   at::Tensor importance_, upper_, order_, current_;
   std::vector<double> losses_;
 };
 
-double finish(const at::Tensor& target, const Factor& factor, grid::QuantizedMatrix& matrix,
-              const GptqOptions& options) {
+double finish(const at::Tensor& target, const Factor& factor, const Mask& mask,
+              grid::QuantizedMatrix& matrix, const GptqOptions& options) {
   const at::Tensor hessian = factor.damped.to(at::kFloat).contiguous();
   kernels::RefineProblem problem;
   problem.grid = matrix.grid.get();
@@ -121,14 +146,35 @@ double finish(const at::Tensor& target, const Factor& factor, grid::QuantizedMat
   problem.codes_stride = matrix.columns;
   problem.parameters = matrix.parameters.data();
   problem.parameters_stride = matrix.blocks_per_row() * matrix.grid->spec().parameter_bytes;
+  problem.mask = mask.data();
+  problem.mask_stride = mask.stride();
   return kernels::refine(problem, {.sweeps = options.sweeps, .refits = options.refits})
       .objective_after;
+}
+
+// The parameters of all blocks from given weights [R, in].
+void fit_all(const at::Tensor& weights, const at::Tensor& importance, const Mask& mask, bool search,
+             grid::QuantizedMatrix& matrix) {
+  kernels::FitBlocks blocks;
+  blocks.grid = matrix.grid.get();
+  blocks.rows = matrix.rows;
+  blocks.width = matrix.columns;
+  blocks.weights = weights.const_data_ptr<float>();
+  blocks.weights_stride = matrix.columns;
+  blocks.importance = importance.defined() ? importance.const_data_ptr<float>() : nullptr;
+  blocks.search = search;
+  blocks.parameters = matrix.parameters.data();
+  blocks.parameters_stride = matrix.blocks_per_row() * matrix.grid->spec().parameter_bytes;
+  blocks.mask = mask.data();
+  blocks.mask_stride = mask.stride();
+  kernels::fit_blocks(blocks);
 }
 
 }  // namespace
 
 GptqResult gptq(const at::Tensor& target, const at::Tensor& importance, const Factor& factor,
-                std::shared_ptr<const grid::Grid> grid, const GptqOptions& options) {
+                std::shared_ptr<const grid::Grid> grid, const GptqOptions& options,
+                const at::Tensor& mask) {
   TORCH_CHECK(target.dim() == 2 && target.is_contiguous() && target.is_cpu() &&
                   target.scalar_type() == at::kFloat,
               "the target must be a contiguous fp32 matrix on the CPU");
@@ -143,35 +189,40 @@ GptqResult gptq(const at::Tensor& target, const at::Tensor& importance, const Fa
   GptqResult result;
   result.matrix = grid::empty_matrix(std::move(grid), goal.size(0), goal.size(1));
   grid::QuantizedMatrix& matrix = result.matrix;
-  if (!options.dynamic_scales) {
-    kernels::FitBlocks blocks;
-    blocks.grid = matrix.grid.get();
-    blocks.rows = matrix.rows;
-    blocks.width = matrix.columns;
-    blocks.weights = goal.const_data_ptr<float>();
-    blocks.weights_stride = matrix.columns;
-    blocks.importance = weights_of_columns.const_data_ptr<float>();
-    blocks.parameters = matrix.parameters.data();
-    blocks.parameters_stride = matrix.blocks_per_row() * matrix.grid->spec().parameter_bytes;
-    kernels::fit_blocks(blocks);
-  }
+  const Mask kept = checked_mask(mask, goal, matrix.grid->spec());
+  if (!options.dynamic_scales) fit_all(goal, weights_of_columns, kept, true, matrix);
   result.sweep_objective =
-      ColumnSweep(goal, weights_of_columns, factor, matrix, options.dynamic_scales).run();
+      ColumnSweep(goal, weights_of_columns, factor, kept, matrix, options.dynamic_scales).run();
   result.objective = result.sweep_objective;
   if (options.sweeps > 0 || options.refits > 0)
-    result.objective = finish(goal, factor, matrix, options);
+    result.objective = finish(goal, factor, kept, matrix, options);
   return result;
 }
 
 absl::StatusOr<grid::QuantizedMatrix> round_to_nearest(const at::Tensor& weights,
                                                        const at::Tensor& importance,
                                                        std::shared_ptr<const grid::Grid> grid,
-                                                       bool search) {
-  const at::Tensor w = weights.to(at::kFloat).contiguous();
+                                                       bool search, const at::Tensor& mask) {
+  at::Tensor w = weights.to(at::kFloat).contiguous();
   const at::Tensor columns =
       importance.defined() ? importance.to(at::kFloat).contiguous() : at::Tensor();
-  return grid::round_to_nearest(std::move(grid), w.const_data_ptr<float>(), w.size(0), w.size(1),
-                                floats(columns), search);
+  const Mask kept = checked_mask(mask, w, grid->spec());
+  // Zeros where pinned: their codes are then those nearest to zero.
+  if (mask.defined()) w = w.masked_fill(kept.values == 0, 0);
+  FRUGAL_ASSIGN_OR_RETURN(
+      grid::QuantizedMatrix matrix,
+      grid::round_to_nearest(std::move(grid), w.const_data_ptr<float>(), w.size(0), w.size(1),
+                             floats(columns), search));
+  if (!mask.defined()) return matrix;
+  fit_all(w, columns, kept, search, matrix);  // once more, without the pinned weights
+  for (int64_t row = 0; row < matrix.rows; ++row) {
+    for (int64_t b = 0; b < matrix.blocks_per_row(); ++b) {
+      const int64_t at = row * matrix.columns + b * matrix.grid->spec().block_columns;
+      matrix.grid->encode(w.const_data_ptr<float>() + at, matrix.block_parameters(row, b),
+                          matrix.codes.data() + at);
+    }
+  }
+  return matrix;
 }
 
 at::Tensor decode(const grid::QuantizedMatrix& matrix) {
