@@ -209,10 +209,9 @@ absl::StatusOr<grid::QuantizedMatrix> round_to_nearest(const at::Tensor& weights
   const Mask kept = checked_mask(mask, w, grid->spec());
   // Zeros where pinned: their codes are then those nearest to zero.
   if (mask.defined()) w = w.masked_fill(kept.values == 0, 0);
-  FRUGAL_ASSIGN_OR_RETURN(
-      grid::QuantizedMatrix matrix,
-      grid::round_to_nearest(std::move(grid), w.const_data_ptr<float>(), w.size(0), w.size(1),
-                             floats(columns), search));
+  FRUGAL_ASSIGN_OR_RETURN(grid::QuantizedMatrix matrix,
+                          grid::round_to_nearest(std::move(grid), w.const_data_ptr<float>(),
+                                                 w.size(0), w.size(1), floats(columns), search));
   if (!mask.defined()) return matrix;
   fit_all(w, columns, kept, search, matrix);  // once more, without the pinned weights
   for (int64_t row = 0; row < matrix.rows; ++row) {

@@ -30,9 +30,9 @@ struct GptqResult {
 };
 
 // `target` [R, in] fp32 contiguous on the CPU (W, or W* of pre_correct.h); importance [in] = E[x²].
-// in is a multiple of the grid's block. `mask` [R, in] uint8 (pattern.h), where defined: weights that
-// are 0 there end at exactly zero, and the others make up for them; the grid must hold a zero. Throws
-// on sizes that do not fit.
+// in is a multiple of the grid's block. `mask` [R, in] uint8 (pattern.h), where defined: weights
+// that are 0 there end at exactly zero, and the others make up for them; the grid must hold a zero.
+// Throws on sizes that do not fit.
 GptqResult gptq(const at::Tensor& target, const at::Tensor& importance, const Factor& factor,
                 std::shared_ptr<const grid::Grid> grid, const GptqOptions& options,
                 const at::Tensor& mask = {});
@@ -42,8 +42,7 @@ GptqResult gptq(const at::Tensor& target, const at::Tensor& importance, const Fa
 absl::StatusOr<grid::QuantizedMatrix> round_to_nearest(const at::Tensor& weights,
                                                        const at::Tensor& importance,
                                                        std::shared_ptr<const grid::Grid> grid,
-                                                       bool search,
-                                                       const at::Tensor& mask = {});
+                                                       bool search, const at::Tensor& mask = {});
 
 // Decoded weights [R, in] fp32, and rows [begin, begin + count) as a matrix of its own.
 at::Tensor decode(const grid::QuantizedMatrix& matrix);
