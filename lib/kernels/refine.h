@@ -9,8 +9,10 @@
 //             grid a <- a - (t^T G_j) / (t^T H_jj t); for an affine one the 2x2 system in (a, c)
 //   block b   super-scales of grids with sub-scales: all scales and all offsets by one factor each,
 //   again a 2x2 system
-// A step whose stored result would not lower the objective is not taken, and a row that ended
-// higher than it began (possible through rounding only) is given back as it was.
+// A weight that `mask` pins is zero and stays so: no step moves it, and where a zero point moves,
+// its code moves with it; t and 1 above then run over the kept weights. A step whose stored result
+// would not lower the objective is not taken, and a row that ended higher than it began (possible
+// through rounding only) is given back as it was.
 //
 // Rows are independent: call on slices of rows to show progress; the result does not depend on
 // slicing or threads, and every implementation gives the same bits.
@@ -46,6 +48,11 @@ struct RefineProblem {
   // Optional out [rows]: E (H + lambda I) E^T after the finish, from the gradient as maintained
   // (fp32 rounding).
   double* row_objective = nullptr;
+
+  // Optional [rows, columns]: 0 pins the weight, whose code must decode to zero already. Only on
+  // grids whose spec().holds_zero.
+  const uint8_t* mask = nullptr;
+  int64_t mask_stride = 0;
 };
 
 struct RefineOptions {
@@ -61,8 +68,8 @@ struct RefineReport {
   int64_t groups_refit = 0;   // parameter changes taken
 };
 
-// Throws std::invalid_argument on sizes that do not fit together or a diagonal that is not
-// positive.
+// Throws std::invalid_argument on sizes that do not fit together, a diagonal that is not positive,
+// or a pinned code that is not zero.
 RefineReport refine(const RefineProblem& problem, const RefineOptions& options);
 
 struct RefineKernel {

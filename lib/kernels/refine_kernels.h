@@ -24,8 +24,7 @@ struct RefinePlan {
   int64_t groups = 0;  // in a row
   std::vector<float>
       row_sums;  // [columns] sum of the Hessian's row over the column's own group (affine grids)
-  std::vector<float> group_sums;  // [groups] sum of that
-  bool block_step = false;        // the grid has super-scales or zero points
+  bool block_step = false;  // the grid has super-scales or zero points
 };
 RefinePlan plan_refine(const RefineProblem& problem);
 
@@ -73,6 +72,7 @@ struct RefineTile {
   std::vector<float> weights;          // [columns] decoded
   std::vector<float> gradient;         // [columns] (weights - target) (H + lambda I)
   std::vector<float> codes;            // [columns] whole numbers
+  std::vector<float> kept;             // [columns] 1 or 0 (pinned); empty without a mask
   std::vector<float> scale;            // [groups]
   std::vector<float> inverse;          // [groups]
   std::vector<float> offset;           // [groups]
@@ -90,7 +90,7 @@ struct RefineTile {
 int64_t parameter_row_bytes(const RefineProblem& problem);
 void load_tile(const RefineProblem& problem, const RefinePlan& plan, int64_t first_row,
                RefineTile& tile);
-// The levels of the codes of columns [start, start + count), into tile.levels.
+// The levels of the codes of columns [start, start + count), 0 where pinned, into tile.levels.
 void load_levels(const RefineProblem& problem, int64_t start, int64_t count, RefineTile& tile);
 // The row's objective (weights - target) . gradient, for each lane.
 void objectives(const RefineProblem& problem, const RefineTile& tile, double* values);

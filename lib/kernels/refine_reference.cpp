@@ -14,6 +14,7 @@ class Row {
         plan_(plan),
         spec_(problem.grid->spec()),
         target_(problem.target + row * problem.target_stride),
+        mask_(problem.mask == nullptr ? nullptr : problem.mask + row * problem.mask_stride),
         codes_(problem.codes + row * problem.codes_stride,
                problem.codes + row * problem.codes_stride + problem.columns),
         parameters_(parameter_row_bytes(problem)),
@@ -41,6 +42,7 @@ class Row {
 
   void sweep_codes() {
     for (int64_t i = 0; i < problem_.columns; ++i) {
+      if (pinned(i)) continue;
       const int64_t group = i / spec_.group_columns;
       const float diagonal = hessian(i)[i];
       const float wished = weights_[i] - gradient_[i] / diagonal;
@@ -79,6 +81,7 @@ class Row {
   }
 
  private:
+  bool pinned(int64_t i) const { return mask_ != nullptr && mask_[i] == 0; }
   const float* hessian(int64_t i) const { return problem_.hessian + i * problem_.hessian_stride; }
   std::byte* block_parameters(int64_t block) {
     return parameters_.data() + block * spec_.parameter_bytes;
@@ -110,6 +113,12 @@ class Row {
 
   void decode_again(int64_t start, int64_t count) {
     std::vector<float> change(count);
+    for (int64_t i = start; i < start + count; ++i) {  // zero lies where the zero point is now
+      const int64_t group = i / spec_.group_columns;
+      if (pinned(i))
+        codes_[i] = problem_.grid->nearest_code((0.0f - offset_[group]) *
+                                                grid::inverse_scale(scale_[group]));
+    }
     for (int64_t i = 0; i < count; ++i) {
       change[i] = decoded(start + i) - weights_[start + i];
       weights_[start + i] = decoded(start + i);
@@ -122,13 +131,14 @@ class Row {
     const int64_t count = spec_.group_columns;
     const int64_t start = index * count;
     std::vector<float> t(count);
-    for (int64_t i = 0; i < count; ++i) t[i] = spec_.levels[codes_[start + i]];
+    for (int64_t i = 0; i < count; ++i)
+      t[i] = pinned(start + i) ? 0.0f : spec_.levels[codes_[start + i]];
     GroupSums sums{.t_gradient = dot(t, &gradient_[start]),
                    .gradient = 0,
                    .tt = dot(t, times_hessian(start, t).data()),
-                   .t1 = dot(t, &plan_.row_sums[start]),
-                   .ones = plan_.group_sums[index]};
-    for (int64_t i = 0; i < count; ++i) sums.gradient += gradient_[start + i];
+                   .t1 = 0,
+                   .ones = 0};
+    add_ones(start, t, sums);
     const int64_t groups = spec_.groups_per_block();
     const int64_t first = index / groups * groups;
     if (refit_group(*problem_.grid, index - first, sums, block_parameters(index / groups),
@@ -137,11 +147,27 @@ class Row {
     }
   }
 
+  // The sums over the kept weights that an offset needs.
+  void add_ones(int64_t start, const std::vector<float>& t, GroupSums& sums) const {
+    const auto count = static_cast<int64_t>(t.size());
+    for (int64_t i = start; i < start + count; ++i) {
+      if (pinned(i)) continue;
+      sums.gradient += gradient_[i];
+      float row_sum = 0;
+      for (int64_t j = start; spec_.affine && j < start + count; ++j) {
+        if (!pinned(j)) row_sum += hessian(i)[j];
+      }
+      sums.t1 = std::fma(t[i - start], row_sum, sums.t1);
+      sums.ones += row_sum;
+    }
+  }
+
   void refit_one_block(int64_t block) {
     const int64_t count = spec_.block_columns;
     const int64_t start = block * count;
     std::vector<float> scaled(count), offsets(count);
     for (int64_t i = 0; i < count; ++i) {
+      if (pinned(start + i)) continue;
       scaled[i] = scale_[(start + i) / spec_.group_columns] * spec_.levels[codes_[start + i]];
       offsets[i] = offset_[(start + i) / spec_.group_columns];
     }
@@ -163,6 +189,7 @@ class Row {
   const RefinePlan& plan_;
   const grid::GridSpec& spec_;
   const float* target_;
+  const uint8_t* mask_;
   std::vector<uint8_t> codes_;
   std::vector<std::byte> parameters_;
   std::vector<float> scale_;

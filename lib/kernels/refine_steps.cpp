@@ -78,23 +78,45 @@ void check(const RefineProblem& problem) {
   }
 }
 
+// Every pinned code decodes to zero.
+void check_pinned(const RefineProblem& problem) {
+  const grid::GridSpec& spec = problem.grid->spec();
+  check_mask(*problem.grid, problem.mask, problem.mask_stride, problem.columns, "refine");
+  if (problem.mask == nullptr) return;
+  float scale[grid::kMaxGroupsPerBlock], offset[grid::kMaxGroupsPerBlock];
+  for (int64_t row = 0; row < problem.rows; ++row) {
+    const uint8_t* const codes = problem.codes + row * problem.codes_stride;
+    const uint8_t* const mask = problem.mask + row * problem.mask_stride;
+    const std::byte* const parameters = problem.parameters + row * problem.parameters_stride;
+    for (int64_t i = 0; i < problem.columns; ++i) {
+      const int64_t block = i / spec.block_columns;
+      if (i % spec.block_columns == 0)
+        problem.grid->expand(parameters + block * spec.parameter_bytes, scale, offset);
+      const int64_t group = i % spec.block_columns / spec.group_columns;
+      if (mask[i] == 0 && scale[group] * spec.levels[codes[i]] + offset[group] != 0) {
+        refuse("the weight at row " + std::to_string(row) + ", column " + std::to_string(i) +
+               " is pinned to zero, but its code is another's; sweep with the same mask first");
+      }
+    }
+  }
+}
+
 }  // namespace
 
 RefinePlan plan_refine(const RefineProblem& problem) {
   check(problem);
+  if (problem.rows > 0 && problem.columns > 0) check_pinned(problem);
   const grid::GridSpec& spec = problem.grid->spec();
   RefinePlan plan;
   plan.table = problem.grid->table();
   plan.groups = problem.columns / spec.group_columns;
   plan.block_step = spec.affine || spec.groups_per_block() > 1;
   plan.row_sums.assign(problem.columns, 0.0f);
-  plan.group_sums.assign(plan.groups, 0.0f);
   for (int64_t i = 0; spec.affine && i < problem.columns; ++i) {
     const int64_t group = i / spec.group_columns;
     const float* const row =
         problem.hessian + i * problem.hessian_stride + group * spec.group_columns;
     for (int64_t j = 0; j < spec.group_columns; ++j) plan.row_sums[i] += row[j];
-    plan.group_sums[group] += plan.row_sums[i];
   }
   return plan;
 }

@@ -41,6 +41,18 @@ void scatter(const LaneBlock& values, int64_t first_group, int64_t groups, int64
   }
 }
 
+// Where the zero point has moved, the codes of pinned weights go along.
+void pin_codes(const RefineProblem& problem, int64_t start, int64_t count, int64_t lane,
+               RefineTile& tile) {
+  for (int64_t i = start; !tile.kept.empty() && i < start + count; ++i) {
+    const int64_t at = i * kRefineRows + lane;
+    const int64_t group = i / problem.grid->spec().group_columns * kRefineRows + lane;
+    if (tile.kept[at] == 0)
+      tile.codes[at] =
+          problem.grid->nearest_code((0.0f - tile.offset[group]) * tile.inverse[group]);
+  }
+}
+
 void load_lane(const RefineProblem& problem, const RefinePlan& plan, int64_t row, int64_t lane,
                RefineTile& tile) {
   const grid::GridSpec& spec = problem.grid->spec();
@@ -61,6 +73,10 @@ void load_lane(const RefineProblem& problem, const RefinePlan& plan, int64_t row
     tile.codes[at] = code;
     tile.weights[at] = tile.scale[group] * spec.levels[code] + tile.offset[group];
   }
+  if (problem.mask == nullptr) return;
+  const uint8_t* const mask = problem.mask + row * problem.mask_stride;
+  for (int64_t i = 0; i < problem.columns; ++i)
+    tile.kept[i * kRefineRows + lane] = mask[i] != 0 ? 1.0f : 0.0f;
 }
 
 }  // namespace
@@ -70,6 +86,7 @@ RefineTile::RefineTile(const RefineProblem& problem, const RefinePlan& plan)
       weights(problem.columns * kRefineRows),
       gradient(problem.columns * kRefineRows),
       codes(problem.columns * kRefineRows),
+      kept(problem.mask == nullptr ? 0 : problem.columns * kRefineRows),
       scale(plan.groups * kRefineRows),
       inverse(plan.groups * kRefineRows),
       offset(plan.groups * kRefineRows),
@@ -106,6 +123,9 @@ void load_levels(const RefineProblem& problem, int64_t start, int64_t count, Ref
   const float* const codes = tile.codes.data() + start * kRefineRows;
   for (int64_t i = 0; i < count * kRefineRows; ++i)
     tile.levels[i] = levels[static_cast<int32_t>(codes[i])];
+  for (int64_t i = 0; !tile.kept.empty() && i < count * kRefineRows; ++i) {
+    if (tile.kept[start * kRefineRows + i] == 0) tile.levels[i] = 0;
+  }
 }
 
 void objectives(const RefineProblem& problem, const RefineTile& tile, double* values) {
@@ -143,6 +163,7 @@ void store_tile(const RefineProblem& problem, int64_t first_row, const double* b
 bool refit_group_lanes(const RefineProblem& problem, int64_t block, int64_t group,
                        const GroupSums* sums, int64_t rows, RefineTile& tile) {
   const int64_t groups = problem.grid->spec().groups_per_block();
+  const int64_t columns = problem.grid->spec().group_columns;
   bool any = false;
   for (int64_t lane = 0; lane < rows; ++lane) {
     LaneBlock values = gather(tile, block * groups, groups, lane);
@@ -151,6 +172,7 @@ bool refit_group_lanes(const RefineProblem& problem, int64_t block, int64_t grou
       continue;
     }
     scatter(values, block * groups, groups, lane, tile);
+    pin_codes(problem, (block * groups + group) * columns, columns, lane, tile);
     ++tile.groups_refit[lane];
     any = true;
   }
@@ -168,6 +190,8 @@ bool refit_block_lanes(const RefineProblem& problem, int64_t block, const BlockS
       continue;
     }
     scatter(values, block * groups, groups, lane, tile);
+    const int64_t columns = problem.grid->spec().block_columns;
+    pin_codes(problem, block * columns, columns, lane, tile);
     ++tile.groups_refit[lane];
     any = true;
   }

@@ -24,6 +24,10 @@ void check_fit(const FitBlocks& blocks) {
     throw std::invalid_argument("fit_blocks: a required pointer is null");
   }
   const int64_t size = blocks.grid->spec().block_columns;
+  int64_t last = blocks.first_column + blocks.width - 1;
+  if (blocks.columns != nullptr)
+    last = *std::max_element(blocks.columns, blocks.columns + blocks.width);
+  check_mask(*blocks.grid, blocks.mask, blocks.mask_stride, last + 1, "fit_blocks");
   if (blocks.width % size != 0 || blocks.first_column % size != 0) {
     throw std::invalid_argument("fit_blocks: width " + std::to_string(blocks.width) +
                                 " and first column " + std::to_string(blocks.first_column) +
@@ -56,9 +60,10 @@ void fit_row(const FitBlocks& blocks, int64_t row, std::vector<float>& x) {
       x[column(p) - start] = weights[p];
     std::span<const float> importance;
     if (blocks.importance != nullptr) importance = {blocks.importance + start, x.size()};
-    blocks.grid->fit(
-        x, importance, blocks.search,
-        blocks.parameters + row * blocks.parameters_stride + block * spec.parameter_bytes);
+    const uint8_t* const mask =
+        blocks.mask == nullptr ? nullptr : blocks.mask + row * blocks.mask_stride + start;
+    fit_kept(*blocks.grid, x, importance, mask, blocks.search,
+             blocks.parameters + row * blocks.parameters_stride + block * spec.parameter_bytes);
   }
 }
 

@@ -9,8 +9,9 @@
 //   at the first column of a grid block (only with `fit`): parameters of the block from the row's
 //   *current* weights q = decode(nearest code of w[p]),  errors[p] = (w[p] - q) / U[p, p],  w[p+1:]
 //   -= errors[p] * U[p, p+1:]
-// The caller then updates the columns behind the window with one GEMM: W[:, behind] -= errors *
-// U[window, behind].
+// A weight that `mask` pins has q = 0 exactly, whatever its value; its error flows on like any
+// other. The caller then updates the columns behind the window with one GEMM: W[:, behind] -=
+// errors * U[window, behind].
 //
 // Every implementation gives the same bits: the updates of a weight are fused multiply-adds in
 // ascending p, whatever the tile, the instruction set or the number of threads.
@@ -66,6 +67,11 @@ struct SweepBlock {
   // Optional [rows], added to: sum over p of errors^2. Over all windows this is the row's
   // (w - q) (H + lambda I) (w - q)^T exactly (algorithms.md §1).
   double* row_loss = nullptr;
+
+  // Optional [rows, matrix columns] in the matrix's column order, read at columns[p] only: 0 pins
+  // the weight to zero. Only on grids whose spec().holds_zero. Parameters are fitted on the others.
+  const uint8_t* mask = nullptr;
+  int64_t mask_stride = 0;
 };
 
 // Runs the most specialised implementation of this machine; rows go across OpenMP threads. Throws
@@ -89,6 +95,9 @@ struct FitBlocks {
 
   std::byte* parameters = nullptr;  // out, as in SweepBlock
   int64_t parameters_stride = 0;
+
+  const uint8_t* mask = nullptr;  // as in SweepBlock
+  int64_t mask_stride = 0;
 };
 // Throws std::invalid_argument on sizes that do not fit together.
 void fit_blocks(const FitBlocks& blocks);

@@ -26,6 +26,7 @@ struct SweepTile {
   std::vector<float> inverse;   // [groups]
   std::vector<float> offset;    // [groups]
   std::vector<float> gathered;  // [block_columns] one row's block in column order
+  std::vector<float> kept;      // [width], 1 or 0 (pinned); empty without a mask
   SweepTile(const SweepBlock& block, const SweepPlan& plan);
 };
 

@@ -1,5 +1,6 @@
 #include "kernels/sweep_plan.h"
 
+#include <algorithm>
 #include <map>
 #include <stdexcept>
 #include <string>
@@ -24,6 +25,8 @@ void check_sizes(const SweepBlock& block) {
   for (int64_t p = 0; p < block.width; ++p) {
     if (block.columns[p] < 0) refuse("negative column at position " + std::to_string(p));
   }
+  const int64_t last = *std::max_element(block.columns, block.columns + block.width);
+  check_mask(*block.grid, block.mask, block.mask_stride, last + 1, "sweep");
 }
 
 // Fitting needs the current value of every weight of a block: all its columns must be in the
@@ -50,6 +53,39 @@ void check_whole_blocks(const SweepBlock& block) {
 }
 
 }  // namespace
+
+void fit_kept(const grid::Grid& grid, std::span<float> x, std::span<const float> importance,
+              const uint8_t* mask, bool search, std::byte* parameters) {
+  const auto size = static_cast<int64_t>(x.size());
+  if (mask == nullptr || std::find(mask, mask + size, 0) == mask + size) {
+    grid.fit(x, importance, search, parameters);
+    return;
+  }
+  thread_local std::vector<float> kept;
+  kept.assign(x.size(), 0.0f);
+  for (size_t i = 0; i < x.size(); ++i) {
+    if (mask[i] == 0) {
+      x[i] = 0;
+    } else {
+      kept[i] = importance.empty() ? 1.0f : importance[i];
+    }
+  }
+  grid.fit(x, kept, search, parameters);
+}
+
+void check_mask(const grid::Grid& grid, const uint8_t* mask, int64_t stride, int64_t columns,
+                const char* what) {
+  if (mask == nullptr) return;
+  if (!grid.spec().holds_zero) {
+    throw std::invalid_argument(std::string(what) + ": weights are pinned to zero, but grid " +
+                                grid.spec().name + " has no exact zero");
+  }
+  if (stride < columns) {
+    throw std::invalid_argument(std::string(what) + ": the mask's row stride " +
+                                std::to_string(stride) + " is smaller than its " +
+                                std::to_string(columns) + " columns");
+  }
+}
 
 SweepPlan plan_sweep(const SweepBlock& block) {
   check_sizes(block);

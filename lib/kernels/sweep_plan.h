@@ -23,4 +23,13 @@ struct SweepPlan {
 // Throws std::invalid_argument where `block` contradicts itself.
 SweepPlan plan_sweep(const SweepBlock& block);
 
+// Fits one block on its kept weights: those that `mask` [block_columns] pins become zeros without
+// importance in `x`. A null mask, or one without zeros, is Grid::fit.
+void fit_kept(const grid::Grid& grid, std::span<float> x, std::span<const float> importance,
+              const uint8_t* mask, bool search, std::byte* parameters);
+
+// Throws std::invalid_argument where weights cannot be pinned on this grid. `what`: the caller.
+void check_mask(const grid::Grid& grid, const uint8_t* mask, int64_t stride, int64_t columns,
+                const char* what);
+
 }  // namespace frugal::kernels

@@ -18,7 +18,7 @@ void read_parameters(const SweepBlock& block, const SweepPlan& plan, int64_t slo
                      &row.scale[group], &row.offset[group]);
 }
 
-void fit_slot(const SweepBlock& block, const SweepPlan& plan, int64_t position,
+void fit_slot(const SweepBlock& block, const SweepPlan& plan, int64_t position, const uint8_t* mask,
               std::byte* parameters, Row& row) {
   const grid::GridSpec& spec = block.grid->spec();
   const int32_t slot = plan.fit_at[position];
@@ -28,8 +28,8 @@ void fit_slot(const SweepBlock& block, const SweepPlan& plan, int64_t position,
     x[block.columns[p] - start] = row.weights[p];
   std::span<const float> importance;
   if (block.importance != nullptr) importance = {block.importance + start, x.size()};
-  block.grid->fit(x, importance, /*search=*/true,
-                  parameters + plan.blocks[slot] * spec.parameter_bytes);
+  fit_kept(*block.grid, x, importance, mask == nullptr ? nullptr : mask + start, /*search=*/true,
+           parameters + plan.blocks[slot] * spec.parameter_bytes);
   read_parameters(block, plan, slot, parameters, row);
 }
 
@@ -41,14 +41,16 @@ void sweep_row(const SweepBlock& block, const SweepPlan& plan, int64_t r, Row& r
   for (int64_t slot = 0; !block.fit && slot < static_cast<int64_t>(plan.blocks.size()); ++slot) {
     read_parameters(block, plan, slot, parameters, row);
   }
+  const uint8_t* const mask = block.mask == nullptr ? nullptr : block.mask + r * block.mask_stride;
   double loss = 0;
   for (int64_t p = 0; p < block.width; ++p) {
-    if (plan.fit_at[p] >= 0) fit_slot(block, plan, p, parameters, row);
+    if (plan.fit_at[p] >= 0) fit_slot(block, plan, p, mask, parameters, row);
     const float* const factor = block.factor + p * block.factor_stride;
     const float scale = row.scale[plan.group[p]];
     const float offset = row.offset[plan.group[p]];
     const float w = row.weights[p];
-    const uint8_t code = block.grid->nearest_code((w - offset) * grid::inverse_scale(scale));
+    const float wished = mask != nullptr && mask[block.columns[p]] == 0 ? 0.0f : w;
+    const uint8_t code = block.grid->nearest_code((wished - offset) * grid::inverse_scale(scale));
     const float q = scale * levels[code] + offset;
     const float error = -((q - w) / factor[p]);
     for (int64_t j = p + 1; j < block.width; ++j)

@@ -38,7 +38,8 @@ SweepTile::SweepTile(const SweepBlock& block, const SweepPlan& plan)
       scale(plan.groups() * kTileRows),
       inverse(plan.groups() * kTileRows),
       offset(plan.groups() * kTileRows),
-      gathered(block.grid->spec().block_columns) {}
+      gathered(block.grid->spec().block_columns),
+      kept(block.mask == nullptr ? 0 : block.width * kTileRows) {}
 
 void load_tile(const SweepBlock& block, const SweepPlan& plan, int64_t first_row, SweepTile& tile) {
   const int64_t rows = tile_rows(block, first_row);
@@ -46,6 +47,11 @@ void load_tile(const SweepBlock& block, const SweepPlan& plan, int64_t first_row
   for (int64_t r = 0; r < rows; ++r) {
     const float* const from = block.weights + (first_row + r) * block.weights_stride;
     for (int64_t p = 0; p < block.width; ++p) tile.weights[p * kTileRows + r] = from[p];
+  }
+  for (int64_t r = 0; block.mask != nullptr && r < rows; ++r) {
+    const uint8_t* const mask = block.mask + (first_row + r) * block.mask_stride;
+    for (int64_t p = 0; p < block.width; ++p)
+      tile.kept[p * kTileRows + r] = mask[block.columns[p]] != 0 ? 1.0f : 0.0f;
   }
   if (block.fit) return;
   for (int64_t slot = 0; slot < static_cast<int64_t>(plan.blocks.size()); ++slot) {
@@ -65,8 +71,10 @@ void fit_tile(const SweepBlock& block, const SweepPlan& plan, int64_t first_row,
     for (int64_t p = position; p < position + size; ++p) {
       tile.gathered[block.columns[p] - start] = tile.weights[p * kTileRows + r];
     }
-    block.grid->fit(tile.gathered, importance, /*search=*/true,
-                    block_parameters(block, first_row + r, start / size));
+    const uint8_t* const mask =
+        block.mask == nullptr ? nullptr : block.mask + (first_row + r) * block.mask_stride + start;
+    fit_kept(*block.grid, tile.gathered, importance, mask, /*search=*/true,
+             block_parameters(block, first_row + r, start / size));
     expand_lane(block, plan, slot, first_row + r, r, tile);
   }
 }

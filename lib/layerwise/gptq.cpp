@@ -24,12 +24,32 @@ std::span<const float> floats(const at::Tensor& values) {
   return {values.const_data_ptr<float>(), static_cast<size_t>(values.numel())};
 }
 
+// Which weights are kept, [R, in] in the matrix's order; nothing where all are.
+struct Mask {
+  at::Tensor values;
+  const uint8_t* data() const {
+    return values.defined() ? values.const_data_ptr<uint8_t>() : nullptr;
+  }
+  int64_t stride() const { return values.defined() ? values.stride(0) : 0; }
+};
+
+Mask checked_mask(const at::Tensor& mask, const at::Tensor& weights, const grid::GridSpec& spec) {
+  if (!mask.defined()) return {};
+  TORCH_CHECK(mask.scalar_type() == at::kByte && mask.sizes() == weights.sizes(),
+              "the mask must be uint8 ", weights.sizes(), ", found ", mask.scalar_type(), " ",
+              mask.sizes());
+  TORCH_CHECK_VALUE(spec.holds_zero, "grid ", spec.name,
+                    " has no exact zero, so that weights cannot be pinned there");
+  return {mask.contiguous()};
+}
+
 // The state of one sweep over all columns.
 class ColumnSweep {
  public:
   ColumnSweep(const at::Tensor& target, const at::Tensor& importance, const Factor& factor,
-              grid::QuantizedMatrix& matrix, bool dynamic)
+              const Mask& mask, grid::QuantizedMatrix& matrix, bool dynamic)
       : matrix_(matrix),
+        mask_(mask),
         dynamic_(dynamic),
         importance_(importance),
         upper_(factor.upper.to(at::kFloat)),
@@ -77,6 +97,8 @@ class ColumnSweep {
     sweep.errors = errors.data_ptr<float>();
     sweep.errors_stride = width;
     sweep.row_loss = losses_.data();
+    sweep.mask = mask_.data();
+    sweep.mask_stride = mask_.stride();
     kernels::sweep(sweep);
     const int64_t end = begin + width, behind = matrix_.columns - end;
     if (behind == 0) return;
@@ -95,6 +117,8 @@ class ColumnSweep {
     blocks.importance = importance_.const_data_ptr<float>();
     blocks.parameters = matrix_.parameters.data();
     blocks.parameters_stride = parameter_stride();
+    blocks.mask = mask_.data();
+    blocks.mask_stride = mask_.stride();
     kernels::fit_blocks(blocks);
   }
 
@@ -103,13 +127,14 @@ class ColumnSweep {
   }
 
   grid::QuantizedMatrix& matrix_;
+  const Mask& mask_;
   bool dynamic_;
   at::Tensor importance_, upper_, order_, current_;
   std::vector<double> losses_;
 };
 
-double finish(const at::Tensor& target, const Factor& factor, grid::QuantizedMatrix& matrix,
-              const GptqOptions& options) {
+double finish(const at::Tensor& target, const Factor& factor, const Mask& mask,
+              grid::QuantizedMatrix& matrix, const GptqOptions& options) {
   const at::Tensor hessian = factor.damped.to(at::kCPU, at::kFloat).contiguous();
   kernels::RefineProblem problem;
   problem.grid = matrix.grid.get();
@@ -123,36 +148,60 @@ double finish(const at::Tensor& target, const Factor& factor, grid::QuantizedMat
   problem.codes_stride = matrix.columns;
   problem.parameters = matrix.parameters.data();
   problem.parameters_stride = matrix.blocks_per_row() * matrix.grid->spec().parameter_bytes;
+  problem.mask = mask.data();
+  problem.mask_stride = mask.stride();
   return kernels::refine(problem, {.sweeps = options.sweeps, .refits = options.refits})
       .objective_after;
 }
 
 // The sweep where the target lies, or on the CPU where there is no kernel for it.
 void sweep_columns(const at::Tensor& goal, const at::Tensor& importance, const Factor& factor,
-                   bool dynamic, GptqResult& result) {
+                   const Mask& mask, bool dynamic, GptqResult& result) {
   const kernels::SweepKernel* kernel = kernels::sweep_kernel(kernels::Device::kCpu);
   if (!goal.is_cpu()) {
     const kernels::CudaModule& module = kernels::cuda_module();
     TORCH_CHECK(module.table != nullptr || !module.present, module.problem);
-    if (const auto* const cuda = kernels::sweep_kernel(kernels::Device::kCuda)) {
+    const auto* const cuda = kernels::sweep_kernel(kernels::Device::kCuda);
+    if (cuda != nullptr && mask.data() == nullptr) {
       result.sweep_kernel = cuda->name;
       result.sweep_objective =
           sweep_on_device(goal, importance, factor, result.matrix, dynamic, *module.table);
       return;
     }
-    result.fallback = module.table == nullptr ? module.problem : "the CUDA module sees no device";
+    result.fallback = cuda != nullptr              ? "sweeps with a mask run on the CPU"
+                      : module.table == nullptr ? module.problem
+                                                : "the CUDA module sees no device";
   }
   Factor here = factor;
   here.upper = factor.upper.cpu();
   here.order = factor.order.cpu();
   result.sweep_kernel = kernel->name;
-  result.sweep_objective = ColumnSweep(goal.cpu(), importance, here, result.matrix, dynamic).run();
+  result.sweep_objective = ColumnSweep(goal.cpu(), importance, here, mask, result.matrix, dynamic).run();
+}
+
+// The parameters of all blocks from given weights [R, in].
+void fit_all(const at::Tensor& weights, const at::Tensor& importance, const Mask& mask, bool search,
+             grid::QuantizedMatrix& matrix) {
+  kernels::FitBlocks blocks;
+  blocks.grid = matrix.grid.get();
+  blocks.rows = matrix.rows;
+  blocks.width = matrix.columns;
+  blocks.weights = weights.const_data_ptr<float>();
+  blocks.weights_stride = matrix.columns;
+  blocks.importance = importance.defined() ? importance.const_data_ptr<float>() : nullptr;
+  blocks.search = search;
+  blocks.parameters = matrix.parameters.data();
+  blocks.parameters_stride = matrix.blocks_per_row() * matrix.grid->spec().parameter_bytes;
+  blocks.mask = mask.data();
+  blocks.mask_stride = mask.stride();
+  kernels::fit_blocks(blocks);
 }
 
 }  // namespace
 
 GptqResult gptq(const at::Tensor& target, const at::Tensor& importance, const Factor& factor,
-                std::shared_ptr<const grid::Grid> grid, const GptqOptions& options) {
+                std::shared_ptr<const grid::Grid> grid, const GptqOptions& options,
+                const at::Tensor& mask) {
   TORCH_CHECK(target.dim() == 2 && target.is_contiguous() &&
                   (target.is_cpu() || target.is_cuda()) && target.scalar_type() == at::kFloat,
               "the target must be a contiguous fp32 matrix on the CPU or a CUDA device");
@@ -168,34 +217,38 @@ GptqResult gptq(const at::Tensor& target, const at::Tensor& importance, const Fa
   GptqResult result;
   result.matrix = grid::empty_matrix(std::move(grid), goal.size(0), goal.size(1));
   grid::QuantizedMatrix& matrix = result.matrix;
-  if (!options.dynamic_scales) {
-    kernels::FitBlocks blocks;
-    blocks.grid = matrix.grid.get();
-    blocks.rows = matrix.rows;
-    blocks.width = matrix.columns;
-    blocks.weights = goal_here.const_data_ptr<float>();
-    blocks.weights_stride = matrix.columns;
-    blocks.importance = weights_of_columns.const_data_ptr<float>();
-    blocks.parameters = matrix.parameters.data();
-    blocks.parameters_stride = matrix.blocks_per_row() * matrix.grid->spec().parameter_bytes;
-    kernels::fit_blocks(blocks);
-  }
-  sweep_columns(goal, weights_of_columns, factor, options.dynamic_scales, result);
+  const Mask kept = checked_mask(mask, goal_here, matrix.grid->spec());
+  if (!options.dynamic_scales) fit_all(goal_here, weights_of_columns, kept, true, matrix);
+  sweep_columns(goal, weights_of_columns, factor, kept, options.dynamic_scales, result);
   result.objective = result.sweep_objective;
   if (options.sweeps > 0 || options.refits > 0)
-    result.objective = finish(goal_here, factor, matrix, options);
+    result.objective = finish(goal_here, factor, kept, matrix, options);
   return result;
 }
 
 absl::StatusOr<grid::QuantizedMatrix> round_to_nearest(const at::Tensor& weights,
                                                        const at::Tensor& importance,
                                                        std::shared_ptr<const grid::Grid> grid,
-                                                       bool search) {
-  const at::Tensor w = weights.to(at::kFloat).contiguous();
+                                                       bool search, const at::Tensor& mask) {
+  at::Tensor w = weights.to(at::kFloat).contiguous();
   const at::Tensor columns =
       importance.defined() ? importance.to(at::kFloat).contiguous() : at::Tensor();
-  return grid::round_to_nearest(std::move(grid), w.const_data_ptr<float>(), w.size(0), w.size(1),
-                                floats(columns), search);
+  const Mask kept = checked_mask(mask, w, grid->spec());
+  // Zeros where pinned: their codes are then those nearest to zero.
+  if (mask.defined()) w = w.masked_fill(kept.values == 0, 0);
+  FRUGAL_ASSIGN_OR_RETURN(grid::QuantizedMatrix matrix,
+                          grid::round_to_nearest(std::move(grid), w.const_data_ptr<float>(),
+                                                 w.size(0), w.size(1), floats(columns), search));
+  if (!mask.defined()) return matrix;
+  fit_all(w, columns, kept, search, matrix);  // once more, without the pinned weights
+  for (int64_t row = 0; row < matrix.rows; ++row) {
+    for (int64_t b = 0; b < matrix.blocks_per_row(); ++b) {
+      const int64_t at = row * matrix.columns + b * matrix.grid->spec().block_columns;
+      matrix.grid->encode(w.const_data_ptr<float>() + at, matrix.block_parameters(row, b),
+                          matrix.codes.data() + at);
+    }
+  }
+  return matrix;
 }
 
 at::Tensor decode(const grid::QuantizedMatrix& matrix) {

@@ -35,16 +35,19 @@ struct GptqResult {
 // `target` [R, in] fp32 contiguous on the CPU or a CUDA device (W, or W* of pre_correct.h), where
 // the sweep then runs (gptq_device.h); importance [in] = E[x²]. in is a multiple of the grid's
 // block. Without our CUDA module the sweep of a CUDA target runs on the CPU, and the result says
-// so. Throws on sizes that do not fit, and where the module is there but cannot be used.
+// so. `mask` [R, in] uint8 (pattern.h), where defined: weights that are 0 there end at exactly zero
+// (on the CPU), and the others make up for them; the grid must hold a zero. Throws on sizes that do
+// not fit, and where the module is there but cannot be used.
 GptqResult gptq(const at::Tensor& target, const at::Tensor& importance, const Factor& factor,
-                std::shared_ptr<const grid::Grid> grid, const GptqOptions& options);
+                std::shared_ptr<const grid::Grid> grid, const GptqOptions& options,
+                const at::Tensor& mask = {});
 
-// Nearest rounding of every block on the weights alone. `importance` may be undefined; `search`
-// false: plain min-max scales.
+// Nearest rounding of every block on the weights alone. `importance` and `mask` (as above) may be
+// undefined; `search` false: plain min-max scales.
 absl::StatusOr<grid::QuantizedMatrix> round_to_nearest(const at::Tensor& weights,
                                                        const at::Tensor& importance,
                                                        std::shared_ptr<const grid::Grid> grid,
-                                                       bool search);
+                                                       bool search, const at::Tensor& mask = {});
 
 // Decoded weights [R, in] fp32, and rows [begin, begin + count) as a matrix of its own.
 at::Tensor decode(const grid::QuantizedMatrix& matrix);

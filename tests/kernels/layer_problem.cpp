@@ -127,7 +127,9 @@ Solution solve(const LayerProblem& problem, std::shared_ptr<const grid::Grid> gr
                 .weights_stride = n,
                 .importance = problem.importance.data(),
                 .parameters = matrix.parameters.data(),
-                .parameters_stride = parameter_bytes});
+                .parameters_stride = parameter_bytes,
+                .mask = options.mask.empty() ? nullptr : options.mask.data(),
+                .mask_stride = n});
   }
   const std::vector<float> factor = inverse_factor(problem.hessian, options.order);
   std::vector<float> w(problem.rows * n);
@@ -153,7 +155,9 @@ Solution solve(const LayerProblem& problem, std::shared_ptr<const grid::Grid> gr
          .parameters_stride = parameter_bytes,
          .errors = errors.data(),
          .errors_stride = width,
-         .row_loss = solution.row_loss.data()});
+         .row_loss = solution.row_loss.data(),
+         .mask = options.mask.empty() ? nullptr : options.mask.data(),
+         .mask_stride = n});
     for (int64_t r = 0; r < problem.rows; ++r) {
       for (int64_t p = 0; p < width; ++p) {
         for (int64_t j = begin + width; j < n; ++j) {
@@ -200,6 +204,14 @@ double best_objective(const LayerProblem& problem, const grid::Grid& grid,
     best = std::min(best, sum);
   }
   return best;
+}
+
+std::vector<uint8_t> random_mask(int64_t rows, int64_t columns, uint64_t seed) {
+  base::RandomStream random(seed, "kernels/mask");
+  std::vector<uint8_t> mask;
+  for (int64_t i = 0; i < rows * columns; ++i)
+    mask.push_back(i % 16 == 0 || random.bernoulli(0.5) ? 1 : 0);
+  return mask;
 }
 
 double total(const std::vector<double>& values) {

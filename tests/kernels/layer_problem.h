@@ -44,7 +44,8 @@ struct Solution {
 struct SolveOptions {
   std::vector<int32_t> order;
   int64_t window = 0;
-  bool fit = true;  // false: static scales from the original weights
+  bool fit = true;                 // false: static scales from the original weights
+  std::vector<uint8_t> mask = {};  // [rows, columns], or empty
 };
 // The whole sweep: windows by `run`, between them updates in the same order and precision as
 // inside.
@@ -58,6 +59,9 @@ std::vector<double> row_objectives(const LayerProblem& problem,
 // levels: tries all.
 double best_objective(const LayerProblem& problem, const grid::Grid& grid,
                       const std::byte* parameters);
+
+// About half of [rows, columns] is 0, never a whole block.
+std::vector<uint8_t> random_mask(int64_t rows, int64_t columns, uint64_t seed);
 
 double total(const std::vector<double>& values);
 

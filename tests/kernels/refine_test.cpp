@@ -212,6 +212,136 @@ TEST(Refine, DamagedRowsAreLeftAlone) {
   for (int64_t i = 0; i < 64; ++i) EXPECT_EQ(matrix.codes[i], start.codes[i]);
 }
 
+constexpr const char* kZeroGrids[] = {"q4_0", "int4:g64", "int4:g16:asym", "int8:row:asym"};
+
+struct Masked {
+  std::vector<uint8_t> mask;
+  grid::QuantizedMatrix start;
+};
+
+Masked masked_start(const LayerProblem& problem, const std::shared_ptr<const grid::Grid>& grid) {
+  Masked result{random_mask(problem.rows, problem.columns, 31), {}};
+  const auto order = group_aware_order(problem, grid->spec().block_columns);
+  result.start =
+      solve(problem, grid,
+            {.order = order, .window = problem.columns, .fit = true, .mask = result.mask})
+          .matrix;
+  return result;
+}
+
+RefineProblem masked_problem(const LayerProblem& problem, const std::vector<uint8_t>& mask,
+                             grid::QuantizedMatrix& matrix) {
+  RefineProblem task = refine_problem(problem, matrix);
+  task.mask = mask.data();
+  task.mask_stride = problem.columns;
+  return task;
+}
+
+TEST(RefineMask, EveryImplementationGivesTheSameBits) {
+  const LayerProblem problem = random_problem(21, 256, 31);
+  for (const char* name : kZeroGrids) {
+    const Masked masked = masked_start(problem, grid_or_die(name, 256));
+    grid::QuantizedMatrix expected = masked.start;
+    const RefineReport reference =
+        refine_kernels().back().run(masked_problem(problem, masked.mask, expected), {});
+    EXPECT_GT(reference.groups_refit, 0) << name;
+    for (const RefineKernel& kernel : refine_kernels()) {
+      if (!kernel.available()) continue;
+      grid::QuantizedMatrix found = masked.start;
+      const RefineReport report = kernel.run(masked_problem(problem, masked.mask, found), {});
+      EXPECT_EQ(found.codes, expected.codes) << name << " " << kernel.name;
+      EXPECT_EQ(found.parameters, expected.parameters) << name << " " << kernel.name;
+      EXPECT_EQ(report.objective_after, reference.objective_after) << name << " " << kernel.name;
+    }
+  }
+}
+
+TEST(RefineMask, AllOnesChangeNothing) {
+  const LayerProblem problem = random_problem(21, 256, 32);
+  const std::vector<uint8_t> ones(21 * 256, 1);
+  for (const char* name : kZeroGrids) {
+    const grid::QuantizedMatrix start = nearest(problem, grid_or_die(name, 256));
+    for (const RefineKernel& kernel : refine_kernels()) {
+      if (!kernel.available()) continue;
+      grid::QuantizedMatrix plain = start, masked = start;
+      kernel.run(refine_problem(problem, plain), {});
+      kernel.run(masked_problem(problem, ones, masked), {});
+      EXPECT_EQ(masked.codes, plain.codes) << name << " " << kernel.name;
+      EXPECT_EQ(masked.parameters, plain.parameters) << name << " " << kernel.name;
+    }
+  }
+}
+
+// No row ends higher, the report is true, and what was zero is zero, though zero points have moved.
+TEST(RefineMask, PinnedWeightsStayAtZeroWhileTheObjectiveFalls) {
+  const LayerProblem problem = random_problem(24, 256, 33);
+  for (const char* name : kZeroGrids) {
+    const Masked masked = masked_start(problem, grid_or_die(name, 256));
+    for (const RefineOptions options : {RefineOptions{1, 0}, {0, 1}, {3, 2}}) {
+      grid::QuantizedMatrix matrix = masked.start;
+      std::vector<double> reported(24);
+      RefineProblem task = masked_problem(problem, masked.mask, matrix);
+      task.row_objective = reported.data();
+      refine(task, options);
+      const std::vector<double> before = row_objectives(problem, masked.start);
+      const std::vector<double> after = row_objectives(problem, matrix);
+      for (int64_t r = 0; r < 24; ++r) {
+        EXPECT_LE(after[r], before[r] * (1 + kRounding)) << name << " row " << r;
+        EXPECT_NEAR(reported[r], after[r], kRounding * before[r]) << name << " row " << r;
+      }
+      EXPECT_LT(total(after), total(before)) << name;
+      std::vector<float> decoded(24 * 256);
+      grid::decode_matrix(matrix, decoded.data());
+      for (size_t i = 0; i < masked.mask.size(); ++i) {
+        if (masked.mask[i] != 0) continue;
+        ASSERT_EQ(decoded[i], 0.0f) << name << " " << i;
+      }
+    }
+  }
+}
+
+// A zero point that must move: the block starts with a shifted one.
+TEST(RefineMask, CodesOfPinnedWeightsFollowTheZeroPoint) {
+  const LayerProblem problem = random_problem(16, 32, 34);
+  const auto grid = grid_or_die("int8:g32:asym");
+  std::vector<uint8_t> mask = random_mask(16, 32, 34);
+  grid::QuantizedMatrix matrix =
+      solve(problem, grid, {.order = identity_order(32), .window = 32, .fit = true, .mask = mask})
+          .matrix;
+  int moved = 0;
+  for (int64_t r = 0; r < 16; ++r) {
+    std::byte* const parameters = matrix.block_parameters(r, 0);
+    const int zero = static_cast<int>(parameters[2]);
+    parameters[2] = static_cast<std::byte>(zero > 8 ? zero - 8 : zero + 8);
+    for (int64_t i = 0; i < 32; ++i) {
+      if (mask[r * 32 + i] == 0) matrix.codes[r * 32 + i] = static_cast<uint8_t>(parameters[2]);
+    }
+  }
+  const grid::QuantizedMatrix start = matrix;
+  refine(masked_problem(problem, mask, matrix), {.sweeps = 0, .refits = 1});
+  for (int64_t r = 0; r < 16; ++r) {
+    moved += matrix.block_parameters(r, 0)[2] != start.block_parameters(r, 0)[2];
+    for (int64_t i = 0; i < 32; ++i) {
+      if (mask[r * 32 + i] != 0) continue;
+      EXPECT_EQ(matrix.codes[r * 32 + i], static_cast<uint8_t>(matrix.block_parameters(r, 0)[2]));
+    }
+  }
+  EXPECT_GT(moved, 0);
+}
+
+TEST(RefineMask, ContradictionsAreRefused) {
+  const LayerProblem problem = random_problem(2, 256, 35);
+  const std::vector<uint8_t> mask = random_mask(2, 256, 35);
+  for (const char* name : {"iq4_nl", "q4_0"}) {  // no zero; codes that are not zero yet
+    grid::QuantizedMatrix matrix = nearest(problem, grid_or_die(name));
+    EXPECT_THROW(refine(masked_problem(problem, mask, matrix), {}), std::invalid_argument) << name;
+  }
+  grid::QuantizedMatrix matrix = nearest(problem, grid_or_die("q4_0"));
+  RefineProblem task = masked_problem(problem, mask, matrix);
+  task.mask_stride = 255;
+  EXPECT_THROW(refine(task, {}), std::invalid_argument);
+}
+
 TEST(Refine, ContradictionsAreRefused) {
   LayerProblem problem = random_problem(2, 64, 9);
   grid::QuantizedMatrix matrix = nearest(problem, grid_or_die("q4_0"));

@@ -206,6 +206,102 @@ TEST(Sweep, ZeroRowsStayZero) {
   }
 }
 
+constexpr const char* kZeroGrids[] = {"q4_0", "q8_0", "int4:g64", "int4:g16:asym", "int8:row:asym"};
+
+TEST(SweepMask, EveryImplementationGivesTheSameBits) {
+  const LayerProblem problem = random_problem(37, 256, 21);
+  for (const char* name : kZeroGrids) {
+    const auto grid = grid_or_die(name, 256);
+    for (const bool fit : {true, false}) {
+      const SolveOptions options{.order = group_aware_order(problem, grid->spec().block_columns),
+                                 .window = 256,
+                                 .fit = fit,
+                                 .mask = random_mask(37, 256, 21)};
+      const Solution reference = solve(problem, grid, options, sweep_kernels().back().run);
+      for (const SweepKernel& kernel : sweep_kernels()) {
+        if (kernel.available())
+          expect_same(solve(problem, grid, options, kernel.run), reference, kernel.name);
+      }
+    }
+  }
+}
+
+TEST(SweepMask, AllOnesChangeNothing) {
+  const LayerProblem problem = random_problem(20, 256, 22);
+  for (const char* name : kZeroGrids) {
+    const auto grid = grid_or_die(name, 256);
+    for (const bool fit : {true, false}) {
+      SolveOptions options{.order = group_aware_order(problem, grid->spec().block_columns),
+                           .window = 256,
+                           .fit = fit};
+      const Solution plain = solve(problem, grid, options);
+      options.mask.assign(20 * 256, 1);
+      expect_same(solve(problem, grid, options), plain, name);
+    }
+  }
+}
+
+TEST(SweepMask, PinnedWeightsAreExactlyZeroAndTheirErrorFlowsOn) {
+  const LayerProblem problem = random_problem(12, 256, 23);
+  const std::vector<uint8_t> mask = random_mask(12, 256, 23);
+  for (const char* name : kZeroGrids) {
+    const auto grid = grid_or_die(name, 256);
+    const auto order = group_aware_order(problem, grid->spec().block_columns);
+    const Solution swept =
+        solve(problem, grid, {.order = order, .window = 256, .fit = true, .mask = mask});
+    std::vector<float> decoded(12 * 256);
+    grid::decode_matrix(swept.matrix, decoded.data());
+    for (size_t i = 0; i < mask.size(); ++i) {
+      if (mask[i] != 0) continue;
+      ASSERT_EQ(decoded[i], 0.0f) << name << " " << i;
+    }
+    // As in LossIsTheObjective; the errors are those of whole weights, not of steps.
+    const std::vector<double> objectives = row_objectives(problem, swept.matrix);
+    for (int64_t r = 0; r < 12; ++r)
+      EXPECT_NEAR(swept.row_loss[r], objectives[r], 256 * 0x1p-24 * 128 * objectives[r]) << name;
+    // Better than zeros written into the weights and everything rounded on its own.
+    LayerProblem cut = problem;
+    for (size_t i = 0; i < mask.size(); ++i) cut.weights[i] *= mask[i];
+    FRUGAL_ASSERT_OK_AND_ASSIGN(
+        const auto nearest,
+        grid::round_to_nearest(grid, cut.weights.data(), 12, 256, problem.importance, true));
+    EXPECT_LT(total(objectives), total(row_objectives(problem, nearest))) << name;
+  }
+}
+
+// Scales follow the kept weights: a pinned outlier must not widen the grid.
+TEST(SweepMask, ParametersAreFittedOnTheKeptWeights) {
+  const LayerProblem problem = random_problem(4, 64, 24);
+  LayerProblem spoiled = problem;
+  std::vector<uint8_t> mask(4 * 64, 1);
+  for (int64_t i = 5; i < 4 * 64; i += 32) {
+    mask[i] = 0;
+    spoiled.weights[i] = 100;
+  }
+  for (const char* name : {"q4_0", "int4:g32:asym"}) {
+    const auto grid = grid_or_die(name);
+    const SolveOptions options{
+        .order = identity_order(64), .window = 64, .fit = false, .mask = mask};
+    EXPECT_EQ(solve(problem, grid, options).matrix.parameters,
+              solve(spoiled, grid, options).matrix.parameters)
+        << name;
+  }
+}
+
+TEST(SweepMask, GridsWithoutAZeroAreRefused) {
+  const LayerProblem problem = random_problem(2, 256, 25);
+  const std::vector<uint8_t> mask = random_mask(2, 256, 25);
+  for (const char* name : {"iq4_nl", "q4_k"}) {
+    const auto grid = grid_or_die(name);
+    for (const bool fit : {true, false}) {
+      EXPECT_THROW(solve(problem, grid,
+                         {.order = identity_order(256), .window = 256, .fit = fit, .mask = mask}),
+                   std::invalid_argument)
+          << name;
+    }
+  }
+}
+
 // A block of 64 columns that a test may spoil.
 struct Fixture {
   std::shared_ptr<const grid::Grid> grid = grid_or_die("q4_0");

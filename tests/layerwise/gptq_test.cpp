@@ -167,6 +167,47 @@ TEST(Gptq, RowsDoNotDependOnEachOther) {
   EXPECT_TRUE(same_matrix(take_rows(all.matrix, 64, 6), part.matrix));
 }
 
+TEST(GptqMask, PinnedWeightsAreZeroAndTheOthersMakeUpForThem) {
+  for (const char* name : {"q4_0", "q8_0", "int4:row", "int4:g32:asym"}) {
+    const GridPointer grid = grid_named(name, 320);
+    const Case c = make_case(7, 24, 320, grid->spec().block_columns);
+    const at::Tensor mask = (c.weights.abs() > 0.5).to(at::kByte);
+    for (const bool dynamic : {true, false}) {
+      const GptqResult result =
+          gptq(c.weights, importance(c), c.factor, grid, {.dynamic_scales = dynamic}, mask);
+      const at::Tensor decoded = decode(result.matrix);
+      EXPECT_TRUE(decoded.masked_select(mask == 0).eq(0).all().item<bool>()) << name;
+      EXPECT_LE(result.objective, result.sweep_objective * (1 + 1e-4)) << name;  // fp32 sums
+      EXPECT_NEAR(result.objective, damped_objective(c, result.matrix), 1e-3 * result.objective);
+      FRUGAL_ASSERT_OK_AND_ASSIGN(const grid::QuantizedMatrix nearest,
+                                  round_to_nearest(c.weights, importance(c), grid, true, mask));
+      EXPECT_TRUE(decode(nearest).masked_select(mask == 0).eq(0).all().item<bool>()) << name;
+      EXPECT_LT(result.objective, damped_objective(c, nearest)) << name;
+    }
+  }
+}
+
+TEST(GptqMask, AllOnesChangeNothing) {
+  for (const char* name : {"q4_0", "int4:g32:asym"}) {
+    const GridPointer grid = grid_named(name, 192);
+    const Case c = make_case(8, 20, 192, 32);
+    const at::Tensor ones = at::ones({20, 192}, at::kByte);
+    EXPECT_TRUE(same_matrix(gptq(c.weights, importance(c), c.factor, grid, {}, ones).matrix,
+                            gptq(c.weights, importance(c), c.factor, grid, {}).matrix));
+    EXPECT_TRUE(same_matrix(*round_to_nearest(c.weights, importance(c), grid, true, ones),
+                            *round_to_nearest(c.weights, importance(c), grid, true)));
+  }
+}
+
+TEST(GptqMask, WrongMasksAreRefused) {
+  const Case c = make_case(9, 4, 256, 32);
+  const at::Tensor ones = at::ones({4, 256}, at::kByte);
+  EXPECT_ANY_THROW(gptq(c.weights, importance(c), c.factor, grid_named("iq4_nl", 256), {}, ones));
+  const GridPointer grid = grid_named("q4_0", 256);
+  EXPECT_ANY_THROW(gptq(c.weights, importance(c), c.factor, grid, {}, ones.narrow(1, 0, 255)));
+  EXPECT_ANY_THROW(gptq(c.weights, importance(c), c.factor, grid, {}, ones.to(at::kFloat)));
+}
+
 TEST(Gptq, ZeroRowsStayZero) {
   for (const char* name : {"q4_0", "iq4_nl", "q4_k", "int4:g32:asym"}) {
     const GridPointer grid = grid_named(name, 256);
