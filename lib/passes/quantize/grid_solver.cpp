@@ -143,7 +143,8 @@ absl::StatusOr<std::vector<GridSolver::Part>> GridSolver::split(const StageProbl
   return parts;
 }
 
-absl::StatusOr<at::Tensor> GridSolver::solve_part(const Part& part) {
+absl::StatusOr<at::Tensor> GridSolver::solve_part(const Part& part,
+                                                  std::vector<at::Tensor>& targets) {
   const auto start = std::chrono::steady_clock::now();
   FRUGAL_ASSIGN_OR_RETURN(const Rounded rounded, round(part.problem, part.grid));
   at::Tensor decoded = layerwise::decode(rounded.matrix);
@@ -152,8 +153,8 @@ absl::StatusOr<at::Tensor> GridSolver::solve_part(const Part& part) {
   int64_t begin = 0;
   for (size_t i = 0; i < part.problem.names.size(); ++i) {
     const int64_t rows = part.problem.row_counts[i];
-    finished_.emplace_back(part.problem.names[i],
-                           layerwise::take_rows(rounded.matrix, begin, rows));
+    finished_[part.problem.names[i]] = layerwise::take_rows(rounded.matrix, begin, rows);
+    targets[part.members[i]] = rounded.target.narrow(0, begin, rows).contiguous();
     begin += rows;
   }
   return decoded;
@@ -162,12 +163,47 @@ absl::StatusOr<at::Tensor> GridSolver::solve_part(const Part& part) {
 absl::StatusOr<at::Tensor> GridSolver::solve(const StageProblem& problem) {
   FRUGAL_ASSIGN_OR_RETURN(const std::vector<Part> parts, split(problem));
   std::vector<at::Tensor> rows = problem.weights.split_with_sizes(problem.row_counts, 0);
+  std::vector<at::Tensor> targets = rows;
   for (const Part& part : parts) {
-    FRUGAL_ASSIGN_OR_RETURN(const at::Tensor decoded, solve_part(part));
+    FRUGAL_ASSIGN_OR_RETURN(const at::Tensor decoded, solve_part(part, targets));
     const std::vector<at::Tensor> matrices = decoded.split_with_sizes(part.problem.row_counts, 0);
     for (size_t i = 0; i < matrices.size(); ++i) rows[part.members[i]] = matrices[i];
   }
+  if (polishes_layers()) {
+    std::vector<layerwise::BlockMatrix>& stage = layer_.emplace_back();
+    for (size_t i = 0; i < problem.names.size(); ++i) {
+      const auto found = finished_.find(problem.names[i]);
+      stage.push_back({found == finished_.end() ? grid::QuantizedMatrix{} : found->second,
+                       targets[i].contiguous()});
+    }
+  }
   return at::cat(rows);
+}
+
+absl::StatusOr<std::vector<at::Tensor>> GridSolver::polish_layer(
+    const layerwise::LayerProblem& problem) {
+  layerwise::BlockLayer layer = std::exchange(layer_, {});
+  const auto on_grid = [](const std::vector<layerwise::BlockMatrix>& stage) {
+    return std::any_of(stage.begin(), stage.end(),
+                       [](const auto& matrix) { return matrix.matrix.grid != nullptr; });
+  };
+  if (std::none_of(layer.begin(), layer.end(), on_grid))
+    return std::vector<at::Tensor>(layer.size());
+  FRUGAL_ASSIGN_OR_RETURN(const layerwise::BlockRoundingResult result,
+                          layerwise::round_block(problem, *options_.learned_rounding, layer));
+  for (size_t stage = 0; stage < layer.size(); ++stage) {
+    for (size_t i = 0; i < layer[stage].size(); ++i) {
+      const std::string name =
+          model::weight_name(problem.layer, options_.stages[stage].matrices[i]);
+      if (const auto found = finished_.find(name); found != finished_.end())
+        found->second = layer[stage][i].matrix;
+    }
+  }
+  for (base::Json& record : records_) {
+    record["layer_output_error_before"] = base::finite_or_null(result.before);
+    record["layer_output_error_after"] = base::finite_or_null(result.after);
+  }
+  return layerwise::stacked_weights(layer);
 }
 
 absl::Status GridSolver::record(const StageProblem& problem, const Rounded& rounded,

@@ -14,6 +14,7 @@
 #include "base/json.h"
 #include "base/status.h"
 #include "grid/grid.h"
+#include "layerwise/block_rounding.h"
 #include "layerwise/gptq.h"
 #include "layerwise/layer_store.h"
 #include "layerwise/order.h"
@@ -43,6 +44,7 @@ struct GridSolverOptions {
   layerwise::FactorOptions factor;
   layerwise::ColumnOrder order = layerwise::ColumnOrder::kGroupAware;
   layerwise::GptqOptions gptq;
+  std::optional<layerwise::BlockRoundingOptions> learned_rounding;  // of every layer, afterwards
   LayerGate gate;
   at::Device device = at::kCPU;  // of factorizations and sweeps
 };
@@ -56,6 +58,9 @@ class GridSolver final : public layerwise::StageSolver {
   layerwise::Needs needs(int64_t layer, size_t stage) const override;
   bool wants_drift() const override;
   absl::StatusOr<at::Tensor> solve(const layerwise::StageProblem& problem) override;
+  bool polishes_layers() const override { return options_.learned_rounding.has_value(); }
+  absl::StatusOr<std::vector<at::Tensor>> polish_layer(
+      const layerwise::LayerProblem& problem) override;
   absl::Status finish_layer(int64_t layer) override;
   absl::StatusOr<bool> is_finished(int64_t layer) override;
   absl::StatusOr<at::Tensor> restore(const layerwise::StageProblem& problem) override;
@@ -85,7 +90,7 @@ class GridSolver final : public layerwise::StageSolver {
     layerwise::StageProblem problem;
   };
   absl::StatusOr<std::vector<Part>> split(const layerwise::StageProblem& problem) const;
-  absl::StatusOr<at::Tensor> solve_part(const Part& part);
+  absl::StatusOr<at::Tensor> solve_part(const Part& part, std::vector<at::Tensor>& targets);
   absl::StatusOr<Rounded> round(const layerwise::StageProblem& problem,
                                 const std::shared_ptr<const grid::Grid>& grid) const;
   at::Tensor target(const layerwise::StageProblem& problem, const layerwise::Factor& factor,
@@ -96,7 +101,9 @@ class GridSolver final : public layerwise::StageSolver {
 
   GridSolverOptions options_;
   const layerwise::LayerStore& store_;
-  std::vector<std::pair<std::string, grid::QuantizedMatrix>> finished_;  // of the layer in work
+  // Of the layer in work: matrices by name, and what learned rounding needs of each stage.
+  std::map<std::string, grid::QuantizedMatrix> finished_;
+  layerwise::BlockLayer layer_;
   std::optional<layerwise::LayerStore::Layer> restored_;
   base::Json records_ = base::Json::array();
 };

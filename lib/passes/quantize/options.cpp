@@ -25,9 +25,15 @@ const std::string& grid_sentence() {
   return sentence;
 }
 
+constexpr int64_t kTuneSteps = 100;
+constexpr int64_t kBlockIterations = 100;
+
 void apply_recipe(QuantizeOptions& o) {
   const QuantizeOptions fresh;
+  const bool tuned = o.recipe == "best" || o.recipe == "lowbit";
   o.method = o.recipe == "rtn" ? "rtn" : fresh.method;
+  o.tune_steps = tuned ? kTuneSteps : 0;
+  o.block_iterations = o.recipe == "lowbit" ? kBlockIterations : 0;
 }
 
 void visit_recipe(pass::OptionVisitor& visitor, QuantizeOptions& o) {
@@ -35,8 +41,10 @@ void visit_recipe(pass::OptionVisitor& visitor, QuantizeOptions& o) {
   visitor.field({.name = "recipe",
                  .help = "A set of defaults for the options below. fast: GPTQ on drift-corrected "
                          "weights with activation-weighted scales, coordinate descent and scale "
-                         "refits; rtn: rounding to nearest.",
-                 .choices = {"fast", "rtn"}},
+                         "refits; best: then all scales tuned end to end against the original model; "
+                         "lowbit: learned rounding of each layer between the two; rtn: rounding to "
+                         "nearest.",
+                 .choices = {"fast", "best", "lowbit", "rtn"}},
                 o.recipe);
   if (o.recipe != before) apply_recipe(o);
 }
@@ -148,6 +156,29 @@ void visit_solver(pass::OptionVisitor& visitor, QuantizeOptions& o) {
                 o.refits);
 }
 
+void visit_tuning(pass::OptionVisitor& visitor, QuantizeOptions& o) {
+  visitor.field({.name = "block_iterations",
+                 .help = "Iterations of learned rounding for every layer, after its matrices are "
+                         "rounded (worth it at 2 and 3 bits); 0 = none.",
+                 .minimum = 0},
+                o.block_iterations);
+  visitor.field({.name = "tune_steps",
+                 .help = "Steps of 2048 tokens that tune all scales by the divergence from the "
+                         "original model, codes as they are; 0 = none.",
+                 .minimum = 0},
+                o.tune_steps);
+  visitor.field({.name = "tune_windows",
+                 .help = "Windows for tuning, taken from the same text besides `windows`: fresh text "
+                         "is what makes it hold.",
+                 .minimum = 1},
+                o.tune_windows);
+  visitor.field({.name = "tune_rate",
+                 .help = "Peak rate of the tuning, of the relative change of a scale.",
+                 .minimum = 0,
+                 .minimum_exclusive = true},
+                o.tune_rate);
+}
+
 void visit_gates(pass::OptionVisitor& visitor, QuantizeOptions& o) {
   visitor.field(
       {.name = "max_layer_error",
@@ -161,6 +192,12 @@ void visit_gates(pass::OptionVisitor& visitor, QuantizeOptions& o) {
                  .unit = "tokens",
                  .minimum = 0},
                 o.min_tokens);
+  visitor.field({.name = "max_kl",
+                 .help = "Stop where the divergence KL(original || quantized) on held-out windows "
+                         "exceeds this; 0 = no limit.",
+                 .unit = "nats per token",
+                 .minimum = 0},
+                o.max_kl);
 }
 
 }  // namespace
@@ -171,6 +208,7 @@ void visit_quantize_options(pass::OptionVisitor& visitor, QuantizeOptions& optio
   visit_calibration(visitor, options);
   visit_asymmetry(visitor, options);
   visit_solver(visitor, options);
+  visit_tuning(visitor, options);
   visit_gates(visitor, options);
 }
 

@@ -20,7 +20,7 @@ struct QuantizeOptions {
   layerwise::CalibrationOptions windows;
   bool importance = true;
   std::string strength = "held_out";
-  int64_t held_out = 8;
+  int64_t held_out = 16;
   double alpha = 0.5;
   double beta = 0.5;
   double damping = 0.01;
@@ -28,8 +28,13 @@ struct QuantizeOptions {
   std::string scales = "dynamic";
   int64_t sweeps = 3;
   int64_t refits = 2;
+  int64_t block_iterations = 0;
+  int64_t tune_steps = 0;
+  int64_t tune_windows = 512;
+  double tune_rate = 3e-3;
   double max_layer_error = 1.0;
   int64_t min_tokens = 0;
+  double max_kl = 0;
   std::string embeddings{kAuto};
   std::string head{kAuto};
 
@@ -41,7 +46,12 @@ struct QuantizeOptions {
   bool drifts() const {
     return calibrated() && gptq() && (chooses_strength() || asymmetry().active());
   }
-  int64_t held_out_windows() const { return chooses_strength() ? held_out : 0; }
+  bool tunes() const { return calibrated() && tune_steps > 0; }
+  bool learns_rounding() const { return calibrated() && block_iterations > 0; }
+  int64_t held_out_windows() const {
+    return chooses_strength() || tunes() || max_kl > 0 ? held_out : 0;
+  }
+  int64_t fresh_windows() const { return tunes() ? tune_windows : 0; }
 };
 
 // A recipe sets the defaults of the options behind it; what is given besides counts.

@@ -20,25 +20,17 @@ absl::StatusOr<LayerStore::Layer> stored_layer(const LayerStore& store, int64_t 
   return *std::move(stored);
 }
 
-absl::Status write_tensor(const format::Checkpoint& input, const PlannedTensor& tensor,
-                          const LayerStore& store, format::CheckpointWriter& writer) {
-  if (tensor.grid.empty()) {
-    FRUGAL_ASSIGN_OR_RETURN(const auto bytes, input.bytes(tensor.name));
-    return writer.write(tensor.name, bytes);
-  }
+absl::StatusOr<grid::QuantizedMatrix> planned_matrix(const format::Checkpoint& input,
+                                                     const PlannedTensor& tensor,
+                                                     const LayerStore& store) {
+  const int64_t rows = tensor.shape[0], columns = tensor.shape[1];
   if (tensor.place == Place::kEmbedding) {
-    FRUGAL_ASSIGN_OR_RETURN(const auto grid, grid::find_grid(tensor.grid, tensor.shape[1]));
+    FRUGAL_ASSIGN_OR_RETURN(auto grid, grid::find_grid(tensor.grid, columns));
     FRUGAL_ASSIGN_OR_RETURN(const std::vector<float> values, input.values(tensor.name));
-    FRUGAL_ASSIGN_OR_RETURN(
-        const grid::QuantizedMatrix matrix,
-        grid::round_to_nearest(grid, values.data(), tensor.shape[0], tensor.shape[1], {}, true));
-    return writer.write_codes(tensor.name, matrix);
+    return grid::round_to_nearest(std::move(grid), values.data(), rows, columns, {}, true);
   }
   FRUGAL_ASSIGN_OR_RETURN(const LayerStore::Layer layer, stored_layer(store, tensor.layer));
-  FRUGAL_ASSIGN_OR_RETURN(
-      const grid::QuantizedMatrix matrix,
-      GridSolver::stored_matrix(layer, tensor.name, tensor.grid, tensor.shape[0], tensor.shape[1]));
-  return writer.write_codes(tensor.name, matrix);
+  return GridSolver::stored_matrix(layer, tensor.name, tensor.grid, rows, columns);
 }
 
 // The records of every layer of the plan, in order.
@@ -169,8 +161,22 @@ void write_size_statistics(pass::RunContext& context, const std::vector<PlannedT
 
 }  // namespace
 
+absl::StatusOr<train::QuantizedMatrices> planned_matrices(const format::Checkpoint& input,
+                                                          const std::vector<PlannedTensor>& plan,
+                                                          const LayerStore& store) {
+  train::QuantizedMatrices matrices;
+  for (const PlannedTensor& tensor : plan) {
+    if (tensor.grid.empty()) continue;
+    absl::StatusOr<grid::QuantizedMatrix> matrix = planned_matrix(input, tensor, store);
+    if (!matrix.ok()) return base::annotate(matrix.status(), tensor.name);
+    matrices.emplace(tensor.name, *std::move(matrix));
+  }
+  return matrices;
+}
+
 absl::Status write_quantized(const format::Checkpoint& input,
-                             const std::vector<PlannedTensor>& plan, const LayerStore& store,
+                             const std::vector<PlannedTensor>& plan,
+                             const train::QuantizedMatrices& matrices,
                              const std::filesystem::path& folder) {
   std::vector<format::CheckpointWriter::Tensor> tensors;
   for (const PlannedTensor& tensor : plan) {
@@ -183,7 +189,12 @@ absl::Status write_quantized(const format::Checkpoint& input,
       format::CheckpointWriter writer,
       format::CheckpointWriter::create(folder, input.config(), std::move(tensors)));
   for (const PlannedTensor& tensor : plan) {
-    FRUGAL_RETURN_IF_ERROR(base::annotate(write_tensor(input, tensor, store, writer), tensor.name));
+    if (const auto found = matrices.find(tensor.name); found != matrices.end()) {
+      FRUGAL_RETURN_IF_ERROR(writer.write_codes(tensor.name, found->second));
+      continue;
+    }
+    FRUGAL_ASSIGN_OR_RETURN(const auto bytes, input.bytes(tensor.name));
+    FRUGAL_RETURN_IF_ERROR(writer.write(tensor.name, bytes));
   }
   FRUGAL_RETURN_IF_ERROR(writer.copy_side_files(input));
   return writer.finish();

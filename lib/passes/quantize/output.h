@@ -10,13 +10,20 @@
 #include "layerwise/layer_store.h"
 #include "pass/pass.h"
 #include "passes/quantize/plan.h"
+#include "train/scale_tuning.h"
 
 namespace frugal::passes {
+
+// Every planned matrix by name: from the layer store, and the embedding, where it is on a grid,
+// rounded to nearest.
+absl::StatusOr<train::QuantizedMatrices> planned_matrices(const format::Checkpoint& input,
+                                                          const std::vector<PlannedTensor>& plan,
+                                                          const layerwise::LayerStore& store);
 
 // Writes exact codes of planned tensors and the bytes of all others as they are.
 absl::Status write_quantized(const format::Checkpoint& input,
                              const std::vector<PlannedTensor>& plan,
-                             const layerwise::LayerStore& store,
+                             const train::QuantizedMatrices& matrices,
                              const std::filesystem::path& folder);
 
 // Table `layer_error` and the step's statistics, from the stored records.
