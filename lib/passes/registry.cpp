@@ -8,13 +8,14 @@
 #include "passes/prune/prune_pass.h"
 #include "passes/quantize/quantize_pass.h"
 #include "passes/train/train_pass.h"
+#include "passes/tune/tune_pass.h"
 
 namespace frugal::passes {
 
 const pass::Registry& registry() {
   static const pass::Registry kPasses = {
-      make_train_pass, make_distill_pass,  make_finetune_pass, make_prune_pass,
-      make_quantize_pass, make_evaluate_pass, make_measure_pass,  make_export_pass,
+      make_train_pass, make_distill_pass,  make_finetune_pass, make_prune_pass,  make_quantize_pass,
+      make_tune_pass,  make_evaluate_pass, make_measure_pass,  make_export_pass,
   };
   return kPasses;
 }

@@ -38,14 +38,15 @@ void apply_recipe(QuantizeOptions& o) {
 
 void visit_recipe(pass::OptionVisitor& visitor, QuantizeOptions& o) {
   const std::string before = o.recipe;
-  visitor.field({.name = "recipe",
-                 .help = "A set of defaults for the options below. fast: GPTQ on drift-corrected "
-                         "weights with activation-weighted scales, coordinate descent and scale "
-                         "refits; best: then all scales tuned end to end against the original model; "
-                         "lowbit: learned rounding of each layer between the two; rtn: rounding to "
-                         "nearest.",
-                 .choices = {"fast", "best", "lowbit", "rtn"}},
-                o.recipe);
+  visitor.field(
+      {.name = "recipe",
+       .help = "A set of defaults for the options below. fast: GPTQ on drift-corrected "
+               "weights with activation-weighted scales, coordinate descent and scale "
+               "refits; best: then all scales tuned end to end against the original model; "
+               "lowbit: learned rounding of each layer between the two; rtn: rounding to "
+               "nearest.",
+       .choices = {"fast", "best", "lowbit", "rtn"}},
+      o.recipe);
   if (o.recipe != before) apply_recipe(o);
 }
 
@@ -167,11 +168,12 @@ void visit_tuning(pass::OptionVisitor& visitor, QuantizeOptions& o) {
                          "original model, codes as they are; 0 = none.",
                  .minimum = 0},
                 o.tune_steps);
-  visitor.field({.name = "tune_windows",
-                 .help = "Windows for tuning, taken from the same text besides `windows`: fresh text "
-                         "is what makes it hold.",
-                 .minimum = 1},
-                o.tune_windows);
+  visitor.field(
+      {.name = "tune_windows",
+       .help = "Windows for tuning, taken from the same text besides `windows`: fresh text "
+               "is what makes it hold.",
+       .minimum = 1},
+      o.tune_windows);
   visitor.field({.name = "tune_rate",
                  .help = "Peak rate of the tuning, of the relative change of a scale.",
                  .minimum = 0,

@@ -125,9 +125,9 @@ void write_error_statistics(pass::RunContext& context, const Summary& summary) {
                      .unit = "",
                      .help = "Times a factorization needed more damping than asked for."});
   if (summary.sweeps_on_cpu > 0) {
-    context.warn(base::str_cat(summary.sweeps_on_cpu, " of ", summary.matrices,
-                               " matrices were swept on the CPU and not on the device: ",
-                               summary.why_on_cpu));
+    context.warn(base::str_cat(
+        summary.sweeps_on_cpu, " of ", summary.matrices,
+        " matrices were swept on the CPU and not on the device: ", summary.why_on_cpu));
   }
   if (summary.fallbacks > 0) {
     context.warn(base::str_cat(

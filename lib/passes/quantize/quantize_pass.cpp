@@ -10,6 +10,7 @@
 #include "layerwise/calibration.h"
 #include "layerwise/layer_store.h"
 #include "layerwise/walk.h"
+#include "passes/quantize/finish.h"
 #include "passes/quantize/grid_solver.h"
 #include "passes/quantize/options.h"
 #include "passes/quantize/output.h"
@@ -70,6 +71,14 @@ double solver_operations(const std::vector<PlannedTensor>& plan, int64_t sweeps)
   return operations;
 }
 
+// Of the tuning behind the walk: the original's forward, and the student's with its gradient.
+double tuning_operations(const QuantizeOptions& options, const format::ModelConfig& config) {
+  if (!options.tunes()) return 0;
+  const train::ScaleTuningOptions loop;
+  return 8.0 * static_cast<double>(options.tune_steps * loop.tokens_per_step) *
+         static_cast<double>(config.parameter_count());
+}
+
 // H of few tokens describes those tokens and not the text: GPTQ then fits noise (at 3 tokens a
 // column it came out hardly better than rounding to nearest, at 20 it had 0.4 of its divergence).
 constexpr int64_t kTokensPerColumn = 8;
@@ -99,6 +108,14 @@ absl::Status QuantizePass::check(pass::CheckContext& context, pass::ModelInfo& m
     return base::invalid_argument(
         "quantize: method gptq needs `calibration` (an entry of data:); or set method: rtn");
   }
+  if (!options_.calibrated() &&
+      (options_.tune_steps > 0 || options_.block_iterations > 0 || options_.max_kl > 0)) {
+    return base::invalid_argument("quantize: ",
+                                  options_.max_kl > 0       ? "max_kl"
+                                  : options_.tune_steps > 0 ? "tune_steps"
+                                                            : "block_iterations",
+                                  " needs `calibration` (an entry of data:)");
+  }
   int64_t tokens = 0;
   if (options_.calibrated()) {
     if (!model.has_tokenizer) {
@@ -122,10 +139,13 @@ absl::Status QuantizePass::check(pass::CheckContext& context, pass::ModelInfo& m
   }
   const bool drift = options_.drifts();
   const double operations = layerwise::estimate_walk_operations(model.config, tokens, drift) +
-                            (options_.gptq() ? solver_operations(plan, options_.sweeps) : 0);
+                            (options_.gptq() ? solver_operations(plan, options_.sweeps) : 0) +
+                            tuning_operations(options_, model.config);
   context.estimate(
       {.seconds = operations / kOperationsPerSecond,
-       .peak_memory_bytes = layerwise::estimate_walk_bytes(model.config, tokens, drift),
+       .peak_memory_bytes = std::max(layerwise::estimate_walk_bytes(
+                                         model.config, tokens, drift || options_.learns_rounding()),
+                                     options_.tunes() ? 16 * model.config.parameter_count() : 0),
        .output_bytes = output_bytes,
        .basis = "operations at 20 GFLOP/s (one CPU core); activations, statistics and one layer in "
                 "memory"});
@@ -153,6 +173,10 @@ absl::StatusOr<GridSolverOptions> QuantizePass::solver_options(
   result.gptq.dynamic_scales = options_.scales == "dynamic";
   result.gptq.sweeps = static_cast<int>(options_.sweeps);
   result.gptq.refits = static_cast<int>(options_.refits);
+  if (options_.learns_rounding()) {
+    result.learned_rounding.emplace();
+    result.learned_rounding->iterations = options_.block_iterations;
+  }
   result.gate = {options_.max_layer_error, options_.min_tokens};
   return result;
 }
@@ -164,11 +188,11 @@ absl::StatusOr<layerwise::CalibrationSplit> QuantizePass::windows(pass::RunConte
   FRUGAL_ASSIGN_OR_RETURN(const auto plan,
                           layerwise::plan_calibration(input.config(), source, options_.windows));
   layerwise::CalibrationPlan all = plan;
-  all.windows += options_.held_out_windows();
+  all.windows += options_.held_out_windows() + options_.fresh_windows();
   FRUGAL_ASSIGN_OR_RETURN(const text::Windows windows,
                           layerwise::load_calibration(input, source, all));
-  layerwise::CalibrationSplit split =
-      layerwise::split_windows(windows, plan.windows, options_.held_out_windows(), 0);
+  layerwise::CalibrationSplit split = layerwise::split_windows(
+      windows, plan.windows, options_.held_out_windows(), options_.fresh_windows());
   if (options_.windows.windows > split.seen.count) {
     context.warn(base::str_cat("calibration: the text fills ", windows.count, " windows of ",
                                windows.length, " tokens, ", all.windows, " were asked for; ",
@@ -194,7 +218,9 @@ absl::Status QuantizePass::run(pass::RunContext& context) const {
                                     .held_out = split.held_out.count,
                                     .title = base::str_cat("quantize ", context.input_name())};
   FRUGAL_RETURN_IF_ERROR(layerwise::walk(input, calibration, walk, solver));
-  FRUGAL_RETURN_IF_ERROR(write_quantized(input, plan, store, context.output_folder()));
+  FRUGAL_ASSIGN_OR_RETURN(train::QuantizedMatrices matrices, planned_matrices(input, plan, store));
+  FRUGAL_RETURN_IF_ERROR(finish_quantized(context, options_, split, device, matrices));
+  FRUGAL_RETURN_IF_ERROR(write_quantized(input, plan, matrices, context.output_folder()));
   return report_quantized(context, plan, store);
 }
 

@@ -13,16 +13,19 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/process.h"
 #include "base/text.h"
+#include "layerwise/block_rounding.h"
 #include "layerwise/calibration.h"
+#include "layerwise/gptq.h"
+#include "layerwise/order.h"
+#include "layerwise/pre_correct.h"
 #include "layerwise/walk.h"
 #include "model/decoder.h"
-#include "passes/quantize/grid_solver.h"
 #include "train/scale_tuning.h"
 
 namespace frugal {
@@ -78,39 +81,79 @@ double divergence(const model::Decoder& original, const model::Decoder& changed,
   return sum / static_cast<double>(text.count * text.length);
 }
 
-absl::StatusOr<train::QuantizedMatrices> round_all(const format::Checkpoint& model,
-                                                   const Windows& calibration,
-                                                   passes::GridSolverOptions options) {
-  const std::filesystem::path folder =
-      std::filesystem::temp_directory_path() / base::str_cat("frugal-tuning-bench-", getpid());
-  std::filesystem::remove_all(folder);
-  std::filesystem::create_directories(folder);
-  const layerwise::LayerStore store(folder, "bench");
-  passes::GridSolver solver(options, store);
-  FRUGAL_RETURN_IF_ERROR(layerwise::walk(model, calibration, {}, solver));
-  train::QuantizedMatrices matrices;
-  FRUGAL_ASSIGN_OR_RETURN(const auto stages, model::stages(model.config()));
-  for (int64_t layer = 0; layer < model.config().layer_count; ++layer) {
-    FRUGAL_ASSIGN_OR_RETURN(const auto stored, store.read(layer));
-    for (const model::Stage& stage : stages) {
-      for (const std::string& matrix : stage.matrices) {
-        const std::string name = model::weight_name(layer, matrix);
-        FRUGAL_ASSIGN_OR_RETURN(const format::TensorInfo info, model.info(name));
-        FRUGAL_ASSIGN_OR_RETURN(matrices[name],
-                                passes::GridSolver::stored_matrix(*stored, name, options.grid,
-                                                                  info.shape[0], info.shape[1]));
-      }
-    }
+// Recipe P stage by stage, and learned rounding of each layer where there are iterations;
+// everything in memory.
+class RecipeSolver final : public layerwise::StageSolver {
+ public:
+  RecipeSolver(std::string grid, double alpha, int64_t iterations, int64_t layers)
+      : grid_(std::move(grid)), alpha_(alpha), iterations_(iterations), layers_(layers) {}
+
+  layerwise::Needs needs(int64_t layer, size_t) const override {
+    return layer < layers_ ? layerwise::Needs::kHessian : layerwise::Needs::kNothing;
   }
-  std::filesystem::remove_all(folder);
-  return matrices;
-}
+  bool wants_drift() const override { return true; }
+  bool polishes_layers() const override { return iterations_ > 0; }
+
+  absl::StatusOr<at::Tensor> solve(const layerwise::StageProblem& problem) override {
+    FRUGAL_ASSIGN_OR_RETURN(const auto grid, grid::find_grid(grid_, problem.weights.size(1)));
+    const at::Tensor& hessian = problem.statistics.hessian;
+    const at::Tensor order = layerwise::column_order(hessian.diagonal(), grid->spec().block_columns,
+                                                     layerwise::ColumnOrder::kGroupAware);
+    FRUGAL_ASSIGN_OR_RETURN(const auto factor, layerwise::factorize(hessian, order, {}));
+    const at::Tensor target =
+        layerwise::pre_correct(problem.weights, problem.drift, factor, {alpha_, alpha_});
+    const auto rounded = layerwise::gptq(target, problem.statistics.mean_square, factor, grid, {});
+    stages_.emplace_back();
+    int64_t begin = 0;
+    for (size_t i = 0; i < problem.names.size(); ++i) {
+      const int64_t rows = problem.row_counts[i];
+      stages_.back().push_back(
+          {layerwise::take_rows(rounded.matrix, begin, rows), target.narrow(0, begin, rows)});
+      names_.push_back(problem.names[i]);
+      begin += rows;
+    }
+    return layerwise::decode(rounded.matrix);
+  }
+
+  absl::StatusOr<std::vector<at::Tensor>> polish_layer(
+      const layerwise::LayerProblem& problem) override {
+    FRUGAL_ASSIGN_OR_RETURN(const auto result,
+                            layerwise::round_block(problem, {.iterations = iterations_}, stages_));
+    std::printf("  %s: error %.4g -> %.4g, best iteration %ld, %ld codes changed, %.0f s\n",
+                problem.where.c_str(), result.before, result.after,
+                static_cast<long>(result.best_iteration), static_cast<long>(result.changed_codes),
+                result.seconds);
+    return layerwise::stacked_weights(stages_);
+  }
+
+  absl::Status finish_layer(int64_t) override {
+    size_t next = 0;
+    for (auto& stage : stages_) {
+      for (auto& matrix : stage) matrices[names_[next++]] = std::move(matrix.matrix);
+    }
+    stages_.clear();
+    names_.clear();
+    return absl::OkStatus();
+  }
+  absl::StatusOr<bool> is_finished(int64_t) override { return false; }
+  absl::StatusOr<at::Tensor> restore(const layerwise::StageProblem&) override {
+    return base::internal("nothing is stored");
+  }
+
+  train::QuantizedMatrices matrices;
+
+ private:
+  std::string grid_;
+  double alpha_;
+  int64_t iterations_, layers_;
+  layerwise::BlockLayer stages_;
+  std::vector<std::string> names_;
+};
 
 // "lr=1e-2,steps=50" into options.
 absl::Status parse_setting(const std::string& text, train::ScaleTuningOptions& options,
                            int64_t& windows) {
-  for (const auto part : base::split(text, ',')) {
-    const std::string item(part);
+  for (const std::string& item : base::split(text, ',')) {
     const size_t mark = item.find('=');
     if (mark == std::string::npos) return base::invalid_argument("'", item, "' is not key=value");
     const std::string key = item.substr(0, mark);
@@ -173,27 +216,32 @@ absl::Status run(const std::vector<std::string>& arguments) {
   FRUGAL_ASSIGN_OR_RETURN(const model::Decoder original, model::Decoder::load(model, {}));
   std::vector<std::string> settings(arguments.begin() + 4, arguments.end());
   double alpha = 0.5;
-  if (!settings.empty() && settings.front().starts_with("alpha=")) {
-    alpha = std::strtod(settings.front().c_str() + 6, nullptr);
+  int64_t iterations = 0;
+  while (!settings.empty()) {
+    const std::string& first = settings.front();
+    if (first.starts_with("alpha=")) {
+      alpha = std::strtod(first.c_str() + 6, nullptr);
+    } else if (first.starts_with("block=")) {
+      iterations = std::strtol(first.c_str() + 6, nullptr, 10);
+    } else {
+      break;
+    }
     settings.erase(settings.begin());
   }
-  for (const auto part : base::split(arguments[3], ',')) {
-    passes::GridSolverOptions options;
-    options.grid = std::string(part);
-    options.layer_count = model.config().layer_count;
-    options.calibrated = true;
-    options.asymmetry = {alpha, alpha};
+  for (const std::string& grid : base::split(arguments[3], ',')) {
+    RecipeSolver solver(grid, alpha, iterations, model.config().layer_count);
     const double begin = base::cpu_seconds();
-    FRUGAL_ASSIGN_OR_RETURN(const train::QuantizedMatrices start,
-                            round_all(model, texts.calibration, options));
+    FRUGAL_RETURN_IF_ERROR(layerwise::walk(model, texts.calibration, {}, solver));
     const double span = base::cpu_seconds() - begin;
+    const train::QuantizedMatrices& start = solver.matrices;
     model::Decoder changed = original;
     set_weights(start, changed);
     const double from = divergence(original, changed, texts.held_out);
-    std::printf("%-8s P %-26.2g KLD %.5f  %.0f CPU s\n", options.grid.c_str(), alpha, from, span);
+    std::printf("%-8s P %-4.2g block %-15ld KLD %.5f  %.0f CPU s\n", grid.c_str(), alpha,
+                static_cast<long>(iterations), from, span);
     std::fflush(stdout);
     for (const std::string& setting : settings) {
-      FRUGAL_RETURN_IF_ERROR(measure(original, texts, options.grid, start, from, setting));
+      FRUGAL_RETURN_IF_ERROR(measure(original, texts, grid, start, from, setting));
     }
   }
   return absl::OkStatus();

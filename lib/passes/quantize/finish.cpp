@@ -1,0 +1,55 @@
+#include "passes/quantize/finish.h"
+
+#include <string>
+
+#include "base/progress.h"
+#include "base/text.h"
+#include "model/decoder.h"
+#include "passes/common/scale_tuning.h"
+
+namespace frugal::passes {
+namespace {
+
+// Fresh windows, and where the text does not fill as many as asked for, those of the statistics
+// besides: text seen twice tunes less well than fresh text, but better than none.
+text::Windows tuning_text(pass::RunContext& context, const QuantizeOptions& options,
+                          const layerwise::CalibrationSplit& split) {
+  if (split.fresh.count >= options.tune_windows) return split.fresh;
+  context.warn(base::str_cat("tuning: the text has ", split.fresh.count,
+                             " windows beyond those of "
+                             "the statistics, ",
+                             options.tune_windows,
+                             " were asked for; it goes on with those the statistics have seen"));
+  return layerwise::joined(split.fresh, split.seen);
+}
+
+absl::Status check_divergence(double divergence, double limit) {
+  if (limit == 0 || divergence <= limit) return absl::OkStatus();  // false for NaN
+  return base::failed("the quantized model diverges from the original by ", divergence,
+                      " nats per token on held-out windows, max_kl is ", limit,
+                      "; take a finer grid, recipe: best, or more calibration text");
+}
+
+}  // namespace
+
+absl::Status finish_quantized(pass::RunContext& context, const QuantizeOptions& options,
+                              const layerwise::CalibrationSplit& split, const at::Device& device,
+                              train::QuantizedMatrices& matrices) {
+  if (!options.tunes() && options.max_kl == 0) return absl::OkStatus();
+  FRUGAL_ASSIGN_OR_RETURN(const model::Decoder original,
+                          model::Decoder::load(*context.input(), {.device = device}));
+  model::Decoder student = original;  // shares what is not on a grid
+  train::ScaleTuningOptions loop;
+  loop.steps = options.tunes() ? options.tune_steps : 0;
+  loop.learning_rate = options.tune_rate;
+  loop.seed = context.seed();
+  base::Progress progress(base::str_cat("tune ", context.input_name()), "steps", loop.steps);
+  const text::Windows text = options.tunes() ? tuning_text(context, options, split) : split.seen;
+  FRUGAL_ASSIGN_OR_RETURN(const train::ScaleTuningResult result,
+                          train::tune_scales(original, student, matrices, text, split.held_out,
+                                             loop, context.resume_folder(), &progress));
+  report_tuning(context, result);
+  return check_divergence(result.validation.after, options.max_kl);
+}
+
+}  // namespace frugal::passes

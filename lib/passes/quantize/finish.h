@@ -1,0 +1,22 @@
+// What follows the walk of a quantization: scales tuned end to end, and the gate on the whole
+// model.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "base/status.h"
+#include "layerwise/calibration.h"
+#include "pass/pass.h"
+#include "passes/quantize/options.h"
+#include "train/scale_tuning.h"
+
+namespace frugal::passes {
+
+// Tunes the scales of `matrices` where the options ask for it, and measures
+// KL(original || quantized) on the held-out windows where max_kl does. Errors: those of tuning; a
+// divergence above max_kl.
+absl::Status finish_quantized(pass::RunContext& context, const QuantizeOptions& options,
+                              const layerwise::CalibrationSplit& split, const at::Device& device,
+                              train::QuantizedMatrices& matrices);
+
+}  // namespace frugal::passes
