@@ -1,6 +1,7 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 #include <map>
@@ -93,6 +94,19 @@ TEST(QuantizeCheck, OverridesAreGlobsThatMatchSomething) {
   FRUGAL_EXPECT_ERROR(
       check({{"grid", "q4_0"}, {"method", "rtn"}, {"overrides", {{"*.v_proj.weight", "q8_1"}}}}),
       absl::StatusCode::kInvalidArgument, "q8_1");
+}
+
+TEST(QuantizeCheck, ZerosNeedAGridThatHoldsThem) {
+  const auto sparse = [](const char* grid, const char* pattern) {
+    return check({{"grid", grid}, {"method", "rtn"}, {"pattern", pattern}});
+  };
+  FRUGAL_EXPECT_OK(sparse("q4_0", "2:4"));
+  FRUGAL_EXPECT_ERROR(sparse("iq4_nl", "2:4"), absl::StatusCode::kInvalidArgument,
+                      "has no exact zero");
+  FRUGAL_EXPECT_ERROR(sparse("q4_0", "3:7"), absl::StatusCode::kInvalidArgument, "q_proj");
+  FRUGAL_EXPECT_ERROR(
+      check({{"grid", "q4_0"}, {"method", "rtn"}, {"pattern", "2:4"}, {"keep_zeros", true}}),
+      absl::StatusCode::kInvalidArgument, "only one");
 }
 
 TEST(QuantizeCheck, ARecipeSetsWhatIsNotGiven) {
@@ -254,6 +268,88 @@ TEST_F(QuantizeRun, OverridesGiveMatricesOfOneStageGridsOfTheirOwn) {
     fs::copy_file(run.resume_folder() / file, resumed.resume_folder() / file);
   FRUGAL_ASSERT_OK(quantize(options)->run(resumed));
   EXPECT_EQ(hash(resumed), hash(run));
+}
+
+TEST_F(QuantizeRun, ZerosAreChosenExactlyAndStay) {
+  for (const char* method : {"gptq", "rtn"}) {
+    Json options = gptq("q4_0");
+    options["method"] = method;
+    options["pattern"] = "2:4";
+    FakeRunContext run = context(method);
+    FRUGAL_ASSERT_OK(quantize(options)->run(run));
+    FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint result, output(run));
+    for (const char* name :
+         {"model.layers.0.self_attn.q_proj.weight", "model.layers.2.mlp.down_proj.weight"}) {
+      FRUGAL_ASSERT_OK_AND_ASSIGN(const std::vector<float> values, result.values(name));
+      for (size_t i = 0; i < values.size(); i += 4)
+        ASSERT_GE(std::count(values.begin() + i, values.begin() + i + 4, 0.0f), 2) << name << i;
+    }
+    const Json& row = run.tables.at("layer_error")[0];
+    EXPECT_EQ(row["zeros"].get<int64_t>() * 2, row["weights"].get<int64_t>());
+  }
+}
+
+// A pruned model keeps its zeros through another quantization: order of passes, no special code.
+TEST_F(QuantizeRun, ZerosThatComeStay) {
+  FakeRunContext sparse = context("sparse");
+  Json options = gptq("q8_0");
+  options["pattern"] = "50%";
+  FRUGAL_ASSERT_OK(quantize(options)->run(sparse));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint pruned, output(sparse));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const model::Decoder plain, model::Decoder::load(pruned, {}));
+  const fs::path folder = folder_.path() / "plain";
+  fs::create_directories(folder);
+  FRUGAL_ASSERT_OK(plain.save(folder, format::DType::kF32));
+  fs::copy_file(folder_.path() / "input" / "tokenizer.json", folder / "tokenizer.json");
+  FRUGAL_ASSERT_OK_AND_ASSIGN(input_, format::Checkpoint::open(folder));
+  options = gptq("q4_0");
+  options["keep_zeros"] = true;
+  FakeRunContext run = context("run");
+  FRUGAL_ASSERT_OK(quantize(options)->run(run));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint result, output(run));
+  const std::string name = "model.layers.1.mlp.up_proj.weight";
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const std::vector<float> before, input_->values(name));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const std::vector<float> after, result.values(name));
+  int64_t zeros = 0;
+  for (size_t i = 0; i < before.size(); ++i) {
+    if (before[i] != 0) continue;
+    ++zeros;
+    EXPECT_EQ(after[i], 0) << i;
+  }
+  EXPECT_GE(zeros * 2, static_cast<int64_t>(before.size()));
+}
+
+TEST_F(QuantizeRun, BestTunesScalesOnFreshTextAndLowbitLearnsRounding) {
+  for (const char* recipe : {"best", "lowbit"}) {
+    Json options = gptq("q4_0");
+    options["recipe"] = recipe;
+    options["windows"] = 8;
+    options["held_out"] = 2;
+    options["tune_steps"] = 6;
+    options["tune_windows"] = 6;
+    if (options["recipe"] == "lowbit") options["block_iterations"] = 4;
+    FakeRunContext run = context(recipe);
+    FRUGAL_ASSERT_OK(quantize(options)->run(run));
+    EXPECT_LE(*run.value("kl_after"), *run.value("kl_before"));
+    EXPECT_EQ(*run.value("steps"), 6);
+    const Json& row = run.tables.at("layer_error")[0];
+    EXPECT_EQ(row.contains("layer_output_error_after"), options["recipe"] == "lowbit");
+    FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint result, output(run));
+    EXPECT_EQ(result.quantized().size(), 21u);
+  }
+}
+
+TEST_F(QuantizeRun, AModelThatDivergesTooFarStopsTheJob) {
+  Json options = gptq("q4_0");
+  options["max_kl"] = 1e-9;
+  FakeRunContext run = context("run");
+  FRUGAL_EXPECT_ERROR(quantize(options)->run(run), absl::StatusCode::kFailedPrecondition,
+                      "max_kl is 1e-09");
+  EXPECT_TRUE(fs::is_empty(run.output_folder()));
+  options["max_kl"] = 10;
+  FakeRunContext lenient = context("lenient");
+  FRUGAL_ASSERT_OK(quantize(options)->run(lenient));
+  EXPECT_GT(*lenient.value("kl_after"), 0);
 }
 
 TEST_F(QuantizeRun, GatesStopTheJobAndSayWhere) {

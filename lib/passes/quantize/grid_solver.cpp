@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/text.h"
+#include "layerwise/sparse.h"
 #include "layerwise/tiles.h"
 
 namespace frugal::passes {
@@ -91,38 +92,66 @@ at::Tensor GridSolver::target(const StageProblem& problem, const layerwise::Fact
   return layerwise::pre_correct(problem.weights, correction, asymmetry);
 }
 
-absl::StatusOr<GridSolver::Rounded> GridSolver::round(
+bool GridSolver::is_sparse(const StageProblem& problem) const {
+  return problem.layer < options_.layer_count && (options_.keep_zeros || !options_.pattern.none());
+}
+
+at::Tensor GridSolver::choose_zeros(const StageProblem& problem, const at::Tensor& target,
+                                    const layerwise::Factor* factor) const {
+  using layerwise::WeightScore;
+  if (!is_sparse(problem)) return {};
+  if (options_.keep_zeros) return problem.weights.ne(0).to(at::kByte);
+  const bool measured = problem.statistics.mean_square.defined();
+  const WeightScore score = factor != nullptr ? WeightScore::kObs
+                            : measured        ? WeightScore::kWanda
+                                              : WeightScore::kMagnitude;
+  const at::Tensor scores =
+      layerwise::weight_scores(target, score, problem.statistics.mean_square, factor);
+  return layerwise::choose_mask(scores, options_.pattern, layerwise::PatternScope::kRow);
+}
+
+absl::StatusOr<GridSolver::Rounded> GridSolver::round_nearest(
     const StageProblem& problem, const std::shared_ptr<const grid::Grid>& grid) const {
   Rounded result;
   result.target = problem.weights;
+  result.mask = choose_zeros(problem, result.target, nullptr);
   const at::Tensor importance = options_.importance ? problem.statistics.mean_square : at::Tensor();
-  if (options_.method == RoundingMethod::kRoundToNearest) {
-    FRUGAL_ASSIGN_OR_RETURN(result.matrix,
-                            layerwise::round_to_nearest(problem.weights, importance, grid, true));
-    return result;
-  }
+  FRUGAL_ASSIGN_OR_RETURN(result.matrix, layerwise::round_to_nearest(problem.weights, importance,
+                                                                     grid, true, result.mask));
+  return result;
+}
+
+absl::StatusOr<GridSolver::Rounded> GridSolver::round(
+    const StageProblem& problem, const std::shared_ptr<const grid::Grid>& grid) const {
+  if (options_.method == RoundingMethod::kRoundToNearest) return round_nearest(problem, grid);
   const at::Tensor& hessian = problem.statistics.hessian;
   const at::Tensor order =
       layerwise::column_order(hessian.diagonal(), grid->spec().block_columns, options_.order);
   const auto factor = layerwise::factorize(hessian.to(options_.device), order, options_.factor);
   if (!factor.ok()) {  // recorded, and said in the pass's warnings
-    result.fell_back = true;
-    FRUGAL_ASSIGN_OR_RETURN(result.matrix,
-                            layerwise::round_to_nearest(problem.weights, importance, grid, true));
-    return result;
+    FRUGAL_ASSIGN_OR_RETURN(Rounded nearest, round_nearest(problem, grid));
+    nearest.fell_back = true;
+    return nearest;
   }
+  Rounded result;
   result.damping = factor->damping;
   result.recoveries = factor->recoveries;
-  const at::Tensor goal = wants_drift() ? target(problem, *factor, result.asymmetry)
-                                        : problem.weights.to(factor->upper.device());
+  at::Tensor goal = wants_drift() ? target(problem, *factor, result.asymmetry)
+                                  : problem.weights.to(factor->upper.device());
   result.target = goal.cpu();
+  result.mask = choose_zeros(problem, result.target, &*factor);
+  if (result.mask.defined())  // the best weights there are on the mask; then their rounding
+    goal = layerwise::refit(result.target, result.mask, *factor, {}).weights.to(goal.device());
+  const at::Tensor importance = options_.importance ? problem.statistics.mean_square : at::Tensor();
   const at::Tensor columns = options_.importance ? importance : at::ones_like(hessian.diagonal());
-  layerwise::GptqResult solved = layerwise::gptq(goal, columns, *factor, grid, options_.gptq);
+  layerwise::GptqResult solved =
+      layerwise::gptq(goal, columns, *factor, grid, options_.gptq, result.mask);
   result.matrix = std::move(solved.matrix);
   result.sweep_kernel = std::move(solved.sweep_kernel);
   result.sweep_fallback = std::move(solved.fallback);
-  FRUGAL_ASSIGN_OR_RETURN(const grid::QuantizedMatrix nearest,
-                          layerwise::round_to_nearest(result.target, importance, grid, true));
+  FRUGAL_ASSIGN_OR_RETURN(
+      const grid::QuantizedMatrix nearest,
+      layerwise::round_to_nearest(result.target, importance, grid, true, result.mask));
   result.baseline = layerwise::decode(nearest);
   return result;
 }
@@ -235,6 +264,10 @@ absl::Status GridSolver::record(const StageProblem& problem, const Rounded& roun
                                 : base::Json();
     row["weight_error"] = measured ? base::Json() : base::finite_or_null(error);
     row["squared_error"] = measured ? base::finite_or_null(squared) : base::Json();
+    row["zeros"] =
+        rounded.mask.defined()
+            ? base::Json(rows * columns - rounded.mask.narrow(0, begin, rows).sum().item<int64_t>())
+            : base::Json();
     row["alpha"] = rounded.asymmetry.alpha;
     row["beta"] = rounded.asymmetry.beta;
     row["damping"] = rounded.damping > 0 ? base::Json(rounded.damping) : base::Json();

@@ -18,6 +18,7 @@
 #include "layerwise/gptq.h"
 #include "layerwise/layer_store.h"
 #include "layerwise/order.h"
+#include "layerwise/pattern.h"
 #include "layerwise/pre_correct.h"
 #include "layerwise/walk.h"
 #include "model/architecture.h"
@@ -44,6 +45,8 @@ struct GridSolverOptions {
   layerwise::FactorOptions factor;
   layerwise::ColumnOrder order = layerwise::ColumnOrder::kGroupAware;
   layerwise::GptqOptions gptq;
+  layerwise::Pattern pattern;  // of zeros among the decoder's weights, chosen and kept
+  bool keep_zeros = false;     // weights of the decoder that come as exact zeros stay so
   std::optional<layerwise::BlockRoundingOptions> learned_rounding;  // of every layer, afterwards
   LayerGate gate;
   at::Device device = at::kCPU;  // of factorizations and sweeps
@@ -76,6 +79,7 @@ class GridSolver final : public layerwise::StageSolver {
     at::Tensor target;    // what the solver aimed at: W, or W* of the asymmetric target
     at::Tensor baseline;  // rounded to nearest with the same importance; undefined where that is
                           // the method
+    at::Tensor mask;      // uint8, 0 = pinned to zero; undefined where nothing is
     layerwise::Asymmetry asymmetry;
     double damping = 0;
     int64_t recoveries = 0;
@@ -95,6 +99,11 @@ class GridSolver final : public layerwise::StageSolver {
                                 const std::shared_ptr<const grid::Grid>& grid) const;
   at::Tensor target(const layerwise::StageProblem& problem, const layerwise::Factor& factor,
                     layerwise::Asymmetry& asymmetry) const;
+  absl::StatusOr<Rounded> round_nearest(const layerwise::StageProblem& problem,
+                                        const std::shared_ptr<const grid::Grid>& grid) const;
+  bool is_sparse(const layerwise::StageProblem& problem) const;
+  at::Tensor choose_zeros(const layerwise::StageProblem& problem, const at::Tensor& target,
+                          const layerwise::Factor* factor) const;
   absl::Status record(const layerwise::StageProblem& problem, const Rounded& rounded,
                       const at::Tensor& decoded, double seconds);
   const std::string* grid_name(const std::string& weight) const;

@@ -157,6 +157,20 @@ void visit_solver(pass::OptionVisitor& visitor, QuantizeOptions& o) {
                 o.refits);
 }
 
+void visit_sparsity(pass::OptionVisitor& visitor, QuantizeOptions& o) {
+  visitor.field(
+      {
+          .name = "pattern",
+          .help = "Zeros chosen together with the rounding: a share (50%), or n of every m "
+                  "neighbors kept (2:4); for grids that hold an exact zero.",
+      },
+      o.pattern);
+  visitor.field({.name = "keep_zeros",
+                 .help = "Weights that come as exact zeros (from prune) stay zero; the others make "
+                         "up for it."},
+                o.keep_zeros);
+}
+
 void visit_tuning(pass::OptionVisitor& visitor, QuantizeOptions& o) {
   visitor.field({.name = "block_iterations",
                  .help = "Iterations of learned rounding for every layer, after its matrices are "
@@ -210,6 +224,7 @@ void visit_quantize_options(pass::OptionVisitor& visitor, QuantizeOptions& optio
   visit_calibration(visitor, options);
   visit_asymmetry(visitor, options);
   visit_solver(visitor, options);
+  visit_sparsity(visitor, options);
   visit_tuning(visitor, options);
   visit_gates(visitor, options);
 }

@@ -28,6 +28,8 @@ struct QuantizeOptions {
   std::string scales = "dynamic";
   int64_t sweeps = 3;
   int64_t refits = 2;
+  std::string pattern = "none";
+  bool keep_zeros = false;
   int64_t block_iterations = 0;
   int64_t tune_steps = 0;
   int64_t tune_windows = 512;

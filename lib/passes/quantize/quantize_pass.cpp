@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "layerwise/calibration.h"
 #include "layerwise/layer_store.h"
+#include "layerwise/pattern.h"
 #include "layerwise/walk.h"
 #include "passes/quantize/finish.h"
 #include "passes/quantize/grid_solver.h"
@@ -95,6 +96,35 @@ void warn_of_little_text(pass::CheckContext& context, const std::vector<PlannedT
                              " (more `windows`), or method: rtn"));
 }
 
+// Every grid must hold what the pattern asks for.
+absl::Status check_sparsity(const QuantizeOptions& options,
+                            const std::vector<PlannedTensor>& plan) {
+  FRUGAL_ASSIGN_OR_RETURN(const layerwise::Pattern pattern,
+                          layerwise::parse_pattern(options.pattern));
+  if (!pattern.none() && options.keep_zeros) {
+    return base::invalid_argument("quantize: pattern = ", options.pattern,
+                                  " chooses zeros, keep_zeros takes those that are there; only one "
+                                  "of them");
+  }
+  if (pattern.none() && !options.keep_zeros) return absl::OkStatus();
+  if (options.learns_rounding()) {
+    return base::invalid_argument(
+        "quantize: learned rounding (block_iterations) would move weights off zero; use recipe: "
+        "fast or best with pattern and keep_zeros");
+  }
+  for (const PlannedTensor& tensor : plan) {
+    if (tensor.place != Place::kLayer || tensor.grid.empty()) continue;
+    FRUGAL_ASSIGN_OR_RETURN(const auto grid, grid::find_grid(tensor.grid, tensor.shape[1]));
+    if (!grid->spec().holds_zero) {
+      return base::invalid_argument("quantize: ", tensor.name, " goes to grid ", tensor.grid,
+                                    ", which has no exact zero; take one that has (q4_0, q5_0, "
+                                    "q8_0, q3_k, q6_k, int4, int8, nf4, ...)");
+    }
+    FRUGAL_RETURN_IF_ERROR(layerwise::check_pattern(pattern, tensor.shape[1], tensor.name));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status QuantizePass::check(pass::CheckContext& context, pass::ModelInfo& model) const {
   if (!model.grids.empty()) {
     return base::invalid_argument(
@@ -104,6 +134,7 @@ absl::Status QuantizePass::check(pass::CheckContext& context, pass::ModelInfo& m
   }
   FRUGAL_ASSIGN_OR_RETURN(const std::vector<PlannedTensor> plan,
                           plan_grids(model.config, options_.choice()));
+  FRUGAL_RETURN_IF_ERROR(check_sparsity(options_, plan));
   if (options_.gptq() && !options_.calibrated()) {
     return base::invalid_argument(
         "quantize: method gptq needs `calibration` (an entry of data:); or set method: rtn");
@@ -173,6 +204,8 @@ absl::StatusOr<GridSolverOptions> QuantizePass::solver_options(
   result.gptq.dynamic_scales = options_.scales == "dynamic";
   result.gptq.sweeps = static_cast<int>(options_.sweeps);
   result.gptq.refits = static_cast<int>(options_.refits);
+  FRUGAL_ASSIGN_OR_RETURN(result.pattern, layerwise::parse_pattern(options_.pattern));
+  result.keep_zeros = options_.keep_zeros;
   if (options_.learns_rounding()) {
     result.learned_rounding.emplace();
     result.learned_rounding->iterations = options_.block_iterations;
