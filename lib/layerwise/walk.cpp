@@ -130,7 +130,7 @@ class Walk {
       taken.push_back(std::move(weights));
     }
     if (!taken.empty()) FRUGAL_RETURN_IF_ERROR(polish(layer, std::move(taken)));
-    if (windows_.count > 0) end_layer();
+    if (windows_.count > 0) FRUGAL_RETURN_IF_ERROR(end_layer(layer));
     return finished ? absl::OkStatus() : solver_.finish_layer(layer);
   }
 
@@ -301,7 +301,14 @@ class Walk {
     });
   }
 
-  void end_layer() {
+  absl::Status end_layer(int64_t layer) {
+    if (options_.observe != nullptr) {
+      std::vector<at::Tensor> after;
+      for (const model::LayerState& state : changed_.states) after.push_back(state.residual);
+      FRUGAL_RETURN_IF_ERROR(tensor::guarded("looking at a layer's output", [&] {
+        options_.observe(layer, changed_.layer_inputs, after);
+      }));
+    }
     const auto end = [](Stream& stream) {
       for (size_t i = 0; i < stream.states.size(); ++i)
         stream.layer_inputs[i] = stream.states[i].residual;
@@ -309,6 +316,7 @@ class Walk {
     };
     end(changed_);
     if (two_streams_) end(original_);
+    return absl::OkStatus();
   }
 
   absl::Status run_head() {

@@ -12,6 +12,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -90,6 +91,11 @@ struct WalkOptions {
       2048;              // tokens of a chunk, at least one window; part of the result's last bits
   int64_t held_out = 0;  // so many of the windows, the last ones, are kept out of the statistics
   std::string title = "walk";  // of the progress line
+  // Called when a layer is through, with the residual stream before and behind it as changed so
+  // far: chunks [windows, T, C].
+  std::function<void(int64_t layer, const std::vector<at::Tensor>& before,
+                     const std::vector<at::Tensor>& after)>
+      observe = nullptr;
 };
 
 // Walks all layers, then the head (where it is a matrix of its own). `windows.count` = 0: no

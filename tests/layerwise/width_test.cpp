@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 #include "layerwise/gptq.h"
 #include "layerwise/random_tensors.h"
 #include "support/shared_data.h"
@@ -44,11 +46,11 @@ std::vector<int64_t> without(int64_t neurons, int64_t removed) {
 }
 
 TEST(Width, KeptCountIsARoundedMultiple) {
-  EXPECT_EQ(kept_neurons(352, 0.75, 32), 256);  // 264 / 32 = 8.25
-  EXPECT_EQ(kept_neurons(352, 1.0, 32), 352);
-  EXPECT_EQ(kept_neurons(100, 1.0, 32), 96);    // 3.125
-  EXPECT_EQ(kept_neurons(352, 0.001, 32), 32);  // never nothing
-  EXPECT_EQ(kept_neurons(120, 0.99, 32), 120);  // 3.7 rounds to 4, beyond what is there
+  EXPECT_EQ(kept_structures(352, 0.75, 32), 256);  // 264 / 32 = 8.25
+  EXPECT_EQ(kept_structures(352, 1.0, 32), 352);
+  EXPECT_EQ(kept_structures(100, 1.0, 32), 96);    // 3.125
+  EXPECT_EQ(kept_structures(352, 0.001, 32), 32);  // never nothing
+  EXPECT_EQ(kept_structures(120, 0.99, 32), 120);  // 3.7 rounds to 4, beyond what is there
 }
 
 TEST(Width, OneRemovalCostsWhatBruteForceSays) {
@@ -68,8 +70,8 @@ TEST(Width, OneRemovalCostsWhatBruteForceSays) {
   }
   const WidthProblem problem{
       .target = c.weights, .mean_absolute = {}, .magnitude = {}, .factor = &c.factor};
-  EXPECT_EQ(choose_neurons(problem, NeuronScore::kObs, 8), without(9, cheapest));
-  EXPECT_EQ(choose_neurons(problem, NeuronScore::kObsGreedy, 8), without(9, cheapest));
+  EXPECT_EQ(choose_structures(problem, StructureScore::kObs, 8), without(9, cheapest));
+  EXPECT_EQ(choose_structures(problem, StructureScore::kObsGreedy, 8), without(9, cheapest));
 }
 
 // Greedy by brute force: at each step try every removal with an exact solve.
@@ -92,14 +94,64 @@ TEST(Width, GreedyEqualsBruteForce) {
   }
   const WidthProblem problem{
       .target = c.weights, .mean_absolute = {}, .magnitude = {}, .factor = &c.factor};
-  EXPECT_EQ(choose_neurons(problem, NeuronScore::kObsGreedy, 4), kept);
+  EXPECT_EQ(choose_structures(problem, StructureScore::kObsGreedy, 4), kept);
+}
+
+// The cost of a structure of several columns, against the exact solve without it.
+TEST(Width, RemovingAHeadCostsWhatBruteForceSays) {
+  const Case c = make_case(5, 6, 24);
+  std::vector<double> costs;
+  for (int64_t head = 0; head < 6; ++head) {
+    std::vector<int64_t> others;
+    for (int64_t j = 0; j < 24; ++j) {
+      if (j / 4 != head) others.push_back(j);
+    }
+    costs.push_back(least_error(c, others));
+  }
+  const int64_t cheapest = std::min_element(costs.begin(), costs.end()) - costs.begin();
+  const WidthProblem problem{
+      .target = c.weights, .mean_absolute = {}, .magnitude = {}, .factor = &c.factor, .unit = 4};
+  for (const StructureScore score : {StructureScore::kObs, StructureScore::kObsGreedy})
+    EXPECT_EQ(choose_structures(problem, score, 5), without(6, cheapest));
+  // All in their order of cost: keep the k dearest.
+  std::vector<int64_t> order{0, 1, 2, 3, 4, 5};
+  std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
+    return costs[static_cast<size_t>(a)] > costs[static_cast<size_t>(b)];
+  });
+  std::vector<int64_t> dearest(order.begin(), order.begin() + 3);
+  std::sort(dearest.begin(), dearest.end());
+  EXPECT_EQ(choose_structures(problem, StructureScore::kObs, 3), dearest);
+}
+
+TEST(Width, EveryGroupKeepsTheSameNumber) {
+  const Case c = make_case(6, 6, 24);
+  for (const StructureScore score : {StructureScore::kObs, StructureScore::kObsGreedy}) {
+    for (const int64_t unit : {1, 2}) {
+      const WidthProblem problem{.target = c.weights,
+                                 .mean_absolute = {},
+                                 .magnitude = {},
+                                 .factor = &c.factor,
+                                 .unit = unit,
+                                 .groups = 3};
+      const int64_t size = 24 / unit / 3;
+      const std::vector<int64_t> kept = choose_structures(problem, score, 6);
+      for (int64_t group = 0; group < 3; ++group) {
+        EXPECT_EQ(
+            std::count_if(kept.begin(), kept.end(), [&](int64_t s) { return s / size == group; }),
+            2);
+      }
+      EXPECT_TRUE(std::is_sorted(kept.begin(), kept.end()));
+      EXPECT_THROW(choose_structures(problem, score, 5), c10::Error);
+    }
+  }
+  EXPECT_EQ(elements_of({1, 3}, 2), (std::vector<int64_t>{2, 3, 6, 7}));
 }
 
 TEST(Width, CompensationLeavesNoGradientOnTheKeptSet) {
   const Case c = make_case(3, 12, 40);
   const WidthProblem problem{
       .target = c.weights, .mean_absolute = {}, .magnitude = {}, .factor = &c.factor};
-  const std::vector<int64_t> kept = choose_neurons(problem, NeuronScore::kObs, 20);
+  const std::vector<int64_t> kept = choose_structures(problem, StructureScore::kObs, 20);
   FRUGAL_ASSERT_OK_AND_ASSIGN(const at::Tensor compensated, compensate(c.weights, c.factor, kept));
   at::Tensor full = at::zeros_like(c.weights), cut = at::zeros_like(c.weights);
   const at::Tensor set = at::tensor(kept, at::kLong);
@@ -119,10 +171,12 @@ TEST(Width, SimpleScoresKeepTheLargest) {
   const at::Tensor values = at::tensor({3.0, 1.0, 2.0, 3.0, 0.5}, at::kDouble);
   const WidthProblem problem{
       .target = weights, .mean_absolute = values, .magnitude = values.flip(0), .factor = nullptr};
-  EXPECT_EQ(choose_neurons(problem, NeuronScore::kActivation, 3), (std::vector<int64_t>{0, 2, 3}));
-  EXPECT_EQ(choose_neurons(problem, NeuronScore::kMagnitude, 3), (std::vector<int64_t>{1, 2, 4}));
-  EXPECT_THROW(choose_neurons(problem, NeuronScore::kObs, 3), c10::Error);
-  EXPECT_THROW(choose_neurons(problem, NeuronScore::kActivation, 6), c10::Error);
+  EXPECT_EQ(choose_structures(problem, StructureScore::kActivation, 3),
+            (std::vector<int64_t>{0, 2, 3}));
+  EXPECT_EQ(choose_structures(problem, StructureScore::kMagnitude, 3),
+            (std::vector<int64_t>{1, 2, 4}));
+  EXPECT_THROW(choose_structures(problem, StructureScore::kObs, 3), c10::Error);
+  EXPECT_THROW(choose_structures(problem, StructureScore::kActivation, 6), c10::Error);
 }
 
 TEST(Width, ANeuronThatNobodyReadsGoesFirstAndCostsNothing) {
@@ -130,8 +184,8 @@ TEST(Width, ANeuronThatNobodyReadsGoesFirstAndCostsNothing) {
   c.weights.select(1, 7).zero_();
   const WidthProblem problem{
       .target = c.weights, .mean_absolute = {}, .magnitude = {}, .factor = &c.factor};
-  for (const NeuronScore score : {NeuronScore::kObs, NeuronScore::kObsGreedy}) {
-    const std::vector<int64_t> kept = choose_neurons(problem, score, 11);
+  for (const StructureScore score : {StructureScore::kObs, StructureScore::kObsGreedy}) {
+    const std::vector<int64_t> kept = choose_structures(problem, score, 11);
     EXPECT_EQ(kept, without(12, 7));
     FRUGAL_ASSERT_OK_AND_ASSIGN(const at::Tensor compensated,
                                 compensate(c.weights, c.factor, kept));

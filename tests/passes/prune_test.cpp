@@ -71,6 +71,66 @@ TEST(PruneCheck, SaysWhatIsMissing) {
                       absl::StatusCode::kInvalidArgument, "prune first");
 }
 
+TEST(PruneCheck, OneKindAStepAndNotNothing) {
+  pass::ModelInfo info = toy_info();
+  FRUGAL_EXPECT_ERROR(check({{"calibration", "text"}}, info), absl::StatusCode::kInvalidArgument,
+                      "nothing to remove");
+  FRUGAL_EXPECT_ERROR(check({{"ffn", 0.5}, {"pattern", "50%"}, {"calibration", "text"}}, info),
+                      absl::StatusCode::kInvalidArgument, "a step for each");
+  FRUGAL_EXPECT_ERROR(
+      check({{"drop_layers", 1}, {"dropped_layers", {1}}, {"calibration", "text"}}, info),
+      absl::StatusCode::kInvalidArgument, "not both");
+}
+
+TEST(PruneCheck, Patterns) {
+  pass::ModelInfo info = toy_info();
+  const int64_t size = info.size_bytes;
+  FRUGAL_ASSERT_OK(check({{"pattern", "2:4"}, {"calibration", "text"}}, info));
+  EXPECT_EQ(info.size_bytes, size);  // stored densely
+  const auto refused = [&](const Json& options, const char* text) {
+    Json all = {{"calibration", "text"}};
+    all.update(options);
+    pass::ModelInfo fresh = toy_info();
+    FRUGAL_EXPECT_ERROR(check(all, fresh), absl::StatusCode::kInvalidArgument, text);
+  };
+  refused({{"pattern", "50"}}, "did you mean 50%");
+  refused({{"pattern", "2:5"}}, "no multiple of 5");
+  refused({{"pattern", "50%"}, {"solver", "sparsegpt"}, {"scope", "matrix"}}, "block by block");
+  refused({{"layers", {"*.down_proj.weight"}}}, "glob=pattern");
+  refused({{"layers", {"*.down_proj.weight=half"}}}, "none that is known");
+  refused({{"layers", {"model.layers.1.mlp.down_proi.weight=50%", "*.up_proj.weight=50%"}}},
+          "did you mean 'model.layers.1.mlp.down_proj.weight'");
+  FRUGAL_EXPECT_ERROR(check({{"pattern", "50%"}, {"solver", "wanda"}}, info),
+                      absl::StatusCode::kInvalidArgument, "calibration");
+  FRUGAL_EXPECT_OK(check({{"pattern", "50%"}, {"solver", "magnitude"}}, info));
+}
+
+TEST(PruneCheck, HeadsAndLayers) {
+  const auto result = [](Json options) {
+    pass::ModelInfo info = toy_info();  // 4 query heads on 2 key/value heads, 3 layers
+    options["calibration"] = "text";
+    FRUGAL_EXPECT_OK(check(options, info));
+    return info.config;
+  };
+  EXPECT_EQ(result({{"heads", 0.5}}).head_count, 2);
+  EXPECT_EQ(result({{"heads", 0.5}}).key_value_head_count, 2);
+  EXPECT_EQ(result({{"heads", 0.5}, {"heads_by", "group"}}).head_count, 2);
+  EXPECT_EQ(result({{"heads", 0.5}, {"heads_by", "group"}}).key_value_head_count, 1);
+  EXPECT_EQ(result({{"heads", 0.5}}).head_size, 8);
+  EXPECT_EQ(result({{"drop_layers", 1}}).layer_count, 2);
+  EXPECT_EQ(result({{"dropped_layers", {0, 2}}}).layer_count, 1);
+  pass::ModelInfo info = toy_info();
+  FRUGAL_EXPECT_ERROR(check({{"drop_layers", 2}, {"calibration", "text"}}, info),
+                      absl::StatusCode::kInvalidArgument, "cannot drop 2 of 3 layers");
+  FRUGAL_EXPECT_ERROR(check({{"dropped_layers", {3}}}, info), absl::StatusCode::kInvalidArgument,
+                      "0 to 2");
+  FRUGAL_EXPECT_ERROR(check({{"dropped_layers", {1, 1}}}, info), absl::StatusCode::kInvalidArgument,
+                      "twice");
+  info.config.key_value_head_count = 4;
+  FRUGAL_EXPECT_ERROR(check({{"heads", 0.5}, {"heads_by", "query"}, {"calibration", "text"}}, info),
+                      absl::StatusCode::kInvalidArgument, "take group");
+}
+
 double largest_difference(const model::Decoder& a, const model::Decoder& b,
                           const text::Windows& windows) {
   const at::NoGradGuard no_grad;
@@ -215,6 +275,259 @@ TEST_F(PruneRun, ResumedRunIsByteEqualAtAnyThreadCount) {
     FRUGAL_ASSERT_OK(prune(options(0.5))->run(run));
     EXPECT_EQ(hash(run), hash(whole)) << finished << " layers finished";
   }
+}
+
+Json masked(const char* pattern, const char* solver) {
+  return {{"pattern", pattern},
+          {"solver", solver},
+          {"calibration", "text"},
+          {"windows", 12},
+          {"sequence_length", 32}};
+}
+
+int64_t zeros_in(const format::Checkpoint& checkpoint, const std::string& name) {
+  const std::vector<float> values = checkpoint.values(name).value();
+  return std::count(values.begin(), values.end(), 0.0f);
+}
+
+TEST_F(PruneRun, PatternsAreExactInEveryMatrix) {
+  for (const char* pattern : {"50%", "2:4"}) {
+    for (const char* solver : {"s", "sparsegpt", "wanda", "magnitude"}) {
+      FakeRunContext run = context(base::str_cat(solver, pattern));
+      FRUGAL_ASSERT_OK(prune(masked(pattern, solver))->run(run));
+      FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint result,
+                                  format::Checkpoint::open(run.output_folder()));
+      const auto names = model::decoder_matrices(result.config()).value();
+      double zeros = 0;
+      for (const std::string& name : names) {
+        const int64_t size = static_cast<int64_t>(result.values(name)->size());
+        EXPECT_EQ(zeros_in(result, name), size / 2) << name << " " << solver;
+        zeros += static_cast<double>(size / 2);
+      }
+      EXPECT_EQ(*run.value("zeros"), zeros);
+      EXPECT_EQ(*run.value("sparsity"), 0.5);
+      EXPECT_EQ(run.tables.at("layer_error").size(), names.size());
+      for (const Json& row : run.tables.at("layer_error")) {
+        EXPECT_TRUE(row["error_after"].is_number());
+        if (std::string_view(solver) != "s") continue;
+        EXPECT_LT(row["error_after"].get<double>(), row["error_before"].get<double>());
+      }
+    }
+  }
+}
+
+TEST_F(PruneRun, WandaAndMagnitudeLeaveTheKeptWeightsAlone) {
+  for (const char* solver : {"wanda", "magnitude"}) {
+    FakeRunContext run = context(solver);
+    FRUGAL_ASSERT_OK(prune(masked("2:4", solver))->run(run));
+    FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint result,
+                                format::Checkpoint::open(run.output_folder()));
+    const auto names = model::decoder_matrices(result.config()).value();
+    for (const std::string& name : names) {
+      const std::vector<float> before = input_->values(name).value();
+      const std::vector<float> after = result.values(name).value();
+      for (size_t i = 0; i < after.size(); ++i) {
+        ASSERT_TRUE(after[i] == 0 || after[i] == before[i]) << name;
+      }
+    }
+  }
+}
+
+TEST_F(PruneRun, LayersOverrideThePattern) {
+  FakeRunContext run = context("run");
+  Json options = masked("50%", "s");
+  options["layers"] = {"model.layers.0.*=none", "*.down_proj.weight=75%",
+                       "model.layers.2.mlp.down_proj.weight=1:4"};
+  FRUGAL_ASSERT_OK(prune(options)->run(run));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint result,
+                              format::Checkpoint::open(run.output_folder()));
+  const std::string down = "mlp.down_proj";
+  EXPECT_EQ(result.values("model.layers.0.self_attn.q_proj.weight").value(),
+            input_->values("model.layers.0.self_attn.q_proj.weight").value());
+  for (int64_t layer = 0; layer < 3; ++layer)
+    EXPECT_EQ(zeros_in(result, model::weight_name(layer, down)), 32 * 128 * 3 / 4);
+  const std::vector<float> last = result.values(model::weight_name(2, down)).value();
+  for (size_t i = 0; i < last.size(); i += 4)
+    EXPECT_EQ(std::count(last.begin() + static_cast<int64_t>(i),
+                         last.begin() + static_cast<int64_t>(i) + 4, 0.0f),
+              3);
+}
+
+TEST_F(PruneRun, MaskOptionsReachTheSolver) {
+  FakeRunContext plain = context("plain");
+  FRUGAL_ASSERT_OK(prune(masked("50%", "s"))->run(plain));
+  std::vector<std::string> hashes{hash(plain)};
+  const std::vector<Json> changes = {{{"mask_score", "magnitude"}},
+                                     {{"scope", "matrix"}},
+                                     {{"scope", "block"}, {"solver", "sparsegpt"}},
+                                     {{"solver", "sparsegpt"}},
+                                     {{"solver", "sparsegpt"}, {"mask_block", 8}},
+                                     {{"solver", "sparsegpt"}, {"refit", true}},
+                                     {{"solver", "wanda"}},
+                                     {{"solver", "wanda"}, {"refit", true}},
+                                     {{"refit_steps", 2}},
+                                     {{"alpha", 0.0}},
+                                     {{"beta", 0.0}},
+                                     {{"damping", 0.3}}};
+  for (const Json& change : changes) {
+    Json changed = masked("50%", "s");
+    changed.update(change);
+    FakeRunContext run = context(base::str_cat("run", hashes.size()));
+    FRUGAL_ASSERT_OK(prune(changed)->run(run));
+    EXPECT_EQ(std::count(hashes.begin(), hashes.end(), hash(run)), 0)
+        << change.dump() << " changes nothing";
+    hashes.push_back(hash(run));
+    EXPECT_EQ(run.warnings.empty(), !change.contains("refit_steps"));
+  }
+}
+
+TEST_F(PruneRun, MaskWithoutText) {
+  FakeRunContext run = context("run");
+  FRUGAL_ASSERT_OK(prune({{"pattern", "50%"}, {"solver", "magnitude"}})->run(run));
+  EXPECT_FALSE(run.value("mean_relative_error").has_value());
+  EXPECT_TRUE(run.tables.at("layer_error")[0]["error_after"].is_null());
+  EXPECT_EQ(*run.value("sparsity"), 0.5);
+}
+
+TEST_F(PruneRun, NothingMaskedIsTheIdentity) {
+  FakeRunContext run = context("run");
+  Json options = masked("none", "s");
+  options["layers"] = {"*=none"};
+  FRUGAL_ASSERT_OK(prune(options)->run(run));
+  EXPECT_EQ(largest_difference(load(input_->folder()), load(run.output_folder()), windows_), 0);
+}
+
+TEST_F(PruneRun, ResumedMaskIsByteEqualAtAnyThreadCount) {
+  const Json options = masked("2:4", "s");
+  FakeRunContext whole = context("whole");
+  FRUGAL_ASSERT_OK(prune(options)->run(whole));
+  int threads = 1;
+  for (const int64_t finished : {0, 1, 2}) {
+    const layerwise::ThreadCount count(threads++);
+    FakeRunContext run = context(base::str_cat("resumed", finished));
+    for (int64_t layer = 0; layer < finished; ++layer) {
+      const std::string file = base::str_cat("layer-0000", layer, ".safetensors");
+      fs::copy_file(whole.resume_folder() / file, run.resume_folder() / file);
+    }
+    FRUGAL_ASSERT_OK(prune(options)->run(run));
+    EXPECT_EQ(hash(run), hash(whole)) << finished << " layers finished";
+  }
+}
+
+Json headed(const char* by) {
+  return {{"heads", 0.5},
+          {"heads_by", by},
+          {"calibration", "text"},
+          {"windows", 12},
+          {"sequence_length", 32}};
+}
+
+TEST_F(PruneRun, HeadsGoWithTheirRowsAndColumns) {
+  for (const char* by : {"query", "group"}) {
+    for (const char* score : {"obs", "obs_greedy", "activation", "magnitude"}) {
+      FakeRunContext run = context(base::str_cat(by, score));
+      Json options = headed(by);
+      options["score"] = score;
+      FRUGAL_ASSERT_OK(prune(options)->run(run));
+      FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint result,
+                                  format::Checkpoint::open(run.output_folder()));
+      const bool groups = std::string_view(by) == "group";
+      EXPECT_EQ(result.config().head_count, 2);
+      EXPECT_EQ(result.config().key_value_head_count, groups ? 1 : 2);
+      EXPECT_EQ(result.config().head_size, 8);
+      const auto shape = [&](const char* matrix) {
+        return result.info(model::weight_name(1, matrix))->shape;
+      };
+      EXPECT_EQ(shape("self_attn.q_proj"), (std::vector<int64_t>{16, 32}));
+      EXPECT_EQ(shape("self_attn.k_proj"), (std::vector<int64_t>{groups ? 8 : 16, 32}));
+      EXPECT_EQ(shape("self_attn.o_proj"), (std::vector<int64_t>{32, 16}));
+      const at::NoGradGuard no_grad;
+      EXPECT_TRUE(at::isfinite(load(run.output_folder()).logits(layerwise::toy_batch(windows_)))
+                      .all()
+                      .item<bool>());
+    }
+  }
+}
+
+// One query head of each key/value head, and one key/value head with both of its own, is not read.
+TEST_F(PruneRun, HeadsThatNobodyReadsCostNothing) {
+  for (const bool groups : {false, true}) {
+    model::Decoder decoder = model::Decoder::load(*input_, {}).value();
+    for (int64_t layer = 0; layer < 3; ++layer) {
+      const std::string name = model::weight_name(layer, "self_attn.o_proj");
+      const at::Tensor o = decoder.parameters().at(name).clone();
+      if (groups) {
+        o.narrow(1, layer % 2 * 16, 16).zero_();
+      } else {
+        o.narrow(1, layer % 2 * 8, 8).zero_();
+        o.narrow(1, 16 + (layer + 1) % 2 * 8, 8).zero_();
+      }
+      decoder.set_parameter(name, o);
+    }
+    const fs::path silent = folder_.path() / (groups ? "silent_groups" : "silent");
+    fs::copy(input_->folder(), silent, fs::copy_options::recursive);
+    const format::Checkpoint input = layerwise::save_toy(decoder, silent);
+    for (const char* score : {"obs", "obs_greedy", "magnitude"}) {
+      FakeRunContext run(folder_.path() / base::str_cat(score, groups ? "_groups" : ""), input);
+      run.sources["text"] = source_of(text_);
+      Json options = headed(groups ? "group" : "query");
+      options["score"] = score;
+      FRUGAL_ASSERT_OK(prune(options)->run(run));
+      // As for neurons.
+      EXPECT_LT(largest_difference(decoder, load(run.output_folder()), windows_), 1e-4)
+          << score << groups;
+    }
+  }
+}
+
+TEST_F(PruneRun, HeadsAndNeuronsTogetherResumeByteEqual) {
+  Json options = headed("query");
+  options["ffn"] = 0.5;
+  FakeRunContext whole = context("whole");
+  FRUGAL_ASSERT_OK(prune(options)->run(whole));
+  EXPECT_EQ(*whole.value("heads_kept"), 2);
+  EXPECT_EQ(*whole.value("neurons_kept"), 64);
+  FakeRunContext run = context("resumed");
+  fs::copy_file(whole.resume_folder() / "layer-00000.safetensors",
+                run.resume_folder() / "layer-00000.safetensors");
+  FRUGAL_ASSERT_OK(prune(options)->run(run));
+  EXPECT_EQ(hash(run), hash(whole));
+}
+
+TEST_F(PruneRun, DroppedLayersAreThoseNamed) {
+  FakeRunContext run = context("run");
+  FRUGAL_ASSERT_OK(prune({{"dropped_layers", {1}}})->run(run));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint result,
+                              format::Checkpoint::open(run.output_folder()));
+  EXPECT_EQ(result.config().layer_count, 2);
+  EXPECT_EQ(result.values("model.layers.1.mlp.up_proj.weight").value(),
+            input_->values("model.layers.2.mlp.up_proj.weight").value());
+  EXPECT_EQ(*run.value("layers_kept"), 2);
+}
+
+// A layer that writes nothing has no influence and is the one to go; the model stays what it was.
+TEST_F(PruneRun, TheLayerThatDoesNothingGoes) {
+  model::Decoder decoder = model::Decoder::load(*input_, {}).value();
+  for (const char* matrix : {"self_attn.o_proj", "mlp.down_proj"}) {
+    const std::string name = model::weight_name(1, matrix);
+    decoder.set_parameter(name, at::zeros_like(decoder.parameters().at(name)));
+  }
+  fs::copy(input_->folder(), folder_.path() / "idle", fs::copy_options::recursive);
+  input_.emplace(layerwise::save_toy(decoder, folder_.path() / "idle"));
+  FakeRunContext run = context("run");
+  FRUGAL_ASSERT_OK(prune({{"drop_layers", 1},
+                          {"protect_first", 0},
+                          {"protect_last", 0},
+                          {"calibration", "text"},
+                          {"windows", 12},
+                          {"sequence_length", 32}})
+                       ->run(run));
+  const std::vector<Json>& rows = run.tables.at("layer_influence");
+  ASSERT_EQ(rows.size(), 3u);
+  EXPECT_NEAR(rows[1]["influence"].get<double>(), 0, 1e-12);
+  EXPECT_FALSE(rows[1]["kept"].get<bool>());
+  EXPECT_GT(rows[0]["influence"].get<double>(), 1e-3);
+  EXPECT_EQ(largest_difference(decoder, load(run.output_folder()), windows_), 0);
 }
 
 // sparsity.md: without compensation 0.498 nats at -25% on babyllama, with it 0.18, with OBS and the

@@ -1,22 +1,36 @@
-// What pruning leaves behind: the narrower checkpoint, assembled from the layer store, and its
+// What pruning leaves behind: the checkpoint, assembled from the input and the layer store, and its
 // numbers.
 #pragma once
 
 #include <filesystem>
+#include <vector>
 
 #include "base/status.h"
 #include "format/checkpoint.h"
 #include "layerwise/layer_store.h"
 #include "pass/pass.h"
-#include "passes/prune/width_solver.h"
+#include "passes/prune/cut_solver.h"
 
 namespace frugal::passes {
 
-absl::Status write_narrowed(const format::Checkpoint& input, const WidthSolverOptions& options,
+// The config of a model narrowed by `cuts`.
+format::ModelConfig narrowed_config(format::ModelConfig config, const std::vector<Cut>& cuts);
+
+absl::Status write_narrowed(const format::Checkpoint& input, const std::vector<Cut>& cuts,
                             const layerwise::LayerStore& store,
                             const std::filesystem::path& folder);
+absl::Status write_masked(const format::Checkpoint& input, const layerwise::LayerStore& store,
+                          const std::filesystem::path& folder);
+// `kept`: the layers, ascending.
+absl::Status write_shallower(const format::Checkpoint& input, const std::vector<int64_t>& kept,
+                             const std::filesystem::path& folder);
 
-// Table `layer_error` and the step's statistics, from the stored records.
-absl::Status report_narrowed(pass::RunContext& context, const layerwise::LayerStore& store);
+// Table `layer_error` and the mean of its errors, from the stored records, with what they warn of.
+absl::Status report_errors(pass::RunContext& context, const layerwise::LayerStore& store);
+// Sizes before and after.
+absl::Status report_sizes(pass::RunContext& context);
+// Zeros in the matrices that were to have some.
+absl::Status report_zeros(pass::RunContext& context, const layerwise::LayerStore& store);
+void report_cuts(pass::RunContext& context, const std::vector<Cut>& cuts);
 
 }  // namespace frugal::passes

@@ -2,111 +2,25 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+#include <cmath>
 #include <string>
 #include <vector>
 
 #include "base/text.h"
-#include "layerwise/calibration.h"
 #include "model/architecture.h"
+#include "passes/prune/cut_solver.h"
+#include "passes/prune/mask_solver.h"
+#include "passes/prune/options.h"
 #include "passes/prune/output.h"
-#include "passes/prune/width_solver.h"
 #include "tensor/device.h"
 #include "tensor/transfer.h"
 
 namespace frugal::passes {
 namespace {
 
-using layerwise::NeuronScore;
-
 constexpr double kOperationsPerSecond =
     2e10;  // of one CPU core in fp32: a rough figure for estimates only
-
-struct Options {
-  double ffn = 0.75;
-  std::string score = "obs";
-  bool compensate = true;
-  double alpha = 1.0;
-  double beta = 1.0;
-  pass::DataReference calibration;
-  layerwise::CalibrationOptions windows;
-  int64_t multiple_of = 32;
-  double damping = 0.01;
-
-  NeuronScore neuron_score() const {
-    if (score == "obs_greedy") return NeuronScore::kObsGreedy;
-    if (score == "activation") return NeuronScore::kActivation;
-    return score == "magnitude" ? NeuronScore::kMagnitude : NeuronScore::kObs;
-  }
-  bool needs_calibration() const { return compensate || score != "magnitude"; }
-};
-
-void visit_choice(pass::OptionVisitor& visitor, Options& o) {
-  visitor.field({.name = "ffn",
-                 .help = "Share of the feed-forward neurons that every layer keeps.",
-                 .minimum = 0,
-                 .maximum = 1,
-                 .minimum_exclusive = true,
-                 .required = true},
-                o.ffn);
-  visitor.field(
-      {.name = "multiple_of",
-       .help =
-           "The kept number is rounded to a multiple of this, for grids and kernels (q4_k: 256).",
-       .minimum = 1},
-      o.multiple_of);
-  visitor.field({.name = "score",
-                 .help = "Which neurons go: obs, the least rise of the output error when the "
-                         "others make up for it; "
-                         "obs_greedy, the same one by one; activation, the smallest mean "
-                         "activation; magnitude, the "
-                         "smallest weights.",
-                 .choices = {"obs", "obs_greedy", "activation", "magnitude"}},
-                o.score);
-}
-
-void visit_compensation(pass::OptionVisitor& visitor, Options& o) {
-  visitor.field({.name = "compensate",
-                 .help = "Refit the matrix that reads the neurons by least squares, so that those "
-                         "kept make up for those "
-                         "removed."},
-                o.compensate);
-  visitor.field({.name = "alpha",
-                 .help = "Share of the input drift, caused by the layers pruned before, that the "
-                         "refit makes up for.",
-                 .minimum = 0,
-                 .maximum = 1},
-                o.alpha);
-  visitor.field({.name = "beta",
-                 .help = "Share of the residual stream's drift that the refit makes up for.",
-                 .minimum = 0,
-                 .maximum = 1},
-                o.beta);
-  visitor.field({.name = "damping",
-                 .help = "Added to the diagonal of H, as a share of its mean.",
-                 .minimum = 0,
-                 .maximum = 1},
-                o.damping);
-}
-
-void visit_calibration(pass::OptionVisitor& visitor, Options& o) {
-  visitor.field(
-      {.name = "calibration",
-       .help = "Text whose activations are used; only magnitude without compensation needs none."},
-      o.calibration);
-  visitor.field({.name = "windows",
-                 .help = "Calibration windows, spread evenly over the text; 0 takes what the "
-                         "data's `tokens` fill, else "
-                         "128.",
-                 .minimum = 0},
-                o.windows.windows);
-  visitor.field(
-      {.name = "sequence_length",
-       .help =
-           "Length of a calibration window; 0 takes the data's, else 2048 or the model's context.",
-       .unit = "tokens",
-       .minimum = 0},
-      o.windows.sequence_length);
-}
 
 absl::StatusOr<size_t> stage_named(const std::vector<model::Stage>& stages, std::string_view name) {
   for (size_t i = 0; i < stages.size(); ++i) {
@@ -115,70 +29,236 @@ absl::StatusOr<size_t> stage_named(const std::vector<model::Stage>& stages, std:
   return base::unimplemented("prune: the architecture has no stage ", name);
 }
 
+absl::StatusOr<Cut> neuron_cut(const PruneOptions& options, const format::ModelConfig& config,
+                               const std::vector<model::Stage>& stages) {
+  if (options.multiple_of > config.intermediate_size) {
+    return base::invalid_argument("prune: multiple_of = ", options.multiple_of,
+                                  " is larger than the model's ", config.intermediate_size,
+                                  " feed-forward neurons");
+  }
+  Cut cut;
+  cut.what = "neurons";
+  FRUGAL_ASSIGN_OR_RETURN(cut.in_stage, stage_named(stages, "mlp_in"));
+  FRUGAL_ASSIGN_OR_RETURN(cut.out_stage, stage_named(stages, "mlp_out"));
+  cut.rows = stages[cut.in_stage].matrices;
+  cut.count = config.intermediate_size;
+  cut.keep = layerwise::kept_structures(cut.count, options.ffn, options.multiple_of);
+  return cut;
+}
+
+absl::StatusOr<Cut> head_cut(const PruneOptions& options, const format::ModelConfig& config,
+                             const std::vector<model::Stage>& stages) {
+  Cut cut;
+  FRUGAL_ASSIGN_OR_RETURN(cut.in_stage, stage_named(stages, "attention_in"));
+  FRUGAL_ASSIGN_OR_RETURN(cut.out_stage, stage_named(stages, "attention_out"));
+  const int64_t shared = config.head_count / config.key_value_head_count;
+  if (options.whole_key_value_heads(config)) {
+    cut.what = "key_value_heads";
+    cut.rows = stages[cut.in_stage].matrices;
+    cut.count = config.key_value_head_count;
+    cut.unit = shared * config.head_size;
+    cut.keep = layerwise::kept_structures(cut.count, options.heads, 1);
+    return cut;
+  }
+  if (shared == 1) {
+    return base::invalid_argument(
+        "prune: heads_by = query, but every key/value head of this model serves one query head; "
+        "take group (or auto)");
+  }
+  cut.what = "heads";
+  cut.rows = {stages[cut.in_stage].matrices.front()};
+  cut.count = config.head_count;
+  cut.unit = config.head_size;
+  cut.groups = config.key_value_head_count;
+  cut.keep = cut.groups * layerwise::kept_structures(shared, options.heads, 1);
+  return cut;
+}
+
+absl::StatusOr<std::vector<Cut>> cuts(const PruneOptions& options,
+                                      const format::ModelConfig& config) {
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<model::Stage> stages, model::stages(config));
+  std::vector<Cut> result;
+  if (options.heads > 0) {
+    FRUGAL_ASSIGN_OR_RETURN(Cut cut, head_cut(options, config, stages));
+    result.push_back(std::move(cut));
+  }
+  if (options.ffn > 0) {
+    FRUGAL_ASSIGN_OR_RETURN(Cut cut, neuron_cut(options, config, stages));
+    result.push_back(std::move(cut));
+  }
+  return result;
+}
+
+// Layers named one by one.
+absl::StatusOr<std::vector<int64_t>> layers_without(const std::vector<int64_t>& dropped,
+                                                    int64_t layers) {
+  std::vector<int64_t> kept;
+  for (const int64_t layer : dropped) {
+    if (layer < 0 || layer >= layers) {
+      return base::invalid_argument("prune: dropped_layers names layer ", layer,
+                                    ", the model has 0 to ", layers - 1);
+    }
+    if (std::count(dropped.begin(), dropped.end(), layer) > 1)
+      return base::invalid_argument("prune: dropped_layers names layer ", layer, " twice");
+  }
+  for (int64_t layer = 0; layer < layers; ++layer) {
+    if (std::find(dropped.begin(), dropped.end(), layer) == dropped.end()) kept.push_back(layer);
+  }
+  if (kept.empty()) return base::invalid_argument("prune: dropped_layers leaves no layer");
+  return kept;
+}
+
+// What check says of a depth, before the influences are known.
+absl::StatusOr<int64_t> kept_layer_count(const PruneOptions& options, int64_t layers) {
+  if (!options.dropped_layers.empty()) {
+    FRUGAL_ASSIGN_OR_RETURN(const auto kept, layers_without(options.dropped_layers, layers));
+    return static_cast<int64_t>(kept.size());
+  }
+  const std::vector<double> unknown(static_cast<size_t>(layers), 0.0);
+  const auto kept = layerwise::layers_to_keep(unknown, {.drop = options.drop_layers,
+                                                        .protect_first = options.protect_first,
+                                                        .protect_last = options.protect_last});
+  if (!kept.ok()) return base::annotate(kept.status(), "prune");
+  return static_cast<int64_t>(kept->size());
+}
+
+// Goes through the layers without touching them.
+class Onlooker final : public layerwise::StageSolver {
+ public:
+  layerwise::Needs needs(int64_t /*layer*/, size_t /*stage*/) const override {
+    return layerwise::Needs::kNothing;
+  }
+  bool wants_drift() const override { return false; }
+  absl::StatusOr<at::Tensor> solve(const layerwise::StageProblem& /*problem*/) override {
+    return at::Tensor();
+  }
+  absl::Status finish_layer(int64_t /*layer*/) override { return absl::OkStatus(); }
+  absl::StatusOr<bool> is_finished(int64_t /*layer*/) override { return false; }
+  absl::StatusOr<at::Tensor> restore(const layerwise::StageProblem& /*problem*/) override {
+    return at::Tensor();
+  }
+};
+
 class PrunePass final : public pass::Pass {
  public:
   const pass::PassInfo& info() const override {
-    static const pass::PassInfo info{.name = "prune",
-                                     .version = 1,
-                                     .summary =
-                                         "Removes feed-forward neurons, the same number in every "
-                                         "layer, and refits what reads them by least "
-                                         "squares."};
+    static const pass::PassInfo info{
+        .name = "prune",
+        .version = 2,
+        .summary =
+            "Removes single weights (a share, or n of every m), neurons and heads, or whole "
+            "layers, and refits what is left by least squares."};
     return info;
   }
 
   void visit_options(pass::OptionVisitor& visitor) override {
-    visit_choice(visitor, options_);
-    visit_compensation(visitor, options_);
-    visit_calibration(visitor, options_);
+    visit_prune_options(visitor, options_);
   }
 
   absl::Status check(pass::CheckContext& context, pass::ModelInfo& model) const override;
   absl::Status run(pass::RunContext& context) const override;
 
  private:
-  absl::StatusOr<WidthSolverOptions> solver_options(const format::Checkpoint& input) const;
-  absl::StatusOr<text::Windows> windows(pass::RunContext& context) const;
-  int64_t kept(const format::ModelConfig& config) const {
-    return layerwise::kept_neurons(config.intermediate_size, options_.ffn, options_.multiple_of);
+  absl::Status check_mask_options() const;
+  absl::StatusOr<int64_t> check_calibration(PruneKind kind, pass::CheckContext& context,
+                                            const pass::ModelInfo& model) const;
+  absl::Status check_result(PruneKind kind, format::ModelConfig& config) const;
+  double refit_operations(const format::ModelConfig& config) const;
+
+  absl::StatusOr<CutOptions> cut_options(const format::Checkpoint& input) const;
+  absl::StatusOr<MaskOptions> mask_options(const format::Checkpoint& input) const;
+  absl::StatusOr<text::Windows> windows(PruneKind kind, pass::RunContext& context) const;
+  absl::StatusOr<std::vector<int64_t>> kept_layers(pass::RunContext& context,
+                                                   const text::Windows& calibration,
+                                                   const layerwise::WalkOptions& walk) const;
+
+  absl::Status run_mask(pass::RunContext& context, const text::Windows& calibration,
+                        const layerwise::WalkOptions& walk) const;
+  absl::Status run_width(pass::RunContext& context, const text::Windows& calibration,
+                         const layerwise::WalkOptions& walk) const;
+  absl::Status run_depth(pass::RunContext& context, const text::Windows& calibration,
+                         const layerwise::WalkOptions& walk) const;
+  layerwise::LayerStore store(const pass::RunContext& context,
+                              const text::Windows& calibration) const {
+    return {context.resume_folder(),
+            base::str_cat("prune ", info().version, " ", calibration.text_sha256)};
   }
 
-  Options options_;
+  PruneOptions options_;
 };
+
+absl::Status PrunePass::check_mask_options() const {
+  if (options_.solver == "sparsegpt" && options_.scope == "matrix") {
+    return base::invalid_argument(
+        "prune: sparsegpt chooses its mask block by block and cannot count over a whole matrix; "
+        "take scope row or block, or solver s");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<int64_t> PrunePass::check_calibration(PruneKind kind, pass::CheckContext& context,
+                                                     const pass::ModelInfo& model) const {
+  if (options_.calibration.name.empty()) {
+    if (!options_.needs_calibration(kind)) return 0;
+    return base::invalid_argument(
+        "prune: this needs `calibration` (an entry of data:); without it there are only solver "
+        "magnitude without refit, score magnitude without compensation, and dropped_layers");
+  }
+  if (!model.has_tokenizer) {
+    return base::invalid_argument(
+        "prune: '", model.name, "' has no tokenizer, so that the calibration text cannot be read");
+  }
+  FRUGAL_ASSIGN_OR_RETURN(const text::DataSource source, context.data(options_.calibration));
+  FRUGAL_ASSIGN_OR_RETURN(const auto plan,
+                          layerwise::plan_calibration(model.config, source, options_.windows));
+  return plan.tokens();
+}
+
+// `config` becomes that of the result.
+absl::Status PrunePass::check_result(PruneKind kind, format::ModelConfig& config) const {
+  switch (kind) {
+    case PruneKind::kMask:
+      FRUGAL_RETURN_IF_ERROR(check_mask_options());
+      return matrix_patterns(options_, config).status();
+    case PruneKind::kWidth: {
+      FRUGAL_ASSIGN_OR_RETURN(const std::vector<Cut> chosen, cuts(options_, config));
+      config = narrowed_config(config, chosen);
+      return absl::OkStatus();
+    }
+    case PruneKind::kDepth:
+      break;
+  }
+  FRUGAL_ASSIGN_OR_RETURN(config.layer_count, kept_layer_count(options_, config.layer_count));
+  return absl::OkStatus();
+}
+
+// 2 R in² a step of conjugate gradients, of which most rows need about half the most.
+double PrunePass::refit_operations(const format::ModelConfig& config) const {
+  if (!options_.refits()) return 0;
+  double operations = 0;
+  for (const format::ExpectedTensor& tensor : format::expected_tensors(config)) {
+    if (!tensor.name.starts_with("model.layers.") || tensor.shape.size() != 2) continue;
+    const auto rows = static_cast<double>(tensor.shape[0]);
+    const auto columns = static_cast<double>(tensor.shape[1]);
+    operations += static_cast<double>(options_.refit_steps) * rows * columns * columns;
+  }
+  return operations;
+}
 
 absl::Status PrunePass::check(pass::CheckContext& context, pass::ModelInfo& model) const {
   if (!model.grids.empty()) {
     return base::invalid_argument("prune: '", model.name,
                                   "' is quantized already; prune first, quantize afterwards");
   }
-  if (options_.multiple_of > model.config.intermediate_size) {
-    return base::invalid_argument("prune: multiple_of = ", options_.multiple_of,
-                                  " is larger than the model's ", model.config.intermediate_size,
-                                  " feed-forward neurons");
-  }
+  FRUGAL_ASSIGN_OR_RETURN(const PruneKind kind, options_.kind());
   FRUGAL_RETURN_IF_ERROR(model::stages(model.config).status());
-  int64_t tokens = 0;
-  if (options_.needs_calibration()) {
-    if (options_.calibration.name.empty()) {
-      return base::invalid_argument("prune: score ", options_.score,
-                                    options_.compensate ? " with compensation" : "",
-                                    " needs `calibration` (an entry of data:)");
-    }
-    if (!model.has_tokenizer) {
-      return base::invalid_argument(
-          "prune: '", model.name,
-          "' has no tokenizer, so that the calibration text cannot be read");
-    }
-    FRUGAL_ASSIGN_OR_RETURN(const text::DataSource source, context.data(options_.calibration));
-    FRUGAL_ASSIGN_OR_RETURN(const auto plan,
-                            layerwise::plan_calibration(model.config, source, options_.windows));
-    tokens = plan.tokens();
-  }
+  FRUGAL_ASSIGN_OR_RETURN(const int64_t tokens, check_calibration(kind, context, model));
+  const bool drift = options_.wants_drift(kind);
   const int64_t before = model.config.parameter_count();
-  const bool drift = options_.alpha != 0 || options_.beta != 0;
   const int64_t walk_bytes = layerwise::estimate_walk_bytes(model.config, tokens, drift);
-  const double operations = layerwise::estimate_walk_operations(model.config, tokens, drift);
-  model.config.intermediate_size = kept(model.config);
+  double operations = layerwise::estimate_walk_operations(model.config, tokens, drift);
+  if (kind == PruneKind::kMask) operations += refit_operations(model.config);
+  FRUGAL_RETURN_IF_ERROR(check_result(kind, model.config));
   const double share =
       static_cast<double>(model.config.parameter_count()) / static_cast<double>(before);
   model.size_bytes = static_cast<int64_t>(share * static_cast<double>(model.size_bytes));
@@ -190,26 +270,51 @@ absl::Status PrunePass::check(pass::CheckContext& context, pass::ModelInfo& mode
   return absl::OkStatus();
 }
 
-absl::StatusOr<WidthSolverOptions> PrunePass::solver_options(
-    const format::Checkpoint& input) const {
+absl::StatusOr<CutOptions> PrunePass::cut_options(const format::Checkpoint& input) const {
+  CutOptions result;
+  FRUGAL_ASSIGN_OR_RETURN(result.cuts, cuts(options_, input.config()));
   FRUGAL_ASSIGN_OR_RETURN(const std::vector<model::Stage> stages, model::stages(input.config()));
-  WidthSolverOptions result;
-  FRUGAL_ASSIGN_OR_RETURN(result.in_stage, stage_named(stages, "mlp_in"));
-  FRUGAL_ASSIGN_OR_RETURN(result.out_stage, stage_named(stages, "mlp_out"));
-  FRUGAL_ASSIGN_OR_RETURN(
-      const format::TensorInfo down,
-      input.info(model::weight_name(0, stages[result.out_stage].matrices.front())));
-  result.stored_type = tensor::scalar_type(down.dtype);
-  result.keep = kept(input.config());
-  result.score = options_.neuron_score();
+  const std::string& reader = stages[result.cuts.front().out_stage].matrices.front();
+  FRUGAL_ASSIGN_OR_RETURN(const format::TensorInfo info, input.info(model::weight_name(0, reader)));
+  result.stored_type = tensor::scalar_type(info.dtype);
+  result.score = options_.structure_score();
   result.compensate = options_.compensate;
   result.asymmetry = {options_.alpha, options_.beta};
   result.factor.damping = options_.damping;
   return result;
 }
 
-absl::StatusOr<text::Windows> PrunePass::windows(pass::RunContext& context) const {
-  if (!options_.needs_calibration()) return text::Windows{};
+absl::StatusOr<MaskOptions> PrunePass::mask_options(const format::Checkpoint& input) const {
+  using layerwise::WeightScore;
+  MaskOptions result;
+  FRUGAL_ASSIGN_OR_RETURN(const auto matrices, matrix_patterns(options_, input.config()));
+  for (const MatrixPattern& matrix : matrices) {
+    FRUGAL_ASSIGN_OR_RETURN(const format::TensorInfo info, input.info(matrix.name));
+    result.targets[matrix.name] = {.layer = matrix.layer,
+                                   .stage = matrix.stage,
+                                   .pattern = matrix.pattern,
+                                   .stored_type = tensor::scalar_type(info.dtype)};
+  }
+  const std::string& score = options_.solver == "s" ? options_.mask_score : options_.solver;
+  if (options_.solver == "sparsegpt") result.choice = MaskChoice::kSparseGpt;
+  result.score = score == "wanda"       ? WeightScore::kWanda
+                 : score == "magnitude" ? WeightScore::kMagnitude
+                                        : WeightScore::kObs;
+  result.refit = options_.refits();
+  result.calibrated = !options_.calibration.name.empty();
+  result.scope = options_.pattern_scope();
+  result.mask_block = options_.mask_block;
+  result.refitting.steps = options_.refit_steps;
+  result.asymmetry = {options_.alpha, options_.beta};
+  result.factor.damping = options_.damping;
+  return result;
+}
+
+absl::StatusOr<text::Windows> PrunePass::windows(PruneKind kind, pass::RunContext& context) const {
+  const bool given = !options_.calibration.name.empty();
+  // Cuts by magnitude have no use for the text; masks report their errors on it where it is given.
+  if (!given || (kind != PruneKind::kMask && !options_.needs_calibration(kind)))
+    return text::Windows{};
   const format::Checkpoint& input = *context.input();
   FRUGAL_ASSIGN_OR_RETURN(const text::DataSource source, context.data(options_.calibration));
   FRUGAL_ASSIGN_OR_RETURN(const auto plan,
@@ -217,20 +322,85 @@ absl::StatusOr<text::Windows> PrunePass::windows(pass::RunContext& context) cons
   return layerwise::load_calibration(input, source, plan);
 }
 
+absl::Status PrunePass::run_mask(pass::RunContext& context, const text::Windows& calibration,
+                                 const layerwise::WalkOptions& walk) const {
+  FRUGAL_ASSIGN_OR_RETURN(MaskOptions options, mask_options(*context.input()));
+  const layerwise::LayerStore layers = store(context, calibration);
+  MaskSolver solver(std::move(options), layers);
+  FRUGAL_RETURN_IF_ERROR(layerwise::walk(*context.input(), calibration, walk, solver));
+  FRUGAL_RETURN_IF_ERROR(write_masked(*context.input(), layers, context.output_folder()));
+  FRUGAL_RETURN_IF_ERROR(report_errors(context, layers));
+  FRUGAL_RETURN_IF_ERROR(report_zeros(context, layers));
+  return report_sizes(context);
+}
+
+absl::Status PrunePass::run_width(pass::RunContext& context, const text::Windows& calibration,
+                                  const layerwise::WalkOptions& walk) const {
+  FRUGAL_ASSIGN_OR_RETURN(const CutOptions options, cut_options(*context.input()));
+  const layerwise::LayerStore layers = store(context, calibration);
+  CutSolver solver(options, layers);
+  FRUGAL_RETURN_IF_ERROR(layerwise::walk(*context.input(), calibration, walk, solver));
+  FRUGAL_RETURN_IF_ERROR(
+      write_narrowed(*context.input(), options.cuts, layers, context.output_folder()));
+  FRUGAL_RETURN_IF_ERROR(report_errors(context, layers));
+  report_cuts(context, options.cuts);
+  return report_sizes(context);
+}
+
+absl::StatusOr<std::vector<int64_t>> PrunePass::kept_layers(
+    pass::RunContext& context, const text::Windows& calibration,
+    const layerwise::WalkOptions& walk) const {
+  const int64_t layers = context.input()->config().layer_count;
+  if (!options_.dropped_layers.empty()) return layers_without(options_.dropped_layers, layers);
+  std::vector<double> influence(static_cast<size_t>(layers));
+  layerwise::WalkOptions watched = walk;
+  watched.observe = [&](int64_t layer, const std::vector<at::Tensor>& before,
+                        const std::vector<at::Tensor>& after) {
+    influence[static_cast<size_t>(layer)] = layerwise::block_influence(before, after);
+  };
+  Onlooker onlooker;
+  FRUGAL_RETURN_IF_ERROR(layerwise::walk(*context.input(), calibration, watched, onlooker));
+  FRUGAL_ASSIGN_OR_RETURN(
+      std::vector<int64_t> kept,
+      layerwise::layers_to_keep(influence, {.drop = options_.drop_layers,
+                                            .protect_first = options_.protect_first,
+                                            .protect_last = options_.protect_last}));
+  for (int64_t layer = 0; layer < layers; ++layer) {
+    base::Json row;
+    row["layer"] = layer;
+    row["influence"] = base::finite_or_null(influence[static_cast<size_t>(layer)]);
+    row["kept"] = std::find(kept.begin(), kept.end(), layer) != kept.end();
+    context.row("layer_influence", std::move(row));
+  }
+  return kept;
+}
+
+absl::Status PrunePass::run_depth(pass::RunContext& context, const text::Windows& calibration,
+                                  const layerwise::WalkOptions& walk) const {
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<int64_t> kept, kept_layers(context, calibration, walk));
+  FRUGAL_RETURN_IF_ERROR(write_shallower(*context.input(), kept, context.output_folder()));
+  context.statistic({.name = "layers_kept",
+                     .value = static_cast<double>(kept.size()),
+                     .unit = "layers",
+                     .help = base::str_cat("Of ", context.input()->config().layer_count, ".")});
+  return report_sizes(context);
+}
+
 absl::Status PrunePass::run(pass::RunContext& context) const {
-  const format::Checkpoint& input = *context.input();
+  FRUGAL_ASSIGN_OR_RETURN(const PruneKind kind, options_.kind());
   FRUGAL_ASSIGN_OR_RETURN(const at::Device device, tensor::open_device(context.device()));
-  FRUGAL_ASSIGN_OR_RETURN(const WidthSolverOptions options, solver_options(input));
-  FRUGAL_ASSIGN_OR_RETURN(const text::Windows calibration, windows(context));
-  const layerwise::LayerStore store(
-      context.resume_folder(),
-      base::str_cat("prune ", info().version, " ", calibration.text_sha256));
-  WidthSolver solver(options, store);
+  FRUGAL_ASSIGN_OR_RETURN(const text::Windows calibration, windows(kind, context));
   const layerwise::WalkOptions walk{.device = device,
                                     .title = base::str_cat("prune ", context.input_name())};
-  FRUGAL_RETURN_IF_ERROR(layerwise::walk(input, calibration, walk, solver));
-  FRUGAL_RETURN_IF_ERROR(write_narrowed(input, options, store, context.output_folder()));
-  return report_narrowed(context, store);
+  switch (kind) {
+    case PruneKind::kMask:
+      return run_mask(context, calibration, walk);
+    case PruneKind::kWidth:
+      return run_width(context, calibration, walk);
+    case PruneKind::kDepth:
+      break;
+  }
+  return run_depth(context, calibration, walk);
 }
 
 }  // namespace

@@ -1,0 +1,221 @@
+#include "passes/prune/mask_solver.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <functional>
+#include <utility>
+
+#include "base/text.h"
+#include "layerwise/tiles.h"
+
+namespace frugal::passes {
+
+using layerwise::LayerStore;
+using layerwise::StageProblem;
+using layerwise::WeightScore;
+
+namespace {
+
+// Calls `use(i, first row, rows)` for every matrix of a stack.
+void for_each_matrix(const StageProblem& problem,
+                     const std::function<void(size_t, int64_t, int64_t)>& use) {
+  int64_t begin = 0;
+  for (size_t i = 0; i < problem.names.size(); ++i) {
+    use(i, begin, problem.row_counts[i]);
+    begin += problem.row_counts[i];
+  }
+}
+
+// Squared output errors ΔW H ΔWᵀ by row, in fp32 products with fp64 sums: a report, not a decision.
+at::Tensor row_errors(const at::Tensor& difference, const at::Tensor& hessian) {
+  const at::Tensor product = layerwise::matrix_product(difference, hessian);
+  return product.mul_(difference).sum(1, false, at::kDouble);
+}
+
+base::Json ratio(double squared, double reference) {
+  if (reference > 0) return base::finite_or_null(squared / reference);
+  return squared == 0 ? base::Json(0.0) : base::Json();
+}
+
+}  // namespace
+
+const MaskOptions::Target& MaskSolver::target(const std::string& name) const {
+  return options_.targets.find(name)->second;
+}
+
+bool MaskSolver::sparse(const StageProblem& problem) const {
+  return std::any_of(problem.names.begin(), problem.names.end(), [&](const std::string& name) {
+    const auto found = options_.targets.find(name);
+    return found != options_.targets.end() && !found->second.pattern.none();
+  });
+}
+
+layerwise::Needs MaskSolver::needs(int64_t layer, size_t stage) const {
+  for (const auto& [name, target] : options_.targets) {
+    if (target.layer == layer && target.stage == stage && !target.pattern.none())
+      return layerwise::Needs::kHessian;  // for cuts alone, too: their errors are measured with it
+  }
+  return layerwise::Needs::kNothing;
+}
+
+void MaskSolver::choose(const StageProblem& problem, WeightScore score,
+                        const layerwise::Factor* factor, Solved& solved) const {
+  const at::Tensor scores =
+      layerwise::weight_scores(solved.target, score, problem.statistics.mean_square, factor);
+  for_each_matrix(problem, [&](size_t i, int64_t begin, int64_t rows) {
+    solved.mask.narrow(0, begin, rows)
+        .copy_(layerwise::choose_mask(scores.narrow(0, begin, rows),
+                                      target(problem.names[i]).pattern, options_.scope));
+  });
+  solved.weights = solved.target * solved.mask;
+}
+
+void MaskSolver::sweep(const StageProblem& problem, const layerwise::Factor& factor,
+                       Solved& solved) const {
+  solved.weights = at::empty_like(solved.target);
+  for_each_matrix(problem, [&](size_t i, int64_t begin, int64_t rows) {
+    const layerwise::SparseGptResult part = layerwise::sparsegpt(
+        solved.target.narrow(0, begin, rows), factor, target(problem.names[i]).pattern,
+        {.scope = options_.scope, .mask_block = options_.mask_block});
+    solved.mask.narrow(0, begin, rows).copy_(part.mask);
+    solved.weights.narrow(0, begin, rows).copy_(part.weights);
+  });
+}
+
+// Matrices that stay dense stay as they are.
+void MaskSolver::keep_dense(const StageProblem& problem, Solved& solved) const {
+  for_each_matrix(problem, [&](size_t i, int64_t begin, int64_t rows) {
+    if (!target(problem.names[i]).pattern.none()) return;
+    solved.target.narrow(0, begin, rows).copy_(problem.weights.narrow(0, begin, rows));
+  });
+}
+
+absl::StatusOr<MaskSolver::Solved> MaskSolver::solve_stack(const StageProblem& problem) const {
+  Solved solved;
+  solved.target = problem.weights;
+  solved.mask = at::ones(problem.weights.sizes(), at::kByte);
+  if (!options_.needs_factor()) {
+    choose(problem, options_.score, nullptr, solved);
+    return solved;
+  }
+  const auto factor = layerwise::factorize(
+      problem.statistics.hessian, at::arange(problem.weights.size(1), at::kLong), options_.factor);
+  if (!factor.ok()) {  // recorded, and said in the pass's warnings
+    solved.fell_back = true;
+    choose(problem, WeightScore::kWanda, nullptr, solved);
+    return solved;
+  }
+  solved.damping = factor->damping;
+  solved.recoveries = factor->recoveries;
+  if (options_.moves_weights() && options_.asymmetry.active()) {
+    solved.target =
+        layerwise::pre_correct(problem.weights, problem.drift, *factor, options_.asymmetry)
+            .contiguous();
+    keep_dense(problem, solved);
+  }
+  if (options_.choice == MaskChoice::kSparseGpt) {
+    sweep(problem, *factor, solved);
+  } else {
+    choose(problem, options_.score, &*factor, solved);
+  }
+  if (!options_.refit) return solved;
+  layerwise::RefitResult refitted =
+      layerwise::refit(solved.target, solved.mask, *factor, options_.refitting);
+  solved.weights = std::move(refitted.weights);
+  solved.steps = refitted.steps;
+  solved.rows_unfinished = refitted.rows_unfinished;
+  return solved;
+}
+
+absl::StatusOr<at::Tensor> MaskSolver::solve(const StageProblem& problem) {
+  if (!sparse(problem)) return at::Tensor();
+  const auto start = std::chrono::steady_clock::now();
+  FRUGAL_ASSIGN_OR_RETURN(Solved solved, solve_stack(problem));
+  for_each_matrix(problem, [&](size_t i, int64_t begin, int64_t rows) {
+    const at::Tensor part = solved.weights.narrow(0, begin, rows);
+    part.copy_(part.to(target(problem.names[i]).stored_type));
+  });
+  const std::chrono::duration<double> span = std::chrono::steady_clock::now() - start;
+  record(problem, solved, span.count());
+  return solved.weights;
+}
+
+void MaskSolver::record(const StageProblem& problem, const Solved& solved, double seconds) {
+  at::Tensor before, after, outputs;
+  if (options_.calibrated) {
+    const at::Tensor hessian = problem.statistics.hessian.to(at::kFloat);
+    before = row_errors(solved.target * (1 - solved.mask.to(at::kFloat)), hessian);
+    after = row_errors(solved.weights - solved.target, hessian);
+    outputs = row_errors(problem.weights, hessian);
+  }
+  for_each_matrix(problem, [&](size_t i, int64_t begin, int64_t rows) {
+    const layerwise::Pattern& pattern = target(problem.names[i]).pattern;
+    if (pattern.none()) return;
+    const auto part = [&](const at::Tensor& errors) {
+      return errors.narrow(0, begin, rows).sum().item<double>();
+    };
+    const at::Tensor weights = solved.weights.narrow(0, begin, rows);
+    base::Json row;
+    row["layer"] = problem.layer;
+    row["matrix"] = problem.names[i];
+    row["grid"] = nullptr;
+    row["pattern"] = layerwise::to_text(pattern);
+    row["error_before"] = before.defined() ? ratio(part(before), part(outputs)) : base::Json();
+    row["error_after"] = after.defined() ? ratio(part(after), part(outputs)) : base::Json();
+    row["squared_error"] = after.defined() ? base::finite_or_null(part(after)) : base::Json();
+    row["damping"] = solved.damping > 0 ? base::Json(solved.damping) : base::Json();
+    row["recoveries"] = solved.recoveries;
+    row["fell_back"] = solved.fell_back;
+    row["steps"] = solved.steps;
+    row["rows_unfinished"] = solved.rows_unfinished;  // of the whole stack
+    row["weights"] = weights.numel();
+    row["zeros"] = (weights == 0).sum().item<int64_t>();
+    row["tokens"] = problem.statistics.tokens;
+    row["seconds"] =
+        seconds * static_cast<double>(rows) / static_cast<double>(problem.weights.size(0));
+    records_.push_back(std::move(row));
+    finished_.emplace_back(problem.names[i], weights.contiguous());
+  });
+}
+
+absl::Status MaskSolver::finish_layer(int64_t layer) {
+  std::vector<LayerStore::Tensor> tensors;
+  for (const auto& [name, weights] : finished_) {
+    tensors.push_back({name,
+                       format::DType::kF32,
+                       {weights.size(0), weights.size(1)},
+                       std::as_bytes(std::span(weights.const_data_ptr<float>(),
+                                               static_cast<size_t>(weights.numel())))});
+  }
+  const absl::Status status = store_.write(layer, tensors, records_);
+  finished_.clear();
+  records_ = base::Json::array();
+  return status;
+}
+
+absl::StatusOr<bool> MaskSolver::is_finished(int64_t layer) {
+  FRUGAL_ASSIGN_OR_RETURN(restored_, store_.read(layer));
+  return restored_.has_value();
+}
+
+absl::StatusOr<at::Tensor> MaskSolver::restore(const StageProblem& problem) {
+  if (!sparse(problem)) return at::Tensor();
+  at::Tensor weights = problem.weights.clone();
+  int64_t begin = 0;
+  for (size_t i = 0; i < problem.names.size(); ++i) {
+    const int64_t rows = problem.row_counts[i], columns = weights.size(1);
+    if (!target(problem.names[i]).pattern.none()) {
+      FRUGAL_ASSIGN_OR_RETURN(
+          const auto bytes,
+          restored_->bytes(problem.names[i], format::DType::kF32, {rows, columns}));
+      std::memcpy(weights.narrow(0, begin, rows).data_ptr<float>(), bytes.data(), bytes.size());
+    }
+    begin += rows;
+  }
+  return weights;
+}
+
+}  // namespace frugal::passes

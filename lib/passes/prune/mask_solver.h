@@ -1,0 +1,85 @@
+// Zeros single weights while the walk goes by: magnitude, Wanda, SparseGPT or recipe S, with or
+// without the exact refit; keeps what it did in a layer store.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "base/status.h"
+#include "layerwise/layer_store.h"
+#include "layerwise/pre_correct.h"
+#include "layerwise/sparse.h"
+#include "layerwise/walk.h"
+
+namespace frugal::passes {
+
+enum class MaskChoice { kScore, kSparseGpt };
+
+struct MaskOptions {
+  struct Target {
+    int64_t layer = 0;
+    size_t stage = 0;
+    layerwise::Pattern pattern;
+    at::ScalarType stored_type = at::kFloat;  // the walk goes on with what will be stored
+  };
+  std::map<std::string, Target, std::less<>> targets;  // every decoder matrix, by weight name
+  MaskChoice choice = MaskChoice::kScore;
+  layerwise::WeightScore score = layerwise::WeightScore::kObs;  // kScore
+  bool refit = true;
+  bool calibrated = true;  // without: kMagnitude only, no refit
+  layerwise::PatternScope scope = layerwise::PatternScope::kRow;
+  int64_t mask_block = layerwise::kPatternBlock;
+  layerwise::RefitOptions refitting;
+  layerwise::Asymmetry asymmetry;  // where weights move: refit or SparseGPT
+  layerwise::FactorOptions factor;
+
+  bool moves_weights() const { return refit || choice == MaskChoice::kSparseGpt; }
+  bool needs_factor() const { return moves_weights() || score == layerwise::WeightScore::kObs; }
+};
+
+class MaskSolver final : public layerwise::StageSolver {
+ public:
+  // `store` outlives the solver.
+  MaskSolver(MaskOptions options, const layerwise::LayerStore& store)
+      : options_(std::move(options)), store_(store) {}
+
+  layerwise::Needs needs(int64_t layer, size_t stage) const override;
+  bool wants_drift() const override {
+    return options_.calibrated && options_.moves_weights() && options_.asymmetry.active();
+  }
+  absl::StatusOr<at::Tensor> solve(const layerwise::StageProblem& problem) override;
+  absl::Status finish_layer(int64_t layer) override;
+  absl::StatusOr<bool> is_finished(int64_t layer) override;
+  absl::StatusOr<at::Tensor> restore(const layerwise::StageProblem& problem) override;
+
+ private:
+  struct Solved {
+    at::Tensor target, mask, weights;  // stacked [R, in]
+    double damping = 0;
+    int64_t recoveries = 0, steps = 0, rows_unfinished = 0;
+    bool fell_back = false;  // H could not be factorized: Wanda's mask, no refit
+  };
+  const MaskOptions::Target& target(const std::string& name) const;
+  bool sparse(const layerwise::StageProblem& problem) const;
+  absl::StatusOr<Solved> solve_stack(const layerwise::StageProblem& problem) const;
+  void choose(const layerwise::StageProblem& problem, layerwise::WeightScore score,
+              const layerwise::Factor* factor, Solved& solved) const;
+  void sweep(const layerwise::StageProblem& problem, const layerwise::Factor& factor,
+             Solved& solved) const;
+  void keep_dense(const layerwise::StageProblem& problem, Solved& solved) const;
+  void record(const layerwise::StageProblem& problem, const Solved& solved, double seconds);
+
+  MaskOptions options_;
+  const layerwise::LayerStore& store_;
+  std::vector<std::pair<std::string, at::Tensor>> finished_;  // of the layer in work, fp32
+  base::Json records_ = base::Json::array();
+  std::optional<layerwise::LayerStore::Layer> restored_;
+};
+
+}  // namespace frugal::passes

@@ -1,0 +1,289 @@
+#include "passes/prune/options.h"
+
+#include <map>
+
+#include "base/text.h"
+#include "model/architecture.h"
+
+namespace frugal::passes {
+namespace {
+
+void visit_mask(pass::OptionVisitor& visitor, PruneOptions& o) {
+  visitor.field(
+      {.name = "pattern",
+       .help = "Zeros among the decoder's weights: a share (50%), or how many of how many "
+               "neighboring columns are kept (2:4); counts are exact. none leaves them."},
+      o.pattern);
+  visitor.field({.name = "solver",
+                 .help = "pattern: s chooses the mask by score on weights corrected for the layers "
+                         "before and refits what is kept by least squares; sparsegpt sweeps column "
+                         "by column; wanda and magnitude only cut.",
+                 .choices = {"s", "sparsegpt", "wanda", "magnitude"}},
+                o.solver);
+  visitor.field({.name = "mask_score",
+                 .help = "solver s: obs, the rise of the output error when all other weights make "
+                         "up for one; wanda, the weight times its input's size; magnitude.",
+                 .choices = {"obs", "wanda", "magnitude"}},
+                o.mask_score);
+  visitor.field({.name = "refit",
+                 .help = "Refit the kept weights by least squares after the mask of wanda, "
+                         "magnitude or sparsegpt, too (s always does)."},
+                o.refit);
+  visitor.field({.name = "scope",
+                 .help = "Over what a share is counted: every row, the whole matrix, or blocks of "
+                         "128 columns over all rows (as published for SparseGPT).",
+                 .choices = {"row", "matrix", "block"}},
+                o.scope);
+  visitor.field({.name = "layers",
+                 .help = "Patterns of single matrices, as 'glob=pattern' on weight names: "
+                         "'*.down_proj.weight=60%', 'model.layers.0.*=none'; the last that matches "
+                         "counts."},
+                o.layers);
+  visitor.field({.name = "mask_block",
+                 .help = "sparsegpt: columns whose mask is chosen at once; fewer are better and "
+                         "slower.",
+                 .minimum = 1},
+                o.mask_block);
+  visitor.field(
+      {.name = "refit_steps",
+       .help = "Most steps of conjugate gradients in a refit; rows stop when they are done.",
+       .minimum = 1},
+      o.refit_steps);
+}
+
+void visit_width(pass::OptionVisitor& visitor, PruneOptions& o) {
+  visitor.field({.name = "ffn",
+                 .help = "Share of the feed-forward neurons that every layer keeps; 0 leaves them "
+                         "alone.",
+                 .minimum = 0,
+                 .maximum = 1},
+                o.ffn);
+  visitor.field({.name = "heads",
+                 .help = "Share of the query heads that every layer keeps; 0 leaves them alone.",
+                 .minimum = 0,
+                 .maximum = 1},
+                o.heads);
+  visitor.field({.name = "heads_by",
+                 .help = "query removes the same number of query heads from each key/value head; "
+                         "group removes key/value heads with all of theirs; auto takes query where "
+                         "they share, else group.",
+                 .choices = {"auto", "query", "group"}},
+                o.heads_by);
+  visitor.field(
+      {.name = "multiple_of",
+       .help = "The kept number of neurons is rounded to a multiple of this, for grids and "
+               "kernels (q4_k: 256).",
+       .minimum = 1},
+      o.multiple_of);
+  visitor.field({.name = "score",
+                 .help = "Which neurons and heads go: obs, the least rise of the output error when "
+                         "the others make up for it; obs_greedy, the same one by one; activation, "
+                         "the smallest mean activation; magnitude, the smallest weights.",
+                 .choices = {"obs", "obs_greedy", "activation", "magnitude"}},
+                o.score);
+  visitor.field(
+      {.name = "compensate",
+       .help = "Refit the matrix that reads them by least squares, so that those kept make "
+               "up for those removed."},
+      o.compensate);
+}
+
+void visit_depth(pass::OptionVisitor& visitor, PruneOptions& o) {
+  visitor.field({.name = "drop_layers",
+                 .help = "How many layers go: those that turn the residual stream least.",
+                 .minimum = 0},
+                o.drop_layers);
+  visitor.field({.name = "dropped_layers",
+                 .help = "The very layers that go, counted from 0, in place of drop_layers."},
+                o.dropped_layers);
+  visitor.field(
+      {.name = "protect_first", .help = "drop_layers: this many first layers stay.", .minimum = 0},
+      o.protect_first);
+  visitor.field(
+      {.name = "protect_last", .help = "drop_layers: this many last layers stay.", .minimum = 0},
+      o.protect_last);
+}
+
+void visit_solving(pass::OptionVisitor& visitor, PruneOptions& o) {
+  visitor.field({.name = "alpha",
+                 .help = "Share of the input drift, caused by the layers pruned before, that "
+                         "refits and sparsegpt make up for.",
+                 .minimum = 0,
+                 .maximum = 1},
+                o.alpha);
+  visitor.field({.name = "beta",
+                 .help = "Share of the residual stream's drift that they make up for.",
+                 .minimum = 0,
+                 .maximum = 1},
+                o.beta);
+  visitor.field({.name = "damping",
+                 .help = "Added to the diagonal of H, as a share of its mean.",
+                 .minimum = 0,
+                 .maximum = 1},
+                o.damping);
+}
+
+void visit_calibration(pass::OptionVisitor& visitor, PruneOptions& o) {
+  visitor.field({.name = "calibration",
+                 .help = "Text whose activations are used; only magnitude without refit or "
+                         "compensation and dropped_layers need none."},
+                o.calibration);
+  visitor.field(
+      {.name = "windows",
+       .help = "Calibration windows, spread evenly over the text; 0 takes what the data's "
+               "`tokens` fill, else 128.",
+       .minimum = 0},
+      o.windows.windows);
+  visitor.field({.name = "sequence_length",
+                 .help = "Length of a calibration window; 0 takes the data's, else 2048 or the "
+                         "model's context.",
+                 .unit = "tokens",
+                 .minimum = 0},
+                o.windows.sequence_length);
+}
+
+struct Override {
+  std::string glob;
+  layerwise::Pattern pattern;
+  bool used = false;
+};
+
+absl::StatusOr<std::vector<Override>> overrides(const PruneOptions& options) {
+  std::vector<Override> result;
+  for (const std::string& entry : options.layers) {
+    const size_t equals = entry.rfind('=');
+    if (equals == std::string::npos || equals == 0) {
+      return base::invalid_argument("prune: layers: '", entry,
+                                    "' is not of the form 'glob=pattern', such as "
+                                    "'*.down_proj.weight=60%'");
+    }
+    const auto pattern = layerwise::parse_pattern(std::string_view(entry).substr(equals + 1));
+    if (!pattern.ok()) return base::annotate(pattern.status(), base::str_cat("layers: ", entry));
+    result.push_back({std::string(base::trim(entry.substr(0, equals))), *pattern});
+  }
+  return result;
+}
+
+absl::Status check_used(const std::vector<Override>& entries,
+                        const std::vector<MatrixPattern>& matrices) {
+  std::string unused;
+  for (const Override& entry : entries) {
+    if (entry.used) continue;
+    std::vector<std::string> names;
+    for (const MatrixPattern& matrix : matrices) names.push_back(matrix.name);
+    const auto near = base::nearest(entry.glob, names);
+    unused += base::str_cat(unused.empty() ? "" : "; ", "'", entry.glob, "'",
+                            near ? base::str_cat(" (did you mean '", *near, "'?)") : std::string());
+  }
+  if (unused.empty()) return absl::OkStatus();
+  return base::invalid_argument("prune: layers: no decoder matrix matches ", unused,
+                                "; names look like '", matrices.front().name, "' and '",
+                                matrices.back().name, "'");
+}
+
+}  // namespace
+
+absl::StatusOr<PruneKind> PruneOptions::kind() const {
+  const bool mask = pattern != "none" || !layers.empty();
+  const bool width = ffn > 0 || heads > 0;
+  const bool depth = drop_layers > 0 || !dropped_layers.empty();
+  if (mask + width + depth > 1) {
+    return base::invalid_argument(
+        "prune: one step removes weights (pattern, layers), or neurons and heads (ffn, heads), or "
+        "layers (drop_layers, dropped_layers), not several of them: what is left after one is what "
+        "the next must be fitted to; write a step for each, layers first, weights last");
+  }
+  if (drop_layers > 0 && !dropped_layers.empty())
+    return base::invalid_argument("prune: give drop_layers or dropped_layers, not both");
+  if (mask) return PruneKind::kMask;
+  if (width) return PruneKind::kWidth;
+  if (depth) return PruneKind::kDepth;
+  return base::invalid_argument(
+      "prune: nothing to remove; set pattern ('50%', '2:4'), ffn, heads, or drop_layers");
+}
+
+layerwise::StructureScore PruneOptions::structure_score() const {
+  using layerwise::StructureScore;
+  if (score == "obs_greedy") return StructureScore::kObsGreedy;
+  if (score == "activation") return StructureScore::kActivation;
+  return score == "magnitude" ? StructureScore::kMagnitude : StructureScore::kObs;
+}
+
+layerwise::PatternScope PruneOptions::pattern_scope() const {
+  if (scope == "matrix") return layerwise::PatternScope::kMatrix;
+  return scope == "block" ? layerwise::PatternScope::kBlock : layerwise::PatternScope::kRow;
+}
+
+bool PruneOptions::moves_weights(PruneKind kind) const {
+  switch (kind) {
+    case PruneKind::kMask:
+      return refits() || solver == "sparsegpt";
+    case PruneKind::kWidth:
+      return compensate;
+    case PruneKind::kDepth:
+      break;
+  }
+  return false;
+}
+
+bool PruneOptions::needs_calibration(PruneKind kind) const {
+  switch (kind) {
+    case PruneKind::kMask:
+      return refits() || solver != "magnitude";
+    case PruneKind::kWidth:
+      return compensate || score != "magnitude";
+    case PruneKind::kDepth:
+      break;
+  }
+  return dropped_layers.empty();
+}
+
+bool PruneOptions::wants_drift(PruneKind kind) const {
+  const bool targets =
+      moves_weights(kind) || (kind == PruneKind::kWidth && score.starts_with("obs"));
+  return targets && (alpha != 0 || beta != 0);
+}
+
+bool PruneOptions::whole_key_value_heads(const format::ModelConfig& config) const {
+  return heads_by == "group" ||
+         (heads_by == "auto" && config.head_count == config.key_value_head_count);
+}
+
+void visit_prune_options(pass::OptionVisitor& visitor, PruneOptions& options) {
+  visit_mask(visitor, options);
+  visit_width(visitor, options);
+  visit_depth(visitor, options);
+  visit_solving(visitor, options);
+  visit_calibration(visitor, options);
+}
+
+absl::StatusOr<std::vector<MatrixPattern>> matrix_patterns(const PruneOptions& options,
+                                                           const format::ModelConfig& config) {
+  FRUGAL_ASSIGN_OR_RETURN(const layerwise::Pattern general,
+                          layerwise::parse_pattern(options.pattern));
+  FRUGAL_ASSIGN_OR_RETURN(std::vector<Override> entries, overrides(options));
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<model::Stage> stages, model::stages(config));
+  std::map<std::string, std::vector<int64_t>> shapes;
+  for (const format::ExpectedTensor& tensor : format::expected_tensors(config))
+    shapes.emplace(tensor.name, tensor.shape);
+  std::vector<MatrixPattern> result;
+  for (int64_t layer = 0; layer < config.layer_count; ++layer) {
+    for (size_t stage = 0; stage < stages.size(); ++stage) {
+      for (const std::string& matrix : stages[stage].matrices) {
+        const std::string name = model::weight_name(layer, matrix);
+        MatrixPattern entry{name, layer, stage, shapes.at(name), general};
+        for (Override& other : entries) {
+          if (!base::glob_match(other.glob, name)) continue;
+          entry.pattern = other.pattern;
+          other.used = true;
+        }
+        FRUGAL_RETURN_IF_ERROR(layerwise::check_pattern(entry.pattern, entry.shape.back(), name));
+        result.push_back(std::move(entry));
+      }
+    }
+  }
+  FRUGAL_RETURN_IF_ERROR(check_used(entries, result));
+  return result;
+}
+
+}  // namespace frugal::passes

@@ -1,0 +1,76 @@
+// The options of the prune pass, and what they ask for.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "format/model_config.h"
+#include "layerwise/calibration.h"
+#include "layerwise/depth.h"
+#include "layerwise/pattern.h"
+#include "layerwise/width.h"
+#include "pass/pass.h"
+
+namespace frugal::passes {
+
+// What one step removes: one of these, as each needs the others' result (or its absence) as its
+// input.
+enum class PruneKind { kMask, kWidth, kDepth };
+
+struct PruneOptions {
+  std::string pattern = "none";
+  std::string solver = "s";
+  std::string mask_score = "obs";
+  bool refit = false;
+  std::string scope = "row";
+  std::vector<std::string> layers;
+  int64_t mask_block = layerwise::kPatternBlock;
+  int64_t refit_steps = 60;
+
+  double ffn = 0;  // 0: left alone
+  double heads = 0;
+  std::string heads_by = "auto";
+  int64_t multiple_of = 32;
+  std::string score = "obs";
+  bool compensate = true;
+
+  int64_t drop_layers = 0;
+  std::vector<int64_t> dropped_layers;
+  int64_t protect_first = 1;
+  int64_t protect_last = 1;
+
+  double alpha = 1.0;
+  double beta = 1.0;
+  double damping = 0.01;
+  pass::DataReference calibration;
+  layerwise::CalibrationOptions windows;
+
+  // Errors: nothing asked for, or more than one kind, with the reason.
+  absl::StatusOr<PruneKind> kind() const;
+  layerwise::StructureScore structure_score() const;
+  layerwise::PatternScope pattern_scope() const;
+  bool refits() const { return solver == "s" || refit; }
+  bool moves_weights(PruneKind kind) const;
+  bool needs_calibration(PruneKind kind) const;
+  bool wants_drift(PruneKind kind) const;
+  // Whether whole key/value heads go with their query heads, rather than query heads of each.
+  bool whole_key_value_heads(const format::ModelConfig& config) const;
+};
+
+void visit_prune_options(pass::OptionVisitor& visitor, PruneOptions& options);
+
+// The pattern of every decoder matrix: `pattern`, or the last entry of `layers` whose glob matches.
+// Errors: a pattern that cannot be read or does not fit a matrix; a glob that matches nothing.
+struct MatrixPattern {
+  std::string name;
+  int64_t layer = 0;
+  size_t stage = 0;
+  std::vector<int64_t> shape;
+  layerwise::Pattern pattern;
+};
+absl::StatusOr<std::vector<MatrixPattern>> matrix_patterns(const PruneOptions& options,
+                                                           const format::ModelConfig& config);
+
+}  // namespace frugal::passes
