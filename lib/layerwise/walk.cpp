@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "layerwise/tiles.h"
 #include "model/decoder.h"
+#include "model/integer_linear.h"
 #include "model/rotary.h"
 #include "tensor/guard.h"
 #include "tensor/transfer.h"
@@ -98,6 +99,7 @@ class Walk {
     for (size_t stage = 0; stage < stages_.size(); ++stage) {
       FRUGAL_ASSIGN_OR_RETURN(const StageWeights weights, load_stage(layer, stage));
       StageProblem problem = describe(layer, stage, weights);
+      if (windows_.count > 0) FRUGAL_RETURN_IF_ERROR(round_inputs(problem.where));
       FRUGAL_ASSIGN_OR_RETURN(const at::Tensor changed,
                               finished ? restore(problem) : solve_stage(std::move(problem)));
       if (windows_.count == 0) continue;
@@ -152,6 +154,16 @@ class Walk {
       };
       begin(changed_);
       if (two_streams_) begin(original_);
+    });
+  }
+
+  absl::Status round_inputs(const std::string& where) {
+    if (options_.activations == format::Activations::kFloat) return absl::OkStatus();
+    return tensor::guarded(where, [&] {
+      for_each_chunk([&](size_t i) {
+        at::Tensor& input = changed_.states[i].input;
+        input = model::restore_rows(model::round_rows(input));
+      });
     });
   }
 

@@ -59,6 +59,9 @@ struct WalkOptions {
   at::Device device = at::kCPU;
   int64_t chunk_tokens =
       2048;  // tokens of a chunk, at least one window; part of the result's last bits
+  // How the changed model rounds the inputs of its layers' matrices: statistics and drift are then
+  // those of the rounded inputs, which the matrices will meet.
+  format::Activations activations = format::Activations::kFloat;
   std::string title = "walk";  // of the progress line
 };
 

@@ -28,6 +28,12 @@ void visit_rounding(pass::OptionVisitor& visitor, QuantizeOptions& o) {
                  .choices = {"gptq", "rtn"}},
                 o.method);
   visitor.field(
+      {.name = "activations",
+       .help = "int8 also rounds the inputs of those matrices, per token by their largest; "
+               "with grid int8:row, for runtimes that multiply integers (ONNX).",
+       .choices = {"none", "int8"}},
+      o.activations);
+  visitor.field(
       {.name = "embeddings", .help = "Grid of the token embedding (rounded to nearest), or keep."},
       o.embeddings);
   visitor.field(

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "format/activations.h"
 #include "layerwise/calibration.h"
 #include "layerwise/pre_correct.h"
 #include "pass/options.h"
@@ -24,11 +25,15 @@ struct QuantizeOptions {
   std::string scales = "dynamic";
   int64_t sweeps = 3;
   int64_t refits = 2;
+  std::string activations = "none";
   std::string embeddings{kKeep};
   std::string head{kKeep};
 
   bool gptq() const { return method == "gptq"; }
   bool calibrated() const { return !calibration.name.empty(); }
+  format::Activations rounding() const {
+    return activations == "int8" ? format::Activations::kInt8 : format::Activations::kFloat;
+  }
   GridChoice choice() const { return {grid, embeddings, head}; }
   layerwise::Asymmetry asymmetry() const { return {gptq() ? alpha : 0, gptq() ? beta : 0}; }
 };

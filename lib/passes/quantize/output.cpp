@@ -159,13 +159,15 @@ void write_size_statistics(pass::RunContext& context, const std::vector<PlannedT
 }  // namespace
 
 absl::Status write_quantized(const format::Checkpoint& input,
-                             const std::vector<PlannedTensor>& plan, const LayerStore& store,
+                             const std::vector<PlannedTensor>& plan,
+                             format::Activations activations, const LayerStore& store,
                              const std::filesystem::path& folder) {
   std::vector<format::CheckpointWriter::Tensor> tensors;
   for (const PlannedTensor& tensor : plan) {
     FRUGAL_ASSIGN_OR_RETURN(const format::TensorInfo info, input.info(tensor.name));
     format::CheckpointWriter::Tensor declared{tensor.name, info.dtype, tensor.shape, std::nullopt};
     if (!tensor.grid.empty()) declared.grid = tensor.grid;
+    if (tensor.place == Place::kLayer) declared.activations = activations;
     tensors.push_back(std::move(declared));
   }
   FRUGAL_ASSIGN_OR_RETURN(

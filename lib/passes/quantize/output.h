@@ -13,10 +13,11 @@
 
 namespace frugal::passes {
 
-// Writes exact codes of planned tensors and the bytes of all others as they are.
+// `activations`: of the layers' matrices. Writes exact codes of planned tensors and the bytes of
+// all others as they are.
 absl::Status write_quantized(const format::Checkpoint& input,
                              const std::vector<PlannedTensor>& plan,
-                             const layerwise::LayerStore& store,
+                             format::Activations activations, const layerwise::LayerStore& store,
                              const std::filesystem::path& folder);
 
 // Table `layer_error` and the step's statistics, from the stored records.

@@ -86,6 +86,20 @@ void warn_of_little_text(pass::CheckContext& context, const std::vector<PlannedT
                              " (more `windows`), or method: rtn"));
 }
 
+// Rounded inputs are part of what the next pass sees.
+absl::Status mark_activations(const std::vector<PlannedTensor>& plan,
+                              format::Activations activations, pass::ModelInfo& model) {
+  if (activations == format::Activations::kFloat) return absl::OkStatus();
+  for (const PlannedTensor& tensor : plan) {
+    if (tensor.place != Place::kLayer) continue;
+    FRUGAL_ASSIGN_OR_RETURN(const auto grid, grid::find_grid(tensor.grid, tensor.shape[1]));
+    FRUGAL_RETURN_IF_ERROR(base::annotate(
+        format::check_activations(activations, grid->spec(), tensor.name), "quantize"));
+    model.activations[tensor.name] = activations;
+  }
+  return absl::OkStatus();
+}
+
 absl::Status QuantizePass::check(pass::CheckContext& context, pass::ModelInfo& model) const {
   if (!model.grids.empty()) {
     return base::invalid_argument(
@@ -95,6 +109,7 @@ absl::Status QuantizePass::check(pass::CheckContext& context, pass::ModelInfo& m
   }
   FRUGAL_ASSIGN_OR_RETURN(const std::vector<PlannedTensor> plan,
                           plan_grids(model.config, options_.choice()));
+  FRUGAL_RETURN_IF_ERROR(mark_activations(plan, options_.rounding(), model));
   if (options_.gptq() && !options_.calibrated()) {
     return base::invalid_argument(
         "quantize: method gptq needs `calibration` (an entry of data:); or set method: rtn");
@@ -179,9 +194,11 @@ absl::Status QuantizePass::run(pass::RunContext& context) const {
                          base::str_cat("quantize ", info().version, " ", calibration.text_sha256));
   GridSolver solver(solver_options(plan, config.layer_count), store);
   const layerwise::WalkOptions walk{.device = device,
+                                    .activations = options_.rounding(),
                                     .title = base::str_cat("quantize ", context.input_name())};
   FRUGAL_RETURN_IF_ERROR(layerwise::walk(input, calibration, walk, solver));
-  FRUGAL_RETURN_IF_ERROR(write_quantized(input, plan, store, context.output_folder()));
+  FRUGAL_RETURN_IF_ERROR(
+      write_quantized(input, plan, options_.rounding(), store, context.output_folder()));
   return report_quantized(context, plan, store);
 }
 
