@@ -33,7 +33,21 @@ bool is_known_buffer(std::string_view name) {
          name.ends_with("rotary_emb.sin_cached");
 }
 
-absl::StatusOr<QuantizedEntry> parse_quantized_entry(const Json& json, std::string_view where) {
+absl::StatusOr<Activations> parse_activations(const Json& json, int64_t version,
+                                              std::string_view where) {
+  if (!json.contains("activations")) return Activations::kFloat;
+  if (version < 2) {
+    return base::invalid_argument(where, ": 'activations' belong to version 2, the file is of ",
+                                  version);
+  }
+  FRUGAL_ASSIGN_OR_RETURN(const auto text, base::json_get<std::string>(json, "activations", where));
+  absl::StatusOr<Activations> found = find_activations(text);
+  if (!found.ok()) return base::annotate(found.status(), where);
+  return found;
+}
+
+absl::StatusOr<QuantizedEntry> parse_quantized_entry(const Json& json, int64_t version,
+                                                     std::string_view where) {
   QuantizedEntry entry;
   FRUGAL_ASSIGN_OR_RETURN(entry.grid, base::json_get<std::string>(json, "grid", where));
   FRUGAL_ASSIGN_OR_RETURN(const Json shape, base::json_get<Json>(json, "shape", where));
@@ -47,6 +61,7 @@ absl::StatusOr<QuantizedEntry> parse_quantized_entry(const Json& json, std::stri
   }
   entry.rows = shape[0].get<int64_t>();
   entry.columns = shape[1].get<int64_t>();
+  FRUGAL_ASSIGN_OR_RETURN(entry.activations, parse_activations(json, version, where));
   return entry;
 }
 
@@ -57,9 +72,9 @@ absl::StatusOr<Entries> parse_quantized(const Json& config, std::string_view whe
   const std::string place = base::str_cat(where, ": 'frugal'");
   FRUGAL_ASSIGN_OR_RETURN(const int64_t version,
                           base::json_get<int64_t>(*frugal, "version", place));
-  if (version != 1) {
+  if (version < 1 || version > 2) {
     return base::unimplemented(place, ": version ", version,
-                               " is newer than this frugal, which reads 1");
+                               " is newer than this frugal, which reads 1 and 2");
   }
   FRUGAL_ASSIGN_OR_RETURN(const Json list,
                           base::json_get_or<Json>(*frugal, "quantized", Json::object(), place));
@@ -67,7 +82,7 @@ absl::StatusOr<Entries> parse_quantized(const Json& config, std::string_view whe
   for (const auto& [name, value] : list.items()) {
     FRUGAL_ASSIGN_OR_RETURN(
         QuantizedEntry entry,
-        parse_quantized_entry(value, base::str_cat(place, ": tensor '", name, "'")));
+        parse_quantized_entry(value, version, base::str_cat(place, ": tensor '", name, "'")));
     entries.emplace(name, std::move(entry));
   }
   return entries;
@@ -184,6 +199,7 @@ absl::Status check_quantized_tensor(const QuantizedEntry& entry, const TensorInf
   }
   FRUGAL_ASSIGN_OR_RETURN(const auto grid, grid::find_grid(entry.grid, entry.columns));
   FRUGAL_RETURN_IF_ERROR(grid::check_columns(grid->spec(), entry.columns, info.name));
+  FRUGAL_RETURN_IF_ERROR(check_activations(entry.activations, grid->spec(), info.name));
   const int64_t row_bytes = entry.columns / grid->spec().block_columns * grid->spec().block_bytes;
   if (info.dtype != DType::kU8 || info.shape != std::vector<int64_t>{entry.rows, row_bytes}) {
     return base::data_loss("stored as ", name(info.dtype), " ", shape_text(info.shape), ", grid ",

@@ -1,9 +1,10 @@
 // The checkpoint: a Hugging Face folder on disk, the only currency between passes.
 //
-//   config.json                    + "frugal": {"version": 1, "quantized": {"<tensor>": {"grid":
-//   "q4_k", "shape": [R, C]}}} model.safetensors              or shards with
-//   model.safetensors.index.json tokenizer.json, tokenizer.model, tokenizer_config.json,
-//   special_tokens_map.json, generation_config.json, ...
+//   config.json          + "frugal": {"version": 1, "quantized": {"<tensor>":
+//                            {"grid": "q4_k", "shape": [R, C]}}}
+//                          version 2: such an entry may say "activations": "int8" (activations.h)
+//   model.safetensors    or shards with model.safetensors.index.json
+//   tokenizer.json, tokenizer.model, tokenizer_config.json, special_tokens_map.json, ...
 //
 // A quantized weight keeps its Hugging Face name; its tensor is U8 [R, row_bytes]: the grid's
 // packed blocks, exact codes and scales (never rounded floats). `quantization_config.quant_method`
@@ -19,6 +20,7 @@
 
 #include "base/file.h"
 #include "base/status.h"
+#include "format/activations.h"
 #include "format/convert.h"
 #include "format/model_config.h"
 #include "format/safetensors.h"
@@ -30,6 +32,7 @@ struct QuantizedEntry {
   std::string grid;  // canonical grid name
   int64_t rows = 0;
   int64_t columns = 0;
+  Activations activations = Activations::kFloat;
 };
 
 class Checkpoint {
@@ -88,9 +91,10 @@ class CheckpointWriter {
  public:
   struct Tensor {
     std::string name;
-    DType dtype = DType::kF32;        // of float tensors
-    std::vector<int64_t> shape;       // logical shape
-    std::optional<std::string> grid;  // set: quantized, stored as U8 blocks
+    DType dtype = DType::kF32;             // of float tensors
+    std::vector<int64_t> shape;            // logical shape
+    std::optional<std::string> grid = {};  // set: quantized, stored as U8 blocks
+    Activations activations = Activations::kFloat;
   };
   // Declares everything that will be written, in writing order; sizes are known from here on.
   // Errors: the tensors are not the ones `config` demands; an unknown grid or a row that does not

@@ -38,6 +38,10 @@ absl::StatusOr<Planned> plan_tensor(CheckpointWriter::Tensor tensor) {
     planned.stored_dtype = DType::kU8;
     planned.stored_shape = {tensor.shape[0],
                             tensor.shape[1] / spec.block_columns * spec.block_bytes};
+    FRUGAL_RETURN_IF_ERROR(check_activations(tensor.activations, spec, tensor.name));
+  } else if (tensor.activations != Activations::kFloat) {
+    return base::invalid_argument("tensor '", tensor.name, "' is not quantized; activations ",
+                                  name(tensor.activations), " need weights on grid int8:row");
   } else if (!is_floating(tensor.dtype)) {
     return base::invalid_argument("tensor '", tensor.name,
                                   "': weights are stored as F32, F16 or BF16, not ",
@@ -116,13 +120,17 @@ Json config_json(const ModelConfig& config, const std::vector<Planned>& tensors)
     if (json.contains("dtype")) json["dtype"] = *dtype;
   }
   Json quantized = Json::object();
+  int64_t version = 1;
   for (const Planned& tensor : tensors) {
     if (!tensor.grid) continue;
     quantized[tensor.declared.name] = {{"grid", tensor.grid->spec().name},
                                        {"shape", tensor.declared.shape}};
+    if (tensor.declared.activations == Activations::kFloat) continue;
+    version = 2;  // a reader of version 1 would compute something else without a word
+    quantized[tensor.declared.name]["activations"] = name(tensor.declared.activations);
   }
   if (!json.contains("frugal") || !json["frugal"].is_object()) json["frugal"] = Json::object();
-  json["frugal"]["version"] = 1;
+  json["frugal"]["version"] = version;
   json["frugal"]["quantized"] = quantized;
   json.erase("quantization_config");
   if (!quantized.empty()) json["quantization_config"] = {{"quant_method", kQuantMethod}};

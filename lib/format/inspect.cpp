@@ -85,7 +85,10 @@ absl::StatusOr<Json> inspect_checkpoint(const fs::path& path) {
                   info.size_bytes);
     } else {
       const QuantizedEntry& quantized = entry->second;
-      listing.add(tensor, {quantized.rows, quantized.columns}, quantized.grid,
+      const bool rounds = quantized.activations != Activations::kFloat;
+      listing.add(tensor, {quantized.rows, quantized.columns},
+                  rounds ? base::str_cat(quantized.grid, " x ", name(quantized.activations))
+                         : quantized.grid,
                   quantized.rows * quantized.columns, info.size_bytes);
     }
   }

@@ -16,7 +16,8 @@ namespace frugal::format {
 //   parameters       weights, counted as numbers (packed ones unpacked)
 //   weight_bytes     their bytes as stored, scales and zero points included
 //   bits_per_weight  8 weight_bytes / parameters; null without weights
-//   types            {"q4_k": {"tensors": n, "parameters": n, "bytes": n}}
+//   types            {"q4_k": {"tensors": n, "parameters": n, "bytes": n}}; "int8:row x int8" where
+//                    inputs are rounded, too (activations.h)
 //   tensors          [{"name", "shape", "type", "bytes"}] in file order (checkpoint: sorted)
 //   metadata         config, GGUF keys, ONNX properties; long arrays as {"length", "first"}, long
 //   texts cut provenance       what frugal noted when it wrote the file; {} for files of others

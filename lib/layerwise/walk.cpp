@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "layerwise/tiles.h"
 #include "model/decoder.h"
+#include "model/integer_linear.h"
 #include "model/rotary.h"
 #include "tensor/guard.h"
 #include "tensor/transfer.h"
@@ -120,6 +121,7 @@ class Walk {
     for (size_t stage = 0; stage < stages_.size(); ++stage) {
       FRUGAL_ASSIGN_OR_RETURN(StageWeights weights, load_stage(layer, stage));
       StageProblem problem = describe(layer, stage, weights);
+      if (windows_.count > 0) FRUGAL_RETURN_IF_ERROR(round_inputs(problem.where));
       FRUGAL_ASSIGN_OR_RETURN(const at::Tensor changed,
                               finished ? restore(problem) : solve_stage(std::move(problem)));
       if (windows_.count == 0) continue;
@@ -216,6 +218,16 @@ class Walk {
     stream.states.assign(stream.layer_inputs.size(), {});
     for_each_chunk(
         [&](size_t i) { stream.states[i] = runner_->begin(stream.layer_inputs[i], small_); });
+  }
+
+  absl::Status round_inputs(const std::string& where) {
+    if (options_.activations == format::Activations::kFloat) return absl::OkStatus();
+    return tensor::guarded(where, [&] {
+      for_each_chunk([&](size_t i) {
+        at::Tensor& input = changed_.states[i].input;
+        input = model::restore_rows(model::round_rows(input));
+      });
+    });
   }
 
   StageProblem describe(int64_t layer, size_t stage, const StageWeights& weights) const {

@@ -90,6 +90,9 @@ struct WalkOptions {
   int64_t chunk_tokens =
       2048;              // tokens of a chunk, at least one window; part of the result's last bits
   int64_t held_out = 0;  // so many of the windows, the last ones, are kept out of the statistics
+  // How the changed model rounds the inputs of its layers' matrices: statistics and drift are then
+  // those of the rounded inputs, which the matrices will meet.
+  format::Activations activations = format::Activations::kFloat;
   std::string title = "walk";  // of the progress line
   // Called when a layer is through, with the residual stream before and behind it as changed so
   // far: chunks [windows, T, C].

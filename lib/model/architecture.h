@@ -19,6 +19,10 @@ struct Stage {
   std::string name;                    // "attention_in", "attention_out", "mlp_in", "mlp_out"
   std::vector<std::string> matrices;   // below the layer: "self_attn.q_proj", ...
   bool writes_residual = false;
+  // Below the layer: the weight that the stage's input channels are proportional to, so that a scale of a channel can be merged
+  // there: a norm, or an earlier matrix of the layer whose rows they are (in attention one row serves every query head of its
+  // group). Empty: there is none.
+  std::string input_scale = {};
 };
 
 // Stages of every layer of `config`'s architecture. Errors: unknown architecture.

@@ -68,10 +68,23 @@ absl::StatusOr<Decoder> Decoder::load(const format::Checkpoint& checkpoint, cons
                             tensor::load(checkpoint, expected.name, options.type, options.device));
     decoder.parameters_.emplace(expected.name, std::move(value));
   }
+  FRUGAL_RETURN_IF_ERROR(decoder.load_integers(checkpoint, options.device));
   FRUGAL_RETURN_IF_ERROR(tensor::guarded("preparing the rotary embedding", [&] {
     decoder.frequencies_ = rotary_frequencies(checkpoint.config()).to(options.device);
   }));
   return decoder;
+}
+
+absl::Status Decoder::load_integers(const format::Checkpoint& checkpoint, const at::Device& device) {
+  for (const auto& [name, entry] : checkpoint.quantized()) {
+    if (entry.activations == format::Activations::kFloat) continue;
+    FRUGAL_ASSIGN_OR_RETURN(const grid::QuantizedMatrix codes, checkpoint.codes(name));
+    FRUGAL_ASSIGN_OR_RETURN(const IntegerMatrix matrix, integer_matrix(codes));
+    FRUGAL_RETURN_IF_ERROR(tensor::guarded(name, [&, &weight = name] {
+      integers_[weight] = {matrix.codes.to(device), matrix.scales.to(device)};
+    }));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<Decoder> Decoder::create(const format::ModelConfig& config, uint64_t seed,
@@ -107,6 +120,8 @@ void Decoder::set_parameter(std::string_view name, at::Tensor value) {
   TORCH_CHECK(found != parameters_.end(), "the model has no parameter ", std::string(name));
   TORCH_CHECK(found->second.sizes() == value.sizes(), "parameter ", std::string(name), " has shape ",
               found->second.sizes(), ", got ", value.sizes());
+  TORCH_CHECK(integers_.empty() || integers_.find(name) == integers_.end(), "parameter ", std::string(name),
+              " is multiplied as integers and cannot be replaced");
   found->second = std::move(value);
 }
 
@@ -142,16 +157,28 @@ LayerParameters Decoder::layer_parameters(int64_t layer) const {
   return result;
 }
 
+std::vector<at::Tensor> Decoder::multiply(int64_t layer, const Stage& stage, const at::Tensor& input) const {
+  std::vector<at::Tensor> outputs;
+  IntegerRows rounded;  // shared by the stage's matrices
+  for (const std::string& matrix : stage.matrices) {
+    const std::string name = weight_name(layer, matrix);
+    const auto integers = integers_.find(name);
+    if (integers == integers_.end()) {
+      outputs.push_back(at::linear(input, parameter(name)));
+      continue;
+    }
+    if (!rounded.codes.defined()) rounded = round_rows(input);
+    outputs.push_back(integer_linear(rounded, integers->second).to(input.scalar_type()));
+  }
+  return outputs;
+}
+
 at::Tensor Decoder::run_layer(int64_t layer, const at::Tensor& x, const AttentionContext& context,
                               KeyValueCache* cache) const {
   const LayerParameters small = layer_parameters(layer);
   LayerState state = runner_->begin(x, small);
-  std::vector<at::Tensor> outputs;
   for (size_t stage = 0; stage < stages_.size(); ++stage) {
-    outputs.clear();
-    for (const std::string& matrix : stages_[stage].matrices) {
-      outputs.push_back(at::linear(state.input, parameter(weight_name(layer, matrix))));
-    }
+    const std::vector<at::Tensor> outputs = multiply(layer, stages_[stage], state.input);
     runner_->advance(state, stage, outputs, small, context, cache, cache != nullptr ? layer : -1);
   }
   return state.residual;
@@ -183,6 +210,10 @@ Decoder Decoder::clone() const {
 }
 
 absl::Status Decoder::save(const std::filesystem::path& folder, format::DType dtype) const {
+  if (!integers_.empty()) {
+    return base::failed("cannot save the model in ", format::name(dtype), ": it rounds the inputs of ",
+                        integers_.size(), " matrices, which only their codes can say");
+  }
   std::vector<format::CheckpointWriter::Tensor> tensors;
   for (auto& [name, shape] : format::expected_tensors(config_)) {
     tensors.push_back({name, dtype, shape, std::nullopt});

@@ -18,6 +18,7 @@
 #include "format/checkpoint.h"
 #include "format/model_config.h"
 #include "model/architecture.h"
+#include "model/integer_linear.h"
 
 namespace frugal::model {
 
@@ -88,7 +89,8 @@ struct LoadOptions {
 
 class Decoder {
  public:
-  // All weights of a checkpoint; quantized ones decoded. Errors as tensor::load.
+  // All weights of a checkpoint; quantized ones decoded. Matrices whose inputs a checkpoint rounds to int8 are multiplied as
+  // integers (integer_linear.h) in every forward. Errors as tensor::load.
   static absl::StatusOr<Decoder> load(const format::Checkpoint& checkpoint, const LoadOptions& options);
   // Freshly initialized (normal, std initializer_range or 0.02; residual writers scaled by 1/sqrt(2L)), fp32.
   static absl::StatusOr<Decoder> create(const format::ModelConfig& config, uint64_t seed, const at::Device& device);
@@ -101,7 +103,7 @@ class Decoder {
 
   // Every parameter by Hugging Face name; tied heads appear once, as the embedding. Tensors are shared, not copied.
   const std::map<std::string, at::Tensor, std::less<>>& parameters() const { return parameters_; }
-  void set_parameter(std::string_view name, at::Tensor value);  // same shape; throws for an unknown name
+  void set_parameter(std::string_view name, at::Tensor value);  // same shape; throws for an unknown name, and for integers
 
   AttentionContext attention_context(const Batch& batch, int64_t past_length = 0) const;
   at::Tensor embed(const at::Tensor& ids) const;                                   // [B, T, C]
@@ -116,17 +118,22 @@ class Decoder {
   // A decoder with tensors of its own: training it leaves this one as it is.
   Decoder clone() const;
 
-  // Writes all parameters in `dtype` into `folder`, with config.json; side files are the caller's.
+  // Writes all parameters in `dtype` into `folder`, with config.json; side files are the caller's. Errors: a model that rounds
+  // activations, which float weights cannot tell.
   absl::Status save(const std::filesystem::path& folder, format::DType dtype) const;
 
  private:
   static absl::StatusOr<Decoder> assemble(const format::ModelConfig& config);
   const at::Tensor& parameter(std::string_view name) const;
+  absl::Status load_integers(const format::Checkpoint& checkpoint, const at::Device& device);
+  // Where a stage's input meets its matrices: one output [B, T, out] each.
+  std::vector<at::Tensor> multiply(int64_t layer, const Stage& stage, const at::Tensor& input) const;
 
   format::ModelConfig config_;
   std::vector<Stage> stages_;
   std::shared_ptr<const LayerRunner> runner_;
   std::map<std::string, at::Tensor, std::less<>> parameters_;
+  std::map<std::string, IntegerMatrix, std::less<>> integers_;  // of parameters whose inputs are rounded
   at::Tensor frequencies_;  // rotary, fp32 [D/2]
 };
 

@@ -112,10 +112,10 @@ absl::Status check_window(const format::ModelConfig& config) {
 
 std::vector<Stage> llama_stages() {
   return {
-      {"attention_in", {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"}, false},
-      {"attention_out", {"self_attn.o_proj"}, true},
-      {"mlp_in", {"mlp.gate_proj", "mlp.up_proj"}, false},
-      {"mlp_out", {"mlp.down_proj"}, true},
+      {"attention_in", {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"}, false, "input_layernorm"},
+      {"attention_out", {"self_attn.o_proj"}, true, "self_attn.v_proj"},
+      {"mlp_in", {"mlp.gate_proj", "mlp.up_proj"}, false, "post_attention_layernorm"},
+      {"mlp_out", {"mlp.down_proj"}, true, "mlp.up_proj"},
   };
 }
 

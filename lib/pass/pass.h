@@ -37,6 +37,7 @@ struct ModelInfo {
   std::string name;                                  // "small/q4_k"
   format::ModelConfig config;
   std::map<std::string, std::string, std::less<>> grids;  // weight name -> grid, of quantized weights
+  std::map<std::string, format::Activations, std::less<>> activations;  // those of them whose inputs are rounded
   std::string dtype = "F32";                         // of the others
   bool has_tokenizer = false;
   int64_t size_bytes = 0;                            // of all weights as stored

@@ -360,7 +360,10 @@ absl::StatusOr<ModelInfo> model_info(std::string name, const format::Checkpoint&
   ModelInfo info;
   info.name = std::move(name);
   info.config = checkpoint.config();
-  for (const auto& [tensor, entry] : checkpoint.quantized()) info.grids[tensor] = entry.grid;
+  for (const auto& [tensor, entry] : checkpoint.quantized()) {
+    info.grids[tensor] = entry.grid;
+    if (entry.activations != format::Activations::kFloat) info.activations[tensor] = entry.activations;
+  }
   info.dtype = weight_dtype(checkpoint);
   info.size_bytes = checkpoint.weight_bytes();
   for (const fs::path& file : checkpoint.side_files()) {

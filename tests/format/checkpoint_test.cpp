@@ -183,10 +183,28 @@ TEST_F(CheckpointTest, QuantizedEntriesAreChecked) {
   FRUGAL_EXPECT_ERROR(with({{"grid", "q4_0"}, {"shape", {64, 32}}}), absl::StatusCode::kDataLoss,
                       "stored as F32 [64, 32], grid q4_0 needs U8 [64, 18]");
   Json changed = json;
-  changed["frugal"] = {{"version", 2}};
+  changed["frugal"] = {{"version", 3}};
   set_config(changed);
   FRUGAL_EXPECT_ERROR(Checkpoint::open(folder()), absl::StatusCode::kUnimplemented,
-                      "version 2 is newer");
+                      "version 3 is newer");
+}
+
+TEST_F(CheckpointTest, ActivationsAreChecked) {
+  const Json json = config_json();
+  const std::string name = "model.layers.0.mlp.up_proj.weight";
+  const auto with = [&](int64_t version, const char* grid, const char* activations) {
+    Json entry = {{"grid", grid}, {"shape", {64, 32}}, {"activations", activations}};
+    Json changed = json;
+    changed["frugal"] = {{"version", version}, {"quantized", {{name, entry}}}};
+    set_config(changed);
+    return Checkpoint::open(folder()).status();
+  };
+  const auto invalid = absl::StatusCode::kInvalidArgument;
+  FRUGAL_EXPECT_ERROR(with(2, "int8:row", "int3"), invalid, "activations 'int3' are unknown");
+  FRUGAL_EXPECT_ERROR(with(1, "int8:row", "int8"), invalid, "belong to version 2");
+  FRUGAL_EXPECT_ERROR(with(2, "q8_0", "int8"), invalid,
+                      "need weights on grid int8:row, found q8_0");
+  FRUGAL_EXPECT_ERROR(with(2, "int8:row", "int8"), absl::StatusCode::kDataLoss, "stored as F32");
 }
 
 TEST_F(CheckpointTest, HashFollowsContentNotSharding) {

@@ -65,6 +65,39 @@ TEST(CheckpointWriter, ShardsCarryEverythingOnce) {
     EXPECT_EQ(values[i], bf16_to_f32(f32_to_bf16(written[i])));
 }
 
+TEST(CheckpointWriter, ActivationsTravel) {
+  const frugal::test::TemporaryFolder folder;
+  auto tensors = test::declarations(test::tiny_config(), DType::kF32);
+  for (auto& tensor : tensors) {
+    if (tensor.name.find("mlp.") == std::string::npos) continue;
+    tensor.grid = "int8:row";
+    if (tensor.name.find("down") == std::string::npos) tensor.activations = Activations::kInt8;
+  }
+  FRUGAL_ASSERT_OK_AND_ASSIGN(
+      auto writer, CheckpointWriter::create(folder.path(), test::tiny_config(), tensors));
+  FRUGAL_ASSERT_OK(write_all(writer, tensors));
+  FRUGAL_ASSERT_OK(writer.finish());
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const auto checkpoint, Checkpoint::open(folder.path()));
+  EXPECT_EQ(checkpoint.config().source["frugal"]["version"], 2);
+  EXPECT_EQ(checkpoint.quantized().at("model.layers.0.mlp.up_proj.weight").activations,
+            Activations::kInt8);
+  EXPECT_EQ(checkpoint.quantized().at("model.layers.0.mlp.down_proj.weight").activations,
+            Activations::kFloat);
+  // Written again in full precision, version 1 says it all.
+  const frugal::test::TemporaryFolder plain;
+  FRUGAL_ASSERT_OK(test::write_model(plain.path(), checkpoint.config(), DType::kF32));
+  EXPECT_EQ(Checkpoint::open(plain.path()).value().config().source["frugal"]["version"], 1);
+
+  const frugal::test::TemporaryFolder refused;
+  for (auto& tensor : tensors) {
+    if (tensor.name.find("down") == std::string::npos) continue;
+    tensor.grid.reset();
+    tensor.activations = Activations::kInt8;
+  }
+  FRUGAL_EXPECT_ERROR(CheckpointWriter::create(refused.path(), test::tiny_config(), tensors),
+                      absl::StatusCode::kInvalidArgument, "is not quantized");
+}
+
 TEST(CheckpointWriter, QuantizedTensorsKeepTheirCodes) {
   const frugal::test::TemporaryFolder folder;
   auto tensors = test::declarations(test::tiny_config(), DType::kF32);

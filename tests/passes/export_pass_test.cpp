@@ -5,6 +5,8 @@
 #include "fake_context.h"
 #include "format/gguf.h"
 #include "format/onnx.h"
+#include "pass/plan.h"
+#include "passes/quantize/quantize_pass.h"
 #include "support/shared_data.h"
 #include "toy_checkpoint.h"
 
@@ -32,6 +34,32 @@ TEST(ExportPass, WritesEachFormatUnderTheInputsName) {
   EXPECT_EQ(plain.values("model.layers.0.mlp.down_proj.weight").value(), input.values("model.layers.0.mlp.down_proj.weight").value());
   EXPECT_GT(context.value("artifact_bytes").value_or(0), 0);
   EXPECT_FALSE(context.tables["files"].empty());
+}
+
+TEST(ExportPass, RoundedActivationsGoToOnnxAlone) {
+  const test::TemporaryFolder folder;
+  const format::Checkpoint toy = toy_checkpoint(folder.path() / "toy", {.layers = 2});
+  FakeRunContext quantized(folder.path() / "quantized", toy);
+  const auto quantize = make_quantize_pass();
+  set_options(*quantize, {{"grid", "int8:row"}, {"method", "rtn"}, {"activations", "int8"}});
+  FRUGAL_ASSERT_OK(quantize->run(quantized));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint input, format::Checkpoint::open(quantized.output_folder()));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(pass::ModelInfo info, pass::model_info("toy", input));
+  const auto check = [&](const char* format, FakeCheckContext& context) {
+    const auto pass = make_export_pass();
+    set_options(*pass, {{"format", format}});
+    return pass->check(context, info);
+  };
+  FakeCheckContext gguf, plain, onnx;
+  FRUGAL_EXPECT_ERROR(check("gguf", gguf), absl::StatusCode::kInvalidArgument, "per token");
+  FRUGAL_ASSERT_OK(check("huggingface", plain));
+  EXPECT_EQ(plain.warnings.size(), 1u);
+  FRUGAL_ASSERT_OK(check("onnx", onnx));
+  FakeRunContext context(folder.path() / "export", input);
+  run_export({{"format", "onnx"}}, context);
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const format::OnnxSummary graph, format::read_onnx(context.output_folder() / "toy-onnx" / "model.onnx"));
+  EXPECT_EQ(graph.node_counts.at("MatMulInteger"), 2 * 7);
+  EXPECT_EQ(graph.node_counts.at("Round"), 2 * 4);  // once per stage
 }
 
 TEST(ExportPass, RefusesAnOnnxGridBeforeAnythingRuns) {

@@ -37,6 +37,18 @@ TEST(NBits, HoldsTheSameNumbers) {
   }
 }
 
+TEST(Int8, HoldsTheSameNumbers) {
+  const grid::QuantizedMatrix matrix = random_matrix("int8:row", 5, 70);
+  const Int8Matrix packed = to_int8(matrix);
+  ASSERT_EQ(packed.values.size(), 5u * 70u);
+  std::vector<float> values;
+  for (int64_t row = 0; row < 5; ++row) {
+    for (int64_t column = 0; column < 70; ++column)
+      values.push_back(static_cast<float>(packed.values[column * 5 + row]) * packed.scales[row]);
+  }
+  EXPECT_EQ(values, decoded(matrix));
+}
+
 TEST(NBits, RefusesWhatTheOperatorCannotHold) {
   const auto layout_of = [](const char* name) { return nbits_layout(grid::find_grid(name, 256).value()->spec()); };
   FRUGAL_EXPECT_ERROR(layout_of("iq4_nl"), absl::StatusCode::kInvalidArgument, "consecutive integers");

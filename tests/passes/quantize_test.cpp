@@ -135,6 +135,20 @@ TEST(QuantizeCheck, SaysWhatTheNextPassWillSee) {
   EXPECT_GT(*context.estimated.peak_memory_bytes, 0);
 }
 
+TEST(QuantizeCheck, ActivationsNeedIntegerRows) {
+  const Json options = {{"method", "rtn"}, {"activations", "int8"}};
+  for (const char* grid : {"q8_0", "int8", "int8:row:asym", "int4:row"}) {
+    Json changed = options;
+    changed["grid"] = grid;
+    FRUGAL_EXPECT_ERROR(check(changed), absl::StatusCode::kInvalidArgument, "int8:row");
+  }
+  pass::ModelInfo info = toy_info();
+  FRUGAL_ASSERT_OK(check(
+      {{"method", "rtn"}, {"activations", "int8"}, {"grid", "int8:row"}, {"head", "q8_0"}}, info));
+  EXPECT_EQ(info.activations.size(), 3u * 7u);
+  EXPECT_FALSE(info.activations.contains("lm_head.weight"));
+}
+
 TEST(QuantizeCheck, WarnsOfTooLittleText) {
   FakeCheckContext context;
   context.sources["text"] = source_of("unused.txt");
@@ -221,6 +235,33 @@ TEST_F(QuantizeRun, GptqRecordsEveryMatrixAndBeatsNearest) {
   EXPECT_GE(*run.value("worst_relative_error"), *run.value("mean_relative_error"));
   FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint result, output(run));
   EXPECT_EQ(*run.value("weight_bytes"), static_cast<double>(result.weight_bytes()));
+}
+
+// The walk hands on what the matrices will meet: with rounded inputs GPTQ sees other statistics.
+TEST_F(QuantizeRun, ActivationsAreRecordedAndSeenByTheWalk) {
+  FakeRunContext plain = context("plain"), rounded = context("rounded"), nearest = context("rtn");
+  Json options = gptq("int8:row");
+  FRUGAL_ASSERT_OK(quantize(options)->run(plain));
+  options["activations"] = "int8";
+  FRUGAL_ASSERT_OK(quantize(options)->run(rounded));
+  options["method"] = "rtn";
+  options["importance"] = false;
+  FRUGAL_ASSERT_OK(quantize(options)->run(nearest));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint a, output(plain));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint b, output(rounded));
+  const std::string name = "model.layers.2.mlp.down_proj.weight";
+  EXPECT_EQ(a.quantized().at(name).activations, format::Activations::kFloat);
+  EXPECT_EQ(b.quantized().at(name).activations, format::Activations::kInt8);
+  EXPECT_EQ(b.quantized().size(), 21u);
+  EXPECT_NE(a.codes(name).value().codes, b.codes(name).value().codes);
+  // Rounded to nearest by weights alone, the codes are those without a walk.
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint c, output(nearest));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const std::vector<float> values, input_->values(name));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const grid::QuantizedMatrix codes, c.codes(name));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(
+      const grid::QuantizedMatrix expected,
+      grid::round_to_nearest(codes.grid, values.data(), codes.rows, codes.columns, {}, true));
+  EXPECT_EQ(codes.codes, expected.codes);
 }
 
 TEST_F(QuantizeRun, OptionsReachTheSolver) {

@@ -133,8 +133,8 @@ TEST_F(CommandLine, APipelineWithMistakesReportsThemAllAndWritesNothing) {
 TEST_F(CommandLine, PassesAreDocumentedAsTextAndJson) {
   const Outcome list = frugal("passes");
   EXPECT_EQ(list.code, 0);
-  for (const char* name : {"train", "distill", "finetune", "prune", "quantize", "tune", "evaluate",
-                           "measure", "export"}) {
+  for (const char* name : {"train", "distill", "finetune", "prune", "rotate", "smooth", "quantize",
+                           "tune", "evaluate", "measure", "export"}) {
     EXPECT_THAT(list.out, HasSubstr(name));
   }
   EXPECT_THAT(frugal("passes quantize").out, testing::AllOf(HasSubstr("grid"), HasSubstr("q4_k")));

@@ -57,6 +57,9 @@ class ExportPass final : public pass::Pass {
   absl::Status check(pass::CheckContext& context, pass::ModelInfo& model) const override {
     if (format_ == "gguf") FRUGAL_RETURN_IF_ERROR(check_gguf(model));
     if (format_ == "onnx") FRUGAL_RETURN_IF_ERROR(check_onnx(model));
+    if (format_ == "huggingface" && !model.activations.empty()) {
+      context.warn("export: a plain folder holds decoded weights alone; whoever runs it will not round activations to int8");
+    }
     context.estimate({.output_bytes = model.size_bytes, .basis = "bytes of the weights"});
     return absl::OkStatus();
   }

@@ -216,6 +216,11 @@ absl::Status check_gguf(const pass::ModelInfo& model) {
     return invalid_argument("cannot write ", model.name, " to GGUF: its folder has no tokenizer, and a GGUF must carry one; "
                             "put tokenizer.json or tokenizer.model beside config.json");
   }
+  if (!model.activations.empty()) {
+    return invalid_argument("cannot write ", model.name, " to GGUF: it rounds inputs to int8 per token (",
+                            model.activations.begin()->first, ", ...), and no GGUF type says so: llama.cpp rounds the inputs of "
+                            "q8_0 in blocks of its own; export to onnx, or quantize with activations: none");
+  }
   for (const auto& [weight, grid_name] : model.grids) {
     const int64_t columns = 256;  // only whole rows depend on it, and those have no GGUF layout
     if (base::glob_match("*:row*", grid_name)) {

@@ -1,7 +1,9 @@
 #include "passes/export/onnx_graph.h"
 
 #include <cmath>
+#include <limits>
 #include <map>
+#include <set>
 
 #include "base/text.h"
 #include "model/architecture.h"
@@ -105,6 +107,10 @@ class GraphBuilder {
       node("MatMul", "", {input, weight}, {output});
       return absl::OkStatus();
     }
+    if (entry->second.activations != format::Activations::kFloat) {
+      multiply_integers(input, weight, output);
+      return absl::OkStatus();
+    }
     FRUGAL_ASSIGN_OR_RETURN(const auto grid, grid::find_grid(entry->second.grid, columns));
     absl::StatusOr<NBitsLayout> layout = nbits_layout(grid->spec());
     if (!layout.ok()) return base::annotate(layout.status(), str_cat("cannot write ", weight, " to ONNX"));
@@ -119,6 +125,37 @@ class GraphBuilder {
     node("MatMulNBits", kContrib, std::move(inputs), {output},
          {{"K", columns}, {"N", rows}, {"bits", layout->bits}, {"block_size", layout->block_size}, {"accuracy_level", options_.accuracy_level}});
     return absl::OkStatus();
+  }
+
+  // output = float(sum of integers) * token scale * row scale: the order of model/integer_linear.h. Weights and inputs have zero
+  // points of 0, the operator's default.
+  void multiply_integers(const std::string& input, const std::string& weight, const std::string& output) {
+    const int64_t rows = shapes_.at(weight)[0], columns = shapes_.at(weight)[1];
+    round_tokens(input);
+    initializer(weight + ".int8", OnnxType::kInt8, {columns, rows}, weight, OnnxContent::kInt8Values);
+    initializer(weight + ".scales", OnnxType::kFloat, {rows}, weight, OnnxContent::kInt8Scales);
+    node("MatMulInteger", "", {input + ".int8", weight + ".int8"}, {output + ".sum"});
+    node("Cast", "", {output + ".sum"}, {output + ".float"}, {{"to", static_cast<int64_t>(OnnxType::kFloat)}});
+    node("Mul", "", {output + ".float", input + ".scale"}, {output + ".by_token"});
+    node("Mul", "", {output + ".by_token", weight + ".scales"}, {output});
+  }
+
+  // input.scale = max(max|x| / 127, 2^-126) per token, input.int8 = round(x / scale), once for all matrices that share the input.
+  void round_tokens(const std::string& input) {
+    if (!rounded_.insert(input).second) return;
+    if (rounded_.size() == 1) {
+      const float largest = 127, least = std::numeric_limits<float>::min();
+      format::OnnxModel& model = graph_.model;
+      model.initializers.push_back(format::onnx_constant("largest_code", {}, std::span<const float>(&largest, 1)));
+      model.initializers.push_back(format::onnx_constant("least_scale", {}, std::span<const float>(&least, 1)));
+    }
+    node("Abs", "", {input}, {input + ".absolute"});
+    node("ReduceMax", "", {input + ".absolute", "last_axis"}, {input + ".largest"}, {{"keepdims", int64_t{1}}});
+    node("Div", "", {input + ".largest", "largest_code"}, {input + ".step"});
+    node("Max", "", {input + ".step", "least_scale"}, {input + ".scale"});
+    node("Div", "", {input, input + ".scale"}, {input + ".quotient"});
+    node("Round", "", {input + ".quotient"}, {input + ".rounded"});  // halves to even; never beyond +-127
+    node("Cast", "", {input + ".rounded"}, {input + ".int8"}, {{"to", static_cast<int64_t>(OnnxType::kInt8)}});
   }
 
   // The one norm without an addition before it. Spelled out in standard operators, because ONNX Runtime's own operator for it lives
@@ -198,6 +235,7 @@ class GraphBuilder {
   const format::ModelConfig& config_;
   const OnnxOptions& options_;
   std::map<std::string, std::vector<int64_t>, std::less<>> shapes_;
+  std::set<std::string> rounded_;  // inputs that round_tokens has seen to
   OnnxGraph graph_;
 };
 

@@ -13,7 +13,7 @@
 namespace frugal::passes {
 
 // How the bytes of a streamed initializer come from the checkpoint.
-enum class OnnxContent { kValues, kTransposed, kCosine, kSine, kNBitsValues, kNBitsScales, kNBitsZeroPoints };
+enum class OnnxContent { kValues, kTransposed, kCosine, kSine, kNBitsValues, kNBitsScales, kNBitsZeroPoints, kInt8Values, kInt8Scales };
 
 struct OnnxSource {
   std::string initializer;

@@ -49,6 +49,9 @@ class WeightStream {
       case OnnxContent::kValues:
       case OnnxContent::kTransposed:
         return write_float(source);
+      case OnnxContent::kInt8Values:
+      case OnnxContent::kInt8Scales:
+        return write_int8(source);
       default:
         return write_nbits(source);
     }
@@ -79,10 +82,21 @@ class WeightStream {
     return send(source, matrix_.zero_points);
   }
 
+  absl::Status write_int8(const OnnxSource& source) {
+    if (held_ != source.weight) {
+      FRUGAL_ASSIGN_OR_RETURN(const grid::QuantizedMatrix codes, checkpoint_.codes(source.weight));
+      integers_ = to_int8(codes);
+      held_ = source.weight;
+    }
+    if (source.content == OnnxContent::kInt8Values) return send(source, integers_.values);
+    return send(source, integers_.scales);
+  }
+
   const format::Checkpoint& checkpoint_;
   format::OnnxWriter& writer_;
   std::string held_;
   NBitsMatrix matrix_;
+  Int8Matrix integers_;
 };
 
 base::Json genai_config(const format::ModelConfig& config, const text::Vocabulary& vocabulary) {
@@ -150,6 +164,7 @@ absl::Status check_onnx(const pass::ModelInfo& model) {
   for (const format::ExpectedTensor& tensor : format::expected_tensors(model.config)) {
     const auto entry = model.grids.find(tensor.name);
     if (entry == model.grids.end() || tensor.name == "model.embed_tokens.weight") continue;
+    if (model.activations.contains(tensor.name)) continue;  // integer products, not MatMulNBits
     FRUGAL_ASSIGN_OR_RETURN(const auto grid, grid::find_grid(entry->second, tensor.shape[1]));
     const auto layout = nbits_layout(grid->spec());
     if (!layout.ok()) return base::annotate(layout.status(), str_cat("cannot write ", tensor.name, " to ONNX"));

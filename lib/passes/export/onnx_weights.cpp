@@ -16,6 +16,20 @@ using base::invalid_argument;
 // The operator's field width for as many levels; 0 where it has none.
 int64_t field_bits(size_t levels) { return levels == 4 ? 2 : levels == 16 ? 4 : levels == 256 ? 8 : 0; }
 
+template <typename T>
+std::vector<T> transpose(const std::vector<T>& matrix, int64_t rows, int64_t columns) {
+  constexpr int64_t kTile = 32;  // both sides of a tile stay in the first-level cache
+  std::vector<T> result(matrix.size());
+  for (int64_t r0 = 0; r0 < rows; r0 += kTile) {
+    for (int64_t c0 = 0; c0 < columns; c0 += kTile) {
+      for (int64_t r = r0; r < std::min(rows, r0 + kTile); ++r) {
+        for (int64_t c = c0; c < std::min(columns, c0 + kTile); ++c) result[c * rows + r] = matrix[r * columns + c];
+      }
+    }
+  }
+  return result;
+}
+
 }  // namespace
 
 absl::StatusOr<NBitsLayout> nbits_layout(const grid::GridSpec& spec) {
@@ -80,14 +94,18 @@ absl::StatusOr<NBitsMatrix> to_nbits(const grid::QuantizedMatrix& matrix, const 
 }
 
 std::vector<float> transposed(const std::vector<float>& matrix, int64_t rows, int64_t columns) {
-  constexpr int64_t kTile = 32;  // both sides of a tile stay in the first-level cache
-  std::vector<float> result(matrix.size());
-  for (int64_t r0 = 0; r0 < rows; r0 += kTile) {
-    for (int64_t c0 = 0; c0 < columns; c0 += kTile) {
-      for (int64_t r = r0; r < std::min(rows, r0 + kTile); ++r) {
-        for (int64_t c = c0; c < std::min(columns, c0 + kTile); ++c) result[c * rows + r] = matrix[r * columns + c];
-      }
-    }
+  return transpose(matrix, rows, columns);
+}
+
+Int8Matrix to_int8(const grid::QuantizedMatrix& matrix) {
+  constexpr int kOrigin = 128;  // the code of level 0
+  std::vector<int8_t> values(matrix.codes.size());
+  std::transform(matrix.codes.begin(), matrix.codes.end(), values.begin(),
+                 [](uint8_t code) { return static_cast<int8_t>(static_cast<int>(code) - kOrigin); });
+  Int8Matrix result{transpose(values, matrix.rows, matrix.columns), std::vector<float>(matrix.rows)};
+  for (int64_t row = 0; row < matrix.rows; ++row) {
+    float offset = 0;
+    matrix.grid->expand(matrix.block_parameters(row, 0), &result.scales[row], &offset);
   }
   return result;
 }

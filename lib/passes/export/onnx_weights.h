@@ -32,4 +32,11 @@ absl::StatusOr<NBitsMatrix> to_nbits(const grid::QuantizedMatrix& matrix, const 
 // [rows, columns] -> [columns, rows].
 std::vector<float> transposed(const std::vector<float>& matrix, int64_t rows, int64_t columns);
 
+// A matrix [N, K] on grid int8:row as MatMulInteger wants it: values [K, N], scales fp32 [N]; zero points are 0.
+struct Int8Matrix {
+  std::vector<int8_t> values;
+  std::vector<float> scales;
+};
+Int8Matrix to_int8(const grid::QuantizedMatrix& matrix);
+
 }  // namespace frugal::passes

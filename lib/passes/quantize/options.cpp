@@ -58,6 +58,12 @@ void visit_rounding(pass::OptionVisitor& visitor, QuantizeOptions& o) {
                          "weights not rounded yet, so that the layer's outputs stay close.",
                  .choices = {"gptq", "rtn"}},
                 o.method);
+  visitor.field(
+      {.name = "activations",
+       .help = "int8 also rounds the inputs of those matrices, per token by their largest; "
+               "with grid int8:row, for runtimes that multiply integers (ONNX).",
+       .choices = {"none", "int8"}},
+      o.activations);
   visitor.field({.name = "overrides",
                  .help = "Grids of single matrices: globs over weight names "
                          "(\"*.layers.0.*\": q6_k), or keep; the last that matches counts, and one "

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "format/activations.h"
 #include "layerwise/calibration.h"
 #include "layerwise/pre_correct.h"
 #include "pass/options.h"
@@ -37,11 +38,15 @@ struct QuantizeOptions {
   double max_layer_error = 1.0;
   int64_t min_tokens = 0;
   double max_kl = 0;
+  std::string activations = "none";
   std::string embeddings{kAuto};
   std::string head{kAuto};
 
   bool gptq() const { return method == "gptq"; }
   bool calibrated() const { return !calibration.name.empty(); }
+  format::Activations rounding() const {
+    return activations == "int8" ? format::Activations::kInt8 : format::Activations::kFloat;
+  }
   GridChoice choice() const { return {grid, embeddings, head, overrides.entries}; }
   bool chooses_strength() const { return gptq() && strength == "held_out"; }
   layerwise::Asymmetry asymmetry() const { return {gptq() ? alpha : 0, gptq() ? beta : 0}; }

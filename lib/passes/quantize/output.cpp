@@ -176,6 +176,7 @@ absl::StatusOr<train::QuantizedMatrices> planned_matrices(const format::Checkpoi
 
 absl::Status write_quantized(const format::Checkpoint& input,
                              const std::vector<PlannedTensor>& plan,
+                             format::Activations activations,
                              const train::QuantizedMatrices& matrices,
                              const std::filesystem::path& folder) {
   std::vector<format::CheckpointWriter::Tensor> tensors;
@@ -183,6 +184,7 @@ absl::Status write_quantized(const format::Checkpoint& input,
     FRUGAL_ASSIGN_OR_RETURN(const format::TensorInfo info, input.info(tensor.name));
     format::CheckpointWriter::Tensor declared{tensor.name, info.dtype, tensor.shape, std::nullopt};
     if (!tensor.grid.empty()) declared.grid = tensor.grid;
+    if (tensor.place == Place::kLayer) declared.activations = activations;
     tensors.push_back(std::move(declared));
   }
   FRUGAL_ASSIGN_OR_RETURN(

@@ -20,9 +20,11 @@ absl::StatusOr<train::QuantizedMatrices> planned_matrices(const format::Checkpoi
                                                           const std::vector<PlannedTensor>& plan,
                                                           const layerwise::LayerStore& store);
 
-// Writes exact codes of planned tensors and the bytes of all others as they are.
+// Writes exact codes of planned tensors and the bytes of all others as they are. `activations`: of
+// the layers' matrices.
 absl::Status write_quantized(const format::Checkpoint& input,
                              const std::vector<PlannedTensor>& plan,
+                             format::Activations activations,
                              const train::QuantizedMatrices& matrices,
                              const std::filesystem::path& folder);
 

@@ -125,6 +125,20 @@ absl::Status check_sparsity(const QuantizeOptions& options,
   return absl::OkStatus();
 }
 
+// Rounded inputs are part of what the next pass sees.
+absl::Status mark_activations(const std::vector<PlannedTensor>& plan,
+                              format::Activations activations, pass::ModelInfo& model) {
+  if (activations == format::Activations::kFloat) return absl::OkStatus();
+  for (const PlannedTensor& tensor : plan) {
+    if (tensor.place != Place::kLayer) continue;
+    FRUGAL_ASSIGN_OR_RETURN(const auto grid, grid::find_grid(tensor.grid, tensor.shape[1]));
+    FRUGAL_RETURN_IF_ERROR(base::annotate(
+        format::check_activations(activations, grid->spec(), tensor.name), "quantize"));
+    model.activations[tensor.name] = activations;
+  }
+  return absl::OkStatus();
+}
+
 absl::Status QuantizePass::check(pass::CheckContext& context, pass::ModelInfo& model) const {
   if (!model.grids.empty()) {
     return base::invalid_argument(
@@ -135,6 +149,13 @@ absl::Status QuantizePass::check(pass::CheckContext& context, pass::ModelInfo& m
   FRUGAL_ASSIGN_OR_RETURN(const std::vector<PlannedTensor> plan,
                           plan_grids(model.config, options_.choice()));
   FRUGAL_RETURN_IF_ERROR(check_sparsity(options_, plan));
+  if (options_.rounding() != format::Activations::kFloat &&
+      (options_.tune_steps > 0 || options_.block_iterations > 0)) {
+    return base::invalid_argument(
+        "quantize: tuning and learned rounding do not see inputs rounded to int8; use recipe: fast "
+        "or rtn with activations: int8");
+  }
+  FRUGAL_RETURN_IF_ERROR(mark_activations(plan, options_.rounding(), model));
   if (options_.gptq() && !options_.calibrated()) {
     return base::invalid_argument(
         "quantize: method gptq needs `calibration` (an entry of data:); or set method: rtn");
@@ -249,11 +270,13 @@ absl::Status QuantizePass::run(pass::RunContext& context) const {
   GridSolver solver(std::move(solver_settings), store);
   const layerwise::WalkOptions walk{.device = device,
                                     .held_out = split.held_out.count,
+                                    .activations = options_.rounding(),
                                     .title = base::str_cat("quantize ", context.input_name())};
   FRUGAL_RETURN_IF_ERROR(layerwise::walk(input, calibration, walk, solver));
   FRUGAL_ASSIGN_OR_RETURN(train::QuantizedMatrices matrices, planned_matrices(input, plan, store));
   FRUGAL_RETURN_IF_ERROR(finish_quantized(context, options_, split, device, matrices));
-  FRUGAL_RETURN_IF_ERROR(write_quantized(input, plan, matrices, context.output_folder()));
+  FRUGAL_RETURN_IF_ERROR(
+      write_quantized(input, plan, options_.rounding(), matrices, context.output_folder()));
   return report_quantized(context, plan, store);
 }
 

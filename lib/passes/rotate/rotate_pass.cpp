@@ -1,0 +1,201 @@
+#include "passes/rotate/rotate_pass.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "base/interrupt.h"
+#include "base/progress.h"
+#include "base/text.h"
+#include "layerwise/tiles.h"
+#include "model/architecture.h"
+#include "passes/rotate/turn.h"
+#include "tensor/guard.h"
+#include "tensor/transfer.h"
+
+namespace frugal::passes {
+namespace {
+
+constexpr double kOperationsPerSecond = 1e10;  // of one CPU core in fp64: for estimates only
+
+class RotatePass final : public pass::Pass {
+ public:
+  const pass::PassInfo& info() const override {
+    static const pass::PassInfo info{
+        .name = "rotate",
+        .version = 1,
+        .summary =
+            "Turns the residual stream and the value heads by random orthogonal matrices: an "
+            "equivalent model without outlier channels."};
+    return info;
+  }
+
+  void visit_options(pass::OptionVisitor& visitor) override {
+    visitor.field({.name = "residual",
+                   .help = "Turn the residual stream; norm gains go into the matrices behind them, "
+                           "and a tied head becomes a matrix of its own."},
+                  residual_);
+    visitor.field({.name = "heads", .help = "Turn every value head, layer by layer."}, heads_);
+    visitor.field(
+        {.name = "kind",
+         .help = "hadamard spreads each channel evenly over all (random signs); orthogonal "
+                 "is uniform over all rotations.",
+         .choices = {"hadamard", "orthogonal"}},
+        kind_);
+    visitor.field({.name = "seed", .help = "Which draw of the rotations.", .minimum = 0}, seed_);
+    visitor.field(
+        {.name = "dtype",
+         .help = "Type of the changed weights: f32, in which the result is equivalent, or "
+                 "keep, which rounds them back to the input's type.",
+         .choices = {"f32", "keep"}},
+        dtype_);
+  }
+
+  absl::Status check(pass::CheckContext& context, pass::ModelInfo& model) const override;
+  absl::Status run(pass::RunContext& context) const override;
+
+ private:
+  TurnOptions options() const {
+    return {.residual = residual_,
+            .heads = heads_,
+            .kind = kind_ == "orthogonal" ? layerwise::RotationKind::kOrthogonal
+                                          : layerwise::RotationKind::kHadamard,
+            .seed = static_cast<uint64_t>(seed_)};
+  }
+
+  bool residual_ = true;
+  bool heads_ = true;
+  std::string kind_ = "hadamard";
+  int64_t seed_ = 1;
+  std::string dtype_ = "f32";
+};
+
+absl::Status RotatePass::check(pass::CheckContext& context, pass::ModelInfo& model) const {
+  if (!model.grids.empty()) {
+    return base::invalid_argument("rotate: '", model.name,
+                                  "' is quantized already; rotate first, quantize afterwards");
+  }
+  if (!residual_ && !heads_) {
+    return base::invalid_argument(
+        "rotate: residual and heads are both false; nothing would change");
+  }
+  FRUGAL_RETURN_IF_ERROR(turn_roles(model.config, options()).status());
+  const auto parameters = static_cast<double>(model.config.parameter_count());
+  model.config = turned_config(model.config, options());
+  const auto width = static_cast<double>(model.config.hidden_size);
+  const auto turned = static_cast<double>(model.config.parameter_count());
+  model.size_bytes =
+      static_cast<int64_t>(static_cast<double>(model.size_bytes) * turned / parameters);
+  if (dtype_ == "f32") {
+    model.dtype = "F32";
+    model.size_bytes = 4 * model.config.parameter_count();
+  }
+  const int64_t side = model.config.hidden_size;
+  const int64_t matrix = side * std::max(model.config.intermediate_size, side);
+  context.estimate(
+      {.seconds = 2 * turned * width / kOperationsPerSecond,
+       .peak_memory_bytes = 8 * (3 * side * side + 4 * matrix),
+       .output_bytes = model.size_bytes,
+       .basis = "products in fp64 at 10 GFLOP/s (one CPU core); one matrix in memory"});
+  return absl::OkStatus();
+}
+
+// The largest weight over the root mean square, mean over the matrices of the layers: what a grid
+// with one scale for many weights suffers from.
+class Peaks {
+ public:
+  void add(const at::Tensor& weights) {
+    double square = 0;
+    layerwise::for_each_tile(1, [&](int64_t) {  // serial: one order of additions
+      square = weights.to(at::kDouble).square().mean().item<double>();
+    });
+    if (square == 0) return;
+    sum_ += weights.abs().max().item<double>() / std::sqrt(square);
+    ++count_;
+  }
+  std::optional<double> mean() const {
+    return count_ > 0 ? std::optional<double>(sum_ / static_cast<double>(count_)) : std::nullopt;
+  }
+
+ private:
+  double sum_ = 0;
+  int64_t count_ = 0;
+};
+
+struct Written {
+  Peaks before, after;
+  double defect = 0;
+};
+
+absl::Status write_turned(const format::Checkpoint& input,
+                          const std::vector<format::CheckpointWriter::Tensor>& tensors,
+                          const TurnRoles& roles, const TurnOptions& options, Written& written,
+                          format::CheckpointWriter& writer) {
+  Turner turner(input, options);
+  base::Progress progress("rotate", "tensors", static_cast<int64_t>(tensors.size()));
+  for (const format::CheckpointWriter::Tensor& tensor : tensors) {
+    FRUGAL_RETURN_IF_ERROR(base::check_interrupt());
+    progress.advance();
+    const auto role = roles.find(tensor.name);
+    if (role == roles.end()) {
+      FRUGAL_ASSIGN_OR_RETURN(const auto bytes, input.bytes(tensor.name));
+      FRUGAL_RETURN_IF_ERROR(writer.write(tensor.name, bytes));
+      continue;
+    }
+    FRUGAL_ASSIGN_OR_RETURN(const at::Tensor value, turner.turned(tensor.name, role->second));
+    if (value.dim() == 2 && tensor.name.starts_with("model.layers.")) {
+      FRUGAL_ASSIGN_OR_RETURN(const at::Tensor original,
+                              tensor::load(input, tensor.name, at::kFloat, at::kCPU));
+      FRUGAL_RETURN_IF_ERROR(tensor::guarded(tensor.name, [&] {
+        written.before.add(original);
+        written.after.add(value);
+      }));
+    }
+    FRUGAL_RETURN_IF_ERROR(tensor::write(writer, tensor.name, value));
+  }
+  written.defect = turner.defect();
+  return absl::OkStatus();
+}
+
+void report(pass::RunContext& context, const Written& written) {
+  context.statistic({.name = "rotation_defect",
+                     .value = written.defect,
+                     .help = "Largest element of QᵀQ - I over all rotations, fp64."});
+  context.statistic(
+      {.name = "weight_peak_before",
+       .value = written.before.mean(),
+       .help = "Largest weight over root mean square, mean over the layers' matrices."});
+  context.statistic(
+      {.name = "weight_peak", .value = written.after.mean(), .help = "The same after turning."});
+}
+
+absl::Status RotatePass::run(pass::RunContext& context) const {
+  const format::Checkpoint& input = *context.input();
+  FRUGAL_ASSIGN_OR_RETURN(const TurnRoles roles, turn_roles(input.config(), options()));
+  const format::ModelConfig config = turned_config(input.config(), options());
+  std::vector<format::CheckpointWriter::Tensor> tensors;
+  for (const format::ExpectedTensor& expected : format::expected_tensors(config)) {
+    const bool is_new = !input.has(expected.name);  // the head of a tied model
+    FRUGAL_ASSIGN_OR_RETURN(const format::TensorInfo info,
+                            input.info(is_new ? std::string(model::kEmbedding) : expected.name));
+    const bool widen = dtype_ == "f32" && roles.contains(expected.name);
+    tensors.push_back({expected.name, widen ? format::DType::kF32 : info.dtype, expected.shape});
+  }
+  FRUGAL_ASSIGN_OR_RETURN(
+      format::CheckpointWriter writer,
+      format::CheckpointWriter::create(context.output_folder(), config, tensors));
+  Written written;
+  FRUGAL_RETURN_IF_ERROR(write_turned(input, tensors, roles, options(), written, writer));
+  FRUGAL_RETURN_IF_ERROR(writer.copy_side_files(input));
+  FRUGAL_RETURN_IF_ERROR(writer.finish());
+  report(context, written);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+std::unique_ptr<pass::Pass> make_rotate_pass() { return std::make_unique<RotatePass>(); }
+
+}  // namespace frugal::passes

@@ -1,0 +1,68 @@
+// What a rotation does to each weight of a model; equivalent by construction.
+//
+// The residual stream x becomes x Q. A norm's gain γ goes into the matrices behind it first,
+// because only a norm without gains commutes with Q:
+//   embedding E Q;  readers (q, k, v, gate, up, head) W diag(γ) Q, γ = 1;  writers (o, down) Qᵀ W
+// A value head v becomes v R: rows of v_proj Rᵀ W_v, columns of every query head of o_proj W_o R.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "base/status.h"
+#include "format/checkpoint.h"
+#include "layerwise/rotation.h"
+
+namespace frugal::passes {
+
+struct TurnOptions {
+  bool residual = true;
+  bool heads = true;
+  layerwise::RotationKind kind = layerwise::RotationKind::kHadamard;
+  uint64_t seed = 1;
+};
+
+// What happens to one weight. All false: it stays.
+struct TurnRole {
+  std::string gains = {};  // full name of the norm whose γ multiplies the columns
+  bool reads = false;      // times Q from the right
+  bool writes = false;     // times Qᵀ from the left
+  bool becomes_ones = false;
+  int64_t value_rows_of = -1;     // layer whose Rᵀ turns the rows
+  int64_t value_columns_of = -1;  // layer whose R turns the columns
+  bool operator==(const TurnRole&) const = default;
+};
+using TurnRoles = std::map<std::string, TurnRole, std::less<>>;
+
+// The config of the result: a tied head has the final norm's gains in it, so that it is untied.
+format::ModelConfig turned_config(format::ModelConfig config, const TurnOptions& options);
+
+// A role for each weight that `turned_config` demands and that changes. Errors: an architecture
+// with a weight whose place in the equations above is not known (biases, norms of heads).
+absl::StatusOr<TurnRoles> turn_roles(const format::ModelConfig& config, const TurnOptions& options);
+
+// Computes the new weights of a checkpoint, one at a time, in fp64.
+class Turner {
+ public:
+  Turner(const format::Checkpoint& input, const TurnOptions& options)
+      : input_(input), options_(options) {}
+
+  // Weight `name` of the result, fp32 on the CPU. Errors as tensor::load.
+  absl::StatusOr<at::Tensor> turned(const std::string& name, const TurnRole& role);
+  // The largest |QᵀQ − I| of all rotations used so far.
+  double defect() const { return defect_; }
+
+ private:
+  const at::Tensor& rotation(int64_t size, const std::string& name);
+  at::Tensor apply(const at::Tensor& weights, const at::Tensor& gains, const TurnRole& role);
+
+  const format::Checkpoint& input_;
+  TurnOptions options_;
+  std::map<std::string, at::Tensor, std::less<>> rotations_;  // the residual stream's, one layer's
+  double defect_ = 0;
+};
+
+}  // namespace frugal::passes

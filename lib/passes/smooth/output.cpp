@@ -1,0 +1,190 @@
+#include "passes/smooth/output.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+#include <map>
+#include <string>
+
+#include "base/text.h"
+#include "model/architecture.h"
+#include "passes/smooth/scale_solver.h"
+#include "tensor/guard.h"
+#include "tensor/transfer.h"
+
+namespace frugal::passes {
+namespace {
+
+using layerwise::LayerStore;
+
+// What happens to a weight: its columns are multiplied by the scale of the stage that reads it,
+// what it makes is divided by that of the stage behind.
+struct Role {
+  int64_t layer = 0;
+  const ScaleGroup* reads = nullptr;
+  const ScaleGroup* makes = nullptr;
+};
+using Roles = std::map<std::string, Role, std::less<>>;
+
+Roles find_roles(const format::ModelConfig& config, const std::vector<ScaleGroup>& groups) {
+  Roles roles;
+  for (int64_t layer = 0; layer < config.layer_count; ++layer) {
+    const auto role = [&](const std::string& below) -> Role& {
+      Role& found = roles[model::weight_name(layer, below)];
+      found.layer = layer;
+      return found;
+    };
+    for (const ScaleGroup& group : groups) {
+      for (const std::string& matrix : group.matrices) role(matrix).reads = &group;
+      role(group.source).makes = &group;
+    }
+  }
+  return roles;
+}
+
+absl::StatusOr<LayerStore::Layer> stored_layer(const LayerStore& store, int64_t layer) {
+  FRUGAL_ASSIGN_OR_RETURN(std::optional<LayerStore::Layer> stored, store.read(layer));
+  if (!stored) return base::internal("layer ", layer, " was not stored");
+  return *std::move(stored);
+}
+
+absl::StatusOr<at::Tensor> smoothed(const format::Checkpoint& input, const std::string& name,
+                                    const Role& role, const LayerStore::Layer& layer) {
+  FRUGAL_ASSIGN_OR_RETURN(at::Tensor value, tensor::load(input, name, at::kFloat, at::kCPU));
+  value = value.to(at::kDouble);
+  if (role.reads != nullptr) {
+    FRUGAL_ASSIGN_OR_RETURN(const at::Tensor scale, ScaleSolver::stored_scale(layer, *role.reads));
+    FRUGAL_ASSIGN_OR_RETURN(const at::Tensor bounds, ScaleSolver::stored_bounds(layer, name));
+    value = value * scale.to(at::kDouble);
+    if (bounds.defined()) value = layerwise::clip(value, bounds);
+  }
+  if (role.makes != nullptr) {
+    FRUGAL_ASSIGN_OR_RETURN(const at::Tensor scale, ScaleSolver::stored_scale(layer, *role.makes));
+    const at::Tensor divisor = layerwise::source_values(scale.to(at::kDouble), role.makes->sharing);
+    value = value.dim() == 1 ? value / divisor : value / divisor.unsqueeze(1);
+  }
+  return value;
+}
+
+absl::Status write_tensor(const format::Checkpoint& input, const std::string& name,
+                          const Roles& roles, const LayerStore& store,
+                          format::CheckpointWriter& writer) {
+  const auto role = roles.find(name);
+  if (role == roles.end()) {
+    FRUGAL_ASSIGN_OR_RETURN(const auto bytes, input.bytes(name));
+    return writer.write(name, bytes);
+  }
+  FRUGAL_ASSIGN_OR_RETURN(const LayerStore::Layer layer, stored_layer(store, role->second.layer));
+  FRUGAL_ASSIGN_OR_RETURN(const at::Tensor value, tensor::guarded(name, [&] {
+                            return smoothed(input, name, role->second, layer);
+                          }));
+  return tensor::write(writer, name, value);
+}
+
+double number(const base::Json& record, const char* key) {
+  const auto found = record.find(key);
+  return found != record.end() && found->is_number() ? found->get<double>() : 0;
+}
+
+struct Sums {
+  int64_t groups = 0, changed = 0;
+  double before = 0, after = 0, log_ratio = 0, clip_before = 0, clip_after = 0;
+  double uneven_before = 0, uneven = 0;
+  bool clipped = false, rounded = false;
+};
+
+void add(const base::Json& record, Sums& sums) {
+  ++sums.groups;
+  sums.uneven_before += number(record, "unevenness_before");
+  sums.uneven += number(record, "unevenness");
+  if (record.contains("clip_error")) {
+    sums.clipped = true;
+    sums.clip_before += number(record, "clip_error_before");
+    sums.clip_after += number(record, "clip_error");
+  }
+  if (!record.contains("squared_error")) return;
+  sums.rounded = true;
+  const double before = number(record, "squared_error_before");
+  const double after = number(record, "squared_error");
+  sums.before += before;
+  sums.after += after;
+  if (before > 0 && after > 0) sums.log_ratio += std::log(after / before);
+  if (after < before) ++sums.changed;
+}
+
+void write_rounding(pass::RunContext& context, const Sums& sums) {
+  const auto groups = static_cast<double>(sums.groups);
+  const auto share = [](double a, double b) {
+    return b > 0 ? std::optional<double>(a / b) : std::nullopt;
+  };
+  context.statistic({.name = "predicted_error_ratio",
+                     .value = share(sums.after, sums.before),
+                     .help = "Squared output error of rounding to nearest on the grid with the "
+                             "scales, over that without, summed over all groups; calibration text.",
+                     .n = sums.groups});
+  context.statistic({.name = "mean_error_ratio",
+                     .value = sums.groups > 0
+                                  ? std::optional<double>(std::exp(sums.log_ratio / groups))
+                                  : std::nullopt,
+                     .help = "Geometric mean over groups of the same ratio.",
+                     .n = sums.groups});
+  context.statistic(
+      {.name = "scaled_groups",
+       .value = static_cast<double>(sums.changed),
+       .unit = "groups",
+       .help = base::str_cat("Groups, of ", sums.groups, ", that a ratio other than 0 helps.")});
+  if (!sums.clipped) return;
+  context.statistic({.name = "clip_error_ratio",
+                     .value = share(sums.clip_after, sums.clip_before),
+                     .help =
+                         "The same for clipping on top of the scales, of the groups' own blocks "
+                         "of H."});
+  context.warn(
+      "smooth: clip = true limits weights, so that the result is not equivalent to its "
+      "input any more; it is meant for a quantize step on the same grid");
+}
+
+}  // namespace
+
+absl::Status write_smoothed(const format::Checkpoint& input, const std::vector<ScaleGroup>& groups,
+                            bool keep_type, const LayerStore& store,
+                            const std::filesystem::path& folder) {
+  const Roles roles = find_roles(input.config(), groups);
+  std::vector<format::CheckpointWriter::Tensor> tensors;
+  for (const format::ExpectedTensor& expected : format::expected_tensors(input.config())) {
+    FRUGAL_ASSIGN_OR_RETURN(const format::TensorInfo info, input.info(expected.name));
+    const bool widen = !keep_type && roles.contains(expected.name);
+    tensors.push_back({expected.name, widen ? format::DType::kF32 : info.dtype, expected.shape});
+  }
+  FRUGAL_ASSIGN_OR_RETURN(format::CheckpointWriter writer,
+                          format::CheckpointWriter::create(folder, input.config(), tensors));
+  for (const format::CheckpointWriter::Tensor& tensor : tensors)
+    FRUGAL_RETURN_IF_ERROR(write_tensor(input, tensor.name, roles, store, writer));
+  FRUGAL_RETURN_IF_ERROR(writer.copy_side_files(input));
+  return writer.finish();
+}
+
+absl::Status report_smoothed(pass::RunContext& context, const LayerStore& store) {
+  Sums sums;
+  for (int64_t layer = 0; layer < context.input()->config().layer_count; ++layer) {
+    FRUGAL_ASSIGN_OR_RETURN(const LayerStore::Layer stored, stored_layer(store, layer));
+    for (const base::Json& record : stored.record()) {
+      add(record, sums);
+      context.row("smoothing", record);
+    }
+  }
+  if (sums.rounded) write_rounding(context, sums);
+  const auto mean = [&](double sum) {
+    return sums.groups > 0 ? std::optional<double>(sum / static_cast<double>(sums.groups))
+                           : std::nullopt;
+  };
+  context.statistic({.name = "unevenness_before",
+                     .value = mean(sums.uneven_before),
+                     .help = "Largest over mean of the channels' largest inputs, mean over groups: "
+                             "what rounding activations suffers from."});
+  context.statistic(
+      {.name = "unevenness", .value = mean(sums.uneven), .help = "The same after the scales."});
+  return absl::OkStatus();
+}
+
+}  // namespace frugal::passes

@@ -1,0 +1,213 @@
+#include "passes/smooth/smooth_pass.h"
+
+#include <ATen/ATen.h>
+
+#include <string>
+#include <vector>
+
+#include "base/text.h"
+#include "layerwise/calibration.h"
+#include "passes/smooth/groups.h"
+#include "passes/smooth/output.h"
+#include "passes/smooth/scale_solver.h"
+#include "tensor/device.h"
+
+namespace frugal::passes {
+namespace {
+
+constexpr double kOperationsPerSecond =
+    2e10;  // of one CPU core in fp32: a rough figure for estimates only
+
+struct Options {
+  std::string method = "awq";
+  std::string grid;
+  bool duo = false;
+  bool clip = false;
+  double alpha = 0.5;
+  pass::DataReference calibration;
+  layerwise::CalibrationOptions windows;
+  std::string dtype = "f32";
+
+  bool smoothquant() const { return method == "smoothquant"; }
+};
+
+void visit_method(pass::OptionVisitor& visitor, Options& o) {
+  visitor.field(
+      {.name = "method",
+       .help = "awq seeks scales, powers of each channel's mean input, with which rounding "
+               "on `grid` loses least; smoothquant evens the inputs out for 8-bit "
+               "activations.",
+       .choices = {"awq", "smoothquant"}},
+      o.method);
+  visitor.field({.name = "grid", .help = "awq: the grid that the later quantize step will use."},
+                o.grid);
+  visitor.field(
+      {.name = "duo",
+       .help = "awq: also try scales that divide by a power of each channel's mean weight."},
+      o.duo);
+  visitor.field({.name = "clip",
+                 .help = "awq: also limit the weights of each group where that lowers the error on "
+                         "`grid` (never query and key); the result is then no longer equivalent."},
+                o.clip);
+  visitor.field(
+      {.name = "alpha",
+       .help = "smoothquant: share of the unevenness that goes from inputs to weights; .5 "
+               "is the paper's, .85 was found good for Llama 2 and 3, .8 for Mistral.",
+       .minimum = 0,
+       .maximum = 1},
+      o.alpha);
+}
+
+void visit_text(pass::OptionVisitor& visitor, Options& o) {
+  visitor.field({.name = "calibration",
+                 .help = "Text that the original model runs on for the statistics of its inputs.",
+                 .required = true},
+                o.calibration);
+  visitor.field({.name = "windows",
+                 .help = "Calibration windows, spread evenly over the text; 0 takes what the "
+                         "data's `tokens` fill, else 128.",
+                 .minimum = 0},
+                o.windows.windows);
+  visitor.field(
+      {.name = "sequence_length",
+       .help =
+           "Length of a calibration window; 0 takes the data's, else 2048 or the model's context.",
+       .unit = "tokens",
+       .minimum = 0},
+      o.windows.sequence_length);
+  visitor.field({.name = "dtype",
+                 .help = "Type of the changed weights: f32, in which the result is equivalent, or "
+                         "keep, which rounds them back to the input's type.",
+                 .choices = {"f32", "keep"}},
+                o.dtype);
+}
+
+class SmoothPass final : public pass::Pass {
+ public:
+  const pass::PassInfo& info() const override {
+    static const pass::PassInfo info{
+        .name = "smooth",
+        .version = 1,
+        .summary =
+            "Moves scales of input channels between neighboring weights (AWQ, SmoothQuant): "
+            "an equivalent model whose later rounding loses less."};
+    return info;
+  }
+
+  void visit_options(pass::OptionVisitor& visitor) override {
+    visit_method(visitor, options_);
+    visit_text(visitor, options_);
+  }
+
+  absl::Status check(pass::CheckContext& context, pass::ModelInfo& model) const override;
+  absl::Status run(pass::RunContext& context) const override;
+
+ private:
+  absl::Status check_options() const;
+  absl::StatusOr<int64_t> check_text(pass::CheckContext& context,
+                                     const pass::ModelInfo& model) const;
+  absl::Status check_grid(const std::vector<ScaleGroup>& groups) const;
+
+  Options options_;
+};
+
+absl::Status SmoothPass::check_options() const {
+  if (options_.calibration.name.empty()) {
+    return base::invalid_argument("smooth: needs `calibration` (an entry of data:)");
+  }
+  if (!options_.smoothquant() && options_.grid.empty()) {
+    return base::invalid_argument(
+        "smooth: method awq needs `grid`: the one that the later quantize step will use");
+  }
+  if (options_.smoothquant() && (options_.clip || options_.duo)) {
+    return base::invalid_argument("smooth: clip and duo belong to method awq");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<int64_t> SmoothPass::check_text(pass::CheckContext& context,
+                                               const pass::ModelInfo& model) const {
+  if (!model.has_tokenizer) {
+    return base::invalid_argument(
+        "smooth: '", model.name, "' has no tokenizer, so that the calibration text cannot be read");
+  }
+  FRUGAL_ASSIGN_OR_RETURN(const text::DataSource source, context.data(options_.calibration));
+  FRUGAL_ASSIGN_OR_RETURN(const auto plan,
+                          layerwise::plan_calibration(model.config, source, options_.windows));
+  return plan.tokens();
+}
+
+absl::Status SmoothPass::check_grid(const std::vector<ScaleGroup>& groups) const {
+  if (options_.smoothquant()) return absl::OkStatus();
+  for (const ScaleGroup& group : groups) {
+    FRUGAL_ASSIGN_OR_RETURN(const auto grid, grid::find_grid(options_.grid, group.columns));
+    FRUGAL_RETURN_IF_ERROR(
+        grid::check_columns(grid->spec(), group.columns, group.matrices.front()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SmoothPass::check(pass::CheckContext& context, pass::ModelInfo& model) const {
+  if (!model.grids.empty()) {
+    return base::invalid_argument("smooth: '", model.name,
+                                  "' is quantized already; smooth first, quantize afterwards");
+  }
+  FRUGAL_RETURN_IF_ERROR(check_options());
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<ScaleGroup> groups, scale_groups(model.config));
+  FRUGAL_RETURN_IF_ERROR(check_grid(groups));
+  FRUGAL_ASSIGN_OR_RETURN(const int64_t tokens, check_text(context, model));
+  double operations = layerwise::estimate_walk_operations(model.config, tokens, false);
+  if (!options_.smoothquant()) {  // a product with H per ratio
+    for (const format::ExpectedTensor& tensor : format::expected_tensors(model.config)) {
+      if (tensor.shape.size() != 2 || !tensor.name.starts_with("model.layers.")) continue;
+      const auto rows = static_cast<double>(tensor.shape[0]);
+      const auto columns = static_cast<double>(tensor.shape[1]);
+      operations += (options_.duo ? 40 : 20) * 2 * rows * columns * columns;
+    }
+  }
+  if (options_.dtype == "f32") {
+    model.dtype = "F32";
+    model.size_bytes = 4 * model.config.parameter_count();
+  }
+  context.estimate(
+      {.seconds = operations / kOperationsPerSecond,
+       .peak_memory_bytes = layerwise::estimate_walk_bytes(model.config, tokens, false),
+       .output_bytes = model.size_bytes,
+       .basis = "operations at 20 GFLOP/s (one CPU core); activations, statistics and one layer in "
+                "memory"});
+  return absl::OkStatus();
+}
+
+absl::Status SmoothPass::run(pass::RunContext& context) const {
+  const format::Checkpoint& input = *context.input();
+  FRUGAL_ASSIGN_OR_RETURN(const at::Device device, tensor::open_device(context.device()));
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<ScaleGroup> groups, scale_groups(input.config()));
+  FRUGAL_ASSIGN_OR_RETURN(const text::DataSource source, context.data(options_.calibration));
+  FRUGAL_ASSIGN_OR_RETURN(const auto plan,
+                          layerwise::plan_calibration(input.config(), source, options_.windows));
+  FRUGAL_ASSIGN_OR_RETURN(const text::Windows calibration,
+                          layerwise::load_calibration(input, source, plan));
+  const layerwise::LayerStore store(
+      context.resume_folder(),
+      base::str_cat("smooth ", info().version, " ", calibration.text_sha256));
+  ScaleSolver solver({.groups = groups,
+                      .layer_count = input.config().layer_count,
+                      .smoothquant = options_.smoothquant(),
+                      .grid = options_.grid,
+                      .duo = options_.duo,
+                      .clip = options_.clip,
+                      .alpha = options_.alpha},
+                     store);
+  const layerwise::WalkOptions walk{.device = device,
+                                    .title = base::str_cat("smooth ", context.input_name())};
+  FRUGAL_RETURN_IF_ERROR(layerwise::walk(input, calibration, walk, solver));
+  FRUGAL_RETURN_IF_ERROR(
+      write_smoothed(input, groups, options_.dtype == "keep", store, context.output_folder()));
+  return report_smoothed(context, store);
+}
+
+}  // namespace
+
+std::unique_ptr<pass::Pass> make_smooth_pass() { return std::make_unique<SmoothPass>(); }
+
+}  // namespace frugal::passes

@@ -1,0 +1,72 @@
+#include "layerwise/rotation.h"
+
+#include <ATen/ATen.h>
+
+#include "layerwise/random_tensors.h"
+#include "support/shared_data.h"
+
+namespace frugal::layerwise {
+namespace {
+
+double defect(const at::Tensor& q) {  // of QᵀQ = I
+  return (at::mm(q.t(), q) - at::eye(q.size(0), at::kDouble)).abs().max().item<double>();
+}
+
+TEST(Rotation, HadamardMatricesAreExact) {
+  for (const int64_t n :
+       {1, 2, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 56, 64, 72, 76, 96, 144, 288}) {
+    const at::Tensor h = hadamard(n);
+    ASSERT_TRUE(h.defined()) << n;
+    EXPECT_TRUE(h.abs().eq(1).all().item<bool>()) << n;
+    EXPECT_TRUE(at::equal(at::mm(h, h.t()), static_cast<double>(n) * at::eye(n, at::kDouble))) << n;
+  }
+  for (const int64_t n : {3, 6, 9, 14, 18, 30, 92}) EXPECT_FALSE(hadamard(n).defined()) << n;
+}
+
+TEST(Rotation, IsOrthogonal) {
+  for (const RotationKind kind : {RotationKind::kHadamard, RotationKind::kOrthogonal}) {
+    for (const int64_t n : {1, 2, 3, 9, 16, 18, 48, 90, 128, 200, 260}) {
+      const at::Tensor q = random_rotation(n, kind, 7, "test");
+      EXPECT_EQ(q.sizes(), (at::IntArrayRef{n, n}));
+      EXPECT_LT(defect(q), 1e-13) << n;  // sums of n <= 260 products, unit roundoff 1e-16
+    }
+  }
+}
+
+TEST(Rotation, HadamardSpreadsEvenly) {
+  const at::Tensor q = random_rotation(48, RotationKind::kHadamard, 7, "test");
+  EXPECT_LT((q.abs() - 1 / std::sqrt(48.0)).abs().max().item<double>(), 1e-15);
+}
+
+TEST(Rotation, SeedAndNameChooseTheDraw) {
+  for (const RotationKind kind : {RotationKind::kHadamard, RotationKind::kOrthogonal}) {
+    const at::Tensor q = random_rotation(24, kind, 7, "a");
+    EXPECT_TRUE(at::equal(q, random_rotation(24, kind, 7, "a")));
+    EXPECT_FALSE(at::equal(q, random_rotation(24, kind, 8, "a")));
+    EXPECT_FALSE(at::equal(q, random_rotation(24, kind, 7, "b")));
+  }
+}
+
+TEST(Rotation, UniformHasNoPreferredDirection) {
+  // Entries of a uniform one have mean 0 and variance 1/n: 200 draws of 64 entries, 5 sigma.
+  double sum = 0, squares = 0;
+  for (uint64_t seed = 0; seed < 200; ++seed) {
+    const at::Tensor q = random_rotation(8, RotationKind::kOrthogonal, seed, "uniform");
+    sum += q[0][0].item<double>();
+    squares += q[0][0].square().item<double>();
+  }
+  EXPECT_NEAR(sum / 200, 0, 5 * std::sqrt(1.0 / 8 / 200));
+  // Variance of an entry's square: 2 (n - 1) / (n² (n + 2)).
+  EXPECT_NEAR(squares / 200, 1.0 / 8, 5 * std::sqrt(2.0 * 7 / (64 * 10) / 200));
+}
+
+TEST(Rotation, SameBitsAtAnyNumberOfThreads) {
+  for (const RotationKind kind : {RotationKind::kHadamard, RotationKind::kOrthogonal}) {
+    const at::Tensor q = random_rotation(300, kind, 7, "threads");
+    const ThreadCount count(3);
+    EXPECT_TRUE(at::equal(q, random_rotation(300, kind, 7, "threads")));
+  }
+}
+
+}  // namespace
+}  // namespace frugal::layerwise

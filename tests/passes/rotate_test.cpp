@@ -1,0 +1,179 @@
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include "base/hash.h"
+#include "layerwise/random_tensors.h"
+#include "model/decoder.h"
+#include "passes/fake_context.h"
+#include "passes/rotate/rotate_pass.h"
+#include "passes/rotate/turn.h"
+#include "passes/toy_checkpoint.h"
+#include "support/shared_data.h"
+
+namespace frugal::passes {
+namespace {
+
+namespace fs = std::filesystem;
+using base::Json;
+
+std::unique_ptr<pass::Pass> rotate(const Json& options = Json::object()) {
+  auto made = make_rotate_pass();
+  set_options(*made, options);
+  return made;
+}
+
+pass::ModelInfo toy_info() {
+  pass::ModelInfo info;
+  info.name = "toy";
+  info.config = layerwise::toy_config({.vocabulary = kToyVocabulary, .tied = true});
+  info.dtype = "BF16";
+  info.size_bytes = 2 * info.config.parameter_count();
+  return info;
+}
+
+TEST(RotateCheck, UntiesAndRefuses) {
+  FakeCheckContext context;
+  pass::ModelInfo info = toy_info();
+  const int64_t before = info.config.parameter_count();
+  FRUGAL_ASSERT_OK(rotate()->check(context, info));
+  EXPECT_FALSE(info.config.tied_embeddings);
+  EXPECT_EQ(info.config.parameter_count(), before + 32 * kToyVocabulary);
+  EXPECT_EQ(info.size_bytes, 4 * info.config.parameter_count());
+  info = toy_info();
+  FRUGAL_ASSERT_OK(rotate({{"residual", false}, {"dtype", "keep"}})->check(context, info));
+  EXPECT_TRUE(info.config.tied_embeddings);
+  EXPECT_EQ(info.size_bytes, 2 * before);
+  FRUGAL_EXPECT_ERROR(rotate({{"residual", false}, {"heads", false}})->check(context, info),
+                      absl::StatusCode::kInvalidArgument, "both false");
+  info.grids["model.layers.0.mlp.up_proj.weight"] = "q4_0";
+  FRUGAL_EXPECT_ERROR(rotate()->check(context, info), absl::StatusCode::kInvalidArgument,
+                      "rotate first");
+}
+
+TEST(TurnRoles, NameWhatChanges) {
+  const format::ModelConfig config = toy_info().config;
+  const TurnRoles heads = turn_roles(config, {.residual = false, .heads = true}).value();
+  EXPECT_EQ(heads.size(), 6u);  // v and o of three layers
+  EXPECT_EQ(heads.at("model.layers.2.self_attn.v_proj.weight").value_rows_of, 2);
+  EXPECT_EQ(heads.at("model.layers.1.self_attn.o_proj.weight").value_columns_of, 1);
+  const TurnRoles all = turn_roles(config, {}).value();
+  EXPECT_EQ(all.size(), 3u * 9u + 3u);  // every weight there is
+  EXPECT_EQ(all.at("lm_head.weight").gains, "model.norm.weight");
+  EXPECT_TRUE(all.at("model.layers.0.mlp.down_proj.weight").writes);
+  EXPECT_FALSE(all.at("model.layers.0.mlp.down_proj.weight").reads);
+  EXPECT_TRUE(all.at("model.layers.0.input_layernorm.weight").becomes_ones);
+}
+
+at::Tensor logits_of(const fs::path& folder, const model::Batch& batch) {
+  const at::NoGradGuard no_grad;
+  return model::Decoder::load(format::Checkpoint::open(folder).value(), {}).value().logits(batch);
+}
+
+double largest_difference(const at::Tensor& a, const at::Tensor& b) {
+  return ((a - b).abs().max() / a.abs().max()).item<double>();
+}
+
+// A toy whose norm gains are random: a forgotten one would show.
+format::Checkpoint gained_toy(const fs::path& folder, const layerwise::ToyShape& shape) {
+  const format::Checkpoint made = toy_checkpoint(folder, shape);
+  model::Decoder decoder = model::Decoder::load(made, {}).value();
+  std::vector<std::string> norms;
+  for (const auto& [name, value] : decoder.parameters()) {
+    if (value.dim() == 1) norms.push_back(name);
+  }
+  for (const std::string& name : norms) {
+    base::RandomStream stream(1, name);
+    at::Tensor gains = at::empty_like(decoder.parameters().at(name));
+    for (int64_t i = 0; i < gains.numel(); ++i)
+      gains.data_ptr<float>()[i] = static_cast<float>(1 + 0.3 * stream.normal());
+    decoder.set_parameter(name, gains);
+  }
+  const fs::path target = folder.string() + "-gained";
+  fs::copy(folder, target, fs::copy_options::recursive);
+  return layerwise::save_toy(decoder, target);
+}
+
+TEST(RotateRun, LogitsStay) {
+  test::TemporaryFolder work;
+  const model::Batch batch = layerwise::toy_batch(layerwise::toy_windows(4, 24, kToyVocabulary));
+  const std::vector<layerwise::ToyShape> shapes = {
+      {.width = 32}, {.width = 48, .neurons = 40, .tied = true}, {.width = 72}};
+  const std::vector<Json> cases = {Json::object(),
+                                   {{"residual", false}},
+                                   {{"heads", false}},
+                                   {{"kind", "orthogonal"}, {"seed", 5}}};
+  for (const layerwise::ToyShape& shape : shapes) {
+    const format::Checkpoint input = gained_toy(work.path() / std::to_string(shape.width), shape);
+    const at::Tensor before = logits_of(input.folder(), batch);
+    for (size_t i = 0; i < cases.size(); ++i) {
+      FakeRunContext run(work.path() / base::str_cat(shape.width, "-", i), input);
+      FRUGAL_ASSERT_OK(rotate(cases[i])->run(run));
+      EXPECT_LT(largest_difference(before, logits_of(run.output_folder(), batch)), 1e-4)
+          << shape.width << " " << cases[i];
+      EXPECT_LT(*run.value("rotation_defect"), 1e-13);
+      EXPECT_TRUE(fs::exists(run.output_folder() / "tokenizer.json"));
+      const auto name = "model.layers.1.self_attn.v_proj.weight";
+      EXPECT_NE(format::Checkpoint::open(run.output_folder())->values(name).value(),
+                input.values(name).value());
+    }
+  }
+}
+
+TEST(RotateRun, GainsGoAndTiedHeadsBecomeTheirOwn) {
+  test::TemporaryFolder work;
+  const format::Checkpoint input = gained_toy(work.path() / "input", {.tied = true});
+  FakeRunContext run(work.path() / "run", input);
+  FRUGAL_ASSERT_OK(rotate()->run(run));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint result,
+                              format::Checkpoint::open(run.output_folder()));
+  EXPECT_FALSE(result.config().tied_embeddings);
+  EXPECT_TRUE(result.has("lm_head.weight"));
+  for (const std::string& name : result.tensor_names()) {
+    if (!name.ends_with("norm.weight")) continue;
+    const std::vector<float> gains = result.values(name).value();
+    EXPECT_EQ(gains, std::vector<float>(gains.size(), 1.0f)) << name;
+  }
+}
+
+TEST(RotateRun, FlattensOutlierChannels) {
+  test::TemporaryFolder work;
+  model::Decoder decoder = layerwise::toy_decoder({.width = 64});
+  for (int64_t layer = 0; layer < 3; ++layer) {
+    for (const char* matrix : {"mlp.gate_proj", "mlp.up_proj", "self_attn.q_proj"})
+      decoder.parameters().at(model::weight_name(layer, matrix)).select(1, 7).mul_(30);
+  }
+  FakeRunContext run(work.path() / "run", layerwise::save_toy(decoder, work.path() / "input"));
+  FRUGAL_ASSERT_OK(rotate()->run(run));
+  EXPECT_LT(*run.value("weight_peak"), 0.8 * *run.value("weight_peak_before"));
+}
+
+TEST(RotateRun, SameBytesAtAnyThreadCountOtherSeedOtherBytes) {
+  test::TemporaryFolder work;
+  const format::Checkpoint input = gained_toy(work.path() / "input", {.width = 48});
+  std::vector<std::string> hashes;
+  for (const int threads : {1, 3}) {
+    const layerwise::ThreadCount count(threads);
+    FakeRunContext run(work.path() / std::to_string(threads), input);
+    FRUGAL_ASSERT_OK(rotate()->run(run));
+    hashes.push_back(base::hash_folder(run.output_folder()).value());
+  }
+  EXPECT_EQ(hashes[0], hashes[1]);
+  FakeRunContext run(work.path() / "seed", input);
+  FRUGAL_ASSERT_OK(rotate({{"seed", 2}})->run(run));
+  EXPECT_NE(base::hash_folder(run.output_folder()).value(), hashes[0]);
+}
+
+TEST(RotateRealModel, LogitsStay) {
+  FRUGAL_SHARED_DATA_OR_SKIP(folder, "stories260K/hf");
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint input, format::Checkpoint::open(folder));
+  test::TemporaryFolder work;
+  const model::Batch batch =
+      layerwise::toy_batch(layerwise::toy_windows(2, 64, input.config().vocabulary_size));
+  FakeRunContext run(work.path() / "run", input);
+  FRUGAL_ASSERT_OK(rotate()->run(run));
+  EXPECT_LT(largest_difference(logits_of(folder, batch), logits_of(run.output_folder(), batch)),
+            1e-4);
+}
+
+}  // namespace
+}  // namespace frugal::passes
