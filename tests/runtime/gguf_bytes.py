@@ -8,13 +8,9 @@ import gguf
 import numpy as np
 
 from common import *
-from gguf_names import hugging_face_name
+from gguf_names import hugging_face_name, interleave
 
 GGUF_GRIDS = ("q8_0", "q4_0", "iq4_nl", "q4_k", "q4_1", "q5_0", "q5_1", "q2_k", "q3_k", "q5_k", "q6_k")
-
-
-def interleave(matrix, heads):
-    return matrix.reshape(heads, 2, -1, matrix.shape[1]).swapaxes(1, 2).reshape(matrix.shape)
 
 
 def compare(name, model, grid, text, work, arguments):

@@ -15,3 +15,8 @@ def gguf_name(name):
         _, _, layer, matrix = short.split(".", 3)
         return f"blk.{layer}.{next(k for k, v in LAYER.items() if v == matrix)}.weight"
     return next(k for k, v in TOP.items() if v == short) + ".weight"
+
+
+def interleave(matrix, heads):
+    """Rows of q or k as llama.cpp's files order them."""
+    return matrix.reshape(heads, 2, -1, matrix.shape[1]).swapaxes(1, 2).reshape(matrix.shape)
