@@ -57,8 +57,8 @@ TEST(MaskSweep, EveryImplementationGivesTheSameBits) {
     for (const Rule rule : kRules) {
       const Result reference = run(problem, rule, mask_sweep_kernels().back().run);
       for (const MaskSweepKernel& kernel : mask_sweep_kernels()) {
-        if (kernel.available())
-          EXPECT_EQ(run(problem, rule, kernel.run), reference) << kernel.name << " " << rule.group;
+        if (!kernel.available()) continue;
+        EXPECT_EQ(run(problem, rule, kernel.run), reference) << kernel.name << " " << rule.group;
       }
     }
   }
@@ -70,7 +70,9 @@ TEST(MaskSweep, KeepsWhatItShould) {
     const Result result = run(problem, rule);
     for (size_t i = 0; i < result.mask.size(); ++i)
       EXPECT_EQ(result.weights[i] == 0, result.mask[i] == 0);
-    if (rule.group == 0) EXPECT_EQ(result.mask, random_mask(20, 72, 5));
+    if (rule.group == 0) {
+      EXPECT_EQ(result.mask, random_mask(20, 72, 5));
+    }
     for (size_t i = 0; rule.group > 0 && i < result.mask.size(); i += rule.group) {
       const auto group = result.mask.begin() + static_cast<int64_t>(i);
       EXPECT_EQ(std::count(group, group + rule.group, 1), rule.kept);

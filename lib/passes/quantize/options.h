@@ -27,8 +27,8 @@ struct QuantizeOptions {
   double damping = 0.01;
   std::string order = "group_aware";
   std::string scales = "dynamic";
-  int64_t sweeps = 3;
-  int64_t refits = 2;
+  int64_t sweeps = 8;
+  int64_t refits = 4;
   std::string pattern = "none";
   bool keep_zeros = false;
   int64_t block_iterations = 0;
