@@ -101,8 +101,9 @@ TEST_P(GroupScalesTest, SnappedIsNearTheWishAndKeepsCodes) {
     return (x.to(at::kDouble) - wish).norm().item<double>();
   };
   EXPECT_GT(distance(before), 0.0);
-  EXPECT_LT(distance(decoded()),
-            0.7 * distance(before));  // 5 % moves against integer sub-scales: most of the way
+  // 5% moves against integer sub-scales: most of the way, where the integers are fine enough. Those of
+  // q2_k go to 15, so that the largest moves in steps of 7% and smaller ones in wider steps.
+  EXPECT_LT(distance(decoded()), (GetParam() == "q2_k" ? 0.9 : 0.7) * distance(before));
 }
 
 TEST_P(GroupScalesTest, StoredBytesDecodeToWhatAForwardSees) {

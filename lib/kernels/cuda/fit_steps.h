@@ -69,24 +69,31 @@ FRUGAL_STEP float candidate_step(float steps) {
   const float root = sqrtf(steps / 8.0f);
   return 0.1f * (1.0f < root ? root : 1.0f) / steps;
 }
+// candidate_stretch of the CPU: how much further than to half a long group may have to be clipped.
+FRUGAL_STEP float candidate_stretch(const float* x, int count, float largest) {
+  float square_sum = 0;
+  for (int i = 0; i < count; ++i) square_sum += (x[i] / largest) * (x[i] / largest);
+  const float over_rms = sqrtf(static_cast<float>(count) / square_sum);
+  const float stretch = 0.5f * over_rms - 1;
+  return 1.0f < stretch ? stretch : 1.0f;
+}
 // index 0..15, as candidate_factor of the CPU for 16 candidates of each sign.
-FRUGAL_STEP float candidate_factor(int index, float step) {
+FRUGAL_STEP float candidate_factor(int index, float step, float stretch) {
   constexpr int kFine = kCandidates - 5;
-  switch (index) {
-    case kFine:
-      return 1.17f;
-    case kFine + 1:
-      return 1.26f;
-    case kFine + 2:
-      return 1.4f;
-    case kFine + 3:
-      return 1.6f;
-    case kFine + 4:
-      return 2.0f;
-    default:
-      break;
-  }
+  constexpr float kCoarse[5] = {0.17f, 0.26f, 0.4f, 0.6f, 1.0f};
+  if (index >= kFine) return 1 + stretch * kCoarse[index - kFine];
   return 1 + step * (-9 + 19 * static_cast<float>(index) / static_cast<float>(kFine - 1));
+}
+// index 0..15, as range_candidate of the CPU: 12 ranges around 1 that clip at the upper end, then 4
+// that clip at both ends.
+struct RangeCandidate {
+  float factor;
+  bool both_ends;
+};
+FRUGAL_STEP RangeCandidate range_candidate(int index, float step, float stretch) {
+  constexpr float kCoarse[4] = {0.2f, 0.4f, 0.6f, 1.0f};
+  if (index >= 12) return {1 + stretch * kCoarse[index - 12], true};
+  return {1 + step * static_cast<float>(index - 5), false};
 }
 
 struct Sums {
@@ -119,7 +126,8 @@ FRUGAL_STEP void choose_candidates(Team& team, const FitMemory& memory, int coun
                                    float plain, const Levels& table) {
   const float step = candidate_step(static_cast<float>(table.count) / 2);
   team.each([&](int lane) {
-    const float factor = candidate_factor(lane / 2, step);
+    const float stretch = candidate_stretch(memory.x, count, largest);
+    const float factor = candidate_factor(lane / 2, step, stretch);
     const float scale = (lane % 2 == 0 ? largest : -largest) / (table.low * factor);
     const float inverse = inverse_scale(scale);
     float xt = 0, tt = 0;
@@ -234,13 +242,16 @@ FRUGAL_STEP Range range_of(Team& team, const float* x, int count) {
 // Out: memory.lane[0] scales, memory.lane[4] zero points; the plain pair in lane 0.
 template <class Team>
 FRUGAL_STEP void choose_pairs(Team& team, const FitMemory& memory, int count, const Range& range,
-                              ScaleAndZero plain, const Levels& table) {
+                              float largest, ScaleAndZero plain, const Levels& table) {
   const float step = candidate_step(static_cast<float>(table.count) / 2);
   team.each([&](int lane) {
     const float span = range.high - range.low;
-    const float tried = span / (table.high * (1 + step * static_cast<float>(lane / 2 - 6)));
+    const float stretch = candidate_stretch(memory.x, count, largest);
+    const RangeCandidate candidate = range_candidate(lane / 2, step, stretch);
+    const float tried = span / (table.high * candidate.factor);
+    const float kept = candidate.both_ends ? span / table.high : tried;
     const float zero =
-        clamped(floorf(-range.low / tried) + static_cast<float>(lane % 2), table.low, table.high);
+        clamped(floorf(-range.low / kept) + static_cast<float>(lane % 2), table.low, table.high);
     const Sums sums = candidate_sums(memory, count, tried, -tried * zero, table);
     float error = 0;
     const ScaleAndZero optimum = scale_optimum(tried, sums, zero, range.weight, error);
@@ -278,7 +289,7 @@ FRUGAL_STEP ScaleAndZero fit_scale_and_zero(Team& team, const FitMemory& memory,
     for (int i = 0; i < count; ++i) sum += memory.weight[i];
     range.weight = sum;
   });
-  choose_pairs(team, memory, count, range, plain, table);
+  choose_pairs(team, memory, count, range, largest, plain, table);
   ScaleAndZero best = plain;
   float best_error = kInfinity;
   for (int round = 0; round < kRounds; ++round) {
