@@ -84,7 +84,7 @@ CORPUS = ["The lamp is small but the light it gives is warm and steady.", "I wou
           "A blue kettle with a long spout; it boils quickly and pours well.", "Numbers like 12, 345 and 6789 are text as well."] * 40
 
 
-def make_llama(folder, seed=7, hidden=256, ffn=512, layers=2, heads=4, kv_heads=2, vocabulary=384, tied=True, scaling=None):
+def make_llama(folder, seed=7, hidden=256, ffn=512, layers=2, heads=4, kv_heads=2, vocabulary=384, tied=True, scaling=None, context=128):
     """A seeded Llama with a byte-level BPE tokenizer, as a Hugging Face folder. Widths fit every grid."""
     from safetensors.numpy import save_file
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -96,7 +96,7 @@ def make_llama(folder, seed=7, hidden=256, ffn=512, layers=2, heads=4, kv_heads=
     tokenizer.train_from_iterator(CORPUS, trainers.BpeTrainer(
         vocab_size=vocabulary, special_tokens=["<|endoftext|>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))
     tokenizer.save(str(folder / "tokenizer.json"))
-    json.dump({"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>", "add_bos_token": False, "model_max_length": 128,
+    json.dump({"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>", "add_bos_token": False, "model_max_length": context,
                "tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False},
               open(folder / "tokenizer_config.json", "w"))
     random = np.random.default_rng(seed)
@@ -114,7 +114,7 @@ def make_llama(folder, seed=7, hidden=256, ffn=512, layers=2, heads=4, kv_heads=
             tensors[f"{p}{name}.weight"] = random.normal(0, 1 / np.sqrt(shape[1]), shape)
     save_file({name: np.ascontiguousarray(value.astype(np.float32)) for name, value in tensors.items()}, folder / "model.safetensors", {"format": "pt"})
     config = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": hidden, "intermediate_size": ffn, "num_hidden_layers": layers,
-              "num_attention_heads": heads, "num_key_value_heads": kv_heads, "head_dim": size, "vocab_size": vocabulary, "max_position_embeddings": 128,
+              "num_attention_heads": heads, "num_key_value_heads": kv_heads, "head_dim": size, "vocab_size": vocabulary, "max_position_embeddings": context,
               "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "rope_scaling": scaling, "hidden_act": "silu", "tie_word_embeddings": tied, "attention_bias": False,
               "mlp_bias": False, "bos_token_id": 0, "eos_token_id": 0, "torch_dtype": "float32"}
     json.dump(config, open(folder / "config.json", "w"))
@@ -122,8 +122,11 @@ def make_llama(folder, seed=7, hidden=256, ffn=512, layers=2, heads=4, kv_heads=
     return folder
 
 
-def load_weights(folder):
-    """Tensors of a folder's safetensors files as fp32 arrays; bf16, which NumPy lacks, is widened."""
+DTYPES = {"BF16": "<u2", "F16": "<f2", "F32": "<f4", "I32": "<i4", "I64": "<i8", "I8": "i1", "U8": "u1"}
+
+
+def raw_tensors(folder):
+    """Tensors of a folder's safetensors files: name -> (dtype as the file calls it, array); bf16, which NumPy lacks, is widened to fp32."""
     result = {}
     for file in sorted(Path(folder).glob("*.safetensors")):
         data = file.read_bytes()
@@ -132,10 +135,16 @@ def load_weights(folder):
             if name == "__metadata__":
                 continue
             begin, end = (8 + size + offset for offset in info["data_offsets"])
-            raw = np.frombuffer(data[begin:end], dtype={"BF16": "<u2", "F16": "<f2", "F32": "<f4"}[info["dtype"]])
-            value = (raw.astype(np.uint32) << 16).view(np.float32) if info["dtype"] == "BF16" else raw.astype(np.float32)
-            result[name] = value.reshape(info["shape"])
+            value = np.frombuffer(data[begin:end], dtype=DTYPES[info["dtype"]])
+            if info["dtype"] == "BF16":
+                value = (value.astype(np.uint32) << 16).view(np.float32)
+            result[name] = info["dtype"], value.reshape(info["shape"])
     return result
+
+
+def load_weights(folder):
+    """The same as fp32 arrays, for folders of plain weights."""
+    return {name: value.astype(np.float32) for name, (_, value) in raw_tensors(folder).items()}
 
 
 def inverse_frequencies(config):
