@@ -8,12 +8,14 @@
 #include "layerwise/pre_correct.h"
 #include "pass/options.h"
 #include "passes/quantize/plan.h"
+#include "passes/quantize/target.h"
 
 namespace frugal::passes {
 
 struct QuantizeOptions {
   std::string recipe = "fast";
   std::string grid;
+  TargetOptions target;  // in place of grid
   pass::Assignments overrides;
   std::string method = "gptq";
   pass::DataReference calibration;
@@ -41,7 +43,9 @@ struct QuantizeOptions {
   bool drifts() const {
     return calibrated() && gptq() && (chooses_strength() || asymmetry().active());
   }
-  int64_t held_out_windows() const { return chooses_strength() ? held_out : 0; }
+  int64_t held_out_windows() const {
+    return chooses_strength() || (target.active() && target.swaps > 0) ? held_out : 0;
+  }
 };
 
 // A recipe sets the defaults of the options behind it; what is given besides counts.
