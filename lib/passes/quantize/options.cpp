@@ -20,7 +20,7 @@ const std::string& grid_sentence() {
                       "; or one of llama.cpp's mixes: ");
     for (const MixHelp& mix : mix_help())
       text += base::str_cat(&mix == &mix_help().front() ? "" : ", ", mix.name);
-    return text + ".";
+    return text + ". Required unless a target is given.";
   }();
   return sentence;
 }
@@ -51,7 +51,8 @@ void visit_recipe(pass::OptionVisitor& visitor, QuantizeOptions& o) {
 }
 
 void visit_rounding(pass::OptionVisitor& visitor, QuantizeOptions& o) {
-  visitor.field({.name = "grid", .help = grid_sentence(), .required = true}, o.grid);
+  visitor.field({.name = "grid", .help = grid_sentence()}, o.grid);
+  visit_target_options(visitor, o.target);
   visitor.field({.name = "method",
                  .help = "rtn rounds every weight to the nearest level; gptq makes up for each "
                          "rounding error in the "
@@ -113,8 +114,8 @@ void visit_asymmetry(pass::OptionVisitor& visitor, QuantizeOptions& o) {
                 o.strength);
   visitor.field(
       {.name = "held_out",
-       .help = "Windows kept out of the statistics for strength: held_out, taken from the "
-               "same text besides `windows`.",
+       .help = "Windows kept out of the statistics for strength: held_out and for swaps, taken "
+               "from the same text besides `windows`.",
        .minimum = 1},
       o.held_out);
   visitor.field({.name = "alpha",

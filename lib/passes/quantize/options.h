@@ -9,12 +9,14 @@
 #include "layerwise/pre_correct.h"
 #include "pass/options.h"
 #include "passes/quantize/plan.h"
+#include "passes/quantize/target.h"
 
 namespace frugal::passes {
 
 struct QuantizeOptions {
   std::string recipe = "fast";
   std::string grid;
+  TargetOptions target;  // in place of grid
   pass::Assignments overrides;
   std::string method = "gptq";
   pass::DataReference calibration;
@@ -56,7 +58,8 @@ struct QuantizeOptions {
   bool tunes() const { return calibrated() && tune_steps > 0; }
   bool learns_rounding() const { return calibrated() && block_iterations > 0; }
   int64_t held_out_windows() const {
-    return chooses_strength() || tunes() || max_kl > 0 ? held_out : 0;
+    const bool swaps = target.active() && target.swaps > 0;
+    return chooses_strength() || tunes() || max_kl > 0 || swaps ? held_out : 0;
   }
   int64_t fresh_windows() const { return tunes() ? tune_windows : 0; }
 };

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "layerwise/layer_store.h"
 #include "layerwise/pattern.h"
 #include "layerwise/walk.h"
+#include "passes/quantize/choose_grids.h"
 #include "passes/quantize/finish.h"
 #include "passes/quantize/grid_solver.h"
 #include "passes/quantize/options.h"
@@ -50,6 +52,15 @@ class QuantizePass final : public pass::Pass {
   absl::StatusOr<GridSolverOptions> solver_options(const std::vector<PlannedTensor>& plan,
                                                    const format::ModelConfig& config) const;
   absl::StatusOr<layerwise::CalibrationSplit> windows(pass::RunContext& context) const;
+  // With a target, what stands for the plan until the grids are chosen.
+  absl::StatusOr<std::vector<PlannedTensor>> checked_plan(const pass::ModelInfo& model,
+                                                          int64_t& output_bytes) const;
+  struct Chosen {
+    TargetPlan plan;
+    GridAssignment assignment;
+  };
+  absl::StatusOr<Chosen> choose(pass::RunContext& context, const layerwise::CalibrationSplit& split,
+                                const at::Device& device) const;
 
   QuantizeOptions options_;
 };
@@ -78,6 +89,38 @@ double tuning_operations(const QuantizeOptions& options, const format::ModelConf
   const train::ScaleTuningOptions loop;
   return 8.0 * static_cast<double>(options.tune_steps * loop.tokens_per_step) *
          static_cast<double>(config.parameter_count());
+}
+
+// Operations of choosing grids for a target: gradients, a walk with a search for the scales of each
+// candidate, and a forward over the held-out windows per swap.
+double choice_operations(const TargetOptions& target, const format::ModelConfig& config,
+                         int64_t tokens) {
+  if (!target.active()) return 0;
+  constexpr double kCandidates = 6, kSearchPerWeight = 500, kBackwards = 4, kHeldOutShare = 0.1;
+  const auto parameters = static_cast<double>(config.parameter_count());
+  const double forward = 2 * parameters * static_cast<double>(tokens);
+  return layerwise::estimate_walk_operations(config, tokens, false) + kBackwards * forward +
+         kCandidates * kSearchPerWeight * parameters +
+         kHeldOutShare * forward * static_cast<double>(target.swaps + 1);
+}
+
+int64_t planned_bytes(const std::vector<PlannedTensor>& plan, int64_t element_bytes) {
+  int64_t bytes = 0;
+  for (const PlannedTensor& tensor : plan)
+    bytes += tensor.grid.empty() ? element_count(tensor) * element_bytes : tensor.size_bytes;
+  return bytes;
+}
+
+// Bytes of the tensors that stay as they are.
+absl::StatusOr<int64_t> kept_bytes(const format::Checkpoint& input,
+                                   const std::vector<PlannedTensor>& plan) {
+  int64_t bytes = 0;
+  for (const PlannedTensor& tensor : plan) {
+    if (!tensor.grid.empty()) continue;
+    FRUGAL_ASSIGN_OR_RETURN(const format::TensorInfo info, input.info(tensor.name));
+    bytes += info.size_bytes;
+  }
+  return bytes;
 }
 
 // H of few tokens describes those tokens and not the text: GPTQ then fits noise (at 3 tokens a
@@ -139,6 +182,28 @@ absl::Status mark_activations(const std::vector<PlannedTensor>& plan,
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::vector<PlannedTensor>> QuantizePass::checked_plan(const pass::ModelInfo& model,
+                                                                      int64_t& output_bytes) const {
+  const int64_t element_bytes = model.dtype == "F32" ? 4 : 2;
+  FRUGAL_RETURN_IF_ERROR(check_target(options_.target, options_.grid, options_.calibrated()));
+  if (!options_.target.active()) {
+    FRUGAL_ASSIGN_OR_RETURN(std::vector<PlannedTensor> plan,
+                            plan_grids(model.config, options_.choice()));
+    output_bytes = planned_bytes(plan, element_bytes);
+    return plan;
+  }
+  FRUGAL_ASSIGN_OR_RETURN(const TargetPlan target,
+                          plan_target(model.config, options_.choice(), options_.target));
+  std::vector<PlannedTensor> plan = planned_tensors(target, representative_choice(target));
+  int64_t kept = 0, chosen = 0;
+  for (const PlannedTensor& tensor : plan)
+    kept += tensor.grid.empty() ? element_count(tensor) * element_bytes : 0;
+  for (const FreeMatrix& matrix : target.free) chosen += plan[matrix.tensor].size_bytes;
+  FRUGAL_ASSIGN_OR_RETURN(const int64_t budget, target_budget(target, options_.target, kept));
+  output_bytes = planned_bytes(plan, element_bytes) - chosen + budget;
+  return plan;
+}
+
 absl::Status QuantizePass::check(pass::CheckContext& context, pass::ModelInfo& model) const {
   if (!model.grids.empty()) {
     return base::invalid_argument(
@@ -146,8 +211,8 @@ absl::Status QuantizePass::check(pass::CheckContext& context, pass::ModelInfo& m
         model.grids.begin()->second,
         "); take the model it was made from, so that nothing is rounded twice");
   }
-  FRUGAL_ASSIGN_OR_RETURN(const std::vector<PlannedTensor> plan,
-                          plan_grids(model.config, options_.choice()));
+  int64_t output_bytes = 0;
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<PlannedTensor> plan, checked_plan(model, output_bytes));
   FRUGAL_RETURN_IF_ERROR(check_sparsity(options_, plan));
   if (options_.rounding() != format::Activations::kFloat &&
       (options_.tune_steps > 0 || options_.block_iterations > 0)) {
@@ -183,21 +248,23 @@ absl::Status QuantizePass::check(pass::CheckContext& context, pass::ModelInfo& m
     if (options_.gptq()) warn_of_little_text(context, plan, tokens);
     tokens += options_.held_out_windows() * calibration.length;
   }
-  const int64_t element_bytes = model.dtype == "F32" ? 4 : 2;
-  int64_t output_bytes = 0;
   for (const PlannedTensor& tensor : plan) {
-    output_bytes += tensor.grid.empty() ? element_count(tensor) * element_bytes : tensor.size_bytes;
     if (!tensor.grid.empty()) model.grids[tensor.name] = tensor.grid;
   }
   const bool drift = options_.drifts();
   const double operations = layerwise::estimate_walk_operations(model.config, tokens, drift) +
                             (options_.gptq() ? solver_operations(plan, options_.sweeps) : 0) +
-                            tuning_operations(options_, model.config);
+                            tuning_operations(options_, model.config) +
+                            choice_operations(options_.target, model.config, tokens);
+  // To choose grids the whole model is held, and a rounded copy of it.
+  const int64_t models = options_.target.active() ? 2 * 4 * model.config.parameter_count() : 0;
   context.estimate(
       {.seconds = operations / kOperationsPerSecond,
-       .peak_memory_bytes = std::max(layerwise::estimate_walk_bytes(
-                                         model.config, tokens, drift || options_.learns_rounding()),
-                                     options_.tunes() ? 16 * model.config.parameter_count() : 0),
+       .peak_memory_bytes =
+           std::max(layerwise::estimate_walk_bytes(model.config, tokens,
+                                                   drift || options_.learns_rounding()) +
+                        models,
+                    options_.tunes() ? 16 * model.config.parameter_count() : 0),
        .output_bytes = output_bytes,
        .basis = "operations at 20 GFLOP/s (one CPU core); activations, statistics and one layer in "
                 "memory"});
@@ -255,13 +322,44 @@ absl::StatusOr<layerwise::CalibrationSplit> QuantizePass::windows(pass::RunConte
   return split;
 }
 
+absl::StatusOr<QuantizePass::Chosen> QuantizePass::choose(pass::RunContext& context,
+                                                          const layerwise::CalibrationSplit& split,
+                                                          const at::Device& device) const {
+  const format::Checkpoint& input = *context.input();
+  Chosen chosen;
+  FRUGAL_ASSIGN_OR_RETURN(chosen.plan,
+                          plan_target(input.config(), options_.choice(), options_.target));
+  FRUGAL_ASSIGN_OR_RETURN(
+      const int64_t kept,
+      kept_bytes(input, planned_tensors(chosen.plan, representative_choice(chosen.plan))));
+  FRUGAL_ASSIGN_OR_RETURN(const int64_t budget, target_budget(chosen.plan, options_.target, kept));
+  FRUGAL_ASSIGN_OR_RETURN(
+      chosen.assignment,
+      choose_grids(input, chosen.plan, budget, split,
+                   {.device = device,
+                    .seed = context.seed(),
+                    .importance = options_.importance,
+                    .swaps = options_.target.swaps,
+                    .title = base::str_cat("quantize ", context.input_name()),
+                    .file = context.resume_folder() / "allocation.json",
+                    .stamp = base::str_cat("quantize ", info().version, " ", split.seen.text_sha256,
+                                           " ", budget)}));
+  return chosen;
+}
+
 absl::Status QuantizePass::run(pass::RunContext& context) const {
   const format::Checkpoint& input = *context.input();
   const format::ModelConfig& config = input.config();
   FRUGAL_ASSIGN_OR_RETURN(const at::Device device, tensor::open_device(context.device()));
-  FRUGAL_ASSIGN_OR_RETURN(const std::vector<PlannedTensor> plan,
-                          plan_grids(config, options_.choice()));
   FRUGAL_ASSIGN_OR_RETURN(const layerwise::CalibrationSplit split, windows(context));
+  std::optional<Chosen> chosen;
+  std::vector<PlannedTensor> plan;
+  if (options_.target.active()) {
+    FRUGAL_ASSIGN_OR_RETURN(chosen, choose(context, split, device));
+    plan = planned_tensors(chosen->plan, chosen->assignment.allocation.choice);
+  } else {
+    FRUGAL_ASSIGN_OR_RETURN(plan, plan_grids(config, options_.choice()));
+  }
   const text::Windows calibration = layerwise::joined(split.seen, split.held_out);
   const LayerStore store(context.resume_folder(),
                          base::str_cat("quantize ", info().version, " ", calibration.text_sha256));
@@ -277,7 +375,9 @@ absl::Status QuantizePass::run(pass::RunContext& context) const {
   FRUGAL_RETURN_IF_ERROR(finish_quantized(context, options_, split, device, matrices));
   FRUGAL_RETURN_IF_ERROR(
       write_quantized(input, plan, options_.rounding(), matrices, context.output_folder()));
-  return report_quantized(context, plan, store);
+  FRUGAL_RETURN_IF_ERROR(report_quantized(context, plan, store));
+  if (chosen) report_assignment(context, chosen->plan, chosen->assignment);
+  return absl::OkStatus();
 }
 
 }  // namespace
