@@ -25,6 +25,7 @@ const std::string& grid_sentence() {
   return sentence;
 }
 
+constexpr int64_t kTunedWindows = 512;  // more text for the statistics is worth more than more steps
 constexpr int64_t kTuneSteps = 100;
 constexpr int64_t kBlockIterations = 100;
 
@@ -32,6 +33,7 @@ void apply_recipe(QuantizeOptions& o) {
   const QuantizeOptions fresh;
   const bool tuned = o.recipe == "best" || o.recipe == "lowbit";
   o.method = o.recipe == "rtn" ? "rtn" : fresh.method;
+  o.windows.windows = tuned ? kTunedWindows : fresh.windows.windows;
   o.tune_steps = tuned ? kTuneSteps : 0;
   o.block_iterations = o.recipe == "lowbit" ? kBlockIterations : 0;
 }
