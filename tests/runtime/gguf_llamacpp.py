@@ -88,13 +88,16 @@ def compare(name, gguf_path, plain, windows, vocabulary, quantized, plain_id=Non
         expect(f"{name}: log-probabilities", worst, 0.0, 1e-4)
 
 
-def judge(name, model, text, work, windows, vocabulary, grids, options, tolerance=0.002):
+def judge_unquantized(name, model, work, windows, vocabulary):
     unquantized = work / f"{name}.gguf"
     frugal("export", model, "--format", "gguf", "--out", unquantized)
     plain = work / f"{name}-plain"
     frugal("export", model, "--format", "huggingface", "--out", plain)
     # bf16 weights: llama.cpp rounds activations to bf16 in those products, so 1e-4 cannot be asked for
     compare(f"{name} bf16", unquantized, plain, windows[:1], vocabulary, True)
+
+
+def judge_grids(name, model, text, work, windows, vocabulary, grids, options, tolerance=0.002):
     for grid in grids:
         checkpoint, out, plain = (work / f"{name}-{grid}{suffix}" for suffix in ("", ".gguf", "-plain"))
         frugal("quantize", model, "--grid", grid, "--calibration", text, *options, "--out", checkpoint)
@@ -129,10 +132,11 @@ with tempfile.TemporaryDirectory() as work:
             (DATA / "english-novels-100/Bennet_Helen_1910.txt").read_text(encoding="utf-8")[:6000]).ids
         windows = np.array(ids[:2 * 192]).reshape(2, 192)
         calibration = DATA / "english-novels-100/Doyle_Hound_1902.txt"
-        judge("novels-7m", novels, calibration, work, windows, 4096, ("q8_0", "q4_0", "iq4_nl", "q4_k"), ["--sequence-length", "256", "--windows", "8"])
+        judge_unquantized("novels-7m", novels, work, windows, 4096)
+        judge_grids("novels-7m", novels, calibration, work, windows, 4096, ("q8_0", "q4_0", "iq4_nl", "q4_k"), ["--sequence-length", "256", "--windows", "8"])
         # The others differ only in grid and decode: round to nearest, and half of one window. Rounding activations (for K types with one
         # scale for 256) moves the log-probability of a token by some 0.025 (measured over 190); four standard errors of their mean.
         tokens = 96 - 1 - 96 // 2
-        judge("novels-7m", novels, calibration, work, windows[:1, :96], 4096, ("q4_1", "q5_0", "q5_1", "q2_k", "q3_k", "q5_k", "q6_k"),
+        judge_grids("novels-7m", novels, calibration, work, windows[:1, :96], 4096, ("q4_1", "q5_0", "q5_1", "q2_k", "q3_k", "q5_k", "q6_k"),
               ["--sequence-length", "256", "--windows", "2", "--method", "rtn"], tolerance=4 * 0.025 / tokens ** 0.5)
 finish()
