@@ -199,6 +199,11 @@ void fit_all(const at::Tensor& weights, const at::Tensor& importance, const Mask
 
 }  // namespace
 
+double refine_codes(const at::Tensor& target, const Factor& factor, const GptqOptions& options,
+                    grid::QuantizedMatrix& matrix) {
+  return finish(target.contiguous(), factor, {}, matrix, options);
+}
+
 GptqResult gptq(const at::Tensor& target, const at::Tensor& importance, const Factor& factor,
                 std::shared_ptr<const grid::Grid> grid, const GptqOptions& options,
                 const at::Tensor& mask) {

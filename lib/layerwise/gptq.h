@@ -42,6 +42,11 @@ GptqResult gptq(const at::Tensor& target, const at::Tensor& importance, const Fa
                 std::shared_ptr<const grid::Grid> grid, const GptqOptions& options,
                 const at::Tensor& mask = {});
 
+// The finish alone: coordinate descent and refits from the matrix's codes towards `target` [R, in]
+// fp32 on the CPU. The objective after it.
+double refine_codes(const at::Tensor& target, const Factor& factor, const GptqOptions& options,
+                    grid::QuantizedMatrix& matrix);
+
 // Nearest rounding of every block on the weights alone. `importance` and `mask` (as above) may be
 // undefined; `search` false: plain min-max scales.
 absl::StatusOr<grid::QuantizedMatrix> round_to_nearest(const at::Tensor& weights,

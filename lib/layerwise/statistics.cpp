@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "layerwise/tiles.h"
 #include "tensor/precision.h"
@@ -16,12 +17,6 @@ int64_t tile_edge(int64_t columns) {
   return columns <= 128 ? 64 : columns <= 1024 ? 128 : columns <= 4096 ? 256 : 512;
 }
 
-int64_t count_tokens(const std::vector<at::Tensor>& chunks) {
-  int64_t tokens = 0;
-  for (const at::Tensor& chunk : chunks) tokens += chunk.size(0);
-  return tokens;
-}
-
 struct Span {
   int64_t begin, size;
 };
@@ -33,56 +28,19 @@ std::vector<Span> spans(int64_t total, int64_t edge) {
   return result;
 }
 
-// sum over chunks of leftᵀ right for one tile, fp64.
-at::Tensor tile_product(const std::vector<at::Tensor>& left, Span rows,
-                        const std::vector<at::Tensor>& right, Span columns) {
-  at::Tensor sum = at::zeros({rows.size, columns.size}, left[0].options().dtype(at::kDouble));
-  for (size_t i = 0; i < left.size(); ++i) {
-    const at::Tensor a = left[i].narrow(1, rows.begin, rows.size).to(at::kFloat);
-    const at::Tensor b = right[i].narrow(1, columns.begin, columns.size).to(at::kFloat);
-    sum.add_(at::mm(a.t(), b));
-  }
-  return sum;
-}
-
 // The products of such values are exact in TF32 (algorithms.md §0.2).
-bool exact_in_tf32(const std::vector<at::Tensor>& chunks) {
-  return std::all_of(chunks.begin(), chunks.end(), [](const at::Tensor& chunk) {
-    return chunk.scalar_type() == at::kBFloat16 || chunk.scalar_type() == at::kHalf;
-  });
+bool exact_in_tf32(const at::Tensor& chunk) {
+  return chunk.scalar_type() == at::kBFloat16 || chunk.scalar_type() == at::kHalf;
 }
 
-// On a device: whole products, one chunk after the other.
-at::Tensor product_on_device(const std::vector<at::Tensor>& left,
-                             const std::vector<at::Tensor>& right, bool symmetric) {
-  const tensor::Float32MatmulScope precision(exact_in_tf32(left) && exact_in_tf32(right));
-  const at::Tensor sum = tile_product(left, {0, left[0].size(1)}, right, {0, right[0].size(1)});
-  return symmetric ? sum.triu().add_(sum.triu(1).t()) : sum;  // a BLAS does not promise symmetry
+at::Tensor tile_product(const at::Tensor& left, Span rows, const at::Tensor& right, Span columns) {
+  const at::Tensor a = left.narrow(1, rows.begin, rows.size).to(at::kFloat);
+  const at::Tensor b = right.narrow(1, columns.begin, columns.size).to(at::kFloat);
+  return at::mm(a.t(), b);
 }
 
-// sum of leftᵀ right over chunks, fp64 on the CPU. `symmetric`: left is right, and the lower half
-// is mirrored.
-at::Tensor product_of_chunks(const std::vector<at::Tensor>& left,
-                             const std::vector<at::Tensor>& right, bool symmetric) {
-  const int64_t m = left[0].size(1), n = right[0].size(1);
-  if (!left[0].is_cpu()) return product_on_device(left, right, symmetric).cpu();
-  const std::vector<Span> row_spans = spans(m, tile_edge(m)), column_spans = spans(n, tile_edge(n));
-  at::Tensor out = at::empty({m, n}, at::kDouble);
-  const auto columns = static_cast<int64_t>(column_spans.size());
-  for_each_tile(static_cast<int64_t>(row_spans.size()) * columns, [&](int64_t tile) {
-    const Span r = row_spans[static_cast<size_t>(tile / columns)];
-    const Span c = column_spans[static_cast<size_t>(tile % columns)];
-    if (symmetric && c.begin < r.begin) return;
-    at::Tensor product = tile_product(left, r, right, c);
-    // A BLAS does not promise XᵀX to be symmetric to the last bit.
-    if (symmetric && c.begin == r.begin) product = product.triu() + product.triu(1).t();
-    out.narrow(0, r.begin, r.size).narrow(1, c.begin, c.size).copy_(product);
-    if (symmetric && c.begin > r.begin) {
-      out.narrow(0, c.begin, c.size).narrow(1, r.begin, r.size).copy_(product.t());
-    }
-  });
-  return out;
-}
+// A BLAS does not promise XᵀX to be symmetric to the last bit.
+at::Tensor mirrored(const at::Tensor& sum) { return sum.triu().add_(sum.triu(1).t()); }
 
 absl::Status check_finite(const at::Tensor& maximum, std::string_view where) {
   const at::Tensor bad = at::logical_not(at::isfinite(maximum));
@@ -95,43 +53,99 @@ absl::Status check_finite(const at::Tensor& maximum, std::string_view where) {
 
 }  // namespace
 
-absl::StatusOr<InputStatistics> gather_statistics(const std::vector<at::Tensor>& chunks,
-                                                  Needs needs, std::string_view where) {
-  TORCH_CHECK(!chunks.empty(), "no calibration activations");
-  InputStatistics result;
-  result.tokens = count_tokens(chunks);
-  if (needs == Needs::kNothing) return result;
-  const int64_t columns = chunks[0].size(1);
-  const auto count = static_cast<int64_t>(chunks.size());
-  at::Tensor sums = at::empty({3, count, columns}, at::kDouble);  // squares, magnitudes, maxima
-  for_each_tile(count, [&](int64_t i) {
-    const at::Tensor x = chunks[static_cast<size_t>(i)].to(at::kFloat);
-    sums[0][i].copy_(x.square().sum(0, false, at::kDouble));
-    sums[1][i].copy_(x.abs().sum(0, false, at::kDouble));
-    sums[2][i].copy_(x.abs().amax(0));
+void ProductSum::add(const at::Tensor& left, const at::Tensor& right) {
+  const int64_t m = left.size(1), n = right.size(1);
+  if (!sum_.defined()) sum_ = at::zeros({m, n}, left.options().dtype(at::kDouble));
+  if (!left.is_cpu()) {  // whole products, one chunk after the other
+    const tensor::Float32MatmulScope precision(exact_in_tf32(left) && exact_in_tf32(right));
+    sum_.add_(tile_product(left, {0, m}, right, {0, n}));
+    return;
+  }
+  const int64_t rows = (m + tile_edge(m) - 1) / tile_edge(m);
+  const int64_t columns = (n + tile_edge(n) - 1) / tile_edge(n);
+  for_each_tile(rows * columns, [&](int64_t tile) { add_tile(left, right, tile); });
+}
+
+void ProductSum::add_tile(const at::Tensor& left, const at::Tensor& right, int64_t tile) {
+  const std::vector<Span> rows = spans(left.size(1), tile_edge(left.size(1)));
+  const std::vector<Span> columns = spans(right.size(1), tile_edge(right.size(1)));
+  const auto across = static_cast<int64_t>(columns.size());
+  const Span r = rows[static_cast<size_t>(tile / across)];
+  const Span c = columns[static_cast<size_t>(tile % across)];
+  if (symmetric_ && c.begin < r.begin) return;
+  sum_.narrow(0, r.begin, r.size).narrow(1, c.begin, c.size).add_(tile_product(left, r, right, c));
+}
+
+at::Tensor ProductSum::take() {
+  const at::Tensor sum = std::exchange(sum_, {});
+  if (!symmetric_ || !sum.defined()) return sum.defined() ? sum.cpu() : sum;
+  if (!sum.is_cpu()) return mirrored(sum).cpu();
+  // Tile by tile in place, so that a wide H is not there twice.
+  const std::vector<Span> edges = spans(sum.size(0), tile_edge(sum.size(0)));
+  for_each_tile(static_cast<int64_t>(edges.size()), [&](int64_t tile) {
+    const Span r = edges[static_cast<size_t>(tile)];
+    const at::Tensor own = sum.narrow(0, r.begin, r.size).narrow(1, r.begin, r.size);
+    own.copy_(mirrored(own));
+    for (const Span& c : edges) {
+      if (c.begin <= r.begin) continue;
+      sum.narrow(0, c.begin, c.size)
+          .narrow(1, r.begin, r.size)
+          .copy_(sum.narrow(0, r.begin, r.size).narrow(1, c.begin, c.size).t());
+    }
   });
+  return sum;
+}
+
+void StatisticsSum::add(const at::Tensor& x) {
+  tokens_ += x.size(0);
+  if (needs_ == Needs::kNothing) return;
+  const at::Tensor sums = at::empty({3, x.size(1)}, at::kDouble);
+  for_each_tile(3, [&](int64_t kind) {
+    const at::Tensor values = x.to(at::kFloat);
+    if (kind == 0) sums[0].copy_(values.square().sum(0, false, at::kDouble));
+    if (kind == 1) sums[1].copy_(values.abs().sum(0, false, at::kDouble));
+    if (kind == 2) sums[2].copy_(values.abs().amax(0));
+  });
+  moments_.push_back(sums);
+  if (needs_ == Needs::kHessian) products_.add(x, x);
+}
+
+absl::StatusOr<InputStatistics> StatisticsSum::take(std::string_view where) {
+  InputStatistics result;
+  result.tokens = std::exchange(tokens_, 0);
+  if (needs_ == Needs::kNothing) return result;
+  TORCH_CHECK(!moments_.empty(), "no calibration activations");
+  const at::Tensor sums = at::stack(std::exchange(moments_, {}), 1);  // [3, chunks, in]
   const auto tokens = static_cast<double>(result.tokens);
   result.mean_square = sums[0].sum(0).div_(tokens);
   result.mean_absolute = sums[1].sum(0).div_(tokens);
   result.maximum_absolute = sums[2].amax(0);
   FRUGAL_RETURN_IF_ERROR(check_finite(result.maximum_absolute, where));
   FRUGAL_RETURN_IF_ERROR(check_finite(result.mean_square, where));
-  if (needs == Needs::kHessian) {
-    result.hessian = product_of_chunks(chunks, chunks, true).div_(tokens);
+  if (needs_ == Needs::kHessian) {
+    result.hessian = products_.take().div_(tokens);
     FRUGAL_RETURN_IF_ERROR(check_finite(result.hessian.diagonal(), where));
   }
   return result;
 }
 
+absl::StatusOr<InputStatistics> gather_statistics(const std::vector<at::Tensor>& chunks,
+                                                  Needs needs, std::string_view where) {
+  StatisticsSum sum(needs);
+  for (const at::Tensor& chunk : chunks) sum.add(chunk);
+  return sum.take(where);
+}
+
 at::Tensor gather_drift(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b,
                         const std::vector<at::Tensor>& x) {
   TORCH_CHECK(!x.empty() && a.size() == x.size() && b.size() == x.size(), "chunk lists differ");
-  std::vector<at::Tensor> difference(a.size());
-  for_each_tile(static_cast<int64_t>(a.size()), [&](int64_t i) {
-    const auto k = static_cast<size_t>(i);
-    difference[k] = a[k] - b[k];
-  });
-  return product_of_chunks(difference, x, false).div_(static_cast<double>(count_tokens(x)));
+  ProductSum sum(false);
+  int64_t tokens = 0;
+  for (size_t i = 0; i < x.size(); ++i) {
+    sum.add(a[i] - b[i], x[i]);
+    tokens += x[i].size(0);
+  }
+  return sum.take().div_(static_cast<double>(tokens));
 }
 
 }  // namespace frugal::layerwise

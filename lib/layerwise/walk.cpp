@@ -10,6 +10,7 @@
 #include "base/interrupt.h"
 #include "base/progress.h"
 #include "base/text.h"
+#include "layerwise/activation_store.h"
 #include "layerwise/tiles.h"
 #include "model/decoder.h"
 #include "model/integer_linear.h"
@@ -32,15 +33,12 @@ struct StageWeights {
   at::Tensor stacked;  // [R, in] fp32 CPU
 };
 
-using Chunks = std::vector<at::Tensor>;
-
 struct ChunkRange {
   size_t begin = 0, end = 0;
-  Chunks of(const Chunks& chunks) const {
-    return {chunks.begin() + static_cast<ptrdiff_t>(begin),
-            chunks.begin() + static_cast<ptrdiff_t>(end)};
-  }
 };
+
+// The input of the stage in work, of one chunk of a stream: [tokens, in].
+using ChunkInput = std::function<at::Tensor(const Stream& stream, size_t chunk)>;
 
 at::Tensor flat(const at::Tensor& x) { return x.reshape({-1, x.size(-1)}); }
 
@@ -55,12 +53,17 @@ class Walk {
         solver_(solver),
         drift_(windows.count > 0 && solver.wants_drift()),
         polish_(windows.count > 0 && solver.polishes_layers()),
-        two_streams_(drift_ || polish_) {}
+        two_streams_(drift_ || polish_),
+        store_(options.spill_bytes, options.spill_folder) {}
 
   absl::Status run() {
     if (options_.held_out < 0 || (options_.held_out > 0 && options_.held_out >= windows_.count)) {
       return base::internal("the walk has ", windows_.count, " windows and holds out ",
                             options_.held_out);
+    }
+    if (options_.spill_bytes > 0 && !options_.device.is_cpu()) {
+      return base::invalid_argument("activations go to disk from the CPU only, the device is ",
+                                    options_.device.str(), "; leave their limit out");
     }
     FRUGAL_ASSIGN_OR_RETURN(stages_, model::stages(config_));
     FRUGAL_ASSIGN_OR_RETURN(runner_, model::layer_runner(config_));
@@ -76,7 +79,7 @@ class Walk {
 
  private:
   void for_each_chunk(const std::function<void(size_t)>& body) const {
-    const auto count = static_cast<int64_t>(changed_.layer_inputs.size());
+    const auto count = static_cast<int64_t>(chunk_count_);
     if (options_.device.is_cpu()) {
       for_each_tile(count, [&](int64_t i) { body(static_cast<size_t>(i)); });
       return;
@@ -97,12 +100,13 @@ class Walk {
         for (; begin < end; begin += per_chunk) {
           const int64_t count = std::min(per_chunk, end - begin);
           const at::Tensor chunk = ids.narrow(0, begin, count).to(options_.device);
-          changed_.layer_inputs.push_back(at::embedding(embedding, chunk));
+          changed_.layer_inputs.push_back(store_.keep(at::embedding(embedding, chunk)));
         }
       };
       add_chunks(0, windows_.count - options_.held_out);
       seen_chunks_ = changed_.layer_inputs.size();
       add_chunks(windows_.count - options_.held_out, windows_.count);
+      chunk_count_ = changed_.layer_inputs.size();
       if (two_streams_) original_.layer_inputs = changed_.layer_inputs;
       const at::Tensor positions =
           at::arange(length, at::device(options_.device).dtype(at::kLong)).unsqueeze(0);
@@ -211,13 +215,29 @@ class Walk {
     return tensor::guarded("the input norm", [&] {
       begin(changed_);
       if (two_streams_) begin(original_);
+      // The states go on with them; only who looks at whole layers meets them again.
+      original_.layer_inputs.clear();
+      if (!polish_ && options_.observe == nullptr) changed_.layer_inputs.clear();
     });
   }
 
   void begin(Stream& stream) const {
-    stream.states.assign(stream.layer_inputs.size(), {});
-    for_each_chunk(
-        [&](size_t i) { stream.states[i] = runner_->begin(stream.layer_inputs[i], small_); });
+    stream.states.assign(chunk_count_, {});
+    for_each_chunk([&](size_t i) {
+      stream.states[i] = runner_->begin(stream.layer_inputs[i], small_);
+      keep(stream.states[i]);
+    });
+  }
+
+  // Moves a chunk's activations to where they stay until the next stage.
+  void keep(model::LayerState& state) const {
+    state.residual = store_.keep(state.residual);
+    state.input = store_.keep(state.input);
+    rest(state);
+  }
+  void rest(const model::LayerState& state) const {
+    store_.rest(state.residual);
+    store_.rest(state.input);
   }
 
   absl::Status round_inputs(const std::string& where) {
@@ -225,7 +245,8 @@ class Walk {
     return tensor::guarded(where, [&] {
       for_each_chunk([&](size_t i) {
         at::Tensor& input = changed_.states[i].input;
-        input = model::restore_rows(model::round_rows(input));
+        input = store_.keep(model::restore_rows(model::round_rows(input)));
+        store_.rest(input);
       });
     });
   }
@@ -247,18 +268,19 @@ class Walk {
   }
 
   absl::StatusOr<at::Tensor> solve_stage(StageProblem problem) {
-    return solve(std::move(problem), inputs(changed_), drift_ ? inputs(original_) : Chunks{});
+    return solve(std::move(problem), [](const Stream& stream, size_t chunk) {
+      return flat(stream.states[chunk].input);
+    });
   }
 
-  absl::StatusOr<at::Tensor> solve(StageProblem problem, const Chunks& x,
-                                   const Chunks& x_original) {
+  absl::StatusOr<at::Tensor> solve(StageProblem problem, const ChunkInput& input) {
     const Needs needs = solver_.needs(problem.layer, problem.stage);
     if (windows_.count > 0 && needs != Needs::kNothing) {
       FRUGAL_RETURN_IF_ERROR(tensor::guarded(problem.where, [&]() -> absl::Status {
-        FRUGAL_RETURN_IF_ERROR(gather(problem, needs, x, x_original, {0, seen_chunks_},
-                                      problem.statistics, problem.drift));
+        FRUGAL_RETURN_IF_ERROR(
+            gather(problem, needs, input, {0, seen_chunks_}, problem.statistics, problem.drift));
         if (options_.held_out == 0) return absl::OkStatus();
-        return gather(problem, needs, x, x_original, {seen_chunks_, x.size()},
+        return gather(problem, needs, input, {seen_chunks_, chunk_count_},
                       problem.held_out_statistics, problem.held_out_drift);
       }));
     }
@@ -268,30 +290,28 @@ class Walk {
     });
   }
 
-  // Statistics and drift over a range of chunks.
-  absl::Status gather(const StageProblem& problem, Needs needs, const Chunks& x,
-                      const Chunks& x_original, ChunkRange range, InputStatistics& statistics,
-                      Drift& drift) const {
-    const Chunks inputs = range.of(x);
-    FRUGAL_ASSIGN_OR_RETURN(statistics, gather_statistics(inputs, needs, problem.where));
-    if (!drift_ || needs != Needs::kHessian) return absl::OkStatus();
-    drift.input = gather_drift(range.of(x_original), inputs, inputs);
-    if (problem.writes_residual) {
-      drift.residual =
-          gather_drift(range.of(residuals(original_)), range.of(residuals(changed_)), inputs);
+  // Statistics and drift over a range of chunks, one after the other: no list of their copies.
+  absl::Status gather(const StageProblem& problem, Needs needs, const ChunkInput& input,
+                      ChunkRange range, InputStatistics& statistics, Drift& drift) const {
+    const bool drifts = drift_ && needs == Needs::kHessian;
+    StatisticsSum sum(needs);
+    ProductSum input_drift(false), residual_drift(false);
+    for (size_t i = range.begin; i < range.end; ++i) {
+      const at::Tensor x = input(changed_, i);
+      sum.add(x);
+      if (drifts) input_drift.add(input(original_, i) - x, x);
+      if (drifts && problem.writes_residual) {
+        const at::Tensor &before = original_.states[i].residual, &now = changed_.states[i].residual;
+        residual_drift.add(flat(before) - flat(now), x);
+      }
+      if (!changed_.states.empty()) rest(changed_.states[i]);
+      if (!original_.states.empty()) rest(original_.states[i]);
     }
+    FRUGAL_ASSIGN_OR_RETURN(statistics, sum.take(problem.where));
+    const auto tokens = static_cast<double>(statistics.tokens);
+    if (drifts) drift.input = input_drift.take().div_(tokens);
+    if (drifts && problem.writes_residual) drift.residual = residual_drift.take().div_(tokens);
     return absl::OkStatus();
-  }
-
-  Chunks inputs(const Stream& stream) const {
-    Chunks result;
-    for (const model::LayerState& state : stream.states) result.push_back(flat(state.input));
-    return result;
-  }
-  Chunks residuals(const Stream& stream) const {
-    Chunks result;
-    for (const model::LayerState& state : stream.states) result.push_back(flat(state.residual));
-    return result;
   }
 
   absl::Status advance(size_t stage, const StageWeights& weights, const at::Tensor& changed) {
@@ -310,6 +330,7 @@ class Walk {
       std::vector<at::Tensor> outputs;
       for (const at::Tensor& matrix : matrices) outputs.push_back(at::linear(state.input, matrix));
       runner_->advance(state, stage, outputs, small_, context_);
+      keep(state);
     });
   }
 
@@ -322,8 +343,9 @@ class Walk {
       }));
     }
     const auto end = [](Stream& stream) {
-      for (size_t i = 0; i < stream.states.size(); ++i)
-        stream.layer_inputs[i] = stream.states[i].residual;
+      stream.layer_inputs.clear();
+      for (const model::LayerState& state : stream.states)
+        stream.layer_inputs.push_back(state.residual);
       stream.states.clear();
     };
     end(changed_);
@@ -344,24 +366,17 @@ class Walk {
     problem.names = weights.names;
     problem.row_counts = weights.row_counts;
     problem.weights = weights.stacked;
-    Chunks x, x_original;
+    at::Tensor norm;
     if (windows_.count > 0) {
-      FRUGAL_ASSIGN_OR_RETURN(const at::Tensor norm, tensor::load(checkpoint_, model::kFinalNorm,
-                                                                  at::kFloat, options_.device));
-      FRUGAL_RETURN_IF_ERROR(tensor::guarded("the final norm", [&] {
-        x = normalized(changed_, norm);
-        if (drift_) x_original = normalized(original_, norm);
-      }));
+      FRUGAL_ASSIGN_OR_RETURN(
+          norm, tensor::load(checkpoint_, model::kFinalNorm, at::kFloat, options_.device));
     }
-    FRUGAL_RETURN_IF_ERROR(solve(std::move(problem), x, x_original).status());
+    const ChunkInput input = [&](const Stream& stream, size_t chunk) {
+      const at::NoGradGuard no_grad;
+      return flat(runner_->normalize(stream.layer_inputs[chunk], norm));
+    };
+    FRUGAL_RETURN_IF_ERROR(solve(std::move(problem), input).status());
     return solver_.finish_layer(head);
-  }
-
-  Chunks normalized(const Stream& stream, const at::Tensor& norm) const {
-    Chunks result(stream.layer_inputs.size());
-    for_each_chunk(
-        [&](size_t i) { result[i] = flat(runner_->normalize(stream.layer_inputs[i], norm)); });
-    return result;
   }
 
   const format::Checkpoint& checkpoint_;
@@ -374,7 +389,9 @@ class Walk {
   std::shared_ptr<const model::LayerRunner> runner_;
   model::AttentionContext context_;
   model::LayerParameters small_;
+  ActivationStore store_;
   Stream changed_, original_;
+  size_t chunk_count_ = 0;
   size_t seen_chunks_ = 0;  // the chunks behind them hold the held-out windows
 };
 

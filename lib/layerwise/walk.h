@@ -6,12 +6,13 @@
 // X, hands the stacked original weights to the solver and goes on with the weights it returns
 // (algorithms.md §0.3: inputs always come from the changed prefix, at one forward in all). Weights
 // are read layer by layer from the mapped checkpoint; activations stay in memory, in chunks of
-// whole windows.
+// whole windows, and beyond a limit in a file (activation_store.h), with the same results.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -93,6 +94,10 @@ struct WalkOptions {
   // How the changed model rounds the inputs of its layers' matrices: statistics and drift are then
   // those of the rounded inputs, which the matrices will meet.
   format::Activations activations = format::Activations::kFloat;
+  // Bytes of activations that stay in memory, 0 = all; the others go to a file in `spill_folder`.
+  // On the CPU only.
+  int64_t spill_bytes = 0;
+  std::filesystem::path spill_folder = {};
   std::string title = "walk";  // of the progress line
   // Called when a layer is through, with the residual stream before and behind it as changed so
   // far: chunks [windows, T, C].

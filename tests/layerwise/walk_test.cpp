@@ -251,6 +251,54 @@ TEST_F(WalkTest, ResumedWalkHasTheSameBitsAtAnyThreadCount) {
   }
 }
 
+TEST_F(WalkTest, ActivationsOnDiskGiveTheSameBits) {
+  ScalingSolver in_memory(0.9, true);
+  FRUGAL_ASSERT_OK(walk_with(in_memory));
+  const test::TemporaryFolder folder;
+  const int64_t chunk_bytes = 48 * shape_.width * 4;
+  for (const int64_t limit : {int64_t{1}, 3 * chunk_bytes}) {
+    for (const int threads : {1, 2}) {
+      const ThreadCount count(threads);
+      ScalingSolver spilled(0.9, true);
+      FRUGAL_ASSERT_OK(
+          walk(*checkpoint_, windows_,
+               {.chunk_tokens = 48, .spill_bytes = limit, .spill_folder = folder.path()}, spilled));
+      ASSERT_EQ(spilled.seen.size(), in_memory.seen.size());
+      for (const auto& [key, expected] : in_memory.seen) {
+        const StageProblem& found = spilled.seen.at(key);
+        EXPECT_TRUE(at::equal(found.statistics.hessian, expected.statistics.hessian))
+            << expected.where;
+        EXPECT_TRUE(at::equal(found.statistics.mean_absolute, expected.statistics.mean_absolute));
+        EXPECT_TRUE(at::equal(found.drift.input, expected.drift.input)) << expected.where;
+        EXPECT_TRUE(!expected.writes_residual ||
+                    at::equal(found.drift.residual, expected.drift.residual));
+      }
+      EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+    }
+  }
+}
+
+TEST_F(WalkTest, PolishedLayersComeFromDiskToo) {
+  PolishingSolver in_memory, spilled;
+  const test::TemporaryFolder folder;
+  FRUGAL_ASSERT_OK(walk(*checkpoint_, windows_, {.chunk_tokens = 48}, in_memory));
+  FRUGAL_ASSERT_OK(walk(*checkpoint_, windows_,
+                        {.chunk_tokens = 48, .spill_bytes = 1, .spill_folder = folder.path()},
+                        spilled));
+  for (size_t layer = 0; layer < in_memory.inputs.size(); ++layer) {
+    EXPECT_TRUE(at::equal(in_memory.inputs[layer], spilled.inputs[layer])) << layer;
+    EXPECT_TRUE(at::equal(in_memory.targets[layer], spilled.targets[layer])) << layer;
+  }
+}
+
+TEST_F(WalkTest, ADiskThatCannotBeWrittenIsNamed) {
+  ScalingSolver solver(0.9);
+  FRUGAL_EXPECT_ERROR(
+      walk(*checkpoint_, windows_,
+           {.spill_bytes = 1, .spill_folder = folder_.path() / "config.json"}, solver),
+      absl::StatusCode::kInternal, "config.json/activations.");
+}
+
 TEST_F(WalkTest, ChunksOnlyMoveTheLastBits) {
   ScalingSolver one(0.9), another(0.9);
   FRUGAL_ASSERT_OK(walk_with(one, 1));  // a window each

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/text.h"
+#include "layerwise/gptaq.h"
 #include "layerwise/sparse.h"
 #include "layerwise/tiles.h"
 
@@ -145,7 +146,10 @@ absl::StatusOr<GridSolver::Rounded> GridSolver::round(
   const at::Tensor importance = options_.importance ? problem.statistics.mean_square : at::Tensor();
   const at::Tensor columns = options_.importance ? importance : at::ones_like(hessian.diagonal());
   layerwise::GptqResult solved =
-      layerwise::gptq(goal, columns, *factor, grid, options_.gptq, result.mask);
+      options_.gptaq && wants_drift()
+          ? layerwise::gptaq(problem.weights, result.target, problem.drift.input,
+                             options_.asymmetry.alpha, columns, *factor, grid, options_.gptq)
+          : layerwise::gptq(goal, columns, *factor, grid, options_.gptq, result.mask);
   result.matrix = std::move(solved.matrix);
   result.sweep_kernel = std::move(solved.sweep_kernel);
   result.sweep_fallback = std::move(solved.fallback);

@@ -41,6 +41,7 @@ struct GridSolverOptions {
   bool calibrated = false;  // activations are there: errors are measured in the metric of H
   bool importance = true;   // scales are searched weighted by E[x²]
   layerwise::Asymmetry asymmetry;
+  bool gptaq = false;             // at asymmetry.alpha in the sweep, not in its target alone
   bool choose_asymmetry = false;  // on the walk's held-out windows, stage by stage; else as given
   layerwise::FactorOptions factor;
   layerwise::ColumnOrder order = layerwise::ColumnOrder::kGroupAware;

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "grid/grid.h"
+#include "layerwise/gptaq.h"
 #include "passes/quantize/mix.h"
 
 namespace frugal::passes {
@@ -25,7 +26,8 @@ const std::string& grid_sentence() {
   return sentence;
 }
 
-constexpr int64_t kTunedWindows = 512;  // more text for the statistics is worth more than more steps
+constexpr int64_t kTunedWindows =
+    512;  // more text for the statistics is worth more than more steps
 constexpr int64_t kTuneSteps = 100;
 constexpr int64_t kBlockIterations = 100;
 
@@ -102,13 +104,36 @@ void visit_calibration(pass::OptionVisitor& visitor, QuantizeOptions& o) {
        .unit = "tokens",
        .minimum = 0},
       o.windows.sequence_length);
+  visitor.field({.name = "activation_memory",
+                 .help = "Calibration activations kept in memory; those beyond it go to a file in "
+                         "the run's folder, with the same result. 0 keeps all.",
+                 .unit = "bytes",
+                 .minimum = 0},
+                o.activation_memory);
   visitor.field({.name = "importance",
                  .help = "Weigh the search for scales by the mean square of each input column "
                          "(with calibration)."},
                 o.importance);
 }
 
+// The published method takes its share as given.
+void apply_asymmetric(QuantizeOptions& o) {
+  const QuantizeOptions fresh;
+  const bool fixed = o.asymmetric != fresh.asymmetric;
+  o.strength = fixed ? "fixed" : fresh.strength;
+  o.alpha = o.asymmetric == "gptaq" ? layerwise::kPublishedAlpha : fresh.alpha;
+}
+
 void visit_asymmetry(pass::OptionVisitor& visitor, QuantizeOptions& o) {
+  const std::string before = o.asymmetric;
+  visitor.field({.name = "asymmetric",
+                 .help = "gptq: how weights make up for the drift that the layers rounded before "
+                         "cause. pre_correct moves them before rounding; gptaq corrects column by "
+                         "column in the sweep, as published (strength: fixed, alpha 0.25 unless "
+                         "given); none leaves the drift.",
+                 .choices = {"pre_correct", "gptaq", "none"}},
+                o.asymmetric);
+  if (o.asymmetric != before) apply_asymmetric(o);
   visitor.field({.name = "strength",
                  .help = "gptq: fixed takes alpha and beta as given; held_out chooses both for "
                          "every stage on windows that its statistics have not seen.",

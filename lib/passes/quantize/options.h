@@ -22,6 +22,7 @@ struct QuantizeOptions {
   pass::DataReference calibration;
   layerwise::CalibrationOptions windows;
   bool importance = true;
+  std::string asymmetric = "pre_correct";
   std::string strength = "held_out";
   int64_t held_out = 16;
   double alpha = 0.5;
@@ -36,11 +37,12 @@ struct QuantizeOptions {
   int64_t block_iterations = 0;
   int64_t tune_steps = 0;
   int64_t tune_windows = 512;
-  double tune_rate = 3e-3;
+  double tune_rate = 1.5e-3;
   double max_layer_error = 1.0;
   int64_t min_tokens = 0;
   double max_kl = 0;
   std::string activations = "none";
+  int64_t activation_memory = 0;
   std::string embeddings{kAuto};
   std::string head{kAuto};
 
@@ -50,8 +52,12 @@ struct QuantizeOptions {
     return activations == "int8" ? format::Activations::kInt8 : format::Activations::kFloat;
   }
   GridChoice choice() const { return {grid, embeddings, head, overrides.entries}; }
-  bool chooses_strength() const { return gptq() && strength == "held_out"; }
-  layerwise::Asymmetry asymmetry() const { return {gptq() ? alpha : 0, gptq() ? beta : 0}; }
+  bool pre_corrects() const { return gptq() && asymmetric == "pre_correct"; }
+  bool gptaq() const { return gptq() && asymmetric == "gptaq"; }
+  bool chooses_strength() const { return pre_corrects() && strength == "held_out"; }
+  layerwise::Asymmetry asymmetry() const {
+    return {pre_corrects() || gptaq() ? alpha : 0, pre_corrects() ? beta : 0};
+  }
   bool drifts() const {
     return calibrated() && gptq() && (chooses_strength() || asymmetry().active());
   }

@@ -139,6 +139,22 @@ void warn_of_little_text(pass::CheckContext& context, const std::vector<PlannedT
                              " (more `windows`), or method: rtn"));
 }
 
+absl::Status check_asymmetry(const QuantizeOptions& options) {
+  if (!options.gptq() || options.pre_corrects()) return absl::OkStatus();
+  if (options.strength == "held_out") {
+    return base::invalid_argument(
+        "quantize: strength = held_out chooses the strength of asymmetric "
+        "= pre_correct; with asymmetric = ",
+        options.asymmetric, " leave it out");
+  }
+  if (options.gptaq() && (options.pattern != "none" || options.keep_zeros)) {
+    return base::invalid_argument(
+        "quantize: asymmetric = gptaq does not know zeros (pattern, keep_zeros); take asymmetric = "
+        "pre_correct");
+  }
+  return absl::OkStatus();
+}
+
 // Every grid must hold what the pattern asks for.
 absl::Status check_sparsity(const QuantizeOptions& options,
                             const std::vector<PlannedTensor>& plan) {
@@ -213,6 +229,7 @@ absl::Status QuantizePass::check(pass::CheckContext& context, pass::ModelInfo& m
   }
   int64_t output_bytes = 0;
   FRUGAL_ASSIGN_OR_RETURN(const std::vector<PlannedTensor> plan, checked_plan(model, output_bytes));
+  FRUGAL_RETURN_IF_ERROR(check_asymmetry(options_));
   FRUGAL_RETURN_IF_ERROR(check_sparsity(options_, plan));
   if (options_.rounding() != format::Activations::kFloat &&
       (options_.tune_steps > 0 || options_.block_iterations > 0)) {
@@ -285,6 +302,7 @@ absl::StatusOr<GridSolverOptions> QuantizePass::solver_options(
   result.calibrated = options_.calibrated();
   result.importance = options_.importance;
   result.asymmetry = options_.asymmetry();
+  result.gptaq = options_.gptaq();
   result.choose_asymmetry = options_.chooses_strength();
   result.factor.damping = options_.damping;
   result.order = options_.order == "natural" ? layerwise::ColumnOrder::kNatural
@@ -369,6 +387,8 @@ absl::Status QuantizePass::run(pass::RunContext& context) const {
   const layerwise::WalkOptions walk{.device = device,
                                     .held_out = split.held_out.count,
                                     .activations = options_.rounding(),
+                                    .spill_bytes = options_.activation_memory,
+                                    .spill_folder = context.resume_folder(),
                                     .title = base::str_cat("quantize ", context.input_name())};
   FRUGAL_RETURN_IF_ERROR(layerwise::walk(input, calibration, walk, solver));
   FRUGAL_ASSIGN_OR_RETURN(train::QuantizedMatrices matrices, planned_matrices(input, plan, store));
