@@ -14,7 +14,8 @@ namespace {
 
 using base::invalid_argument;
 
-constexpr double kOperationsPerSecond = 6e10;  // of two CPU cores in bf16, small matrices: a rough figure for estimates only
+constexpr double kOperationsPerSecond =
+    6e10;  // of two CPU cores in bf16, small matrices: a rough figure for estimates only
 
 train::TrainOptions loop_options(const TrainingOptions& options, uint64_t seed) {
   train::TrainOptions loop = options.loop;
@@ -28,8 +29,10 @@ train::TrainOptions loop_options(const TrainingOptions& options, uint64_t seed) 
   return loop;
 }
 
-absl::StatusOr<text::PackedTokens> load_packed(pass::RunContext& context, const pass::DataReference& reference,
-                                               const TrainingOptions& options, const text::Tokenizer& tokenizer) {
+absl::StatusOr<text::PackedTokens> load_packed(pass::RunContext& context,
+                                               const pass::DataReference& reference,
+                                               const TrainingOptions& options,
+                                               const text::Tokenizer& tokenizer) {
   FRUGAL_ASSIGN_OR_RETURN(const text::DataSource source, context.data(reference));
   FRUGAL_ASSIGN_OR_RETURN(const std::vector<text::Example> examples, text::load_examples(source));
   text::PackOptions pack;
@@ -42,96 +45,169 @@ absl::StatusOr<text::PackedTokens> load_packed(pass::RunContext& context, const 
 base::Json number_or_null(double value) { return base::finite_or_null(value); }
 
 void report_curve(pass::RunContext& context, const train::TrainResult& result) {
-  const double tokens_per_step = result.steps > 0 ? static_cast<double>(result.tokens) / static_cast<double>(result.steps) : 0;
+  const double tokens_per_step =
+      result.steps > 0 ? static_cast<double>(result.tokens) / static_cast<double>(result.steps) : 0;
   for (const train::LossSample& sample : result.curve) {
-    context.row("training_curve", {{"step", sample.step},
-                                   {"tokens", static_cast<int64_t>(tokens_per_step * static_cast<double>(sample.step))},
-                                   {"loss", number_or_null(sample.loss)},
-                                   {"cross_entropy", number_or_null(sample.cross_entropy)},
-                                   {"divergence", number_or_null(sample.divergence)},
-                                   {"learning_rate", number_or_null(sample.learning_rate)},
-                                   {"gradient_norm", number_or_null(sample.gradient_norm)}});
+    context.row(
+        "training_curve",
+        {{"step", sample.step},
+         {"tokens", static_cast<int64_t>(tokens_per_step * static_cast<double>(sample.step))},
+         {"loss", number_or_null(sample.loss)},
+         {"cross_entropy", number_or_null(sample.cross_entropy)},
+         {"divergence", number_or_null(sample.divergence)},
+         {"learning_rate", number_or_null(sample.learning_rate)},
+         {"gradient_norm", number_or_null(sample.gradient_norm)}});
   }
   for (const train::ValidationSample& sample : result.validation) {
-    context.row("training_curve", {{"step", sample.step},
-                                   {"tokens", static_cast<int64_t>(tokens_per_step * static_cast<double>(sample.step))},
-                                   {"loss", nullptr},
-                                   {"validation_loss", number_or_null(sample.cross_entropy)}});
+    context.row(
+        "training_curve",
+        {{"step", sample.step},
+         {"tokens", static_cast<int64_t>(tokens_per_step * static_cast<double>(sample.step))},
+         {"loss", nullptr},
+         {"validation_loss", number_or_null(sample.cross_entropy)}});
   }
 }
 
 void report_numbers(pass::RunContext& context, const train::TrainResult& result) {
   const auto add = [&](std::string name, double value, std::string unit, std::string help) {
-    pass::Statistic statistic{.name = std::move(name), .unit = std::move(unit), .help = std::move(help)};
+    pass::Statistic statistic{
+        .name = std::move(name), .unit = std::move(unit), .help = std::move(help)};
     if (std::isfinite(value)) statistic.value = value;
     context.statistic(std::move(statistic));
   };
   add("steps", static_cast<double>(result.steps), "", "Optimizer steps in all.");
   add("tokens", static_cast<double>(result.tokens), "tokens", "Positions that the loop has seen.");
-  if (!result.curve.empty()) add("training_loss", result.curve.back().loss, "nats/token", "Loss over the last recorded steps.");
+  if (!result.curve.empty())
+    add("training_loss", result.curve.back().loss, "nats/token",
+        "Loss over the last recorded steps.");
   if (!result.validation.empty()) {
-    add("validation_loss", result.validation.back().cross_entropy, "nats/token", "Cross-entropy on the held-out data after the last step.");
+    add("validation_loss", result.validation.back().cross_entropy, "nats/token",
+        "Cross-entropy on the held-out data after the last step.");
   }
-  add("tokens_per_second", result.tokens_per_second, "tokens/s", "Training speed of this session, validation and checkpoints excluded.");
+  add("tokens_per_second", result.tokens_per_second, "tokens/s",
+      "Training speed of this session, validation and checkpoints excluded.");
 }
 
 }  // namespace
 
 void visit_training_options(pass::OptionVisitor& visitor, TrainingOptions& o) {
-  visitor.field({.name = "data", .help = "What to learn (an entry of data:).", .required = true}, o.data);
-  visitor.field({.name = "validation", .help = "Held-out data whose loss is recorded; empty: none."}, o.validation);
-  visitor.field({.name = "steps", .help = "Optimizer steps; 0 takes `tokens` instead.", .minimum = 0}, o.loop.steps);
-  visitor.field({.name = "tokens", .help = "Tokens to see in all, rounded up to whole steps; used where steps = 0.", .unit = "tokens", .minimum = 0},
+  visitor.field({.name = "data", .help = "What to learn (an entry of data:).", .required = true},
+                o.data);
+  visitor.field(
+      {.name = "validation", .help = "Held-out data whose loss is recorded; empty: none."},
+      o.validation);
+  visitor.field(
+      {.name = "steps", .help = "Optimizer steps; 0 takes `tokens` instead.", .minimum = 0},
+      o.loop.steps);
+  visitor.field({.name = "tokens",
+                 .help = "Tokens to see in all, rounded up to whole steps; used where steps = 0.",
+                 .unit = "tokens",
+                 .minimum = 0},
                 o.loop.tokens);
-  visitor.field({.name = "sequence_length", .help = "Length of a packed training sequence.", .unit = "tokens", .minimum = 2}, o.sequence_length);
-  visitor.field({.name = "batch_sequences", .help = "Sequences of one forward.", .minimum = 1}, o.loop.batch_sequences);
-  visitor.field({.name = "accumulation", .help = "Forwards per optimizer step.", .minimum = 1}, o.loop.accumulation);
-  visitor.field({.name = "learning_rate", .help = "Peak learning rate of AdamW.", .minimum = 0, .minimum_exclusive = true}, o.loop.learning_rate);
-  visitor.field({.name = "warmup_steps", .help = "Steps over which the rate rises linearly to its peak.", .minimum = 0}, o.loop.warmup_steps);
-  visitor.field({.name = "schedule", .help = "How the rate falls after the warm-up.", .choices = {"cosine", "linear", "constant"}}, o.schedule);
-  visitor.field({.name = "final_rate_share", .help = "Rate of the last step over the peak (cosine, linear).", .minimum = 0, .maximum = 1},
+  visitor.field({.name = "sequence_length",
+                 .help = "Length of a packed training sequence.",
+                 .unit = "tokens",
+                 .minimum = 2},
+                o.sequence_length);
+  visitor.field({.name = "batch_sequences", .help = "Sequences of one forward.", .minimum = 1},
+                o.loop.batch_sequences);
+  visitor.field({.name = "accumulation", .help = "Forwards per optimizer step.", .minimum = 1},
+                o.loop.accumulation);
+  visitor.field({.name = "learning_rate",
+                 .help = "Peak learning rate of AdamW.",
+                 .minimum = 0,
+                 .minimum_exclusive = true},
+                o.loop.learning_rate);
+  visitor.field({.name = "warmup_steps",
+                 .help = "Steps over which the rate rises linearly to its peak.",
+                 .minimum = 0},
+                o.loop.warmup_steps);
+  visitor.field({.name = "schedule",
+                 .help = "How the rate falls after the warm-up.",
+                 .choices = {"cosine", "linear", "constant"}},
+                o.schedule);
+  visitor.field({.name = "final_rate_share",
+                 .help = "Rate of the last step over the peak (cosine, linear).",
+                 .minimum = 0,
+                 .maximum = 1},
                 o.loop.final_rate_share);
-  visitor.field({.name = "weight_decay", .help = "Decoupled weight decay, on matrices only.", .minimum = 0}, o.loop.weight_decay);
-  visitor.field({.name = "clip", .help = "Largest global norm of the gradient; 0 does not clip.", .minimum = 0}, o.loop.clip);
+  visitor.field(
+      {.name = "weight_decay", .help = "Decoupled weight decay, on matrices only.", .minimum = 0},
+      o.loop.weight_decay);
+  visitor.field({.name = "clip",
+                 .help = "Largest global norm of the gradient; 0 does not clip.",
+                 .minimum = 0},
+                o.loop.clip);
   visitor.field({.name = "precision",
-                 .help = "auto multiplies in bf16 where the device does so natively, else in fp32; weights, optimizer and loss are fp32 always.",
+                 .help = "auto multiplies in bf16 where the device does so natively, else in fp32; "
+                         "weights, optimizer and loss are fp32 always.",
                  .choices = {"auto", "fp32", "bf16"}},
                 o.precision);
-  visitor.field({.name = "loss_on_prompt", .help = "Whether tokens of a prompt count in the loss, besides those of the completion."}, o.loss_on_prompt);
-  visitor.field({.name = "validate_every", .help = "Steps between validations; 0: only after the last step.", .minimum = 0}, o.loop.validate_every);
-  visitor.field({.name = "keep_best", .help = "End with the weights of the best validation loss instead of the last ones."}, o.loop.keep_best);
-  visitor.field({.name = "checkpoint_every", .help = "Steps between resume files; 0: only when interrupted.", .minimum = 0}, o.loop.checkpoint_every);
-  visitor.field({.name = "dtype", .help = "Type of the written weights.", .choices = {"F32", "BF16"}}, o.dtype);
+  visitor.field(
+      {.name = "loss_on_prompt",
+       .help = "Whether tokens of a prompt count in the loss, besides those of the completion."},
+      o.loss_on_prompt);
+  visitor.field({.name = "validate_every",
+                 .help = "Steps between validations; 0: only after the last step.",
+                 .minimum = 0},
+                o.loop.validate_every);
+  visitor.field(
+      {.name = "keep_best",
+       .help = "End with the weights of the best validation loss instead of the last ones."},
+      o.loop.keep_best);
+  visitor.field({.name = "checkpoint_every",
+                 .help = "Steps between resume files; 0: only when interrupted.",
+                 .minimum = 0},
+                o.loop.checkpoint_every);
+  visitor.field(
+      {.name = "dtype", .help = "Type of the written weights.", .choices = {"F32", "BF16"}},
+      o.dtype);
 }
 
-absl::Status check_training(pass::CheckContext& context, const pass::ModelInfo& model, const TrainingOptions& options, int64_t teacher_parameters) {
+absl::Status check_training(pass::CheckContext& context, const pass::ModelInfo& model,
+                            const TrainingOptions& options, int64_t teacher_parameters) {
   if (!model.grids.empty()) {
-    return invalid_argument("'", model.name, "' is quantized, and exact codes cannot be trained; train first, quantize afterwards");
+    return invalid_argument(
+        "'", model.name,
+        "' is quantized, and exact codes cannot be trained; train first, quantize afterwards");
   }
-  if (!model.has_tokenizer) return invalid_argument("'", model.name, "' has no tokenizer, so that the training text cannot be read");
+  if (!model.has_tokenizer)
+    return invalid_argument("'", model.name,
+                            "' has no tokenizer, so that the training text cannot be read");
   if (options.sequence_length > model.config.context_length) {
-    return invalid_argument("sequence_length = ", options.sequence_length, " is longer than the context of '", model.name, "' (",
+    return invalid_argument("sequence_length = ", options.sequence_length,
+                            " is longer than the context of '", model.name, "' (",
                             model.config.context_length, " tokens)");
   }
   if (options.loop.keep_best && options.validation.name.empty()) {
-    return invalid_argument("keep_best needs `validation`: without held-out data there is no best step");
+    return invalid_argument(
+        "keep_best needs `validation`: without held-out data there is no best step");
   }
   FRUGAL_RETURN_IF_ERROR(context.data(options.data).status());
-  if (!options.validation.name.empty()) FRUGAL_RETURN_IF_ERROR(context.data(options.validation).status());
-  FRUGAL_ASSIGN_OR_RETURN(const int64_t steps, train::planned_steps(options.loop, options.sequence_length));
-  const double tokens = static_cast<double>(steps * options.loop.batch_sequences * options.loop.accumulation * options.sequence_length);
+  if (!options.validation.name.empty())
+    FRUGAL_RETURN_IF_ERROR(context.data(options.validation).status());
+  FRUGAL_ASSIGN_OR_RETURN(const int64_t steps,
+                          train::planned_steps(options.loop, options.sequence_length));
+  const double tokens = static_cast<double>(steps * options.loop.batch_sequences *
+                                            options.loop.accumulation * options.sequence_length);
   const auto parameters = static_cast<double>(model.config.parameter_count());
-  const double operations = tokens * (6.0 * parameters + 2.0 * static_cast<double>(teacher_parameters));
-  context.estimate({.seconds = operations / kOperationsPerSecond,
-                    .peak_memory_bytes = static_cast<int64_t>(16.0 * parameters + 4.0 * static_cast<double>(teacher_parameters)),
-                    .output_bytes = model.size_bytes,
-                    .basis = "6 operations per parameter and token at 60 GFLOP/s; 16 bytes per trained parameter"});
+  const double operations =
+      tokens * (6.0 * parameters + 2.0 * static_cast<double>(teacher_parameters));
+  context.estimate(
+      {.seconds = operations / kOperationsPerSecond,
+       .peak_memory_bytes =
+           static_cast<int64_t>(16.0 * parameters + 4.0 * static_cast<double>(teacher_parameters)),
+       .output_bytes = model.size_bytes,
+       .basis =
+           "6 operations per parameter and token at 60 GFLOP/s; 16 bytes per trained parameter"});
   return absl::OkStatus();
 }
 
-absl::Status run_training(pass::RunContext& context, const TrainingOptions& options, const text::Tokenizer& tokenizer, model::Decoder& student,
+absl::Status run_training(pass::RunContext& context, const TrainingOptions& options,
+                          const text::Tokenizer& tokenizer, model::Decoder& student,
                           const model::Decoder* teacher) {
-  FRUGAL_ASSIGN_OR_RETURN(const text::PackedTokens data, load_packed(context, options.data, options, tokenizer));
+  FRUGAL_ASSIGN_OR_RETURN(const text::PackedTokens data,
+                          load_packed(context, options.data, options, tokenizer));
   text::PackedTokens held_out;
   if (!options.validation.name.empty()) {
     FRUGAL_ASSIGN_OR_RETURN(held_out, load_packed(context, options.validation, options, tokenizer));
@@ -140,14 +216,16 @@ absl::Status run_training(pass::RunContext& context, const TrainingOptions& opti
   FRUGAL_ASSIGN_OR_RETURN(const int64_t steps, train::planned_steps(loop, options.sequence_length));
   base::Progress progress(teacher == nullptr ? "train" : "distill", "steps", steps);
   const text::PackedTokens* validation = options.validation.name.empty() ? nullptr : &held_out;
-  FRUGAL_ASSIGN_OR_RETURN(const train::TrainResult result,
-                          train::train(student, teacher, data, validation, loop, context.resume_folder(), &progress));
+  FRUGAL_ASSIGN_OR_RETURN(
+      const train::TrainResult result,
+      train::train(student, teacher, data, validation, loop, context.resume_folder(), &progress));
   report_curve(context, result);
   report_numbers(context, result);
   return absl::OkStatus();
 }
 
-absl::Status write_trained(pass::RunContext& context, const TrainingOptions& options, const model::Decoder& decoder, const format::Checkpoint* source) {
+absl::Status write_trained(pass::RunContext& context, const TrainingOptions& options,
+                           const model::Decoder& decoder, const format::Checkpoint* source) {
   FRUGAL_ASSIGN_OR_RETURN(const format::DType dtype, format::parse_dtype(options.dtype));
   FRUGAL_RETURN_IF_ERROR(decoder.save(context.output_folder(), dtype));
   if (source == nullptr) return absl::OkStatus();
