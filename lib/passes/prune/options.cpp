@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "model/architecture.h"
+#include "passes/common/calibration_options.h"
 
 namespace frugal::passes {
 namespace {
@@ -128,18 +129,7 @@ void visit_calibration(pass::OptionVisitor& visitor, PruneOptions& o) {
                  .help = "Text whose activations are used; only magnitude without refit or "
                          "compensation and dropped_layers need none."},
                 o.calibration);
-  visitor.field(
-      {.name = "windows",
-       .help = "Calibration windows, spread evenly over the text; 0 takes what the data's "
-               "`tokens` fill, else 128.",
-       .minimum = 0},
-      o.windows.windows);
-  visitor.field({.name = "sequence_length",
-                 .help = "Length of a calibration window; 0 takes the data's, else 2048 or the "
-                         "model's context.",
-                 .unit = "tokens",
-                 .minimum = 0},
-                o.windows.sequence_length);
+  visit_windows(visitor, o.windows);
 }
 
 struct Override {

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "grid/grid.h"
 #include "layerwise/gptaq.h"
+#include "passes/common/calibration_options.h"
 #include "passes/quantize/mix.h"
 
 namespace frugal::passes {
@@ -91,19 +92,7 @@ void visit_calibration(pass::OptionVisitor& visitor, QuantizeOptions& o) {
                          "weighs its scale search "
                          "by it where given."},
                 o.calibration);
-  visitor.field({.name = "windows",
-                 .help = "Calibration windows, spread evenly over the text; 0 takes what the "
-                         "data's `tokens` fill, else "
-                         "128.",
-                 .minimum = 0},
-                o.windows.windows);
-  visitor.field(
-      {.name = "sequence_length",
-       .help =
-           "Length of a calibration window; 0 takes the data's, else 2048 or the model's context.",
-       .unit = "tokens",
-       .minimum = 0},
-      o.windows.sequence_length);
+  visit_windows(visitor, o.windows);
   visitor.field({.name = "activation_memory",
                  .help = "Calibration activations kept in memory; those beyond it go to a file in "
                          "the run's folder, with the same result. 0 keeps all.",

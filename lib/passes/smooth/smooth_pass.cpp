@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "layerwise/calibration.h"
+#include "passes/common/calibration_options.h"
 #include "passes/smooth/groups.h"
 #include "passes/smooth/output.h"
 #include "passes/smooth/scale_solver.h"
@@ -63,18 +64,7 @@ void visit_text(pass::OptionVisitor& visitor, Options& o) {
                  .help = "Text that the original model runs on for the statistics of its inputs.",
                  .required = true},
                 o.calibration);
-  visitor.field({.name = "windows",
-                 .help = "Calibration windows, spread evenly over the text; 0 takes what the "
-                         "data's `tokens` fill, else 128.",
-                 .minimum = 0},
-                o.windows.windows);
-  visitor.field(
-      {.name = "sequence_length",
-       .help =
-           "Length of a calibration window; 0 takes the data's, else 2048 or the model's context.",
-       .unit = "tokens",
-       .minimum = 0},
-      o.windows.sequence_length);
+  visit_windows(visitor, o.windows);
   visitor.field({.name = "dtype",
                  .help = "Type of the changed weights: f32, in which the result is equivalent, or "
                          "keep, which rounds them back to the input's type.",
