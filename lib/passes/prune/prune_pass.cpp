@@ -128,7 +128,7 @@ class Onlooker final : public layerwise::StageSolver {
   layerwise::Needs needs(int64_t /*layer*/, size_t /*stage*/) const override {
     return layerwise::Needs::kNothing;
   }
-  bool wants_drift() const override { return false; }
+  layerwise::DriftForm drift_form() const override { return layerwise::DriftForm::kNone; }
   absl::StatusOr<at::Tensor> solve(const layerwise::StageProblem& /*problem*/) override {
     return at::Tensor();
   }
@@ -144,7 +144,7 @@ class PrunePass final : public pass::Pass {
   const pass::PassInfo& info() const override {
     static const pass::PassInfo info{
         .name = "prune",
-        .version = 2,
+        .version = 3,
         .summary =
             "Removes single weights (a share, or n of every m), neurons and heads, or whole "
             "layers, and refits what is left by least squares."};
@@ -391,6 +391,7 @@ absl::Status PrunePass::run(pass::RunContext& context) const {
   FRUGAL_ASSIGN_OR_RETURN(const at::Device device, tensor::open_device(context.device()));
   FRUGAL_ASSIGN_OR_RETURN(const text::Windows calibration, windows(kind, context));
   const layerwise::WalkOptions walk{.device = device,
+                                    .precision = options_.windows.products(),
                                     .title = base::str_cat("prune ", context.input_name())};
   switch (kind) {
     case PruneKind::kMask:
