@@ -63,26 +63,31 @@ at::Tensor fp32_rows(const at::Tensor& x) {
   return x.defined() ? x.to(at::kFloat).contiguous() : x;
 }
 
-at::Tensor pack_rows(const kernels::Bf16Kernel& kernel, const at::Tensor& matrix) {
-  const at::Tensor words = empty_panels(matrix.size(0), matrix.size(1));
+at::Tensor pack(const kernels::Bf16Kernel& kernel, const at::Tensor& matrix, Vectors vectors) {
+  const bool rows = vectors == Vectors::kRows;
+  const at::Tensor words = empty_panels(matrix.size(rows ? 0 : 1), matrix.size(rows ? 1 : 0));
   const kernels::PackSource source = source_of(matrix, {});
+  const auto pack_panel = rows ? kernel.pack_rows : kernel.pack_columns;
   for (int64_t panel = 0; panel < words.size(0); ++panel)
-    kernel.pack_rows(source, panel, words_of(words, panel));
+    pack_panel(source, panel, words_of(words, panel));
   return words;
 }
 
-// A float matrix that panels' products are written to, block by block.
-struct Output {
-  float* data;
-  int64_t rows, columns;
-  // out[i·64.., j·64..] = the product of panel i of `a` and panel j of `b`.
-  void multiply(const at::Tensor& a, int64_t i, const at::Tensor& b, int64_t j) const {
-    const int64_t row = i * kPanel, column = j * kPanel;
-    kernels::fast_bf16_kernel()->multiply(
-        words_of(a, i), words_of(b, j), a.size(1), std::min(kPanel, rows - row),
-        std::min(kPanel, columns - column), data + row * columns + column, columns);
+// All products of the vectors in two packed matrices, of which there are `rows` and `columns`.
+at::Tensor packed_products(const at::Tensor& a, int64_t rows, const at::Tensor& b,
+                           int64_t columns) {
+  const at::Tensor out = at::empty({rows, columns}, at::kFloat);
+  float* const data = out.data_ptr<float>();
+  for (int64_t i = 0; i < a.size(0); ++i) {
+    for (int64_t j = 0; j < b.size(0); ++j) {
+      const int64_t row = i * kPanel, column = j * kPanel;
+      kernels::fast_bf16_kernel()->multiply(
+          words_of(a, i), words_of(b, j), a.size(1), std::min(kPanel, rows - row),
+          std::min(kPanel, columns - column), data + row * columns + column, columns);
+    }
   }
-};
+  return out;
+}
 
 at::Tensor tile_product(const at::Tensor& left, Span rows, const at::Tensor& right, Span columns) {
   const at::Tensor a = left.narrow(1, rows.begin, rows.size).to(at::kFloat);
@@ -124,6 +129,20 @@ void add_tiles(const at::Tensor& left, const at::Tensor& right, bool symmetric,
 at::Tensor mirrored(const at::Tensor& sum) { return sum.triu().add_(sum.triu(1).t()); }
 
 }  // namespace
+
+at::Tensor vector_products(const at::Tensor& a, Vectors a_vectors, const at::Tensor& b,
+                           Vectors b_vectors, Precision precision) {
+  const bool a_rows = a_vectors == Vectors::kRows, b_rows = b_vectors == Vectors::kRows;
+  const kernels::Bf16Kernel* const kernel = packed_kernel(a, precision);
+  if (kernel == nullptr) {
+    const tensor::Float32MatmulScope scope(precision == Precision::kRounded);
+    return at::mm(a_rows ? a : a.t(), b_rows ? b.t() : b);
+  }
+  TORCH_CHECK(a.size(a_rows ? 1 : 0) == b.size(b_rows ? 1 : 0), "vectors of ", a.sizes(), " and ",
+              b.sizes(), " differ in length");
+  return packed_products(pack(*kernel, fp32_rows(a), a_vectors), a.size(a_rows ? 0 : 1),
+                         pack(*kernel, fp32_rows(b), b_vectors), b.size(b_rows ? 0 : 1));
+}
 
 TokenFactor::TokenFactor(const at::Tensor& x, Precision precision, const at::Tensor& minus)
     : tokens_(x.size(0)), columns_(x.size(1)), precision_(precision) {
@@ -188,7 +207,7 @@ StageProduct::StageProduct(const at::Tensor& stacked, const std::vector<int64_t>
   words_.resize(matrices_.size());
   for_each_tile(static_cast<int64_t>(matrices_.size()), [&](int64_t m) {
     const auto i = static_cast<size_t>(m);
-    words_[i] = pack_rows(*kernel, fp32_rows(matrices_[i]));
+    words_[i] = pack(*kernel, fp32_rows(matrices_[i]), Vectors::kRows);
   });
   matrices_.clear();
 }
@@ -198,13 +217,9 @@ std::vector<at::Tensor> StageProduct::apply(const at::Tensor& x) const {
   for (const at::Tensor& matrix : matrices_) outputs.push_back(at::linear(x, matrix));
   if (words_.empty()) return outputs;
   const at::Tensor rows = fp32_rows(x).reshape({-1, x.size(-1)});
-  const at::Tensor packed = pack_rows(*kernels::fast_bf16_kernel(), rows);
+  const at::Tensor packed = pack(*kernels::fast_bf16_kernel(), rows, Vectors::kRows);
   for (size_t m = 0; m < words_.size(); ++m) {
-    const at::Tensor out = at::empty({rows.size(0), row_counts_[m]}, at::kFloat);
-    const Output target{out.data_ptr<float>(), out.size(0), out.size(1)};
-    for (int64_t i = 0; i < packed.size(0); ++i) {
-      for (int64_t j = 0; j < words_[m].size(0); ++j) target.multiply(packed, i, words_[m], j);
-    }
+    const at::Tensor out = packed_products(packed, rows.size(0), words_[m], row_counts_[m]);
     std::vector<int64_t> shape = x.sizes().vec();
     shape.back() = row_counts_[m];
     outputs.push_back(out.view(shape));

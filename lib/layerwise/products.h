@@ -18,6 +18,15 @@ enum class Precision {
   kRounded,
 };
 
+// The vectors that a matrix stands for.
+enum class Vectors { kRows, kColumns };
+
+// The table of all a_i · b_j, [vectors of a, vectors of b] fp32, for matrices [.., ..] fp32: A Bᵀ
+// by rows, AᵀB by columns, A B by rows of A and columns of B. Serial on the CPU: for use inside
+// tiles.
+at::Tensor vector_products(const at::Tensor& a, Vectors a_vectors, const at::Tensor& b,
+                           Vectors b_vectors, Precision precision);
+
 // A chunk of activations [tokens, n] (fp32 or bf16) as a factor of sums over its tokens, made ready
 // once for all of them.
 class TokenFactor {

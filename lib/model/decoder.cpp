@@ -164,7 +164,8 @@ std::vector<at::Tensor> Decoder::multiply(int64_t layer, const Stage& stage, con
     const std::string name = weight_name(layer, matrix);
     const auto integers = integers_.find(name);
     if (integers == integers_.end()) {
-      outputs.push_back(at::linear(input, parameter(name)));
+      outputs.push_back(linear_ == nullptr ? at::linear(input, parameter(name))
+                                           : linear_(input, parameter(name)));
       continue;
     }
     if (!rounded.codes.defined()) rounded = round_rows(input);

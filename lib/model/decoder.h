@@ -115,6 +115,11 @@ class Decoder {
   at::Tensor hidden(const Batch& batch, KeyValueCache* cache = nullptr) const;     // [B, T, C] after the final norm
   at::Tensor logits(const Batch& batch, KeyValueCache* cache = nullptr) const;     // [B, T, V] fp32
 
+  // What multiplies an input [.., in] by a matrix [out, in] in the layers' forwards; at::linear
+  // where nothing else is set. Matrices with rounded inputs and the head are not asked.
+  using Linear = at::Tensor (*)(const at::Tensor& x, const at::Tensor& weight);
+  void set_linear(Linear linear) { linear_ = linear; }
+
   // A decoder with tensors of its own: training it leaves this one as it is.
   Decoder clone() const;
 
@@ -134,6 +139,7 @@ class Decoder {
   std::shared_ptr<const LayerRunner> runner_;
   std::map<std::string, at::Tensor, std::less<>> parameters_;
   std::map<std::string, IntegerMatrix, std::less<>> integers_;  // of parameters whose inputs are rounded
+  Linear linear_ = nullptr;
   at::Tensor frequencies_;  // rotary, fp32 [D/2]
 };
 

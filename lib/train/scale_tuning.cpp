@@ -21,6 +21,7 @@
 #include "train/batches.h"
 #include "train/losses.h"
 #include "train/optimizer.h"
+#include "train/rounded_linear.h"
 #include "train/schedule.h"
 #include "train/state.h"
 
@@ -52,8 +53,8 @@ void for_each_window(const at::Device& device, int64_t count,
 // The original's last hidden states [T, C] of windows that were seen before, as long as they fit.
 class OriginalStates {
  public:
-  OriginalStates(const model::Decoder& original, const Windows& windows, int64_t cache_bytes)
-      : original_(original), windows_(windows) {
+  OriginalStates(model::Decoder original, const Windows& windows, int64_t cache_bytes)
+      : original_(std::move(original)), windows_(windows) {
     const int64_t each =
         windows.length * original.config().hidden_size * static_cast<int64_t>(sizeof(float));
     if (each * windows.count <= cache_bytes) known_.resize(static_cast<size_t>(windows.count));
@@ -72,7 +73,7 @@ class OriginalStates {
   }
 
  private:
-  const model::Decoder& original_;
+  model::Decoder original_;
   const Windows& windows_;
   std::vector<at::Tensor> known_;
 };
@@ -163,9 +164,9 @@ std::string_view bytes_of(const std::vector<T>& values) {
 std::string fingerprint(const QuantizedMatrices& matrices, const Windows& tuning,
                         const Windows& validation, const ScaleTuningOptions& o) {
   const base::Json options = {
-      o.steps,       o.tokens_per_step, o.learning_rate,    o.warmup_steps, o.beta1,        o.beta2,
-      o.epsilon,     o.parts.offsets,   o.parts.sub_scales, o.validations,  o.chunk_tokens, o.seed,
-      tuning.length, validation.length};
+      o.steps,       o.tokens_per_step, o.learning_rate, o.warmup_steps,  o.beta1,
+      o.beta2,       o.epsilon,         o.precision,     o.parts.offsets, o.parts.sub_scales,
+      o.validations, o.chunk_tokens,    o.seed,          tuning.length,   validation.length};
   base::KeyHasher hasher;
   hasher.add(options.dump()).add(bytes_of(tuning.ids)).add(bytes_of(validation.ids));
   for (const auto& [name, matrix] : matrices) {
@@ -198,6 +199,15 @@ absl::StatusOr<std::vector<TuningSample>> parse_samples(const base::Json& record
   return samples;
 }
 
+model::Decoder::Linear linear_of(const ScaleTuningOptions& options) {
+  return options.precision == layerwise::Precision::kRounded ? rounded_linear : nullptr;
+}
+
+model::Decoder with_linear(model::Decoder decoder, model::Decoder::Linear linear) {
+  decoder.set_linear(linear);
+  return decoder;
+}
+
 struct TunedMatrix {
   std::string name;
   GroupScales scales;
@@ -217,7 +227,7 @@ class Tuner {
         windows_per_step_((options.tokens_per_step + tuning.length - 1) / tuning.length),
         progress_(progress),
         order_(tuning.count, options.seed),
-        tuning_states_(original, tuning, options.cache_bytes),
+        tuning_states_(with_linear(original, linear_of(options)), tuning, options.cache_bytes),
         validation_states_(original, validation, options.cache_bytes),
         fingerprint_(fingerprint(matrices, tuning, validation, options)) {
     if (!folder.empty()) state_path_ = folder / kStateFile;
@@ -311,6 +321,7 @@ class Tuner {
     WindowStep result;
     result.original_hidden = tuning_states_.get(row);
     model::Decoder student = student_;
+    student.set_linear(linear_of(options_));
     std::vector<at::Tensor> leaves;
     for (const TunedMatrix& tuned : tuned_) {
       const GroupGradients own = tuned.scales.leaves(student.device());
@@ -382,8 +393,8 @@ class Tuner {
   }
 
   // Mean over the tokens of `rows`.
-  absl::StatusOr<double> divergence(const Windows& windows, OriginalStates& states,
-                                    const std::vector<int64_t>& rows) {
+  absl::StatusOr<double> divergence(const model::Decoder& student, const Windows& windows,
+                                    OriginalStates& states, const std::vector<int64_t>& rows) {
     return tensor::guarded(
         "scale tuning: measuring the divergence", [&]() -> absl::StatusOr<double> {
           std::vector<double> sums(rows.size());
@@ -392,7 +403,7 @@ class Tuner {
             const auto at = static_cast<size_t>(i);
             hidden[at] = states.get(rows[at]);
             sums[at] =
-                window_loss(student_, windows, rows[at], hidden[at], 1.0).divergence.item<double>();
+                window_loss(student, windows, rows[at], hidden[at], 1.0).divergence.item<double>();
           });
           double sum = 0;
           for (size_t i = 0; i < rows.size(); ++i) {
@@ -411,11 +422,11 @@ class Tuner {
   absl::StatusOr<double> validation_divergence() {
     std::vector<int64_t> rows(static_cast<size_t>(validation_.count));
     for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<int64_t>(i);
-    return divergence(validation_, validation_states_, rows);
+    return divergence(student_, validation_, validation_states_, rows);
   }
 
   absl::StatusOr<double> training_divergence() {
-    return divergence(tuning_, tuning_states_,
+    return divergence(with_linear(student_, linear_of(options_)), tuning_, tuning_states_,
                       DataOrder(tuning_.count, options_.seed)
                           .rows(0, std::min(validation_.count, tuning_.count)));
   }

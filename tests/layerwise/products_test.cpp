@@ -72,6 +72,18 @@ TEST_P(Products, StagesEqualTheirDefinition) {
   }
 }
 
+TEST_P(Products, VectorsAreRowsOrColumns) {
+  const at::Tensor a = random_matrix(6, "a", 70, 90), b = random_matrix(6, "b", 90, 65);
+  const at::Tensor at = a.t().contiguous(), bt = b.t().contiguous();
+  for (const Vectors left : {Vectors::kRows, Vectors::kColumns}) {
+    for (const Vectors right : {Vectors::kRows, Vectors::kColumns}) {
+      const at::Tensor found = vector_products(left == Vectors::kRows ? a : at, left,
+                                               right == Vectors::kRows ? bt : b, right, GetParam());
+      EXPECT_LT(relative_error(found, at, b), bound(GetParam()));
+    }
+  }
+}
+
 TEST_P(Products, SameBitsAtAnyThreadCount) {
   const at::Tensor a = random_matrix(5, "a", 230, 150), b = random_matrix(5, "b", 230, 300);
   at::Tensor first;

@@ -139,7 +139,13 @@ TEST_F(ScaleTuningTest, NoStepsChangeNothing) {
   EXPECT_EQ(result.training.before, result.training.after);
 }
 
-TEST_F(ScaleTuningTest, AModelThatIsItsOwnOriginalStays) {
+class ScaleTuningPrecision : public ScaleTuningTest,
+                             public testing::WithParamInterface<layerwise::Precision> {};
+INSTANTIATE_TEST_SUITE_P(Precisions, ScaleTuningPrecision,
+                         testing::Values(layerwise::Precision::kFloat32,
+                                         layerwise::Precision::kRounded));
+
+TEST_P(ScaleTuningPrecision, AModelThatIsItsOwnOriginalStays) {
   QuantizedMatrices matrices = quantized(original_, "q4_0");
   model::Decoder student = original_;
   for (const auto& [name, matrix] : matrices) {
@@ -149,9 +155,11 @@ TEST_F(ScaleTuningTest, AModelThatIsItsOwnOriginalStays) {
   }
   const model::Decoder original = student.clone();
   const auto before = packed(matrices);
+  ScaleTuningOptions options = quick();
+  options.precision = GetParam();
   FRUGAL_ASSERT_OK_AND_ASSIGN(
       const ScaleTuningResult result,
-      tune_scales(original, student, matrices, tuning_, validation_, quick(), {}, nullptr));
+      tune_scales(original, student, matrices, tuning_, validation_, options, {}, nullptr));
   EXPECT_EQ(result.validation.before, 0.0);
   EXPECT_EQ(result.curve.front().divergence, 0.0);
   EXPECT_EQ(packed(matrices), before);  // a gradient of exactly zero moves nothing

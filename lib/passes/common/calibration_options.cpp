@@ -2,6 +2,16 @@
 
 namespace frugal::passes {
 
+void visit_precision(pass::OptionVisitor& visitor, layerwise::CalibrationOptions& options) {
+  visitor.field(
+      {.name = "calibration_precision",
+       .help = "Of products over calibration tokens. rounded: factors in bfloat16 on CPUs "
+               "that multiply them twice as fast (AVX512-BF16), in TF32 on CUDA, sums in "
+               "fp32; fp32 elsewhere.",
+       .choices = {"rounded", "fp32"}},
+      options.precision);
+}
+
 void visit_windows(pass::OptionVisitor& visitor, layerwise::CalibrationOptions& options) {
   visitor.field(
       {.name = "windows",
@@ -15,13 +25,7 @@ void visit_windows(pass::OptionVisitor& visitor, layerwise::CalibrationOptions& 
                  .unit = "tokens",
                  .minimum = 0},
                 options.sequence_length);
-  visitor.field(
-      {.name = "calibration_precision",
-       .help = "Of products over calibration tokens. rounded: factors in bfloat16 on CPUs "
-               "that multiply them twice as fast (AVX512-BF16), in TF32 on CUDA, sums in "
-               "fp32; fp32 elsewhere.",
-       .choices = {"rounded", "fp32"}},
-      options.precision);
+  visit_precision(visitor, options);
 }
 
 }  // namespace frugal::passes

@@ -8,5 +8,7 @@ namespace frugal::passes {
 
 // `windows`, `sequence_length` and `calibration_precision`.
 void visit_windows(pass::OptionVisitor& visitor, layerwise::CalibrationOptions& options);
+// `calibration_precision` alone.
+void visit_precision(pass::OptionVisitor& visitor, layerwise::CalibrationOptions& options);
 
 }  // namespace frugal::passes

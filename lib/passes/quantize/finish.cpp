@@ -43,6 +43,7 @@ absl::Status finish_quantized(pass::RunContext& context, const QuantizeOptions& 
   loop.steps = options.tunes() ? options.tune_steps : 0;
   loop.learning_rate = options.tune_rate;
   loop.seed = context.seed();
+  loop.precision = options.windows.products();
   base::Progress progress(base::str_cat("tune ", context.input_name()), "steps", loop.steps);
   const text::Windows text = options.tunes() ? tuning_text(context, options, split) : split.seen;
   FRUGAL_ASSIGN_OR_RETURN(const train::ScaleTuningResult result,

@@ -30,6 +30,7 @@ const std::string& grid_sentence() {
 constexpr int64_t kTunedWindows =
     512;  // more text for the statistics is worth more than more steps
 constexpr int64_t kTuneSteps = 100;
+constexpr int64_t kTunedHeldOut = 16;  // they choose the step to keep, too
 constexpr int64_t kBlockIterations = 100;
 
 void apply_recipe(QuantizeOptions& o) {
@@ -37,6 +38,7 @@ void apply_recipe(QuantizeOptions& o) {
   const bool tuned = o.recipe == "best" || o.recipe == "lowbit";
   o.method = o.recipe == "rtn" ? "rtn" : fresh.method;
   o.windows.windows = tuned ? kTunedWindows : fresh.windows.windows;
+  o.held_out = tuned ? kTunedHeldOut : fresh.held_out;
   o.tune_steps = tuned ? kTuneSteps : 0;
   o.block_iterations = o.recipe == "lowbit" ? kBlockIterations : 0;
 }

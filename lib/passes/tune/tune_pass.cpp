@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "layerwise/calibration.h"
 #include "model/decoder.h"
+#include "passes/common/calibration_options.h"
 #include "passes/common/scale_tuning.h"
 #include "tensor/device.h"
 #include "train/scale_tuning.h"
@@ -60,6 +61,7 @@ void visit_text(pass::OptionVisitor& visitor, TuneOptions& o) {
        .unit = "tokens",
        .minimum = 0},
       o.windows.sequence_length);
+  visit_precision(visitor, o.windows);
 }
 
 void visit_loop(pass::OptionVisitor& visitor, train::ScaleTuningOptions& o) {
@@ -157,7 +159,7 @@ class TunePass final : public pass::Pass {
   const pass::PassInfo& info() const override {
     static const pass::PassInfo info{
         .name = "tune",
-        .version = 1,
+        .version = 2,
         .summary =
             "Trains the scales of a quantized checkpoint, its codes frozen, so that "
             "its distributions come closer to the original's (KL)."};
@@ -269,6 +271,7 @@ absl::Status TunePass::run(pass::RunContext& context) const {
   FRUGAL_ASSIGN_OR_RETURN(train::QuantizedMatrices matrices, read_matrices(input));
   train::ScaleTuningOptions loop = options_.loop;
   loop.seed = context.seed();
+  loop.precision = options_.windows.products();
   base::Progress progress(base::str_cat("tune ", context.input_name()), "steps", loop.steps);
   FRUGAL_ASSIGN_OR_RETURN(
       const train::ScaleTuningResult result,
