@@ -13,7 +13,8 @@ void visit_mask(pass::OptionVisitor& visitor, PruneOptions& o) {
   visitor.field(
       {.name = "pattern",
        .help = "Zeros among the decoder's weights: a share (50%), or how many of how many "
-               "neighboring columns are kept (2:4); counts are exact. none leaves them."},
+               "neighboring columns are kept (2:4), or a share of the whole rows or columns of "
+               "every matrix (rows 25%, columns 25%); counts are exact. none leaves them."},
       o.pattern);
   visitor.field({.name = "solver",
                  .help = "pattern: s chooses the mask by score on weights corrected for the layers "
@@ -30,11 +31,13 @@ void visit_mask(pass::OptionVisitor& visitor, PruneOptions& o) {
                  .help = "Refit the kept weights by least squares after the mask of wanda, "
                          "magnitude or sparsegpt, too (s always does)."},
                 o.refit);
-  visitor.field({.name = "scope",
-                 .help = "Over what a share is counted: every row, the whole matrix, or blocks of "
-                         "128 columns over all rows (as published for SparseGPT).",
-                 .choices = {"row", "matrix", "block"}},
-                o.scope);
+  visitor.field(
+      {.name = "scope",
+       .help = "Over what a share is counted: every row, the whole matrix, or blocks of "
+               "128 columns over all rows (as published for SparseGPT). Whole rows and columns are "
+               "counted over the matrix.",
+       .choices = {"row", "matrix", "block"}},
+      o.scope);
   visitor.field({.name = "layers",
                  .help = "Patterns of single matrices, as 'glob=pattern' on weight names: "
                          "'*.down_proj.weight=60%', 'model.layers.0.*=none'; the last that matches "
@@ -267,7 +270,8 @@ absl::StatusOr<std::vector<MatrixPattern>> matrix_patterns(const PruneOptions& o
           entry.pattern = other.pattern;
           other.used = true;
         }
-        FRUGAL_RETURN_IF_ERROR(layerwise::check_pattern(entry.pattern, entry.shape.back(), name));
+        FRUGAL_RETURN_IF_ERROR(
+            layerwise::check_pattern(entry.pattern, entry.shape.front(), entry.shape.back(), name));
         result.push_back(std::move(entry));
       }
     }

@@ -159,7 +159,7 @@ class PrunePass final : public pass::Pass {
   absl::Status run(pass::RunContext& context) const override;
 
  private:
-  absl::Status check_mask_options() const;
+  absl::Status check_mask(const format::ModelConfig& config) const;
   absl::StatusOr<int64_t> check_calibration(PruneKind kind, pass::CheckContext& context,
                                             const pass::ModelInfo& model) const;
   absl::Status check_result(PruneKind kind, format::ModelConfig& config) const;
@@ -187,7 +187,16 @@ class PrunePass final : public pass::Pass {
   PruneOptions options_;
 };
 
-absl::Status PrunePass::check_mask_options() const {
+absl::Status PrunePass::check_mask(const format::ModelConfig& config) const {
+  FRUGAL_ASSIGN_OR_RETURN(const auto matrices, matrix_patterns(options_, config));
+  for (const MatrixPattern& matrix : matrices) {
+    if (options_.solver != "sparsegpt" || matrix.pattern.of == layerwise::PatternOf::kWeights)
+      continue;
+    return base::invalid_argument("prune: ", matrix.name, " is to lose ",
+                                  layerwise::to_text(matrix.pattern),
+                                  ", but sparsegpt chooses weight by weight on its way through the "
+                                  "columns; take solver s, wanda or magnitude");
+  }
   if (options_.solver == "sparsegpt" && options_.scope == "matrix") {
     return base::invalid_argument(
         "prune: sparsegpt chooses its mask block by block and cannot count over a whole matrix; "
@@ -218,8 +227,7 @@ absl::StatusOr<int64_t> PrunePass::check_calibration(PruneKind kind, pass::Check
 absl::Status PrunePass::check_result(PruneKind kind, format::ModelConfig& config) const {
   switch (kind) {
     case PruneKind::kMask:
-      FRUGAL_RETURN_IF_ERROR(check_mask_options());
-      return matrix_patterns(options_, config).status();
+      return check_mask(config);
     case PruneKind::kWidth: {
       FRUGAL_ASSIGN_OR_RETURN(const std::vector<Cut> chosen, cuts(options_, config));
       config = narrowed_config(config, chosen);
