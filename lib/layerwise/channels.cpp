@@ -8,14 +8,24 @@
 #include "layerwise/tiles.h"
 
 namespace frugal::layerwise {
+namespace {
+
+constexpr int64_t kRowsAtOnce = 8192;  // bounds fp64 copies
+
+}  // namespace
 
 at::Tensor channel_costs(const at::Tensor& weights, const at::Tensor& hessian) {
   TORCH_CHECK(weights.dim() == 2 && hessian.dim() == 2 && hessian.size(0) == weights.size(1) &&
                   hessian.size(1) == weights.size(1),
               "H of ", weights.size(1), " channels expected, found ", hessian.sizes());
-  const at::Tensor costs = weights.to(at::kDouble).square().sum(0) * hessian.diagonal();
-  // By rows first: the same bits at any number of threads.
-  const double energy = row_products(weights, hessian, weights).sum().item<double>();
+  at::Tensor costs = at::zeros({weights.size(1)}, at::kDouble);
+  double energy = 0;
+  for (const at::Tensor& rows : weights.split(kRowsAtOnce, 0)) {  // a head has many
+    costs += rows.to(at::kDouble).square().sum(0);
+    // By rows first: the same bits at any number of threads.
+    energy += row_products(rows, hessian, rows).sum().item<double>();
+  }
+  costs *= hessian.diagonal();
   return energy > 0 ? costs / energy : at::zeros_like(costs);
 }
 

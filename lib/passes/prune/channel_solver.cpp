@@ -12,8 +12,22 @@ namespace frugal::passes {
 using layerwise::LayerStore;
 using layerwise::StageProblem;
 
+namespace {
+
+constexpr int64_t kRowsAtOnce = 8192;  // bounds fp64 copies of a head
+
+}  // namespace
+
 int64_t ChannelSolver::dimension(const StageProblem& problem) const {
   return options_.uses.at(problem.names.front()) == model::StreamUse::kWrites ? 0 : 1;
+}
+
+at::Tensor ChannelSolver::refit(const at::Tensor& rows, const StageProblem& problem,
+                                const layerwise::Factor& factor) const {
+  return layerwise::pre_correct(rows, problem.drift, factor, options_.asymmetry)
+      .index_fill_(dimension(problem), at::tensor(options_.removed, at::kLong), 0)
+      .to(options_.stored_type)
+      .to(at::kFloat);
 }
 
 absl::StatusOr<at::Tensor> ChannelSolver::solve(const StageProblem& problem) {
@@ -22,11 +36,22 @@ absl::StatusOr<at::Tensor> ChannelSolver::solve(const StageProblem& problem) {
       const layerwise::Factor factor,
       layerwise::factorize(problem.statistics.hessian,
                            at::arange(problem.weights.size(1), at::kLong), options_.factor));
-  const at::Tensor refitted =
-      layerwise::pre_correct(problem.weights, problem.drift, factor, options_.asymmetry)
-          .index_fill_(dimension(problem), at::tensor(options_.removed, at::kLong), 0)
-          .to(options_.stored_type)
-          .to(at::kFloat);
+  // Writers have a row for each channel, in the metric of the stream's drift; readers may be a
+  // head.
+  const bool whole = problem.writes_residual;
+  const int64_t rows_at_once = whole ? problem.weights.size(0) : kRowsAtOnce;
+  std::vector<at::Tensor> parts;
+  layerwise::OutputError correction;
+  for (const at::Tensor& rows : problem.weights.split(rows_at_once, 0)) {
+    parts.push_back(refit(rows, problem, factor));
+    const at::Tensor plain =
+        rows.index_fill(dimension(problem), at::tensor(options_.removed, at::kLong), 0);
+    const layerwise::OutputError part =
+        layerwise::output_error(parts.back(), plain, problem.statistics.hessian);
+    correction.squared += part.squared;
+    correction.reference += part.reference;
+  }
+  const at::Tensor refitted = parts.size() == 1 ? parts.front() : at::cat(parts);
   const at::Tensor kept = at::tensor(options_.kept, at::kLong);
   const std::vector<at::Tensor> matrices = refitted.split_with_sizes(problem.row_counts, 0);
   for (size_t i = 0; i < matrices.size(); ++i) {
@@ -34,23 +59,21 @@ absl::StatusOr<at::Tensor> ChannelSolver::solve(const StageProblem& problem) {
                            matrices[i].index_select(dimension(problem), kept).contiguous());
   }
   const std::chrono::duration<double> span = std::chrono::steady_clock::now() - start;
-  record(problem, factor, refitted, span.count());
+  record(problem, factor, correction.relative(), span.count());
   return refitted;
 }
 
-// How far the output was from the original's is not known here: its second moment is not gathered.
+// How far the output is from the original's is not known here: that one's second moment is not
+// gathered. `correction`: how far the refit moved it, as a share of the cut matrix's output.
 void ChannelSolver::record(const StageProblem& problem, const layerwise::Factor& factor,
-                           const at::Tensor& refitted, double seconds) {
-  const at::Tensor plain =
-      problem.weights.index_fill(dimension(problem), at::tensor(options_.removed, at::kLong), 0);
+                           double correction, double seconds) {
   base::Json row;
   row["layer"] = problem.layer;
   row["matrix"] = problem.names.front();
   row["grid"] = nullptr;
   row["error_before"] = nullptr;
   row["error_after"] = nullptr;
-  row["correction"] = base::finite_or_null(
-      layerwise::output_error(refitted, plain, problem.statistics.hessian).relative());
+  row["correction"] = base::finite_or_null(correction);
   row["damping"] = factor.damping > 0 ? base::Json(factor.damping) : base::Json();
   row["recoveries"] = factor.recoveries;
   row["structures"] = "channels";

@@ -50,8 +50,11 @@ class ChannelSolver final : public layerwise::StageSolver {
  private:
   // The dimension of channels: 0 rows, 1 columns.
   int64_t dimension(const layerwise::StageProblem& problem) const;
+  // The new weights of some of a stage's rows, full width, with zeros.
+  at::Tensor refit(const at::Tensor& rows, const layerwise::StageProblem& problem,
+                   const layerwise::Factor& factor) const;
   void record(const layerwise::StageProblem& problem, const layerwise::Factor& factor,
-              const at::Tensor& refitted, double seconds);
+              double correction, double seconds);
 
   ChannelOptions options_;
   const layerwise::LayerStore& store_;

@@ -65,7 +65,8 @@ absl::StatusOr<at::Tensor> magnitudes(const format::Checkpoint& input,
     if (use == StreamUse::kGains) continue;
     FRUGAL_ASSIGN_OR_RETURN(const at::Tensor weights,
                             tensor::load(input, name, at::kFloat, at::kCPU));
-    sums += weights.to(at::kDouble).square().sum(use == StreamUse::kWrites ? 1 : 0);
+    sums +=
+        weights.square().sum({use == StreamUse::kWrites ? 1 : 0}, /*keepdim=*/false, at::kDouble);
   }
   return sums;
 }
