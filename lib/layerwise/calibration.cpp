@@ -82,8 +82,8 @@ CalibrationSplit split_windows(const text::Windows& all, int64_t seen, int64_t h
                                int64_t fresh) {
   // A text too short for all still gives an eighth to the choices that need windows of their own.
   const int64_t least = std::min(held_out, std::max<int64_t>(all.count / 8, 1));
-  held_out = std::min(std::clamp(all.count - seen, least, held_out),
-                      std::max<int64_t>(all.count - 1, 0));
+  held_out =
+      std::min(std::clamp(all.count - seen, least, held_out), std::max<int64_t>(all.count - 1, 0));
   fresh = std::clamp<int64_t>(all.count - held_out - seen, 0, fresh);
   std::vector<int64_t> left(static_cast<size_t>(all.count));
   std::iota(left.begin(), left.end(), 0);

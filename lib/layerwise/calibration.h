@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "base/status.h"
 #include "format/checkpoint.h"
 #include "format/model_config.h"
+#include "layerwise/products.h"
 #include "text/dataset.h"
 
 namespace frugal::layerwise {
@@ -17,6 +19,10 @@ struct CalibrationOptions {
   int64_t windows = 0;  // 0: as many as the data's `tokens` fill, else 128
   int64_t sequence_length =
       0;  // tokens of a window; 0: the data's, else 2048 or the model's context
+  std::string precision = "rounded";  // of the walk over them: rounded or fp32
+  Precision products() const {
+    return precision == "fp32" ? Precision::kFloat32 : Precision::kRounded;
+  }
 };
 
 struct CalibrationPlan {

@@ -180,10 +180,35 @@ absl::StatusOr<Factor> factorize(const at::Tensor& hessian, const at::Tensor& or
   return factorize_there(hessian.cpu(), order.cpu(), options);
 }
 
+namespace {
+
+// M Uᵀ U for upper triangular U, where M lies; on the CPU without the zeros' half of both products.
+at::Tensor multiply_gram(const at::Tensor& m, const at::Tensor& upper) {
+  if (!m.is_cpu()) return at::mm(at::mm(m, upper.t()), upper);
+  const int64_t size = upper.size(0), tiles = tile_count(size), row_tiles = tile_count(m.size(0));
+  const at::Tensor projected = at::empty_like(m), product = at::empty_like(m);
+  for_each_tile(row_tiles, [&](int64_t r) {
+    const int64_t row = r * kTile, rows = tile_size(m.size(0), r);
+    for (int64_t j = 0; j < tiles; ++j) {
+      const int64_t begin = j * kTile, width = tile_size(size, j);
+      at::Tensor out = block(projected, row, rows, begin, width);
+      at::mm_out(out, block(m, row, rows, begin, size - begin),
+                 block(upper, begin, width, begin, size - begin).t());
+    }
+    for (int64_t j = 0; j < tiles; ++j) {
+      const int64_t begin = j * kTile, width = tile_size(size, j), end = begin + width;
+      at::Tensor out = block(product, row, rows, begin, width);
+      at::mm_out(out, block(projected, row, rows, 0, end), block(upper, 0, end, begin, width));
+    }
+  });
+  return product;
+}
+
+}  // namespace
+
 at::Tensor multiply_inverse(const at::Tensor& m, const Factor& factor) {
   const at::Tensor ordered = m.to(factor.upper.device(), at::kDouble).index_select(1, factor.order);
-  const at::Tensor product =
-      matrix_product(matrix_product(ordered, factor.upper.t()), factor.upper);
+  const at::Tensor product = multiply_gram(ordered, factor.upper);
   return at::empty_like(product).index_copy_(1, factor.order, product);
 }
 

@@ -11,7 +11,7 @@ namespace frugal::layerwise {
 class Onlooker : public StageSolver {
  public:
   Needs needs(int64_t /*layer*/, size_t /*stage*/) const override { return Needs::kNothing; }
-  bool wants_drift() const override { return false; }
+  DriftForm drift_form() const override { return DriftForm::kNone; }
   absl::StatusOr<at::Tensor> solve(const StageProblem& /*problem*/) override {
     return at::Tensor();
   }

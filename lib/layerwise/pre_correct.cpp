@@ -11,7 +11,7 @@ namespace {
 
 // By rows first: one sum over everything would depend on the number of threads.
 double total(const at::Tensor& a, const at::Tensor& b) {
-  return a.mul(b).sum(1).sum().item<double>();
+  return a.mul(b).sum(1, false, at::kDouble).sum().item<double>();
 }
 
 // The minimum of ½xᵀMx − vᵀx over the unit square, M = [aa ab; ab bb] positive semidefinite.
@@ -43,13 +43,22 @@ Asymmetry least_in_square(double aa, double ab, double bb, double va, double vb)
 
 }  // namespace
 
+namespace {
+
+// W (X̃ − X)ᵀ X / tokens [R, in] in whichever form the drift is there; undefined without one.
+at::Tensor output_drift(const at::Tensor& weights, const Drift& drift, at::Device device) {
+  if (drift.output.defined()) return drift.output.to(device);
+  if (!drift.input.defined()) return {};
+  return matrix_product(weights.to(device, at::kDouble), drift.input.to(device));
+}
+
+}  // namespace
+
 Correction corrections(const at::Tensor& weights, const Drift& drift, const Factor& factor) {
   const at::Device device = factor.upper.device();
   Correction result;
-  if (drift.input.defined()) {
-    const at::Tensor w = weights.to(device, at::kDouble);
-    result.input = multiply_inverse(matrix_product(w, drift.input.to(device)), factor);
-  }
+  const at::Tensor output = output_drift(weights, drift, device);
+  if (output.defined()) result.input = multiply_inverse(output, factor);
   if (drift.residual.defined())
     result.residual = multiply_inverse(drift.residual.to(device), factor);
   return result;
@@ -57,7 +66,7 @@ Correction corrections(const at::Tensor& weights, const Drift& drift, const Fact
 
 at::Tensor pre_correct(const at::Tensor& weights, const Correction& correction,
                        const Asymmetry& asymmetry) {
-  const at::Device device = correction.input.defined() ? correction.input.device()
+  const at::Device device = correction.input.defined()      ? correction.input.device()
                             : correction.residual.defined() ? correction.residual.device()
                                                             : weights.device();
   at::Tensor result = weights.to(device, at::kDouble, /*non_blocking=*/false, /*copy=*/true);
@@ -68,15 +77,16 @@ at::Tensor pre_correct(const at::Tensor& weights, const Correction& correction,
 
 Asymmetry choose_asymmetry(const at::Tensor& weights, const Correction& correction,
                            const at::Tensor& held_out_hessian, const Drift& held_out_drift) {
-  const at::Tensor &a = correction.input, &b = correction.residual;
-  if (!a.defined()) return {};
-  const at::Device device = a.device();
-  const at::Tensor hessian = held_out_hessian.to(device);
-  at::Tensor goal =
-      matrix_product(weights.to(device, at::kDouble), held_out_drift.input.to(device));
+  if (!correction.input.defined()) return {};
+  const at::Device device = correction.input.device();
+  // fp32 products: the strengths are shares, known to a few digits at best.
+  const at::Tensor a = correction.input.to(at::kFloat);
+  const at::Tensor hessian = held_out_hessian.to(device, at::kFloat);
+  at::Tensor goal = output_drift(weights, held_out_drift, device).to(at::kFloat);
   const at::Tensor ah = matrix_product(a, hessian);
-  if (!b.defined()) return least_in_square(total(ah, a), 0, 0, total(a, goal), 0);
-  goal.add_(held_out_drift.residual.to(device));
+  if (!correction.residual.defined()) return least_in_square(total(ah, a), 0, 0, total(a, goal), 0);
+  const at::Tensor b = correction.residual.to(at::kFloat);
+  goal = goal + held_out_drift.residual.to(device, at::kFloat);
   const at::Tensor bh = matrix_product(b, hessian);
   return least_in_square(total(ah, a), total(ah, b), total(bh, b), total(a, goal), total(b, goal));
 }
@@ -84,17 +94,17 @@ Asymmetry choose_asymmetry(const at::Tensor& weights, const Correction& correcti
 at::Tensor pre_correct(const at::Tensor& weights, const Drift& drift, const Factor& factor,
                        const Asymmetry& asymmetry) {
   const at::Device device = factor.upper.device();
-  const at::Tensor w = weights.to(device, at::kDouble);
   at::Tensor moment;  // the bracket times Xᵀ/T
-  if (asymmetry.alpha != 0 && drift.input.defined()) {
-    moment = matrix_product(w, drift.input.to(device)).mul_(asymmetry.alpha);
+  if (asymmetry.alpha != 0) {
+    moment = output_drift(weights, drift, device);
+    if (moment.defined()) moment = moment * asymmetry.alpha;
   }
   if (asymmetry.beta != 0 && drift.residual.defined()) {
     const at::Tensor residual = drift.residual.to(device) * asymmetry.beta;
     moment = moment.defined() ? moment.add_(residual) : residual;
   }
   if (!moment.defined()) return weights.to(device, at::kFloat);
-  return (w + multiply_inverse(moment, factor)).to(at::kFloat);
+  return (weights.to(device, at::kDouble) + multiply_inverse(moment, factor)).to(at::kFloat);
 }
 
 }  // namespace frugal::layerwise

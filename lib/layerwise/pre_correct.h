@@ -28,8 +28,8 @@ struct Correction {
 };
 Correction corrections(const at::Tensor& weights, const Drift& drift, const Factor& factor);
 
-// W* [R, in] fp32 on the factor's device for `weights` [R, in], by the parts of the correction or of
-// the drift that are defined.
+// W* [R, in] fp32 on the factor's device for `weights` [R, in], by the parts of the correction or
+// of the drift that are defined.
 at::Tensor pre_correct(const at::Tensor& weights, const Correction& correction,
                        const Asymmetry& asymmetry);
 at::Tensor pre_correct(const at::Tensor& weights, const Drift& drift, const Factor& factor,

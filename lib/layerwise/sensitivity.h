@@ -35,7 +35,7 @@ class SensitivitySolver final : public StageSolver {
   explicit SensitivitySolver(SensitivityOptions options) : options_(std::move(options)) {}
 
   Needs needs(int64_t layer, size_t stage) const override;
-  bool wants_drift() const override { return false; }
+  layerwise::DriftForm drift_form() const override { return layerwise::DriftForm::kNone; }
   absl::StatusOr<at::Tensor> solve(const StageProblem& problem) override;
   absl::Status finish_layer(int64_t) override { return absl::OkStatus(); }
   absl::StatusOr<bool> is_finished(int64_t) override { return false; }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "layerwise/products.h"
 
 namespace frugal::layerwise {
 
@@ -24,34 +25,19 @@ struct InputStatistics {
 };
 
 // How far the changed prefix has moved the model from the original one; X̃, r̃ are the original's.
-// fp64 on the CPU.
+// fp64 on the CPU; undefined what was not asked for.
 struct Drift {
-  at::Tensor input;  // (X̃ − X)ᵀ X / tokens [in, in]; undefined where not asked for
+  at::Tensor input;   // (X̃ − X)ᵀ X / tokens [in, in]
+  at::Tensor output;  // the same as the stage's matrices see it: W (X̃ − X)ᵀ X / tokens [R, in]
   at::Tensor residual;  // (r̃ − r)ᵀ X / tokens [C, in]: stages that write the residual stream only
-};
-
-// Sum of leftᵀ right over chunks that come one after the other [tokens_i, m] and [tokens_i, n]
-// (fp32 or bf16, any device; all on one). Chunks are multiplied unscaled in fp32 and added in fp64
-// in their order (algorithms.md §0.2).
-class ProductSum {
- public:
-  // `symmetric`: left is right; the lower half is mirrored.
-  explicit ProductSum(bool symmetric) : symmetric_(symmetric) {}
-  void add(const at::Tensor& left, const at::Tensor& right);
-  // fp64 [m, n] on the CPU; undefined where nothing came. The sum ends here.
-  at::Tensor take();
-
- private:
-  void add_tile(const at::Tensor& left, const at::Tensor& right, int64_t tile);
-  bool symmetric_;
-  at::Tensor sum_;  // of a symmetric sum on the CPU the tiles on and above the diagonal
 };
 
 // The statistics of X from chunks that come one after the other [tokens_i, in].
 class StatisticsSum {
  public:
   explicit StatisticsSum(Needs needs) : needs_(needs) {}
-  void add(const at::Tensor& x);
+  // `factor` of x where H is needed, else null.
+  void add(const at::Tensor& x, const TokenFactor* factor);
   // The sum ends here. Errors: a NaN or infinity, naming `where` and the column.
   absl::StatusOr<InputStatistics> take(std::string_view where);
 
@@ -64,10 +50,12 @@ class StatisticsSum {
 
 // The same of chunks that are all there.
 absl::StatusOr<InputStatistics> gather_statistics(const std::vector<at::Tensor>& chunks,
-                                                  Needs needs, std::string_view where);
+                                                  Needs needs, std::string_view where,
+                                                  Precision precision = Precision::kFloat32);
 
 // (A − B)ᵀ X / tokens, fp64 [a_columns, in]; chunk lists of equal token counts.
 at::Tensor gather_drift(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b,
-                        const std::vector<at::Tensor>& x);
+                        const std::vector<at::Tensor>& x,
+                        Precision precision = Precision::kFloat32);
 
 }  // namespace frugal::layerwise

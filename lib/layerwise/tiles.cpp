@@ -72,8 +72,9 @@ void subtract_product(const at::Tensor& out, const at::Tensor& a, const at::Tens
 }
 
 at::Tensor row_products(const at::Tensor& a, const at::Tensor& m, const at::Tensor& b) {
-  const at::Tensor am = matrix_product(a.to(at::kDouble), m.to(at::kDouble));
-  return am.mul_(b).sum(1);
+  const at::ScalarType type = at::promote_types(a.scalar_type(), m.scalar_type());
+  const at::Tensor am = matrix_product(a.to(type), m.to(type));
+  return am.mul_(b).sum(1, false, at::kDouble);
 }
 
 }  // namespace frugal::layerwise

@@ -20,9 +20,9 @@ at::Tensor matrix_product(const at::Tensor& a, const at::Tensor& b);
 // out -= a · b in place; out [m, n] may be a view of columns.
 void subtract_product(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b);
 
-// sum_r a[r, i] * m[i, j] * b[r, j] in fp64: tr(A M Bᵀ). a, b [rows, d] of any float type, m [d,
-// d]; result by row [rows] fp64. With a = b = ΔW and m = H it is each row's squared output error
-// per token.
+// sum_ij a[r, i] * m[i, j] * b[r, j] for every row r, tr(A M Bᵀ) in all: [rows] fp64. a, b [rows,
+// d], m [d, d] of float types; A M is computed in the wider one of a's and m's. With a = b = ΔW and
+// m = H it is each row's squared output error per token.
 at::Tensor row_products(const at::Tensor& a, const at::Tensor& m, const at::Tensor& b);
 
 }  // namespace frugal::layerwise

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "base/interrupt.h"
@@ -37,6 +38,52 @@ struct ChunkRange {
   size_t begin = 0, end = 0;
 };
 
+// Drift and what it is gathered from, chunk by chunk.
+class DriftSum {
+ public:
+  DriftSum(const at::Tensor& weights, DriftForm form, bool residual, const StageProduct& product)
+      : weights_(weights),
+        product_(product),
+        form_(form),
+        residual_wanted_(residual),
+        // Two products of R · in instead of one of in · in.
+        through_outputs_(form == DriftForm::kOutputs && 2 * weights.size(0) < weights.size(1)) {}
+
+  void add_input(const at::Tensor& original, const at::Tensor& x, const TokenFactor& factor) {
+    if (!through_outputs_) return input_.add(TokenFactor(original, factor.precision(), x), factor);
+    const at::Tensor outputs = at::cat(product_.apply(original - x), -1);
+    output_.add(TokenFactor(outputs, factor.precision()), factor);
+  }
+  void add_residual(const at::Tensor& original, const at::Tensor& now, const TokenFactor& factor) {
+    residual_.add(TokenFactor(original, factor.precision(), now), factor);
+  }
+
+  Drift take(int64_t tokens) {
+    const auto mean = [&](at::Tensor sum, int64_t rows) {
+      return sum.defined() ? sum.div_(static_cast<double>(tokens))
+                           : at::zeros({rows, weights_.size(1)}, at::kDouble);
+    };
+    Drift drift;
+    if (residual_wanted_) drift.residual = mean(residual_.take(), weights_.size(0));
+    if (through_outputs_) {
+      drift.output = mean(output_.take(), weights_.size(0));
+      return drift;
+    }
+    drift.input = mean(input_.take(), weights_.size(1));
+    if (form_ == DriftForm::kInputs) return drift;
+    drift.output = matrix_product(weights_.to(at::kDouble), drift.input);
+    drift.input = at::Tensor();
+    return drift;
+  }
+
+ private:
+  const at::Tensor& weights_;
+  const StageProduct& product_;
+  DriftForm form_;
+  bool residual_wanted_, through_outputs_;
+  ProductSum input_{false}, output_{false}, residual_{false};
+};
+
 // The input of the stage in work, of one chunk of a stream: [tokens, in].
 using ChunkInput = std::function<at::Tensor(const Stream& stream, size_t chunk)>;
 
@@ -51,9 +98,9 @@ class Walk {
         windows_(windows),
         options_(options),
         solver_(solver),
-        drift_(windows.count > 0 && solver.wants_drift()),
+        drift_(windows.count > 0 ? solver.drift_form() : DriftForm::kNone),
         polish_(windows.count > 0 && solver.polishes_layers()),
-        two_streams_(drift_ || polish_),
+        two_streams_(drift_ != DriftForm::kNone || polish_),
         store_(options.spill_bytes, options.spill_folder) {}
 
   absl::Status run() {
@@ -116,8 +163,8 @@ class Walk {
       seen_chunks_ = changed_.layer_inputs.size();
       add_chunks(windows_.count - options_.held_out, windows_.count);
       chunk_count_ = changed_.layer_inputs.size();
-      if (two_streams_ && options_.removed_channels.empty())
-        original_.layer_inputs = changed_.layer_inputs;
+      diverged_ = !options_.removed_channels.empty();
+      if (two_streams_ && !diverged_) original_.layer_inputs = changed_.layer_inputs;
       const at::Tensor positions =
           at::arange(length, at::device(options_.device).dtype(at::kLong)).unsqueeze(0);
       const model::RotaryTables tables =
@@ -136,11 +183,13 @@ class Walk {
       FRUGAL_ASSIGN_OR_RETURN(StageWeights weights, load_stage(layer, stage));
       StageProblem problem = describe(layer, stage, weights);
       if (windows_.count > 0) FRUGAL_RETURN_IF_ERROR(round_inputs(problem.where));
-      FRUGAL_ASSIGN_OR_RETURN(const at::Tensor changed,
-                              finished ? restore(problem) : solve_stage(std::move(problem)));
-      if (windows_.count == 0) continue;
-      FRUGAL_RETURN_IF_ERROR(
-          advance(stage, weights, changed.defined() ? changed : weights.stacked));
+      const StageProduct product =
+          windows_.count > 0 ? stage_product(weights.stacked, weights.row_counts) : StageProduct();
+      FRUGAL_ASSIGN_OR_RETURN(
+          const at::Tensor changed,
+          finished ? restore(problem) : solve_stage(std::move(problem), product));
+      if (windows_.count == 0 || !is_read_behind(layer, stage)) continue;
+      FRUGAL_RETURN_IF_ERROR(advance(stage, product, weights, changed));
       if (!polish_ || finished) continue;
       if (changed.defined()) weights.stacked = changed;
       taken.push_back(std::move(weights));
@@ -148,6 +197,15 @@ class Walk {
     if (!taken.empty()) FRUGAL_RETURN_IF_ERROR(polish(layer, std::move(taken)));
     if (windows_.count > 0) FRUGAL_RETURN_IF_ERROR(end_layer(layer));
     return finished ? absl::OkStatus() : solver_.finish_layer(layer);
+  }
+
+  // Whether anything looks at what this stage makes of the activations.
+  bool is_read_behind(int64_t layer, size_t stage) const {
+    return layer + 1 < config_.layer_count || stage + 1 < stages_.size() || polish_ ||
+           options_.observe != nullptr || solves_head();
+  }
+  bool solves_head() const {
+    return !config_.tied_embeddings && solver_.needs(config_.layer_count, 0) != Needs::kNothing;
   }
 
   // Lets the solver go over the layer once more, and the changed stream through what it answers.
@@ -180,8 +238,7 @@ class Walk {
     return tensor::guarded(problem.where, [&] {
       begin(changed_);
       for (size_t stage = 0; stage < stages_.size(); ++stage) {
-        advance(changed_, stage, weights[stage].row_counts,
-                weights[stage].stacked.to(options_.device));
+        advance(changed_, stage, stage_product(weights[stage].stacked, weights[stage].row_counts));
       }
     });
   }
@@ -224,7 +281,8 @@ class Walk {
   absl::Status begin_layer() {
     return tensor::guarded("the input norm", [&] {
       begin(changed_);
-      if (two_streams_) begin(original_);
+      if (two_streams_ && diverged_) begin(original_);
+      if (two_streams_ && !diverged_) original_.states = changed_.states;
       // The states go on with them; only who looks at whole layers meets them again.
       original_.layer_inputs.clear();
       if (!polish_ && options_.observe == nullptr) changed_.layer_inputs.clear();
@@ -252,6 +310,7 @@ class Walk {
 
   absl::Status round_inputs(const std::string& where) {
     if (options_.activations == format::Activations::kFloat) return absl::OkStatus();
+    diverged_ = true;
     return tensor::guarded(where, [&] {
       for_each_chunk([&](size_t i) {
         at::Tensor& input = changed_.states[i].input;
@@ -277,20 +336,21 @@ class Walk {
     return tensor::guarded(problem.where, [&] { return solver_.restore(problem); });
   }
 
-  absl::StatusOr<at::Tensor> solve_stage(StageProblem problem) {
-    return solve(std::move(problem), [](const Stream& stream, size_t chunk) {
+  absl::StatusOr<at::Tensor> solve_stage(StageProblem problem, const StageProduct& product) {
+    return solve(std::move(problem), product, [](const Stream& stream, size_t chunk) {
       return flat(stream.states[chunk].input);
     });
   }
 
-  absl::StatusOr<at::Tensor> solve(StageProblem problem, const ChunkInput& input) {
+  absl::StatusOr<at::Tensor> solve(StageProblem problem, const StageProduct& product,
+                                   const ChunkInput& input) {
     const Needs needs = solver_.needs(problem.layer, problem.stage);
     if (windows_.count > 0 && needs != Needs::kNothing) {
       FRUGAL_RETURN_IF_ERROR(tensor::guarded(problem.where, [&]() -> absl::Status {
-        FRUGAL_RETURN_IF_ERROR(
-            gather(problem, needs, input, {0, seen_chunks_}, problem.statistics, problem.drift));
+        FRUGAL_RETURN_IF_ERROR(gather(problem, needs, product, input, {0, seen_chunks_},
+                                      problem.statistics, problem.drift));
         if (options_.held_out == 0) return absl::OkStatus();
-        return gather(problem, needs, input, {seen_chunks_, chunk_count_},
+        return gather(problem, needs, product, input, {seen_chunks_, chunk_count_},
                       problem.held_out_statistics, problem.held_out_drift);
       }));
     }
@@ -301,47 +361,59 @@ class Walk {
   }
 
   // Statistics and drift over a range of chunks, one after the other: no list of their copies.
-  absl::Status gather(const StageProblem& problem, Needs needs, const ChunkInput& input,
-                      ChunkRange range, InputStatistics& statistics, Drift& drift) const {
-    const bool drifts = drift_ && needs == Needs::kHessian;
+  absl::Status gather(const StageProblem& problem, Needs needs, const StageProduct& product,
+                      const ChunkInput& input, ChunkRange range, InputStatistics& statistics,
+                      Drift& drift) const {
+    const bool drifts = drift_ != DriftForm::kNone && needs == Needs::kHessian;
     StatisticsSum sum(needs);
-    ProductSum input_drift(false), residual_drift(false);
+    DriftSum drift_sum(problem.weights, drift_, problem.writes_residual, product);
     for (size_t i = range.begin; i < range.end; ++i) {
       const at::Tensor x = input(changed_, i);
-      sum.add(x);
-      if (drifts) input_drift.add(input(original_, i) - x, x);
-      if (drifts && problem.writes_residual) {
-        const at::Tensor &before = original_.states[i].residual, &now = changed_.states[i].residual;
-        residual_drift.add(flat(before) - flat(now), x);
+      std::optional<TokenFactor> factor;
+      if (needs == Needs::kHessian) factor.emplace(x, options_.precision);
+      sum.add(x, factor ? &*factor : nullptr);
+      if (drifts && diverged_) {
+        drift_sum.add_input(input(original_, i), x, *factor);
+        if (problem.writes_residual) {
+          drift_sum.add_residual(flat(original_.states[i].residual),
+                                 flat(changed_.states[i].residual), *factor);
+        }
       }
       if (!changed_.states.empty()) rest(changed_.states[i]);
       if (!original_.states.empty()) rest(original_.states[i]);
     }
     FRUGAL_ASSIGN_OR_RETURN(statistics, sum.take(problem.where));
-    const auto tokens = static_cast<double>(statistics.tokens);
-    if (drifts) drift.input = input_drift.take().div_(tokens);
-    if (drifts && problem.writes_residual) drift.residual = residual_drift.take().div_(tokens);
+    if (drifts) drift = drift_sum.take(statistics.tokens);
     return absl::OkStatus();
   }
 
-  absl::Status advance(size_t stage, const StageWeights& weights, const at::Tensor& changed) {
+  // Both streams through a stage; `product` = the original weights.
+  absl::Status advance(size_t stage, const StageProduct& product, const StageWeights& weights,
+                       const at::Tensor& changed) {
     return tensor::guarded(stages_[stage].name, [&] {
-      advance(changed_, stage, weights.row_counts, changed.to(options_.device));
-      if (two_streams_)
-        advance(original_, stage, weights.row_counts, weights.stacked.to(options_.device));
+      const bool same = !changed.defined();
+      advance(changed_, stage, same ? product : stage_product(changed, weights.row_counts));
+      if (!two_streams_) return;
+      if (same && !diverged_) {
+        original_.states = changed_.states;
+        return;
+      }
+      diverged_ = true;
+      advance(original_, stage, product);
     });
   }
 
-  void advance(Stream& stream, size_t stage, const std::vector<int64_t>& row_counts,
-               const at::Tensor& stacked) const {
-    const std::vector<at::Tensor> matrices = stacked.split_with_sizes(row_counts, 0);
+  void advance(Stream& stream, size_t stage, const StageProduct& product) const {
     for_each_chunk([&](size_t i) {
       model::LayerState& state = stream.states[i];
-      std::vector<at::Tensor> outputs;
-      for (const at::Tensor& matrix : matrices) outputs.push_back(at::linear(state.input, matrix));
-      runner_->advance(state, stage, outputs, small_, context_);
+      runner_->advance(state, stage, product.apply(state.input), small_, context_);
       keep(state);
     });
+  }
+
+  StageProduct stage_product(const at::Tensor& stacked,
+                             const std::vector<int64_t>& row_counts) const {
+    return {stacked.to(options_.device), row_counts, options_.precision};
   }
 
   absl::Status end_layer(int64_t layer) {
@@ -365,8 +437,7 @@ class Walk {
 
   absl::Status run_head() {
     const int64_t head = config_.layer_count;
-    if (config_.tied_embeddings || solver_.needs(head, 0) == Needs::kNothing)
-      return absl::OkStatus();
+    if (!solves_head()) return absl::OkStatus();
     FRUGAL_ASSIGN_OR_RETURN(const bool finished, solver_.is_finished(head));
     if (finished) return absl::OkStatus();
     FRUGAL_ASSIGN_OR_RETURN(const StageWeights weights, load_matrices({std::string(model::kHead)}));
@@ -385,7 +456,9 @@ class Walk {
       const at::NoGradGuard no_grad;
       return flat(runner_->normalize(stream.layer_inputs[chunk], norm));
     };
-    FRUGAL_RETURN_IF_ERROR(solve(std::move(problem), input).status());
+    const StageProduct product =
+        windows_.count > 0 ? stage_product(weights.stacked, weights.row_counts) : StageProduct();
+    FRUGAL_RETURN_IF_ERROR(solve(std::move(problem), product, input).status());
     return solver_.finish_layer(head);
   }
 
@@ -394,7 +467,9 @@ class Walk {
   const text::Windows& windows_;
   const WalkOptions& options_;
   StageSolver& solver_;
-  bool drift_, polish_, two_streams_;
+  DriftForm drift_;
+  bool polish_, two_streams_;
+  bool diverged_ = false;  // the streams differ; until then they share their tensors
   std::vector<model::Stage> stages_;
   std::shared_ptr<const model::LayerRunner> runner_;
   model::AttentionContext context_;
@@ -422,6 +497,13 @@ StageProblem select_matrices(const StageProblem& problem, const std::vector<size
     kept.push_back(rows[i]);
   }
   part.weights = at::cat(kept);
+  for (Drift* const drift : {&part.drift, &part.held_out_drift}) {
+    if (!drift->output.defined()) continue;
+    const std::vector<at::Tensor> outputs = drift->output.split_with_sizes(problem.row_counts, 0);
+    std::vector<at::Tensor> kept_outputs;
+    for (const size_t i : members) kept_outputs.push_back(outputs[i]);
+    drift->output = at::cat(kept_outputs);
+  }
   return part;
 }
 

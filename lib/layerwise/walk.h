@@ -20,6 +20,7 @@
 
 #include "base/status.h"
 #include "format/checkpoint.h"
+#include "layerwise/products.h"
 #include "layerwise/statistics.h"
 #include "model/architecture.h"
 #include "model/decoder.h"
@@ -36,7 +37,7 @@ struct StageProblem {
   bool writes_residual = false;
   at::Tensor weights;          // original weights, stacked [R, in] fp32 contiguous on the CPU
   InputStatistics statistics;  // as far as needs() asked; tokens 0 without calibration
-  Drift drift;                 // where wants_drift() asked
+  Drift drift;                 // in the form that drift_form() asked for
   // The same over WalkOptions::held_out windows, which the above have not seen: for choices.
   InputStatistics held_out_statistics;
   Drift held_out_drift;
@@ -59,14 +60,21 @@ struct LayerProblem {
   std::vector<at::Tensor> targets;  // the original model's output of this layer, likewise
 };
 
+// How a solver looks at the drift against the original model. Any but kNone costs a second stream
+// of activations.
+enum class DriftForm {
+  kNone,
+  kOutputs,  // Drift::output, which is cheaper where a matrix has far more columns than rows
+  kInputs,   // Drift::input
+};
+
 class StageSolver {
  public:
   virtual ~StageSolver() = default;
   // What solve() will look at for this stage. The head is asked for as (layer_count, 0) and left
   // out at kNothing.
   virtual Needs needs(int64_t layer, size_t stage) const = 0;
-  // Whether the drift against the original model is wanted (costs a second stream of activations).
-  virtual bool wants_drift() const = 0;
+  virtual DriftForm drift_form() const = 0;
   // The new stacked weights [R, in] fp32 with which the walk goes on; undefined = unchanged.
   virtual absl::StatusOr<at::Tensor> solve(const StageProblem& problem) = 0;
   // Whether polish_layer() is wanted (costs a second stream of activations and a run of each
@@ -94,6 +102,8 @@ struct WalkOptions {
   // How the changed model rounds the inputs of its layers' matrices: statistics and drift are then
   // those of the rounded inputs, which the matrices will meet.
   format::Activations activations = format::Activations::kFloat;
+  // Of forwards, second moments and drifts.
+  Precision precision = Precision::kFloat32;
   // Bytes of activations that stay in memory, 0 = all; the others go to a file in `spill_folder`.
   // On the CPU only.
   int64_t spill_bytes = 0;

@@ -44,7 +44,7 @@ class LlamaRunner final : public LayerRunner {
         return;
       case kMlpIn:
         TORCH_CHECK(outputs.size() == 2, "stage mlp_in has 2 outputs, got ", outputs.size());
-        state.input = at::silu(outputs[0]) * outputs[1];
+        state.input = at::silu(outputs[0]).mul_(outputs[1]);
         return;
       case kMlpOut:
         state.residual = state.residual + outputs.at(0);

@@ -17,10 +17,11 @@ using StageKey = std::pair<int64_t, size_t>;
 // Scales every matrix by `factor` and remembers what it saw and what it finished.
 class ScalingSolver final : public StageSolver {
  public:
-  explicit ScalingSolver(double factor, bool drift = false) : factor_(factor), drift_(drift) {}
+  explicit ScalingSolver(double factor, DriftForm drift = DriftForm::kNone)
+      : factor_(factor), drift_(drift) {}
 
   Needs needs(int64_t, size_t) const override { return Needs::kHessian; }
-  bool wants_drift() const override { return drift_; }
+  DriftForm drift_form() const override { return drift_; }
   absl::StatusOr<at::Tensor> solve(const StageProblem& problem) override {
     if (problem.layer == fail_at) return base::failed("stopped in ", problem.where);
     seen[{problem.layer, problem.stage}] = problem;
@@ -46,7 +47,26 @@ class ScalingSolver final : public StageSolver {
 
  private:
   double factor_;
-  bool drift_;
+  DriftForm drift_;
+};
+
+// Leaves every weight as it is.
+class UnchangingSolver final : public StageSolver {
+ public:
+  Needs needs(int64_t, size_t) const override { return Needs::kHessian; }
+  DriftForm drift_form() const override { return DriftForm::kOutputs; }
+  absl::StatusOr<at::Tensor> solve(const StageProblem& problem) override {
+    for (const Drift* const drift : {&problem.drift, &problem.held_out_drift}) {
+      EXPECT_EQ(drift->output.abs().max().item<double>(), 0) << problem.where;
+      EXPECT_EQ(drift->residual.defined(), problem.writes_residual);
+    }
+    if (problem.layer < 3) ++stages;
+    return at::Tensor();
+  }
+  absl::Status finish_layer(int64_t) override { return absl::OkStatus(); }
+  absl::StatusOr<bool> is_finished(int64_t) override { return false; }
+  absl::StatusOr<at::Tensor> restore(const StageProblem&) override { return at::Tensor(); }
+  int64_t stages = 0;
 };
 
 // Halves what the stages' solver made of stages 0 and 3, after the layer.
@@ -55,7 +75,7 @@ class PolishingSolver final : public StageSolver {
   Needs needs(int64_t layer, size_t) const override {
     return layer < 3 ? Needs::kMoments : Needs::kNothing;  // not the head
   }
-  bool wants_drift() const override { return false; }
+  layerwise::DriftForm drift_form() const override { return layerwise::DriftForm::kNone; }
   bool polishes_layers() const override { return true; }
   absl::StatusOr<at::Tensor> solve(const StageProblem& problem) override {
     EXPECT_FALSE(problem.drift.input.defined());
@@ -166,7 +186,7 @@ TEST_F(WalkTest, StagesStackTheirMatrices) {
 }
 
 TEST_F(WalkTest, ChangedWeightsFlowOnAndDriftIsMeasured) {
-  ScalingSolver solver(0.8, true);
+  ScalingSolver solver(0.8, DriftForm::kInputs);
   FRUGAL_ASSERT_OK(walk_with(solver));
   const model::Batch batch = toy_batch(windows_);
   const model::Decoder changed = scaled(0.8, 2);
@@ -185,7 +205,7 @@ TEST_F(WalkTest, ChangedWeightsFlowOnAndDriftIsMeasured) {
 }
 
 TEST_F(WalkTest, OnlyTheChangedModelsEmbeddingLosesTheRemovedChannels) {
-  ScalingSolver solver(1, true);
+  ScalingSolver solver(1, DriftForm::kInputs);
   FRUGAL_ASSERT_OK(walk(*checkpoint_, windows_,
                         {.device = at::kCPU, .chunk_tokens = 48, .removed_channels = {3, 17}},
                         solver));
@@ -205,8 +225,54 @@ TEST_F(WalkTest, OnlyTheChangedModelsEmbeddingLosesTheRemovedChannels) {
   }
 }
 
+TEST_F(WalkTest, TheDriftOfOutputsIsThatOfInputsThroughTheWeights) {
+  shape_.neurons = 96;  // `down` has three columns for every row
+  SetUp();
+  ScalingSolver inputs(0.8, DriftForm::kInputs), outputs(0.8, DriftForm::kOutputs);
+  FRUGAL_ASSERT_OK(walk_with(inputs));
+  FRUGAL_ASSERT_OK(walk_with(outputs));
+  for (const auto& [key, problem] : inputs.seen) {
+    if (key.first == shape_.layers) continue;
+    const StageProblem& other = outputs.seen.at(key);
+    EXPECT_FALSE(other.drift.input.defined());
+    const at::Tensor expected = at::mm(problem.weights.to(at::kDouble), problem.drift.input);
+    // fp32 sums in another order, of outputs that are themselves such sums.
+    const double scale = expected.abs().max().item<double>();
+    EXPECT_LE((other.drift.output - expected).abs().max().item<double>(), 1e-5 * scale)
+        << problem.where;
+  }
+}
+
+TEST_F(WalkTest, UnchangedStreamsDoNotDrift) {
+  UnchangingSolver solver;
+  FRUGAL_ASSERT_OK(walk(*checkpoint_, windows_, {.chunk_tokens = 48, .held_out = 1}, solver));
+  EXPECT_EQ(solver.stages, shape_.layers * 4);
+}
+
+TEST_F(WalkTest, RoundedProductsAreCloseAndTheSameAtAnyThreadCount) {
+  ScalingSolver exact(0.8, DriftForm::kOutputs);
+  FRUGAL_ASSERT_OK(walk_with(exact));
+  std::optional<ScalingSolver> first;
+  for (const int threads : {1, 3}) {
+    const ThreadCount count(threads);
+    ScalingSolver rounded(0.8, DriftForm::kOutputs);
+    FRUGAL_ASSERT_OK(walk(*checkpoint_, windows_,
+                          {.chunk_tokens = 48, .precision = Precision::kRounded}, rounded));
+    for (const auto& [key, problem] : rounded.seen) {
+      const at::Tensor& hessian = problem.statistics.hessian;
+      // Twelve roundings of activations by at most 2⁻⁹ in front of the last stage.
+      EXPECT_LT(difference(hessian, exact.seen.at(key).statistics.hessian), 2 * 12 * 0x1p-9)
+          << problem.where;
+      if (!first) continue;
+      EXPECT_TRUE(at::equal(hessian, first->seen.at(key).statistics.hessian)) << problem.where;
+      EXPECT_TRUE(at::equal(problem.drift.output, first->seen.at(key).drift.output));
+    }
+    if (!first) first.emplace(std::move(rounded));
+  }
+}
+
 TEST_F(WalkTest, HeldOutWindowsHaveStatisticsOfTheirOwn) {
-  ScalingSolver apart(0.9, true), seen(0.9, true);
+  ScalingSolver apart(0.9, DriftForm::kInputs), seen(0.9, DriftForm::kInputs);
   FRUGAL_ASSERT_OK(
       walk(*checkpoint_, windows_, {.device = at::kCPU, .chunk_tokens = 48, .held_out = 2}, apart));
   text::Windows fewer = windows_;
@@ -247,11 +313,11 @@ TEST_F(WalkTest, APolishedLayerIsWhatTheNextOneSees) {
 }
 
 TEST_F(WalkTest, ResumedWalkHasTheSameBitsAtAnyThreadCount) {
-  ScalingSolver whole(0.9, true);
+  ScalingSolver whole(0.9, DriftForm::kInputs);
   FRUGAL_ASSERT_OK(walk_with(whole));
   for (const int threads : {1, 2, 3}) {
     const ThreadCount count(threads);
-    ScalingSolver solver(0.9, true);
+    ScalingSolver solver(0.9, DriftForm::kInputs);
     solver.fail_at = 2;
     FRUGAL_EXPECT_ERROR(walk_with(solver), absl::StatusCode::kFailedPrecondition, "layer 2");
     EXPECT_EQ(solver.finished, (std::vector<int64_t>{0, 1}));
@@ -273,14 +339,14 @@ TEST_F(WalkTest, ResumedWalkHasTheSameBitsAtAnyThreadCount) {
 }
 
 TEST_F(WalkTest, ActivationsOnDiskGiveTheSameBits) {
-  ScalingSolver in_memory(0.9, true);
+  ScalingSolver in_memory(0.9, DriftForm::kInputs);
   FRUGAL_ASSERT_OK(walk_with(in_memory));
   const test::TemporaryFolder folder;
   const int64_t chunk_bytes = 48 * shape_.width * 4;
   for (const int64_t limit : {int64_t{1}, 3 * chunk_bytes}) {
     for (const int threads : {1, 2}) {
       const ThreadCount count(threads);
-      ScalingSolver spilled(0.9, true);
+      ScalingSolver spilled(0.9, DriftForm::kInputs);
       FRUGAL_ASSERT_OK(
           walk(*checkpoint_, windows_,
                {.chunk_tokens = 48, .spill_bytes = limit, .spill_folder = folder.path()}, spilled));
@@ -331,7 +397,7 @@ TEST_F(WalkTest, ChunksOnlyMoveTheLastBits) {
 
 TEST_F(WalkTest, WithoutWindowsOnlyWeightsAreSeen) {
   windows_ = text::Windows{};
-  ScalingSolver solver(0.9, true);
+  ScalingSolver solver(0.9, DriftForm::kInputs);
   solver.restored_layers = 1;
   FRUGAL_ASSERT_OK(walk_with(solver));
   EXPECT_EQ(solver.seen.size(), 2u * 4u + 1u);

@@ -15,6 +15,13 @@ void visit_windows(pass::OptionVisitor& visitor, layerwise::CalibrationOptions& 
                  .unit = "tokens",
                  .minimum = 0},
                 options.sequence_length);
+  visitor.field(
+      {.name = "calibration_precision",
+       .help = "Of products over calibration tokens. rounded: factors in bfloat16 on CPUs "
+               "that multiply them twice as fast (AVX512-BF16), in TF32 on CUDA, sums in "
+               "fp32; fp32 elsewhere.",
+       .choices = {"rounded", "fp32"}},
+      options.precision);
 }
 
 }  // namespace frugal::passes

@@ -6,7 +6,7 @@
 
 namespace frugal::passes {
 
-// `windows` and `sequence_length`.
+// `windows`, `sequence_length` and `calibration_precision`.
 void visit_windows(pass::OptionVisitor& visitor, layerwise::CalibrationOptions& options);
 
 }  // namespace frugal::passes

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 
@@ -22,9 +23,13 @@ int64_t ChannelSolver::dimension(const StageProblem& problem) const {
   return options_.uses.at(problem.names.front()) == model::StreamUse::kWrites ? 0 : 1;
 }
 
-at::Tensor ChannelSolver::refit(const at::Tensor& rows, const StageProblem& problem,
+at::Tensor ChannelSolver::refit(const StageProblem& problem, int64_t begin, int64_t count,
                                 const layerwise::Factor& factor) const {
-  return layerwise::pre_correct(rows, problem.drift, factor, options_.asymmetry)
+  layerwise::Drift drift = problem.drift;
+  drift.output = drift.output.narrow(0, begin, count);
+  if (drift.residual.defined()) drift.residual = drift.residual.narrow(0, begin, count);
+  return layerwise::pre_correct(problem.weights.narrow(0, begin, count), drift, factor,
+                                options_.asymmetry)
       .index_fill_(dimension(problem), at::tensor(options_.removed, at::kLong), 0)
       .to(options_.stored_type)
       .to(at::kFloat);
@@ -32,20 +37,20 @@ at::Tensor ChannelSolver::refit(const at::Tensor& rows, const StageProblem& prob
 
 absl::StatusOr<at::Tensor> ChannelSolver::solve(const StageProblem& problem) {
   const auto start = std::chrono::steady_clock::now();
+  const int64_t rows = problem.weights.size(0), across = dimension(problem);
   FRUGAL_ASSIGN_OR_RETURN(
       const layerwise::Factor factor,
       layerwise::factorize(problem.statistics.hessian,
                            at::arange(problem.weights.size(1), at::kLong), options_.factor));
-  // Writers have a row for each channel, in the metric of the stream's drift; readers may be a
-  // head.
-  const bool whole = problem.writes_residual;
-  const int64_t rows_at_once = whole ? problem.weights.size(0) : kRowsAtOnce;
+  // Removed rows are counted over all of a writer's.
+  const int64_t at_once = across == 0 ? rows : kRowsAtOnce;
   std::vector<at::Tensor> parts;
   layerwise::OutputError correction;
-  for (const at::Tensor& rows : problem.weights.split(rows_at_once, 0)) {
-    parts.push_back(refit(rows, problem, factor));
-    const at::Tensor plain =
-        rows.index_fill(dimension(problem), at::tensor(options_.removed, at::kLong), 0);
+  for (int64_t begin = 0; begin < rows; begin += at_once) {
+    const int64_t count = std::min(at_once, rows - begin);
+    parts.push_back(refit(problem, begin, count, factor));
+    const at::Tensor plain = problem.weights.narrow(0, begin, count)
+                                 .index_fill(across, at::tensor(options_.removed, at::kLong), 0);
     const layerwise::OutputError part =
         layerwise::output_error(parts.back(), plain, problem.statistics.hessian);
     correction.squared += part.squared;
@@ -55,8 +60,7 @@ absl::StatusOr<at::Tensor> ChannelSolver::solve(const StageProblem& problem) {
   const at::Tensor kept = at::tensor(options_.kept, at::kLong);
   const std::vector<at::Tensor> matrices = refitted.split_with_sizes(problem.row_counts, 0);
   for (size_t i = 0; i < matrices.size(); ++i) {
-    finished_.emplace_back(problem.names[i],
-                           matrices[i].index_select(dimension(problem), kept).contiguous());
+    finished_.emplace_back(problem.names[i], matrices[i].index_select(across, kept).contiguous());
   }
   const std::chrono::duration<double> span = std::chrono::steady_clock::now() - start;
   record(problem, factor, correction.relative(), span.count());

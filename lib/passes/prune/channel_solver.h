@@ -41,7 +41,7 @@ class ChannelSolver final : public layerwise::StageSolver {
   layerwise::Needs needs(int64_t /*layer*/, size_t /*stage*/) const override {
     return layerwise::Needs::kHessian;
   }
-  bool wants_drift() const override { return true; }
+  layerwise::DriftForm drift_form() const override { return layerwise::DriftForm::kOutputs; }
   absl::StatusOr<at::Tensor> solve(const layerwise::StageProblem& problem) override;
   absl::Status finish_layer(int64_t layer) override;
   absl::StatusOr<bool> is_finished(int64_t layer) override;
@@ -50,8 +50,8 @@ class ChannelSolver final : public layerwise::StageSolver {
  private:
   // The dimension of channels: 0 rows, 1 columns.
   int64_t dimension(const layerwise::StageProblem& problem) const;
-  // The new weights of some of a stage's rows, full width, with zeros.
-  at::Tensor refit(const at::Tensor& rows, const layerwise::StageProblem& problem,
+  // The new weights of rows [begin, begin + count) of a stage, full width, with zeros.
+  at::Tensor refit(const layerwise::StageProblem& problem, int64_t begin, int64_t count,
                    const layerwise::Factor& factor) const;
   void record(const layerwise::StageProblem& problem, const layerwise::Factor& factor,
               double correction, double seconds);

@@ -102,8 +102,12 @@ absl::StatusOr<at::Tensor> scouted(const format::Checkpoint& input, const text::
   watched.observe = [&](int64_t layer, const std::vector<at::Tensor>& /*before*/,
                         const std::vector<at::Tensor>& after) {
     if (layer + 1 < config.layer_count) return;
-    for (const at::Tensor& x : after)
-      behind.add(runner->normalize(x, gains).reshape({-1, config.hidden_size}));
+    for (const at::Tensor& residual : after) {
+      const at::Tensor x = runner->normalize(residual, gains).reshape({-1, config.hidden_size});
+      std::optional<layerwise::TokenFactor> factor;
+      if (scout.needs() == Needs::kHessian) factor.emplace(x, walk.precision);
+      behind.add(x, factor ? &*factor : nullptr);
+    }
   };
   FRUGAL_RETURN_IF_ERROR(layerwise::walk(input, windows, watched, scout));
   FRUGAL_RETURN_IF_ERROR(add_head(input, behind, scout));

@@ -30,12 +30,6 @@ void for_each_matrix(const StageProblem& problem,
   }
 }
 
-// Squared output errors ΔW H ΔWᵀ by row, in fp32 products with fp64 sums: a report, not a decision.
-at::Tensor row_errors(const at::Tensor& difference, const at::Tensor& hessian) {
-  const at::Tensor product = layerwise::matrix_product(difference, hessian);
-  return product.mul_(difference).sum(1, false, at::kDouble);
-}
-
 base::Json ratio(double squared, double reference) {
   if (reference > 0) return base::finite_or_null(squared / reference);
   return squared == 0 ? base::Json(0.0) : base::Json();
@@ -171,9 +165,12 @@ void MaskSolver::record(const StageProblem& problem, const Solved& solved, doubl
   at::Tensor before, after, outputs;
   if (options_.calibrated) {
     const at::Tensor hessian = problem.statistics.hessian.to(at::kFloat);
-    before = row_errors(solved.target * (1 - solved.mask.to(at::kFloat)), hessian);
-    after = row_errors(solved.weights - solved.target, hessian);
-    outputs = row_errors(problem.weights, hessian);
+    const auto row_errors = [&](const at::Tensor& difference) {
+      return layerwise::row_products(difference, hessian, difference);
+    };
+    before = row_errors(solved.target * (1 - solved.mask.to(at::kFloat)));
+    after = row_errors(solved.weights - solved.target);
+    outputs = row_errors(problem.weights);
   }
   for_each_matrix(problem, [&](size_t i, int64_t begin, int64_t rows) {
     const layerwise::Pattern& pattern = target(problem.names[i]).pattern;

@@ -50,8 +50,10 @@ class MaskSolver final : public layerwise::StageSolver {
       : options_(std::move(options)), store_(store) {}
 
   layerwise::Needs needs(int64_t layer, size_t stage) const override;
-  bool wants_drift() const override {
-    return options_.calibrated && options_.moves_weights() && options_.asymmetry.active();
+  layerwise::DriftForm drift_form() const override {
+    return options_.calibrated && options_.moves_weights() && options_.asymmetry.active()
+               ? layerwise::DriftForm::kOutputs
+               : layerwise::DriftForm::kNone;
   }
   absl::StatusOr<at::Tensor> solve(const layerwise::StageProblem& problem) override;
   absl::Status finish_layer(int64_t layer) override;

@@ -131,7 +131,7 @@ class PrunePass final : public pass::Pass {
   const pass::PassInfo& info() const override {
     static const pass::PassInfo info{
         .name = "prune",
-        .version = 2,
+        .version = 3,
         .summary =
             "Removes weights (a share, n of every m, whole rows or columns), neurons and heads, "
             "channels, or whole layers, and refits what is left by least squares."};
@@ -469,6 +469,7 @@ absl::Status PrunePass::run(pass::RunContext& context) const {
   FRUGAL_ASSIGN_OR_RETURN(const at::Device device, tensor::open_device(context.device()));
   FRUGAL_ASSIGN_OR_RETURN(const text::Windows calibration, windows(kind, context));
   const layerwise::WalkOptions walk{.device = device,
+                                    .precision = options_.windows.products(),
                                     .title = base::str_cat("prune ", context.input_name())};
   switch (kind) {
     case PruneKind::kMask:

@@ -60,6 +60,7 @@ absl::StatusOr<Sensitivities> sensitivities(const format::Checkpoint& input,
   settings.importance = options.importance;
   layerwise::SensitivitySolver solver(std::move(settings));
   const layerwise::WalkOptions walk{.device = options.device,
+                                    .precision = options.precision,
                                     .title = base::str_cat(options.title, ": sensitivities")};
   FRUGAL_RETURN_IF_ERROR(layerwise::walk(input, windows, walk, solver));
   Sensitivities result;

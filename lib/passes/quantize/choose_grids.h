@@ -29,6 +29,7 @@ struct GridAssignment {
 
 struct ChooseOptions {
   at::Device device = at::kCPU;
+  layerwise::Precision precision = layerwise::Precision::kFloat32;
   uint64_t seed = 1;
   bool importance = true;  // of the search for scales
   int64_t swaps = 0;

@@ -19,22 +19,20 @@ using layerwise::StageProblem;
 
 namespace {
 
-// Squared output errors of each matrix of a stack: tr(ΔW H ΔWᵀ) by row ranges.
+// Squared output errors of each matrix of a stack: tr(ΔW H ΔWᵀ) by row ranges. Products in fp32: a
+// report, not a decision.
 class StackErrors {
  public:
-  StackErrors(const at::Tensor& changed, const at::Tensor& weights, const at::Tensor& hessian)
-      : rows_(row_errors(changed, weights, hessian)) {}
+  // Of the difference `changed` − `weights`; of `changed` where those are undefined.
+  StackErrors(const at::Tensor& changed, const at::Tensor& weights, const at::Tensor& hessian) {
+    const at::Tensor difference = weights.defined() ? changed - weights : changed;
+    rows_ = layerwise::row_products(difference, hessian, difference);
+  }
   double part(int64_t begin, int64_t count) const {
     return rows_.narrow(0, begin, count).sum().item<double>();
   }
 
  private:
-  static at::Tensor row_errors(const at::Tensor& changed, const at::Tensor& weights,
-                               const at::Tensor& hessian) {
-    const at::Tensor difference =
-        weights.defined() ? changed.to(at::kDouble) - weights : changed.to(at::kDouble);
-    return layerwise::row_products(difference, hessian, difference);
-  }
   at::Tensor rows_;
 };
 
@@ -76,9 +74,11 @@ layerwise::Needs GridSolver::needs(int64_t layer, size_t stage) const {
   return any ? layerwise::Needs::kHessian : layerwise::Needs::kNothing;
 }
 
-bool GridSolver::wants_drift() const {
-  return options_.calibrated && options_.method == RoundingMethod::kGptq &&
-         (options_.choose_asymmetry || options_.asymmetry.active());
+layerwise::DriftForm GridSolver::drift_form() const {
+  using layerwise::DriftForm;
+  if (!options_.calibrated || options_.method != RoundingMethod::kGptq) return DriftForm::kNone;
+  if (!options_.choose_asymmetry && !options_.asymmetry.active()) return DriftForm::kNone;
+  return options_.gptaq ? DriftForm::kInputs : DriftForm::kOutputs;
 }
 
 at::Tensor GridSolver::target(const StageProblem& problem, const layerwise::Factor& factor,
@@ -145,8 +145,9 @@ absl::StatusOr<GridSolver::Rounded> GridSolver::round(
   Rounded result;
   result.damping = factor->damping;
   result.recoveries = factor->recoveries;
-  at::Tensor goal = wants_drift() ? target(problem, *factor, result.asymmetry)
-                                  : problem.weights.to(factor->upper.device());
+  const bool drifts = drift_form() != layerwise::DriftForm::kNone;
+  at::Tensor goal = drifts ? target(problem, *factor, result.asymmetry)
+                           : problem.weights.to(factor->upper.device());
   result.target = goal.cpu();
   result.mask = choose_zeros(problem, result.target, &*factor);
   if (result.mask.defined())  // the best weights there are on the mask; then their rounding
@@ -154,7 +155,7 @@ absl::StatusOr<GridSolver::Rounded> GridSolver::round(
   const at::Tensor importance = options_.importance ? problem.statistics.mean_square : at::Tensor();
   const at::Tensor columns = options_.importance ? importance : at::ones_like(hessian.diagonal());
   layerwise::GptqResult solved =
-      options_.gptaq && wants_drift()
+      options_.gptaq && drifts
           ? layerwise::gptaq(problem.weights, result.target, problem.drift.input,
                              options_.asymmetry.alpha, columns, *factor, grid, options_.gptq)
           : layerwise::gptq(goal, columns, *factor, grid, options_.gptq, result.mask);
@@ -251,7 +252,8 @@ absl::Status GridSolver::record(const StageProblem& problem, const Rounded& roun
                                 const at::Tensor& decoded, double seconds) {
   const int64_t columns = problem.weights.size(1);
   const bool measured = problem.statistics.tokens > 0;
-  const at::Tensor hessian = measured ? problem.statistics.hessian : at::eye(columns, at::kDouble);
+  const at::Tensor hessian =
+      measured ? problem.statistics.hessian.to(at::kFloat) : at::eye(columns, at::kFloat);
   const StackErrors after(decoded, rounded.target, hessian),
       original(decoded, problem.weights, hessian), outputs(problem.weights, {}, hessian);
   std::optional<StackErrors> before;

@@ -60,7 +60,7 @@ class GridSolver final : public layerwise::StageSolver {
       : options_(std::move(options)), store_(store) {}
 
   layerwise::Needs needs(int64_t layer, size_t stage) const override;
-  bool wants_drift() const override;
+  layerwise::DriftForm drift_form() const override;
   absl::StatusOr<at::Tensor> solve(const layerwise::StageProblem& problem) override;
   bool polishes_layers() const override { return options_.learned_rounding.has_value(); }
   absl::StatusOr<std::vector<at::Tensor>> polish_layer(

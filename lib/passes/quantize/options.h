@@ -24,7 +24,7 @@ struct QuantizeOptions {
   bool importance = true;
   std::string asymmetric = "pre_correct";
   std::string strength = "held_out";
-  int64_t held_out = 16;
+  int64_t held_out = 8;
   double alpha = 0.5;
   double beta = 0.5;
   double damping = 0.01;

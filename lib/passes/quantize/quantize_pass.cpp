@@ -33,7 +33,7 @@ class QuantizePass final : public pass::Pass {
  public:
   const pass::PassInfo& info() const override {
     static const pass::PassInfo info{.name = "quantize",
-                                     .version = 2,
+                                     .version = 3,
                                      .summary =
                                          "Puts the decoder's matrices on a number grid (GGUF "
                                          "types, int4, int8), rounded to nearest or by GPTQ "
@@ -356,6 +356,7 @@ absl::StatusOr<QuantizePass::Chosen> QuantizePass::choose(pass::RunContext& cont
       chosen.assignment,
       choose_grids(input, chosen.plan, budget, split,
                    {.device = device,
+                    .precision = options_.windows.products(),
                     .seed = context.seed(),
                     .importance = options_.importance,
                     .swaps = options_.target.swaps,
@@ -388,6 +389,7 @@ absl::Status QuantizePass::run(pass::RunContext& context) const {
   const layerwise::WalkOptions walk{.device = device,
                                     .held_out = split.held_out.count,
                                     .activations = options_.rounding(),
+                                    .precision = options_.windows.products(),
                                     .spill_bytes = options_.activation_memory,
                                     .spill_folder = context.resume_folder(),
                                     .title = base::str_cat("quantize ", context.input_name())};

@@ -11,8 +11,8 @@
 #include "base/text.h"
 #include "layerwise/calibration.h"
 #include "layerwise/onlooker.h"
+#include "layerwise/products.h"
 #include "layerwise/rotation.h"
-#include "layerwise/statistics.h"
 #include "layerwise/tiles.h"
 #include "model/architecture.h"
 #include "model/decoder.h"
@@ -234,10 +234,12 @@ absl::StatusOr<at::Tensor> RotatePass::principal_directions(pass::RunContext& co
   const auto add = [&](const std::vector<at::Tensor>& chunks) {
     for (const at::Tensor& chunk : chunks) {
       const at::Tensor x = runner->normalize(chunk, ones).reshape({-1, config.hidden_size});
-      sum.add(x, x);
+      const layerwise::TokenFactor factor(x, windows_.products());
+      sum.add(factor, factor);
     }
   };
   layerwise::WalkOptions walk{.device = device,
+                              .precision = windows_.products(),
                               .title = base::str_cat("rotate ", context.input_name())};
   walk.observe = [&](int64_t layer, const std::vector<at::Tensor>& before,
                      const std::vector<at::Tensor>& after) {

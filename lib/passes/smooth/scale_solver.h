@@ -36,7 +36,7 @@ class ScaleSolver final : public layerwise::StageSolver {
       : options_(std::move(options)), store_(store) {}
 
   layerwise::Needs needs(int64_t layer, size_t stage) const override;
-  bool wants_drift() const override { return false; }
+  layerwise::DriftForm drift_form() const override { return layerwise::DriftForm::kNone; }
   // Always unchanged: statistics are those of the original model (AWQ's convention).
   absl::StatusOr<at::Tensor> solve(const layerwise::StageProblem& problem) override;
   absl::Status finish_layer(int64_t layer) override;

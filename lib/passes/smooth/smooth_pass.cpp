@@ -77,7 +77,7 @@ class SmoothPass final : public pass::Pass {
   const pass::PassInfo& info() const override {
     static const pass::PassInfo info{
         .name = "smooth",
-        .version = 1,
+        .version = 2,
         .summary =
             "Moves scales of input channels between neighboring weights (AWQ, SmoothQuant): "
             "an equivalent model whose later rounding loses less."};
@@ -189,6 +189,7 @@ absl::Status SmoothPass::run(pass::RunContext& context) const {
                       .alpha = options_.alpha},
                      store);
   const layerwise::WalkOptions walk{.device = device,
+                                    .precision = options_.windows.products(),
                                     .title = base::str_cat("smooth ", context.input_name())};
   FRUGAL_RETURN_IF_ERROR(layerwise::walk(input, calibration, walk, solver));
   FRUGAL_RETURN_IF_ERROR(

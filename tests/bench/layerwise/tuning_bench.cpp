@@ -91,7 +91,7 @@ class RecipeSolver final : public layerwise::StageSolver {
   layerwise::Needs needs(int64_t layer, size_t) const override {
     return layer < layers_ ? layerwise::Needs::kHessian : layerwise::Needs::kNothing;
   }
-  bool wants_drift() const override { return true; }
+  layerwise::DriftForm drift_form() const override { return layerwise::DriftForm::kOutputs; }
   bool polishes_layers() const override { return iterations_ > 0; }
 
   absl::StatusOr<at::Tensor> solve(const layerwise::StageProblem& problem) override {
