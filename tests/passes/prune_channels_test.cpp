@@ -359,8 +359,8 @@ TEST(PruneChannelsRealModel, PrincipalDirectionsPayAndSoDoesTheRefit) {
       const text::Windows windows,
       layerwise::load_calibration(input, source_of(held_out), {.windows = 4, .length = 128}));
   test::TemporaryFolder work;
-  const Json text = {{"calibration", "text"}, {"windows", 16}, {"sequence_length", 128}};
-  FakeRunContext turn(work.path() / "turned", input);
+  const Json text = {{"calibration", "text"}, {"windows", 64}, {"sequence_length", 128}};
+  FakeRunContext turn(work.path() / "basis", input);
   turn.sources["text"] = source_of(calibration);
   Json pca = text;
   pca.update({{"kind", "pca"}, {"heads", false}});
