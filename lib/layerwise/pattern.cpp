@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cmath>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "base/text.h"
@@ -13,6 +14,8 @@
 
 namespace frugal::layerwise {
 namespace {
+
+constexpr std::string_view kRows = "rows ", kColumns = "columns ";
 
 template <typename T>
 std::optional<T> number(std::string_view text) {
@@ -25,7 +28,8 @@ std::optional<T> number(std::string_view text) {
 absl::Status not_a_pattern(std::string_view text, std::string_view why) {
   return base::invalid_argument("pattern '", text, "' ", why,
                                 "; write a share of zeros ('50%' or '0.5'), how many of how many "
-                                "neighbors are kept ('2:4'), or 'none'");
+                                "neighbors are kept ('2:4'), a share of whole rows or columns "
+                                "('rows 25%', 'columns 25%'), or 'none'");
 }
 
 absl::StatusOr<Pattern> parse_groups(std::string_view text, size_t colon) {
@@ -37,6 +41,22 @@ absl::StatusOr<Pattern> parse_groups(std::string_view text, size_t colon) {
   if (*kept < 1 || *kept >= *group)
     return not_a_pattern(text, "must keep at least one and not all of a group");
   return Pattern{.fraction = 0, .kept = *kept, .group = *group};
+}
+
+absl::StatusOr<Pattern> parse_share(std::string_view text, std::string_view share, PatternOf of) {
+  const bool percent = share.ends_with('%');
+  const auto value =
+      number<double>(base::trim(percent ? share.substr(0, share.size() - 1) : share));
+  if (!value || !std::isfinite(*value)) return not_a_pattern(text, "is none that is known");
+  const double fraction = percent ? *value / 100 : *value;
+  if (fraction < 0) return not_a_pattern(text, "is negative");
+  if (fraction >= 1) {
+    return not_a_pattern(text,
+                         *value >= 2 && *value < 100 && !percent
+                             ? base::str_cat("is no share below 1 (did you mean ", text, "%?)")
+                             : std::string("would leave no weight"));
+  }
+  return fraction == 0 ? Pattern{} : Pattern{.fraction = fraction, .of = of};
 }
 
 // Clears the `zeros` smallest of scores[0 .. count) in `mask`; among equals the later ones.
@@ -103,33 +123,39 @@ absl::StatusOr<Pattern> parse_pattern(std::string_view text) {
   const std::string_view trimmed = base::trim(text);
   if (trimmed == "none") return Pattern{};
   const size_t colon = trimmed.find(':');
-  if (colon != std::string_view::npos) return parse_groups(trimmed, colon);
-  const bool percent = trimmed.ends_with('%');
-  const auto value =
-      number<double>(base::trim(percent ? trimmed.substr(0, trimmed.size() - 1) : trimmed));
-  if (!value || !std::isfinite(*value)) return not_a_pattern(text, "is none that is known");
-  const double fraction = percent ? *value / 100 : *value;
-  if (fraction < 0) return not_a_pattern(text, "is negative");
-  if (fraction >= 1) {
-    return not_a_pattern(text,
-                         *value >= 2 && *value < 100 && !percent
-                             ? base::str_cat("is no share below 1 (did you mean ", text, "%?)")
-                             : std::string("would leave no weight"));
+  for (const auto& [word, of] :
+       {std::pair{kRows, PatternOf::kRows}, {kColumns, PatternOf::kColumns}}) {
+    if (!trimmed.starts_with(word)) continue;
+    if (colon != std::string_view::npos) return not_a_pattern(text, "needs a share of them");
+    return parse_share(trimmed, base::trim(trimmed.substr(word.size())), of);
   }
-  return Pattern{.fraction = fraction};
+  if (colon != std::string_view::npos) return parse_groups(trimmed, colon);
+  return parse_share(trimmed, trimmed, PatternOf::kWeights);
 }
 
 std::string to_text(const Pattern& pattern) {
   if (pattern.none()) return "none";
   if (pattern.group > 0) return base::str_cat(pattern.kept, ":", pattern.group);
-  return base::str_cat(100 * pattern.fraction, "%");
+  const std::string_view of = pattern.of == PatternOf::kRows      ? kRows
+                              : pattern.of == PatternOf::kColumns ? kColumns
+                                                                  : "";
+  return base::str_cat(of, 100 * pattern.fraction, "%");
 }
 
-absl::Status check_pattern(const Pattern& pattern, int64_t columns, std::string_view name) {
+absl::Status check_pattern(const Pattern& pattern, int64_t rows, int64_t columns,
+                           std::string_view name) {
+  if (pattern.of != PatternOf::kWeights) {
+    const bool by_rows = pattern.of == PatternOf::kRows;
+    const int64_t count = by_rows ? rows : columns, zeros = zeros_before(pattern, count);
+    if (zeros > 0 && zeros < count) return absl::OkStatus();
+    return base::invalid_argument(
+        name, " has ", count, by_rows ? " rows" : " columns", ", of which ", to_text(pattern),
+        zeros == 0 ? " is not one" : " is all", "; give it another pattern");
+  }
   if (pattern.group == 0 || columns % pattern.group == 0) return absl::OkStatus();
   return base::invalid_argument(name, " has rows of ", columns, ", no multiple of ", pattern.group,
                                 ", so that it cannot keep ", to_text(pattern),
-                                "; give it another pattern in `layers`");
+                                "; give it another pattern");
 }
 
 int64_t zeros_before(const Pattern& pattern, int64_t end) {
@@ -138,6 +164,8 @@ int64_t zeros_before(const Pattern& pattern, int64_t end) {
 }
 
 int64_t zero_count(const Pattern& pattern, PatternScope scope, int64_t rows, int64_t columns) {
+  if (pattern.of == PatternOf::kRows) return zeros_before(pattern, rows) * columns;
+  if (pattern.of == PatternOf::kColumns) return zeros_before(pattern, columns) * rows;
   if (pattern.group > 0 || scope == PatternScope::kRow)
     return rows * zeros_before(pattern, columns);
   return zeros_before(pattern, rows * columns);
@@ -150,10 +178,16 @@ at::Tensor choose_mask(const at::Tensor& scores, const Pattern& pattern, Pattern
                     "the weights' scores hold a NaN or infinity");
   TORCH_CHECK(pattern.group == 0 || scores.size(1) % pattern.group == 0, scores.size(1),
               " columns are no multiple of ", pattern.group);
+  TORCH_CHECK(
+      pattern.of == PatternOf::kWeights || scores.size(pattern.of == PatternOf::kRows ? 1 : 0) == 1,
+      "scores of whole rows are [R, 1], of whole columns [1, in], found ", scores.sizes());
   at::Tensor mask = at::ones(scores.sizes(), at::kByte);
   if (pattern.none() || scores.numel() == 0) return mask;
   const at::Tensor values = scores.contiguous();
-  if (pattern.group > 0 || scope == PatternScope::kRow) {
+  if (pattern.of != PatternOf::kWeights) {
+    drop_smallest(values.const_data_ptr<float>(), values.numel(),
+                  zeros_before(pattern, values.numel()), mask.data_ptr<uint8_t>());
+  } else if (pattern.group > 0 || scope == PatternScope::kRow) {
     mask_rows(values, pattern, mask);
   } else {
     mask_blocks(values, pattern, scope == PatternScope::kBlock ? kPatternBlock : values.size(1),

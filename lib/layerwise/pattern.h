@@ -1,7 +1,8 @@
 // Which weights of a matrix go: patterns of zeros, and masks that meet them exactly.
 //
 // A mask is uint8 [R, in], 1 = kept. Pattern text: "none"; "50%" or "0.5", a share of zeros; "2:4",
-// n of every m neighboring columns are kept.
+// n of every m neighboring columns are kept; "rows 25%" and "columns 25%", a share of whole rows
+// (output neurons) or whole columns (inputs).
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -17,10 +18,13 @@ namespace frugal::layerwise {
 inline constexpr int64_t kPatternBlock = 128;  // columns of PatternScope::kBlock
 inline constexpr int64_t kLargestGroup = 32;   // m of n:m
 
+enum class PatternOf { kWeights, kRows, kColumns };
+
 struct Pattern {
   double fraction = 0;  // share of zeros, 0 <= fraction < 1; 0 where `group` says all
   int64_t kept = 0;     // n of every m columns
-  int64_t group = 0;    // m; 0: unstructured
+  int64_t group = 0;    // m; 0: a share
+  PatternOf of = PatternOf::kWeights;  // what the share is one of
   bool none() const { return group == 0 && fraction == 0; }
   double zero_share() const {
     return group > 0 ? 1 - static_cast<double>(kept) / static_cast<double>(group) : fraction;
@@ -28,7 +32,8 @@ struct Pattern {
   bool operator==(const Pattern&) const = default;
 };
 
-// Over what an unstructured share is counted. Rows of stacked matrices have different scales: a
+// Over what a share of single weights is counted; whole rows and columns are counted over the
+// matrix. Rows of stacked matrices have different scales: a
 // threshold over all of them costs quality (sparsity.md).
 enum class PatternScope {
   kRow,
@@ -40,8 +45,10 @@ enum class PatternScope {
 absl::StatusOr<Pattern> parse_pattern(std::string_view text);
 std::string to_text(const Pattern& pattern);
 
-// OK where rows of `columns` can have the pattern: m divides them. `name` is said in the error.
-absl::Status check_pattern(const Pattern& pattern, int64_t columns, std::string_view name);
+// OK where a matrix of this shape can have the pattern: m divides its columns, and of whole rows or
+// columns some go and some stay. `name` is said in the error.
+absl::Status check_pattern(const Pattern& pattern, int64_t rows, int64_t columns,
+                           std::string_view name);
 
 // Zeros among the first `end` of things that share one count: round(fraction · end). Differences of
 // it make parts whose counts add up.
@@ -51,7 +58,8 @@ int64_t zeros_before(const Pattern& pattern, int64_t end);
 int64_t zero_count(const Pattern& pattern, PatternScope scope, int64_t rows, int64_t columns);
 
 // The mask that keeps the highest of `scores` [R, in] fp32 (finite, >= 0; CPU); ties keep the lower
-// column, then the lower row. Throws on NaN and on columns that do not fit.
+// column, then the lower row. Of whole rows or columns the scores, and the mask, are [R, 1] or
+// [1, in]. Throws on NaN and on sizes that do not fit.
 at::Tensor choose_mask(const at::Tensor& scores, const Pattern& pattern, PatternScope scope);
 
 }  // namespace frugal::layerwise

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <cmath>
+#include <tuple>
 #include <vector>
 
 #include "base/random.h"
@@ -116,6 +117,19 @@ at::Tensor random_rotation(int64_t n, RotationKind kind, uint64_t seed, std::str
     q = at::kron(q, uniform_orthogonal(n / even, seed, base::str_cat("rotation/rest/", name)));
   }
   return random_signs(n, seed, base::str_cat("rotation/signs/", name)) * q;
+}
+
+at::Tensor principal_rotation(const at::Tensor& moment) {
+  TORCH_CHECK(moment.dim() == 2 && moment.size(0) == moment.size(1) && moment.size(0) > 0,
+              "a square second moment expected, found ", moment.sizes());
+  TORCH_CHECK_VALUE(at::isfinite(moment).all().item<bool>(),
+                    "the second moment holds a NaN or infinity");
+  at::Tensor q;
+  for_each_tile(1, [&](int64_t) {
+    q = std::get<1>(at::linalg_eigh(moment.to(at::kDouble))).flip(1).contiguous();
+  });
+  const at::Tensor places = q.abs().argmax(0, /*keepdim=*/true);
+  return q * q.gather(0, places).sign();
 }
 
 }  // namespace frugal::layerwise

@@ -1,5 +1,6 @@
-// Seeded orthogonal matrices, for turning a model's residual stream and its heads (QuaRot, Ashkboos
-// et al. 2024; SpinQuant, Liu et al. 2024; algorithms.md §2, "Rotations").
+// Orthogonal matrices, seeded or of principal directions, for turning a model's residual stream and
+// its heads (QuaRot, Ashkboos et al. 2024; SpinQuant, Liu et al. 2024; algorithms.md §2,
+// "Rotations").
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -25,5 +26,10 @@ enum class RotationKind {
 // on every machine with the same LibTorch, at any number of threads; `name` and `seed` choose the
 // draw.
 at::Tensor random_rotation(int64_t n, RotationKind kind, uint64_t seed, std::string_view name);
+
+// Q [n, n] fp64 whose columns are the principal directions of `moment` [n, n] (symmetric), the
+// largest first (SliceGPT, Ashkboos et al. 2024): in x Q the first channels hold the most energy.
+// Each column's largest element is positive. On one thread: the same bits at any number.
+at::Tensor principal_rotation(const at::Tensor& moment);
 
 }  // namespace frugal::layerwise

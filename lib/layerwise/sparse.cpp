@@ -98,6 +98,19 @@ at::Tensor weight_scores(const at::Tensor& target, WeightScore score, const at::
   return magnitude.div_(inverse_diagonal(*factor).sqrt_().to(at::kFloat));
 }
 
+at::Tensor pattern_scores(const at::Tensor& target, const Pattern& pattern, WeightScore score,
+                          const at::Tensor& mean_square, const Factor* factor) {
+  if (pattern.of == PatternOf::kRows && score == WeightScore::kObs) {
+    TORCH_CHECK(factor != nullptr && factor->damped.size(0) == target.size(1), "H of ",
+                target.size(1), " columns expected");
+    return row_products(target, factor->damped, target).unsqueeze(1).to(at::kFloat);
+  }
+  const at::Tensor scores = weight_scores(target, score, mean_square, factor);
+  if (pattern.of == PatternOf::kWeights) return scores;
+  const int64_t over = pattern.of == PatternOf::kRows ? 1 : 0;
+  return scores.to(at::kDouble).square().sum(over, /*keepdim=*/true).to(at::kFloat);
+}
+
 SparseGptResult sparsegpt(const at::Tensor& target, const Factor& factor, const Pattern& pattern,
                           const SparseGptOptions& options) {
   check_matrix(target, factor);
@@ -106,6 +119,8 @@ SparseGptResult sparsegpt(const at::Tensor& target, const Factor& factor, const 
               "SparseGPT's sweep goes through the columns in their natural order");
   TORCH_CHECK(options.scope != PatternScope::kMatrix && options.mask_block > 0,
               "SparseGPT chooses its mask block by block");
+  TORCH_CHECK(pattern.of == PatternOf::kWeights,
+              "SparseGPT's sweep chooses single weights, not whole rows or columns");
   TORCH_CHECK(pattern.group == 0 || columns % pattern.group == 0, columns,
               " columns are no multiple of ", pattern.group);
   TORCH_CHECK_VALUE(at::isfinite(target).all().item<bool>(), "the weights hold a NaN or infinity");

@@ -27,6 +27,13 @@ enum class WeightScore {
 at::Tensor weight_scores(const at::Tensor& target, WeightScore score, const at::Tensor& mean_square,
                          const Factor* factor);
 
+// What choose_mask takes for `pattern`, fp32: of single weights these scores; of a whole column
+// [1, in] the sum of their squares (kObs: the cost of removing it, ‖w_j‖² / (H + λI)⁻¹_jj, as in
+// width.h); of a whole row [R, 1] what its output loses, as nothing makes up for an output: w (H +
+// λI) wᵀ (kObs), Σ w² H_ii (kWanda), ‖w‖² (kMagnitude).
+at::Tensor pattern_scores(const at::Tensor& target, const Pattern& pattern, WeightScore score,
+                          const at::Tensor& mean_square, const Factor* factor);
+
 struct RefitOptions {
   int64_t steps = 60;  // of conjugate gradients, at most
   // A row is done when what is left to gain is at most this share of its error. Far below what a

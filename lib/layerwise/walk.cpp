@@ -135,6 +135,12 @@ class Walk {
     for (int64_t i = 0; i < count; ++i) body(static_cast<size_t>(i));
   }
 
+  at::Tensor without_removed(const at::Tensor& x) const {
+    const std::vector<int64_t>& removed = options_.removed_channels;
+    if (removed.empty()) return x;
+    return x.index_fill(-1, at::tensor(removed, at::kLong).to(x.device()), 0);
+  }
+
   absl::Status embed() {
     FRUGAL_ASSIGN_OR_RETURN(const at::Tensor embedding, tensor::load(checkpoint_, model::kEmbedding,
                                                                      at::kFloat, options_.device));
@@ -147,14 +153,18 @@ class Walk {
         for (; begin < end; begin += per_chunk) {
           const int64_t count = std::min(per_chunk, end - begin);
           const at::Tensor chunk = ids.narrow(0, begin, count).to(options_.device);
-          changed_.layer_inputs.push_back(store_.keep(at::embedding(embedding, chunk)));
+          const at::Tensor x = at::embedding(embedding, chunk);
+          changed_.layer_inputs.push_back(store_.keep(without_removed(x)));
+          if (two_streams_ && !options_.removed_channels.empty())
+            original_.layer_inputs.push_back(store_.keep(x));
         }
       };
       add_chunks(0, windows_.count - options_.held_out);
       seen_chunks_ = changed_.layer_inputs.size();
       add_chunks(windows_.count - options_.held_out, windows_.count);
       chunk_count_ = changed_.layer_inputs.size();
-      if (two_streams_) original_.layer_inputs = changed_.layer_inputs;
+      diverged_ = !options_.removed_channels.empty();
+      if (two_streams_ && !diverged_) original_.layer_inputs = changed_.layer_inputs;
       const at::Tensor positions =
           at::arange(length, at::device(options_.device).dtype(at::kLong)).unsqueeze(0);
       const model::RotaryTables tables =

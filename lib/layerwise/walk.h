@@ -108,6 +108,8 @@ struct WalkOptions {
   // On the CPU only.
   int64_t spill_bytes = 0;
   std::filesystem::path spill_folder = {};
+  // Channels of the residual stream that are zero in the changed model's embedding.
+  std::vector<int64_t> removed_channels = {};
   std::string title = "walk";  // of the progress line
   // Called when a layer is through, with the residual stream before and behind it as changed so
   // far: chunks [windows, T, C].

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <memory>
+#include <set>
 #include <utility>
 
 #include "base/text.h"
@@ -42,6 +43,37 @@ absl::StatusOr<std::vector<Stage>> stages(const format::ModelConfig& config) {
 absl::StatusOr<std::shared_ptr<const LayerRunner>> layer_runner(const format::ModelConfig& config) {
   FRUGAL_ASSIGN_OR_RETURN(const Architecture architecture, find_architecture(config.architecture));
   return architecture.runner(config);
+}
+
+absl::StatusOr<StreamUses> stream_uses(const format::ModelConfig& config) {
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<Stage> layer_stages, stages(config));
+  std::map<std::string, size_t, std::less<>> dimensions;
+  for (const format::ExpectedTensor& tensor : format::expected_tensors(config)) {
+    dimensions.emplace(tensor.name, tensor.shape.size());
+  }
+  StreamUses uses = {{std::string(kEmbedding), StreamUse::kReads}, {std::string(kFinalNorm), StreamUse::kGains}};
+  if (!config.tied_embeddings) uses.emplace(kHead, StreamUse::kReads);
+  std::set<std::string, std::less<>> matrices;  // those that have nothing to do with it among them
+  for (int64_t layer = 0; layer < config.layer_count; ++layer) {
+    for (const Stage& stage : layer_stages) {
+      if (stage.input_scale.empty()) {
+        return base::unimplemented(config.architecture, " does not say what stage ", stage.name, " reads");
+      }
+      const std::string source = weight_name(layer, stage.input_scale);
+      const auto found = dimensions.find(source);
+      const bool reads = found != dimensions.end() && found->second == 1;
+      if (reads) uses.emplace(source, StreamUse::kGains);
+      for (const std::string& matrix : stage.matrices) {
+        const std::string& name = *matrices.insert(weight_name(layer, matrix)).first;
+        if (reads || stage.writes_residual) uses.emplace(name, reads ? StreamUse::kReads : StreamUse::kWrites);
+      }
+    }
+  }
+  for (const auto& [name, rank] : dimensions) {
+    if (uses.contains(name) || matrices.contains(name)) continue;
+    return base::unimplemented(config.architecture, " has '", name, "', and what it does with the residual stream is not known");
+  }
+  return uses;
 }
 
 std::string weight_name(int64_t layer, std::string_view matrix) {

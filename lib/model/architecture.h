@@ -6,6 +6,8 @@
 //   Llama: {q,k,v} -> {o} -> {gate,up} -> {down}
 #pragma once
 
+#include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,6 +35,17 @@ std::string weight_name(int64_t layer, std::string_view matrix);
 
 // Every decoder matrix, in layer and stage order: full weight names.
 absl::StatusOr<std::vector<std::string>> decoder_matrices(const format::ModelConfig& config);
+
+// What a weight has to do with the channels of the residual stream.
+enum class StreamUse {
+  kGains,   // [C]: a norm's, one for each channel
+  kReads,   // [.., C]: its columns are channels; the embedding's are, too
+  kWrites,  // [C, ..]: its rows are channels
+};
+// By full name, every weight of `config` that has anything to do with them. Errors: as stages(); an architecture with a weight
+// whose place is not known (biases, norms of heads).
+using StreamUses = std::map<std::string, StreamUse, std::less<>>;
+absl::StatusOr<StreamUses> stream_uses(const format::ModelConfig& config);
 
 inline constexpr std::string_view kEmbedding = "model.embed_tokens.weight";
 inline constexpr std::string_view kFinalNorm = "model.norm.weight";

@@ -19,8 +19,10 @@ TEST(Pattern, ReadsAndWritesItsText) {
        {Case{"50%", "50%", {.fraction = 0.5}}, Case{"0.5", "50%", {.fraction = 0.5}},
         Case{" 12.5 % ", "12.5%", {.fraction = 0.125}}, Case{"none", "none", {}},
         Case{"0", "none", {}}, Case{"2:4", "2:4", {.kept = 2, .group = 4}},
-        Case{"4:8", "4:8", {.kept = 4, .group = 8}},
-        Case{"1:32", "1:32", {.kept = 1, .group = 32}}}) {
+        Case{"4:8", "4:8", {.kept = 4, .group = 8}}, Case{"1:32", "1:32", {.kept = 1, .group = 32}},
+        Case{"rows 25%", "rows 25%", {.fraction = 0.25, .of = PatternOf::kRows}},
+        Case{" columns  0.125", "columns 12.5%", {.fraction = 0.125, .of = PatternOf::kColumns}},
+        Case{"rows 0%", "none", {}}}) {
     FRUGAL_ASSERT_OK_AND_ASSIGN(const Pattern found, parse_pattern(c.text));
     EXPECT_EQ(found, c.pattern) << c.text;
     EXPECT_EQ(to_text(found), c.canonical);
@@ -40,13 +42,26 @@ TEST(Pattern, SaysWhatIsWrong) {
                                   {"2:64", "2 to 32"},
                                   {"2:", "whole numbers"},
                                   {"2:4:8", "whole numbers"},
-                                  {"2.5:4", "whole numbers"}}) {
+                                  {"2.5:4", "whole numbers"},
+                                  {"rows", "none that is known"},
+                                  {"rows ", "none that is known"},
+                                  {"rows 2:4", "needs a share"},
+                                  {"columns 25", "did you mean columns 25%"},
+                                  {"columns 100%", "leave no weight"},
+                                  {"channels 25%", "rows 25%"}}) {
     const auto found = parse_pattern(text);
     FRUGAL_EXPECT_ERROR(found.status(), absl::StatusCode::kInvalidArgument, why);
   }
-  FRUGAL_EXPECT_ERROR(check_pattern({.kept = 2, .group = 4}, 30, "down"),
+  FRUGAL_EXPECT_ERROR(check_pattern({.kept = 2, .group = 4}, 8, 30, "down"),
                       absl::StatusCode::kInvalidArgument, "rows of 30");
-  FRUGAL_EXPECT_OK(check_pattern({.fraction = 0.3}, 30, "down"));
+  FRUGAL_EXPECT_OK(check_pattern({.fraction = 0.3}, 8, 30, "down"));
+  const Pattern rows{.fraction = 0.9, .of = PatternOf::kRows};
+  const Pattern columns{.fraction = 0.01, .of = PatternOf::kColumns};
+  FRUGAL_EXPECT_OK(check_pattern(rows, 8, 30, "down"));  // 7.2 of 8
+  FRUGAL_EXPECT_ERROR(check_pattern(rows, 4, 30, "down"), absl::StatusCode::kInvalidArgument,
+                      "down has 4 rows, of which rows 90% is all");
+  FRUGAL_EXPECT_ERROR(check_pattern(columns, 8, 30, "down"), absl::StatusCode::kInvalidArgument,
+                      "down has 30 columns, of which columns 1% is not one");
 }
 
 int64_t zeros_of(const at::Tensor& mask) { return (mask == 0).sum().item<int64_t>(); }
@@ -93,6 +108,26 @@ TEST(ChooseMask, EveryGroupKeepsItsNumber) {
                     .ge(s.masked_fill(m != 0, -1).amax(2))
                     .all()
                     .item<bool>());
+  }
+}
+
+TEST(ChooseMask, WholeRowsAndColumnsAreExactAndTheLowest) {
+  const at::Tensor values = random_matrix(4, "scores", 1, 37).abs();
+  for (const double fraction : {0.1, 1.0 / 3, 0.5, 0.9}) {
+    for (const PatternOf of : {PatternOf::kRows, PatternOf::kColumns}) {
+      const bool rows = of == PatternOf::kRows;
+      const Pattern pattern{.fraction = fraction, .of = of};
+      const at::Tensor scores = rows ? values.t().contiguous() : values;
+      for (const PatternScope scope : {PatternScope::kRow, PatternScope::kBlock}) {
+        const at::Tensor mask = choose_mask(scores, pattern, scope);
+        EXPECT_EQ(mask.sizes(), scores.sizes());
+        EXPECT_EQ(zeros_of(mask), std::llround(37 * fraction));
+        EXPECT_LE(scores.masked_select(mask == 0).max().item<float>(),
+                  scores.masked_select(mask != 0).min().item<float>());
+        EXPECT_EQ(zero_count(pattern, scope, rows ? 37 : 8, rows ? 8 : 37), 8 * zeros_of(mask));
+      }
+      EXPECT_THROW(choose_mask(scores.t(), pattern, PatternScope::kRow), c10::Error);
+    }
   }
 }
 

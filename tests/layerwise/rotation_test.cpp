@@ -60,6 +60,28 @@ TEST(Rotation, UniformHasNoPreferredDirection) {
   EXPECT_NEAR(squares / 200, 1.0 / 8, 5 * std::sqrt(2.0 * 7 / (64 * 10) / 200));
 }
 
+TEST(Rotation, PrincipalDirectionsHoldTheMostEnergyFirst) {
+  const at::Tensor moment = second_moment(random_inputs(3, 200, 24));
+  const at::Tensor q = principal_rotation(moment);
+  EXPECT_LT((at::mm(q.t(), q) - at::eye(24, at::kDouble)).abs().max().item<double>(), 1e-13);
+  const at::Tensor turned = at::mm(at::mm(q.t(), moment), q);
+  const double scale = turned.abs().max().item<double>();
+  EXPECT_LT((turned - at::diag(turned.diagonal())).abs().max().item<double>(), 1e-13 * scale);
+  const at::Tensor energy = turned.diagonal();
+  EXPECT_TRUE(energy.slice(0, 0, 23).ge(energy.slice(0, 1)).all().item<bool>());
+  // No 6 orthogonal directions hold more than the first 6 (Ky Fan 1949).
+  const double first = energy.narrow(0, 0, 6).sum().item<double>();
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    const at::Tensor other =
+        random_rotation(24, RotationKind::kOrthogonal, seed, "other").narrow(1, 0, 6);
+    EXPECT_LT(at::mm(at::mm(other.t(), moment), other).trace().item<double>(), first);
+  }
+  const ThreadCount count(3);
+  EXPECT_TRUE(at::equal(q, principal_rotation(moment)));
+  EXPECT_THROW(principal_rotation(at::full({2, 2}, std::nan(""))), c10::Error);
+  EXPECT_THROW(principal_rotation(at::ones({2, 3})), c10::Error);
+}
+
 TEST(Rotation, SameBitsAtAnyNumberOfThreads) {
   for (const RotationKind kind : {RotationKind::kHadamard, RotationKind::kOrthogonal}) {
     const at::Tensor q = random_rotation(300, kind, 7, "threads");

@@ -10,6 +10,7 @@
 #include "layerwise/order.h"
 #include "layerwise/random_tensors.h"
 #include "layerwise/tiles.h"
+#include "layerwise/width.h"
 #include "support/shared_data.h"
 
 namespace frugal::layerwise {
@@ -51,6 +52,53 @@ at::Tensor brute_force(const Case& c, const at::Tensor& mask) {
     result[r].index_copy_(0, set, solved);
   }
   return result;
+}
+
+// Removing any one row or column, by brute force: the rise of the objective when the weights left
+// make up for it as well as they can.
+TEST(PatternScores, ObsIsWhatRemovingAWholeRowOrColumnCosts) {
+  const Case c = make_case(7, 9, 12);
+  const auto cost = [&](const at::Tensor& mask) {
+    return objective(c, brute_force(c, mask).to(at::kFloat));
+  };
+  for (const PatternOf of : {PatternOf::kRows, PatternOf::kColumns}) {
+    const at::Tensor scores = pattern_scores(c.weights, {.fraction = 0.5, .of = of},
+                                             WeightScore::kObs, c.hessian.diagonal(), &c.factor);
+    const bool rows = of == PatternOf::kRows;
+    ASSERT_EQ(scores.sizes(), rows ? at::IntArrayRef({9, 1}) : at::IntArrayRef({1, 12}));
+    for (int64_t i = 0; i < scores.numel(); ++i) {
+      const at::Tensor mask = at::ones({9, 12}, at::kByte);
+      mask.select(rows ? 0 : 1, i).zero_();
+      const double exact = cost(mask);
+      EXPECT_NEAR(scores.flatten()[i].item<double>(), exact, 1e-5 * exact);  // fp32 scores
+    }
+  }
+}
+
+TEST(PatternScores, ColumnsAreChosenAsStructuresAre) {
+  const Case c = make_case(8, 14, 40);
+  const Pattern pattern{.fraction = 0.3, .of = PatternOf::kColumns};
+  const at::Tensor mask =
+      choose_mask(pattern_scores(c.weights, pattern, WeightScore::kObs, {}, &c.factor), pattern,
+                  PatternScope::kRow);
+  const std::vector<int64_t> kept = choose_structures(
+      {.target = c.weights, .mean_absolute = {}, .magnitude = {}, .factor = &c.factor},
+      StructureScore::kObs, 28);
+  EXPECT_TRUE(mask[0].nonzero().flatten().equal(at::tensor(kept, at::kLong)));
+}
+
+TEST(PatternScores, WandaAndMagnitudeAddUpTheirSquares) {
+  const Case c = make_case(9, 6, 8);
+  const at::Tensor square = c.weights.to(at::kDouble).square();
+  const at::Tensor h = c.hessian.diagonal();
+  for (const auto& [score, terms] :
+       {std::pair{WeightScore::kMagnitude, square}, std::pair{WeightScore::kWanda, square * h}}) {
+    for (const PatternOf of : {PatternOf::kRows, PatternOf::kColumns}) {
+      const at::Tensor found = pattern_scores(c.weights, {.fraction = 0.5, .of = of}, score, h, {});
+      const at::Tensor expected = terms.sum(of == PatternOf::kRows ? 1 : 0, true);
+      EXPECT_LT(((found - expected) / expected).abs().max().item<double>(), 1e-5);
+    }
+  }
 }
 
 TEST(Refit, IsTheLeastSquaresOptimumOnTheMask) {

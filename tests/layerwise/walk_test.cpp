@@ -204,6 +204,27 @@ TEST_F(WalkTest, ChangedWeightsFlowOnAndDriftIsMeasured) {
   EXPECT_EQ(out.drift.residual.sizes(), (std::vector<int64_t>{32, 32}));
 }
 
+TEST_F(WalkTest, OnlyTheChangedModelsEmbeddingLosesTheRemovedChannels) {
+  ScalingSolver solver(1, DriftForm::kInputs);
+  FRUGAL_ASSERT_OK(walk(*checkpoint_, windows_,
+                        {.device = at::kCPU, .chunk_tokens = 48, .removed_channels = {3, 17}},
+                        solver));
+  model::Decoder changed = decoder_->clone();
+  const at::Tensor embedding = changed.parameters().find(model::kEmbedding)->second.clone();
+  embedding.select(1, 3).zero_();
+  embedding.select(1, 17).zero_();
+  changed.set_parameter(model::kEmbedding, embedding);
+  const model::Batch batch = toy_batch(windows_);
+  for (int64_t layer = 0; layer < shape_.layers; ++layer) {
+    const at::Tensor x = stage_input(changed, batch, layer);
+    const at::Tensor original = stage_input(*decoder_, batch, layer);
+    const StageProblem& problem = solver.seen.at({layer, 0});
+    EXPECT_LT(difference(problem.statistics.hessian, second_moment(x)), kForwardTolerance);
+    const at::Tensor drift = at::mm((original - x).to(at::kDouble).t(), x.to(at::kDouble)) / 80.0;
+    EXPECT_LT(difference(problem.drift.input, drift), 1e-4);  // a difference of near values
+  }
+}
+
 TEST_F(WalkTest, TheDriftOfOutputsIsThatOfInputsThroughTheWeights) {
   shape_.neurons = 96;  // `down` has three columns for every row
   SetUp();

@@ -30,6 +30,25 @@ TEST(Architecture, EveryDecoderMatrixIsAnExpectedTensor) {
   EXPECT_EQ(found, names.size());
 }
 
+TEST(Architecture, EveryWeightWithChannelsSaysWhatItsAre) {
+  for (const bool tied : {false, true}) {
+    format::ModelConfig config = toy::config();
+    config.tied_embeddings = tied;
+    FRUGAL_ASSERT_OK_AND_ASSIGN(const StreamUses uses, stream_uses(config));
+    EXPECT_EQ(uses.at("model.layers.1.mlp.gate_proj.weight"), StreamUse::kReads);
+    EXPECT_EQ(uses.at("model.layers.2.self_attn.o_proj.weight"), StreamUse::kWrites);
+    EXPECT_EQ(uses.at("model.layers.0.post_attention_layernorm.weight"), StreamUse::kGains);
+    EXPECT_EQ(uses.contains("lm_head.weight"), !tied);
+    // Shapes where no other dimension is as large as the hidden size: the use is where it stands.
+    config.hidden_size = 1000;
+    for (const auto& [name, shape] : format::expected_tensors(config)) {
+      const auto use = uses.find(name);
+      ASSERT_NE(use, uses.end()) << name;
+      EXPECT_EQ(use->second == StreamUse::kWrites ? shape.front() : shape.back(), 1000) << name;
+    }
+  }
+}
+
 TEST(Architecture, UnknownOnesAreRefusedWithTheNearest) {
   format::ModelConfig config = toy::config();
   config.architecture = "LlamaForCausalLN";

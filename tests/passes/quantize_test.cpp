@@ -103,6 +103,8 @@ TEST(QuantizeCheck, ZerosNeedAGridThatHoldsThem) {
   FRUGAL_EXPECT_OK(sparse("q4_0", "2:4"));
   FRUGAL_EXPECT_ERROR(sparse("iq4_nl", "2:4"), absl::StatusCode::kInvalidArgument,
                       "has no exact zero");
+  FRUGAL_EXPECT_OK(sparse("q4_0", "columns 25%"));
+  FRUGAL_EXPECT_ERROR(sparse("q4_0", "rows 99%"), absl::StatusCode::kInvalidArgument, "is all");
   FRUGAL_EXPECT_ERROR(sparse("q4_0", "3:7"), absl::StatusCode::kInvalidArgument, "q_proj");
   FRUGAL_EXPECT_ERROR(
       check({{"grid", "q4_0"}, {"method", "rtn"}, {"pattern", "2:4"}, {"keep_zeros", true}}),
@@ -327,6 +329,25 @@ TEST_F(QuantizeRun, ZerosAreChosenExactlyAndStay) {
     }
     const Json& row = run.tables.at("layer_error")[0];
     EXPECT_EQ(row["zeros"].get<int64_t>() * 2, row["weights"].get<int64_t>());
+  }
+}
+
+// Each matrix of a stack loses rows or columns of its own.
+TEST_F(QuantizeRun, WholeRowsAndColumnsOfEveryMatrix) {
+  for (const char* pattern : {"rows 25%", "columns 25%"}) {
+    Json options = gptq("q4_0");
+    options["pattern"] = pattern;
+    FakeRunContext run = context(pattern);
+    FRUGAL_ASSERT_OK(quantize(options)->run(run));
+    FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint result, output(run));
+    const int64_t over = std::string_view(pattern).starts_with("rows") ? 1 : 0;
+    FRUGAL_ASSERT_OK_AND_ASSIGN(const auto names, model::decoder_matrices(result.config()));
+    for (const std::string& name : names) {
+      FRUGAL_ASSERT_OK_AND_ASSIGN(const std::vector<float> values, result.values(name));
+      const std::vector<int64_t> shape = input_->info(name)->shape;
+      const at::Tensor zero = at::tensor(values).view(shape).eq(0).all(over);
+      EXPECT_EQ(zero.sum().item<int64_t>(), shape[over == 1 ? 0 : 1] / 4) << name << pattern;
+    }
   }
 }
 

@@ -50,6 +50,25 @@ TEST(RotateCheck, UntiesAndRefuses) {
                       "rotate first");
 }
 
+TEST(RotateCheck, PrincipalDirectionsNeedText) {
+  FakeCheckContext context;
+  context.sources["text"].text = {"unused.txt"};
+  const auto refused = [&](const Json& options, const char* why) {
+    pass::ModelInfo info = toy_info();
+    info.has_tokenizer = true;
+    FRUGAL_EXPECT_ERROR(rotate(options)->check(context, info), absl::StatusCode::kInvalidArgument,
+                        why);
+  };
+  refused({{"kind", "pca"}}, "needs `calibration`");
+  refused({{"kind", "pca"}, {"calibration", "text"}, {"residual", false}}, "residual is false");
+  refused({{"calibration", "text"}}, "only kind pca");
+  refused({{"kind", "pca"}, {"calibration", "text"}, {"sequence_length", 100000}}, "context");
+  pass::ModelInfo info = toy_info();
+  info.has_tokenizer = false;
+  FRUGAL_EXPECT_ERROR(rotate({{"kind", "pca"}, {"calibration", "text"}})->check(context, info),
+                      absl::StatusCode::kInvalidArgument, "no tokenizer");
+}
+
 TEST(TurnRoles, NameWhatChanges) {
   const format::ModelConfig config = toy_info().config;
   const TurnRoles heads = turn_roles(config, {.residual = false, .heads = true}).value();
@@ -73,40 +92,25 @@ double largest_difference(const at::Tensor& a, const at::Tensor& b) {
   return ((a - b).abs().max() / a.abs().max()).item<double>();
 }
 
-// A toy whose norm gains are random: a forgotten one would show.
-format::Checkpoint gained_toy(const fs::path& folder, const layerwise::ToyShape& shape) {
-  const format::Checkpoint made = toy_checkpoint(folder, shape);
-  model::Decoder decoder = model::Decoder::load(made, {}).value();
-  std::vector<std::string> norms;
-  for (const auto& [name, value] : decoder.parameters()) {
-    if (value.dim() == 1) norms.push_back(name);
-  }
-  for (const std::string& name : norms) {
-    base::RandomStream stream(1, name);
-    at::Tensor gains = at::empty_like(decoder.parameters().at(name));
-    for (int64_t i = 0; i < gains.numel(); ++i)
-      gains.data_ptr<float>()[i] = static_cast<float>(1 + 0.3 * stream.normal());
-    decoder.set_parameter(name, gains);
-  }
-  const fs::path target = folder.string() + "-gained";
-  fs::copy(folder, target, fs::copy_options::recursive);
-  return layerwise::save_toy(decoder, target);
-}
-
 TEST(RotateRun, LogitsStay) {
   test::TemporaryFolder work;
   const model::Batch batch = layerwise::toy_batch(layerwise::toy_windows(4, 24, kToyVocabulary));
   const std::vector<layerwise::ToyShape> shapes = {
       {.width = 32}, {.width = 48, .neurons = 40, .tied = true}, {.width = 72}};
-  const std::vector<Json> cases = {Json::object(),
-                                   {{"residual", false}},
-                                   {{"heads", false}},
-                                   {{"kind", "orthogonal"}, {"seed", 5}}};
+  const std::vector<Json> cases = {
+      Json::object(),
+      {{"residual", false}},
+      {{"heads", false}},
+      {{"kind", "orthogonal"}, {"seed", 5}},
+      {{"kind", "pca"}, {"calibration", "text"}, {"windows", 4}, {"sequence_length", 32}}};
+  text::DataSource text;
+  text.text = {write_toy_text(work.path()).string()};
   for (const layerwise::ToyShape& shape : shapes) {
     const format::Checkpoint input = gained_toy(work.path() / std::to_string(shape.width), shape);
     const at::Tensor before = logits_of(input.folder(), batch);
     for (size_t i = 0; i < cases.size(); ++i) {
       FakeRunContext run(work.path() / base::str_cat(shape.width, "-", i), input);
+      run.sources["text"] = text;
       FRUGAL_ASSERT_OK(rotate(cases[i])->run(run));
       EXPECT_LT(largest_difference(before, logits_of(run.output_folder(), batch)), 1e-4)
           << shape.width << " " << cases[i];

@@ -41,4 +41,25 @@ inline format::Checkpoint toy_checkpoint(const std::filesystem::path& folder,
   return layerwise::save_toy(layerwise::toy_decoder(shape), folder);
 }
 
+// A toy whose norm gains are random: a forgotten one would show.
+inline format::Checkpoint gained_toy(const std::filesystem::path& folder,
+                                     const layerwise::ToyShape& shape) {
+  const format::Checkpoint made = toy_checkpoint(folder, shape);
+  model::Decoder decoder = model::Decoder::load(made, {}).value();
+  std::vector<std::string> norms;
+  for (const auto& [name, value] : decoder.parameters()) {
+    if (value.dim() == 1) norms.push_back(name);
+  }
+  for (const std::string& name : norms) {
+    base::RandomStream stream(1, name);
+    at::Tensor gains = at::empty_like(decoder.parameters().at(name));
+    for (int64_t i = 0; i < gains.numel(); ++i)
+      gains.data_ptr<float>()[i] = static_cast<float>(1 + 0.3 * stream.normal());
+    decoder.set_parameter(name, gains);
+  }
+  const std::filesystem::path target = folder.string() + "-gained";
+  std::filesystem::copy(folder, target, std::filesystem::copy_options::recursive);
+  return layerwise::save_toy(decoder, target);
+}
+
 }  // namespace frugal::passes

@@ -114,6 +114,13 @@ with tempfile.TemporaryDirectory() as work:
                                                                "original_max_position_embeddings": 32})
     frugal("export", seeded, "--format", "gguf", "--out", work / "seeded-f32.gguf")
     compare("seeded llama3 scaling", work / "seeded-f32.gguf", seeded, random.integers(1, 384, (1, 96)), 384, False)
+    # A hidden size that is not heads times head size, refitted in its principal directions.
+    text = ["--calibration", work / "seeded-text.txt", "--windows", "8", "--sequence-length", "64"]
+    frugal("rotate", seeded, "--kind", "pca", *text, "--out", work / "turned")
+    frugal("prune", work / "turned", "--channels", "0.75", *text, "--out", work / "narrow")
+    expect("narrow: hidden size", json.load(open(work / "narrow/config.json"))["hidden_size"], 192)
+    frugal("export", work / "narrow", "--format", "gguf", "--out", work / "narrow.gguf")
+    compare("seeded without a quarter of its channels", work / "narrow.gguf", work / "narrow", random.integers(1, 384, (1, 48)), 384, False)
 
     stories = real("stories260K/hf")
     if stories:

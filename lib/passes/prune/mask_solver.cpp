@@ -10,6 +10,7 @@
 
 #include "base/text.h"
 #include "layerwise/tiles.h"
+#include "layerwise/width.h"
 
 namespace frugal::passes {
 
@@ -57,12 +58,13 @@ layerwise::Needs MaskSolver::needs(int64_t layer, size_t stage) const {
 
 void MaskSolver::choose(const StageProblem& problem, WeightScore score,
                         const layerwise::Factor* factor, Solved& solved) const {
-  const at::Tensor scores =
-      layerwise::weight_scores(solved.target, score, problem.statistics.mean_square, factor);
   for_each_matrix(problem, [&](size_t i, int64_t begin, int64_t rows) {
+    const layerwise::Pattern& pattern = target(problem.names[i]).pattern;
+    const at::Tensor scores =
+        layerwise::pattern_scores(solved.target.narrow(0, begin, rows), pattern, score,
+                                  problem.statistics.mean_square, factor);
     solved.mask.narrow(0, begin, rows)
-        .copy_(layerwise::choose_mask(scores.narrow(0, begin, rows),
-                                      target(problem.names[i]).pattern, options_.scope));
+        .copy_(layerwise::choose_mask(scores, pattern, options_.scope));
   });
   solved.weights = solved.target * solved.mask;
 }
@@ -85,6 +87,33 @@ void MaskSolver::keep_dense(const StageProblem& problem, Solved& solved) const {
     if (!target(problem.names[i]).pattern.none()) return;
     solved.target.narrow(0, begin, rows).copy_(problem.weights.narrow(0, begin, rows));
   });
+}
+
+// Rows that share their support have one system for all (width.h); the others go row by row.
+absl::Status MaskSolver::refit(const StageProblem& problem, const layerwise::Factor& factor,
+                               Solved& solved) const {
+  const at::Tensor single = solved.mask.clone();  // whole where the columns are those of a matrix
+  std::vector<std::pair<int64_t, int64_t>> shared;
+  for_each_matrix(problem, [&](size_t i, int64_t begin, int64_t rows) {
+    if (target(problem.names[i]).pattern.of != layerwise::PatternOf::kColumns) return;
+    single.narrow(0, begin, rows).fill_(1);
+    shared.emplace_back(begin, rows);
+  });
+  layerwise::RefitResult refitted =
+      layerwise::refit(solved.target, single, factor, options_.refitting);
+  solved.weights = std::move(refitted.weights);
+  solved.steps = refitted.steps;
+  solved.rows_unfinished = refitted.rows_unfinished;
+  for (const auto& [begin, rows] : shared) {
+    const at::Tensor set = solved.mask[begin].nonzero().flatten().contiguous();
+    const std::vector<int64_t> kept(set.const_data_ptr<int64_t>(),
+                                    set.const_data_ptr<int64_t>() + set.numel());
+    FRUGAL_ASSIGN_OR_RETURN(
+        const at::Tensor narrowed,
+        layerwise::compensate(solved.target.narrow(0, begin, rows), factor, kept));
+    solved.weights.narrow(0, begin, rows).zero_().index_copy_(1, set, narrowed);
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<MaskSolver::Solved> MaskSolver::solve_stack(const StageProblem& problem) const {
@@ -115,12 +144,7 @@ absl::StatusOr<MaskSolver::Solved> MaskSolver::solve_stack(const StageProblem& p
   } else {
     choose(problem, options_.score, &*factor, solved);
   }
-  if (!options_.refit) return solved;
-  layerwise::RefitResult refitted =
-      layerwise::refit(solved.target, solved.mask, *factor, options_.refitting);
-  solved.weights = std::move(refitted.weights);
-  solved.steps = refitted.steps;
-  solved.rows_unfinished = refitted.rows_unfinished;
+  if (options_.refit) FRUGAL_RETURN_IF_ERROR(refit(problem, *factor, solved));
   return solved;
 }
 

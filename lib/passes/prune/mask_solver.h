@@ -1,4 +1,4 @@
-// Zeros single weights while the walk goes by: magnitude, Wanda, SparseGPT or recipe S, with or
+// Zeros weights while the walk goes by: magnitude, Wanda, SparseGPT or recipe S, with or
 // without the exact refit; keeps what it did in a layer store.
 #pragma once
 
@@ -74,6 +74,8 @@ class MaskSolver final : public layerwise::StageSolver {
               const layerwise::Factor* factor, Solved& solved) const;
   void sweep(const layerwise::StageProblem& problem, const layerwise::Factor& factor,
              Solved& solved) const;
+  absl::Status refit(const layerwise::StageProblem& problem, const layerwise::Factor& factor,
+                     Solved& solved) const;
   void keep_dense(const layerwise::StageProblem& problem, Solved& solved) const;
   void record(const layerwise::StageProblem& problem, const Solved& solved, double seconds);
 

@@ -13,7 +13,8 @@ void visit_mask(pass::OptionVisitor& visitor, PruneOptions& o) {
   visitor.field(
       {.name = "pattern",
        .help = "Zeros among the decoder's weights: a share (50%), or how many of how many "
-               "neighboring columns are kept (2:4); counts are exact. none leaves them."},
+               "neighboring columns are kept (2:4), or a share of the whole rows or columns of "
+               "every matrix (rows 25%, columns 25%); counts are exact. none leaves them."},
       o.pattern);
   visitor.field({.name = "solver",
                  .help = "pattern: s chooses the mask by score on weights corrected for the layers "
@@ -30,11 +31,13 @@ void visit_mask(pass::OptionVisitor& visitor, PruneOptions& o) {
                  .help = "Refit the kept weights by least squares after the mask of wanda, "
                          "magnitude or sparsegpt, too (s always does)."},
                 o.refit);
-  visitor.field({.name = "scope",
-                 .help = "Over what a share is counted: every row, the whole matrix, or blocks of "
-                         "128 columns over all rows (as published for SparseGPT).",
-                 .choices = {"row", "matrix", "block"}},
-                o.scope);
+  visitor.field(
+      {.name = "scope",
+       .help = "Over what a share is counted: every row, the whole matrix, or blocks of "
+               "128 columns over all rows (as published for SparseGPT). Whole rows and columns are "
+               "counted over the matrix.",
+       .choices = {"row", "matrix", "block"}},
+      o.scope);
   visitor.field({.name = "layers",
                  .help = "Patterns of single matrices, as 'glob=pattern' on weight names: "
                          "'*.down_proj.weight=60%', 'model.layers.0.*=none'; the last that matches "
@@ -70,22 +73,34 @@ void visit_width(pass::OptionVisitor& visitor, PruneOptions& o) {
                          "they share, else group.",
                  .choices = {"auto", "query", "group"}},
                 o.heads_by);
+  visitor.field({.name = "channels",
+                 .help = "Share of the residual stream's channels (the hidden size) that the whole "
+                         "model keeps; 0 leaves them alone. Costs more than neurons do; after "
+                         "rotate with kind pca they are the stream's principal directions.",
+                 .minimum = 0,
+                 .maximum = 1},
+                o.channels);
   visitor.field(
       {.name = "multiple_of",
-       .help = "The kept number of neurons is rounded to a multiple of this, for grids and "
-               "kernels (q4_k: 256).",
+       .help = "The kept number of neurons or channels is rounded to a multiple of this, for "
+               "grids and kernels (q4_k: 256).",
        .minimum = 1},
       o.multiple_of);
-  visitor.field({.name = "score",
-                 .help = "Which neurons and heads go: obs, the least rise of the output error when "
-                         "the others make up for it; obs_greedy, the same one by one; activation, "
-                         "the smallest mean activation; magnitude, the smallest weights.",
-                 .choices = {"obs", "obs_greedy", "activation", "magnitude"}},
-                o.score);
+  visitor.field(
+      {.name = "score",
+       .help = "Which neurons, heads or channels go: obs, the least rise of the output error when "
+               "the others make up for it (channels: of everything that reads them, "
+               "before anything makes up for it); obs_greedy, the same one by one, not "
+               "for channels; activation, the smallest mean activation (channels: summed "
+               "over all norms); magnitude, the smallest weights. auto takes activation "
+               "for channels, else obs.",
+       .choices = {"auto", "obs", "obs_greedy", "activation", "magnitude"}},
+      o.score);
   visitor.field(
       {.name = "compensate",
        .help = "Refit the matrix that reads them by least squares, so that those kept make "
-               "up for those removed."},
+               "up for those removed; for channels every matrix, one after the other, but not a "
+               "head that is tied to the embedding."},
       o.compensate);
 }
 
@@ -177,23 +192,28 @@ absl::StatusOr<PruneKind> PruneOptions::kind() const {
   const bool mask = pattern != "none" || !layers.empty();
   const bool width = ffn > 0 || heads > 0;
   const bool depth = drop_layers > 0 || !dropped_layers.empty();
-  if (mask + width + depth > 1) {
+  if (mask + width + depth + (channels > 0) > 1) {
     return base::invalid_argument(
         "prune: one step removes weights (pattern, layers), or neurons and heads (ffn, heads), or "
-        "layers (drop_layers, dropped_layers), not several of them: what is left after one is what "
-        "the next must be fitted to; write a step for each, layers first, weights last");
+        "channels, or layers (drop_layers, dropped_layers), not several of them: what is left "
+        "after one is what the next must be fitted to; write a step for each, layers first, "
+        "weights last");
   }
   if (drop_layers > 0 && !dropped_layers.empty())
     return base::invalid_argument("prune: give drop_layers or dropped_layers, not both");
   if (mask) return PruneKind::kMask;
   if (width) return PruneKind::kWidth;
+  if (channels > 0) return PruneKind::kChannels;
   if (depth) return PruneKind::kDepth;
   return base::invalid_argument(
-      "prune: nothing to remove; set pattern ('50%', '2:4'), ffn, heads, or drop_layers");
+      "prune: nothing to remove; set pattern ('50%', '2:4', 'columns 25%'), ffn, heads, channels, "
+      "or drop_layers");
 }
 
-layerwise::StructureScore PruneOptions::structure_score() const {
+layerwise::StructureScore PruneOptions::structure_score(PruneKind kind) const {
   using layerwise::StructureScore;
+  if (score == "auto")
+    return kind == PruneKind::kChannels ? StructureScore::kActivation : StructureScore::kObs;
   if (score == "obs_greedy") return StructureScore::kObsGreedy;
   if (score == "activation") return StructureScore::kActivation;
   return score == "magnitude" ? StructureScore::kMagnitude : StructureScore::kObs;
@@ -209,6 +229,7 @@ bool PruneOptions::moves_weights(PruneKind kind) const {
     case PruneKind::kMask:
       return refits() || solver == "sparsegpt";
     case PruneKind::kWidth:
+    case PruneKind::kChannels:
       return compensate;
     case PruneKind::kDepth:
       break;
@@ -221,6 +242,7 @@ bool PruneOptions::needs_calibration(PruneKind kind) const {
     case PruneKind::kMask:
       return refits() || solver != "magnitude";
     case PruneKind::kWidth:
+    case PruneKind::kChannels:
       return compensate || score != "magnitude";
     case PruneKind::kDepth:
       break;
@@ -229,8 +251,8 @@ bool PruneOptions::needs_calibration(PruneKind kind) const {
 }
 
 bool PruneOptions::wants_drift(PruneKind kind) const {
-  const bool targets =
-      moves_weights(kind) || (kind == PruneKind::kWidth && score.starts_with("obs"));
+  const bool targets = moves_weights(kind) ||
+                       (kind == PruneKind::kWidth && (score == "auto" || score.starts_with("obs")));
   return targets && (alpha != 0 || beta != 0);
 }
 
@@ -267,7 +289,8 @@ absl::StatusOr<std::vector<MatrixPattern>> matrix_patterns(const PruneOptions& o
           entry.pattern = other.pattern;
           other.used = true;
         }
-        FRUGAL_RETURN_IF_ERROR(layerwise::check_pattern(entry.pattern, entry.shape.back(), name));
+        FRUGAL_RETURN_IF_ERROR(
+            layerwise::check_pattern(entry.pattern, entry.shape.front(), entry.shape.back(), name));
         result.push_back(std::move(entry));
       }
     }

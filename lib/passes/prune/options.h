@@ -17,7 +17,7 @@ namespace frugal::passes {
 
 // What one step removes: one of these, as each needs the others' result (or its absence) as its
 // input.
-enum class PruneKind { kMask, kWidth, kDepth };
+enum class PruneKind { kMask, kWidth, kChannels, kDepth };
 
 struct PruneOptions {
   std::string pattern = "none";
@@ -32,8 +32,9 @@ struct PruneOptions {
   double ffn = 0;  // 0: left alone
   double heads = 0;
   std::string heads_by = "auto";
+  double channels = 0;
   int64_t multiple_of = 32;
-  std::string score = "obs";
+  std::string score = "auto";
   bool compensate = true;
 
   int64_t drop_layers = 0;
@@ -49,7 +50,7 @@ struct PruneOptions {
 
   // Errors: nothing asked for, or more than one kind, with the reason.
   absl::StatusOr<PruneKind> kind() const;
-  layerwise::StructureScore structure_score() const;
+  layerwise::StructureScore structure_score(PruneKind kind) const;
   layerwise::PatternScope pattern_scope() const;
   bool refits() const { return solver == "s" || refit; }
   bool moves_weights(PruneKind kind) const;

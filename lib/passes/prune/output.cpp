@@ -119,6 +119,8 @@ absl::StatusOr<std::vector<base::Json>> stored_records(const pass::RunContext& c
     FRUGAL_ASSIGN_OR_RETURN(const LayerStore::Layer layer, stored_layer(store, number));
     for (const base::Json& record : layer.record()) records.push_back(record);
   }
+  FRUGAL_ASSIGN_OR_RETURN(const auto head, store.read(context.input()->config().layer_count));
+  if (head) records.insert(records.end(), head->record().begin(), head->record().end());
   return records;
 }
 

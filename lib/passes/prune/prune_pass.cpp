@@ -8,7 +8,11 @@
 #include <vector>
 
 #include "base/text.h"
+#include "layerwise/channels.h"
+#include "layerwise/onlooker.h"
 #include "model/architecture.h"
+#include "passes/prune/channel_solver.h"
+#include "passes/prune/channels.h"
 #include "passes/prune/cut_solver.h"
 #include "passes/prune/mask_solver.h"
 #include "passes/prune/options.h"
@@ -122,23 +126,6 @@ absl::StatusOr<int64_t> kept_layer_count(const PruneOptions& options, int64_t la
   return static_cast<int64_t>(kept->size());
 }
 
-// Goes through the layers without touching them.
-class Onlooker final : public layerwise::StageSolver {
- public:
-  layerwise::Needs needs(int64_t /*layer*/, size_t /*stage*/) const override {
-    return layerwise::Needs::kNothing;
-  }
-  layerwise::DriftForm drift_form() const override { return layerwise::DriftForm::kNone; }
-  absl::StatusOr<at::Tensor> solve(const layerwise::StageProblem& /*problem*/) override {
-    return at::Tensor();
-  }
-  absl::Status finish_layer(int64_t /*layer*/) override { return absl::OkStatus(); }
-  absl::StatusOr<bool> is_finished(int64_t /*layer*/) override { return false; }
-  absl::StatusOr<at::Tensor> restore(const layerwise::StageProblem& /*problem*/) override {
-    return at::Tensor();
-  }
-};
-
 class PrunePass final : public pass::Pass {
  public:
   const pass::PassInfo& info() const override {
@@ -146,8 +133,8 @@ class PrunePass final : public pass::Pass {
         .name = "prune",
         .version = 3,
         .summary =
-            "Removes single weights (a share, or n of every m), neurons and heads, or whole "
-            "layers, and refits what is left by least squares."};
+            "Removes weights (a share, n of every m, whole rows or columns), neurons and heads, "
+            "channels, or whole layers, and refits what is left by least squares."};
     return info;
   }
 
@@ -159,9 +146,13 @@ class PrunePass final : public pass::Pass {
   absl::Status run(pass::RunContext& context) const override;
 
  private:
-  absl::Status check_mask_options() const;
+  absl::Status check_channels(const format::ModelConfig& config) const;
+  absl::Status check_mask(const format::ModelConfig& config) const;
   absl::StatusOr<int64_t> check_calibration(PruneKind kind, pass::CheckContext& context,
                                             const pass::ModelInfo& model) const;
+  int64_t kept_channels(const format::ModelConfig& config) const {
+    return layerwise::kept_structures(config.hidden_size, options_.channels, options_.multiple_of);
+  }
   absl::Status check_result(PruneKind kind, format::ModelConfig& config) const;
   double refit_operations(const format::ModelConfig& config) const;
 
@@ -176,6 +167,10 @@ class PrunePass final : public pass::Pass {
                         const layerwise::WalkOptions& walk) const;
   absl::Status run_width(pass::RunContext& context, const text::Windows& calibration,
                          const layerwise::WalkOptions& walk) const;
+  absl::StatusOr<ChannelOptions> channel_options(const format::Checkpoint& input,
+                                                 std::vector<int64_t> kept) const;
+  absl::Status run_channels(pass::RunContext& context, const text::Windows& calibration,
+                            const layerwise::WalkOptions& walk) const;
   absl::Status run_depth(pass::RunContext& context, const text::Windows& calibration,
                          const layerwise::WalkOptions& walk) const;
   layerwise::LayerStore store(const pass::RunContext& context,
@@ -187,7 +182,36 @@ class PrunePass final : public pass::Pass {
   PruneOptions options_;
 };
 
-absl::Status PrunePass::check_mask_options() const {
+absl::Status PrunePass::check_channels(const format::ModelConfig& config) const {
+  FRUGAL_RETURN_IF_ERROR(base::annotate(model::stream_uses(config).status(), "prune"));
+  if (options_.multiple_of > config.hidden_size) {
+    return base::invalid_argument("prune: multiple_of = ", options_.multiple_of,
+                                  " is larger than the model's ", config.hidden_size, " channels");
+  }
+  if (options_.structure_score(PruneKind::kChannels) == layerwise::StructureScore::kObsGreedy) {
+    return base::invalid_argument(
+        "prune: channels go for all layers at once, and obs_greedy would hold the second moments "
+        "of all of them; take score obs");
+  }
+  if (options_.compensate && options_.alpha == 0 && options_.beta == 0) {
+    return base::invalid_argument(
+        "prune: what is left of the channels makes up for what they have lost against the original "
+        "model by the shares alpha and beta, which are both 0; raise them, or set compensate: "
+        "false");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PrunePass::check_mask(const format::ModelConfig& config) const {
+  FRUGAL_ASSIGN_OR_RETURN(const auto matrices, matrix_patterns(options_, config));
+  for (const MatrixPattern& matrix : matrices) {
+    if (options_.solver != "sparsegpt" || matrix.pattern.of == layerwise::PatternOf::kWeights)
+      continue;
+    return base::invalid_argument("prune: ", matrix.name, " is to lose ",
+                                  layerwise::to_text(matrix.pattern),
+                                  ", but sparsegpt chooses weight by weight on its way through the "
+                                  "columns; take solver s, wanda or magnitude");
+  }
   if (options_.solver == "sparsegpt" && options_.scope == "matrix") {
     return base::invalid_argument(
         "prune: sparsegpt chooses its mask block by block and cannot count over a whole matrix; "
@@ -218,13 +242,16 @@ absl::StatusOr<int64_t> PrunePass::check_calibration(PruneKind kind, pass::Check
 absl::Status PrunePass::check_result(PruneKind kind, format::ModelConfig& config) const {
   switch (kind) {
     case PruneKind::kMask:
-      FRUGAL_RETURN_IF_ERROR(check_mask_options());
-      return matrix_patterns(options_, config).status();
+      return check_mask(config);
     case PruneKind::kWidth: {
       FRUGAL_ASSIGN_OR_RETURN(const std::vector<Cut> chosen, cuts(options_, config));
       config = narrowed_config(config, chosen);
       return absl::OkStatus();
     }
+    case PruneKind::kChannels:
+      FRUGAL_RETURN_IF_ERROR(check_channels(config));
+      config = layerwise::with_channels(config, kept_channels(config));
+      return absl::OkStatus();
     case PruneKind::kDepth:
       break;
   }
@@ -258,6 +285,15 @@ absl::Status PrunePass::check(pass::CheckContext& context, pass::ModelInfo& mode
   const int64_t walk_bytes = layerwise::estimate_walk_bytes(model.config, tokens, drift);
   double operations = layerwise::estimate_walk_operations(model.config, tokens, drift);
   if (kind == PruneKind::kMask) operations += refit_operations(model.config);
+  if (kind == PruneKind::kChannels) {
+    if (options_.score != "magnitude" && options_.compensate)  // one walk to choose, one to refit
+      operations += layerwise::estimate_walk_operations(model.config, tokens, false);
+    if (options_.compensate && model.config.tied_embeddings) {
+      context.warn(
+          "prune: the head is tied to the embedding and cannot be refitted to the channels that "
+          "are left; untie it for a better result (rotate does)");
+    }
+  }
   FRUGAL_RETURN_IF_ERROR(check_result(kind, model.config));
   const double share =
       static_cast<double>(model.config.parameter_count()) / static_cast<double>(before);
@@ -277,7 +313,7 @@ absl::StatusOr<CutOptions> PrunePass::cut_options(const format::Checkpoint& inpu
   const std::string& reader = stages[result.cuts.front().out_stage].matrices.front();
   FRUGAL_ASSIGN_OR_RETURN(const format::TensorInfo info, input.info(model::weight_name(0, reader)));
   result.stored_type = tensor::scalar_type(info.dtype);
-  result.score = options_.structure_score();
+  result.score = options_.structure_score(PruneKind::kWidth);
   result.compensate = options_.compensate;
   result.asymmetry = {options_.alpha, options_.beta};
   result.factor.damping = options_.damping;
@@ -347,6 +383,48 @@ absl::Status PrunePass::run_width(pass::RunContext& context, const text::Windows
   return report_sizes(context);
 }
 
+absl::StatusOr<ChannelOptions> PrunePass::channel_options(const format::Checkpoint& input,
+                                                          std::vector<int64_t> kept) const {
+  ChannelOptions result;
+  FRUGAL_ASSIGN_OR_RETURN(result.uses, model::stream_uses(input.config()));
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<std::string> matrices,
+                          model::decoder_matrices(input.config()));
+  FRUGAL_ASSIGN_OR_RETURN(const format::TensorInfo info, input.info(matrices.front()));
+  result.stored_type = tensor::scalar_type(info.dtype);
+  result.removed = layerwise::other_channels(kept, input.config().hidden_size);
+  result.kept = std::move(kept);
+  result.asymmetry = {options_.alpha, options_.beta};
+  result.factor.damping = options_.damping;
+  return result;
+}
+
+absl::Status PrunePass::run_channels(pass::RunContext& context, const text::Windows& calibration,
+                                     const layerwise::WalkOptions& walk) const {
+  const format::Checkpoint& input = *context.input();
+  const int64_t count = input.config().hidden_size;
+  FRUGAL_ASSIGN_OR_RETURN(
+      std::vector<int64_t> kept,
+      choose_channels(input, calibration, walk,
+                      {.keep = kept_channels(input.config()),
+                       .score = options_.structure_score(PruneKind::kChannels)}));
+  const layerwise::LayerStore layers = store(context, calibration);
+  if (options_.compensate) {
+    FRUGAL_ASSIGN_OR_RETURN(const ChannelOptions options, channel_options(input, kept));
+    layerwise::WalkOptions reduced = walk;
+    reduced.removed_channels = options.removed;
+    ChannelSolver solver(options, layers);
+    FRUGAL_RETURN_IF_ERROR(layerwise::walk(input, calibration, reduced, solver));
+  }
+  FRUGAL_RETURN_IF_ERROR(write_without_channels(
+      input, kept, options_.compensate ? &layers : nullptr, context.output_folder()));
+  if (options_.compensate) FRUGAL_RETURN_IF_ERROR(report_errors(context, layers));
+  context.statistic({.name = "channels_kept",
+                     .value = static_cast<double>(kept.size()),
+                     .unit = "channels",
+                     .help = base::str_cat("Of ", count, ".")});
+  return report_sizes(context);
+}
+
 absl::StatusOr<std::vector<int64_t>> PrunePass::kept_layers(
     pass::RunContext& context, const text::Windows& calibration,
     const layerwise::WalkOptions& walk) const {
@@ -358,7 +436,7 @@ absl::StatusOr<std::vector<int64_t>> PrunePass::kept_layers(
                         const std::vector<at::Tensor>& after) {
     influence[static_cast<size_t>(layer)] = layerwise::block_influence(before, after);
   };
-  Onlooker onlooker;
+  layerwise::Onlooker onlooker;
   FRUGAL_RETURN_IF_ERROR(layerwise::walk(*context.input(), calibration, watched, onlooker));
   FRUGAL_ASSIGN_OR_RETURN(
       std::vector<int64_t> kept,
@@ -398,6 +476,8 @@ absl::Status PrunePass::run(pass::RunContext& context) const {
       return run_mask(context, calibration, walk);
     case PruneKind::kWidth:
       return run_width(context, calibration, walk);
+    case PruneKind::kChannels:
+      return run_channels(context, calibration, walk);
     case PruneKind::kDepth:
       break;
   }

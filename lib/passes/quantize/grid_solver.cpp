@@ -106,9 +106,17 @@ at::Tensor GridSolver::choose_zeros(const StageProblem& problem, const at::Tenso
   const WeightScore score = factor != nullptr ? WeightScore::kObs
                             : measured        ? WeightScore::kWanda
                                               : WeightScore::kMagnitude;
-  const at::Tensor scores =
-      layerwise::weight_scores(target, score, problem.statistics.mean_square, factor);
-  return layerwise::choose_mask(scores, options_.pattern, layerwise::PatternScope::kRow);
+  at::Tensor mask = at::ones(target.sizes(), at::kByte);
+  int64_t begin = 0;
+  for (const int64_t rows : problem.row_counts) {  // whole rows and columns are those of a matrix
+    const at::Tensor scores =
+        layerwise::pattern_scores(target.narrow(0, begin, rows), options_.pattern, score,
+                                  problem.statistics.mean_square, factor);
+    mask.narrow(0, begin, rows)
+        .copy_(layerwise::choose_mask(scores, options_.pattern, layerwise::PatternScope::kRow));
+    begin += rows;
+  }
+  return mask;
 }
 
 absl::StatusOr<GridSolver::Rounded> GridSolver::round_nearest(

@@ -186,8 +186,10 @@ void visit_sparsity(pass::OptionVisitor& visitor, QuantizeOptions& o) {
   visitor.field(
       {
           .name = "pattern",
-          .help = "Zeros chosen together with the rounding: a share (50%), or n of every m "
-                  "neighbors kept (2:4); for grids that hold an exact zero.",
+          .help =
+              "Zeros chosen together with the rounding: a share (50%), or n of every m "
+              "neighbors kept (2:4), or whole rows or columns of every matrix (rows 25%, columns "
+              "25%); for grids that hold an exact zero.",
       },
       o.pattern);
   visitor.field({.name = "keep_zeros",

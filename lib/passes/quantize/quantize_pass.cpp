@@ -179,7 +179,8 @@ absl::Status check_sparsity(const QuantizeOptions& options,
                                     ", which has no exact zero; take one that has (q4_0, q5_0, "
                                     "q8_0, q3_k, q6_k, int4, int8, nf4, ...)");
     }
-    FRUGAL_RETURN_IF_ERROR(layerwise::check_pattern(pattern, tensor.shape[1], tensor.name));
+    FRUGAL_RETURN_IF_ERROR(
+        layerwise::check_pattern(pattern, tensor.shape[0], tensor.shape[1], tensor.name));
   }
   return absl::OkStatus();
 }

@@ -9,9 +9,16 @@
 #include "base/interrupt.h"
 #include "base/progress.h"
 #include "base/text.h"
+#include "layerwise/calibration.h"
+#include "layerwise/onlooker.h"
+#include "layerwise/products.h"
+#include "layerwise/rotation.h"
 #include "layerwise/tiles.h"
 #include "model/architecture.h"
+#include "model/decoder.h"
+#include "passes/common/calibration_options.h"
 #include "passes/rotate/turn.h"
+#include "tensor/device.h"
 #include "tensor/guard.h"
 #include "tensor/transfer.h"
 
@@ -27,8 +34,8 @@ class RotatePass final : public pass::Pass {
         .name = "rotate",
         .version = 1,
         .summary =
-            "Turns the residual stream and the value heads by random orthogonal matrices: an "
-            "equivalent model without outlier channels."};
+            "Turns the residual stream and the value heads by orthogonal matrices: an equivalent "
+            "model without outlier channels, or, with kind pca, one whose channels can be pruned."};
     return info;
   }
 
@@ -41,8 +48,10 @@ class RotatePass final : public pass::Pass {
     visitor.field(
         {.name = "kind",
          .help = "hadamard spreads each channel evenly over all (random signs); orthogonal "
-                 "is uniform over all rotations.",
-         .choices = {"hadamard", "orthogonal"}},
+                 "is uniform over all rotations; pca turns the residual stream to its "
+                 "principal directions on the calibration text, the largest first, for "
+                 "prune to take channels away (value heads then go by hadamard).",
+         .choices = {"hadamard", "orthogonal", "pca"}},
         kind_);
     visitor.field({.name = "seed", .help = "Which draw of the rotations.", .minimum = 0}, seed_);
     visitor.field(
@@ -51,6 +60,9 @@ class RotatePass final : public pass::Pass {
                  "keep, which rounds them back to the input's type.",
          .choices = {"f32", "keep"}},
         dtype_);
+    visitor.field({.name = "calibration", .help = "pca: text whose activations are used."},
+                  calibration_);
+    visit_windows(visitor, windows_);
   }
 
   absl::Status check(pass::CheckContext& context, pass::ModelInfo& model) const override;
@@ -65,12 +77,42 @@ class RotatePass final : public pass::Pass {
             .seed = static_cast<uint64_t>(seed_)};
   }
 
+  absl::StatusOr<int64_t> check_calibration(pass::CheckContext& context,
+                                            const pass::ModelInfo& model) const;
+  absl::StatusOr<at::Tensor> principal_directions(pass::RunContext& context) const;
+
   bool residual_ = true;
   bool heads_ = true;
   std::string kind_ = "hadamard";
   int64_t seed_ = 1;
   std::string dtype_ = "f32";
+  pass::DataReference calibration_;
+  layerwise::CalibrationOptions windows_;
 };
+
+absl::StatusOr<int64_t> RotatePass::check_calibration(pass::CheckContext& context,
+                                                      const pass::ModelInfo& model) const {
+  if (kind_ != "pca") {
+    if (calibration_.name.empty()) return 0;
+    return base::invalid_argument(
+        "rotate: only kind pca looks at text; leave calibration out for kind ", kind_);
+  }
+  if (!residual_) {
+    return base::invalid_argument(
+        "rotate: kind pca is about the residual stream, and residual is false");
+  }
+  if (calibration_.name.empty()) {
+    return base::invalid_argument("rotate: kind pca needs `calibration` (an entry of data:)");
+  }
+  if (!model.has_tokenizer) {
+    return base::invalid_argument(
+        "rotate: '", model.name, "' has no tokenizer, so that the calibration text cannot be read");
+  }
+  FRUGAL_ASSIGN_OR_RETURN(const text::DataSource source, context.data(calibration_));
+  FRUGAL_ASSIGN_OR_RETURN(const auto plan,
+                          layerwise::plan_calibration(model.config, source, windows_));
+  return plan.tokens();
+}
 
 absl::Status RotatePass::check(pass::CheckContext& context, pass::ModelInfo& model) const {
   if (!model.grids.empty()) {
@@ -82,6 +124,11 @@ absl::Status RotatePass::check(pass::CheckContext& context, pass::ModelInfo& mod
         "rotate: residual and heads are both false; nothing would change");
   }
   FRUGAL_RETURN_IF_ERROR(turn_roles(model.config, options()).status());
+  FRUGAL_ASSIGN_OR_RETURN(const int64_t tokens, check_calibration(context, model));
+  const double walk_operations =
+      tokens > 0 ? layerwise::estimate_walk_operations(model.config, tokens, false) : 0;
+  const int64_t walk_bytes =
+      tokens > 0 ? layerwise::estimate_walk_bytes(model.config, tokens, false) : 0;
   const auto parameters = static_cast<double>(model.config.parameter_count());
   model.config = turned_config(model.config, options());
   const auto width = static_cast<double>(model.config.hidden_size);
@@ -95,8 +142,8 @@ absl::Status RotatePass::check(pass::CheckContext& context, pass::ModelInfo& mod
   const int64_t side = model.config.hidden_size;
   const int64_t matrix = side * std::max(model.config.intermediate_size, side);
   context.estimate(
-      {.seconds = 2 * turned * width / kOperationsPerSecond,
-       .peak_memory_bytes = 8 * (3 * side * side + 4 * matrix),
+      {.seconds = (2 * turned * width + walk_operations) / kOperationsPerSecond,
+       .peak_memory_bytes = std::max(walk_bytes, 8 * (3 * side * side + 4 * matrix)),
        .output_bytes = model.size_bytes,
        .basis = "products in fp64 at 10 GFLOP/s (one CPU core); one matrix in memory"});
   return absl::OkStatus();
@@ -171,10 +218,48 @@ void report(pass::RunContext& context, const Written& written) {
       {.name = "weight_peak", .value = written.after.mean(), .help = "The same after turning."});
 }
 
+// Second moments of the residual stream over its norm, without gains, before every layer and behind
+// the last: what one rotation for all of them can know.
+absl::StatusOr<at::Tensor> RotatePass::principal_directions(pass::RunContext& context) const {
+  const format::Checkpoint& input = *context.input();
+  const format::ModelConfig& config = input.config();
+  FRUGAL_ASSIGN_OR_RETURN(const at::Device device, tensor::open_device(context.device()));
+  FRUGAL_ASSIGN_OR_RETURN(const text::DataSource source, context.data(calibration_));
+  FRUGAL_ASSIGN_OR_RETURN(const auto plan, layerwise::plan_calibration(config, source, windows_));
+  FRUGAL_ASSIGN_OR_RETURN(const text::Windows windows,
+                          layerwise::load_calibration(input, source, plan));
+  FRUGAL_ASSIGN_OR_RETURN(const auto runner, model::layer_runner(config));
+  const at::Tensor ones = at::ones({config.hidden_size}, at::device(device));
+  layerwise::ProductSum sum(/*symmetric=*/true);
+  const auto add = [&](const std::vector<at::Tensor>& chunks) {
+    for (const at::Tensor& chunk : chunks) {
+      const at::Tensor x = runner->normalize(chunk, ones).reshape({-1, config.hidden_size});
+      const layerwise::TokenFactor factor(x, windows_.products());
+      sum.add(factor, factor);
+    }
+  };
+  layerwise::WalkOptions walk{.device = device,
+                              .precision = windows_.products(),
+                              .title = base::str_cat("rotate ", context.input_name())};
+  walk.observe = [&](int64_t layer, const std::vector<at::Tensor>& before,
+                     const std::vector<at::Tensor>& after) {
+    add(before);
+    if (layer + 1 == config.layer_count) add(after);
+  };
+  layerwise::Onlooker onlooker;
+  FRUGAL_RETURN_IF_ERROR(layerwise::walk(input, windows, walk, onlooker));
+  return tensor::guarded("principal directions",
+                         [&] { return layerwise::principal_rotation(sum.take()); });
+}
+
 absl::Status RotatePass::run(pass::RunContext& context) const {
   const format::Checkpoint& input = *context.input();
-  FRUGAL_ASSIGN_OR_RETURN(const TurnRoles roles, turn_roles(input.config(), options()));
-  const format::ModelConfig config = turned_config(input.config(), options());
+  TurnOptions turn = options();
+  if (kind_ == "pca") {
+    FRUGAL_ASSIGN_OR_RETURN(turn.stream, principal_directions(context));
+  }
+  FRUGAL_ASSIGN_OR_RETURN(const TurnRoles roles, turn_roles(input.config(), turn));
+  const format::ModelConfig config = turned_config(input.config(), turn);
   std::vector<format::CheckpointWriter::Tensor> tensors;
   for (const format::ExpectedTensor& expected : format::expected_tensors(config)) {
     const bool is_new = !input.has(expected.name);  // the head of a tied model
@@ -187,7 +272,7 @@ absl::Status RotatePass::run(pass::RunContext& context) const {
       format::CheckpointWriter writer,
       format::CheckpointWriter::create(context.output_folder(), config, tensors));
   Written written;
-  FRUGAL_RETURN_IF_ERROR(write_turned(input, tensors, roles, options(), written, writer));
+  FRUGAL_RETURN_IF_ERROR(write_turned(input, tensors, roles, turn, written, writer));
   FRUGAL_RETURN_IF_ERROR(writer.copy_side_files(input));
   FRUGAL_RETURN_IF_ERROR(writer.finish());
   report(context, written);

@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <set>
 #include <vector>
 
 #include "base/text.h"
@@ -45,26 +44,6 @@ void add_ends(const format::ModelConfig& config, TurnRoles& roles) {
   roles[std::string(model::kHead)] = {.gains = std::string(model::kFinalNorm), .reads = true};
 }
 
-// Every stage must read a norm of the stream, or be one whose input is no affair of the rotation.
-absl::Status check_stages(const std::vector<model::Stage>& stages, const Shapes& shapes,
-                          const std::string& architecture) {
-  std::set<std::string> known;
-  for (const model::Stage& stage : stages) {
-    if (stage.input_scale.empty()) {
-      return base::unimplemented("rotate: ", architecture, " does not say what stage ", stage.name,
-                                 " reads, so that its norm cannot be merged");
-    }
-    known.insert(model::weight_name(0, stage.input_scale));
-    for (const std::string& matrix : stage.matrices) known.insert(model::weight_name(0, matrix));
-  }
-  for (const auto& [name, shape] : shapes) {
-    if (!name.starts_with("model.layers.0.") || known.contains(name)) continue;
-    return base::unimplemented("rotate: ", architecture, " has '", name,
-                               "', and what a rotation does to it is not known");
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 format::ModelConfig turned_config(format::ModelConfig config, const TurnOptions& options) {
@@ -79,7 +58,7 @@ absl::StatusOr<TurnRoles> turn_roles(const format::ModelConfig& config,
   for (const format::ExpectedTensor& tensor : format::expected_tensors(turned))
     shapes.emplace(tensor.name, tensor.shape);
   FRUGAL_ASSIGN_OR_RETURN(const std::vector<model::Stage> stages, model::stages(turned));
-  FRUGAL_RETURN_IF_ERROR(check_stages(stages, shapes, turned.architecture));
+  FRUGAL_RETURN_IF_ERROR(base::annotate(model::stream_uses(turned).status(), "rotate"));
   TurnRoles roles;
   for (int64_t layer = 0; layer < turned.layer_count; ++layer) {
     for (const model::Stage& stage : stages) add_stage(stage, layer, shapes, options, roles);
@@ -93,7 +72,9 @@ const at::Tensor& Turner::rotation(int64_t size, const std::string& name) {
   const auto found = rotations_.find(name);
   if (found != rotations_.end()) return found->second;
   std::erase_if(rotations_, [](const auto& item) { return item.first != kStream; });
-  const at::Tensor q = layerwise::random_rotation(size, options_.kind, options_.seed, name);
+  const at::Tensor q = name == kStream && options_.stream.defined()
+                           ? options_.stream
+                           : layerwise::random_rotation(size, options_.kind, options_.seed, name);
   const at::Tensor product = layerwise::matrix_product(q.t().contiguous(), q);
   product.diagonal().sub_(1);
   defect_ = std::max(defect_, product.abs().max().item<double>());

@@ -23,6 +23,7 @@ struct TurnOptions {
   bool heads = true;
   layerwise::RotationKind kind = layerwise::RotationKind::kHadamard;
   uint64_t seed = 1;
+  at::Tensor stream = {};  // Q of the residual stream [C, C] fp64; undefined: by kind and seed
 };
 
 // What happens to one weight. All false: it stays.

@@ -1,0 +1,66 @@
+// Goes through the layers with a residual stream that has lost channels: refits every matrix, later
+// ones to what earlier ones lost; keeps what it did in a layer store.
+//
+// Readers get the asymmetric target W* (pre_correct.h): their inputs are zero at the removed
+// channels, so that its other columns at α = 1 are W H̃_{:,S}(H_SS + λI)⁻¹ with H̃ of the original's
+// inputs against the changed ones. Writers get W* without the rows of removed channels; β makes up
+// for what the stream has lost at those kept.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/json.h"
+#include "base/status.h"
+#include "layerwise/layer_store.h"
+#include "layerwise/pre_correct.h"
+#include "layerwise/walk.h"
+#include "model/architecture.h"
+
+namespace frugal::passes {
+
+struct ChannelOptions {
+  std::vector<int64_t> kept, removed;  // channels, ascending; removed_channels of the walk
+  model::StreamUses uses;
+  layerwise::Asymmetry asymmetry;
+  layerwise::FactorOptions factor;
+  at::ScalarType stored_type = at::kFloat;  // the walk goes on with what will be stored
+};
+
+class ChannelSolver final : public layerwise::StageSolver {
+ public:
+  // `store` outlives the solver.
+  ChannelSolver(ChannelOptions options, const layerwise::LayerStore& store)
+      : options_(std::move(options)), store_(store) {}
+
+  layerwise::Needs needs(int64_t /*layer*/, size_t /*stage*/) const override {
+    return layerwise::Needs::kHessian;
+  }
+  layerwise::DriftForm drift_form() const override { return layerwise::DriftForm::kOutputs; }
+  absl::StatusOr<at::Tensor> solve(const layerwise::StageProblem& problem) override;
+  absl::Status finish_layer(int64_t layer) override;
+  absl::StatusOr<bool> is_finished(int64_t layer) override;
+  absl::StatusOr<at::Tensor> restore(const layerwise::StageProblem& problem) override;
+
+ private:
+  // The dimension of channels: 0 rows, 1 columns.
+  int64_t dimension(const layerwise::StageProblem& problem) const;
+  // The new weights of rows [begin, begin + count) of a stage, full width, with zeros.
+  at::Tensor refit(const layerwise::StageProblem& problem, int64_t begin, int64_t count,
+                   const layerwise::Factor& factor) const;
+  void record(const layerwise::StageProblem& problem, const layerwise::Factor& factor,
+              double correction, double seconds);
+
+  ChannelOptions options_;
+  const layerwise::LayerStore& store_;
+  std::vector<std::pair<std::string, at::Tensor>> finished_;  // of the layer in work, narrow, fp32
+  base::Json records_ = base::Json::array();
+  std::optional<layerwise::LayerStore::Layer> restored_;
+};
+
+}  // namespace frugal::passes
