@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/log.h"
 #include "layerwise/tiles.h"
@@ -13,6 +14,7 @@ namespace {
 
 constexpr int64_t kTile = 128;
 constexpr int kFloorSteps = 6;
+constexpr double kLeastDamping = 0.01, kMostDamping = 0.2;  // chosen by the number of tokens
 
 at::Tensor block(const at::Tensor& matrix, int64_t row, int64_t rows, int64_t column,
                  int64_t columns) {
@@ -126,6 +128,12 @@ at::Tensor lower_cholesky_whole(const at::Tensor& matrix) {
 at::Tensor invert_lower_whole(const at::Tensor& lower) {
   return at::linalg_solve_triangular(lower, at::eye(lower.size(0), lower.options()),
                                      /*upper=*/false);
+}
+
+double damping_for(int64_t columns, int64_t tokens) {
+  if (tokens <= 0) return kMostDamping;
+  const double share = 0.75 * std::sqrt(static_cast<double>(columns) / static_cast<double>(tokens));
+  return std::clamp(share, kLeastDamping, kMostDamping);
 }
 
 namespace {

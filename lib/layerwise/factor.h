@@ -19,6 +19,12 @@ struct FactorOptions {
   double damping = 0.01;  // λ as a share of the mean of the live diagonal
 };
 
+// The damping for a second moment of `columns` inputs from `tokens` tokens: ¾ √(columns / tokens), at
+// least 0.01 and at most 0.2. The eigenvalues of such a moment spread by ±2 √(columns / tokens) about
+// the true ones (Marchenko and Pastur 1967); this share of that came out best where it was measured
+// (README.md).
+double damping_for(int64_t columns, int64_t tokens);
+
 struct Factor {
   at::Tensor order;    // [in] int64: column at each processing position
   at::Tensor upper;    // U [in, in] fp64 in processing order

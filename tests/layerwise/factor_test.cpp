@@ -126,5 +126,13 @@ TEST(Factor, SameBitsAtAnyThreadCount) {
   }
 }
 
+TEST(Damping, FallsWithTokensWithinItsBounds) {
+  EXPECT_DOUBLE_EQ(damping_for(1024, 1024 * 100), 0.075);
+  EXPECT_DOUBLE_EQ(damping_for(1024, 4 * 1024 * 100), 0.0375);
+  EXPECT_EQ(damping_for(1024, 1 << 30), 0.01);
+  EXPECT_EQ(damping_for(1024, 10), 0.2);
+  EXPECT_EQ(damping_for(1024, 0), 0.2);
+}
+
 }  // namespace
 }  // namespace frugal::layerwise

@@ -228,7 +228,8 @@ TEST_F(QuantizeRun, GptqRecordsEveryMatrixAndBeatsNearest) {
     share += row["share"].get<double>();
     EXPECT_EQ(row["grid"], "iq4_nl");
     EXPECT_EQ(row["tokens"], 12 * 32);
-    EXPECT_EQ(row["damping"], 0.01);
+    EXPECT_GT(row["damping"], 0.0);
+    EXPECT_LE(row["damping"], 0.2);  // of 384 tokens
     EXPECT_EQ(row["recoveries"], 0);
   }
   EXPECT_EQ(names.size(), 21u);
@@ -270,7 +271,7 @@ TEST_F(QuantizeRun, OptionsReachTheSolver) {
   FakeRunContext plain = context("plain");
   FRUGAL_ASSERT_OK(quantize(gptq("q4_0"))->run(plain));
   const std::vector<std::pair<const char*, Json>> changes = {
-      {"strength", "fixed"}, {"held_out", 2},      {"damping", 0.2},       {"sweeps", 0},
+      {"strength", "fixed"}, {"held_out", 2},      {"damping", 0.02},       {"sweeps", 0},
       {"refits", 0},         {"order", "natural"}, {"windows", 5},         {"scales", "static"},
       {"importance", false}, {"method", "rtn"},    {"embeddings", "q8_0"}, {"head", "q4_0"}};
   std::set<std::string> hashes{hash(plain)};

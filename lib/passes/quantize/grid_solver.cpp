@@ -136,7 +136,10 @@ absl::StatusOr<GridSolver::Rounded> GridSolver::round(
   const at::Tensor& hessian = problem.statistics.hessian;
   const at::Tensor order =
       layerwise::column_order(hessian.diagonal(), grid->spec().block_columns, options_.order);
-  const auto factor = layerwise::factorize(hessian.to(options_.device), order, options_.factor);
+  layerwise::FactorOptions damping = options_.factor;
+  if (damping.damping == 0)
+    damping.damping = layerwise::damping_for(hessian.size(0), problem.statistics.tokens);
+  const auto factor = layerwise::factorize(hessian.to(options_.device), order, damping);
   if (!factor.ok()) {  // recorded, and said in the pass's warnings
     FRUGAL_ASSIGN_OR_RETURN(Rounded nearest, round_nearest(problem, grid));
     nearest.fell_back = true;

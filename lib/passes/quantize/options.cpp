@@ -152,11 +152,13 @@ void visit_asymmetry(pass::OptionVisitor& visitor, QuantizeOptions& o) {
 }
 
 void visit_solver(pass::OptionVisitor& visitor, QuantizeOptions& o) {
-  visitor.field({.name = "damping",
-                 .help = "gptq: added to the diagonal of H, as a share of its mean.",
-                 .minimum = 0,
-                 .maximum = 1},
-                o.damping);
+  visitor.field(
+      {.name = "damping",
+       .help = "gptq: added to the diagonal of H, as a share of its mean; 0 chooses it by "
+               "the number of columns and tokens.",
+       .minimum = 0,
+       .maximum = 1},
+      o.damping);
   visitor.field({.name = "order",
                  .help = "gptq: group_aware rounds the columns with the strongest inputs first, "
                          "block by block; natural "

@@ -27,7 +27,7 @@ struct QuantizeOptions {
   int64_t held_out = 8;
   double alpha = 0.5;
   double beta = 0.5;
-  double damping = 0.01;
+  double damping = 0;  // 0: by the number of tokens
   std::string order = "group_aware";
   std::string scales = "dynamic";
   int64_t sweeps = 8;
