@@ -17,7 +17,7 @@ usage: against_peers.py MODEL TEXT... --held-out TEXT.txt --work DIR [--windows 
 
 TEXT: a file, or a folder of .txt files, of each of which --excerpt characters from its middle are taken (none of --leave-out).
 MODEL `synthetic`: random weights (width 512, 8 layers), for time and memory; nothing is scored.
-frugal keeps 16 windows of the same text besides --windows for choosing its strengths; recipe `best` takes further ones for tuning, and
+frugal keeps 8 windows of the same text besides --windows for choosing its strengths; recipe `best` takes further ones for tuning, and
 where it does its windows lie elsewhere in the text than the peers'. --check: exit 1 where a bar is missed.
 Needs NumPy, safetensors, tokenizers (sentencepiece for models with a tokenizer.model alone), gguf; peers: setup_peers.sh.
 """
@@ -45,7 +45,7 @@ from gguf_names import gguf_name  # noqa: E402
 LLAMA_TYPES = {"q4_0": "Q4_0", "iq4_nl": "IQ4_NL", "q4_k": "Q4_K_S", "q8_0": "Q8_0", "q4_1": "Q4_1", "q5_0": "Q5_0", "q5_1": "Q5_1",
                "q2_k": "Q2_K", "q3_k": "Q3_K_S", "q5_k": "Q5_K_S", "q6_k": "Q6_K"}
 INT4 = {"int4:g32": 32, "int4:g64": 64, "int4:g128": 128}
-HELD_OUT = 16  # frugal's default
+HELD_OUT = 8  # frugal's default
 # At most this share of the peer's KLD and of its CPU seconds, by recipe.
 KLD_BARS = {("fast", "gptqmodel"): .5, ("fast", "llmcompressor"): .5, ("fast", "autoround-200"): .85, ("best", "autoround-200"): .7,
             **{("fast", "llama", g): v for g, v in {"q4_0": .4, "iq4_nl": .4, "q4_k": .45, "q3_k": .45, "q2_k": .5, "q6_k": 1}.items()},
