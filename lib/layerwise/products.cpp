@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "kernels/bf16_product.h"
@@ -35,6 +36,17 @@ std::vector<Span> spans(int64_t total, int64_t edge) {
 bool exact_in_tf32(const at::Tensor& chunk) {
   return chunk.scalar_type() == at::kBFloat16 || chunk.scalar_type() == at::kHalf;
 }
+
+// TF32 products where asked for; else nothing is touched, which many threads may do at once.
+class Tf32Scope {
+ public:
+  explicit Tf32Scope(bool wanted) {
+    if (wanted) scope_.emplace(true);
+  }
+
+ private:
+  std::optional<tensor::Float32MatmulScope> scope_;
+};
 
 // The kernel for products of this precision where `values` lie; null: LibTorch's.
 const kernels::Bf16Kernel* packed_kernel(const at::Tensor& values, Precision precision) {
@@ -135,7 +147,7 @@ at::Tensor vector_products(const at::Tensor& a, Vectors a_vectors, const at::Ten
   const bool a_rows = a_vectors == Vectors::kRows, b_rows = b_vectors == Vectors::kRows;
   const kernels::Bf16Kernel* const kernel = packed_kernel(a, precision);
   if (kernel == nullptr) {
-    const tensor::Float32MatmulScope scope(precision == Precision::kRounded);
+    const Tf32Scope scope(precision == Precision::kRounded && !a.is_cpu());
     return at::mm(a_rows ? a : a.t(), b_rows ? b.t() : b);
   }
   TORCH_CHECK(a.size(a_rows ? 1 : 0) == b.size(b_rows ? 1 : 0), "vectors of ", a.sizes(), " and ",
@@ -200,7 +212,7 @@ at::Tensor ProductSum::take() {
 
 StageProduct::StageProduct(const at::Tensor& stacked, const std::vector<int64_t>& row_counts,
                            Precision precision)
-    : row_counts_(row_counts) {
+    : row_counts_(row_counts), tf32_(precision == Precision::kRounded && !stacked.is_cpu()) {
   matrices_ = stacked.split_with_sizes(row_counts, 0);
   const kernels::Bf16Kernel* const kernel = packed_kernel(stacked, precision);
   if (kernel == nullptr) return;
@@ -214,8 +226,11 @@ StageProduct::StageProduct(const at::Tensor& stacked, const std::vector<int64_t>
 
 std::vector<at::Tensor> StageProduct::apply(const at::Tensor& x) const {
   std::vector<at::Tensor> outputs;
-  for (const at::Tensor& matrix : matrices_) outputs.push_back(at::linear(x, matrix));
-  if (words_.empty()) return outputs;
+  if (words_.empty()) {
+    const Tf32Scope scope(tf32_);
+    for (const at::Tensor& matrix : matrices_) outputs.push_back(at::linear(x, matrix));
+    return outputs;
+  }
   const at::Tensor rows = fp32_rows(x).reshape({-1, x.size(-1)});
   const at::Tensor packed = pack(*kernels::fast_bf16_kernel(), rows, Vectors::kRows);
   for (size_t m = 0; m < words_.size(); ++m) {

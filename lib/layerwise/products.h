@@ -77,6 +77,7 @@ class StageProduct {
   std::vector<at::Tensor> matrices_;  // [rows, in], or
   std::vector<at::Tensor> words_;     // packed
   std::vector<int64_t> row_counts_;
+  bool tf32_ = false;
 };
 
 }  // namespace frugal::layerwise
