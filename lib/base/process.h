@@ -1,9 +1,11 @@
 // What this process uses and where it runs: peak memory, CPU time, the CPU's name and threads.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <string>
 
 namespace frugal::base {
@@ -18,6 +20,10 @@ std::optional<int64_t> resident_bytes(const std::filesystem::path& proc = "/proc
 // Lets the peak begin anew at the present size. False where the kernel does not allow it (some
 // containers): the peak then covers the whole life of the process, and its reader must say so.
 bool reset_peak_resident_bytes(const std::filesystem::path& proc = "/proc/self");
+
+// Lets the system take back the pages of `bytes` of a mapped file: they no longer count as resident,
+// and a later look reads them again.
+void release_pages(std::span<const std::byte> bytes);
 
 // CPU time of all threads of this process and of its children that have ended and were waited for,
 // in seconds.

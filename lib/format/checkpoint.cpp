@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/hash.h"
+#include "base/process.h"
 #include "format/checkpoint_files.h"
 
 namespace frugal::format {
@@ -359,6 +360,7 @@ absl::StatusOr<std::vector<float>> Checkpoint::values(std::string_view tensor) c
     FRUGAL_ASSIGN_OR_RETURN(const auto stored, bytes(tensor));
     out.resize(static_cast<size_t>(found.element_count()));
     convert_to_f32(found.dtype, stored, out.data());
+    base::release_pages(stored);
   }
   if (const std::optional<size_t> bad = first_not_finite(out)) {
     return base::data_loss(folder_.string(), ": tensor '", tensor, "' holds ",
@@ -402,6 +404,7 @@ absl::StatusOr<std::string> Checkpoint::content_hash() const {
     const TensorInfo& found = shards_[shard].tensors().find(tensor)->second;
     hasher.add(tensor).add(name(found.dtype)).add(shape_text(found.shape));
     hasher.add(base::xxh3_128(shards_[shard].bytes(found)));
+    base::release_pages(shards_[shard].bytes(found));
   }
   for (const fs::path& file : side_files()) {
     FRUGAL_ASSIGN_OR_RETURN(const base::MappedFile mapped, base::MappedFile::open(file));

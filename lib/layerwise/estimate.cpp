@@ -1,6 +1,13 @@
-#include <algorithm>
+#include "layerwise/estimate.h"
 
-#include "layerwise/walk.h"
+#include <algorithm>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/process.h"
+#include "kernels/bf16_product.h"
+#include "model/architecture.h"
 
 namespace frugal::layerwise {
 namespace {
@@ -11,17 +18,137 @@ int64_t layer_parameters(const format::ModelConfig& config) {
          3 * config.hidden_size * config.intermediate_size;
 }
 
+// One stage with what lies around it.
+struct StageView {
+  StageShape shape;
+  int64_t next_columns = 0;  // of the stage behind; 0 behind the last
+  int64_t mixed = 0;         // floats per token of attention's rotated and expanded tensors
+  int64_t layer_weights = 0;
+};
+
+class MemoryModel {
+ public:
+  MemoryModel(const format::ModelConfig& config, const WalkDemand& demand,
+              const SolverBytes& solver)
+      : config_(config),
+        demand_(demand),
+        solver_(solver),
+        streams_(demand.drift != DriftForm::kNone || demand.polish ? 2 : 1),
+        packs_(demand.precision == Precision::kRounded && kernels::fast_bf16_kernel() != nullptr) {
+    const int64_t windows = std::max<int64_t>(1, demand.chunk_tokens / demand.window_tokens);
+    chunk_ = std::min(demand.tokens, windows * demand.window_tokens);
+    const int64_t chunks = chunk_ > 0 ? (demand.tokens + chunk_ - 1) / chunk_ : 0;
+    workers_ = std::min(demand.threads, chunks);
+  }
+
+  WalkMemory embedding() const {
+    return {.activations = in_memory(4 * config_.hidden_size),
+            .weights = demand_.tokens > 0 ? 4 * config_.vocabulary_size * config_.hidden_size : 0};
+  }
+
+  // While the stage is solved: the activations rest.
+  WalkMemory solving(const StageView& stage) const {
+    const int64_t weights = stage.shape.rows * stage.shape.columns;
+    return {.activations = activations(stage.shape.columns),
+            .weights = 4 * weights + prepared(weights) + stage.layer_weights,
+            .statistics = statistics(stage.shape),
+            .solver = solver_(stage.shape)};
+  }
+
+  // While the streams go through it: chunk by chunk the outputs take the place of the inputs.
+  WalkMemory advancing(const StageView& stage) const {
+    const int64_t weights = stage.shape.rows * stage.shape.columns;
+    const int64_t floats = stage.shape.rows + stage.next_columns + stage.mixed;
+    return {
+        .activations = activations(std::max(stage.shape.columns, stage.next_columns)),
+        .temporaries = workers_ * chunk_ * (4 * floats + (packs_ ? 2 : 0) * stage.shape.columns),
+        .weights = 8 * weights + 2 * prepared(weights) + stage.layer_weights};
+  }
+
+ private:
+  // Both streams: they share their tensors until they differ, which ends with the first stage.
+  int64_t activations(int64_t columns) const {
+    const int64_t per_token = streams_ * 4 * (config_.hidden_size + columns) +
+                              (demand_.polish ? 4 * config_.hidden_size : 0);
+    return in_memory(per_token);
+  }
+  // Of so many bytes per token; a chunk in work is in memory, too.
+  int64_t in_memory(int64_t per_token) const {
+    const int64_t all = demand_.tokens * per_token;
+    if (demand_.spill_bytes == 0) return all;
+    return std::min(all, demand_.spill_bytes + workers_ * chunk_ * per_token);
+  }
+  // Of `weights` made ready for products (StageProduct).
+  int64_t prepared(int64_t weights) const { return packs_ && demand_.tokens > 0 ? 2 * weights : 0; }
+
+  int64_t statistics(const StageShape& stage) const {
+    if (demand_.tokens == 0 || demand_.needs != Needs::kHessian) return 0;
+    const int64_t hessian = 8 * stage.columns * stage.columns;
+    const int64_t outputs = 8 * stage.rows * stage.columns;
+    const int64_t residual = stage.writes_residual ? outputs : 0;
+    const int64_t drift = demand_.drift == DriftForm::kNone     ? 0
+                          : demand_.drift == DriftForm::kInputs ? hessian + residual
+                                                                : outputs + residual;
+    return (hessian + drift) * (demand_.held_out_tokens > 0 ? 2 : 1);
+  }
+
+  const format::ModelConfig& config_;
+  const WalkDemand& demand_;
+  const SolverBytes& solver_;
+  int64_t streams_;
+  bool packs_;
+  int64_t chunk_ = 0, workers_ = 0;
+};
+
+absl::StatusOr<std::vector<StageView>> stage_views(const format::ModelConfig& config) {
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<model::Stage> stages, model::stages(config));
+  std::map<std::string, std::vector<int64_t>> shapes;
+  for (const format::ExpectedTensor& tensor : format::expected_tensors(config))
+    shapes[tensor.name] = tensor.shape;
+  std::vector<StageView> views;
+  int64_t layer_weights = 0;
+  for (const model::Stage& stage : stages) {
+    StageView& view = views.emplace_back();
+    view.shape.writes_residual = stage.writes_residual;
+    for (const std::string& matrix : stage.matrices) {
+      const std::vector<int64_t>& shape = shapes[model::weight_name(0, matrix)];
+      view.shape.rows += shape[0];
+      view.shape.columns = shape[1];
+    }
+    view.layer_weights = layer_weights;  // a solver's results so far: a byte each
+    layer_weights += view.shape.rows * view.shape.columns;
+  }
+  for (size_t i = 0; i + 1 < views.size(); ++i) views[i].next_columns = views[i + 1].shape.columns;
+  // Rotated queries and keys, keys and values for every head, the mix in two orders.
+  const int64_t heads = config.head_count, shared = config.key_value_head_count;
+  views.front().mixed = config.head_size * (heads + shared + 2 * heads + heads);
+  return views;
+}
+
 }  // namespace
 
-int64_t estimate_walk_bytes(const format::ModelConfig& config, int64_t tokens, bool drift) {
-  const int64_t streams = drift ? 2 : 1;
-  const int64_t widest = std::max(
-      {config.hidden_size, config.intermediate_size, config.head_count * config.head_size});
-  // Per token: residual stream, stage input and the outputs it came from, fp32.
-  const int64_t activations = streams * tokens * 4 * (2 * config.hidden_size + 2 * widest);
-  // H, the drift moments, the damped matrix and the factor in fp64; their fp32 copies.
-  const int64_t matrices = widest * widest * (8 * (drift ? 5 : 4) + 8);
-  return activations + matrices + 3 * 4 * layer_parameters(config);
+absl::StatusOr<WalkMemory> walk_memory(const format::ModelConfig& config, const WalkDemand& demand,
+                                       const SolverBytes& solver) {
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<StageView> stages, stage_views(config));
+  const MemoryModel model(config, demand, solver);
+  WalkMemory peak = model.embedding();
+  const auto consider = [&](const WalkMemory& memory) {
+    if (memory.total() > peak.total()) peak = memory;
+  };
+  for (const StageView& stage : stages) {
+    consider(model.solving(stage));
+    if (demand.tokens > 0) consider(model.advancing(stage));
+  }
+  if (demand.head) {
+    const StageShape head{config.vocabulary_size, config.hidden_size, false};
+    consider(model.solving({.shape = head}));
+  }
+  return peak;
+}
+
+int64_t process_memory() {
+  constexpr int64_t kFirstUse = 28'000'000;  // measured: 24 to 32 MB with LibTorch 2.11
+  return base::resident_bytes().value_or(0) + kFirstUse;
 }
 
 double estimate_walk_operations(const format::ModelConfig& config, int64_t tokens, bool drift) {

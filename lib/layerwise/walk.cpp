@@ -16,6 +16,7 @@
 #include "model/decoder.h"
 #include "model/integer_linear.h"
 #include "model/rotary.h"
+#include "tensor/block_cache.h"
 #include "tensor/guard.h"
 #include "tensor/transfer.h"
 
@@ -509,7 +510,9 @@ StageProblem select_matrices(const StageProblem& problem, const std::vector<size
 
 absl::Status walk(const format::Checkpoint& checkpoint, const text::Windows& windows,
                   const WalkOptions& options, StageSolver& solver) {
-  return Walk(checkpoint, windows, options, solver).run();
+  const absl::Status status = Walk(checkpoint, windows, options, solver).run();
+  tensor::release_waiting_blocks();  // what comes next has blocks of other sizes
+  return status;
 }
 
 }  // namespace frugal::layerwise

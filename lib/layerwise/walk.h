@@ -124,10 +124,4 @@ struct WalkOptions {
 absl::Status walk(const format::Checkpoint& checkpoint, const text::Windows& windows,
                   const WalkOptions& options, StageSolver& solver);
 
-// Bytes that the walk's activations, statistics and one layer's weights take at most: for estimates
-// before a run.
-int64_t estimate_walk_bytes(const format::ModelConfig& config, int64_t tokens, bool drift);
-// Floating-point operations of a walk: forwards, second moments, factorizations.
-double estimate_walk_operations(const format::ModelConfig& config, int64_t tokens, bool drift);
-
 }  // namespace frugal::layerwise

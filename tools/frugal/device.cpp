@@ -4,11 +4,13 @@
 #include <torch/version.h>
 
 #include "base/text.h"
+#include "tensor/block_cache.h"
 #include "tensor/device.h"
 
 namespace frugal::tool {
 
 absl::StatusOr<Device> open_device(const std::string& name) {
+  tensor::use_block_cache();  // for whatever computes
   FRUGAL_ASSIGN_OR_RETURN(const at::Device device, tensor::open_device(name));
   return Device{device.str(), tensor::describe(device)};
 }

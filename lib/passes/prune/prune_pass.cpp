@@ -1,6 +1,7 @@
 #include "passes/prune/prune_pass.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <cmath>
@@ -9,6 +10,7 @@
 
 #include "base/text.h"
 #include "layerwise/channels.h"
+#include "layerwise/estimate.h"
 #include "layerwise/onlooker.h"
 #include "model/architecture.h"
 #include "passes/prune/channel_solver.h"
@@ -173,6 +175,8 @@ class PrunePass final : public pass::Pass {
                             const layerwise::WalkOptions& walk) const;
   absl::Status run_depth(pass::RunContext& context, const text::Windows& calibration,
                          const layerwise::WalkOptions& walk) const;
+  absl::StatusOr<int64_t> walk_bytes_of(PruneKind kind, const format::ModelConfig& config,
+                                        int64_t tokens) const;
   layerwise::LayerStore store(const pass::RunContext& context,
                               const text::Windows& calibration) const {
     return {context.resume_folder(),
@@ -272,6 +276,27 @@ double PrunePass::refit_operations(const format::ModelConfig& config) const {
   return operations;
 }
 
+// With what a solver holds at most beside its problem: the factorization, or the factor with
+// corrections, scores and the refit's fp32 copies.
+absl::StatusOr<int64_t> PrunePass::walk_bytes_of(PruneKind kind, const format::ModelConfig& config,
+                                                 int64_t tokens) const {
+  const bool drift = options_.wants_drift(kind);
+  const layerwise::WalkDemand demand{
+      .tokens = tokens,
+      .needs = kind == PruneKind::kDepth ? layerwise::Needs::kNothing : layerwise::Needs::kHessian,
+      .drift = drift ? layerwise::DriftForm::kOutputs : layerwise::DriftForm::kNone,
+      .precision = options_.windows.products(),
+      .threads = at::get_num_threads()};
+  const auto solver = [&](const layerwise::StageShape& stage) -> int64_t {
+    const int64_t w = stage.rows * stage.columns, h = stage.columns * stage.columns;
+    if (kind == PruneKind::kDepth) return 0;
+    return std::max(40 * h, 16 * h + (drift ? 32 : 21) * w);
+  };
+  FRUGAL_ASSIGN_OR_RETURN(const layerwise::WalkMemory memory,
+                          layerwise::walk_memory(config, demand, solver));
+  return memory.total();
+}
+
 absl::Status PrunePass::check(pass::CheckContext& context, pass::ModelInfo& model) const {
   if (!model.grids.empty()) {
     return base::invalid_argument("prune: '", model.name,
@@ -282,7 +307,7 @@ absl::Status PrunePass::check(pass::CheckContext& context, pass::ModelInfo& mode
   FRUGAL_ASSIGN_OR_RETURN(const int64_t tokens, check_calibration(kind, context, model));
   const bool drift = options_.wants_drift(kind);
   const int64_t before = model.config.parameter_count();
-  const int64_t walk_bytes = layerwise::estimate_walk_bytes(model.config, tokens, drift);
+  FRUGAL_ASSIGN_OR_RETURN(const int64_t walk_bytes, walk_bytes_of(kind, model.config, tokens));
   double operations = layerwise::estimate_walk_operations(model.config, tokens, drift);
   if (kind == PruneKind::kMask) operations += refit_operations(model.config);
   if (kind == PruneKind::kChannels) {
@@ -299,7 +324,7 @@ absl::Status PrunePass::check(pass::CheckContext& context, pass::ModelInfo& mode
       static_cast<double>(model.config.parameter_count()) / static_cast<double>(before);
   model.size_bytes = static_cast<int64_t>(share * static_cast<double>(model.size_bytes));
   context.estimate({.seconds = operations / kOperationsPerSecond,
-                    .peak_memory_bytes = walk_bytes,
+                    .peak_memory_bytes = layerwise::process_memory() + walk_bytes,
                     .output_bytes = model.size_bytes,
                     .basis = "operations at 20 GFLOP/s (one CPU core); activations, statistics and "
                              "one layer in memory"});

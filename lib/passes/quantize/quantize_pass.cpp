@@ -1,6 +1,7 @@
 #include "passes/quantize/quantize_pass.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <optional>
@@ -9,6 +10,7 @@
 
 #include "base/text.h"
 #include "layerwise/calibration.h"
+#include "layerwise/estimate.h"
 #include "layerwise/layer_store.h"
 #include "layerwise/pattern.h"
 #include "layerwise/walk.h"
@@ -109,6 +111,59 @@ int64_t planned_bytes(const std::vector<PlannedTensor>& plan, int64_t element_by
   for (const PlannedTensor& tensor : plan)
     bytes += tensor.grid.empty() ? element_count(tensor) * element_bytes : tensor.size_bytes;
   return bytes;
+}
+
+// What GridSolver holds at most beside its problem, in bytes (W weights, H squared columns, factors
+// and corrections fp64, all else fp32). An upper bound: not all of it lives to the same moment.
+int64_t solver_bytes(const QuantizeOptions& options, const layerwise::StageShape& stage) {
+  const int64_t w = stage.rows * stage.columns, h = stage.columns * stage.columns;
+  // Of the report: H, target, baseline, result, differences and their products, codes.
+  const int64_t record = 4 * h + 26 * w;
+  if (!options.gptq()) return record;
+  const int64_t factorization = 5 * 8 * h;  // damped, flipped, its factor, the inverse, turned back
+  // Damped H and factor; then corrections with the four steps of their products, or the sweep.
+  const int64_t correction = options.drifts() ? (stage.writes_residual ? 40 : 32) * w : 0;
+  const int64_t sweep = 4 * h + 17 * w;
+  return std::max({record, factorization, 16 * h + std::max(correction, sweep)});
+}
+
+layerwise::WalkDemand walk_demand(const QuantizeOptions& options, int64_t tokens,
+                                  int64_t window_tokens) {
+  using layerwise::DriftForm;
+  return {.tokens = tokens,
+          .held_out_tokens = tokens > 0 ? options.held_out_windows() * window_tokens : 0,
+          .window_tokens = std::max<int64_t>(1, window_tokens),
+          .drift = !options.drifts() ? DriftForm::kNone
+                   : options.gptaq() ? DriftForm::kInputs
+                                     : DriftForm::kOutputs,
+          .precision = options.windows.products(),
+          .polish = options.learns_rounding(),
+          .spill_bytes = options.activation_memory,
+          .threads = at::get_num_threads()};
+}
+
+// Resident memory at its highest: in the walk, or where its result is put together and tuned.
+absl::StatusOr<int64_t> peak_bytes(const QuantizeOptions& options,
+                                   const std::vector<PlannedTensor>& plan,
+                                   const format::ModelConfig& config,
+                                   layerwise::WalkDemand demand) {
+  int64_t codes = 0, largest = 0;
+  for (const PlannedTensor& tensor : plan) {
+    if (tensor.grid.empty()) continue;
+    codes += element_count(tensor) + tensor.size_bytes / 4;  // a byte each, and parameters
+    largest = std::max(largest, element_count(tensor));
+    demand.head |= tensor.place == Place::kHead;
+  }
+  FRUGAL_ASSIGN_OR_RETURN(
+      const layerwise::WalkMemory walk,
+      layerwise::walk_memory(config, demand, [&](const layerwise::StageShape& stage) {
+        return solver_bytes(options, stage);
+      }));
+  // To choose grids the whole model is held, and a rounded copy of it.
+  const int64_t models = options.target.active() ? 2 * 4 * config.parameter_count() : 0;
+  const int64_t tuning = options.tunes() ? 16 * config.parameter_count() : 0;  // a rough figure
+  return layerwise::process_memory() +
+         std::max(walk.total() + models, codes + std::max(4 * largest, tuning));
 }
 
 // Bytes of the tensors that stay as they are.
@@ -251,7 +306,7 @@ absl::Status QuantizePass::check(pass::CheckContext& context, pass::ModelInfo& m
                                                             : "block_iterations",
                                   " needs `calibration` (an entry of data:)");
   }
-  int64_t tokens = 0;
+  int64_t tokens = 0, window_tokens = 1;
   if (options_.calibrated()) {
     if (!model.has_tokenizer) {
       return base::invalid_argument(
@@ -265,6 +320,7 @@ absl::Status QuantizePass::check(pass::CheckContext& context, pass::ModelInfo& m
     tokens = calibration.tokens();
     if (options_.gptq()) warn_of_little_text(context, plan, tokens);
     tokens += options_.held_out_windows() * calibration.length;
+    window_tokens = calibration.length;
   }
   for (const PlannedTensor& tensor : plan) {
     if (!tensor.grid.empty()) model.grids[tensor.name] = tensor.grid;
@@ -274,18 +330,18 @@ absl::Status QuantizePass::check(pass::CheckContext& context, pass::ModelInfo& m
                             (options_.gptq() ? solver_operations(plan, options_.sweeps) : 0) +
                             tuning_operations(options_, model.config) +
                             choice_operations(options_.target, model.config, tokens);
-  // To choose grids the whole model is held, and a rounded copy of it.
-  const int64_t models = options_.target.active() ? 2 * 4 * model.config.parameter_count() : 0;
-  context.estimate(
-      {.seconds = operations / kOperationsPerSecond,
-       .peak_memory_bytes =
-           std::max(layerwise::estimate_walk_bytes(model.config, tokens,
-                                                   drift || options_.learns_rounding()) +
-                        models,
-                    options_.tunes() ? 16 * model.config.parameter_count() : 0),
-       .output_bytes = output_bytes,
-       .basis = "operations at 20 GFLOP/s (one CPU core); activations, statistics and one layer in "
-                "memory"});
+  FRUGAL_ASSIGN_OR_RETURN(
+      const int64_t peak,
+      peak_bytes(options_, plan, model.config, walk_demand(options_, tokens, window_tokens)));
+  std::string basis =
+      "operations at 20 GFLOP/s (one CPU core); memory: this process, activations, statistics and "
+      "one layer, on the CPU";
+  if (options_.tunes() || options_.learns_rounding())
+    basis += "; that of tuning and learned rounding is a rough figure";
+  context.estimate({.seconds = operations / kOperationsPerSecond,
+                    .peak_memory_bytes = peak,
+                    .output_bytes = output_bytes,
+                    .basis = std::move(basis)});
   model.size_bytes = output_bytes;
   return absl::OkStatus();
 }

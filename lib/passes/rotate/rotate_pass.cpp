@@ -1,6 +1,7 @@
 #include "passes/rotate/rotate_pass.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include <cmath>
 #include <string>
@@ -10,6 +11,7 @@
 #include "base/progress.h"
 #include "base/text.h"
 #include "layerwise/calibration.h"
+#include "layerwise/estimate.h"
 #include "layerwise/onlooker.h"
 #include "layerwise/products.h"
 #include "layerwise/rotation.h"
@@ -77,6 +79,7 @@ class RotatePass final : public pass::Pass {
             .seed = static_cast<uint64_t>(seed_)};
   }
 
+  absl::StatusOr<int64_t> walk_bytes_of(const format::ModelConfig& config, int64_t tokens) const;
   absl::StatusOr<int64_t> check_calibration(pass::CheckContext& context,
                                             const pass::ModelInfo& model) const;
   absl::StatusOr<at::Tensor> principal_directions(pass::RunContext& context) const;
@@ -114,6 +117,21 @@ absl::StatusOr<int64_t> RotatePass::check_calibration(pass::CheckContext& contex
   return plan.tokens();
 }
 
+// Of the walk that looks at the residual stream: its own second moment beside the activations.
+absl::StatusOr<int64_t> RotatePass::walk_bytes_of(const format::ModelConfig& config,
+                                                  int64_t tokens) const {
+  if (tokens == 0) return 0;
+  const int64_t moment = 8 * config.hidden_size * config.hidden_size;
+  FRUGAL_ASSIGN_OR_RETURN(const layerwise::WalkMemory memory,
+                          layerwise::walk_memory(config,
+                                                 {.tokens = tokens,
+                                                  .needs = layerwise::Needs::kNothing,
+                                                  .precision = windows_.products(),
+                                                  .threads = at::get_num_threads()},
+                                                 [&](const auto&) { return 2 * moment; }));
+  return memory.total();
+}
+
 absl::Status RotatePass::check(pass::CheckContext& context, pass::ModelInfo& model) const {
   if (!model.grids.empty()) {
     return base::invalid_argument("rotate: '", model.name,
@@ -127,8 +145,7 @@ absl::Status RotatePass::check(pass::CheckContext& context, pass::ModelInfo& mod
   FRUGAL_ASSIGN_OR_RETURN(const int64_t tokens, check_calibration(context, model));
   const double walk_operations =
       tokens > 0 ? layerwise::estimate_walk_operations(model.config, tokens, false) : 0;
-  const int64_t walk_bytes =
-      tokens > 0 ? layerwise::estimate_walk_bytes(model.config, tokens, false) : 0;
+  FRUGAL_ASSIGN_OR_RETURN(const int64_t walk_bytes, walk_bytes_of(model.config, tokens));
   const auto parameters = static_cast<double>(model.config.parameter_count());
   model.config = turned_config(model.config, options());
   const auto width = static_cast<double>(model.config.hidden_size);
@@ -143,7 +160,8 @@ absl::Status RotatePass::check(pass::CheckContext& context, pass::ModelInfo& mod
   const int64_t matrix = side * std::max(model.config.intermediate_size, side);
   context.estimate(
       {.seconds = (2 * turned * width + walk_operations) / kOperationsPerSecond,
-       .peak_memory_bytes = std::max(walk_bytes, 8 * (3 * side * side + 4 * matrix)),
+       .peak_memory_bytes =
+           layerwise::process_memory() + std::max(walk_bytes, 8 * (3 * side * side + 4 * matrix)),
        .output_bytes = model.size_bytes,
        .basis = "products in fp64 at 10 GFLOP/s (one CPU core); one matrix in memory"});
   return absl::OkStatus();

@@ -1,12 +1,14 @@
 #include "passes/smooth/smooth_pass.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include <string>
 #include <vector>
 
 #include "base/text.h"
 #include "layerwise/calibration.h"
+#include "layerwise/estimate.h"
 #include "passes/common/calibration_options.h"
 #include "passes/smooth/groups.h"
 #include "passes/smooth/output.h"
@@ -159,9 +161,23 @@ absl::Status SmoothPass::check(pass::CheckContext& context, pass::ModelInfo& mod
     model.dtype = "F32";
     model.size_bytes = 4 * model.config.parameter_count();
   }
+  // Of AWQ's search: H, and rounded and scaled copies of the weights.
+  const auto solver = [this](const layerwise::StageShape& stage) -> int64_t {
+    if (options_.smoothquant()) return 8 * stage.rows * stage.columns;
+    return 4 * stage.columns * stage.columns + 24 * stage.rows * stage.columns;
+  };
+  FRUGAL_ASSIGN_OR_RETURN(
+      const layerwise::WalkMemory memory,
+      layerwise::walk_memory(model.config,
+                             {.tokens = tokens,
+                              .needs = options_.smoothquant() ? layerwise::Needs::kMoments
+                                                              : layerwise::Needs::kHessian,
+                              .precision = options_.windows.products(),
+                              .threads = at::get_num_threads()},
+                             solver));
   context.estimate(
       {.seconds = operations / kOperationsPerSecond,
-       .peak_memory_bytes = layerwise::estimate_walk_bytes(model.config, tokens, false),
+       .peak_memory_bytes = layerwise::process_memory() + memory.total(),
        .output_bytes = model.size_bytes,
        .basis = "operations at 20 GFLOP/s (one CPU core); activations, statistics and one layer in "
                 "memory"});
