@@ -49,11 +49,12 @@ def compare(name, folder, plain, ids):
     return {node.op_type for node in graph.graph.node}
 
 
-def compare_integers(name, work, model, ids):
+def compare_integers(name, work, model):
     """W8A8. Sums of integers are exact on both sides; what is left are the fp32 operations between (norms, attention), which differ by
     some 1e-6. Where such a difference meets a quotient x / s that close to a half, one code flips by 1: of codes up to 127 a share of
     about 127 * 1e-6 * 2. Rounding as such moves every code by 0.29 rms, so that flips move logits by about sqrt(2.5e-4) / 0.29 =
-    5% of what rounding moves them, in the root mean square; three times that is allowed. Tokens before the first flip must agree as fp32 does."""
+    5% of what rounding moves them, in the root mean square; three times that is allowed. Tokens before the first flip must agree as fp32
+    does. A flip may fall on the first tokens and move all behind them: the median of several draws of ids is what counts."""
     quantized, out, weights_only = work / f"{name}-w8a8", work / f"{name}-w8a8-onnx", work / f"{name}-w8"
     arguments = ("--grid", "int8:row", "--calibration", work / f"{name}-text.txt", "--sequence-length", "64", "--windows", "8")
     frugal("quantize", model, *arguments, "--activations", "int8", "--out", quantized)
@@ -63,14 +64,19 @@ def compare_integers(name, work, model, ids):
     onnx.checker.check_model(str(path), full_check=False)
     graph = onnx.load(str(path), load_external_data=False).graph
     expect_true(f"{name} w8a8: integer products", sum(n.op_type == "MatMulInteger" for n in graph.node) == 7 * sum(n.op_type == "GroupQueryAttention" for n in graph.node))
-    expected = our_logits(quantized, ids)
     def rms(x):
         return float(np.sqrt(np.mean(np.square(x))))
-    rounding = rms(expected - our_logits(weights_only, ids))
-    expect_true(f"{name} w8a8: activations are rounded (logits move by {rounding:.2g})", rounding > 1e-3)
-    prefill, _ = run(session(path), ids, empty_past(session(path)))
-    expect(f"{name} w8a8: logits of the first tokens", float(np.abs(prefill - expected)[:4].max()), 0.0, 1e-4)
-    expect(f"{name} w8a8: logits of all tokens, rms", rms(prefill - expected), 0.0, 0.15 * rounding)
+    runtime, firsts, shares, moves = session(path), [], [], []
+    for seed in range(7):
+        ids = np.random.default_rng(seed).integers(1, 384, 64).tolist()
+        expected = our_logits(quantized, ids)
+        prefill, _ = run(runtime, ids, empty_past(runtime))
+        moves.append(rms(expected - our_logits(weights_only, ids)))
+        firsts.append(float(np.abs(prefill - expected)[:4].max()))
+        shares.append(rms(prefill - expected) / moves[-1])
+    expect_true(f"{name} w8a8: activations are rounded (logits move by {min(moves):.2g})", min(moves) > 1e-3)
+    expect(f"{name} w8a8: logits of the first tokens, median of draws", float(np.median(firsts)), 0.0, 1e-4)
+    expect(f"{name} w8a8: logits of all tokens as a share of what rounding moves them, median", float(np.median(shares)), 0.0, 0.15)
     done = frugal("export", quantized, "--format", "gguf", "--out", work / f"{name}-w8a8.gguf", check=False)
     expect_true(f"{name} w8a8: GGUF is refused", done.returncode != 0 and "per token" in done.stderr, done.stderr.strip()[-300:])
 
@@ -92,7 +98,7 @@ with tempfile.TemporaryDirectory() as work:
             frugal("export", quantized, "--format", "huggingface", "--out", plain)
             operators = compare(f"{name} {grid}", out, plain, ids)
             expect_true(f"{name} {grid}: uses MatMulNBits", "MatMulNBits" in operators)
-        compare_integers(name, work, model, ids)
+        compare_integers(name, work, model)
     for grid in ("q4_k", "q5_0", "int3", "nf4", "fp8"):
         out = work / f"{grid}-onnx"
         done = frugal("quantize", work / "tied", "--grid", grid, "--method", "rtn", "--out", out, check=False)
