@@ -7,6 +7,7 @@
 
 #include "base/process.h"
 #include "kernels/bf16_product.h"
+#include "layerwise/output_gradients.h"
 #include "model/architecture.h"
 
 namespace frugal::layerwise {
@@ -125,6 +126,24 @@ absl::StatusOr<std::vector<StageView>> stage_views(const format::ModelConfig& co
   return views;
 }
 
+// Rows of every matrix of a layer.
+absl::StatusOr<std::vector<int64_t>> matrix_rows(const format::ModelConfig& config) {
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<model::Stage> stages, model::stages(config));
+  std::map<std::string, std::vector<int64_t>> shapes;
+  for (const format::ExpectedTensor& tensor : format::expected_tensors(config))
+    shapes[tensor.name] = tensor.shape;
+  std::vector<int64_t> rows;
+  for (const model::Stage& stage : stages) {
+    for (const std::string& matrix : stage.matrices)
+      rows.push_back(shapes[model::weight_name(0, matrix)].at(0));
+  }
+  return rows;
+}
+
+int64_t largest_of(const std::vector<int64_t>& values) {
+  return values.empty() ? 0 : *std::max_element(values.begin(), values.end());
+}
+
 }  // namespace
 
 absl::StatusOr<WalkMemory> walk_memory(const format::ModelConfig& config, const WalkDemand& demand,
@@ -146,6 +165,42 @@ absl::StatusOr<WalkMemory> walk_memory(const format::ModelConfig& config, const 
   return peak;
 }
 
+absl::StatusOr<int64_t> gradient_memory(const format::ModelConfig& config,
+                                        const GradientDemand& demand) {
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<StageView> stages, stage_views(config));
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<int64_t> heights, matrix_rows(config));
+  const bool packs =
+      demand.precision == Precision::kRounded && kernels::fast_bf16_kernel() != nullptr;
+  int64_t weights = 0, largest = 0, columns = 0, rows = 0, products = 0;
+  for (const StageView& stage : stages) {
+    const int64_t count = stage.shape.rows * stage.shape.columns;
+    weights += count;
+    largest = std::max(largest, count);
+    columns += stage.shape.columns;
+    rows += stage.shape.rows;
+  }
+  for (const int64_t height : heights)
+    products += height <= demand.largest_rows ? height * height : 0;
+  const int64_t width = 4 * config.hidden_size;
+  const int64_t stored = demand.tokens * width * (config.layer_count + 2);
+  const int64_t kept = demand.spill_bytes == 0 ? stored : std::min(stored, demand.spill_bytes);
+  const int64_t round =
+      std::min(demand.tokens, gradient_round(demand.window_tokens) * demand.window_tokens);
+  const int64_t workers =
+      std::min(demand.threads, std::max<int64_t>(1, demand.tokens / demand.window_tokens));
+  // Both ways of a layer's matrices; the gradients of a round, once more those of one matrix; of a
+  // window in work the outputs, inputs and what attention keeps, with their gradients.
+  const int64_t layer =
+      (packs ? 4 : 8) * weights + (packs ? 8 : 0) * largest + 8 * products +
+      4 * round * (rows + largest_of(heights)) +
+      workers * demand.window_tokens * 8 * (rows + columns + stages.front().mixed);
+  const int64_t table = config.vocabulary_size * config.hidden_size;
+  const int64_t head =
+      (packs ? 12 : 8) * table +
+      workers * 20 * config.vocabulary_size * std::min(demand.logit_tokens, demand.window_tokens);
+  return kept + std::max(layer, head);
+}
+
 int64_t process_memory() {
   constexpr int64_t kFirstUse = 28'000'000;  // measured: 24 to 32 MB with LibTorch 2.11
   return base::resident_bytes().value_or(0) + kFirstUse;
@@ -162,6 +217,20 @@ double estimate_walk_operations(const format::ModelConfig& config, int64_t token
     operations += t * d * d * (drift ? 3 : 1) + d * d * d;
   }
   return operations * static_cast<double>(config.layer_count);
+}
+
+double estimate_gradient_operations(const format::ModelConfig& config, int64_t tokens,
+                                    int64_t largest_rows) {
+  const auto t = static_cast<double>(tokens);
+  const auto layers = static_cast<double>(config.layer_count);
+  double operations = 3 * 2 * t * static_cast<double>(layer_parameters(config)) * layers;
+  operations += 2 * 2 * t * static_cast<double>(config.vocabulary_size * config.hidden_size);
+  const absl::StatusOr<std::vector<int64_t>> heights = matrix_rows(config);
+  if (!heights.ok()) return operations;
+  for (const int64_t rows : *heights) {
+    if (rows <= largest_rows) operations += t * static_cast<double>(rows * rows) * layers;
+  }
+  return operations;
 }
 
 }  // namespace frugal::layerwise

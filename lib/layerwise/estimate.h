@@ -47,11 +47,28 @@ struct WalkMemory {
 absl::StatusOr<WalkMemory> walk_memory(const format::ModelConfig& config, const WalkDemand& demand,
                                        const SolverBytes& solver);
 
+// Bytes of output_gradients() at their peak, on the CPU. Errors: an unknown architecture.
+struct GradientDemand {
+  int64_t tokens = 0;
+  int64_t window_tokens = 1;
+  Precision precision = Precision::kFloat32;
+  int64_t largest_rows = 0;
+  int64_t logit_tokens = 256;
+  int64_t spill_bytes = 0;
+  int64_t threads = 1;
+};
+absl::StatusOr<int64_t> gradient_memory(const format::ModelConfig& config,
+                                        const GradientDemand& demand);
+
 // Resident memory of this process, and what any work adds to it: code of LibTorch touched for the
 // first time, its workspaces, the tokenizer. To be asked before the work begins.
 int64_t process_memory();
 
 // Floating-point operations of a walk: forwards, second moments, factorizations.
 double estimate_walk_operations(const format::ModelConfig& config, int64_t tokens, bool drift);
+
+// Of output_gradients(): two forwards, one backward, and the products of gradients.
+double estimate_gradient_operations(const format::ModelConfig& config, int64_t tokens,
+                                    int64_t largest_rows);
 
 }  // namespace frugal::layerwise

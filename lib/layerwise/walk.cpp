@@ -12,10 +12,10 @@
 #include "base/progress.h"
 #include "base/text.h"
 #include "layerwise/activation_store.h"
+#include "layerwise/layer_weights.h"
 #include "layerwise/tiles.h"
 #include "model/decoder.h"
 #include "model/integer_linear.h"
-#include "model/rotary.h"
 #include "tensor/block_cache.h"
 #include "tensor/guard.h"
 #include "tensor/transfer.h"
@@ -27,12 +27,6 @@ namespace {
 struct Stream {
   std::vector<at::Tensor> layer_inputs;  // [windows, T, C]
   std::vector<model::LayerState> states;
-};
-
-struct StageWeights {
-  std::vector<std::string> names;
-  std::vector<int64_t> row_counts;
-  at::Tensor stacked;  // [R, in] fp32 CPU
 };
 
 struct ChunkRange {
@@ -166,22 +160,18 @@ class Walk {
       chunk_count_ = changed_.layer_inputs.size();
       diverged_ = !options_.removed_channels.empty();
       if (two_streams_ && !diverged_) original_.layer_inputs = changed_.layer_inputs;
-      const at::Tensor positions =
-          at::arange(length, at::device(options_.device).dtype(at::kLong)).unsqueeze(0);
-      const model::RotaryTables tables =
-          model::rotary_tables(model::rotary_frequencies(config_).to(options_.device), positions);
-      context_ = {tables.cosine, tables.sine, {}};
+      context_ = window_context(config_, length, options_.device);
     });
   }
 
   absl::Status run_layer(int64_t layer) {
     FRUGAL_ASSIGN_OR_RETURN(const bool finished, solver_.is_finished(layer));
     if (finished && windows_.count == 0) return absl::OkStatus();
-    FRUGAL_RETURN_IF_ERROR(load_small_parameters(layer));
+    FRUGAL_ASSIGN_OR_RETURN(small_, load_small_parameters(checkpoint_, layer, options_.device));
     if (windows_.count > 0) FRUGAL_RETURN_IF_ERROR(begin_layer());
     std::vector<StageWeights> taken;  // what the changed stream went through; for the polish
     for (size_t stage = 0; stage < stages_.size(); ++stage) {
-      FRUGAL_ASSIGN_OR_RETURN(StageWeights weights, load_stage(layer, stage));
+      FRUGAL_ASSIGN_OR_RETURN(StageWeights weights, load_stage(checkpoint_, layer, stages_[stage]));
       StageProblem problem = describe(layer, stage, weights);
       if (windows_.count > 0) FRUGAL_RETURN_IF_ERROR(round_inputs(problem.where));
       const StageProduct product =
@@ -242,41 +232,6 @@ class Walk {
         advance(changed_, stage, stage_product(weights[stage].stacked, weights[stage].row_counts));
       }
     });
-  }
-
-  // Norm weights: what the config expects of this layer beside matrices.
-  absl::Status load_small_parameters(int64_t layer) {
-    small_.clear();
-    const std::string prefix = base::str_cat("model.layers.", layer, ".");
-    for (const format::ExpectedTensor& expected : format::expected_tensors(config_)) {
-      if (!expected.name.starts_with(prefix) || expected.shape.size() != 1) continue;
-      FRUGAL_ASSIGN_OR_RETURN(
-          at::Tensor value, tensor::load(checkpoint_, expected.name, at::kFloat, options_.device));
-      small_.emplace(expected.name.substr(prefix.size()), std::move(value));
-    }
-    return absl::OkStatus();
-  }
-
-  absl::StatusOr<StageWeights> load_matrices(std::vector<std::string> names) const {
-    StageWeights result;
-    std::vector<at::Tensor> parts;
-    for (const std::string& name : names) {
-      FRUGAL_ASSIGN_OR_RETURN(at::Tensor value,
-                              tensor::load(checkpoint_, name, at::kFloat, at::kCPU));
-      result.row_counts.push_back(value.size(0));
-      parts.push_back(std::move(value));
-    }
-    result.names = std::move(names);
-    FRUGAL_RETURN_IF_ERROR(
-        tensor::guarded("stacking weights", [&] { result.stacked = at::cat(parts); }));
-    return result;
-  }
-
-  absl::StatusOr<StageWeights> load_stage(int64_t layer, size_t stage) const {
-    std::vector<std::string> names;
-    for (const std::string& matrix : stages_[stage].matrices)
-      names.push_back(model::weight_name(layer, matrix));
-    return load_matrices(std::move(names));
   }
 
   absl::Status begin_layer() {
@@ -441,7 +396,7 @@ class Walk {
     if (!solves_head()) return absl::OkStatus();
     FRUGAL_ASSIGN_OR_RETURN(const bool finished, solver_.is_finished(head));
     if (finished) return absl::OkStatus();
-    FRUGAL_ASSIGN_OR_RETURN(const StageWeights weights, load_matrices({std::string(model::kHead)}));
+    FRUGAL_ASSIGN_OR_RETURN(const StageWeights weights, load_matrices(checkpoint_, {std::string(model::kHead)}));
     StageProblem problem;
     problem.layer = head;
     problem.where = "the head";

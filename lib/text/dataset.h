@@ -107,4 +107,7 @@ struct Windows {
 absl::StatusOr<Windows> make_windows(const std::vector<Example>& examples,
                                      const Tokenizer& tokenizer, const WindowOptions& options);
 
+// `count` of the windows, evenly spaced; all where there are no more.
+Windows some_windows(const Windows& all, int64_t count);
+
 }  // namespace frugal::text

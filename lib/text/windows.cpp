@@ -36,4 +36,16 @@ absl::StatusOr<Windows> make_windows(const std::vector<Example>& examples,
   return windows;
 }
 
+Windows some_windows(const Windows& all, int64_t count) {
+  if (count >= all.count) return all;
+  Windows some = all;
+  some.count = std::max<int64_t>(count, 0);
+  some.ids.clear();
+  for (int64_t i = 0; i < some.count; ++i) {
+    const auto begin = all.ids.begin() + i * all.count / some.count * all.length;
+    some.ids.insert(some.ids.end(), begin, begin + all.length);
+  }
+  return some;
+}
+
 }  // namespace frugal::text

@@ -87,6 +87,23 @@ TEST(QuantizeCheck, SaysWhatIsMissing) {
                       absl::StatusCode::kInvalidArgument, "embeddings");
 }
 
+TEST(QuantizeCheck, TheMetricOfBothSidesNeedsGptq) {
+  const Json text = {{"grid", "q4_0"}, {"calibration", "text"}, {"metric", "both"}};
+  const auto with = [&](const char* key, const char* value) {
+    Json options = text;
+    options[key] = value;
+    return check(options);
+  };
+  FRUGAL_EXPECT_OK(check(text));
+  FRUGAL_EXPECT_OK(with("asymmetric", "none"));
+  FRUGAL_EXPECT_ERROR(with("asymmetric", "gptaq"), absl::StatusCode::kInvalidArgument,
+                      "metric: both goes with");
+  FRUGAL_EXPECT_ERROR(with("method", "rtn"), absl::StatusCode::kInvalidArgument,
+                      "metric = both needs method: gptq");
+  FRUGAL_EXPECT_OK(
+      check({{"grid", "q4_0"}, {"recipe", "best"}, {"method", "rtn"}, {"calibration", "text"}}));
+}
+
 TEST(QuantizeCheck, OverridesAreGlobsThatMatchSomething) {
   FRUGAL_EXPECT_ERROR(
       check({{"grid", "q4_0"}, {"method", "rtn"}, {"overrides", {{"*.w_proj.weight", "q8_0"}}}}),
@@ -271,7 +288,7 @@ TEST_F(QuantizeRun, OptionsReachTheSolver) {
   FakeRunContext plain = context("plain");
   FRUGAL_ASSERT_OK(quantize(gptq("q4_0"))->run(plain));
   const std::vector<std::pair<const char*, Json>> changes = {
-      {"strength", "fixed"}, {"held_out", 2},      {"damping", 0.02},       {"sweeps", 0},
+      {"strength", "fixed"}, {"held_out", 2},      {"damping", 0.02},      {"sweeps", 0},
       {"refits", 0},         {"order", "natural"}, {"windows", 5},         {"scales", "static"},
       {"importance", false}, {"method", "rtn"},    {"embeddings", "q8_0"}, {"head", "q4_0"}};
   std::set<std::string> hashes{hash(plain)};
@@ -463,6 +480,32 @@ TEST_F(QuantizeRun, ResumedRunIsByteEqualAtAnyThreadCount) {
   }
 }
 
+TEST_F(QuantizeRun, GradientsOfOutputsAreGatheredOnceAndResumed) {
+  Json options = gptq("q4_0");
+  options["metric"] = "both";
+  options["gradient_windows"] = 9;
+  FakeRunContext whole = context("whole"), plain = context("plain");
+  FRUGAL_ASSERT_OK(quantize(options)->run(whole));
+  FRUGAL_ASSERT_OK(quantize(gptq("q4_0"))->run(plain));
+  EXPECT_NE(hash(whole), hash(plain));
+  for (const Json& row : whole.tables.at("layer_error")) EXPECT_GT(row["output_damping"], 0.0);
+  EXPECT_TRUE(plain.tables.at("layer_error")[0]["output_damping"].is_null());
+  // Cut in the gradients (written from the last layer to the first), and in the walk.
+  for (const int64_t cut : {2, 0}) {
+    FakeRunContext run = context(base::str_cat("resumed", cut));
+    const fs::path from = whole.resume_folder() / "gradients";
+    fs::create_directories(run.resume_folder() / "gradients");
+    for (int64_t layer = cut; layer < 3; ++layer) {
+      const std::string file = base::str_cat("layer-0000", layer, ".safetensors");
+      fs::copy_file(from / file, run.resume_folder() / "gradients" / file);
+    }
+    const std::string first = "layer-00000.safetensors";
+    if (cut == 0) fs::copy_file(whole.resume_folder() / first, run.resume_folder() / first);
+    FRUGAL_ASSERT_OK(quantize(options)->run(run));
+    EXPECT_EQ(hash(run), hash(whole)) << cut;
+  }
+}
+
 TEST_F(QuantizeRun, LayersOfAnotherTextAreNotTaken) {
   FakeRunContext run = context("run");
   FRUGAL_ASSERT_OK(quantize(gptq("q4_0"))->run(run));
@@ -518,21 +561,20 @@ TEST(QuantizeRealModel, GptqStaysNearerToTheOriginalThanNearest) {
   FRUGAL_ASSERT_OK_AND_ASSIGN(const model::Decoder original, model::Decoder::load(input, {}));
   test::TemporaryFolder work;
   std::map<std::string, double> found;
-  for (const char* method : {"rtn", "gptq"}) {
+  for (const char* method : {"rtn", "gptq", "both"}) {
     FakeRunContext run(work.path() / method, input);
     run.sources["text"] = source_of(calibration);
-    FRUGAL_ASSERT_OK(quantize({{"grid", "q4_0"},
-                               {"method", method},
-                               {"calibration", "text"},
-                               {"windows", 64},
-                               {"sequence_length", 128}})
-                         ->run(run));
+    Json options = {
+        {"grid", "q4_0"}, {"calibration", "text"}, {"windows", 64}, {"sequence_length", 128}};
+    options[method == std::string("both") ? "metric" : "method"] = method;
+    FRUGAL_ASSERT_OK(quantize(options)->run(run));
     FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint result,
                                 format::Checkpoint::open(run.output_folder()));
     FRUGAL_ASSERT_OK_AND_ASSIGN(const model::Decoder changed, model::Decoder::load(result, {}));
     found[method] = divergence(original, changed, windows);
   }
   EXPECT_LT(found["gptq"], found["rtn"]);
+  EXPECT_LT(found["both"], 0.95 * found["gptq"]);
   EXPECT_LT(found["rtn"], 0.01);
 }
 

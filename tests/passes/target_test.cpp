@@ -12,13 +12,13 @@
 #include "base/hash.h"
 #include "base/text.h"
 #include "layerwise/calibration.h"
+#include "layerwise/output_gradients.h"
 #include "layerwise/sensitivity.h"
 #include "passes/fake_context.h"
 #include "passes/quantize/choose_grids.h"
 #include "passes/quantize/quantize_pass.h"
 #include "passes/quantize/rounded_model.h"
 #include "passes/toy_checkpoint.h"
-#include "train/output_gradients.h"
 
 namespace frugal::passes {
 namespace {
@@ -311,7 +311,7 @@ Comparison compare(const format::Checkpoint& checkpoint, const text::Windows& wi
   const model::Decoder decoder = model::Decoder::load(checkpoint, {}).value();
   const std::vector<std::string> names = model::decoder_matrices(checkpoint.config()).value();
   layerwise::SensitivityOptions options;
-  options.gradients = train::output_gradients(decoder, windows).value();
+  options.gradients = layerwise::output_squares(checkpoint, windows).value();
   for (const std::string& name : names) options.candidates[name] = grids;
   options.stages = decoder.stages();
   options.layer_count = checkpoint.config().layer_count;

@@ -57,6 +57,8 @@ compare("quantize narrow", command(narrow, text, "quantize", ["--grid", "q4_0", 
 compare("quantize narrow, no drift", command(narrow, text, "quantize", ["--grid", "q4_0", "--asymmetric", "none", *many]))
 compare("quantize narrow, spilled", command(narrow, text, "quantize", ["--grid", "q4_0", "--activation-memory", "20MB", *many]))
 compare("quantize narrow, rtn", command(narrow, text, "quantize", ["--grid", "q4_0", "--recipe", "rtn", *many]))
+compare("quantize narrow, gradients", command(narrow, text, "quantize", ["--grid", "q4_0", "--metric", "both", *many]))
+compare("quantize wide, gradients", command(wide, text, "quantize", ["--grid", "q4_0", "--metric", "both", *few]))
 compare("quantize wide", command(wide, text, "quantize", ["--grid", "q4_0", *few]))
 compare("prune narrow", command(narrow, text, "prune", ["--pattern", "50%", *many]))
 compare("smooth narrow", command(narrow, text, "smooth", ["--grid", "q4_0", *many]))

@@ -9,12 +9,12 @@
 #include "base/json.h"
 #include "base/progress.h"
 #include "base/text.h"
+#include "layerwise/output_gradients.h"
 #include "layerwise/sensitivity.h"
 #include "layerwise/walk.h"
 #include "model/decoder.h"
 #include "passes/quantize/rounded_model.h"
 #include "passes/quantize/swaps.h"
-#include "train/output_gradients.h"
 
 namespace frugal::passes {
 namespace {
@@ -24,17 +24,6 @@ using base::Json;
 // Gradients of so many tokens: a row's mean square is then known to a few percent, a matrix's cost
 // far better, and what the estimate leaves out weighs more.
 constexpr int64_t kGradientTokens = 8192;
-
-text::Windows some_of(const text::Windows& all, int64_t count) {
-  text::Windows some = all;
-  some.count = std::clamp<int64_t>(count, 1, all.count);
-  some.ids.clear();
-  for (int64_t i = 0; i < some.count; ++i) {
-    const auto begin = all.ids.begin() + i * all.count / some.count * all.length;
-    some.ids.insert(some.ids.end(), begin, begin + all.length);
-  }
-  return some;
-}
 
 const std::string& name_of(const TargetPlan& plan, const FreeMatrix& matrix) {
   return plan.tensors[matrix.tensor].name;
@@ -50,9 +39,15 @@ absl::StatusOr<Sensitivities> sensitivities(const format::Checkpoint& input,
                                             const text::Windows& windows,
                                             const ChooseOptions& options) {
   layerwise::SensitivityOptions settings;
-  const text::Windows some = some_of(windows, kGradientTokens / windows.length);
-  FRUGAL_ASSIGN_OR_RETURN(settings.gradients,
-                          train::output_gradients(decoder, some, {.seed = options.seed}));
+  const text::Windows some =
+      text::some_windows(windows, std::max<int64_t>(1, kGradientTokens / windows.length));
+  FRUGAL_ASSIGN_OR_RETURN(
+      settings.gradients,
+      layerwise::output_squares(input, some,
+                                {.device = options.device,
+                                 .precision = options.precision,
+                                 .seed = options.seed,
+                                 .title = base::str_cat(options.title, ": gradients")}));
   for (const FreeMatrix& matrix : plan.free)
     settings.candidates[name_of(plan, matrix)] = matrix.grids;
   settings.stages = decoder.stages();

@@ -130,6 +130,30 @@ absl::StatusOr<GridSolver::Rounded> GridSolver::round_nearest(
   return result;
 }
 
+absl::StatusOr<layerwise::GptqResult> GridSolver::solve_columns(
+    const StageProblem& problem, const at::Tensor& goal, const layerwise::Factor& factor,
+    const std::shared_ptr<const grid::Grid>& grid, Rounded& rounded) const {
+  const at::Tensor& mean_square = problem.statistics.mean_square;
+  const at::Tensor importance = options_.importance ? mean_square : at::ones_like(mean_square);
+  if (options_.gptaq && drift_form() != layerwise::DriftForm::kNone) {
+    return layerwise::gptaq(problem.weights, rounded.target, problem.drift.input,
+                            options_.asymmetry.alpha, importance, factor, grid, options_.gptq);
+  }
+  if (options_.metrics != nullptr) {
+    FRUGAL_ASSIGN_OR_RETURN(const std::vector<layerwise::OutputMetric> metrics,
+                            options_.metrics->of(problem.layer, problem.names, problem.row_counts));
+    int64_t rows = 0;
+    for (const layerwise::OutputMetric& metric : metrics)
+      rows = std::max(rows, metric.products.defined() ? metric.rows : 0);
+    if (rows > 0) {
+      rounded.output_damping = layerwise::output_damping_for(rows, options_.metrics->tokens());
+      return layerwise::gptq_with_feedback(goal, importance, factor, grid, options_.gptq, metrics,
+                                           rounded.output_damping, rounded.mask);
+    }
+  }
+  return layerwise::gptq(goal, importance, factor, grid, options_.gptq, rounded.mask);
+}
+
 absl::StatusOr<GridSolver::Rounded> GridSolver::round(
     const StageProblem& problem, const std::shared_ptr<const grid::Grid>& grid) const {
   if (options_.method == RoundingMethod::kRoundToNearest) return round_nearest(problem, grid);
@@ -155,16 +179,12 @@ absl::StatusOr<GridSolver::Rounded> GridSolver::round(
   result.mask = choose_zeros(problem, result.target, &*factor);
   if (result.mask.defined())  // the best weights there are on the mask; then their rounding
     goal = layerwise::refit(result.target, result.mask, *factor, {}).weights.to(goal.device());
-  const at::Tensor importance = options_.importance ? problem.statistics.mean_square : at::Tensor();
-  const at::Tensor columns = options_.importance ? importance : at::ones_like(hessian.diagonal());
-  layerwise::GptqResult solved =
-      options_.gptaq && drifts
-          ? layerwise::gptaq(problem.weights, result.target, problem.drift.input,
-                             options_.asymmetry.alpha, columns, *factor, grid, options_.gptq)
-          : layerwise::gptq(goal, columns, *factor, grid, options_.gptq, result.mask);
+  FRUGAL_ASSIGN_OR_RETURN(layerwise::GptqResult solved,
+                          solve_columns(problem, goal, *factor, grid, result));
   result.matrix = std::move(solved.matrix);
   result.sweep_kernel = std::move(solved.sweep_kernel);
   result.sweep_fallback = std::move(solved.fallback);
+  const at::Tensor importance = options_.importance ? problem.statistics.mean_square : at::Tensor();
   FRUGAL_ASSIGN_OR_RETURN(
       const grid::QuantizedMatrix nearest,
       layerwise::round_to_nearest(result.target, importance, grid, true, result.mask));
@@ -288,6 +308,8 @@ absl::Status GridSolver::record(const StageProblem& problem, const Rounded& roun
     row["alpha"] = rounded.asymmetry.alpha;
     row["beta"] = rounded.asymmetry.beta;
     row["damping"] = rounded.damping > 0 ? base::Json(rounded.damping) : base::Json();
+    row["output_damping"] =
+        rounded.output_damping > 0 ? base::Json(rounded.output_damping) : base::Json();
     row["recoveries"] = rounded.recoveries;
     row["fell_back"] = rounded.fell_back;
     row["sweep_kernel"] =

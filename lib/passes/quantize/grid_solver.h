@@ -22,6 +22,7 @@
 #include "layerwise/pre_correct.h"
 #include "layerwise/walk.h"
 #include "model/architecture.h"
+#include "passes/quantize/output_metrics.h"
 
 namespace frugal::passes {
 
@@ -41,7 +42,8 @@ struct GridSolverOptions {
   bool calibrated = false;  // activations are there: errors are measured in the metric of H
   bool importance = true;   // scales are searched weighted by E[x²]
   layerwise::Asymmetry asymmetry;
-  bool gptaq = false;             // at asymmetry.alpha in the sweep, not in its target alone
+  bool gptaq = false;  // at asymmetry.alpha in the sweep, not in its target alone
+  const OutputMetrics* metrics = nullptr;  // outlives the solver; null: rows by themselves
   bool choose_asymmetry = false;  // on the walk's held-out windows, stage by stage; else as given
   layerwise::FactorOptions factor;
   layerwise::ColumnOrder order = layerwise::ColumnOrder::kGroupAware;
@@ -83,6 +85,7 @@ class GridSolver final : public layerwise::StageSolver {
     at::Tensor mask;      // uint8, 0 = pinned to zero; undefined where nothing is
     layerwise::Asymmetry asymmetry;
     double damping = 0;
+    double output_damping = 0;  // 0: rows by themselves
     int64_t recoveries = 0;
     bool fell_back = false;
     std::string sweep_kernel;    // empty: no sweep
@@ -98,6 +101,12 @@ class GridSolver final : public layerwise::StageSolver {
   absl::StatusOr<at::Tensor> solve_part(const Part& part, std::vector<at::Tensor>& targets);
   absl::StatusOr<Rounded> round(const layerwise::StageProblem& problem,
                                 const std::shared_ptr<const grid::Grid>& grid) const;
+  // GPTQ of the target in whichever metric there is.
+  absl::StatusOr<layerwise::GptqResult> solve_columns(const layerwise::StageProblem& problem,
+                                                      const at::Tensor& goal,
+                                                      const layerwise::Factor& factor,
+                                                      const std::shared_ptr<const grid::Grid>& grid,
+                                                      Rounded& rounded) const;
   at::Tensor target(const layerwise::StageProblem& problem, const layerwise::Factor& factor,
                     layerwise::Asymmetry& asymmetry) const;
   absl::StatusOr<Rounded> round_nearest(const layerwise::StageProblem& problem,

@@ -60,12 +60,14 @@ void visit_recipe(pass::OptionVisitor& visitor, QuantizeOptions& o) {
 void visit_rounding(pass::OptionVisitor& visitor, QuantizeOptions& o) {
   visitor.field({.name = "grid", .help = grid_sentence()}, o.grid);
   visit_target_options(visitor, o.target);
+  const std::string method = o.method;
   visitor.field({.name = "method",
                  .help = "rtn rounds every weight to the nearest level; gptq makes up for each "
                          "rounding error in the "
                          "weights not rounded yet, so that the layer's outputs stay close.",
                  .choices = {"gptq", "rtn"}},
                 o.method);
+  if (o.method != method && !o.gptq()) o.metric = "inputs";
   visitor.field(
       {.name = "activations",
        .help = "int8 also rounds the inputs of those matrices, per token by their largest; "
@@ -113,6 +115,7 @@ void apply_asymmetric(QuantizeOptions& o) {
   const bool fixed = o.asymmetric != fresh.asymmetric;
   o.strength = fixed ? "fixed" : fresh.strength;
   o.alpha = o.asymmetric == "gptaq" ? layerwise::kPublishedAlpha : fresh.alpha;
+  if (o.asymmetric == "gptaq") o.metric = "inputs";
 }
 
 void visit_asymmetry(pass::OptionVisitor& visitor, QuantizeOptions& o) {
@@ -159,6 +162,18 @@ void visit_solver(pass::OptionVisitor& visitor, QuantizeOptions& o) {
        .minimum = 0,
        .maximum = 1},
       o.damping);
+  visitor.field({.name = "metric",
+                 .help = "gptq: what rounding errors are measured by. inputs: the second moment of "
+                         "a matrix's inputs; both: besides, that of the model's gradients by its "
+                         "outputs, so that rows make up for each other where the model minds "
+                         "(lower divergence for a pass with gradients before).",
+                 .choices = {"inputs", "both"}},
+                o.metric);
+  visitor.field({.name = "gradient_windows",
+                 .help = "Calibration windows that the gradients of metric: both come from, at "
+                         "most.",
+                 .minimum = 1},
+                o.gradient_windows);
   visitor.field({.name = "order",
                  .help = "gptq: group_aware rounds the columns with the strongest inputs first, "
                          "block by block; natural "

@@ -28,6 +28,8 @@ struct QuantizeOptions {
   double alpha = 0.5;
   double beta = 0.5;
   double damping = 0;  // 0: by the number of tokens
+  std::string metric = "inputs";
+  int64_t gradient_windows = 64;
   std::string order = "group_aware";
   std::string scales = "dynamic";
   int64_t sweeps = 8;
@@ -61,6 +63,7 @@ struct QuantizeOptions {
   bool drifts() const {
     return calibrated() && gptq() && (chooses_strength() || asymmetry().active());
   }
+  bool feeds_back() const { return calibrated() && gptq() && metric == "both"; }
   bool tunes() const { return calibrated() && tune_steps > 0; }
   bool learns_rounding() const { return calibrated() && block_iterations > 0; }
   int64_t held_out_windows() const {

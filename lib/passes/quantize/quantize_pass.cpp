@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,7 @@
 #include "passes/quantize/grid_solver.h"
 #include "passes/quantize/options.h"
 #include "passes/quantize/output.h"
+#include "passes/quantize/output_metrics.h"
 #include "passes/quantize/plan.h"
 #include "tensor/device.h"
 
@@ -35,7 +37,7 @@ class QuantizePass final : public pass::Pass {
  public:
   const pass::PassInfo& info() const override {
     static const pass::PassInfo info{.name = "quantize",
-                                     .version = 3,
+                                     .version = 4,
                                      .summary =
                                          "Puts the decoder's matrices on a number grid (GGUF "
                                          "types, int4, int8), rounded to nearest or by GPTQ "
@@ -63,6 +65,10 @@ class QuantizePass final : public pass::Pass {
   };
   absl::StatusOr<Chosen> choose(pass::RunContext& context, const layerwise::CalibrationSplit& split,
                                 const at::Device& device) const;
+
+  absl::Status gather_metrics(pass::RunContext& context, const text::Windows& windows,
+                              const std::vector<PlannedTensor>& plan, const at::Device& device,
+                              std::optional<OutputMetrics>& metrics) const;
 
   QuantizeOptions options_;
 };
@@ -142,6 +148,12 @@ layerwise::WalkDemand walk_demand(const QuantizeOptions& options, int64_t tokens
           .threads = at::get_num_threads()};
 }
 
+int64_t gradient_tokens(const QuantizeOptions& options, const layerwise::WalkDemand& demand) {
+  if (!options.feeds_back()) return 0;
+  return std::min(options.gradient_windows * demand.window_tokens,
+                  demand.tokens - demand.held_out_tokens);
+}
+
 // Resident memory at its highest: in the walk, or where its result is put together and tuned.
 absl::StatusOr<int64_t> peak_bytes(const QuantizeOptions& options,
                                    const std::vector<PlannedTensor>& plan,
@@ -159,11 +171,21 @@ absl::StatusOr<int64_t> peak_bytes(const QuantizeOptions& options,
       layerwise::walk_memory(config, demand, [&](const layerwise::StageShape& stage) {
         return solver_bytes(options, stage);
       }));
+  int64_t gradients = 0;
+  if (options.feeds_back()) {
+    FRUGAL_ASSIGN_OR_RETURN(
+        gradients, layerwise::gradient_memory(config, {.tokens = gradient_tokens(options, demand),
+                                                       .window_tokens = demand.window_tokens,
+                                                       .precision = demand.precision,
+                                                       .largest_rows = kLargestFeedbackRows,
+                                                       .spill_bytes = demand.spill_bytes,
+                                                       .threads = demand.threads}));
+  }
   // To choose grids the whole model is held, and a rounded copy of it.
   const int64_t models = options.target.active() ? 2 * 4 * config.parameter_count() : 0;
   const int64_t tuning = options.tunes() ? 16 * config.parameter_count() : 0;  // a rough figure
   return layerwise::process_memory() +
-         std::max(walk.total() + models, codes + std::max(4 * largest, tuning));
+         std::max({gradients, walk.total() + models, codes + std::max(4 * largest, tuning)});
 }
 
 // Bytes of the tensors that stay as they are.
@@ -201,6 +223,11 @@ absl::Status check_asymmetry(const QuantizeOptions& options) {
         "quantize: strength = held_out chooses the strength of asymmetric "
         "= pre_correct; with asymmetric = ",
         options.asymmetric, " leave it out");
+  }
+  if (options.gptaq() && options.metric == "both") {
+    return base::invalid_argument(
+        "quantize: asymmetric = gptaq rounds row by row as published; metric: both goes with "
+        "asymmetric = pre_correct or none");
   }
   if (options.gptaq() && (options.pattern != "none" || options.keep_zeros)) {
     return base::invalid_argument(
@@ -298,6 +325,12 @@ absl::Status QuantizePass::check(pass::CheckContext& context, pass::ModelInfo& m
     return base::invalid_argument(
         "quantize: method gptq needs `calibration` (an entry of data:); or set method: rtn");
   }
+  if (options_.metric == "both" && !options_.feeds_back()) {
+    return base::invalid_argument(
+        "quantize: metric = both needs method: gptq with `calibration` (an entry of data:); with "
+        "method: ",
+        options_.method, " leave it out");
+  }
   if (!options_.calibrated() &&
       (options_.tune_steps > 0 || options_.block_iterations > 0 || options_.max_kl > 0)) {
     return base::invalid_argument("quantize: ",
@@ -326,13 +359,15 @@ absl::Status QuantizePass::check(pass::CheckContext& context, pass::ModelInfo& m
     if (!tensor.grid.empty()) model.grids[tensor.name] = tensor.grid;
   }
   const bool drift = options_.drifts();
-  const double operations = layerwise::estimate_walk_operations(model.config, tokens, drift) +
-                            (options_.gptq() ? solver_operations(plan, options_.sweeps) : 0) +
-                            tuning_operations(options_, model.config) +
-                            choice_operations(options_.target, model.config, tokens);
-  FRUGAL_ASSIGN_OR_RETURN(
-      const int64_t peak,
-      peak_bytes(options_, plan, model.config, walk_demand(options_, tokens, window_tokens)));
+  const layerwise::WalkDemand demand = walk_demand(options_, tokens, window_tokens);
+  const double operations =
+      layerwise::estimate_walk_operations(model.config, tokens, drift) +
+      layerwise::estimate_gradient_operations(model.config, gradient_tokens(options_, demand),
+                                              kLargestFeedbackRows) +
+      (options_.gptq() ? solver_operations(plan, options_.sweeps) : 0) +
+      tuning_operations(options_, model.config) +
+      choice_operations(options_.target, model.config, tokens);
+  FRUGAL_ASSIGN_OR_RETURN(const int64_t peak, peak_bytes(options_, plan, model.config, demand));
   std::string basis =
       "operations at 20 GFLOP/s (one CPU core); memory: this process, activations, statistics and "
       "one layer, on the CPU";
@@ -423,6 +458,29 @@ absl::StatusOr<QuantizePass::Chosen> QuantizePass::choose(pass::RunContext& cont
   return chosen;
 }
 
+absl::Status QuantizePass::gather_metrics(pass::RunContext& context, const text::Windows& windows,
+                                          const std::vector<PlannedTensor>& plan,
+                                          const at::Device& device,
+                                          std::optional<OutputMetrics>& metrics) const {
+  const format::Checkpoint& input = *context.input();
+  const text::Windows some = text::some_windows(windows, options_.gradient_windows);
+  metrics.emplace(context.resume_folder() / "gradients",
+                  base::str_cat("gradients ", info().version, " ", some.text_sha256));
+  std::set<std::string> names;
+  for (const PlannedTensor& tensor : plan) {
+    if (tensor.place == Place::kLayer && !tensor.grid.empty()) names.insert(tensor.name);
+  }
+  return metrics->gather(
+      input, some, names,
+      {.device = device,
+       .precision = options_.windows.products(),
+       .seed = context.seed(),
+       .largest_rows = kLargestFeedbackRows,
+       .spill_bytes = options_.activation_memory,
+       .spill_folder = context.resume_folder(),
+       .title = base::str_cat("quantize ", context.input_name(), ": gradients")});
+}
+
 absl::Status QuantizePass::run(pass::RunContext& context) const {
   const format::Checkpoint& input = *context.input();
   const format::ModelConfig& config = input.config();
@@ -441,6 +499,11 @@ absl::Status QuantizePass::run(pass::RunContext& context) const {
                          base::str_cat("quantize ", info().version, " ", calibration.text_sha256));
   FRUGAL_ASSIGN_OR_RETURN(GridSolverOptions solver_settings, solver_options(plan, config));
   solver_settings.device = device;
+  std::optional<OutputMetrics> metrics;
+  if (options_.feeds_back()) {
+    FRUGAL_RETURN_IF_ERROR(gather_metrics(context, split.seen, plan, device, metrics));
+    solver_settings.metrics = &*metrics;
+  }
   GridSolver solver(std::move(solver_settings), store);
   const layerwise::WalkOptions walk{.device = device,
                                     .held_out = split.held_out.count,

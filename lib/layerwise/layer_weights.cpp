@@ -1,0 +1,59 @@
+#include "layerwise/layer_weights.h"
+
+#include <ATen/ATen.h>
+
+#include <utility>
+
+#include "base/text.h"
+#include "model/rotary.h"
+#include "tensor/guard.h"
+#include "tensor/transfer.h"
+
+namespace frugal::layerwise {
+
+absl::StatusOr<StageWeights> load_matrices(const format::Checkpoint& checkpoint,
+                                           std::vector<std::string> names) {
+  StageWeights result;
+  std::vector<at::Tensor> parts;
+  for (const std::string& name : names) {
+    FRUGAL_ASSIGN_OR_RETURN(at::Tensor value, tensor::load(checkpoint, name, at::kFloat, at::kCPU));
+    result.row_counts.push_back(value.size(0));
+    parts.push_back(std::move(value));
+  }
+  result.names = std::move(names);
+  FRUGAL_RETURN_IF_ERROR(
+      tensor::guarded("stacking weights", [&] { result.stacked = at::cat(parts); }));
+  return result;
+}
+
+absl::StatusOr<StageWeights> load_stage(const format::Checkpoint& checkpoint, int64_t layer,
+                                        const model::Stage& stage) {
+  std::vector<std::string> names;
+  for (const std::string& matrix : stage.matrices)
+    names.push_back(model::weight_name(layer, matrix));
+  return load_matrices(checkpoint, std::move(names));
+}
+
+absl::StatusOr<model::LayerParameters> load_small_parameters(const format::Checkpoint& checkpoint,
+                                                             int64_t layer,
+                                                             const at::Device& device) {
+  model::LayerParameters small;
+  const std::string prefix = base::str_cat("model.layers.", layer, ".");
+  for (const format::ExpectedTensor& expected : format::expected_tensors(checkpoint.config())) {
+    if (!expected.name.starts_with(prefix) || expected.shape.size() != 1) continue;
+    FRUGAL_ASSIGN_OR_RETURN(at::Tensor value,
+                            tensor::load(checkpoint, expected.name, at::kFloat, device));
+    small.emplace(expected.name.substr(prefix.size()), std::move(value));
+  }
+  return small;
+}
+
+model::AttentionContext window_context(const format::ModelConfig& config, int64_t length,
+                                       const at::Device& device) {
+  const at::Tensor positions = at::arange(length, at::device(device).dtype(at::kLong)).unsqueeze(0);
+  const model::RotaryTables tables =
+      model::rotary_tables(model::rotary_frequencies(config).to(device), positions);
+  return {tables.cosine, tables.sine, {}};
+}
+
+}  // namespace frugal::layerwise
