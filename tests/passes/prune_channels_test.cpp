@@ -63,7 +63,8 @@ absl::Status check(const Json& options, pass::ModelInfo& info, FakeCheckContext&
 TEST(PruneChannelsCheck, NarrowsTheConfig) {
   pass::ModelInfo info = toy_info();
   FakeCheckContext context;
-  FRUGAL_ASSERT_OK(check(with(), info, context));
+  const Json enough = with({{"windows", 64}});  // 16 tokens for each of 128 neurons
+  FRUGAL_ASSERT_OK(check(enough, info, context));
   EXPECT_EQ(info.config.hidden_size, 24);
   EXPECT_EQ(info.config.head_size, 8);
   EXPECT_EQ(info.config.intermediate_size, 128);
@@ -72,9 +73,20 @@ TEST(PruneChannelsCheck, NarrowsTheConfig) {
   EXPECT_TRUE(context.warnings.empty());
   info = toy_info();
   info.config.tied_embeddings = true;
-  FRUGAL_ASSERT_OK(check(with(), info, context));
+  FRUGAL_ASSERT_OK(check(enough, info, context));
   ASSERT_EQ(context.warnings.size(), 1u);
   EXPECT_NE(context.warnings[0].find("tied to the embedding"), std::string::npos);
+}
+
+TEST(PruneChannelsCheck, WarnsOfTooLittleTextForTheRefit) {
+  pass::ModelInfo info = toy_info();
+  FakeCheckContext context;
+  FRUGAL_ASSERT_OK(check(with({{"compensate", false}}), info, context));
+  EXPECT_TRUE(context.warnings.empty());
+  info = toy_info();
+  FRUGAL_ASSERT_OK(check(with(), info, context));
+  ASSERT_EQ(context.warnings.size(), 1u);
+  EXPECT_NE(context.warnings[0].find("384 calibration tokens"), std::string::npos);
 }
 
 TEST(PruneChannelsCheck, RefusesWhatMakesNoSense) {

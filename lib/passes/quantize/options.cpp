@@ -27,9 +27,11 @@ const std::string& grid_sentence() {
   return sentence;
 }
 
-constexpr int64_t kTunedWindows =
-    512;  // more text for the statistics is worth more than more steps
-constexpr int64_t kTuneSteps = 100;
+// Of the recipes that take longer. More text for the statistics is worth more than more steps;
+// scales of two and three bits go on gaining for longer than those of four.
+constexpr int64_t kTunedWindows = 384, kGradientWindows = 128;
+constexpr int64_t kTuneSteps = 30, kLowbitTuneSteps = 100;
+constexpr double kTuneRate = 2e-3;
 constexpr int64_t kTunedHeldOut = 16;  // they choose the step to keep, too
 constexpr int64_t kBlockIterations = 100;
 
@@ -39,7 +41,10 @@ void apply_recipe(QuantizeOptions& o) {
   o.method = o.recipe == "rtn" ? "rtn" : fresh.method;
   o.windows.windows = tuned ? kTunedWindows : fresh.windows.windows;
   o.held_out = tuned ? kTunedHeldOut : fresh.held_out;
-  o.tune_steps = tuned ? kTuneSteps : 0;
+  o.metric = tuned ? "both" : fresh.metric;
+  o.gradient_windows = tuned ? kGradientWindows : fresh.gradient_windows;
+  o.tune_steps = o.recipe == "best" ? kTuneSteps : tuned ? kLowbitTuneSteps : 0;
+  o.tune_rate = tuned ? kTuneRate : fresh.tune_rate;
   o.block_iterations = o.recipe == "lowbit" ? kBlockIterations : 0;
 }
 
@@ -49,9 +54,10 @@ void visit_recipe(pass::OptionVisitor& visitor, QuantizeOptions& o) {
       {.name = "recipe",
        .help = "A set of defaults for the options below. fast: GPTQ on drift-corrected "
                "weights with activation-weighted scales, coordinate descent and scale "
-               "refits; best: then all scales tuned end to end against the original model; "
-               "lowbit: learned rounding of each layer between the two; rtn: rounding to "
-               "nearest.",
+               "refits; best: more text, rounding errors measured by what the model minds "
+               "besides (metric), then all scales tuned end to end against the original "
+               "model; lowbit: learned rounding of each layer between the two; rtn: rounding "
+               "to nearest.",
        .choices = {"fast", "best", "lowbit", "rtn"}},
       o.recipe);
   if (o.recipe != before) apply_recipe(o);

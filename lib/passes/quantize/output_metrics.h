@@ -32,7 +32,8 @@ class OutputMetrics {
                       const std::set<std::string>& names,
                       const layerwise::OutputGradientOptions& options);
 
-  // Of a stage's matrices in stacking order, without products where there are none.
+  // Of a stage's matrices in stacking order, without products where there are none, or nothing but
+  // zeros.
   absl::StatusOr<std::vector<layerwise::OutputMetric>> of(
       int64_t layer, const std::vector<std::string>& names,
       const std::vector<int64_t>& row_counts) const;

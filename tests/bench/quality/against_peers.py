@@ -47,6 +47,7 @@ LLAMA_TYPES = {"q4_0": "Q4_0", "iq4_nl": "IQ4_NL", "q4_k": "Q4_K_S", "q8_0": "Q8
 INT4 = {"int4:g32": 32, "int4:g64": 64, "int4:g128": 128}
 HELD_OUT = 8  # frugal's default
 # At most this share of the peer's KLD and of its CPU seconds, by recipe.
+MORE_TEXT = ("best", "lowbit")  # these take as many windows of the text as they want
 KLD_BARS = {("fast", "gptqmodel"): .5, ("fast", "llmcompressor"): .5, ("fast", "autoround-200"): .85, ("best", "autoround-200"): .7,
             **{("fast", "llama", g): v for g, v in {"q4_0": .4, "iq4_nl": .4, "q4_k": .45, "q3_k": .45, "q2_k": .5, "q6_k": 1}.items()},
             **{("best", "llama", g): .3 for g in ("q4_0", "iq4_nl", "q4_k", "q3_k", "q2_k")}}
@@ -209,9 +210,10 @@ class Bench:
     def frugal(self, recipe, grid):
         with tempfile.TemporaryDirectory(dir=self.work) as out:
             out = Path(out)
-            cost = run_measured([common.FRUGAL, "quantize", self.model, "--grid", grid, "--recipe", recipe, "--calibration", self.text, "--windows",
-                                 self.a.windows, "--sequence-length", self.a.length, *self.a.options, "--out", out / "model", "--cache", out / "cache",
-                                 "--json"], out / "log.txt")
+            windows = [] if recipe in MORE_TEXT else ["--windows", self.a.windows]
+            cost = run_measured([common.FRUGAL, "quantize", self.model, "--grid", grid, "--recipe", recipe, "--calibration", self.text, *windows,
+                                 "--sequence-length", self.a.length, *self.a.options, "--out", out / "model", "--cache", out / "cache", "--json"],
+                                out / "log.txt")
             return {"grid": grid, "method": f"frugal {recipe}", **cost, "working_cpu": cost["cpu"], "bytes": formats.frugal_bytes(out / "model"),
                     **self.score(out / "model")}
 
