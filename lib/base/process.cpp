@@ -58,13 +58,21 @@ bool reset_peak_resident_bytes(const std::filesystem::path& proc) {
   return done;
 }
 
-void release_pages(std::span<const std::byte> bytes) {
+namespace {
+
+void advise(std::span<const std::byte> bytes, int advice) {
   if (bytes.empty()) return;
   const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
   const auto begin = reinterpret_cast<uintptr_t>(bytes.data()) / page * page;
   const auto end = reinterpret_cast<uintptr_t>(bytes.data() + bytes.size());
-  ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);  // only advice
+  ::madvise(reinterpret_cast<void*>(begin), end - begin, advice);  // nothing depends on it
 }
+
+}  // namespace
+
+void release_pages(std::span<const std::byte> bytes) { advise(bytes, MADV_DONTNEED); }
+
+void read_ahead(std::span<const std::byte> bytes) { advise(bytes, MADV_WILLNEED); }
 
 double cpu_seconds() {
   timespec own{};

@@ -25,6 +25,10 @@ bool reset_peak_resident_bytes(const std::filesystem::path& proc = "/proc/self")
 // and a later look reads them again.
 void release_pages(std::span<const std::byte> bytes);
 
+// Asks the system to read `bytes` of a mapped file from the disk while other work goes on; they do
+// not count as resident before they are looked at.
+void read_ahead(std::span<const std::byte> bytes);
+
 // CPU time of all threads of this process and of its children that have ended and were waited for,
 // in seconds.
 double cpu_seconds();

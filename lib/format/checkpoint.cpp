@@ -345,6 +345,10 @@ absl::StatusOr<std::span<const std::byte>> Checkpoint::bytes(std::string_view te
   return shards_[shard_of_.find(tensor)->second].bytes(found);
 }
 
+void Checkpoint::read_ahead(std::string_view tensor) const {
+  if (const auto stored = bytes(tensor); stored.ok()) base::read_ahead(*stored);
+}
+
 absl::StatusOr<std::vector<float>> Checkpoint::values(std::string_view tensor) const {
   std::vector<float> out;
   if (quantized_.find(tensor) != quantized_.end()) {

@@ -34,6 +34,11 @@ absl::StatusOr<StageWeights> load_stage(const format::Checkpoint& checkpoint, in
   return load_matrices(checkpoint, std::move(names));
 }
 
+void read_ahead(const format::Checkpoint& checkpoint, int64_t layer, const model::Stage& stage) {
+  for (const std::string& matrix : stage.matrices)
+    checkpoint.read_ahead(model::weight_name(layer, matrix));
+}
+
 absl::StatusOr<model::LayerParameters> load_small_parameters(const format::Checkpoint& checkpoint,
                                                              int64_t layer,
                                                              const at::Device& device) {

@@ -27,6 +27,9 @@ absl::StatusOr<StageWeights> load_matrices(const format::Checkpoint& checkpoint,
 absl::StatusOr<StageWeights> load_stage(const format::Checkpoint& checkpoint, int64_t layer,
                                         const model::Stage& stage);
 
+// Starts reading a stage's matrices from the disk, for a load_stage() to come.
+void read_ahead(const format::Checkpoint& checkpoint, int64_t layer, const model::Stage& stage);
+
 // Norm weights: what the config expects of this layer beside matrices. fp32.
 absl::StatusOr<model::LayerParameters> load_small_parameters(const format::Checkpoint& checkpoint,
                                                              int64_t layer,

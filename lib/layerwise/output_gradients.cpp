@@ -134,6 +134,7 @@ class ReverseWalk {
     FRUGAL_ASSIGN_OR_RETURN(products.small,
                             load_small_parameters(checkpoint_, layer, options_.device));
     for (const model::Stage& stage : stages_) {
+      read_ahead(checkpoint_, layer + (gradients ? -1 : 1), stage);
       FRUGAL_ASSIGN_OR_RETURN(StageWeights weights, load_stage(checkpoint_, layer, stage));
       FRUGAL_RETURN_IF_ERROR(tensor::guarded("a stage's weights", [&] {
         const at::Tensor here = weights.stacked.to(options_.device);

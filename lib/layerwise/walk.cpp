@@ -172,6 +172,8 @@ class Walk {
     std::vector<StageWeights> taken;  // what the changed stream went through; for the polish
     for (size_t stage = 0; stage < stages_.size(); ++stage) {
       FRUGAL_ASSIGN_OR_RETURN(StageWeights weights, load_stage(checkpoint_, layer, stages_[stage]));
+      const bool last = stage + 1 == stages_.size();  // names behind the last layer do nothing
+      read_ahead(checkpoint_, layer + (last ? 1 : 0), stages_[last ? 0 : stage + 1]);
       StageProblem problem = describe(layer, stage, weights);
       if (windows_.count > 0) FRUGAL_RETURN_IF_ERROR(round_inputs(problem.where));
       const StageProduct product =

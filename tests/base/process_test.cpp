@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/file.h"
 #include "support/shared_data.h"
 
 namespace frugal::base {
@@ -56,6 +57,24 @@ TEST(Process, PeakFollowsAnAllocation) {
   EXPECT_GE(peak_resident_bytes().value(), before + kBytes - (4 << 20));
   ASSERT_TRUE(reset_peak_resident_bytes());
   EXPECT_LT(peak_resident_bytes().value(), before + kBytes / 2);
+}
+
+TEST(Process, ReadingAheadAndLettingGoChangeNoBytes) {
+  constexpr size_t kBytes = 16 << 20;
+  const test::TemporaryFolder folder;
+  const std::string content(kBytes, 'x');
+  FRUGAL_ASSERT_OK(write_file_atomically(folder.path() / "weights", content));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const MappedFile file, MappedFile::open(folder.path() / "weights"));
+  const std::span<const std::byte> part = file.bytes().subspan(100, kBytes - 200);
+  const int64_t before = resident_bytes().value();
+  read_ahead(part);
+  EXPECT_LT(resident_bytes().value(), before + static_cast<int64_t>(kBytes) / 2);
+  EXPECT_EQ(std::memcmp(part.data(), content.data(), part.size()), 0);
+  EXPECT_GE(resident_bytes().value(), before + static_cast<int64_t>(kBytes) / 2);
+  release_pages(part);
+  EXPECT_LT(resident_bytes().value(), before + static_cast<int64_t>(kBytes) / 2);
+  EXPECT_EQ(std::memcmp(part.data(), content.data(), part.size()), 0);
+  read_ahead({});
 }
 
 TEST(Process, CountsChildrenThatWereWaitedFor) {
