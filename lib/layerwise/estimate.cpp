@@ -13,6 +13,10 @@
 namespace frugal::layerwise {
 namespace {
 
+bool packs_factors(Precision precision) {
+  return precision == Precision::kRounded && kernels::fast_bf16_kernel() != nullptr;
+}
+
 int64_t layer_parameters(const format::ModelConfig& config) {
   const int64_t heads = config.head_count + config.key_value_head_count;
   return 2 * config.hidden_size * heads * config.head_size +
@@ -35,7 +39,7 @@ class MemoryModel {
         demand_(demand),
         solver_(solver),
         streams_(demand.drift != DriftForm::kNone || demand.polish ? 2 : 1),
-        packs_(demand.precision == Precision::kRounded && kernels::fast_bf16_kernel() != nullptr) {
+        packs_(packs_factors(demand.precision)) {
     const int64_t windows = std::max<int64_t>(1, demand.chunk_tokens / demand.window_tokens);
     chunk_ = std::min(demand.tokens, windows * demand.window_tokens);
     const int64_t chunks = chunk_ > 0 ? (demand.tokens + chunk_ - 1) / chunk_ : 0;
@@ -101,7 +105,7 @@ class MemoryModel {
   int64_t chunk_ = 0, workers_ = 0;
 };
 
-absl::StatusOr<std::vector<StageView>> stage_views(const format::ModelConfig& config) {
+absl::StatusOr<std::vector<StageView>> stage_views(const format::ModelConfig& config, bool packs) {
   FRUGAL_ASSIGN_OR_RETURN(const std::vector<model::Stage> stages, model::stages(config));
   std::map<std::string, std::vector<int64_t>> shapes;
   for (const format::ExpectedTensor& tensor : format::expected_tensors(config))
@@ -120,9 +124,10 @@ absl::StatusOr<std::vector<StageView>> stage_views(const format::ModelConfig& co
     layer_weights += view.shape.rows * view.shape.columns;
   }
   for (size_t i = 0; i + 1 < views.size(); ++i) views[i].next_columns = views[i + 1].shape.columns;
-  // Rotated queries and keys, keys and values for every head, the mix in two orders.
+  // Rotated queries and keys and the mix; LibTorch's attention has keys and values for every head
+  // and the mix in two orders.
   const int64_t heads = config.head_count, shared = config.key_value_head_count;
-  views.front().mixed = config.head_size * (heads + shared + 2 * heads + heads);
+  views.front().mixed = config.head_size * (heads + shared + (packs ? 1 : 3) * heads);
   return views;
 }
 
@@ -148,7 +153,8 @@ int64_t largest_of(const std::vector<int64_t>& values) {
 
 absl::StatusOr<WalkMemory> walk_memory(const format::ModelConfig& config, const WalkDemand& demand,
                                        const SolverBytes& solver) {
-  FRUGAL_ASSIGN_OR_RETURN(const std::vector<StageView> stages, stage_views(config));
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<StageView> stages,
+                          stage_views(config, packs_factors(demand.precision)));
   const MemoryModel model(config, demand, solver);
   WalkMemory peak = model.embedding();
   const auto consider = [&](const WalkMemory& memory) {
@@ -167,10 +173,9 @@ absl::StatusOr<WalkMemory> walk_memory(const format::ModelConfig& config, const 
 
 absl::StatusOr<int64_t> gradient_memory(const format::ModelConfig& config,
                                         const GradientDemand& demand) {
-  FRUGAL_ASSIGN_OR_RETURN(const std::vector<StageView> stages, stage_views(config));
+  const bool packs = packs_factors(demand.precision);
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<StageView> stages, stage_views(config, packs));
   FRUGAL_ASSIGN_OR_RETURN(const std::vector<int64_t> heights, matrix_rows(config));
-  const bool packs =
-      demand.precision == Precision::kRounded && kernels::fast_bf16_kernel() != nullptr;
   int64_t weights = 0, largest = 0, columns = 0, rows = 0, products = 0;
   for (const StageView& stage : stages) {
     const int64_t count = stage.shape.rows * stage.shape.columns;

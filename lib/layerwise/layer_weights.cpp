@@ -54,11 +54,14 @@ absl::StatusOr<model::LayerParameters> load_small_parameters(const format::Check
 }
 
 model::AttentionContext window_context(const format::ModelConfig& config, int64_t length,
-                                       const at::Device& device) {
+                                       const at::Device& device, Precision precision) {
   const at::Tensor positions = at::arange(length, at::device(device).dtype(at::kLong)).unsqueeze(0);
   const model::RotaryTables tables =
       model::rotary_tables(model::rotary_frequencies(config).to(device), positions);
-  return {tables.cosine, tables.sine, {}};
+  return {.cosine = tables.cosine,
+          .sine = tables.sine,
+          .mask = {},
+          .rounded = precision == Precision::kRounded};
 }
 
 }  // namespace frugal::layerwise

@@ -9,6 +9,7 @@
 
 #include "base/status.h"
 #include "format/checkpoint.h"
+#include "layerwise/products.h"
 #include "model/architecture.h"
 #include "model/decoder.h"
 
@@ -37,6 +38,6 @@ absl::StatusOr<model::LayerParameters> load_small_parameters(const format::Check
 
 // For windows of `length` tokens that each start at place 0. Throws.
 model::AttentionContext window_context(const format::ModelConfig& config, int64_t length,
-                                       const at::Device& device);
+                                       const at::Device& device, Precision precision);
 
 }  // namespace frugal::layerwise

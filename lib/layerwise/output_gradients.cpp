@@ -125,7 +125,7 @@ class ReverseWalk {
       for (int64_t i = 0; i < windows_.count; ++i)
         first.push_back(store_.keep(at::embedding(embedding, ids.narrow(0, i, 1))));
       inputs_.push_back(std::move(first));
-      context_ = window_context(config_, windows_.length, options_.device);
+      context_ = window_context(config_, windows_.length, options_.device, options_.precision);
     });
   }
 

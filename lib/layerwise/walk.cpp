@@ -160,7 +160,7 @@ class Walk {
       chunk_count_ = changed_.layer_inputs.size();
       diverged_ = !options_.removed_channels.empty();
       if (two_streams_ && !diverged_) original_.layer_inputs = changed_.layer_inputs;
-      context_ = window_context(config_, length, options_.device);
+      context_ = window_context(config_, length, options_.device, options_.precision);
     });
   }
 

@@ -133,7 +133,8 @@ AttentionContext Decoder::attention_context(const Batch& batch, int64_t past_len
           ? batch.positions.to(frequencies_.device())
           : at::arange(past_length, past_length + length, frequencies_.options().dtype(at::kLong)).unsqueeze(0);
   const RotaryTables tables = rotary_tables(frequencies_, positions);
-  AttentionContext context{tables.cosine, tables.sine, {}};
+  AttentionContext context{
+      .cosine = tables.cosine, .sine = tables.sine, .mask = {}, .rounded = rounded_attention_};
   if (batch.mask.defined()) {
     context.mask = batch.mask;
   } else if (batch.segments.defined()) {

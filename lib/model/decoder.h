@@ -54,6 +54,7 @@ class KeyValueCache {
 struct AttentionContext {
   at::Tensor cosine, sine;  // [B or 1, 1, T, D] fp32
   at::Tensor mask;          // undefined: plain causal; else bool [B, 1, T, T_total]
+  bool rounded = false;     // plain causal attention may round the factors of its products (rounded_causal_attention)
 };
 
 // A layer in the middle of its forward (see Layer).
@@ -119,6 +120,8 @@ class Decoder {
   // where nothing else is set. Matrices with rounded inputs and the head are not asked.
   using Linear = at::Tensor (*)(const at::Tensor& x, const at::Tensor& weight);
   void set_linear(Linear linear) { linear_ = linear; }
+  // Whether plain causal attention may round the factors of its products; not so where nothing else is set.
+  void set_rounded_attention(bool rounded) { rounded_attention_ = rounded; }
 
   // A decoder with tensors of its own: training it leaves this one as it is.
   Decoder clone() const;
@@ -140,6 +143,7 @@ class Decoder {
   std::map<std::string, at::Tensor, std::less<>> parameters_;
   std::map<std::string, IntegerMatrix, std::less<>> integers_;  // of parameters whose inputs are rounded
   Linear linear_ = nullptr;
+  bool rounded_attention_ = false;
   at::Tensor frequencies_;  // rotary, fp32 [D/2]
 };
 

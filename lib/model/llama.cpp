@@ -74,7 +74,9 @@ class LlamaRunner final : public LayerRunner {
     if (cache != nullptr && cache_layer >= 0) {
       std::tie(key, value) = cache->append(cache_layer, key, value);
     }
-    const at::Tensor mixed = grouped_query_attention(query, key, value, context.mask);
+    const bool rounded = context.rounded && !context.mask.defined() && cache == nullptr;
+    const at::Tensor mixed = rounded ? rounded_causal_attention(query, key, value)
+                                     : grouped_query_attention(query, key, value, context.mask);
     return mixed.transpose(1, 2).reshape({mixed.size(0), mixed.size(2), heads_ * head_size_});
   }
 

@@ -199,12 +199,11 @@ absl::StatusOr<std::vector<TuningSample>> parse_samples(const base::Json& record
   return samples;
 }
 
-model::Decoder::Linear linear_of(const ScaleTuningOptions& options) {
-  return options.precision == layerwise::Precision::kRounded ? rounded_linear : nullptr;
-}
-
-model::Decoder with_linear(model::Decoder decoder, model::Decoder::Linear linear) {
-  decoder.set_linear(linear);
+// The model with the products that `precision` asks for.
+model::Decoder with_precision(model::Decoder decoder, layerwise::Precision precision) {
+  const bool rounded = precision == layerwise::Precision::kRounded;
+  decoder.set_linear(rounded ? rounded_linear : nullptr);
+  decoder.set_rounded_attention(rounded);
   return decoder;
 }
 
@@ -227,7 +226,7 @@ class Tuner {
         windows_per_step_((options.tokens_per_step + tuning.length - 1) / tuning.length),
         progress_(progress),
         order_(tuning.count, options.seed),
-        tuning_states_(with_linear(original, linear_of(options)), tuning, options.cache_bytes),
+        tuning_states_(with_precision(original, options.precision), tuning, options.cache_bytes),
         validation_states_(original, validation, options.cache_bytes),
         fingerprint_(fingerprint(matrices, tuning, validation, options)) {
     if (!folder.empty()) state_path_ = folder / kStateFile;
@@ -320,8 +319,7 @@ class Tuner {
     const at::AutoGradMode with_gradients(true);
     WindowStep result;
     result.original_hidden = tuning_states_.get(row);
-    model::Decoder student = student_;
-    student.set_linear(linear_of(options_));
+    model::Decoder student = with_precision(student_, options_.precision);
     std::vector<at::Tensor> leaves;
     for (const TunedMatrix& tuned : tuned_) {
       const GroupGradients own = tuned.scales.leaves(student.device());
@@ -426,7 +424,7 @@ class Tuner {
   }
 
   absl::StatusOr<double> training_divergence() {
-    return divergence(with_linear(student_, linear_of(options_)), tuning_, tuning_states_,
+    return divergence(with_precision(student_, options_.precision), tuning_, tuning_states_,
                       DataOrder(tuning_.count, options_.seed)
                           .rows(0, std::min(validation_.count, tuning_.count)));
   }
