@@ -150,18 +150,21 @@ class ActivationStore::State {
   std::map<const void*, int64_t> held_;   // data -> offset, -1 in memory
 };
 
-ActivationStore::ActivationStore(int64_t limit_bytes, std::filesystem::path folder)
-    : state_(std::make_shared<State>(limit_bytes, std::move(folder))) {
+ActivationStore::ActivationStore(int64_t limit_bytes, std::filesystem::path folder,
+                                 const at::Device& device)
+    : state_(std::make_shared<State>(limit_bytes, std::move(folder))), device_(device) {
   TORCH_CHECK(limit_bytes >= 0, "a limit of ", limit_bytes, " bytes for activations");
+  if (limit_bytes > 0 && !device.is_cpu()) copies_.emplace(device);
 }
 
 at::Tensor ActivationStore::keep(const at::Tensor& value) const {
-  if (state_->limit() == 0 || !value.defined() || !value.is_cpu() || value.numel() == 0)
-    return value;
+  if (state_->limit() == 0 || !value.defined() || value.numel() == 0) return value;
+  if (value.device() != device_) return value;  // it lies on the host
   const at::Tensor whole = value.contiguous();
   void* const data = whole.data_ptr();
   if (state_->holds(data)) return whole;
   const auto bytes = static_cast<int64_t>(whole.nbytes());
+  if (!device_.is_cpu()) return keep_on_device(whole, bytes);
   const auto wrap = [&](void* place, const std::function<void(void*)>& release) {
     return at::from_blob(place, whole.sizes(), release, whole.options());
   };
@@ -172,6 +175,32 @@ at::Tensor ActivationStore::keep(const at::Tensor& value) const {
   }
   return wrap(state_->spill(data, bytes),
               [state = state_, bytes](void* place) { state->unmap(place, bytes); });
+}
+
+at::Tensor ActivationStore::keep_on_device(const at::Tensor& whole, int64_t bytes) const {
+  void* const data = whole.data_ptr();
+  if (!state_->take_memory(data, bytes)) return copies_->to_host(whole);
+  return at::for_blob(data, whole.sizes())
+      .deleter(
+          [state = state_, whole, bytes](void* place) { state->give_memory_back(place, bytes); })
+      .options(whole.options())
+      .target_device(device_)
+      .make_tensor();
+}
+
+at::Tensor ActivationStore::at_hand(const at::Tensor& kept) const {
+  if (!kept.defined() || kept.device() == device_) return kept;
+  const auto found = arrivals_.find(kept.const_data_ptr());
+  if (found == arrivals_.end()) return copies_->finish(copies_->start(kept));
+  tensor::CopyQueue::Arrival arrival = std::move(found->second);
+  arrivals_.erase(found);
+  return copies_->finish(std::move(arrival));
+}
+
+void ActivationStore::expect(const at::Tensor& kept) const {
+  if (!kept.defined() || kept.device() == device_ || arrivals_.contains(kept.const_data_ptr()))
+    return;
+  arrivals_.emplace(kept.const_data_ptr(), copies_->start(kept));
 }
 
 void ActivationStore::rest(const at::Tensor& value) const {

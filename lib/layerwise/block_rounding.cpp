@@ -222,7 +222,7 @@ class BlockRounder {
 
   // Mean squared error of the layer's output on one window; differentiable by `weights`.
   at::Tensor loss(const Window& window, const StageWeights& weights) const {
-    const at::Tensor x = problem_.inputs[window.chunk].narrow(0, window.row, 1);
+    const at::Tensor x = problem_.inputs[window.chunk].narrow(0, window.row, 1).to(problem_.device);
     model::LayerState state = problem_.runner.begin(x, problem_.small);
     for (size_t stage = 0; stage < weights.size(); ++stage) {
       std::vector<at::Tensor> outputs;
@@ -230,7 +230,9 @@ class BlockRounder {
         outputs.push_back(at::linear(state.input, matrix));
       problem_.runner.advance(state, stage, outputs, problem_.small, problem_.context);
     }
-    return at::mse_loss(state.residual, problem_.targets[window.chunk].narrow(0, window.row, 1));
+    return at::mse_loss(
+        state.residual,
+        problem_.targets[window.chunk].narrow(0, window.row, 1).to(problem_.device));
   }
 
   // Windows one per tile on the CPU, one after the other elsewhere.

@@ -4,6 +4,8 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +14,7 @@
 #include "layerwise/products.h"
 #include "model/architecture.h"
 #include "model/decoder.h"
+#include "tensor/copy_queue.h"
 
 namespace frugal::layerwise {
 
@@ -20,6 +23,7 @@ struct StageWeights {
   std::vector<std::string> names;
   std::vector<int64_t> row_counts;
   at::Tensor stacked;  // [R, in] fp32 on the CPU
+  at::Tensor here;     // the same on the device that multiplies
 };
 
 // Errors: those of loading.
@@ -30,6 +34,33 @@ absl::StatusOr<StageWeights> load_stage(const format::Checkpoint& checkpoint, in
 
 // Starts reading a stage's matrices from the disk, for a load_stage() to come.
 void read_ahead(const format::Checkpoint& checkpoint, int64_t layer, const model::Stage& stage);
+
+// The stages of a model, one after the other, while the next one is on its way: read from the disk
+// and, where a GPU multiplies, stacked by another thread and copied beside the GPU's computations.
+class StageReader {
+ public:
+  // `checkpoint` and `stages` must outlive the reader.
+  StageReader(const format::Checkpoint& checkpoint, const std::vector<model::Stage>& stages,
+              const at::Device& device);
+  ~StageReader();
+  StageReader(const StageReader&) = delete;
+  StageReader& operator=(const StageReader&) = delete;
+
+  // Errors: those of loading.
+  absl::StatusOr<StageWeights> take(int64_t layer, size_t stage);
+
+ private:
+  struct Loading;
+  absl::StatusOr<Loading> load(int64_t layer, size_t stage) const;
+  void prepare(int64_t layer, size_t stage);
+
+  const format::Checkpoint& checkpoint_;
+  const std::vector<model::Stage>& stages_;
+  const at::Device device_;
+  std::optional<tensor::CopyQueue> copies_;  // not on the CPU
+  struct Next;
+  std::unique_ptr<Next> next_;
+};
 
 // Norm weights: what the config expects of this layer beside matrices. fp32.
 absl::StatusOr<model::LayerParameters> load_small_parameters(const format::Checkpoint& checkpoint,

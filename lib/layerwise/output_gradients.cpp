@@ -69,7 +69,7 @@ class ReverseWalk {
         config_(checkpoint.config()),
         windows_(windows),
         options_(options),
-        store_(options.spill_bytes, options.spill_folder),
+        store_(options.spill_bytes, options.spill_folder, options.device),
         round_(gradient_round(windows.length)) {}
 
   absl::Status run(const Take& take) {
@@ -95,12 +95,22 @@ class ReverseWalk {
 
  private:
   // Windows [begin, end) on threads of the CPU, or one after the other elsewhere.
-  void for_windows(int64_t begin, int64_t end, const std::function<void(size_t)>& body) const {
+  // `stored`: the body takes a window's activations from the store.
+  void for_windows(int64_t begin, int64_t end, const std::function<void(size_t)>& body,
+                   bool stored = true) const {
     if (options_.device.is_cpu()) {
       return for_each_tile(end - begin, [&](int64_t i) { body(static_cast<size_t>(begin + i)); });
     }
     const at::NoGradGuard no_grad;
-    for (int64_t i = begin; i < end; ++i) body(static_cast<size_t>(i));
+    for (int64_t i = begin; i < end; ++i) {
+      if (stored && i + 1 < end) expect(static_cast<size_t>(i + 1));
+      body(static_cast<size_t>(i));
+    }
+  }
+  // What a body will take of a window from the store.
+  void expect(size_t window) const {
+    store_.expect(inputs_.back()[window]);
+    if (!gradients_.empty()) store_.expect(gradients_[window]);
   }
 
   // Round by round, with a look at the interrupt before each.
@@ -155,7 +165,7 @@ class ReverseWalk {
     std::vector<at::Tensor> outputs(inputs_.back().size());
     FRUGAL_RETURN_IF_ERROR(for_rounds([&](int64_t begin, int64_t end) {
       for_windows(begin, end, [&](size_t i) {
-        model::LayerState state = runner_->begin(inputs_.back()[i], products.small);
+        model::LayerState state = runner_->begin(store_.at_hand(inputs_.back()[i]), products.small);
         for (size_t stage = 0; stage < stages_.size(); ++stage) {
           runner_->advance(state, stage, products.forward[stage].apply(state.input), products.small,
                            context_);
@@ -198,7 +208,7 @@ class ReverseWalk {
     }));
     FRUGAL_RETURN_IF_ERROR(for_rounds([&](int64_t begin, int64_t end) {
       for_windows(begin, end, [&](size_t i) {
-        const at::Tensor x = leaf(inputs_.back()[i]);
+        const at::Tensor x = leaf(store_.at_hand(inputs_.back()[i]));
         at::Tensor hidden;
         {
           const at::AutoGradMode with_gradients(true);
@@ -238,7 +248,8 @@ class ReverseWalk {
     FRUGAL_RETURN_IF_ERROR(for_rounds([&](int64_t begin, int64_t end) {
       std::vector<std::vector<at::Tensor>> found(static_cast<size_t>(end - begin));
       for_windows(begin, end, [&](size_t i) {
-        WindowGradients window = window_gradients(inputs[i], gradients_[i], products);
+        WindowGradients window =
+            window_gradients(store_.at_hand(inputs[i]), store_.at_hand(gradients_[i]), products);
         gradients_[i] = store_.keep(window.input);
         inputs[i] = at::Tensor();
         for (std::vector<at::Tensor>& stage : window.outputs) {
@@ -317,9 +328,11 @@ class ReverseWalk {
       std::vector<at::Tensor> windows;
       for (const std::vector<at::Tensor>& window : found) windows.push_back(window[m]);
       std::vector<at::Tensor> squares(windows.size());
-      for_windows(0, static_cast<int64_t>(windows.size()), [&](size_t i) {
+      const auto count = static_cast<int64_t>(windows.size());
+      const auto square = [&](size_t i) {
         squares[i] = windows[i].to(at::kDouble).square_().sum(0).cpu();
-      });
+      };
+      for_windows(0, count, square, /*stored=*/false);
       for (const at::Tensor& square : squares)
         sum.squares = sum.squares.defined() ? sum.squares.add_(square) : square;
       sum.full = windows.front().size(1) <= options_.largest_rows;

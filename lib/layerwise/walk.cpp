@@ -96,19 +96,16 @@ class Walk {
         drift_(windows.count > 0 ? solver.drift_form() : DriftForm::kNone),
         polish_(windows.count > 0 && solver.polishes_layers()),
         two_streams_(drift_ != DriftForm::kNone || polish_),
-        store_(options.spill_bytes, options.spill_folder) {}
+        store_(options.spill_bytes, options.spill_folder, options.device) {}
 
   absl::Status run() {
     if (options_.held_out < 0 || (options_.held_out > 0 && options_.held_out >= windows_.count)) {
       return base::internal("the walk has ", windows_.count, " windows and holds out ",
                             options_.held_out);
     }
-    if (options_.spill_bytes > 0 && !options_.device.is_cpu()) {
-      return base::invalid_argument("activations go to disk from the CPU only, the device is ",
-                                    options_.device.str(), "; leave their limit out");
-    }
     FRUGAL_ASSIGN_OR_RETURN(stages_, model::stages(config_));
     FRUGAL_ASSIGN_OR_RETURN(runner_, model::layer_runner(config_));
+    reader_.emplace(checkpoint_, stages_, windows_.count > 0 ? options_.device : at::kCPU);
     if (windows_.count > 0) FRUGAL_RETURN_IF_ERROR(embed());
     base::Progress progress(options_.title, "layers", config_.layer_count);
     for (int64_t layer = 0; layer < config_.layer_count; ++layer) {
@@ -120,14 +117,28 @@ class Walk {
   }
 
  private:
-  void for_each_chunk(const std::function<void(size_t)>& body) const {
-    const auto count = static_cast<int64_t>(chunk_count_);
+  // `expect` says what the body will take from the store.
+  void for_each_chunk(const std::function<void(size_t)>& body,
+                      const std::function<void(size_t)>& expect) const {
     if (options_.device.is_cpu()) {
-      for_each_tile(count, [&](int64_t i) { body(static_cast<size_t>(i)); });
+      for_each_tile(static_cast<int64_t>(chunk_count_),
+                    [&](int64_t i) { body(static_cast<size_t>(i)); });
       return;
     }
     const at::NoGradGuard no_grad;  // one queue of work: threads would only take turns
-    for (int64_t i = 0; i < count; ++i) body(static_cast<size_t>(i));
+    for (size_t i = 0; i < chunk_count_; ++i) {
+      if (i + 1 < chunk_count_) expect(i + 1);
+      body(i);
+    }
+  }
+
+  // A chunk's state with which a layer's runner can work.
+  model::LayerState at_hand(const model::LayerState& kept) const {
+    return {store_.at_hand(kept.residual), store_.at_hand(kept.input)};
+  }
+  void expect(const model::LayerState& kept) const {
+    store_.expect(kept.residual);
+    store_.expect(kept.input);
   }
 
   at::Tensor without_removed(const at::Tensor& x) const {
@@ -171,13 +182,11 @@ class Walk {
     if (windows_.count > 0) FRUGAL_RETURN_IF_ERROR(begin_layer());
     std::vector<StageWeights> taken;  // what the changed stream went through; for the polish
     for (size_t stage = 0; stage < stages_.size(); ++stage) {
-      FRUGAL_ASSIGN_OR_RETURN(StageWeights weights, load_stage(checkpoint_, layer, stages_[stage]));
-      const bool last = stage + 1 == stages_.size();  // names behind the last layer do nothing
-      read_ahead(checkpoint_, layer + (last ? 1 : 0), stages_[last ? 0 : stage + 1]);
+      FRUGAL_ASSIGN_OR_RETURN(StageWeights weights, reader_->take(layer, stage));
       StageProblem problem = describe(layer, stage, weights);
       if (windows_.count > 0) FRUGAL_RETURN_IF_ERROR(round_inputs(problem.where));
       const StageProduct product =
-          windows_.count > 0 ? stage_product(weights.stacked, weights.row_counts) : StageProduct();
+          windows_.count > 0 ? stage_product(weights.here, weights.row_counts) : StageProduct();
       FRUGAL_ASSIGN_OR_RETURN(
           const at::Tensor changed,
           finished ? restore(problem) : solve_stage(std::move(problem), product));
@@ -185,6 +194,7 @@ class Walk {
       FRUGAL_RETURN_IF_ERROR(advance(stage, product, weights, changed));
       if (!polish_ || finished) continue;
       if (changed.defined()) weights.stacked = changed;
+      weights.here = at::Tensor();
       taken.push_back(std::move(weights));
     }
     if (!taken.empty()) FRUGAL_RETURN_IF_ERROR(polish(layer, std::move(taken)));
@@ -249,10 +259,15 @@ class Walk {
 
   void begin(Stream& stream) const {
     stream.states.assign(chunk_count_, {});
-    for_each_chunk([&](size_t i) {
-      stream.states[i] = runner_->begin(stream.layer_inputs[i], small_);
-      keep(stream.states[i]);
-    });
+    for_each_chunk(
+        [&](size_t i) {
+          const at::Tensor& kept = stream.layer_inputs[i];
+          const at::Tensor x = store_.at_hand(kept);
+          model::LayerState& state = stream.states[i] = runner_->begin(x, small_);
+          if (state.residual.is_same(x)) state.residual = kept;
+          keep(state);
+        },
+        [&](size_t i) { store_.expect(stream.layer_inputs[i]); });
   }
 
   // Moves a chunk's activations to where they stay until the next stage.
@@ -270,11 +285,13 @@ class Walk {
     if (options_.activations == format::Activations::kFloat) return absl::OkStatus();
     diverged_ = true;
     return tensor::guarded(where, [&] {
-      for_each_chunk([&](size_t i) {
-        at::Tensor& input = changed_.states[i].input;
-        input = store_.keep(model::restore_rows(model::round_rows(input)));
-        store_.rest(input);
-      });
+      for_each_chunk(
+          [&](size_t i) {
+            at::Tensor& input = changed_.states[i].input;
+            input = store_.keep(model::restore_rows(model::round_rows(store_.at_hand(input))));
+            store_.rest(input);
+          },
+          [&](size_t i) { store_.expect(changed_.states[i].input); });
     });
   }
 
@@ -295,8 +312,8 @@ class Walk {
   }
 
   absl::StatusOr<at::Tensor> solve_stage(StageProblem problem, const StageProduct& product) {
-    return solve(std::move(problem), product, [](const Stream& stream, size_t chunk) {
-      return flat(stream.states[chunk].input);
+    return solve(std::move(problem), product, [this](const Stream& stream, size_t chunk) {
+      return flat(store_.at_hand(stream.states[chunk].input));
     });
   }
 
@@ -326,6 +343,7 @@ class Walk {
     StatisticsSum sum(needs);
     DriftSum drift_sum(problem.weights, drift_, problem.writes_residual, product);
     for (size_t i = range.begin; i < range.end; ++i) {
+      if (i + 1 < range.end) expect_chunk(i + 1, drifts && diverged_, problem.writes_residual);
       const at::Tensor x = input(changed_, i);
       std::optional<TokenFactor> factor;
       if (needs == Needs::kHessian) factor.emplace(x, options_.precision);
@@ -333,8 +351,8 @@ class Walk {
       if (drifts && diverged_) {
         drift_sum.add_input(input(original_, i), x, *factor);
         if (problem.writes_residual) {
-          drift_sum.add_residual(flat(original_.states[i].residual),
-                                 flat(changed_.states[i].residual), *factor);
+          drift_sum.add_residual(flat(store_.at_hand(original_.states[i].residual)),
+                                 flat(store_.at_hand(changed_.states[i].residual)), *factor);
         }
       }
       if (!changed_.states.empty()) rest(changed_.states[i]);
@@ -343,6 +361,15 @@ class Walk {
     FRUGAL_ASSIGN_OR_RETURN(statistics, sum.take(problem.where));
     if (drifts) drift = drift_sum.take(statistics.tokens);
     return absl::OkStatus();
+  }
+
+  // What gather() takes of a chunk.
+  void expect_chunk(size_t i, bool drifts, bool residuals) const {
+    for (const Stream* const stream : {&changed_, &original_}) {
+      if (stream->states.empty() || (stream == &original_ && !drifts)) continue;
+      store_.expect(stream->states[i].input);
+      if (drifts && residuals) store_.expect(stream->states[i].residual);
+    }
   }
 
   // Both streams through a stage; `product` = the original weights.
@@ -362,11 +389,16 @@ class Walk {
   }
 
   void advance(Stream& stream, size_t stage, const StageProduct& product) const {
-    for_each_chunk([&](size_t i) {
-      model::LayerState& state = stream.states[i];
-      runner_->advance(state, stage, product.apply(state.input), small_, context_);
-      keep(state);
-    });
+    for_each_chunk(
+        [&](size_t i) {
+          const at::Tensor kept = stream.states[i].residual;
+          model::LayerState& state = stream.states[i] = at_hand(stream.states[i]);
+          const at::Tensor residual = state.residual;
+          runner_->advance(state, stage, product.apply(state.input), small_, context_);
+          if (state.residual.is_same(residual)) state.residual = kept;
+          keep(state);
+        },
+        [&](size_t i) { expect(stream.states[i]); });
   }
 
   StageProduct stage_product(const at::Tensor& stacked,
@@ -376,10 +408,12 @@ class Walk {
 
   absl::Status end_layer(int64_t layer) {
     if (options_.observe != nullptr) {
-      std::vector<at::Tensor> after;
-      for (const model::LayerState& state : changed_.states) after.push_back(state.residual);
       FRUGAL_RETURN_IF_ERROR(tensor::guarded("looking at a layer's output", [&] {
-        options_.observe(layer, changed_.layer_inputs, after);
+        std::vector<at::Tensor> before, after;  // of a GPU all at once, whatever the limit
+        for (const at::Tensor& x : changed_.layer_inputs) before.push_back(store_.at_hand(x));
+        for (const model::LayerState& state : changed_.states)
+          after.push_back(store_.at_hand(state.residual));
+        options_.observe(layer, before, after);
       }));
     }
     const auto end = [](Stream& stream) {
@@ -398,7 +432,8 @@ class Walk {
     if (!solves_head()) return absl::OkStatus();
     FRUGAL_ASSIGN_OR_RETURN(const bool finished, solver_.is_finished(head));
     if (finished) return absl::OkStatus();
-    FRUGAL_ASSIGN_OR_RETURN(const StageWeights weights, load_matrices(checkpoint_, {std::string(model::kHead)}));
+    FRUGAL_ASSIGN_OR_RETURN(const StageWeights weights,
+                            load_matrices(checkpoint_, {std::string(model::kHead)}));
     StageProblem problem;
     problem.layer = head;
     problem.where = "the head";
@@ -412,7 +447,7 @@ class Walk {
     }
     const ChunkInput input = [&](const Stream& stream, size_t chunk) {
       const at::NoGradGuard no_grad;
-      return flat(runner_->normalize(stream.layer_inputs[chunk], norm));
+      return flat(runner_->normalize(store_.at_hand(stream.layer_inputs[chunk]), norm));
     };
     const StageProduct product =
         windows_.count > 0 ? stage_product(weights.stacked, weights.row_counts) : StageProduct();
@@ -430,6 +465,7 @@ class Walk {
   bool diverged_ = false;  // the streams differ; until then they share their tensors
   std::vector<model::Stage> stages_;
   std::shared_ptr<const model::LayerRunner> runner_;
+  std::optional<StageReader> reader_;
   model::AttentionContext context_;
   model::LayerParameters small_;
   ActivationStore store_;

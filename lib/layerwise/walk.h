@@ -6,7 +6,8 @@
 // X, hands the stacked original weights to the solver and goes on with the weights it returns
 // (algorithms.md §0.3: inputs always come from the changed prefix, at one forward in all). Weights
 // are read layer by layer from the mapped checkpoint; activations stay in memory, in chunks of
-// whole windows, and beyond a limit in a file (activation_store.h), with the same results.
+// whole windows, and beyond a limit in a file (activation_store.h), with the same results. On a GPU
+// the next stage's weights and the next chunk's activations are copied while it computes.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -47,7 +48,7 @@ struct StageProblem {
 StageProblem select_matrices(const StageProblem& problem, const std::vector<size_t>& members);
 
 // A layer whose stages are all solved, for solvers that go over its matrices together once more.
-// Everything is on `device`.
+// Everything is on `device`, inputs and targets beyond the limit of a GPU's memory on the host.
 struct LayerProblem {
   int64_t layer = 0;
   std::string where;  // "layer 3"
@@ -104,8 +105,8 @@ struct WalkOptions {
   format::Activations activations = format::Activations::kFloat;
   // Of forwards, second moments and drifts.
   Precision precision = Precision::kFloat32;
-  // Bytes of activations that stay in memory, 0 = all; the others go to a file in `spill_folder`.
-  // On the CPU only.
+  // Bytes of activations that stay in the device's memory, 0 = all; the others go to a file in
+  // `spill_folder`, those of a GPU to the host's memory.
   int64_t spill_bytes = 0;
   std::filesystem::path spill_folder = {};
   // Channels of the residual stream that are zero in the changed model's embedding.

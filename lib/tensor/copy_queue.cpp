@@ -21,8 +21,8 @@ CopyQueue::CopyQueue(const at::Device& device)
 
 at::Tensor CopyQueue::to_host(const at::Tensor& value) const {
   const at::Tensor whole = value.contiguous();
-  at::Tensor host = at::empty(
-      whole.sizes(), at::TensorOptions().dtype(whole.scalar_type()).pinned_memory(true));
+  at::Tensor host =
+      at::empty(whole.sizes(), at::TensorOptions().dtype(whole.scalar_type()).pinned_memory(true));
   c10::Event computed(device_.type());
   computed.record(current_stream(device_));
   const c10::StreamGuard guard(copies_);

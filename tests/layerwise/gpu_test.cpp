@@ -1,4 +1,4 @@
-// On a real GPU: statistics, factor and sweep against the CPU. Label `gpu`.
+// On a real GPU: statistics, factor, sweep and walk against the CPU. Label `gpu`.
 #include <ATen/ATen.h>
 
 #include <cstdlib>
@@ -8,7 +8,10 @@
 #include "layerwise/order.h"
 #include "layerwise/random_tensors.h"
 #include "layerwise/statistics.h"
+#include "layerwise/toy_model.h"
+#include "layerwise/walk.h"
 #include "support/shared_data.h"
+#include "tensor/copy_queue.h"
 #include "tensor/device.h"
 
 namespace frugal::layerwise {
@@ -70,6 +73,61 @@ TEST_F(Gpu, SweepReachesTheCpusObjective) {
     EXPECT_NEAR(gpu.sweep_objective, own, 1e-3 * own) << name;
     // Other roundings between windows flip codes near a middle, up or down: their sum hardly moves.
     EXPECT_NEAR(gpu.sweep_objective, cpu.sweep_objective, 1e-2 * cpu.sweep_objective) << name;
+  }
+}
+
+// Shrinks every weight and remembers what it was shown.
+class ShrinkingSolver final : public StageSolver {
+ public:
+  Needs needs(int64_t, size_t) const override { return Needs::kHessian; }
+  DriftForm drift_form() const override { return DriftForm::kOutputs; }
+  absl::StatusOr<at::Tensor> solve(const StageProblem& problem) override {
+    seen.push_back(problem);
+    return problem.weights * 0.9;
+  }
+  absl::Status finish_layer(int64_t) override { return absl::OkStatus(); }
+  absl::StatusOr<bool> is_finished(int64_t) override { return false; }
+  absl::StatusOr<at::Tensor> restore(const StageProblem&) override { return at::Tensor(); }
+  std::vector<StageProblem> seen;
+};
+
+TEST_F(Gpu, CopiesBesideComputationsLoseNothing) {
+  const tensor::CopyQueue queue(device_);
+  const at::Tensor numbers = random_matrix(44, "numbers", 512, 512);
+  std::vector<at::Tensor> away;
+  for (int i = 0; i < 20; ++i) away.push_back(queue.to_host(numbers.to(device_) + i));
+  std::vector<tensor::CopyQueue::Arrival> arrivals;
+  for (const at::Tensor& value : away) arrivals.push_back(queue.start(value));
+  for (int i = 0; i < 20; ++i) {
+    const at::Tensor back = queue.finish(std::move(arrivals[static_cast<size_t>(i)]));
+    EXPECT_TRUE(back.is_cuda());
+    EXPECT_TRUE(at::equal(back.cpu(), numbers + i)) << i;
+  }
+}
+
+TEST_F(Gpu, WalksBeyondItsMemoryAndAsTheCpu) {
+  const test::TemporaryFolder folder;
+  const format::Checkpoint checkpoint = save_toy(toy_decoder({}), folder.path());
+  const text::Windows windows = toy_windows(12, 32);
+  ShrinkingSolver cpu, resident, limited;
+  const WalkOptions options{.device = device_, .chunk_tokens = 64, .held_out = 3};
+  WalkOptions on_cpu = options, tight = options;
+  on_cpu.device = at::kCPU;
+  tight.spill_bytes = 3 * 64 * 32 * 4;  // room for three chunks of the residual stream
+  FRUGAL_ASSERT_OK(walk(checkpoint, windows, on_cpu, cpu));
+  FRUGAL_ASSERT_OK(walk(checkpoint, windows, options, resident));
+  FRUGAL_ASSERT_OK(walk(checkpoint, windows, tight, limited));
+  ASSERT_EQ(limited.seen.size(), cpu.seen.size());
+  for (size_t i = 0; i < cpu.seen.size(); ++i) {
+    const at::Tensor expected = cpu.seen[i].statistics.hessian;
+    const at::Tensor found = resident.seen[i].statistics.hessian;
+    // fp32 forwards through some forty roundings a layer, each 2^-24 of values near 1.
+    EXPECT_LT((found - expected).norm().item<double>(), 1e-4 * expected.norm().item<double>())
+        << cpu.seen[i].where;
+    EXPECT_TRUE(at::equal(limited.seen[i].statistics.hessian, found)) << cpu.seen[i].where;
+    EXPECT_TRUE(at::equal(limited.seen[i].drift.output, resident.seen[i].drift.output));
+    EXPECT_TRUE(at::equal(limited.seen[i].held_out_statistics.hessian,
+                          resident.seen[i].held_out_statistics.hessian));
   }
 }
 
