@@ -29,6 +29,37 @@ TEST(BlockCache, GivesAWaitingBlockAgain) {
   EXPECT_EQ(cache.waiting_bytes(), 0);
 }
 
+TEST(BlockCache, CutsWaitingBlocksAndJoinsNeighbors) {
+  BlockCache cache;
+  auto* const large = static_cast<unsigned char*>(cache.take(6 * kMebibyte));
+  std::memset(large, 7, 6 * kMebibyte);  // resident
+  cache.give(large);
+  std::vector<unsigned char*> parts;
+  for (int i = 0; i < 2; ++i)
+    parts.push_back(static_cast<unsigned char*>(cache.take(2 * kMebibyte)));
+  for (const unsigned char* const part : parts) {
+    EXPECT_TRUE(part >= large && part + 2 * kMebibyte <= large + 6 * kMebibyte);
+    EXPECT_EQ(part[kMebibyte], 7);  // the pages that were there
+  }
+  cache.give(parts[1]);
+  cache.give(parts[0]);
+  EXPECT_EQ(cache.take(6 * kMebibyte), large);
+  EXPECT_EQ(large[5 * kMebibyte], 7);
+  EXPECT_EQ(cache.waiting_bytes(), 0);
+  cache.give(large);
+}
+
+TEST(BlockCache, WhatIsGivenBackIsGone) {
+  BlockCache cache;
+  auto* const block = static_cast<unsigned char*>(cache.take(4 * kMebibyte));
+  std::memset(block, 7, 4 * kMebibyte);
+  cache.give(block);
+  cache.release();
+  ASSERT_EQ(cache.take(4 * kMebibyte), block);  // the addresses are used again
+  EXPECT_EQ(block[kMebibyte], 0);               // with fresh pages
+  cache.give(block);
+}
+
 TEST(BlockCache, LeavesSmallBlocksToMalloc) {
   BlockCache cache;
   void* const data = cache.take(1000);
