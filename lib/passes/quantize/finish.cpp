@@ -10,6 +10,8 @@
 namespace frugal::passes {
 namespace {
 
+constexpr int64_t kFewSteps = 32;
+
 // Fresh windows, and where the text does not fill as many as asked for, those of the statistics
 // besides: text seen twice tunes less well than fresh text, but better than none.
 text::Windows tuning_text(pass::RunContext& context, const QuantizeOptions& options,
@@ -42,6 +44,7 @@ absl::Status finish_quantized(pass::RunContext& context, const QuantizeOptions& 
   train::ScaleTuningOptions loop;
   loop.steps = options.tunes() ? options.tune_steps : 0;
   loop.learning_rate = options.tune_rate;
+  if (loop.steps < kFewSteps) loop.validations = 2;  // five would take as long as the steps
   loop.seed = context.seed();
   loop.precision = options.windows.products();
   base::Progress progress(base::str_cat("tune ", context.input_name()), "steps", loop.steps);

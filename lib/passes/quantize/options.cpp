@@ -27,10 +27,11 @@ const std::string& grid_sentence() {
   return sentence;
 }
 
-// Of the recipes that take longer. More text for the statistics is worth more than more steps;
-// scales of two and three bits go on gaining for longer than those of four.
-constexpr int64_t kTunedWindows = 512, kGradientWindows = 128;
-constexpr int64_t kTuneSteps = 20, kLowbitTuneSteps = 100;
+// Of the recipes that take longer. More text for the statistics, of inputs and of gradients, is
+// worth more than more steps; scales of two and three bits go on gaining for longer than those of
+// four (tests/bench/quality/README.md).
+constexpr int64_t kTunedWindows = 448, kGradientWindows = 192;
+constexpr int64_t kTuneSteps = 8, kLowbitTuneSteps = 100;
 constexpr double kTuneRate = 2e-3;
 constexpr int64_t kTunedHeldOut = 16;  // they choose the step to keep, too
 constexpr int64_t kBlockIterations = 100;
