@@ -2,58 +2,59 @@
 //
 //   frugal_sweep_bench --benchmark_filter=avx512
 //
+// The problems are those of the tests (tests/kernels/layer_problem.h).
+//
 // flop: 2 for each weight and later column of its window (sweep), 2 for each weight and column of
 // the matrix and code sweep that changes all codes (finish: an upper bound, unchanged codes cost
 // nothing). `limit` runs dependent-free fused multiply-adds on registers: what one core can do at
 // most with that instruction set.
 #include <benchmark/benchmark.h>
 
-#include <cmath>
-#include <numeric>
+#include <map>
+#include <string>
 
-#include "base/random.h"
-#include "grid/grid.h"
+#include "kernels/layer_problem.h"
 #include "kernels/refine.h"
-#include "kernels/sweep.h"
 
 namespace frugal::kernels {
 namespace {
 
+// One for each shape: making one takes longer than sweeping it.
+const LayerProblem& problem_of(int64_t rows, int64_t columns) {
+  static std::map<std::pair<int64_t, int64_t>, LayerProblem> problems;
+  const auto [at, is_new] = problems.try_emplace({rows, columns});
+  if (is_new) at->second = random_problem(rows, columns, 1);
+  return at->second;
+}
+
 struct Window {
   std::shared_ptr<const grid::Grid> grid;
-  std::vector<float> weights, factor, importance, errors;
   std::vector<int32_t> columns;
-  std::vector<uint8_t> codes;
-  std::vector<std::byte> parameters;
+  std::vector<float> weights, factor, errors;
+  grid::QuantizedMatrix matrix;
   SweepBlock block;
 
-  Window(const char* name, int64_t rows, int64_t width, bool fit)
-      : grid(*grid::find_grid(name, width)) {
-    base::RandomStream random(1, "bench/sweep");
-    weights.resize(rows * width);
-    for (float& w : weights) w = static_cast<float>(random.normal() * 0.05);
-    factor.assign(width * width, 0.0f);
-    for (int64_t i = 0; i < width; ++i) {
-      for (int64_t j = i; j < width; ++j)
-        factor[i * width + j] = i == j ? 1.0f : 0.1f * std::exp(-0.05f * (j - i));
+  Window(const char* name, const LayerProblem& problem, bool fit)
+      : grid(grid_or_die(name, problem.columns)),
+        columns(group_aware_order(problem, grid->spec().block_columns)),
+        factor(inverse_factor(problem.hessian, columns)),
+        errors(problem.weights.size()),
+        matrix(grid::empty_matrix(grid, problem.rows, problem.columns)) {
+    const int64_t width = problem.columns;
+    const int64_t bytes = matrix.blocks_per_row() * grid->spec().parameter_bytes;
+    for (int64_t r = 0; r < problem.rows; ++r) {
+      for (const int32_t column : columns) weights.push_back(problem.weights[r * width + column]);
     }
-    importance.assign(width, 1.0f);
-    errors.resize(rows * width);
-    columns.resize(width);
-    std::iota(columns.begin(), columns.end(), 0);
-    codes.resize(rows * width);
-    const int64_t bytes = width / grid->spec().block_columns * grid->spec().parameter_bytes;
-    parameters.resize(rows * bytes);
     fit_blocks({.grid = grid.get(),
-                .rows = rows,
+                .rows = problem.rows,
                 .width = width,
-                .weights = weights.data(),
+                .weights = problem.weights.data(),
                 .weights_stride = width,
-                .importance = importance.data(),
-                .parameters = parameters.data(),
+                .importance = problem.importance.data(),
+                .parameters = matrix.parameters.data(),
                 .parameters_stride = bytes});
     block = {.grid = grid.get(),
-             .rows = rows,
+             .rows = problem.rows,
              .width = width,
              .weights = weights.data(),
              .weights_stride = width,
@@ -61,10 +62,10 @@ struct Window {
              .factor_stride = width,
              .columns = columns.data(),
              .fit = fit,
-             .importance = importance.data(),
-             .codes = codes.data(),
+             .importance = problem.importance.data(),
+             .codes = matrix.codes.data(),
              .codes_stride = width,
-             .parameters = parameters.data(),
+             .parameters = matrix.parameters.data(),
              .parameters_stride = bytes,
              .errors = errors.data(),
              .errors_stride = width};
@@ -82,7 +83,7 @@ void report(benchmark::State& state, double flop, int64_t weights) {
 void run_sweep(benchmark::State& state, const SweepKernel& kernel, const char* name, int64_t width,
                bool fit) {
   constexpr int64_t kRows = 512;
-  const Window window(name, kRows, width, fit);
+  const Window window(name, problem_of(kRows, width), fit);
   for (auto _ : state) kernel.run(window.block);
   report(state, static_cast<double>(kRows) * width * (width - 1), kRows * width);
 }
@@ -90,28 +91,23 @@ void run_sweep(benchmark::State& state, const SweepKernel& kernel, const char* n
 void run_refine(benchmark::State& state, const RefineKernel& kernel, const char* name,
                 int64_t columns) {
   constexpr int64_t kRows = 128;
-  Window window(name, kRows, columns, false);
-  std::vector<float> hessian(columns * columns);
-  for (int64_t i = 0; i < columns; ++i) {
-    for (int64_t j = 0; j < columns; ++j)
-      hessian[i * columns + j] = std::exp(-0.1f * std::fabs(i - j));
-  }
+  const LayerProblem& problem = problem_of(kRows, columns);
+  const Window window(name, problem, false);
   sweep(window.block);
   for (auto _ : state) {
     state.PauseTiming();
-    std::vector<uint8_t> codes = window.codes;
-    std::vector<std::byte> parameters = window.parameters;
+    grid::QuantizedMatrix matrix = window.matrix;
     state.ResumeTiming();
     kernel.run({.grid = window.grid.get(),
                 .rows = kRows,
                 .columns = columns,
-                .target = window.weights.data(),
+                .target = problem.weights.data(),
                 .target_stride = columns,
-                .hessian = hessian.data(),
+                .hessian = problem.hessian_f.data(),
                 .hessian_stride = columns,
-                .codes = codes.data(),
+                .codes = matrix.codes.data(),
                 .codes_stride = columns,
-                .parameters = parameters.data(),
+                .parameters = matrix.parameters.data(),
                 .parameters_stride = window.block.parameters_stride},
                {});
   }

@@ -1,13 +1,13 @@
 // What each way of rounding costs on a real model: CPU seconds and KL divergence to the original on
 // held-out text.
 //
-//   frugal_rounding_bench FOLDER CALIBRATION_GLOB HELD_OUT_FILE [GRID[=RECIPE]...]
+//   frugal_rounding_bench FOLDER CALIBRATION_GLOB HELD_OUT_FILE [GRID...] --benchmark_filter=q4_0/P
 //
 // 64 calibration windows of 256 tokens spread over the text, 60 held-out windows; decoder matrices
-// only (rounding.md). One line per grid and recipe, each of which can be repeated with the
-// arguments it prints.
+// only (rounding.md). Each grid and recipe runs once; its time is the walk's.
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
+#include <benchmark/benchmark.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -15,7 +15,6 @@
 #include <string>
 #include <vector>
 
-#include "base/process.h"
 #include "layerwise/calibration.h"
 #include "layerwise/walk.h"
 #include "model/decoder.h"
@@ -33,11 +32,11 @@ struct Recipe {
 };
 using passes::RoundingMethod;
 constexpr Recipe kRecipes[] = {{"rtn", RoundingMethod::kRoundToNearest, true, 0, 0},
-                               {"gptq static", RoundingMethod::kGptq, false, 0, 0},
-                               {"gptq dynamic", RoundingMethod::kGptq, true, 0, 0},
-                               {"gptq + finish", RoundingMethod::kGptq, true, 3, 0},
-                               {"P 0.5", RoundingMethod::kGptq, true, 3, 0.5},
-                               {"P 1", RoundingMethod::kGptq, true, 3, 1}};
+                               {"gptq_static", RoundingMethod::kGptq, false, 0, 0},
+                               {"gptq_dynamic", RoundingMethod::kGptq, true, 0, 0},
+                               {"gptq_finish", RoundingMethod::kGptq, true, 3, 0},
+                               {"P_0.5", RoundingMethod::kGptq, true, 3, 0.5},
+                               {"P_1", RoundingMethod::kGptq, true, 3, 1}};
 
 absl::StatusOr<text::Windows> windows(const format::Checkpoint& model, const std::string& glob,
                                       int64_t count) {
@@ -83,17 +82,28 @@ absl::Status take_weights(const layerwise::LayerStore& store, const std::string&
   return absl::OkStatus();
 }
 
-absl::Status measure(const format::Checkpoint& model, const model::Decoder& original,
-                     const text::Windows& calibration, const text::Windows& held_out,
-                     const std::string& grid, const Recipe& recipe) {
+struct Material {
+  format::Checkpoint model;
+  text::Windows calibration, held_out;
+  model::Decoder original;
+};
+
+absl::Status measure(benchmark::State& state, const Material& material, const std::string& grid,
+                     const Recipe& recipe) {
   const std::filesystem::path folder =
       std::filesystem::temp_directory_path() / "frugal-rounding-bench";
   std::filesystem::remove_all(folder);
   std::filesystem::create_directories(folder);
   const layerwise::LayerStore store(folder, "bench");
   passes::GridSolverOptions options;
-  options.grid = grid;
-  options.layer_count = model.config().layer_count;
+  options.stages = material.original.stages();
+  options.layer_count = material.model.config().layer_count;
+  for (int64_t layer = 0; layer < options.layer_count; ++layer) {
+    for (const model::Stage& stage : options.stages) {
+      for (const std::string& matrix : stage.matrices)
+        options.grids[model::weight_name(layer, matrix)] = grid;
+    }
+  }
   options.method = recipe.method;
   options.calibrated = true;
   options.asymmetry = {recipe.asymmetry, recipe.asymmetry};
@@ -101,14 +111,12 @@ absl::Status measure(const format::Checkpoint& model, const model::Decoder& orig
                   .sweeps = recipe.sweeps,
                   .refits = recipe.sweeps > 0 ? 2 : 0};
   passes::GridSolver solver(options, store);
-  const double start = base::cpu_seconds();
-  FRUGAL_RETURN_IF_ERROR(layerwise::walk(model, calibration, {}, solver));
-  const double span = base::cpu_seconds() - start;
-  model::Decoder changed = original.clone();
+  for (auto _ : state) {
+    FRUGAL_RETURN_IF_ERROR(layerwise::walk(material.model, material.calibration, {}, solver));
+  }
+  model::Decoder changed = material.original.clone();
   FRUGAL_RETURN_IF_ERROR(take_weights(store, grid, changed));
-  std::printf("%-8s %-14s KLD %.5f  %6.1f CPU s\n", grid.c_str(), recipe.name,
-              divergence(original, changed, held_out), span);
-  std::fflush(stdout);
+  state.counters["KLD"] = divergence(material.original, changed, material.held_out);
   std::filesystem::remove_all(folder);
   return absl::OkStatus();
 }
@@ -116,29 +124,37 @@ absl::Status measure(const format::Checkpoint& model, const model::Decoder& orig
 absl::Status run(const std::vector<std::string>& arguments) {
   if (arguments.size() < 3)
     return base::invalid_argument("usage: FOLDER CALIBRATION_GLOB HELD_OUT_FILE [GRID...]");
-  FRUGAL_ASSIGN_OR_RETURN(const format::Checkpoint model, format::Checkpoint::open(arguments[0]));
+  FRUGAL_ASSIGN_OR_RETURN(format::Checkpoint model, format::Checkpoint::open(arguments[0]));
   FRUGAL_ASSIGN_OR_RETURN(const text::Windows calibration, windows(model, arguments[1], 64));
   FRUGAL_ASSIGN_OR_RETURN(const text::Windows held_out, windows(model, arguments[2], 60));
-  FRUGAL_ASSIGN_OR_RETURN(const model::Decoder original, model::Decoder::load(model, {}));
+  FRUGAL_ASSIGN_OR_RETURN(model::Decoder original, model::Decoder::load(model, {}));
+  const Material material{std::move(model), calibration, held_out, std::move(original)};
   std::vector<std::string> grids(arguments.begin() + 3, arguments.end());
   if (grids.empty()) grids = {"q4_0", "iq4_nl", "q4_k", "q8_0"};
-  std::printf("%s, %d thread(s)\n", arguments[0].c_str(), at::get_num_threads());
-  for (const std::string& wish : grids) {
-    const size_t split = wish.find('=');
+  for (const std::string& grid : grids) {
     for (const Recipe& recipe : kRecipes) {
-      if (split != std::string::npos && wish.substr(split + 1) != recipe.name) continue;
-      FRUGAL_RETURN_IF_ERROR(
-          measure(model, original, calibration, held_out, wish.substr(0, split), recipe));
+      benchmark::RegisterBenchmark((grid + "/" + recipe.name).c_str(),
+                                   [&material, grid, &recipe](benchmark::State& state) {
+                                     const absl::Status status =
+                                         measure(state, material, grid, recipe);
+                                     if (!status.ok())
+                                       state.SkipWithError(status.ToString().c_str());
+                                   })
+          ->Iterations(1)
+          ->Unit(benchmark::kSecond)
+          ->MeasureProcessCPUTime();
     }
   }
+  benchmark::RunSpecifiedBenchmarks();
   return absl::OkStatus();
 }
 
 }  // namespace
 }  // namespace frugal
 
-int main(int count, char** values) {
-  const absl::Status status = frugal::run({values + 1, values + count});
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  const absl::Status status = frugal::run({argv + 1, argv + argc});
   if (!status.ok()) std::fprintf(stderr, "%s\n", status.ToString().c_str());
   return status.ok() ? 0 : 1;
 }

@@ -5,19 +5,21 @@
 //
 // GRIDS: q4_0,iq4_nl,... Of 656 windows of 256 tokens spread over the training text 128 calibrate
 // recipe P, 512 tune and 16 choose the step; 60 held-out windows judge. Each SETTING is one scale
-// tuning from the same start: lr=3e-3,steps=100,offsets=1,sub_scales=1,windows=512 (what is left
-// out has its default). Before SETTINGs: alpha=0.5 (alpha and beta of P).
+// tuning from the same start, which the benchmark before it rounds:
+// lr=3e-3,steps=100,offsets=1,sub_scales=1,windows=512 (what is left out has its default). Before
+// SETTINGs: alpha=0.5 (alpha and beta of P).
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
+#include <benchmark/benchmark.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "base/process.h"
 #include "base/text.h"
 #include "layerwise/block_rounding.h"
 #include "layerwise/calibration.h"
@@ -180,78 +182,121 @@ void set_weights(const train::QuantizedMatrices& matrices, model::Decoder& decod
     decoder.set_parameter(name, layerwise::decode(matrix));
 }
 
-absl::Status measure(const model::Decoder& original, const Texts& texts, const std::string& grid,
-                     const train::QuantizedMatrices& start, double start_divergence,
-                     const std::string& setting) {
+struct Material {
+  format::Checkpoint model;
+  Texts texts;
+  model::Decoder original;
+  double alpha = 0.5;
+  int64_t iterations = 0;
+};
+
+// What tunings of a grid start from; made by the first benchmark of the grid that runs.
+struct Start {
+  train::QuantizedMatrices matrices;
+  double divergence = 0;
+};
+
+absl::Status round(benchmark::State* state, const Material& material, const std::string& grid,
+                   Start& start) {
+  RecipeSolver solver(grid, material.alpha, material.iterations,
+                      material.model.config().layer_count);
+  const auto walk = [&] {
+    return layerwise::walk(material.model, material.texts.calibration, {}, solver);
+  };
+  if (state == nullptr) FRUGAL_RETURN_IF_ERROR(walk());
+  if (state != nullptr) {
+    for (auto _ : *state) FRUGAL_RETURN_IF_ERROR(walk());
+  }
+  start.matrices = std::move(solver.matrices);
+  model::Decoder changed = material.original;
+  set_weights(start.matrices, changed);
+  start.divergence = divergence(material.original, changed, material.texts.held_out);
+  if (state != nullptr) state->counters["KLD"] = start.divergence;
+  return absl::OkStatus();
+}
+
+absl::Status tune(benchmark::State& state, const Material& material, const std::string& grid,
+                  Start& start, const std::string& setting) {
+  if (start.matrices.empty()) FRUGAL_RETURN_IF_ERROR(round(nullptr, material, grid, start));
   train::ScaleTuningOptions options;
+  const Texts& texts = material.texts;
   int64_t windows = texts.tuning.count;
   FRUGAL_RETURN_IF_ERROR(parse_setting(setting, options, windows));
   Windows tuning;
   for (int64_t i = 0; i < windows; ++i)
     take(texts.tuning, i * texts.tuning.count / windows, tuning);
-  train::QuantizedMatrices matrices = start;
-  model::Decoder student = original;
-  const double begin = base::cpu_seconds();
-  FRUGAL_ASSIGN_OR_RETURN(const train::ScaleTuningResult result,
-                          train::tune_scales(original, student, matrices, tuning, texts.validation,
-                                             options, {}, nullptr));
-  const double span = base::cpu_seconds() - begin;
-  const double now = divergence(original, student, texts.held_out);
-  std::printf(
-      "%-8s %-28s KLD %.5f (%.3f of P)  validation %.5f -> %.5f  tuning %.5f -> %.5f  "
-      "best step %ld  %.0f CPU s\n",
-      grid.c_str(), setting.c_str(), now, now / start_divergence, result.validation.before,
-      result.validation.after, result.training.before, result.training.after,
-      static_cast<long>(result.best_step), span);
-  std::fflush(stdout);
+  train::QuantizedMatrices matrices = start.matrices;
+  model::Decoder student = material.original;
+  train::ScaleTuningResult result;
+  for (auto _ : state) {
+    FRUGAL_ASSIGN_OR_RETURN(result, train::tune_scales(material.original, student, matrices, tuning,
+                                                       texts.validation, options, {}, nullptr));
+  }
+  const double now = divergence(material.original, student, texts.held_out);
+  state.counters["KLD"] = now;
+  state.counters["of_start"] = now / start.divergence;
+  state.counters["validation_before"] = result.validation.before;
+  state.counters["validation_after"] = result.validation.after;
+  state.counters["tuning_before"] = result.training.before;
+  state.counters["tuning_after"] = result.training.after;
+  state.counters["best_step"] = static_cast<double>(result.best_step);
   return absl::OkStatus();
+}
+
+template <typename Body>
+void add(const std::string& title, Body body) {
+  benchmark::RegisterBenchmark(title.c_str(),
+                               [body](benchmark::State& state) {
+                                 const absl::Status status = body(state);
+                                 if (!status.ok()) state.SkipWithError(status.ToString().c_str());
+                               })
+      ->Iterations(1)
+      ->Unit(benchmark::kSecond)
+      ->MeasureProcessCPUTime();
 }
 
 absl::Status run(const std::vector<std::string>& arguments) {
   if (arguments.size() < 4) {
     return base::invalid_argument("usage: FOLDER TRAINING_GLOB HELD_OUT_FILE GRIDS [SETTING...]");
   }
-  FRUGAL_ASSIGN_OR_RETURN(const format::Checkpoint model, format::Checkpoint::open(arguments[0]));
-  FRUGAL_ASSIGN_OR_RETURN(const Texts texts, load_texts(model, arguments[1], arguments[2]));
-  FRUGAL_ASSIGN_OR_RETURN(const model::Decoder original, model::Decoder::load(model, {}));
+  FRUGAL_ASSIGN_OR_RETURN(format::Checkpoint model, format::Checkpoint::open(arguments[0]));
+  FRUGAL_ASSIGN_OR_RETURN(Texts texts, load_texts(model, arguments[1], arguments[2]));
+  FRUGAL_ASSIGN_OR_RETURN(model::Decoder original, model::Decoder::load(model, {}));
+  Material material{std::move(model), std::move(texts), std::move(original)};
   std::vector<std::string> settings(arguments.begin() + 4, arguments.end());
-  double alpha = 0.5;
-  int64_t iterations = 0;
   while (!settings.empty()) {
     const std::string& first = settings.front();
     if (first.starts_with("alpha=")) {
-      alpha = std::strtod(first.c_str() + 6, nullptr);
+      material.alpha = std::strtod(first.c_str() + 6, nullptr);
     } else if (first.starts_with("block=")) {
-      iterations = std::strtol(first.c_str() + 6, nullptr, 10);
+      material.iterations = std::strtol(first.c_str() + 6, nullptr, 10);
     } else {
       break;
     }
     settings.erase(settings.begin());
   }
+  std::map<std::string, Start> starts;
   for (const std::string& grid : base::split(arguments[3], ',')) {
-    RecipeSolver solver(grid, alpha, iterations, model.config().layer_count);
-    const double begin = base::cpu_seconds();
-    FRUGAL_RETURN_IF_ERROR(layerwise::walk(model, texts.calibration, {}, solver));
-    const double span = base::cpu_seconds() - begin;
-    const train::QuantizedMatrices& start = solver.matrices;
-    model::Decoder changed = original;
-    set_weights(start, changed);
-    const double from = divergence(original, changed, texts.held_out);
-    std::printf("%-8s P %-4.2g block %-15ld KLD %.5f  %.0f CPU s\n", grid.c_str(), alpha,
-                static_cast<long>(iterations), from, span);
-    std::fflush(stdout);
+    Start& start = starts[grid];
+    add(grid + "/P", [&material, &start, grid](benchmark::State& state) {
+      return round(&state, material, grid, start);
+    });
     for (const std::string& setting : settings) {
-      FRUGAL_RETURN_IF_ERROR(measure(original, texts, grid, start, from, setting));
+      add(grid + "/" + setting, [&material, &start, grid, setting](benchmark::State& state) {
+        return tune(state, material, grid, start, setting);
+      });
     }
   }
+  benchmark::RunSpecifiedBenchmarks();
   return absl::OkStatus();
 }
 
 }  // namespace
 }  // namespace frugal
 
-int main(int count, char** values) {
-  const absl::Status status = frugal::run({values + 1, values + count});
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  const absl::Status status = frugal::run({argv + 1, argv + argc});
   if (!status.ok()) std::fprintf(stderr, "%s\n", status.ToString().c_str());
   return status.ok() ? 0 : 1;
 }

@@ -13,12 +13,14 @@ held against the latter. frugal's is whole. Peers' results stay in --work and ar
 usage: against_peers.py MODEL TEXT... --held-out TEXT.txt --work DIR [--windows 64] [--length 256] [--held-out-windows 60]
                         [--excerpt 14000] [--leave-out NAME...] [--grids int4:g32 ...] [--recipes fast best] [--options ...]
                         [--gptqmodel-python P] [--llmcompressor-python P] [--autoround-python P] [--iterations 50 200] [--llama-python P]
-                        [--frugal build/release/bin/frugal] [--json FILE] [--check]
+                        [--published-gptq] [--frugal build/release/bin/frugal] [--json FILE] [--check]
 
 TEXT: a file, or a folder of .txt files, of each of which --excerpt characters from its middle are taken (none of --leave-out).
 MODEL `synthetic`: random weights (width 512, 8 layers), for time and memory; nothing is scored.
 frugal keeps 8 windows of the same text besides --windows for choosing its strengths; recipe `best` takes further ones for tuning, and
 where it does its windows lie elsewhere in the text than the peers'. --check: exit 1 where a bar is missed.
+--published-gptq: one more row for each int4 grid, GPTQ as in its paper (published.py, needs torch in this interpreter): what the plain
+algorithm gives and takes without a library around it. Held against no bar.
 Needs NumPy, safetensors, tokenizers (sentencepiece for models with a tokenizer.model alone), gguf; peers: setup_peers.sh.
 """
 import argparse
@@ -26,22 +28,18 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", OMP_WAIT_POLICY="PASSIVE", TOKENIZERS_PARALLELISM="false",
-                  HF_HUB_OFFLINE="1", GPTQMODEL_CPU_WORKERS=str(os.cpu_count()))
-import numpy as np  # noqa: E402
+import peer_common  # first: one thread for whatever is imported after it
+import common
+import numpy as np
+import peer_formats as formats
+from gguf_names import gguf_name
+from peer_common import HERE, judged, number, run_measured, run_worker
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parents[1] / "runtime")]
-import common  # noqa: E402
-import peer_formats as formats  # noqa: E402
-from gguf_names import gguf_name  # noqa: E402
-
+os.environ["GPTQMODEL_CPU_WORKERS"] = str(os.cpu_count())
 LLAMA_TYPES = {"q4_0": "Q4_0", "iq4_nl": "IQ4_NL", "q4_k": "Q4_K_S", "q8_0": "Q8_0", "q4_1": "Q4_1", "q5_0": "Q5_0", "q5_1": "Q5_1",
                "q2_k": "Q2_K", "q3_k": "Q3_K_S", "q5_k": "Q5_K_S", "q6_k": "Q6_K"}
 INT4 = {"int4:g32": 32, "int4:g64": 64, "int4:g128": 128}
@@ -66,6 +64,7 @@ def arguments():
     parser.add_argument("--recipes", nargs="*", default=["fast"]), parser.add_argument("--iterations", nargs="*", type=int, default=[50, 200])
     parser.add_argument("--options", nargs="*", default=[], help="further options of frugal quantize, as one word each: --options=--damping=0.02")
     parser.add_argument("--frugal", default=common.FRUGAL), parser.add_argument("--json"), parser.add_argument("--check", action="store_true")
+    parser.add_argument("--published-gptq", action="store_true")
     for peer in ("gptqmodel", "llmcompressor", "autoround", "llama"):
         parser.add_argument(f"--{peer}-python")
     return parser.parse_args()
@@ -85,37 +84,8 @@ def calibration_text(texts, excerpt, leave_out):
     return "\n\n".join(parts)
 
 
-def encode(model, text):
-    if (Path(model) / "tokenizer.json").exists():
-        from tokenizers import Tokenizer
-        return Tokenizer.from_file(str(Path(model) / "tokenizer.json")).encode(text, add_special_tokens=False).ids
-    import sentencepiece
-    return sentencepiece.SentencePieceProcessor(model_file=str(Path(model) / "tokenizer.model")).encode(text)
-
-
-def calibration_ids(model, text, windows, length, held_out=HELD_OUT):
-    """The windows behind frugal's statistics: `windows` + `held_out` spread over the stream, less the evenly spread ones held out."""
-    ids = encode(model, text)
-    available, total = len(ids) // length, windows + held_out
-    assert available >= total, f"the text has {available} windows of {length}, {total} are needed"
-    kept = [i for i in range(total) if (i + 1) * held_out // total == i * held_out // total]
-    return [ids[(i * available // total) * length:][:length] for i in kept]
-
-
 def digest(*things):
     return hashlib.sha256(json.dumps(things).encode()).hexdigest()[:12]
-
-
-def run_measured(command, log):
-    """CPU and wall seconds and peak memory of a child; its output goes to `log`."""
-    start = time.time()
-    with open(log, "w") as out:
-        child = subprocess.Popen([str(c) for c in command], stdout=out, stderr=subprocess.STDOUT, cwd=common.HERE)
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode != 0:
-        raise RuntimeError(f"{' '.join(map(str, command))[:300]} exited with {child.returncode}:\n{Path(log).read_text()[-3000:]}")
-    return {"wall": time.time() - start, "cpu": usage.ru_utime + usage.ru_stime, "peak_bytes": usage.ru_maxrss * 1024}
 
 
 class Bench:
@@ -125,7 +95,7 @@ class Bench:
         self.model = Path(a.model).resolve() if a.model != "synthetic" else self.synthetic()
         text = calibration_text(a.text, a.excerpt, a.leave_out)
         self.text = self.once(f"text-{digest(text)}.txt", lambda out: out.write_text(text, encoding="utf-8"))
-        self.ids = calibration_ids(self.model, text, a.windows, a.length)
+        self.ids = peer_common.calibration_ids(self.model, text, a.windows, a.length, HELD_OUT)
         self.key = digest(self.ids, hashlib.sha256((self.model / "model.safetensors").read_bytes()).hexdigest())
         self.ids_file = self.once(f"ids-{self.key}.json", lambda out: out.write_text(json.dumps(self.ids)))
         self.plain = self.once(f"fp32-{self.key}", self.write_for_peers)
@@ -146,8 +116,7 @@ class Bench:
         return out
 
     def synthetic(self):
-        return self.once("synthetic", lambda out: common.make_llama(out, hidden=512, ffn=1536, layers=8, heads=8, kv_heads=4, vocabulary=4096, tied=False,
-                                                                    context=1024))
+        return self.once("synthetic", peer_common.make_synthetic)
 
     def write_for_peers(self, out):
         """The model with fp32 weights. Peers read ids, but some refuse to start without a tokenizer.json: then one that knows nothing."""
@@ -171,12 +140,7 @@ class Bench:
     def score(self, folder):
         if self.a.model == "synthetic":
             return {}
-        with tempfile.TemporaryDirectory() as cache:
-            done = common.frugal("evaluate", folder, "--reference", self.model, "--perplexity", Path(self.a.held_out).resolve(), "--protocol",
-                                 f"gptq-{self.a.length}", "--windows", self.a.held_out_windows, "--json", "--cache", cache)
-        steps = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-        values = {s["name"]: s["value"] for e in steps if e["event"] == "step_end" for s in e["statistics"]}
-        return {"kld": values["kld/mean"], "top": values["kld/same_top"], "ppl": values["perplexity"]}
+        return peer_common.score(folder, self.model, self.a.held_out, self.a.length, self.a.held_out_windows)
 
     def scored(self, folder):
         """The cached score of a decoded folder."""
@@ -195,17 +159,18 @@ class Bench:
             if kind == "llama":
                 source = self.once(f"source-{self.key}.gguf", lambda o: common.frugal("export", self.model, "--format", "gguf", "--out", o))
                 parts = [source, self.importance(), out / "packed.gguf", LLAMA_TYPES[grid], "-"]
-            else:
+            elif kind != "published":
                 parts = [self.plain, self.ids_file, out / "packed", INT4[grid], iterations or 0]
-            run_measured([python, HERE / "peer_worker.py", kind, *parts], out / "log.txt")
-            line = next(line for line in reversed((out / "log.txt").read_text(errors="replace").splitlines()) if line.startswith('{"version"'))
-            decode = formats.plain_from_gguf if kind == "llama" else formats.plain_from_safetensors
-            cost = json.loads(line) | {"bytes": decode(parts[2], self.model, out / "plain")}
+            if kind == "published":  # writes plain weights and knows its bytes
+                cost = run_worker([python, HERE / "published.py", "gptq", self.plain, self.ids_file, out / "plain", INT4[grid]], out / "log.txt")
+            else:
+                cost = run_worker([python, HERE / "peer_worker.py", kind, *parts], out / "log.txt")
+                decode = formats.plain_from_gguf if kind == "llama" else formats.plain_from_safetensors
+                cost["bytes"] = decode(parts[2], self.model, out / "plain")
             (out / "cost.json").write_text(json.dumps(cost))
         folder = self.once(f"{name}-{grid.replace(':', '-')}-{self.key}", make)
         cost = json.loads((folder / "cost.json").read_text())
-        working = cost["cpu"] - cost["stages"]["import"]["cpu"]
-        return {"grid": grid, "method": name, **cost, "working_cpu": working, **self.scored(folder)}
+        return {"grid": grid, "method": name, **cost, "working_cpu": peer_common.working_cpu(cost), **self.scored(folder)}
 
     def frugal(self, recipe, grid):
         with tempfile.TemporaryDirectory(dir=self.work) as out:
@@ -226,6 +191,8 @@ def fits(model, grid):
 
 
 def peers_of(a, grid):
+    if a.published_gptq and grid in INT4:
+        yield "published", sys.executable
     wanted = ["llama"] if grid in LLAMA_TYPES else ["gptqmodel", "llmcompressor", "autoround"] if grid in INT4 else []
     for kind in wanted:
         python = getattr(a, f"{kind}_python")
@@ -236,21 +203,12 @@ def peers_of(a, grid):
             yield name, python
 
 
-def number(row, key, form):
-    return format(row[key], form) if key in row else "–"
-
-
 def print_rows(rows):
     print("\n| grid | method | KLD | same top | PPL | CPU s | without imports | wall s | peak MiB | decoder bytes |\n|---|---|---:|---:|---:|---:|---:|---:|---:|---:|")
     for r in rows:
         parts = ", ".join(f"{name} {size:,}" for name, size in r["bytes"].items() if size) if len(r["bytes"]) > 1 else ""
         print(f"| {r['grid']} | {r['method']} | {number(r, 'kld', '.6f')} | {number(r, 'top', '.2%')} | {number(r, 'ppl', '.3f')} | {r['cpu']:.1f} | "
               f"{r['working_cpu']:.1f} | {r['wall']:.0f} | {r['peak_bytes'] / 2**20:.0f} | {sum(r['bytes'].values()):,}{f' ({parts})' if parts else ''} |")
-
-
-def judged(value, bar):
-    """A ratio, its bar and whether it is met."""
-    return (f"{value:.3f}" if bar is None else f"{value:.3f} (bar {bar:.3g}: {'met' if value <= bar else 'MISSED'})"), bar is None or value <= bar
 
 
 def print_ratios(rows):
