@@ -20,6 +20,7 @@ struct CalibrationOptions {
   int64_t sequence_length =
       0;  // tokens of a window; 0: the data's, else 2048 or the model's context
   std::string precision = "rounded";  // of the walk over them: rounded or fp32
+  int64_t activation_memory = 0;      // bytes that the walk keeps in memory, 0 = all (WalkOptions)
   Precision products() const {
     return precision == "fp32" ? Precision::kFloat32 : Precision::kRounded;
   }

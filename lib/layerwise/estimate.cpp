@@ -7,6 +7,7 @@
 
 #include "base/process.h"
 #include "kernels/bf16_product.h"
+#include "layerwise/block_rounding.h"
 #include "layerwise/output_gradients.h"
 #include "model/architecture.h"
 
@@ -68,6 +69,21 @@ class MemoryModel {
         .activations = activations(std::max(stage.shape.columns, stage.next_columns)),
         .temporaries = workers_ * chunk_ * (4 * floats + (packs_ ? 2 : 0) * stage.shape.columns),
         .weights = 8 * weights + 2 * prepared(weights) + stage.layer_weights};
+  }
+
+  // While the rounding of a whole layer is learned: of every weight its target, place, offset,
+  // value, codes three times, and gradients, of every window in work what its graph keeps.
+  WalkMemory polishing(const std::vector<StageView>& stages) const {
+    int64_t weights = 0, floats = 0;
+    for (const StageView& stage : stages) {
+      weights += stage.shape.rows * stage.shape.columns;
+      floats += stage.shape.rows + stage.shape.columns + stage.mixed;
+    }
+    const int64_t workers = std::min(demand_.threads, BlockRoundingOptions{}.batch_windows);
+    return {.activations = activations(0),
+            .temporaries = workers * demand_.window_tokens * 8 * floats,
+            .weights = weights * (4 * 4 + 3),
+            .solver = weights * 4 * (workers + 1)};
   }
 
  private:
@@ -164,6 +180,7 @@ absl::StatusOr<WalkMemory> walk_memory(const format::ModelConfig& config, const 
     consider(model.solving(stage));
     if (demand.tokens > 0) consider(model.advancing(stage));
   }
+  if (demand.polish) consider(model.polishing(stages));
   if (demand.head) {
     const StageShape head{config.vocabulary_size, config.hidden_size, false};
     consider(model.solving({.shape = head}));
@@ -222,6 +239,20 @@ double estimate_walk_operations(const format::ModelConfig& config, int64_t token
     operations += t * d * d * (drift ? 3 : 1) + d * d * d;
   }
   return operations * static_cast<double>(config.layer_count);
+}
+
+double estimate_rounding_operations(const format::ModelConfig& config, int64_t iterations,
+                                    int64_t tokens, int64_t window_tokens) {
+  if (iterations == 0) return 0;
+  constexpr double kPerWeight = 20;  // of a step over places, offsets and codes
+  const BlockRoundingOptions options;
+  const int64_t windows = tokens / std::max<int64_t>(1, window_tokens);
+  const auto n = static_cast<double>(iterations);
+  const auto batch = static_cast<double>(std::min(options.batch_windows, windows) * window_tokens);
+  const double held_out = static_cast<double>(tokens) / static_cast<double>(options.guard_every);
+  const double looks = 1 + static_cast<double>(std::min(options.guards, iterations));
+  return static_cast<double>(config.layer_count) * static_cast<double>(layer_parameters(config)) *
+         (n * (6 * batch + kPerWeight) + 2 * looks * held_out);
 }
 
 double estimate_gradient_operations(const format::ModelConfig& config, int64_t tokens,

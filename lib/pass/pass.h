@@ -1,5 +1,5 @@
-// A pass: options, a check on metadata, the work. Everything else (metering, caching, journal, staging folders, fan-out over
-// several inputs, resume folders) is the runner's.
+// A pass: options, a check on metadata, the work. Everything else (metering, caching, journal,
+// staging folders, fan-out over several inputs, resume folders) is the runner's.
 #pragma once
 
 #include <filesystem>
@@ -25,22 +25,27 @@ enum class Input { kNone, kCheckpoint };
 enum class Output { kCheckpoint, kArtifact, kNone };  // kNone: statistics and items only
 
 struct PassInfo {
-  std::string name;        // "quantize"
-  int64_t version = 1;     // raised when the same options would now give other bytes; part of the cache key
-  std::string summary;     // one sentence
+  std::string name;  // "quantize"
+  int64_t version =
+      1;  // raised when the same options would now give other bytes; part of the cache key
+  std::string summary;  // one sentence
   Input input = Input::kCheckpoint;
   Output output = Output::kCheckpoint;
 };
 
 // Metadata of a model as it flows through the checks of a pipeline, before any of it exists.
 struct ModelInfo {
-  std::string name;                                  // "small/q4_k"
+  std::string name;  // "small/q4_k"
   format::ModelConfig config;
-  std::map<std::string, std::string, std::less<>> grids;  // weight name -> grid, of quantized weights
-  std::map<std::string, format::Activations, std::less<>> activations;  // those of them whose inputs are rounded
-  std::string dtype = "F32";                         // of the others
+  std::map<std::string, std::string, std::less<>>
+      grids;  // weight name -> grid, of quantized weights
+  std::map<std::string, format::Activations, std::less<>>
+      activations;  // those of them whose inputs are rounded
+  std::map<std::string, std::string, std::less<>>
+      zeros;  // weight name -> pattern of its zeros ("2:4"), where it is known to have one
+  std::string dtype = "F32";  // of the others
   bool has_tokenizer = false;
-  int64_t size_bytes = 0;                            // of all weights as stored
+  int64_t size_bytes = 0;  // of all weights as stored
 };
 
 // What a step will cost, as far as `check` can tell; absent where it cannot.
@@ -48,7 +53,7 @@ struct Estimate {
   std::optional<double> seconds = {};
   std::optional<int64_t> peak_memory_bytes = {};
   std::optional<int64_t> output_bytes = {};
-  std::string basis = {};                            // how it was obtained
+  std::string basis = {};  // how it was obtained
 };
 
 class CheckContext {
@@ -64,14 +69,14 @@ class CheckContext {
 // A named number of a step (lib/pass/README.md).
 struct Statistic {
   std::string name;
-  std::optional<double> value = {};                  // absent: unknown
+  std::optional<double> value = {};  // absent: unknown
   std::string unit = {};
   std::string help = {};
-  std::string provenance = "measured";               // measured, modelled, assumed
-  std::optional<double> low = {}, high = {};         // interval
+  std::string provenance = "measured";        // measured, modelled, assumed
+  std::optional<double> low = {}, high = {};  // interval
   double confidence = 0.95;
   int64_t n = 0;
-  std::string method = {};                           // of the interval: "wilson", "bootstrap"
+  std::string method = {};  // of the interval: "wilson", "bootstrap"
 };
 
 class RunContext {
@@ -79,7 +84,7 @@ class RunContext {
   virtual ~RunContext() = default;
   // The step's input (absent for Input::kNone passes).
   virtual const format::Checkpoint* input() const = 0;
-  virtual std::string input_name() const = 0;        // "student", "small/q4_k"
+  virtual std::string input_name() const = 0;  // "student", "small/q4_k"
   virtual absl::StatusOr<format::Checkpoint> model(const ModelReference& reference) const = 0;
   virtual absl::StatusOr<text::DataSource> data(const DataReference& reference) const = 0;
 
@@ -87,18 +92,22 @@ class RunContext {
   virtual const std::filesystem::path& output_folder() const = 0;
   // Survives a kill of this very step (same key): resume state goes here; removed after success.
   virtual const std::filesystem::path& resume_folder() const = 0;
-  // Folder for results that several steps share (reference log-probabilities, reference items), by content key. Returns the
-  // folder of `key`, filled by `make` into a staging folder when it does not exist yet.
+  // Folder for results that several steps share (reference log-probabilities, reference items), by
+  // content key. Returns the folder of `key`, filled by `make` into a staging folder when it does
+  // not exist yet.
   virtual absl::StatusOr<std::filesystem::path> shared(
-      std::string_view key, const std::function<absl::Status(const std::filesystem::path&)>& make) = 0;
-  // Where per-item records (JSONL) go: items/<step>/<variant>/<name>.jsonl of the run; one object per item.
+      std::string_view key,
+      const std::function<absl::Status(const std::filesystem::path&)>& make) = 0;
+  // Where per-item records (JSONL) go: items/<step>/<variant>/<name>.jsonl of the run; one object
+  // per item.
   virtual absl::Status write_items(std::string_view name, const std::vector<base::Json>& items) = 0;
 
-  virtual std::string device() const = 0;            // "cpu", "cuda:0"
+  virtual std::string device() const = 0;  // "cpu", "cuda:0"
   virtual uint64_t seed() const = 0;
-  virtual energy::MeterSet& meters() = 0;            // for the measure pass; the runner meters the whole step anyway
+  virtual energy::MeterSet&
+  meters() = 0;  // for the measure pass; the runner meters the whole step anyway
 
-  virtual void statistic(Statistic statistic) = 0;   // in the order of printing
+  virtual void statistic(Statistic statistic) = 0;  // in the order of printing
   virtual void row(std::string_view table, base::Json row) = 0;
   virtual void warn(std::string_view text) = 0;
 };
@@ -108,8 +117,8 @@ class Pass {
   virtual ~Pass() = default;
   virtual const PassInfo& info() const = 0;
   virtual void visit_options(OptionVisitor& visitor) = 0;
-  // Metadata only, under a millisecond or so: refuses what cannot work and updates `model` to what the next pass will see
-  // (for Input::kNone: fills it). Errors say what to change.
+  // Metadata only, under a millisecond or so: refuses what cannot work and updates `model` to what
+  // the next pass will see (for Input::kNone: fills it). Errors say what to change.
   virtual absl::Status check(CheckContext& context, ModelInfo& model) const = 0;
   virtual absl::Status run(RunContext& context) const = 0;
 };

@@ -1,6 +1,7 @@
 #include "pass/plan.h"
 
 #include <algorithm>
+#include <span>
 
 #include "base/hash.h"
 #include "energy/site.h"
@@ -24,6 +25,35 @@ std::string weight_dtype(const format::Checkpoint& checkpoint) {
   const auto most = std::max_element(
       bytes.begin(), bytes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
   return most == bytes.end() ? "F32" : most->first;
+}
+
+bool is_zero(std::span<const std::byte> value) {
+  return std::all_of(value.begin(), value.end() - 1,
+                     [](std::byte byte) { return byte == std::byte{0}; }) &&
+         (value.back() & std::byte{0x7f}) == std::byte{0};  // little endian: the sign is last
+}
+
+// The pattern of zeros that prune left, as far as the first weights of some matrices show it: a
+// peek at a few kilobytes, not a count.
+void peek_zeros(const format::Checkpoint& checkpoint, ModelInfo& info) {
+  constexpr size_t kWeights = 2048;
+  constexpr size_t kFewestInTen = 1;  // weights as trained have next to none
+  for (const std::string& name : checkpoint.tensor_names()) {
+    const int64_t middle = info.config.layer_count / 2;
+    if (!name.starts_with("model.layers.0.") &&
+        !name.starts_with(base::str_cat("model.layers.", middle, ".")))
+      continue;
+    const auto tensor = checkpoint.info(name);
+    const auto bytes = checkpoint.bytes(name);
+    if (!tensor.ok() || !bytes.ok() || tensor->shape.size() != 2 || info.grids.contains(name))
+      continue;
+    const size_t size = tensor->dtype == format::DType::kF32 ? 4 : 2;
+    const size_t count = std::min(kWeights, bytes->size() / size);
+    size_t zeros = 0;
+    for (size_t i = 0; i < count; ++i) zeros += is_zero(bytes->subspan(i * size, size)) ? 1 : 0;
+    if (count > 0 && 10 * zeros >= kFewestInTen * count)
+      info.zeros[name] = base::str_cat("about ", (100 * zeros + count / 2) / count, "%");
+  }
 }
 
 // Reads what checks ask for from the plan as far as it is made.
@@ -362,10 +392,12 @@ absl::StatusOr<ModelInfo> model_info(std::string name, const format::Checkpoint&
   info.config = checkpoint.config();
   for (const auto& [tensor, entry] : checkpoint.quantized()) {
     info.grids[tensor] = entry.grid;
-    if (entry.activations != format::Activations::kFloat) info.activations[tensor] = entry.activations;
+    if (entry.activations != format::Activations::kFloat)
+      info.activations[tensor] = entry.activations;
   }
   info.dtype = weight_dtype(checkpoint);
   info.size_bytes = checkpoint.weight_bytes();
+  peek_zeros(checkpoint, info);
   for (const fs::path& file : checkpoint.side_files()) {
     const std::string base = file.filename().string();
     if (base == "tokenizer.json" || base == "tokenizer.model" || base == "vocab.json" ||

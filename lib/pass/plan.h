@@ -82,7 +82,7 @@ base::Json resolved_pipeline(const Plan& plan);
 std::string plan_table(const Plan& plan, const Cache& cache);
 base::Json plan_json(const Plan& plan, const Cache& cache);
 
-// Metadata of a checkpoint.
+// Metadata of a checkpoint, and whether it looks pruned.
 absl::StatusOr<ModelInfo> model_info(std::string name, const format::Checkpoint& checkpoint);
 
 }  // namespace frugal::pass

@@ -141,6 +141,20 @@ TEST(Plan, KeysFollowWhatChangesTheOutput) {
   EXPECT_NE(key_of(shop, kHead + steps, "a"), with_other_text);
 }
 
+TEST(Plan, ZerosOfAPrunedModelAreSeen) {
+  Workshop shop;
+  EXPECT_TRUE(shop.plan(kHead + std::string("steps: [{id: a, pass: scale, with: {factor: 2}}]\n"))
+                  .models.at("teacher")
+                  .info.zeros.empty());
+  FRUGAL_ASSERT_OK(test::write_toy_model(shop.path() / "teacher", 0));
+  const Plan plan =
+      shop.plan(kHead + std::string("steps: [{id: a, pass: scale, with: {factor: 2}}]\n"));
+  const auto& zeros = plan.models.at("teacher").info.zeros;
+  ASSERT_FALSE(zeros.empty());
+  EXPECT_THAT(zeros.begin()->first, testing::StartsWith("model.layers.0."));
+  EXPECT_EQ(zeros.begin()->second, "about 100%");
+}
+
 TEST(Plan, UntilEndsThePlan) {
   Workshop shop;
   Problems problems("f");

@@ -1,4 +1,4 @@
-#include "passes/quantize/mix.h"
+#include "passes/common/mix.h"
 
 #include <gtest/gtest.h>
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <map>
 
 #include "base/hash.h"
@@ -10,6 +11,8 @@
 #include "layerwise/random_tensors.h"
 #include "model/decoder.h"
 #include "passes/fake_context.h"
+#include "passes/prune/mask_solver.h"
+#include "passes/prune/output.h"
 #include "passes/prune/prune_pass.h"
 #include "passes/toy_checkpoint.h"
 #include "support/shared_data.h"
@@ -106,6 +109,26 @@ TEST(PruneCheck, Patterns) {
   FRUGAL_EXPECT_ERROR(check({{"pattern", "50%"}, {"solver", "wanda"}}, info),
                       absl::StatusCode::kInvalidArgument, "calibration");
   FRUGAL_EXPECT_OK(check({{"pattern", "50%"}, {"solver", "magnitude"}}, info));
+}
+
+TEST(PruneCheck, SaysWhichZerosTheNextPassWillSee) {
+  FakeCheckContext context;
+  context.sources["text"] = source_of("unused.txt");
+  pass::ModelInfo info = toy_info();
+  FRUGAL_ASSERT_OK(
+      prune({{"pattern", "2:4"}, {"layers", {"*.v_proj.weight=none"}}, {"calibration", "text"}})
+          ->check(context, info));
+  EXPECT_EQ(info.zeros.size(), 3u * 6u);
+  EXPECT_EQ(info.zeros.at("model.layers.1.mlp.down_proj.weight"), "2:4");
+  EXPECT_TRUE(context.warnings.empty());
+  // The matrix that reads the neurons is refitted, and only it.
+  FRUGAL_ASSERT_OK(prune({{"ffn", 0.5}, {"calibration", "text"}})->check(context, info));
+  EXPECT_EQ(info.zeros.size(), 3u * 5u);
+  ASSERT_EQ(context.warnings.size(), 1u);
+  EXPECT_THAT(context.warnings[0], testing::HasSubstr("down_proj.weight: 2:4"));
+  FRUGAL_ASSERT_OK(
+      prune({{"ffn", 0.5}, {"compensate", false}, {"calibration", "text"}})->check(context, info));
+  EXPECT_EQ(info.zeros.size(), 3u * 5u);
 }
 
 TEST(PruneCheck, HeadsAndLayers) {
@@ -508,6 +531,24 @@ Json headed(const char* by) {
           {"sequence_length", 32}};
 }
 
+TEST_F(PruneRun, SpilledActivationsGiveTheSameBytes) {
+  for (const Json& what : {options(0.5), masked("50%", "s"),
+                           Json{{"channels", 0.75},
+                                {"multiple_of", 8},
+                                {"calibration", "text"},
+                                {"windows", 12},
+                                {"sequence_length", 32}}}) {
+    FakeRunContext whole = context("whole"), spilled = context("spilled");
+    FRUGAL_ASSERT_OK(prune(what)->run(whole));
+    Json limited = what;
+    limited["activation_memory"] = 20'000;  // of some 120 KB
+    FRUGAL_ASSERT_OK(prune(limited)->run(spilled));
+    EXPECT_EQ(hash(spilled), hash(whole)) << what;
+    fs::remove_all(folder_.path() / "whole");
+    fs::remove_all(folder_.path() / "spilled");
+  }
+}
+
 TEST_F(PruneRun, HeadsGoWithTheirRowsAndColumns) {
   for (const char* by : {"query", "group"}) {
     for (const char* score : {"obs", "obs_greedy", "activation", "magnitude"}) {
@@ -618,6 +659,96 @@ TEST_F(PruneRun, TheLayerThatDoesNothingGoes) {
 
 // sparsity.md: without compensation 0.498 nats at -25% on babyllama, with it 0.18, with OBS and the
 // asymmetric target 0.135.
+TEST_F(PruneRun, GatesStopTheJobAndSayWhere) {
+  const Json channels = {{"channels", 0.75},
+                         {"multiple_of", 8},
+                         {"calibration", "text"},
+                         {"windows", 12},
+                         {"sequence_length", 32}};
+  const auto refused = [&](Json chosen, const char* name, const Json& value, const char* text) {
+    chosen[name] = value;
+    FakeRunContext run = context("run");
+    FRUGAL_EXPECT_ERROR(prune(chosen)->run(run), absl::StatusCode::kFailedPrecondition, text);
+    EXPECT_TRUE(fs::is_empty(run.output_folder()));
+    fs::remove_all(folder_.path() / "run");
+  };
+  refused(options(0.5), "max_layer_error", 1e-9,
+          "model.layers.0.mlp.down_proj.weight: the relative output error with 64 of 128 neurons");
+  refused(masked("50%", "wanda"), "max_layer_error", 1e-9,
+          "model.layers.0.self_attn.q_proj.weight: the relative output error with pattern 50%");
+  for (const Json& kind : {options(0.5), masked("50%", "s"), channels})
+    refused(kind, "min_tokens", 1000, "saw 384 calibration tokens, min_tokens is 1000");
+}
+
+// The record that a mask leaves of one matrix with the second moment `hessian` [32, 32], and what
+// the pass says of it.
+struct Recorded {
+  absl::Status solved;
+  Json row;
+  std::vector<std::string> warnings;
+};
+Recorded recorded(const at::Tensor& hessian) {
+  test::TemporaryFolder folder;
+  const std::string name = "model.layers.0.self_attn.q_proj.weight";
+  MaskOptions options;
+  options.targets[name].pattern = layerwise::parse_pattern("50%").value();
+  layerwise::StageProblem problem;
+  problem.names = {name};
+  problem.row_counts = {4};
+  problem.weights = layerwise::random_matrix(1, "weights", 4, 32);
+  problem.statistics.tokens = 10;
+  problem.statistics.mean_square = at::ones({32}, at::kDouble);
+  problem.statistics.hessian = hessian;
+  const layerwise::LayerStore store(folder.path(), "stamp");
+  options.asymmetry = {0, 0};
+  MaskSolver solver(std::move(options), store);
+  Recorded result{solver.solve(problem).status(), {}, {}};
+  if (!result.solved.ok()) return result;
+  FRUGAL_EXPECT_OK(solver.finish_layer(0));
+  FakeRunContext context(folder.path(), layerwise::save_toy(layerwise::toy_decoder({.layers = 1}),
+                                                            folder.path() / "model"));
+  FRUGAL_EXPECT_OK(report_errors(context, store));
+  result.row = context.tables.at("layer_error").at(0);
+  result.warnings = context.warnings;
+  return result;
+}
+// Two columns see `covariance`, of variance 1: above 1 the moment is indefinite.
+at::Tensor indefinite(double covariance) {
+  at::Tensor hessian = at::eye(32, at::kDouble);
+  hessian[0][1] = covariance;
+  hessian[1][0] = covariance;
+  return hessian;
+}
+
+TEST(MaskSolver, StatisticsThatCannotBeFactorizedFallBackToWanda) {
+  const Recorded found = recorded(indefinite(5));  // no damping lifts an eigenvalue of -4
+  FRUGAL_ASSERT_OK(found.solved);
+  EXPECT_TRUE(found.row["fell_back"].get<bool>());
+  EXPECT_EQ(found.row["steps"], 0);  // no refit
+  EXPECT_EQ(found.row["zeros"].get<int64_t>() * 2, found.row["weights"].get<int64_t>());
+  EXPECT_TRUE(found.row["dead_columns"].is_null());
+  ASSERT_EQ(found.warnings.size(), 1u);
+  EXPECT_THAT(found.warnings[0], testing::HasSubstr("Wanda's mask without a refit"));
+}
+
+TEST(MaskSolver, RecoveriesAndDeadColumnsAreCounted) {
+  at::Tensor hessian = indefinite(1.05);
+  hessian[5][5] = 0;
+  const Recorded found = recorded(hessian);
+  FRUGAL_ASSERT_OK(found.solved);
+  EXPECT_FALSE(found.row["fell_back"].get<bool>());
+  EXPECT_GT(found.row["recoveries"].get<int64_t>(), 0);
+  EXPECT_EQ(found.row["dead_columns"], 1);
+  ASSERT_EQ(found.warnings.size(), 1u);
+  EXPECT_THAT(found.warnings[0], testing::HasSubstr("dead_columns"));
+}
+
+TEST(MaskSolver, AnUndefinedErrorIsAFailure) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  FRUGAL_EXPECT_ERROR(recorded(at::full({32, 32}, nan, at::kDouble)).solved,
+                      absl::StatusCode::kFailedPrecondition, "is nan");
+}
+
 TEST(PruneRealModel, CompensationAndObsPay) {
   FRUGAL_SHARED_DATA_OR_SKIP(folder, "novels-7m/hf");
   FRUGAL_SHARED_DATA_OR_SKIP(calibration, "english-novels-100/Burnett_Garden_1911.txt");

@@ -13,6 +13,7 @@
 #include "model/decoder.h"
 #include "passes/fake_context.h"
 #include "passes/quantize/grid_solver.h"
+#include "passes/quantize/output.h"
 #include "passes/quantize/plan.h"
 #include "passes/quantize/quantize_pass.h"
 #include "passes/toy_checkpoint.h"
@@ -168,6 +169,47 @@ TEST(QuantizeCheck, ActivationsNeedIntegerRows) {
   EXPECT_FALSE(info.activations.contains("lm_head.weight"));
 }
 
+TEST(QuantizeCheck, WarnsOfZerosThatItFills) {
+  const std::string name = "model.layers.1.mlp.up_proj.weight";
+  const auto warnings = [&](Json options) {
+    FakeCheckContext context;
+    context.sources["text"] = source_of("unused.txt");
+    options["calibration"] = "text";
+    pass::ModelInfo info = toy_info();
+    info.zeros[name] = "2:4";
+    FRUGAL_EXPECT_OK(quantize(options)->check(context, info));
+    EXPECT_EQ(info.zeros.contains(name), context.warnings.empty());
+    return context.warnings;
+  };
+  const std::vector<std::string> filled = warnings({{"grid", "q4_0"}});
+  ASSERT_EQ(filled.size(), 1u);
+  EXPECT_THAT(filled[0], testing::HasSubstr(name + ": 2:4"));
+  EXPECT_THAT(filled[0], testing::HasSubstr("set keep_zeros: true"));
+  EXPECT_EQ(warnings({{"grid", "iq4_nl"}, {"method", "rtn"}}).size(), 1u);  // no exact zero
+  EXPECT_TRUE(warnings({{"grid", "q4_0"}, {"method", "rtn"}}).empty());
+  EXPECT_TRUE(warnings({{"grid", "q4_0"}, {"keep_zeros", true}}).empty());
+  EXPECT_TRUE(warnings({{"grid", "q4_0"}, {"pattern", "2:4"}}).empty());
+  EXPECT_TRUE(warnings({{"grid", "q4_0"}, {"overrides", {{name, "keep"}}}}).empty());
+}
+
+TEST(QuantizeCheck, LearnedRoundingAndTheGateTakeTime) {
+  const auto seconds = [](Json options) {
+    FakeCheckContext context;
+    context.sources["text"] = source_of("unused.txt");
+    options.update({{"grid", "q4_0"}, {"calibration", "text"}});
+    pass::ModelInfo info = toy_info();
+    FRUGAL_EXPECT_OK(quantize(options)->check(context, info));
+    return context.estimated.seconds.value();
+  };
+  const double plain = seconds({});
+  const double some = seconds({{"block_iterations", 100}});
+  EXPECT_GT(some, 1.5 * plain);
+  EXPECT_NEAR(seconds({{"block_iterations", 1000}}) - plain, 10 * (some - plain),
+              2 * (some - plain));
+  EXPECT_GT(seconds({{"max_kl", 1.0}}), plain);
+  EXPECT_GT(seconds({{"tune_steps", 20}}), seconds({{"max_kl", 1.0}}));
+}
+
 TEST(QuantizeCheck, WarnsOfTooLittleText) {
   FakeCheckContext context;
   context.sources["text"] = source_of("unused.txt");
@@ -177,6 +219,16 @@ TEST(QuantizeCheck, WarnsOfTooLittleText) {
           ->check(context, info));
   ASSERT_EQ(context.warnings.size(), 1u);
   EXPECT_THAT(context.warnings[0], testing::HasSubstr("448 calibration tokens"));
+}
+
+// Mean KL(original || quantized) over the windows' positions.
+double divergence(const model::Decoder& original, const model::Decoder& changed,
+                  const text::Windows& windows) {
+  const at::NoGradGuard no_grad;
+  const model::Batch batch = layerwise::toy_batch(windows);
+  const at::Tensor p = at::log_softmax(original.logits(batch), -1),
+                   q = at::log_softmax(changed.logits(batch), -1);
+  return (p.exp() * (p - q)).sum(-1).mean().item<double>();
 }
 
 class QuantizeRun : public testing::Test {
@@ -399,6 +451,35 @@ TEST_F(QuantizeRun, ZerosThatComeStay) {
   EXPECT_GE(zeros * 2, static_cast<int64_t>(before.size()));
 }
 
+TEST_F(QuantizeRun, SaysWhatBecameOfZeros) {
+  const auto warnings = [&](const std::string& name, Json options) {
+    FakeRunContext run = context(name);
+    FRUGAL_EXPECT_OK(quantize(options)->run(run));
+    return run.warnings;
+  };
+  Json keeping = gptq("q4_0");
+  keeping["keep_zeros"] = true;
+  const std::vector<std::string> none = warnings("none", keeping);
+  ASSERT_EQ(none.size(), 1u);
+  EXPECT_THAT(none[0], testing::HasSubstr("the input has no zero"));
+  EXPECT_TRUE(warnings("dense", gptq("q4_0")).empty());
+  model::Decoder decoder = model::Decoder::load(*input_, {}).value();
+  const std::string name = "model.layers.1.mlp.up_proj.weight";
+  const at::Tensor weights = decoder.parameters().at(name);
+  decoder.set_parameter(name, weights * at::arange(weights.size(1)).remainder(2));
+  fs::copy(input_->folder(), folder_.path() / "pruned", fs::copy_options::recursive);
+  input_.emplace(layerwise::save_toy(decoder, folder_.path() / "pruned"));
+  EXPECT_TRUE(warnings("kept", keeping).empty());
+  FakeRunContext run = context("filled");
+  FRUGAL_ASSERT_OK(quantize(gptq("q4_0"))->run(run));
+  ASSERT_EQ(run.warnings.size(), 1u);
+  EXPECT_THAT(run.warnings[0], testing::HasSubstr("in 1 of 21 matrices"));
+  for (const Json& row : run.tables.at("layer_error")) {
+    EXPECT_EQ(row["zeros_given"], row["matrix"] == name ? weights.numel() / 2 : 0);
+    EXPECT_LE(row["zeros_filled"], row["zeros_given"]);
+  }
+}
+
 TEST_F(QuantizeRun, BestTunesScalesOnFreshTextAndLowbitLearnsRounding) {
   for (const char* recipe : {"best", "lowbit"}) {
     Json options = gptq("q4_0");
@@ -430,6 +511,29 @@ TEST_F(QuantizeRun, AModelThatDivergesTooFarStopsTheJob) {
   FakeRunContext lenient = context("lenient");
   FRUGAL_ASSERT_OK(quantize(options)->run(lenient));
   EXPECT_GT(*lenient.value("kl_after"), 0);
+}
+
+// The gate is on the model that will run: its integers, not their floats.
+TEST_F(QuantizeRun, TheGateSeesInputsThatAreRounded) {
+  Json options = gptq("int8:row");
+  options["activations"] = "int8";
+  options["held_out"] = 3;
+  options["max_kl"] = 10;
+  FakeRunContext run = context("run");
+  FRUGAL_ASSERT_OK(quantize(options)->run(run));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(
+      const text::Windows all,
+      layerwise::load_calibration(*input_, source_of(text_), {.windows = 15, .length = 32}));
+  const text::Windows held_out = layerwise::split_windows(all, 12, 3, 0).held_out;
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const model::Decoder original, model::Decoder::load(*input_, {}));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint result, output(run));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const model::Decoder changed, model::Decoder::load(result, {}));
+  const double expected = divergence(original, changed, held_out);
+  EXPECT_NEAR(run.value("kl").value(), expected, 1e-3 * expected);
+  options["max_kl"] = expected / 2;
+  FakeRunContext strict = context("strict");
+  FRUGAL_EXPECT_ERROR(quantize(options)->run(strict), absl::StatusCode::kFailedPrecondition,
+                      "max_kl is");
 }
 
 TEST_F(QuantizeRun, GatesStopTheJobAndSayWhere) {
@@ -506,6 +610,15 @@ TEST_F(QuantizeRun, GradientsOfOutputsAreGatheredOnceAndResumed) {
   }
 }
 
+TEST_F(QuantizeRun, SpilledActivationsGiveTheSameBytes) {
+  FakeRunContext whole = context("whole"), spilled = context("spilled");
+  FRUGAL_ASSERT_OK(quantize(gptq("q4_0"))->run(whole));
+  Json options = gptq("q4_0");
+  options["activation_memory"] = 20'000;
+  FRUGAL_ASSERT_OK(quantize(options)->run(spilled));
+  EXPECT_EQ(hash(spilled), hash(whole));
+}
+
 TEST_F(QuantizeRun, LayersOfAnotherTextAreNotTaken) {
   FakeRunContext run = context("run");
   FRUGAL_ASSERT_OK(quantize(gptq("q4_0"))->run(run));
@@ -540,14 +653,76 @@ TEST(GridSolver, AnUndefinedErrorIsAFailure) {
   FRUGAL_EXPECT_ERROR(solver.solve(problem), absl::StatusCode::kFailedPrecondition, "a.weight");
 }
 
-// Mean KL(original || quantized) over the windows' positions.
-double divergence(const model::Decoder& original, const model::Decoder& changed,
-                  const text::Windows& windows) {
-  const at::NoGradGuard no_grad;
-  const model::Batch batch = layerwise::toy_batch(windows);
-  const at::Tensor p = at::log_softmax(original.logits(batch), -1),
-                   q = at::log_softmax(changed.logits(batch), -1);
-  return (p.exp() * (p - q)).sum(-1).mean().item<double>();
+// A second moment over 32 columns of which the first two see `covariance`: above 1 it is
+// indefinite.
+layerwise::InputStatistics indefinite(double covariance) {
+  layerwise::InputStatistics statistics;
+  statistics.tokens = 10;
+  statistics.mean_square = at::ones({32}, at::kDouble);
+  statistics.hessian = at::eye(32, at::kDouble);
+  statistics.hessian[0][1] = covariance;
+  statistics.hessian[1][0] = covariance;
+  return statistics;
+}
+
+// The record that GPTQ leaves of one matrix, and what the pass says of it.
+struct Recorded {
+  Json row;
+  std::vector<std::string> warnings;
+};
+Recorded recorded(const layerwise::InputStatistics& statistics) {
+  test::TemporaryFolder folder;
+  const std::string name = "model.layers.0.self_attn.q_proj.weight";
+  layerwise::StageProblem problem;
+  problem.names = {name};
+  problem.row_counts = {4};
+  problem.weights = layerwise::random_matrix(1, "weights", 4, 32);
+  problem.statistics = statistics;
+  const layerwise::LayerStore store(folder.path(), "stamp");
+  GridSolver solver(
+      {.grids = {{name, "q4_0"}}, .layer_count = 1, .calibrated = true, .asymmetry = {0, 0}},
+      store);
+  FRUGAL_EXPECT_OK(solver.solve(problem).status());
+  FRUGAL_EXPECT_OK(solver.finish_layer(0));
+  FakeRunContext context(folder.path(), std::nullopt);
+  layerwise::save_toy(layerwise::toy_decoder({}), context.output_folder());
+  const std::vector<PlannedTensor> plan = {{.name = name,
+                                            .shape = {4, 32},
+                                            .place = PlannedTensor::Place::kLayer,
+                                            .layer = 0,
+                                            .grid = "q4_0",
+                                            .size_bytes = 72}};
+  FRUGAL_EXPECT_OK(report_quantized(context, plan, /*keeps_zeros=*/false, store));
+  return {context.tables.at("layer_error").at(0), context.warnings};
+}
+
+TEST(GridSolver, StatisticsThatCannotBeFactorizedFallBackToNearest) {
+  const Recorded found = recorded(indefinite(5));  // no damping lifts an eigenvalue of -4
+  EXPECT_TRUE(found.row["fell_back"].get<bool>());
+  EXPECT_TRUE(found.row["damping"].is_null());
+  EXPECT_TRUE(found.row["dead_columns"].is_null());
+  EXPECT_TRUE(found.row["error_before"].is_null());  // it is rounding to nearest
+  EXPECT_GT(found.row["error_after"].get<double>(), 0);
+  ASSERT_EQ(found.warnings.size(), 1u);
+  EXPECT_THAT(found.warnings[0], testing::HasSubstr("1 of 1 matrices were rounded to nearest"));
+}
+
+TEST(GridSolver, ARecoveredFactorizationIsCounted) {
+  const Recorded found = recorded(indefinite(1.05));
+  EXPECT_FALSE(found.row["fell_back"].get<bool>());
+  EXPECT_GT(found.row["recoveries"].get<int64_t>(), 0);
+  EXPECT_GT(found.row["damping"].get<double>(), 0.05);
+  EXPECT_EQ(found.row["dead_columns"], 0);
+  EXPECT_TRUE(found.warnings.empty());
+}
+
+TEST(GridSolver, DeadColumnsAreCounted) {
+  layerwise::InputStatistics statistics = indefinite(0);
+  for (const int64_t dead : {3, 17}) statistics.hessian[dead][dead] = 0;
+  const Recorded found = recorded(statistics);
+  EXPECT_EQ(found.row["dead_columns"], 2);
+  ASSERT_EQ(found.warnings.size(), 1u);
+  EXPECT_THAT(found.warnings[0], testing::HasSubstr("1 of 1 matrices have input columns"));
 }
 
 TEST(QuantizeRealModel, GptqStaysNearerToTheOriginalThanNearest) {

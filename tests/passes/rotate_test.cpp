@@ -50,6 +50,31 @@ TEST(RotateCheck, UntiesAndRefuses) {
                       "rotate first");
 }
 
+TEST(RotateCheck, WarnsOfZerosThatItFills) {
+  FakeCheckContext context;
+  pass::ModelInfo info = toy_info();
+  info.zeros["model.layers.0.mlp.down_proj.weight"] = "50%";
+  FRUGAL_ASSERT_OK(rotate({{"residual", false}})->check(context, info));  // turns v and o alone
+  EXPECT_TRUE(context.warnings.empty());
+  FRUGAL_ASSERT_OK(rotate()->check(context, info));
+  ASSERT_EQ(context.warnings.size(), 1u);
+  EXPECT_THAT(context.warnings[0], testing::HasSubstr("down_proj.weight: 50%"));
+  EXPECT_THAT(context.warnings[0], testing::HasSubstr("rotate first, prune afterwards"));
+  EXPECT_TRUE(info.zeros.empty());
+}
+
+TEST(RotateRun, SaysThatZerosAreGone) {
+  test::TemporaryFolder work;
+  model::Decoder decoder = layerwise::toy_decoder({.width = 32});
+  const std::string name = "model.layers.1.mlp.up_proj.weight";
+  const at::Tensor weights = decoder.parameters().at(name);
+  decoder.set_parameter(name, weights * at::arange(weights.size(1)).remainder(2));
+  FakeRunContext run(work.path() / "run", layerwise::save_toy(decoder, work.path() / "input"));
+  FRUGAL_ASSERT_OK(rotate()->run(run));
+  ASSERT_EQ(run.warnings.size(), 1u);
+  EXPECT_THAT(run.warnings[0], testing::HasSubstr("1 matrices came with zeros"));
+}
+
 TEST(RotateCheck, PrincipalDirectionsNeedText) {
   FakeCheckContext context;
   context.sources["text"].text = {"unused.txt"};
@@ -165,6 +190,24 @@ TEST(RotateRun, SameBytesAtAnyThreadCountOtherSeedOtherBytes) {
   FakeRunContext run(work.path() / "seed", input);
   FRUGAL_ASSERT_OK(rotate({{"seed", 2}})->run(run));
   EXPECT_NE(base::hash_folder(run.output_folder()).value(), hashes[0]);
+}
+
+TEST(RotateRun, SpilledActivationsGiveTheSameBytes) {
+  test::TemporaryFolder work;
+  const format::Checkpoint input = gained_toy(work.path() / "input", {.width = 48});
+  std::vector<std::string> hashes;
+  for (const int64_t limit : {0, 20'000}) {
+    FakeRunContext run(work.path() / std::to_string(limit), input);
+    run.sources["text"].text = {write_toy_text(work.path()).string()};
+    FRUGAL_ASSERT_OK(rotate({{"kind", "pca"},
+                             {"calibration", "text"},
+                             {"windows", 12},
+                             {"sequence_length", 32},
+                             {"activation_memory", limit}})
+                         ->run(run));
+    hashes.push_back(base::hash_folder(run.output_folder()).value());
+  }
+  EXPECT_EQ(hashes[0], hashes[1]);
 }
 
 TEST(RotateRealModel, LogitsStay) {

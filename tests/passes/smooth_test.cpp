@@ -55,6 +55,10 @@ TEST(SmoothCheck, SaysWhatIsMissing) {
   FRUGAL_EXPECT_ERROR(check({{"calibration", "text"}}), kInvalid, "needs `grid`");
   FRUGAL_EXPECT_ERROR(check({{"calibration", "text"}, {"grid", "q4_z"}}), kInvalid, "did you mean");
   FRUGAL_EXPECT_ERROR(check({{"calibration", "text"}, {"grid", "q4_k"}}), kInvalid, "256");
+  FRUGAL_EXPECT_ERROR(check({{"calibration", "text"}, {"grid", "q4_k_m"}}), kInvalid,
+                      "is a mix of grids, and awq needs one");
+  FRUGAL_EXPECT_ERROR(check({{"calibration", "text"}, {"grid", "q3_k_l"}}), kInvalid,
+                      "go to, q3_k");
   FRUGAL_EXPECT_ERROR(check({{"calibration", "text"}, {"method", "smoothquant"}, {"clip", true}}),
                       kInvalid, "awq");
   pass::ModelInfo info = toy_info();
@@ -213,6 +217,24 @@ TEST_F(SmoothRun, KeepsTheStoredTypeWhereAsked) {
                                                  logits_of(run.output_folder(), batch_));
     EXPECT_LT(difference, std::string(type) == "keep" ? 0.2 : 1e-4);
   }
+}
+
+TEST_F(SmoothRun, GatesStopTheJobAndSayWhere) {
+  FakeRunContext strict = context("strict"), hungry = context("hungry");
+  FRUGAL_EXPECT_ERROR(smooth(options({{"grid", "q4_0"}, {"max_layer_error", 1e-9}}))->run(strict),
+                      absl::StatusCode::kFailedPrecondition,
+                      "layer 0, attention_in: the relative output error of rounding to grid q4_0");
+  FRUGAL_EXPECT_ERROR(
+      smooth(options({{"method", "smoothquant"}, {"min_tokens", 1000}}))->run(hungry),
+      absl::StatusCode::kFailedPrecondition, "min_tokens is 1000");
+}
+
+TEST_F(SmoothRun, SpilledActivationsGiveTheSameBytes) {
+  FakeRunContext whole = context("whole"), spilled = context("spilled");
+  FRUGAL_ASSERT_OK(smooth(options({{"grid", "q4_0"}}))->run(whole));
+  FRUGAL_ASSERT_OK(
+      smooth(options({{"grid", "q4_0"}, {"activation_memory", 20'000}}))->run(spilled));
+  EXPECT_EQ(hash(spilled), hash(whole));
 }
 
 TEST_F(SmoothRun, ResumedRunIsByteEqualAtAnyThreadCount) {

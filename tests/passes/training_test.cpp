@@ -13,7 +13,11 @@
 namespace frugal::passes {
 namespace {
 
-const base::Json kShort = {{"data", "text"}, {"steps", 3}, {"sequence_length", 16}, {"batch_sequences", 2}, {"precision", "fp32"}};
+const base::Json kShort = {{"data", "text"},
+                           {"steps", 3},
+                           {"sequence_length", 16},
+                           {"batch_sequences", 2},
+                           {"precision", "fp32"}};
 
 text::DataSource toy_source(const std::filesystem::path& folder) {
   text::DataSource source;
@@ -32,8 +36,13 @@ pass::ModelInfo info_of(const format::Checkpoint& checkpoint) {
 TEST(TrainPass, WritesACheckpointWithItsTokenizer) {
   const test::TemporaryFolder folder;
   base::Json options = kShort;
-  options.update({{"vocabulary_size", 270}, {"hidden_size", 16}, {"intermediate_size", 32}, {"layers", 1}, {"heads", 2},
-                  {"key_value_heads", 1}, {"context_length", 32}});
+  options.update({{"vocabulary_size", 270},
+                  {"hidden_size", 16},
+                  {"intermediate_size", 32},
+                  {"layers", 1},
+                  {"heads", 2},
+                  {"key_value_heads", 1},
+                  {"context_length", 32}});
   const auto pass = make_train_pass();
   set_options(*pass, options);
   FakeCheckContext check;
@@ -44,7 +53,8 @@ TEST(TrainPass, WritesACheckpointWithItsTokenizer) {
   FakeRunContext context(folder.path(), std::nullopt);
   context.sources = check.sources;
   FRUGAL_ASSERT_OK(pass->run(context));
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint written, format::Checkpoint::open(context.output_folder()));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint written,
+                              format::Checkpoint::open(context.output_folder()));
   EXPECT_EQ(written.config().parameter_count(), info.config.parameter_count());
   FRUGAL_ASSERT_OK_AND_ASSIGN(const auto tokenizer, text::load_tokenizer(context.output_folder()));
   FRUGAL_EXPECT_OK(text::check_fits(*tokenizer, 270, "test"));
@@ -59,7 +69,8 @@ TEST(TrainPass, RefusesImpossibleShapes) {
   set_options(*pass, options);
   FakeCheckContext check;
   pass::ModelInfo info;
-  FRUGAL_EXPECT_ERROR(pass->check(check, info), absl::StatusCode::kInvalidArgument, "does not split");
+  FRUGAL_EXPECT_ERROR(pass->check(check, info), absl::StatusCode::kInvalidArgument,
+                      "does not split");
 }
 
 TEST(FinetunePass, ChangesWeightsAndKeepsTheTokenizer) {
@@ -70,9 +81,12 @@ TEST(FinetunePass, ChangesWeightsAndKeepsTheTokenizer) {
   FakeRunContext context(folder.path(), input);
   context.sources["text"] = toy_source(folder.path());
   FRUGAL_ASSERT_OK(pass->run(context));
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint written, format::Checkpoint::open(context.output_folder()));
-  EXPECT_NE(written.values("model.layers.0.mlp.up_proj.weight").value(), input.values("model.layers.0.mlp.up_proj.weight").value());
-  EXPECT_EQ(base::read_file(context.output_folder() / "tokenizer.json").value(), base::read_file(input.folder() / "tokenizer.json").value());
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint written,
+                              format::Checkpoint::open(context.output_folder()));
+  EXPECT_NE(written.values("model.layers.0.mlp.up_proj.weight").value(),
+            input.values("model.layers.0.mlp.up_proj.weight").value());
+  EXPECT_EQ(base::read_file(context.output_folder() / "tokenizer.json").value(),
+            base::read_file(input.folder() / "tokenizer.json").value());
 }
 
 TEST(DistillPass, MovesTheStudentTowardsItsTeacher) {
@@ -103,30 +117,50 @@ TEST(DistillPass, RefusesATeacherOfAnotherVocabulary) {
   check.sources["text"] = toy_source(folder.path());
   check.models["teacher"] = student;
   check.models["teacher"].config.vocabulary_size += 1;
-  FRUGAL_EXPECT_ERROR(pass->check(check, student), absl::StatusCode::kInvalidArgument, "must be equal");
+  FRUGAL_EXPECT_ERROR(pass->check(check, student), absl::StatusCode::kInvalidArgument,
+                      "must be equal");
 }
 
 TEST(Training, RefusesWhatCannotBeTrained) {
   const test::TemporaryFolder folder;
-  const pass::ModelInfo good = info_of(toy_checkpoint(folder.path() / "toy", {.layers = 1}));
+  pass::ModelInfo good = info_of(toy_checkpoint(folder.path() / "toy", {.layers = 1}));
   FakeCheckContext check;
   check.sources["text"] = toy_source(folder.path());
   TrainingOptions options;
   options.data.name = "text";
   options.loop.steps = 1;
   options.sequence_length = 16;
-  FRUGAL_EXPECT_OK(check_training(check, good, options, 0));
+  FRUGAL_EXPECT_OK(check_training(check, "finetune", good, options, 0));
   pass::ModelInfo quantized = good;
   quantized.grids["model.layers.0.mlp.up_proj.weight"] = "q4_0";
-  FRUGAL_EXPECT_ERROR(check_training(check, quantized, options, 0), absl::StatusCode::kInvalidArgument, "is quantized");
+  FRUGAL_EXPECT_ERROR(check_training(check, "finetune", quantized, options, 0),
+                      absl::StatusCode::kInvalidArgument, "is quantized");
   pass::ModelInfo bare = good;
   bare.has_tokenizer = false;
-  FRUGAL_EXPECT_ERROR(check_training(check, bare, options, 0), absl::StatusCode::kInvalidArgument, "no tokenizer");
+  FRUGAL_EXPECT_ERROR(check_training(check, "finetune", bare, options, 0),
+                      absl::StatusCode::kInvalidArgument, "no tokenizer");
   options.loop.keep_best = true;
-  FRUGAL_EXPECT_ERROR(check_training(check, good, options, 0), absl::StatusCode::kInvalidArgument, "keep_best");
+  FRUGAL_EXPECT_ERROR(check_training(check, "finetune", good, options, 0),
+                      absl::StatusCode::kInvalidArgument, "keep_best");
   options.loop.keep_best = false;
   options.sequence_length = 1000;
-  FRUGAL_EXPECT_ERROR(check_training(check, good, options, 0), absl::StatusCode::kInvalidArgument, "1000");
+  FRUGAL_EXPECT_ERROR(check_training(check, "finetune", good, options, 0),
+                      absl::StatusCode::kInvalidArgument, "1000");
+}
+
+TEST(Training, WarnsThatZerosAreLost) {
+  const test::TemporaryFolder folder;
+  pass::ModelInfo model = info_of(toy_checkpoint(folder.path() / "toy", {.layers = 1}));
+  model.zeros["model.layers.0.mlp.up_proj.weight"] = "2:4";
+  FakeCheckContext check;
+  check.sources["text"] = toy_source(folder.path());
+  auto pass = make_finetune_pass();
+  base::Json options = kShort;
+  set_options(*pass, options);
+  FRUGAL_ASSERT_OK(pass->check(check, model));
+  ASSERT_EQ(check.warnings.size(), 1u);
+  EXPECT_THAT(check.warnings[0], testing::HasSubstr("train first, prune afterwards"));
+  EXPECT_TRUE(model.zeros.empty());
 }
 
 }  // namespace

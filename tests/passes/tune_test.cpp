@@ -58,6 +58,9 @@ TEST(TuneCheck, SaysWhatDoesNotFit) {
   pass::ModelInfo mute = toy_info(true);
   mute.has_tokenizer = false;
   FRUGAL_EXPECT_ERROR(check(mute, toy_info(false)), code, "tokenizer");
+  pass::ModelInfo integers = toy_info(true);
+  integers.activations["model.layers.0.mlp.up_proj.weight"] = format::Activations::kInt8;
+  FRUGAL_EXPECT_ERROR(check(integers, toy_info(false)), code, "has no gradient");
   Json options = kOptions;
   options["data"] = "nothing";
   FRUGAL_EXPECT_ERROR(check(toy_info(true), toy_info(false), options), absl::StatusCode::kNotFound,

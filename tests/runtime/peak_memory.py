@@ -60,6 +60,16 @@ compare("quantize narrow, rtn", command(narrow, text, "quantize", ["--grid", "q4
 compare("quantize narrow, gradients", command(narrow, text, "quantize", ["--grid", "q4_0", "--metric", "both", *many]))
 compare("quantize wide, gradients", command(wide, text, "quantize", ["--grid", "q4_0", "--metric", "both", *few]))
 compare("quantize wide", command(wide, text, "quantize", ["--grid", "q4_0", *few]))
+tuned = ["--tune-steps", "3", "--tune-windows", "16", *few]
+compare("quantize narrow, best", command(narrow, text, "quantize", ["--grid", "q4_0", "--recipe", "best", *tuned]))
+compare("quantize narrow, lowbit", command(narrow, text, "quantize", ["--grid", "q2_k", "--recipe", "lowbit", "--block-iterations", "4", *tuned]))
+compare("quantize wide, max_kl", command(wide, text, "quantize", ["--grid", "q4_0", "--method", "rtn", "--max-kl", "100", *few]))
+quantized = work / "quantized"
+frugal("quantize", wide, "--grid", "q4_0", "--recipe", "rtn", "--out", quantized, "--quiet")
+compare("tune wide", ["tune", str(quantized), "--original", str(wide), "--data", str(text), "--windows", "16", "--steps", "3",
+                      "--sequence-length", str(WINDOW)])
+compare("prune narrow, neurons", command(narrow, text, "prune", ["--ffn", "0.5", *many]))
+compare("prune narrow, heads", command(narrow, text, "prune", ["--heads", "0.5", *many]))
 compare("prune narrow", command(narrow, text, "prune", ["--pattern", "50%", *many]))
 compare("smooth narrow", command(narrow, text, "smooth", ["--grid", "q4_0", *many]))
 finish()

@@ -79,9 +79,7 @@ int terminal_columns() {
   return ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 40 ? size.ws_col : 120;
 }
 
-absl::Status write_report(const fs::path& run_folder) {
-  return report::write_report(run_folder);
-}
+absl::Status write_report(const fs::path& run_folder) { return report::write_report(run_folder); }
 
 // The verdict and where the page is.
 void print_outcome(const fs::path& run_folder) {

@@ -1,5 +1,11 @@
 #include "passes/common/calibration_options.h"
 
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+
+#include "base/text.h"
+
 namespace frugal::passes {
 
 void visit_precision(pass::OptionVisitor& visitor, layerwise::CalibrationOptions& options) {
@@ -26,6 +32,45 @@ void visit_windows(pass::OptionVisitor& visitor, layerwise::CalibrationOptions& 
                  .minimum = 0},
                 options.sequence_length);
   visit_precision(visitor, options);
+  visitor.field(
+      {.name = "activation_memory",
+       .help = "Calibration activations kept in the device's memory; those beyond it go to a "
+               "file in the run's folder, of a GPU to the host's memory, with the same "
+               "result. 0 keeps all.",
+       .unit = "bytes",
+       .minimum = 0},
+      options.activation_memory);
+}
+
+absl::StatusOr<layerwise::CalibrationPlan> check_windows(
+    const pass::CheckContext& context, std::string_view pass, const pass::ModelInfo& model,
+    const pass::DataReference& calibration, const layerwise::CalibrationOptions& options) {
+  if (!model.has_tokenizer) {
+    return base::invalid_argument(pass, ": '", model.name,
+                                  "' has no tokenizer, so that the calibration text cannot be "
+                                  "read; put tokenizer.json or tokenizer.model into its folder");
+  }
+  FRUGAL_ASSIGN_OR_RETURN(const text::DataSource source, context.data(calibration));
+  return layerwise::plan_calibration(model.config, source, options);
+}
+
+layerwise::WalkDemand walk_demand(const layerwise::CalibrationOptions& options,
+                                  const layerwise::CalibrationPlan& plan) {
+  return {.tokens = plan.tokens(),
+          .window_tokens = std::max<int64_t>(1, plan.length),
+          .precision = options.products(),
+          .spill_bytes = options.activation_memory,
+          .threads = at::get_num_threads()};
+}
+
+layerwise::WalkOptions walk_options(const layerwise::CalibrationOptions& options,
+                                    const at::Device& device, std::string_view pass,
+                                    const pass::RunContext& context) {
+  return {.device = device,
+          .precision = options.products(),
+          .spill_bytes = options.activation_memory,
+          .spill_folder = context.resume_folder(),
+          .title = base::str_cat(pass, " ", context.input_name())};
 }
 
 }  // namespace frugal::passes

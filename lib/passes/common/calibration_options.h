@@ -1,14 +1,35 @@
-// Options of every pass that runs a layer walk over calibration text.
+// Options of every pass that runs a layer walk over calibration text, and what they mean for it.
 #pragma once
 
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
 #include "layerwise/calibration.h"
+#include "layerwise/estimate.h"
+#include "layerwise/walk.h"
 #include "pass/options.h"
+#include "pass/pass.h"
 
 namespace frugal::passes {
 
-// `windows`, `sequence_length` and `calibration_precision`.
+// `windows`, `sequence_length`, `calibration_precision` and `activation_memory`.
 void visit_windows(pass::OptionVisitor& visitor, layerwise::CalibrationOptions& options);
 // `calibration_precision` alone.
 void visit_precision(pass::OptionVisitor& visitor, layerwise::CalibrationOptions& options);
+
+// The windows that `pass` will walk over, at most. Errors: a model without a tokenizer; unknown
+// data; those of plan_calibration; activations that are to go to disk from a GPU.
+absl::StatusOr<layerwise::CalibrationPlan> check_windows(
+    const pass::CheckContext& context, std::string_view pass, const pass::ModelInfo& model,
+    const pass::DataReference& calibration, const layerwise::CalibrationOptions& options);
+
+// What the options decide of a walk, beforehand and when it runs: all but what depends on the
+// solver. `plan` may be empty: a walk without text.
+layerwise::WalkDemand walk_demand(const layerwise::CalibrationOptions& options,
+                                  const layerwise::CalibrationPlan& plan);
+layerwise::WalkOptions walk_options(const layerwise::CalibrationOptions& options,
+                                    const at::Device& device, std::string_view pass,
+                                    const pass::RunContext& context);
 
 }  // namespace frugal::passes

@@ -1,9 +1,74 @@
 #include "passes/common/scale_tuning.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
 namespace frugal::passes {
+namespace {
+
+int64_t windows_per_step(const TuningDemand& demand) {
+  return (demand.loop.tokens_per_step + demand.window_tokens - 1) / demand.window_tokens;
+}
+
+// Windows of the tuning text that come up: those of the steps, and those its divergence is measured
+// on.
+int64_t windows_seen(const TuningDemand& demand) {
+  const int64_t measured = std::min(demand.validation_windows, demand.windows);
+  return std::min(demand.windows, std::max(measured, demand.loop.steps * windows_per_step(demand)));
+}
+
+// Floats that a token leaves in one layer: what its matrices read and write, and attention's
+// rotated and expanded tensors.
+int64_t layer_floats(const format::ModelConfig& config) {
+  const int64_t heads = config.head_count * config.head_size;
+  const int64_t shared = config.key_value_head_count * config.head_size;
+  const int64_t read = 2 * config.hidden_size + heads + config.intermediate_size;
+  const int64_t written =
+      2 * config.hidden_size + heads + 2 * shared + 2 * config.intermediate_size;
+  return read + written + 4 * heads + shared;
+}
+
+}  // namespace
+
+int64_t tuning_memory(const format::ModelConfig& config, const TuningDemand& demand) {
+  const bool trains = demand.loop.steps > 0;
+  const int64_t parameters = config.parameter_count();
+  const int64_t models = 4 * parameters + 4 * (demand.own_student ? parameters : demand.weights);
+  const int64_t copies = 2 * demand.code_bytes;  // as they came, and as they are
+  const int64_t state = demand.window_tokens * config.hidden_size * 4;
+  int64_t states = 0;  // of a text that does not fit as a whole none is kept
+  if (state * demand.windows <= demand.loop.cache_bytes) states += state * windows_seen(demand);
+  if (state * demand.validation_windows <= demand.loop.cache_bytes)
+    states += state * demand.validation_windows;
+  // Per group of 32 weights: factor, gradient, two moments, the best so far; a gradient per window.
+  const int64_t groups = demand.weights / 32;
+  const int64_t factors = 4 * groups * (trains ? 5 + windows_per_step(demand) : 1);
+  const int64_t workers = std::min(
+      demand.threads, trains ? std::max(windows_per_step(demand), demand.validation_windows)
+                             : demand.validation_windows);
+  const int64_t chunk = std::min(demand.loop.chunk_tokens, demand.window_tokens);
+  const int64_t logits = 4 * chunk * config.vocabulary_size * (trains ? 6 : 5);
+  const int64_t layers = trains ? config.layer_count : 1;
+  const int64_t window = 4 * demand.window_tokens * layer_floats(config) * layers;
+  const int64_t gradient = trains ? 6 * demand.largest : 0;  // of a matrix, and packed for products
+  return models + copies + states + factors + workers * (window + std::max(logits, gradient));
+}
+
+double tuning_operations(const format::ModelConfig& config, const TuningDemand& demand) {
+  const auto parameters = static_cast<double>(config.parameter_count());
+  const auto tokens = [&](int64_t windows) {
+    return static_cast<double>(windows * demand.window_tokens);
+  };
+  const int64_t measured = std::min(demand.validation_windows, demand.windows);
+  const int64_t steps = demand.loop.steps;
+  const int64_t validations = 1 + std::min(demand.loop.validations, steps);
+  // The original's forward once a window, the student's at 2 and with its gradient at 6.
+  const double original = 2 * tokens(windows_seen(demand) + demand.validation_windows);
+  const double student = 6 * tokens(steps * windows_per_step(demand)) +
+                         2 * tokens(demand.validation_windows * validations + 2 * measured);
+  return parameters * (original + student);
+}
 
 void report_tuning(pass::RunContext& context, const train::ScaleTuningResult& result) {
   const auto add = [&](std::string name, double value, std::string unit, std::string help) {

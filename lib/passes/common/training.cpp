@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/progress.h"
 #include "base/text.h"
+#include "passes/common/zeros.h"
 #include "tensor/guard.h"
 #include "text/dataset.h"
 
@@ -164,8 +165,9 @@ void visit_training_options(pass::OptionVisitor& visitor, TrainingOptions& o) {
       o.dtype);
 }
 
-absl::Status check_training(pass::CheckContext& context, const pass::ModelInfo& model,
-                            const TrainingOptions& options, int64_t teacher_parameters) {
+absl::Status check_training(pass::CheckContext& context, std::string_view pass,
+                            pass::ModelInfo& model, const TrainingOptions& options,
+                            int64_t teacher_parameters) {
   if (!model.grids.empty()) {
     return invalid_argument(
         "'", model.name,
@@ -190,6 +192,9 @@ absl::Status check_training(pass::CheckContext& context, const pass::ModelInfo& 
                           train::planned_steps(options.loop, options.sequence_length));
   const double tokens = static_cast<double>(steps * options.loop.batch_sequences *
                                             options.loop.accumulation * options.sequence_length);
+  lose_zeros(
+      context, pass, model, [](const std::string&) { return true; },
+      "training moves every weight, and the zeros are lost; train first, prune afterwards");
   const auto parameters = static_cast<double>(model.config.parameter_count());
   const double operations =
       tokens * (6.0 * parameters + 2.0 * static_cast<double>(teacher_parameters));

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "layerwise/gptq.h"
+#include "passes/common/layer_gate.h"
 
 namespace frugal::passes {
 
@@ -62,6 +63,13 @@ absl::StatusOr<at::Tensor> ChannelSolver::solve(const StageProblem& problem) {
   for (size_t i = 0; i < matrices.size(); ++i) {
     finished_.emplace_back(problem.names[i], matrices[i].index_select(across, kept).contiguous());
   }
+  FRUGAL_RETURN_IF_ERROR(
+      check_solved({.max_error = LayerGate::kAnyError, .min_tokens = options_.min_tokens},
+                   {.name = problem.names.front(),
+                    .how = "of the cut matrix against the refitted one",
+                    .error = relative_error(correction.squared, correction.reference),
+                    .tokens = problem.statistics.tokens,
+                    .remedy = "raise `damping` or calibrate on more text"}));
   const std::chrono::duration<double> span = std::chrono::steady_clock::now() - start;
   record(problem, factor, correction.relative(), span.count());
   return refitted;
@@ -80,6 +88,7 @@ void ChannelSolver::record(const StageProblem& problem, const layerwise::Factor&
   row["correction"] = base::finite_or_null(correction);
   row["damping"] = factor.damping > 0 ? base::Json(factor.damping) : base::Json();
   row["recoveries"] = factor.recoveries;
+  row["dead_columns"] = factor.dead.size();
   row["structures"] = "channels";
   row["count"] = options_.kept.size() + options_.removed.size();
   row["kept"] = options_.kept.size();

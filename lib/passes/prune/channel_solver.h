@@ -29,6 +29,7 @@ struct ChannelOptions {
   model::StreamUses uses;
   layerwise::Asymmetry asymmetry;
   layerwise::FactorOptions factor;
+  int64_t min_tokens = 0;  // that a matrix must have seen; the error of its output is not known
   at::ScalarType stored_type = at::kFloat;  // the walk goes on with what will be stored
 };
 

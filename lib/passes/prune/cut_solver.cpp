@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "layerwise/gptq.h"
@@ -44,16 +45,18 @@ bool is_one_of(const std::string& name, const std::vector<std::string>& matrices
   });
 }
 
-void add_errors(base::Json& row, const at::Tensor& before, const at::Tensor& after,
-                const at::Tensor& target, const at::Tensor& hessian) {
+// The error after, where there is H to measure it by.
+std::optional<double> add_errors(base::Json& row, const at::Tensor& before, const at::Tensor& after,
+                                 const at::Tensor& target, const at::Tensor& hessian) {
   row["error_before"] = nullptr;
   row["error_after"] = nullptr;
-  if (!hessian.defined()) return;
+  if (!hessian.defined()) return std::nullopt;
   const layerwise::OutputError cut = layerwise::output_error(before, target, hessian);
   const layerwise::OutputError refitted = layerwise::output_error(after, target, hessian);
   row["error_before"] = base::finite_or_null(cut.relative());
   row["error_after"] = base::finite_or_null(refitted.relative());
   row["squared_error"] = base::finite_or_null(refitted.squared);
+  return relative_error(refitted.squared, refitted.reference);
 }
 
 }  // namespace
@@ -67,8 +70,7 @@ const Cut* CutOptions::read_by(size_t stage) const {
 layerwise::Needs CutSolver::needs(int64_t /*layer*/, size_t stage) const {
   if (options_.read_by(stage) == nullptr) return layerwise::Needs::kNothing;
   if (options_.needs_hessian()) return layerwise::Needs::kHessian;
-  return options_.score == layerwise::StructureScore::kActivation ? layerwise::Needs::kMoments
-                                                                  : layerwise::Needs::kNothing;
+  return options_.measures() ? layerwise::Needs::kMoments : layerwise::Needs::kNothing;
 }
 
 absl::StatusOr<at::Tensor> CutSolver::solve(const StageProblem& problem) {
@@ -128,7 +130,15 @@ absl::StatusOr<at::Tensor> CutSolver::narrow(const StageProblem& problem, const 
   const std::chrono::duration<double> span = std::chrono::steady_clock::now() - start;
   base::Json row = record(problem, cut, factor);
   row["seconds"] = span.count();
-  add_errors(row, spread(plain, kept, columns), result, target, problem.statistics.hessian);
+  const std::optional<double> error =
+      add_errors(row, spread(plain, kept, columns), result, target, problem.statistics.hessian);
+  FRUGAL_RETURN_IF_ERROR(check_solved(
+      options_.gate,
+      {.name = problem.names.front(),
+       .how = base::str_cat("with ", cut.keep, " of ", cut.count, " ", cut.what),
+       .error = error,
+       .tokens = options_.measures() ? std::optional(problem.statistics.tokens) : std::nullopt,
+       .remedy = "keep more, raise `damping` or calibrate on more text"}));
   records_.push_back(std::move(row));
   done_[cut.out_stage] = std::move(done);
   return result;
@@ -142,6 +152,7 @@ base::Json CutSolver::record(const StageProblem& problem, const Cut& cut,
   row["grid"] = nullptr;
   row["damping"] = factor.damping > 0 ? base::Json(factor.damping) : base::Json();
   row["recoveries"] = factor.recoveries;
+  row["dead_columns"] = options_.needs_hessian() ? base::Json(factor.dead.size()) : base::Json();
   row["structures"] = cut.what;
   row["count"] = cut.count;
   row["kept"] = cut.keep;

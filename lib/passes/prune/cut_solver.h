@@ -16,6 +16,7 @@
 #include "layerwise/pre_correct.h"
 #include "layerwise/walk.h"
 #include "layerwise/width.h"
+#include "passes/common/layer_gate.h"
 
 namespace frugal::passes {
 
@@ -38,12 +39,16 @@ struct CutOptions {
   bool compensate = true;
   layerwise::Asymmetry asymmetry;
   layerwise::FactorOptions factor;
+  LayerGate gate;
   at::ScalarType stored_type =
       at::kFloat;  // of the output's weights: the walk goes on with what will be stored
 
   bool needs_hessian() const {
     return compensate || score == layerwise::StructureScore::kObs ||
            score == layerwise::StructureScore::kObsGreedy;
+  }
+  bool measures() const {
+    return needs_hessian() || score == layerwise::StructureScore::kActivation;
   }
   const Cut* read_by(size_t stage) const;
 };

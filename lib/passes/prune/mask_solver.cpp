@@ -30,11 +30,6 @@ void for_each_matrix(const StageProblem& problem,
   }
 }
 
-base::Json ratio(double squared, double reference) {
-  if (reference > 0) return base::finite_or_null(squared / reference);
-  return squared == 0 ? base::Json(0.0) : base::Json();
-}
-
 }  // namespace
 
 const MaskOptions::Target& MaskSolver::target(const std::string& name) const {
@@ -124,8 +119,11 @@ absl::StatusOr<MaskSolver::Solved> MaskSolver::solve_stack(const StageProblem& p
     choose(problem, options_.score, nullptr, solved);
     return solved;
   }
-  const auto factor = layerwise::factorize(
-      problem.statistics.hessian, at::arange(problem.weights.size(1), at::kLong), options_.factor);
+  layerwise::FactorOptions damping = options_.factor;
+  if (damping.damping == 0)
+    damping.damping = layerwise::damping_for(problem.weights.size(1), problem.statistics.tokens);
+  const auto factor = layerwise::factorize(problem.statistics.hessian,
+                                           at::arange(problem.weights.size(1), at::kLong), damping);
   if (!factor.ok()) {  // recorded, and said in the pass's warnings
     solved.fell_back = true;
     choose(problem, WeightScore::kWanda, nullptr, solved);
@@ -133,6 +131,7 @@ absl::StatusOr<MaskSolver::Solved> MaskSolver::solve_stack(const StageProblem& p
   }
   solved.damping = factor->damping;
   solved.recoveries = factor->recoveries;
+  solved.dead_columns = static_cast<int64_t>(factor->dead.size());
   if (options_.moves_weights() && options_.asymmetry.active()) {
     solved.target =
         layerwise::pre_correct(problem.weights, problem.drift, *factor, options_.asymmetry)
@@ -157,11 +156,11 @@ absl::StatusOr<at::Tensor> MaskSolver::solve(const StageProblem& problem) {
     part.copy_(part.to(target(problem.names[i]).stored_type));
   });
   const std::chrono::duration<double> span = std::chrono::steady_clock::now() - start;
-  record(problem, solved, span.count());
+  FRUGAL_RETURN_IF_ERROR(record(problem, solved, span.count()));
   return solved.weights;
 }
 
-void MaskSolver::record(const StageProblem& problem, const Solved& solved, double seconds) {
+absl::Status MaskSolver::record(const StageProblem& problem, const Solved& solved, double seconds) {
   at::Tensor before, after, outputs;
   if (options_.calibrated) {
     const at::Tensor hessian = problem.statistics.hessian.to(at::kFloat);
@@ -172,23 +171,40 @@ void MaskSolver::record(const StageProblem& problem, const Solved& solved, doubl
     after = row_errors(solved.weights - solved.target);
     outputs = row_errors(problem.weights);
   }
+  absl::Status status;
   for_each_matrix(problem, [&](size_t i, int64_t begin, int64_t rows) {
     const layerwise::Pattern& pattern = target(problem.names[i]).pattern;
-    if (pattern.none()) return;
+    if (pattern.none() || !status.ok()) return;
     const auto part = [&](const at::Tensor& errors) {
       return errors.narrow(0, begin, rows).sum().item<double>();
     };
+    const auto share = [&](const at::Tensor& errors) {
+      return errors.defined() ? std::optional(relative_error(part(errors), part(outputs)))
+                              : std::nullopt;
+    };
+    const auto number = [](std::optional<double> value) {
+      return value ? base::finite_or_null(*value) : base::Json();
+    };
+    const std::optional<double> error = share(after);
+    status = check_solved(
+        options_.gate,
+        {.name = problem.names[i],
+         .how = base::str_cat("with pattern ", layerwise::to_text(pattern)),
+         .error = error,
+         .tokens = options_.calibrated ? std::optional(problem.statistics.tokens) : std::nullopt,
+         .remedy = "take away less, raise `damping` or calibrate on more text"});
     const at::Tensor weights = solved.weights.narrow(0, begin, rows);
     base::Json row;
     row["layer"] = problem.layer;
     row["matrix"] = problem.names[i];
     row["grid"] = nullptr;
     row["pattern"] = layerwise::to_text(pattern);
-    row["error_before"] = before.defined() ? ratio(part(before), part(outputs)) : base::Json();
-    row["error_after"] = after.defined() ? ratio(part(after), part(outputs)) : base::Json();
+    row["error_before"] = number(share(before));
+    row["error_after"] = number(error);
     row["squared_error"] = after.defined() ? base::finite_or_null(part(after)) : base::Json();
     row["damping"] = solved.damping > 0 ? base::Json(solved.damping) : base::Json();
     row["recoveries"] = solved.recoveries;
+    row["dead_columns"] = solved.dead_columns ? base::Json(*solved.dead_columns) : base::Json();
     row["fell_back"] = solved.fell_back;
     row["steps"] = solved.steps;
     row["rows_unfinished"] = solved.rows_unfinished;  // of the whole stack
@@ -200,6 +216,7 @@ void MaskSolver::record(const StageProblem& problem, const Solved& solved, doubl
     records_.push_back(std::move(row));
     finished_.emplace_back(problem.names[i], weights.contiguous());
   });
+  return status;
 }
 
 absl::Status MaskSolver::finish_layer(int64_t layer) {

@@ -16,6 +16,7 @@
 #include "layerwise/pre_correct.h"
 #include "layerwise/sparse.h"
 #include "layerwise/walk.h"
+#include "passes/common/layer_gate.h"
 
 namespace frugal::passes {
 
@@ -38,6 +39,7 @@ struct MaskOptions {
   layerwise::RefitOptions refitting;
   layerwise::Asymmetry asymmetry;  // where weights move: refit or SparseGPT
   layerwise::FactorOptions factor;
+  LayerGate gate;
 
   bool moves_weights() const { return refit || choice == MaskChoice::kSparseGpt; }
   bool needs_factor() const { return moves_weights() || score == layerwise::WeightScore::kObs; }
@@ -64,6 +66,7 @@ class MaskSolver final : public layerwise::StageSolver {
   struct Solved {
     at::Tensor target, mask, weights;  // stacked [R, in]
     double damping = 0;
+    std::optional<int64_t> dead_columns;  // of the factor; absent without one
     int64_t recoveries = 0, steps = 0, rows_unfinished = 0;
     bool fell_back = false;  // H could not be factorized: Wanda's mask, no refit
   };
@@ -77,7 +80,7 @@ class MaskSolver final : public layerwise::StageSolver {
   absl::Status refit(const layerwise::StageProblem& problem, const layerwise::Factor& factor,
                      Solved& solved) const;
   void keep_dense(const layerwise::StageProblem& problem, Solved& solved) const;
-  void record(const layerwise::StageProblem& problem, const Solved& solved, double seconds);
+  absl::Status record(const layerwise::StageProblem& problem, const Solved& solved, double seconds);
 
   MaskOptions options_;
   const layerwise::LayerStore& store_;

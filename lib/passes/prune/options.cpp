@@ -133,7 +133,9 @@ void visit_solving(pass::OptionVisitor& visitor, PruneOptions& o) {
                  .maximum = 1},
                 o.beta);
   visitor.field({.name = "damping",
-                 .help = "Added to the diagonal of H, as a share of its mean.",
+                 .help = "Added to the diagonal of H, as a share of its mean; 0 chooses it by the "
+                         "number of columns and tokens for masks, 0.01 for neurons, heads and "
+                         "channels.",
                  .minimum = 0,
                  .maximum = 1},
                 o.damping);
@@ -145,6 +147,7 @@ void visit_calibration(pass::OptionVisitor& visitor, PruneOptions& o) {
                          "compensation and dropped_layers need none."},
                 o.calibration);
   visit_windows(visitor, o.windows);
+  visit_gate(visitor, o.gate);
 }
 
 struct Override {

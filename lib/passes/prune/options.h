@@ -12,6 +12,7 @@
 #include "layerwise/pattern.h"
 #include "layerwise/width.h"
 #include "pass/pass.h"
+#include "passes/common/layer_gate.h"
 
 namespace frugal::passes {
 
@@ -44,7 +45,9 @@ struct PruneOptions {
 
   double alpha = 1.0;
   double beta = 1.0;
-  double damping = 0.01;
+  double damping = 0;  // 0: by the number of tokens for masks
+  double cut_damping() const { return damping > 0 ? damping : 0.01; }  // of whole neurons and more
+  LayerGate gate;
   pass::DataReference calibration;
   layerwise::CalibrationOptions windows;
 

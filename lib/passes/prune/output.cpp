@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "layerwise/width.h"
 #include "model/architecture.h"
+#include "passes/common/layer_gate.h"
 
 namespace frugal::passes {
 namespace {
@@ -239,6 +240,7 @@ absl::Status report_errors(pass::RunContext& context, const LayerStore& store) {
     context.row("layer_error", std::move(record));
   }
   report_mean_error(context, records);
+  warn_of_dead_columns(context, records);
   warn_of(context, records);
   return absl::OkStatus();
 }

@@ -13,6 +13,8 @@
 #include "layerwise/estimate.h"
 #include "layerwise/onlooker.h"
 #include "model/architecture.h"
+#include "passes/common/calibration_options.h"
+#include "passes/common/zeros.h"
 #include "passes/prune/channel_solver.h"
 #include "passes/prune/channels.h"
 #include "passes/prune/cut_solver.h"
@@ -133,7 +135,7 @@ class PrunePass final : public pass::Pass {
   const pass::PassInfo& info() const override {
     static const pass::PassInfo info{
         .name = "prune",
-        .version = 3,
+        .version = 4,
         .summary =
             "Removes weights (a share, n of every m, whole rows or columns), neurons and heads, "
             "channels, or whole layers, and refits what is left by least squares."};
@@ -150,11 +152,14 @@ class PrunePass final : public pass::Pass {
  private:
   absl::Status check_channels(const format::ModelConfig& config) const;
   absl::Status check_mask(const format::ModelConfig& config) const;
-  absl::StatusOr<int64_t> check_calibration(PruneKind kind, pass::CheckContext& context,
-                                            const pass::ModelInfo& model) const;
+  absl::StatusOr<layerwise::CalibrationPlan> check_calibration(PruneKind kind,
+                                                               pass::CheckContext& context,
+                                                               const pass::ModelInfo& model) const;
   int64_t kept_channels(const format::ModelConfig& config) const {
     return layerwise::kept_structures(config.hidden_size, options_.channels, options_.multiple_of);
   }
+  absl::Status follow_zeros(PruneKind kind, pass::CheckContext& context,
+                            pass::ModelInfo& model) const;
   absl::Status check_result(PruneKind kind, format::ModelConfig& config) const;
   double refit_operations(const format::ModelConfig& config) const;
 
@@ -176,7 +181,7 @@ class PrunePass final : public pass::Pass {
   absl::Status run_depth(pass::RunContext& context, const text::Windows& calibration,
                          const layerwise::WalkOptions& walk) const;
   absl::StatusOr<int64_t> walk_bytes_of(PruneKind kind, const format::ModelConfig& config,
-                                        int64_t tokens) const;
+                                        const layerwise::CalibrationPlan& calibration) const;
   layerwise::LayerStore store(const pass::RunContext& context,
                               const text::Windows& calibration) const {
     return {context.resume_folder(),
@@ -224,22 +229,14 @@ absl::Status PrunePass::check_mask(const format::ModelConfig& config) const {
   return absl::OkStatus();
 }
 
-absl::StatusOr<int64_t> PrunePass::check_calibration(PruneKind kind, pass::CheckContext& context,
-                                                     const pass::ModelInfo& model) const {
-  if (options_.calibration.name.empty()) {
-    if (!options_.needs_calibration(kind)) return 0;
-    return base::invalid_argument(
-        "prune: this needs `calibration` (an entry of data:); without it there are only solver "
-        "magnitude without refit, score magnitude without compensation, and dropped_layers");
-  }
-  if (!model.has_tokenizer) {
-    return base::invalid_argument(
-        "prune: '", model.name, "' has no tokenizer, so that the calibration text cannot be read");
-  }
-  FRUGAL_ASSIGN_OR_RETURN(const text::DataSource source, context.data(options_.calibration));
-  FRUGAL_ASSIGN_OR_RETURN(const auto plan,
-                          layerwise::plan_calibration(model.config, source, options_.windows));
-  return plan.tokens();
+absl::StatusOr<layerwise::CalibrationPlan> PrunePass::check_calibration(
+    PruneKind kind, pass::CheckContext& context, const pass::ModelInfo& model) const {
+  if (!options_.calibration.name.empty())
+    return check_windows(context, "prune", model, options_.calibration, options_.windows);
+  if (!options_.needs_calibration(kind)) return layerwise::CalibrationPlan{};
+  return base::invalid_argument(
+      "prune: this needs `calibration` (an entry of data:); without it there are only solver "
+      "magnitude without refit, score magnitude without compensation, and dropped_layers");
 }
 
 // `config` becomes that of the result.
@@ -263,6 +260,45 @@ absl::Status PrunePass::check_result(PruneKind kind, format::ModelConfig& config
   return absl::OkStatus();
 }
 
+// The zeros that masks make, and those that refits of what is left fill. `model` is still the
+// input.
+absl::Status PrunePass::follow_zeros(PruneKind kind, pass::CheckContext& context,
+                                     pass::ModelInfo& model) const {
+  constexpr std::string_view kWhy =
+      "compensate refits matrices, which fills them; take channels, neurons and heads away first "
+      "and weights last, or set compensate: false";
+  switch (kind) {
+    case PruneKind::kMask: {
+      FRUGAL_ASSIGN_OR_RETURN(const auto matrices, matrix_patterns(options_, model.config));
+      for (const MatrixPattern& matrix : matrices) {
+        if (!matrix.pattern.none()) model.zeros[matrix.name] = layerwise::to_text(matrix.pattern);
+      }
+      return absl::OkStatus();
+    }
+    case PruneKind::kWidth: {
+      if (!options_.compensate) return absl::OkStatus();
+      FRUGAL_ASSIGN_OR_RETURN(const std::vector<Cut> chosen, cuts(options_, model.config));
+      FRUGAL_ASSIGN_OR_RETURN(const std::vector<model::Stage> stages, model::stages(model.config));
+      const auto refitted = [&](const std::string& weight) {
+        return std::any_of(chosen.begin(), chosen.end(), [&](const Cut& cut) {
+          return weight.ends_with(
+              base::str_cat(".", stages[cut.out_stage].matrices.front(), ".weight"));
+        });
+      };
+      lose_zeros(context, "prune", model, refitted, kWhy);
+      return absl::OkStatus();
+    }
+    case PruneKind::kChannels:
+      if (options_.compensate)
+        lose_zeros(
+            context, "prune", model, [](const std::string&) { return true; }, kWhy);
+      return absl::OkStatus();
+    case PruneKind::kDepth:
+      break;
+  }
+  return absl::OkStatus();
+}
+
 // 2 R in² a step of conjugate gradients, of which most rows need about half the most.
 double PrunePass::refit_operations(const format::ModelConfig& config) const {
   if (!options_.refits()) return 0;
@@ -278,15 +314,13 @@ double PrunePass::refit_operations(const format::ModelConfig& config) const {
 
 // With what a solver holds at most beside its problem: the factorization, or the factor with
 // corrections, scores and the refit's fp32 copies.
-absl::StatusOr<int64_t> PrunePass::walk_bytes_of(PruneKind kind, const format::ModelConfig& config,
-                                                 int64_t tokens) const {
+absl::StatusOr<int64_t> PrunePass::walk_bytes_of(
+    PruneKind kind, const format::ModelConfig& config,
+    const layerwise::CalibrationPlan& calibration) const {
   const bool drift = options_.wants_drift(kind);
-  const layerwise::WalkDemand demand{
-      .tokens = tokens,
-      .needs = kind == PruneKind::kDepth ? layerwise::Needs::kNothing : layerwise::Needs::kHessian,
-      .drift = drift ? layerwise::DriftForm::kOutputs : layerwise::DriftForm::kNone,
-      .precision = options_.windows.products(),
-      .threads = at::get_num_threads()};
+  layerwise::WalkDemand demand = walk_demand(options_.windows, calibration);
+  if (kind == PruneKind::kDepth) demand.needs = layerwise::Needs::kNothing;
+  if (drift) demand.drift = layerwise::DriftForm::kOutputs;
   const auto solver = [&](const layerwise::StageShape& stage) -> int64_t {
     const int64_t w = stage.rows * stage.columns, h = stage.columns * stage.columns;
     if (kind == PruneKind::kDepth) return 0;
@@ -297,8 +331,8 @@ absl::StatusOr<int64_t> PrunePass::walk_bytes_of(PruneKind kind, const format::M
   return memory.total();
 }
 
-// The refit of what is left solves a system per matrix; from few tokens it fits their noise (on 2048
-// and 5120 tokens for 256 columns it lost to the mere cut, on 16384 it halved the divergence).
+// The refit of what is left solves a system per matrix; from few tokens it fits their noise (on
+// 2048 and 5120 tokens for 256 columns it lost to the mere cut, on 16384 it halved the divergence).
 constexpr int64_t kRefitTokensPerColumn = 16;
 
 void warn_of_little_text(pass::CheckContext& context, const format::ModelConfig& config,
@@ -318,10 +352,12 @@ absl::Status PrunePass::check(pass::CheckContext& context, pass::ModelInfo& mode
   }
   FRUGAL_ASSIGN_OR_RETURN(const PruneKind kind, options_.kind());
   FRUGAL_RETURN_IF_ERROR(model::stages(model.config).status());
-  FRUGAL_ASSIGN_OR_RETURN(const int64_t tokens, check_calibration(kind, context, model));
+  FRUGAL_ASSIGN_OR_RETURN(const layerwise::CalibrationPlan calibration,
+                          check_calibration(kind, context, model));
+  const int64_t tokens = calibration.tokens();
   const bool drift = options_.wants_drift(kind);
   const int64_t before = model.config.parameter_count();
-  FRUGAL_ASSIGN_OR_RETURN(const int64_t walk_bytes, walk_bytes_of(kind, model.config, tokens));
+  FRUGAL_ASSIGN_OR_RETURN(const int64_t walk_bytes, walk_bytes_of(kind, model.config, calibration));
   double operations = layerwise::estimate_walk_operations(model.config, tokens, drift);
   if (kind == PruneKind::kMask) operations += refit_operations(model.config);
   if (kind == PruneKind::kChannels) {
@@ -334,6 +370,7 @@ absl::Status PrunePass::check(pass::CheckContext& context, pass::ModelInfo& mode
           "are left; untie it for a better result (rotate does)");
     }
   }
+  FRUGAL_RETURN_IF_ERROR(follow_zeros(kind, context, model));
   FRUGAL_RETURN_IF_ERROR(check_result(kind, model.config));
   const double share =
       static_cast<double>(model.config.parameter_count()) / static_cast<double>(before);
@@ -355,8 +392,9 @@ absl::StatusOr<CutOptions> PrunePass::cut_options(const format::Checkpoint& inpu
   result.stored_type = tensor::scalar_type(info.dtype);
   result.score = options_.structure_score(PruneKind::kWidth);
   result.compensate = options_.compensate;
+  result.gate = options_.gate;
   result.asymmetry = {options_.alpha, options_.beta};
-  result.factor.damping = options_.damping;
+  result.factor.damping = options_.cut_damping();
   return result;
 }
 
@@ -380,6 +418,7 @@ absl::StatusOr<MaskOptions> PrunePass::mask_options(const format::Checkpoint& in
   result.calibrated = !options_.calibration.name.empty();
   result.scope = options_.pattern_scope();
   result.mask_block = options_.mask_block;
+  result.gate = options_.gate;
   result.refitting.steps = options_.refit_steps;
   result.asymmetry = {options_.alpha, options_.beta};
   result.factor.damping = options_.damping;
@@ -433,8 +472,9 @@ absl::StatusOr<ChannelOptions> PrunePass::channel_options(const format::Checkpoi
   result.stored_type = tensor::scalar_type(info.dtype);
   result.removed = layerwise::other_channels(kept, input.config().hidden_size);
   result.kept = std::move(kept);
+  result.min_tokens = options_.gate.min_tokens;
   result.asymmetry = {options_.alpha, options_.beta};
-  result.factor.damping = options_.damping;
+  result.factor.damping = options_.cut_damping();
   return result;
 }
 
@@ -508,9 +548,7 @@ absl::Status PrunePass::run(pass::RunContext& context) const {
   FRUGAL_ASSIGN_OR_RETURN(const PruneKind kind, options_.kind());
   FRUGAL_ASSIGN_OR_RETURN(const at::Device device, tensor::open_device(context.device()));
   FRUGAL_ASSIGN_OR_RETURN(const text::Windows calibration, windows(kind, context));
-  const layerwise::WalkOptions walk{.device = device,
-                                    .precision = options_.windows.products(),
-                                    .title = base::str_cat("prune ", context.input_name())};
+  const layerwise::WalkOptions walk = walk_options(options_.windows, device, "prune", context);
   switch (kind) {
     case PruneKind::kMask:
       return run_mask(context, calibration, walk);

@@ -1,11 +1,18 @@
 #include "passes/quantize/finish.h"
 
+#include <ATen/ATen.h>
+
+#include <cmath>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "base/progress.h"
 #include "base/text.h"
 #include "model/decoder.h"
 #include "passes/common/scale_tuning.h"
+#include "passes/quantize/divergence.h"
+#include "tensor/guard.h"
 
 namespace frugal::passes {
 namespace {
@@ -37,7 +44,7 @@ absl::Status check_divergence(double divergence, double limit) {
 absl::Status finish_quantized(pass::RunContext& context, const QuantizeOptions& options,
                               const layerwise::CalibrationSplit& split, const at::Device& device,
                               train::QuantizedMatrices& matrices) {
-  if (!options.tunes() && options.max_kl == 0) return absl::OkStatus();
+  if (!options.tunes() && !options.measures_floats()) return absl::OkStatus();
   FRUGAL_ASSIGN_OR_RETURN(const model::Decoder original,
                           model::Decoder::load(*context.input(), {.device = device}));
   model::Decoder student = original;  // shares what is not on a grid
@@ -54,6 +61,27 @@ absl::Status finish_quantized(pass::RunContext& context, const QuantizeOptions& 
                                              loop, context.resume_folder(), &progress));
   report_tuning(context, result);
   return check_divergence(result.validation.after, options.max_kl);
+}
+
+absl::Status check_rounded_inputs(pass::RunContext& context, const QuantizeOptions& options,
+                                  const text::Windows& held_out, const at::Device& device) {
+  if (!options.measures_integers()) return absl::OkStatus();
+  FRUGAL_ASSIGN_OR_RETURN(const format::Checkpoint output,
+                          format::Checkpoint::open(context.output_folder()));
+  FRUGAL_ASSIGN_OR_RETURN(const model::Decoder original,
+                          model::Decoder::load(*context.input(), {.device = device}));
+  FRUGAL_ASSIGN_OR_RETURN(const model::Decoder student,
+                          model::Decoder::load(output, {.device = device}));
+  std::vector<at::Tensor> original_hidden;
+  FRUGAL_ASSIGN_OR_RETURN(const double divergence, tensor::guarded("measuring the divergence", [&] {
+                            return mean_divergence(original, student, held_out, original_hidden);
+                          }));
+  context.statistic({.name = "kl",
+                     .value = std::isfinite(divergence) ? std::optional(divergence) : std::nullopt,
+                     .unit = "nats/token",
+                     .help = "KL(original || quantized) on held-out windows, weights and inputs "
+                             "rounded."});
+  return check_divergence(divergence, options.max_kl);
 }
 
 }  // namespace frugal::passes

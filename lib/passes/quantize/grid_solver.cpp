@@ -36,24 +36,6 @@ class StackErrors {
   at::Tensor rows_;
 };
 
-double ratio(double squared, double reference) {
-  if (reference > 0) return squared / reference;
-  return squared == 0 ? 0.0 : std::numeric_limits<double>::infinity();
-}
-
-absl::Status check_gate(const LayerGate& gate, double error, int64_t tokens, bool measured,
-                        const std::string& name, std::string_view grid) {
-  if (measured && tokens < gate.min_tokens) {
-    return base::failed(name, ": saw ", tokens, " calibration tokens, min_tokens is ",
-                        gate.min_tokens, "; calibrate on more text");
-  }
-  if (error <= gate.max_error) return absl::OkStatus();  // false for NaN
-  return base::failed(name, ": the relative output error on grid ", grid, " is ", error,
-                      ", max_layer_error is ", gate.max_error,
-                      " (1 = as bad as writing zeros); raise `damping`, calibrate on more text or "
-                      "take a finer grid");
-}
-
 }  // namespace
 
 const std::string* GridSolver::grid_name(const std::string& weight) const {
@@ -172,6 +154,7 @@ absl::StatusOr<GridSolver::Rounded> GridSolver::round(
   Rounded result;
   result.damping = factor->damping;
   result.recoveries = factor->recoveries;
+  result.dead_columns = static_cast<int64_t>(factor->dead.size());
   const bool drifts = drift_form() != layerwise::DriftForm::kNone;
   at::Tensor goal = drifts ? target(problem, *factor, result.asymmetry)
                            : problem.weights.to(factor->upper.device());
@@ -285,32 +268,43 @@ absl::Status GridSolver::record(const StageProblem& problem, const Rounded& roun
   for (size_t i = 0; i < problem.names.size(); ++i) {
     const int64_t rows = problem.row_counts[i];
     const double reference = outputs.part(begin, rows), squared = after.part(begin, rows);
-    const double error = ratio(squared, reference);
+    const double error = relative_error(squared, reference);
     const std::string& grid = rounded.matrix.grid->spec().name;
-    FRUGAL_RETURN_IF_ERROR(check_gate(options_.gate, error, problem.statistics.tokens, measured,
-                                      problem.names[i], grid));
+    FRUGAL_RETURN_IF_ERROR(
+        check_solved(options_.gate,
+                     {.name = problem.names[i],
+                      .how = base::str_cat("on grid ", grid),
+                      .error = error,
+                      .tokens = measured ? std::optional(problem.statistics.tokens) : std::nullopt,
+                      .remedy = "raise `damping`, calibrate on more text or take a finer grid"}));
     base::Json row;
     row["layer"] = problem.layer;
     row["matrix"] = problem.names[i];
     row["grid"] = grid;
     row["error_before"] =
-        before ? base::finite_or_null(ratio(before->part(begin, rows), reference)) : base::Json();
+        before ? base::finite_or_null(relative_error(before->part(begin, rows), reference))
+               : base::Json();
     row["error_after"] = measured ? base::finite_or_null(error) : base::Json();
-    row["error_original"] = measured
-                                ? base::finite_or_null(ratio(original.part(begin, rows), reference))
-                                : base::Json();
+    row["error_original"] =
+        measured ? base::finite_or_null(relative_error(original.part(begin, rows), reference))
+                 : base::Json();
     row["weight_error"] = measured ? base::Json() : base::finite_or_null(error);
     row["squared_error"] = measured ? base::finite_or_null(squared) : base::Json();
     row["zeros"] =
         rounded.mask.defined()
             ? base::Json(rows * columns - rounded.mask.narrow(0, begin, rows).sum().item<int64_t>())
             : base::Json();
+    const at::Tensor given = problem.weights.narrow(0, begin, rows).eq(0);
+    row["zeros_given"] = given.sum().item<int64_t>();  // that the input has, and those that moved
+    row["zeros_filled"] =
+        given.logical_and_(decoded.narrow(0, begin, rows).ne(0)).sum().item<int64_t>();
     row["alpha"] = rounded.asymmetry.alpha;
     row["beta"] = rounded.asymmetry.beta;
     row["damping"] = rounded.damping > 0 ? base::Json(rounded.damping) : base::Json();
     row["output_damping"] =
         rounded.output_damping > 0 ? base::Json(rounded.output_damping) : base::Json();
     row["recoveries"] = rounded.recoveries;
+    row["dead_columns"] = rounded.dead_columns ? base::Json(*rounded.dead_columns) : base::Json();
     row["fell_back"] = rounded.fell_back;
     row["sweep_kernel"] =
         rounded.sweep_kernel.empty() ? base::Json() : base::Json(rounded.sweep_kernel);

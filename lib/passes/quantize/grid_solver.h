@@ -22,17 +22,12 @@
 #include "layerwise/pre_correct.h"
 #include "layerwise/walk.h"
 #include "model/architecture.h"
+#include "passes/common/layer_gate.h"
 #include "passes/quantize/output_metrics.h"
 
 namespace frugal::passes {
 
 enum class RoundingMethod { kRoundToNearest, kGptq };
-
-// What stops a job instead of leaving a broken model behind.
-struct LayerGate {
-  double max_error = 1;    // relative output error of a matrix; 1 = as bad as writing zeros
-  int64_t min_tokens = 0;  // that a matrix must have seen
-};
 
 struct GridSolverOptions {
   std::map<std::string, std::string, std::less<>> grids;  // by weight name; absent = kept
@@ -87,6 +82,7 @@ class GridSolver final : public layerwise::StageSolver {
     double damping = 0;
     double output_damping = 0;  // 0: rows by themselves
     int64_t recoveries = 0;
+    std::optional<int64_t> dead_columns;  // of the factor; absent without one
     bool fell_back = false;
     std::string sweep_kernel;    // empty: no sweep
     std::string sweep_fallback;  // why it did not run on the device; else empty

@@ -7,7 +7,7 @@
 #include "grid/grid.h"
 #include "layerwise/gptaq.h"
 #include "passes/common/calibration_options.h"
-#include "passes/quantize/mix.h"
+#include "passes/common/mix.h"
 
 namespace frugal::passes {
 namespace {
@@ -104,12 +104,6 @@ void visit_calibration(pass::OptionVisitor& visitor, QuantizeOptions& o) {
                          "by it where given."},
                 o.calibration);
   visit_windows(visitor, o.windows);
-  visitor.field({.name = "activation_memory",
-                 .help = "Calibration activations kept in memory; those beyond it go to a file in "
-                         "the run's folder, with the same result. 0 keeps all.",
-                 .unit = "bytes",
-                 .minimum = 0},
-                o.activation_memory);
   visitor.field({.name = "importance",
                  .help = "Weigh the search for scales by the mean square of each input column "
                          "(with calibration)."},
@@ -247,18 +241,7 @@ void visit_tuning(pass::OptionVisitor& visitor, QuantizeOptions& o) {
 }
 
 void visit_gates(pass::OptionVisitor& visitor, QuantizeOptions& o) {
-  visitor.field(
-      {.name = "max_layer_error",
-       .help = "Stop where the relative output error of a matrix exceeds this (1 = as bad "
-               "as writing zeros).",
-       .minimum = 0,
-       .minimum_exclusive = true},
-      o.max_layer_error);
-  visitor.field({.name = "min_tokens",
-                 .help = "Stop where a matrix has seen fewer calibration tokens.",
-                 .unit = "tokens",
-                 .minimum = 0},
-                o.min_tokens);
+  visit_gate(visitor, o.gate);
   visitor.field({.name = "max_kl",
                  .help = "Stop where the divergence KL(original || quantized) on held-out windows "
                          "exceeds this; 0 = no limit.",

@@ -8,6 +8,7 @@
 #include "layerwise/calibration.h"
 #include "layerwise/pre_correct.h"
 #include "pass/options.h"
+#include "passes/common/layer_gate.h"
 #include "passes/quantize/plan.h"
 #include "passes/quantize/target.h"
 
@@ -40,11 +41,9 @@ struct QuantizeOptions {
   int64_t tune_steps = 0;
   int64_t tune_windows = 512;
   double tune_rate = 1.5e-3;
-  double max_layer_error = 1.0;
-  int64_t min_tokens = 0;
+  LayerGate gate;
   double max_kl = 0;
   std::string activations = "none";
-  int64_t activation_memory = 0;
   std::string embeddings{kAuto};
   std::string head{kAuto};
 
@@ -65,6 +64,13 @@ struct QuantizeOptions {
   }
   bool feeds_back() const { return calibrated() && gptq() && metric == "both"; }
   bool tunes() const { return calibrated() && tune_steps > 0; }
+  // Whether max_kl is looked at, on a model of decoded weights or on one that rounds its inputs.
+  bool measures_floats() const {
+    return calibrated() && max_kl > 0 && rounding() == format::Activations::kFloat;
+  }
+  bool measures_integers() const {
+    return calibrated() && max_kl > 0 && rounding() != format::Activations::kFloat;
+  }
   bool learns_rounding() const { return calibrated() && block_iterations > 0; }
   int64_t held_out_windows() const {
     const bool swaps = target.active() && target.swaps > 0;

@@ -6,6 +6,8 @@
 #include <string>
 
 #include "base/text.h"
+#include "passes/common/layer_gate.h"
+#include "passes/common/zeros.h"
 #include "passes/quantize/grid_solver.h"
 
 namespace frugal::passes {
@@ -98,7 +100,8 @@ void write_rows(pass::RunContext& context, std::vector<base::Json> records, doub
   }
 }
 
-void write_error_statistics(pass::RunContext& context, const Summary& summary) {
+void write_error_statistics(pass::RunContext& context, const std::vector<base::Json>& records,
+                            const Summary& summary) {
   const auto mean = [](double sum, int64_t count) {
     return count > 0 ? std::optional<double>(sum / static_cast<double>(count)) : std::nullopt;
   };
@@ -129,11 +132,39 @@ void write_error_statistics(pass::RunContext& context, const Summary& summary) {
         summary.sweeps_on_cpu, " of ", summary.matrices,
         " matrices were swept on the CPU and not on the device: ", summary.why_on_cpu));
   }
+  warn_of_dead_columns(context, records);
   if (summary.fallbacks > 0) {
     context.warn(base::str_cat(
         summary.fallbacks, " of ", summary.matrices,
         " matrices were rounded to nearest because their input statistics could not be "
         "factorized; calibrate on more text"));
+  }
+}
+
+// Of zeros that the input came with, unless new ones were chosen.
+void warn_of_zeros(pass::RunContext& context, const std::vector<base::Json>& records,
+                   bool keeps_zeros) {
+  int64_t pruned = 0;
+  double given = 0, filled = 0;
+  for (const base::Json& record : records) {
+    const double zeros = number_or(record, "zeros_given", 0);
+    given += zeros;
+    const bool chosen = !keeps_zeros && number_or(record, "zeros", -1) >= 0;
+    if (chosen || zeros < kPrunedShare * number_or(record, "weights", 0)) continue;
+    if (number_or(record, "zeros_filled", 0) == 0) continue;
+    ++pruned;
+    filled += number_or(record, "zeros_filled", 0);
+  }
+  if (keeps_zeros && given == 0) {
+    context.warn(
+        "keep_zeros is set, but the input has no zero in any of its matrices: its zeros, if it was "
+        "pruned, were lost in a step before (rotate, finetune, quantize without keep_zeros)");
+  }
+  if (pruned > 0) {
+    context.warn(base::str_cat(filled, " weights that came as zeros, in ", pruned, " of ",
+                               records.size(),
+                               " matrices, were rounded to other values (layer_error, "
+                               "zeros_filled); set keep_zeros: true to keep them"));
   }
 }
 
@@ -203,11 +234,12 @@ absl::Status write_quantized(const format::Checkpoint& input,
 }
 
 absl::Status report_quantized(pass::RunContext& context, const std::vector<PlannedTensor>& plan,
-                              const LayerStore& store) {
+                              bool keeps_zeros, const LayerStore& store) {
   FRUGAL_ASSIGN_OR_RETURN(std::vector<base::Json> records, stored_records(plan, store));
   const Summary summary = summarize(records);
+  write_error_statistics(context, records, summary);
+  warn_of_zeros(context, records, keeps_zeros);
   write_rows(context, std::move(records), summary.squared_sum);
-  write_error_statistics(context, summary);
   FRUGAL_ASSIGN_OR_RETURN(const format::Checkpoint output,
                           format::Checkpoint::open(context.output_folder()));
   write_size_statistics(context, plan, output.weight_bytes());

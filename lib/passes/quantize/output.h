@@ -30,6 +30,6 @@ absl::Status write_quantized(const format::Checkpoint& input,
 
 // Table `layer_error` and the step's statistics, from the stored records.
 absl::Status report_quantized(pass::RunContext& context, const std::vector<PlannedTensor>& plan,
-                              const layerwise::LayerStore& store);
+                              bool keeps_zeros, const layerwise::LayerStore& store);
 
 }  // namespace frugal::passes

@@ -5,7 +5,7 @@
 #include "base/text.h"
 #include "grid/grid.h"
 #include "model/architecture.h"
-#include "passes/quantize/mix.h"
+#include "passes/common/mix.h"
 
 namespace frugal::passes {
 namespace {

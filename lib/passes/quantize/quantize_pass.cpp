@@ -15,6 +15,9 @@
 #include "layerwise/layer_store.h"
 #include "layerwise/pattern.h"
 #include "layerwise/walk.h"
+#include "passes/common/calibration_options.h"
+#include "passes/common/scale_tuning.h"
+#include "passes/common/zeros.h"
 #include "passes/quantize/choose_grids.h"
 #include "passes/quantize/finish.h"
 #include "passes/quantize/grid_solver.h"
@@ -37,7 +40,7 @@ class QuantizePass final : public pass::Pass {
  public:
   const pass::PassInfo& info() const override {
     static const pass::PassInfo info{.name = "quantize",
-                                     .version = 4,
+                                     .version = 5,
                                      .summary =
                                          "Puts the decoder's matrices on a number grid (GGUF "
                                          "types, int4, int8), rounded to nearest or by GPTQ "
@@ -91,12 +94,24 @@ double solver_operations(const std::vector<PlannedTensor>& plan, int64_t sweeps)
   return operations;
 }
 
-// Of the tuning behind the walk: the original's forward, and the student's with its gradient.
-double tuning_operations(const QuantizeOptions& options, const format::ModelConfig& config) {
-  if (!options.tunes()) return 0;
-  const train::ScaleTuningOptions loop;
-  return 8.0 * static_cast<double>(options.tune_steps * loop.tokens_per_step) *
-         static_cast<double>(config.parameter_count());
+// What finish_quantized() does on the codes of `plan`: tuning, or the gate's look at the
+// divergence.
+TuningDemand tuning_demand(const QuantizeOptions& options, const std::vector<PlannedTensor>& plan,
+                           int64_t window_tokens, int64_t windows) {
+  TuningDemand demand;
+  for (const PlannedTensor& tensor : plan) {
+    if (tensor.grid.empty()) continue;
+    demand.weights += element_count(tensor);
+    demand.largest = std::max(demand.largest, element_count(tensor));
+    // A byte a code, and parameters.
+    demand.code_bytes += element_count(tensor) + tensor.size_bytes / 8;
+  }
+  demand.window_tokens = std::max<int64_t>(1, window_tokens);
+  demand.windows = options.tunes() ? options.tune_windows : windows;
+  demand.validation_windows = options.held_out_windows();
+  demand.loop.steps = options.tunes() ? options.tune_steps : 0;
+  demand.threads = at::get_num_threads();
+  return demand;
 }
 
 // Operations of choosing grids for a target: gradients, a walk with a search for the scales of each
@@ -133,19 +148,18 @@ int64_t solver_bytes(const QuantizeOptions& options, const layerwise::StageShape
   return std::max({record, factorization, 16 * h + std::max(correction, sweep)});
 }
 
-layerwise::WalkDemand walk_demand(const QuantizeOptions& options, int64_t tokens,
-                                  int64_t window_tokens) {
+// `plan`: of the windows for the statistics; those held out come on top.
+layerwise::WalkDemand demand_of(const QuantizeOptions& options, layerwise::CalibrationPlan plan) {
   using layerwise::DriftForm;
-  return {.tokens = tokens,
-          .held_out_tokens = tokens > 0 ? options.held_out_windows() * window_tokens : 0,
-          .window_tokens = std::max<int64_t>(1, window_tokens),
-          .drift = !options.drifts() ? DriftForm::kNone
-                   : options.gptaq() ? DriftForm::kInputs
-                                     : DriftForm::kOutputs,
-          .precision = options.windows.products(),
-          .polish = options.learns_rounding(),
-          .spill_bytes = options.activation_memory,
-          .threads = at::get_num_threads()};
+  const int64_t held_out = plan.length > 0 ? options.held_out_windows() : 0;
+  plan.windows += held_out;
+  layerwise::WalkDemand demand = walk_demand(options.windows, plan);
+  demand.held_out_tokens = held_out * plan.length;
+  demand.drift = !options.drifts() ? DriftForm::kNone
+                 : options.gptaq() ? DriftForm::kInputs
+                                   : DriftForm::kOutputs;
+  demand.polish = options.learns_rounding();
+  return demand;
 }
 
 int64_t gradient_tokens(const QuantizeOptions& options, const layerwise::WalkDemand& demand) {
@@ -154,18 +168,24 @@ int64_t gradient_tokens(const QuantizeOptions& options, const layerwise::WalkDem
                   demand.tokens - demand.held_out_tokens);
 }
 
-// Resident memory at its highest: in the walk, or where its result is put together and tuned.
+// Of the end, where the result is put together, tuned and measured.
+int64_t finish_bytes(const QuantizeOptions& options, const format::ModelConfig& config,
+                     const TuningDemand& tuning) {
+  int64_t measuring = 0;
+  if (options.tunes() || options.measures_floats()) measuring = tuning_memory(config, tuning);
+  if (options.measures_integers()) {
+    measuring = 8 * config.parameter_count() + tuning.weights + 4 * tuning.largest;
+  }
+  return tuning.code_bytes + std::max(4 * tuning.largest, measuring);
+}
+
+// Resident memory at its highest: in the walk, or behind it.
 absl::StatusOr<int64_t> peak_bytes(const QuantizeOptions& options,
                                    const std::vector<PlannedTensor>& plan,
-                                   const format::ModelConfig& config,
-                                   layerwise::WalkDemand demand) {
-  int64_t codes = 0, largest = 0;
-  for (const PlannedTensor& tensor : plan) {
-    if (tensor.grid.empty()) continue;
-    codes += element_count(tensor) + tensor.size_bytes / 4;  // a byte each, and parameters
-    largest = std::max(largest, element_count(tensor));
-    demand.head |= tensor.place == Place::kHead;
-  }
+                                   const format::ModelConfig& config, layerwise::WalkDemand demand,
+                                   const TuningDemand& tuning) {
+  for (const PlannedTensor& tensor : plan)
+    demand.head |= tensor.place == Place::kHead && !tensor.grid.empty();
   FRUGAL_ASSIGN_OR_RETURN(
       const layerwise::WalkMemory walk,
       layerwise::walk_memory(config, demand, [&](const layerwise::StageShape& stage) {
@@ -183,9 +203,8 @@ absl::StatusOr<int64_t> peak_bytes(const QuantizeOptions& options,
   }
   // To choose grids the whole model is held, and a rounded copy of it.
   const int64_t models = options.target.active() ? 2 * 4 * config.parameter_count() : 0;
-  const int64_t tuning = options.tunes() ? 16 * config.parameter_count() : 0;  // a rough figure
   return layerwise::process_memory() +
-         std::max({gradients, walk.total() + models, codes + std::max(4 * largest, tuning)});
+         std::max({gradients, walk.total() + models, finish_bytes(options, config, tuning)});
 }
 
 // Bytes of the tensors that stay as they are.
@@ -267,6 +286,27 @@ absl::Status check_sparsity(const QuantizeOptions& options,
   return absl::OkStatus();
 }
 
+// Zeros that the model comes with or gets. Rounding to nearest on a grid with an exact zero keeps
+// them by itself.
+absl::Status follow_zeros(pass::CheckContext& context, const QuantizeOptions& options,
+                          const std::vector<PlannedTensor>& plan, pass::ModelInfo& model) {
+  std::set<std::string, std::less<>> filled;
+  for (const PlannedTensor& tensor : plan) {
+    if (tensor.place != Place::kLayer || tensor.grid.empty()) continue;
+    if (options.pattern != "none") model.zeros[tensor.name] = options.pattern;
+    FRUGAL_ASSIGN_OR_RETURN(const auto grid, grid::find_grid(tensor.grid, tensor.shape[1]));
+    if (options.gptq() || options.learns_rounding() || !grid->spec().holds_zero)
+      filled.insert(tensor.name);
+  }
+  if (options.keep_zeros || options.pattern != "none") return absl::OkStatus();
+  lose_zeros(
+      context, "quantize", model,
+      [&](const std::string& weight) { return filled.contains(weight); },
+      "this step would round them to other values; set keep_zeros: true to keep them (on a grid "
+      "with an exact zero)");
+  return absl::OkStatus();
+}
+
 // Rounded inputs are part of what the next pass sees.
 absl::Status mark_activations(const std::vector<PlannedTensor>& plan,
                               format::Activations activations, pass::ModelInfo& model) {
@@ -321,6 +361,7 @@ absl::Status QuantizePass::check(pass::CheckContext& context, pass::ModelInfo& m
         "or rtn with activations: int8");
   }
   FRUGAL_RETURN_IF_ERROR(mark_activations(plan, options_.rounding(), model));
+  FRUGAL_RETURN_IF_ERROR(follow_zeros(context, options_, plan, model));
   if (options_.gptq() && !options_.calibrated()) {
     return base::invalid_argument(
         "quantize: method gptq needs `calibration` (an entry of data:); or set method: rtn");
@@ -339,44 +380,37 @@ absl::Status QuantizePass::check(pass::CheckContext& context, pass::ModelInfo& m
                                                             : "block_iterations",
                                   " needs `calibration` (an entry of data:)");
   }
-  int64_t tokens = 0, window_tokens = 1;
+  layerwise::CalibrationPlan calibration;
   if (options_.calibrated()) {
-    if (!model.has_tokenizer) {
-      return base::invalid_argument(
-          "quantize: '", model.name,
-          "' has no tokenizer, so that the calibration text cannot be read; put tokenizer.json "
-          "or tokenizer.model into its folder");
-    }
-    FRUGAL_ASSIGN_OR_RETURN(const text::DataSource source, context.data(options_.calibration));
-    FRUGAL_ASSIGN_OR_RETURN(const auto calibration,
-                            layerwise::plan_calibration(model.config, source, options_.windows));
-    tokens = calibration.tokens();
-    if (options_.gptq()) warn_of_little_text(context, plan, tokens);
-    tokens += options_.held_out_windows() * calibration.length;
-    window_tokens = calibration.length;
+    FRUGAL_ASSIGN_OR_RETURN(calibration, check_windows(context, "quantize", model,
+                                                       options_.calibration, options_.windows));
+    if (options_.gptq()) warn_of_little_text(context, plan, calibration.tokens());
   }
   for (const PlannedTensor& tensor : plan) {
     if (!tensor.grid.empty()) model.grids[tensor.name] = tensor.grid;
   }
   const bool drift = options_.drifts();
-  const layerwise::WalkDemand demand = walk_demand(options_, tokens, window_tokens);
+  const layerwise::WalkDemand demand = demand_of(options_, calibration);
+  const TuningDemand tuning =
+      tuning_demand(options_, plan, calibration.length, calibration.windows);
   const double operations =
-      layerwise::estimate_walk_operations(model.config, tokens, drift) +
+      layerwise::estimate_walk_operations(model.config, demand.tokens, drift) +
       layerwise::estimate_gradient_operations(model.config, gradient_tokens(options_, demand),
                                               kLargestFeedbackRows) +
       (options_.gptq() ? solver_operations(plan, options_.sweeps) : 0) +
-      tuning_operations(options_, model.config) +
-      choice_operations(options_.target, model.config, tokens);
-  FRUGAL_ASSIGN_OR_RETURN(const int64_t peak, peak_bytes(options_, plan, model.config, demand));
-  std::string basis =
-      "operations at 20 GFLOP/s (one CPU core); memory: this process, activations, statistics and "
-      "one layer, on the CPU";
-  if (options_.tunes() || options_.learns_rounding())
-    basis += "; that of tuning and learned rounding is a rough figure";
+      layerwise::estimate_rounding_operations(model.config,
+                                              demand.polish ? options_.block_iterations : 0,
+                                              demand.tokens, demand.window_tokens) +
+      (options_.tunes() || options_.max_kl > 0 ? tuning_operations(model.config, tuning) : 0) +
+      choice_operations(options_.target, model.config, demand.tokens);
+  FRUGAL_ASSIGN_OR_RETURN(const int64_t peak,
+                          peak_bytes(options_, plan, model.config, demand, tuning));
   context.estimate({.seconds = operations / kOperationsPerSecond,
                     .peak_memory_bytes = peak,
                     .output_bytes = output_bytes,
-                    .basis = std::move(basis)});
+                    .basis = "operations at 20 GFLOP/s (one CPU core); memory: this process, "
+                             "activations, statistics and one layer, or both models where they are "
+                             "compared, on the CPU"});
   model.size_bytes = output_bytes;
   return absl::OkStatus();
 }
@@ -408,7 +442,7 @@ absl::StatusOr<GridSolverOptions> QuantizePass::solver_options(
     result.learned_rounding.emplace();
     result.learned_rounding->iterations = options_.block_iterations;
   }
-  result.gate = {options_.max_layer_error, options_.min_tokens};
+  result.gate = options_.gate;
   return result;
 }
 
@@ -476,7 +510,7 @@ absl::Status QuantizePass::gather_metrics(pass::RunContext& context, const text:
        .precision = options_.windows.products(),
        .seed = context.seed(),
        .largest_rows = kLargestFeedbackRows,
-       .spill_bytes = options_.activation_memory,
+       .spill_bytes = options_.windows.activation_memory,
        .spill_folder = context.resume_folder(),
        .title = base::str_cat("quantize ", context.input_name(), ": gradients")});
 }
@@ -505,19 +539,16 @@ absl::Status QuantizePass::run(pass::RunContext& context) const {
     solver_settings.metrics = &*metrics;
   }
   GridSolver solver(std::move(solver_settings), store);
-  const layerwise::WalkOptions walk{.device = device,
-                                    .held_out = split.held_out.count,
-                                    .activations = options_.rounding(),
-                                    .precision = options_.windows.products(),
-                                    .spill_bytes = options_.activation_memory,
-                                    .spill_folder = context.resume_folder(),
-                                    .title = base::str_cat("quantize ", context.input_name())};
+  layerwise::WalkOptions walk = walk_options(options_.windows, device, "quantize", context);
+  walk.held_out = split.held_out.count;
+  walk.activations = options_.rounding();
   FRUGAL_RETURN_IF_ERROR(layerwise::walk(input, calibration, walk, solver));
   FRUGAL_ASSIGN_OR_RETURN(train::QuantizedMatrices matrices, planned_matrices(input, plan, store));
   FRUGAL_RETURN_IF_ERROR(finish_quantized(context, options_, split, device, matrices));
   FRUGAL_RETURN_IF_ERROR(
       write_quantized(input, plan, options_.rounding(), matrices, context.output_folder()));
-  FRUGAL_RETURN_IF_ERROR(report_quantized(context, plan, store));
+  FRUGAL_RETURN_IF_ERROR(check_rounded_inputs(context, options_, split.held_out, device));
+  FRUGAL_RETURN_IF_ERROR(report_quantized(context, plan, options_.keep_zeros, store));
   if (chosen) report_assignment(context, chosen->plan, chosen->assignment);
   return absl::OkStatus();
 }

@@ -36,9 +36,6 @@ class RoundedModel {
 
  private:
   absl::Status put(const std::string& name, const std::string& grid);
-  at::Tensor hidden(const model::Decoder& decoder, int64_t window) const;
-  double window_divergence(int64_t window);
-  double mean_divergence();
 
   const model::Decoder& original_;
   const TargetPlan& plan_;

@@ -7,7 +7,7 @@
 
 #include "base/text.h"
 #include "grid/grid.h"
-#include "passes/quantize/mix.h"
+#include "passes/common/mix.h"
 
 namespace frugal::passes {
 namespace {

@@ -1,7 +1,6 @@
 #include "passes/rotate/rotate_pass.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include <cmath>
 #include <string>
@@ -19,6 +18,7 @@
 #include "model/architecture.h"
 #include "model/decoder.h"
 #include "passes/common/calibration_options.h"
+#include "passes/common/zeros.h"
 #include "passes/rotate/turn.h"
 #include "tensor/device.h"
 #include "tensor/guard.h"
@@ -34,7 +34,7 @@ class RotatePass final : public pass::Pass {
   const pass::PassInfo& info() const override {
     static const pass::PassInfo info{
         .name = "rotate",
-        .version = 1,
+        .version = 2,
         .summary =
             "Turns the residual stream and the value heads by orthogonal matrices: an equivalent "
             "model without outlier channels, or, with kind pca, one whose channels can be pruned."};
@@ -79,9 +79,10 @@ class RotatePass final : public pass::Pass {
             .seed = static_cast<uint64_t>(seed_)};
   }
 
-  absl::StatusOr<int64_t> walk_bytes_of(const format::ModelConfig& config, int64_t tokens) const;
-  absl::StatusOr<int64_t> check_calibration(pass::CheckContext& context,
-                                            const pass::ModelInfo& model) const;
+  absl::StatusOr<int64_t> walk_bytes_of(const format::ModelConfig& config,
+                                        const layerwise::CalibrationPlan& calibration) const;
+  absl::StatusOr<layerwise::CalibrationPlan> check_calibration(pass::CheckContext& context,
+                                                               const pass::ModelInfo& model) const;
   absl::StatusOr<at::Tensor> principal_directions(pass::RunContext& context) const;
 
   bool residual_ = true;
@@ -93,10 +94,10 @@ class RotatePass final : public pass::Pass {
   layerwise::CalibrationOptions windows_;
 };
 
-absl::StatusOr<int64_t> RotatePass::check_calibration(pass::CheckContext& context,
-                                                      const pass::ModelInfo& model) const {
+absl::StatusOr<layerwise::CalibrationPlan> RotatePass::check_calibration(
+    pass::CheckContext& context, const pass::ModelInfo& model) const {
   if (kind_ != "pca") {
-    if (calibration_.name.empty()) return 0;
+    if (calibration_.name.empty()) return layerwise::CalibrationPlan{};
     return base::invalid_argument(
         "rotate: only kind pca looks at text; leave calibration out for kind ", kind_);
   }
@@ -107,28 +108,19 @@ absl::StatusOr<int64_t> RotatePass::check_calibration(pass::CheckContext& contex
   if (calibration_.name.empty()) {
     return base::invalid_argument("rotate: kind pca needs `calibration` (an entry of data:)");
   }
-  if (!model.has_tokenizer) {
-    return base::invalid_argument(
-        "rotate: '", model.name, "' has no tokenizer, so that the calibration text cannot be read");
-  }
-  FRUGAL_ASSIGN_OR_RETURN(const text::DataSource source, context.data(calibration_));
-  FRUGAL_ASSIGN_OR_RETURN(const auto plan,
-                          layerwise::plan_calibration(model.config, source, windows_));
-  return plan.tokens();
+  return check_windows(context, "rotate", model, calibration_, windows_);
 }
 
 // Of the walk that looks at the residual stream: its own second moment beside the activations.
-absl::StatusOr<int64_t> RotatePass::walk_bytes_of(const format::ModelConfig& config,
-                                                  int64_t tokens) const {
-  if (tokens == 0) return 0;
+absl::StatusOr<int64_t> RotatePass::walk_bytes_of(
+    const format::ModelConfig& config, const layerwise::CalibrationPlan& calibration) const {
+  if (calibration.tokens() == 0) return 0;
   const int64_t moment = 8 * config.hidden_size * config.hidden_size;
-  FRUGAL_ASSIGN_OR_RETURN(const layerwise::WalkMemory memory,
-                          layerwise::walk_memory(config,
-                                                 {.tokens = tokens,
-                                                  .needs = layerwise::Needs::kNothing,
-                                                  .precision = windows_.products(),
-                                                  .threads = at::get_num_threads()},
-                                                 [&](const auto&) { return 2 * moment; }));
+  layerwise::WalkDemand demand = walk_demand(windows_, calibration);
+  demand.needs = layerwise::Needs::kNothing;
+  FRUGAL_ASSIGN_OR_RETURN(
+      const layerwise::WalkMemory memory,
+      layerwise::walk_memory(config, demand, [&](const auto&) { return 2 * moment; }));
   return memory.total();
 }
 
@@ -141,11 +133,17 @@ absl::Status RotatePass::check(pass::CheckContext& context, pass::ModelInfo& mod
     return base::invalid_argument(
         "rotate: residual and heads are both false; nothing would change");
   }
-  FRUGAL_RETURN_IF_ERROR(turn_roles(model.config, options()).status());
-  FRUGAL_ASSIGN_OR_RETURN(const int64_t tokens, check_calibration(context, model));
+  FRUGAL_ASSIGN_OR_RETURN(const TurnRoles roles, turn_roles(model.config, options()));
+  lose_zeros(
+      context, "rotate", model, [&](const std::string& weight) { return roles.contains(weight); },
+      "turned weights are sums of all others, and the zeros are lost; rotate first, prune "
+      "afterwards");
+  FRUGAL_ASSIGN_OR_RETURN(const layerwise::CalibrationPlan calibration,
+                          check_calibration(context, model));
+  const int64_t tokens = calibration.tokens();
   const double walk_operations =
       tokens > 0 ? layerwise::estimate_walk_operations(model.config, tokens, false) : 0;
-  FRUGAL_ASSIGN_OR_RETURN(const int64_t walk_bytes, walk_bytes_of(model.config, tokens));
+  FRUGAL_ASSIGN_OR_RETURN(const int64_t walk_bytes, walk_bytes_of(model.config, calibration));
   const auto parameters = static_cast<double>(model.config.parameter_count());
   model.config = turned_config(model.config, options());
   const auto width = static_cast<double>(model.config.hidden_size);
@@ -191,6 +189,7 @@ class Peaks {
 
 struct Written {
   Peaks before, after;
+  int64_t pruned = 0;  // matrices whose zeros went
   double defect = 0;
 };
 
@@ -214,6 +213,8 @@ absl::Status write_turned(const format::Checkpoint& input,
       FRUGAL_ASSIGN_OR_RETURN(const at::Tensor original,
                               tensor::load(input, tensor.name, at::kFloat, at::kCPU));
       FRUGAL_RETURN_IF_ERROR(tensor::guarded(tensor.name, [&] {
+        const auto zeros = static_cast<double>(original.eq(0).sum().item<int64_t>());
+        if (zeros >= kPrunedShare * static_cast<double>(original.numel())) ++written.pruned;
         written.before.add(original);
         written.after.add(value);
       }));
@@ -225,6 +226,11 @@ absl::Status write_turned(const format::Checkpoint& input,
 }
 
 void report(pass::RunContext& context, const Written& written) {
+  if (written.pruned > 0) {
+    context.warn(base::str_cat("rotate: ", written.pruned,
+                               " matrices came with zeros, as from prune, which turning has "
+                               "filled; rotate first, prune afterwards"));
+  }
   context.statistic({.name = "rotation_defect",
                      .value = written.defect,
                      .help = "Largest element of QᵀQ - I over all rotations, fp64."});
@@ -256,9 +262,7 @@ absl::StatusOr<at::Tensor> RotatePass::principal_directions(pass::RunContext& co
       sum.add(factor, factor);
     }
   };
-  layerwise::WalkOptions walk{.device = device,
-                              .precision = windows_.products(),
-                              .title = base::str_cat("rotate ", context.input_name())};
+  layerwise::WalkOptions walk = walk_options(windows_, device, "rotate", context);
   walk.observe = [&](int64_t layer, const std::vector<at::Tensor>& before,
                      const std::vector<at::Tensor>& after) {
     add(before);

@@ -55,6 +55,8 @@ absl::StatusOr<at::Tensor> ScaleSolver::solve(const StageProblem& problem) {
   } else {
     FRUGAL_ASSIGN_OR_RETURN(scale, awq(problem, group, record));
   }
+  FRUGAL_RETURN_IF_ERROR(
+      check_solved(options_.gate, {.name = problem.where, .tokens = problem.statistics.tokens}));
   record["unevenness_before"] = unevenness(largest);
   record["unevenness"] = unevenness(largest / scale);
   record["tokens"] = problem.statistics.tokens;
@@ -76,8 +78,13 @@ absl::StatusOr<at::Tensor> ScaleSolver::awq(const StageProblem& problem, const S
           .sum()
           .item<double>();
   const auto relative = [&](double loss) {
-    return reference > 0 ? base::finite_or_null(loss / reference) : base::Json();
+    return base::finite_or_null(relative_error(loss, reference));
   };
+  FRUGAL_RETURN_IF_ERROR(check_solved(
+      options_.gate, {.name = problem.where,
+                      .how = base::str_cat("of rounding to grid ", options_.grid, " with scales"),
+                      .error = relative_error(choice.loss, reference),
+                      .remedy = "calibrate on more text or take a finer grid"}));
   record["ratio"] = choice.how.ratio;
   record["form"] = choice.how.duo ? "duo" : "plain";
   record["error_before"] = relative(choice.loss_plain);
@@ -104,6 +111,10 @@ absl::Status ScaleSolver::clip(const StageProblem& problem, const at::Tensor& sc
     after += choice.loss;
     finished_[bounds_name(problem.names[i])] = choice.bounds.contiguous();
   }
+  FRUGAL_RETURN_IF_ERROR(check_solved({}, {.name = problem.where,
+                                           .how = "of clipping over that without",
+                                           .error = relative_error(after, before),
+                                           .remedy = "leave clip out or calibrate on more text"}));
   record["clip_error_before"] = before;
   record["clip_error"] = after;
   return absl::OkStatus();

@@ -15,6 +15,7 @@
 #include "layerwise/equalize.h"
 #include "layerwise/layer_store.h"
 #include "layerwise/walk.h"
+#include "passes/common/layer_gate.h"
 #include "passes/smooth/groups.h"
 
 namespace frugal::passes {
@@ -27,6 +28,7 @@ struct ScaleSolverOptions {
   bool duo = false;
   bool clip = false;
   double alpha = 0.5;
+  LayerGate gate;
 };
 
 class ScaleSolver final : public layerwise::StageSolver {

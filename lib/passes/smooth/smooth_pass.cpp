@@ -1,7 +1,6 @@
 #include "passes/smooth/smooth_pass.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include <string>
 #include <vector>
@@ -10,6 +9,8 @@
 #include "layerwise/calibration.h"
 #include "layerwise/estimate.h"
 #include "passes/common/calibration_options.h"
+#include "passes/common/layer_gate.h"
+#include "passes/common/mix.h"
 #include "passes/smooth/groups.h"
 #include "passes/smooth/output.h"
 #include "passes/smooth/scale_solver.h"
@@ -29,6 +30,7 @@ struct Options {
   double alpha = 0.5;
   pass::DataReference calibration;
   layerwise::CalibrationOptions windows;
+  LayerGate gate;
   std::string dtype = "f32";
 
   bool smoothquant() const { return method == "smoothquant"; }
@@ -67,6 +69,7 @@ void visit_text(pass::OptionVisitor& visitor, Options& o) {
                  .required = true},
                 o.calibration);
   visit_windows(visitor, o.windows);
+  visit_gate(visitor, o.gate);
   visitor.field({.name = "dtype",
                  .help = "Type of the changed weights: f32, in which the result is equivalent, or "
                          "keep, which rounds them back to the input's type.",
@@ -79,7 +82,7 @@ class SmoothPass final : public pass::Pass {
   const pass::PassInfo& info() const override {
     static const pass::PassInfo info{
         .name = "smooth",
-        .version = 2,
+        .version = 3,
         .summary =
             "Moves scales of input channels between neighboring weights (AWQ, SmoothQuant): "
             "an equivalent model whose later rounding loses less."};
@@ -96,8 +99,6 @@ class SmoothPass final : public pass::Pass {
 
  private:
   absl::Status check_options() const;
-  absl::StatusOr<int64_t> check_text(pass::CheckContext& context,
-                                     const pass::ModelInfo& model) const;
   absl::Status check_grid(const std::vector<ScaleGroup>& groups) const;
 
   Options options_;
@@ -111,22 +112,18 @@ absl::Status SmoothPass::check_options() const {
     return base::invalid_argument(
         "smooth: method awq needs `grid`: the one that the later quantize step will use");
   }
+  if (!options_.smoothquant() && is_mix(options_.grid)) {
+    return base::invalid_argument(
+        "smooth: grid = ", options_.grid,
+        " is a mix of grids, and awq needs one: its scales are merged into neighboring weights, "
+        "once for all matrices that share an input; name the grid that most matrices of the mix "
+        "go to, ",
+        mix_grid(options_.grid));
+  }
   if (options_.smoothquant() && (options_.clip || options_.duo)) {
     return base::invalid_argument("smooth: clip and duo belong to method awq");
   }
   return absl::OkStatus();
-}
-
-absl::StatusOr<int64_t> SmoothPass::check_text(pass::CheckContext& context,
-                                               const pass::ModelInfo& model) const {
-  if (!model.has_tokenizer) {
-    return base::invalid_argument(
-        "smooth: '", model.name, "' has no tokenizer, so that the calibration text cannot be read");
-  }
-  FRUGAL_ASSIGN_OR_RETURN(const text::DataSource source, context.data(options_.calibration));
-  FRUGAL_ASSIGN_OR_RETURN(const auto plan,
-                          layerwise::plan_calibration(model.config, source, options_.windows));
-  return plan.tokens();
 }
 
 absl::Status SmoothPass::check_grid(const std::vector<ScaleGroup>& groups) const {
@@ -147,8 +144,11 @@ absl::Status SmoothPass::check(pass::CheckContext& context, pass::ModelInfo& mod
   FRUGAL_RETURN_IF_ERROR(check_options());
   FRUGAL_ASSIGN_OR_RETURN(const std::vector<ScaleGroup> groups, scale_groups(model.config));
   FRUGAL_RETURN_IF_ERROR(check_grid(groups));
-  FRUGAL_ASSIGN_OR_RETURN(const int64_t tokens, check_text(context, model));
-  double operations = layerwise::estimate_walk_operations(model.config, tokens, false);
+  FRUGAL_ASSIGN_OR_RETURN(
+      const layerwise::CalibrationPlan calibration,
+      check_windows(context, "smooth", model, options_.calibration, options_.windows));
+  double operations =
+      layerwise::estimate_walk_operations(model.config, calibration.tokens(), false);
   if (!options_.smoothquant()) {  // a product with H per ratio
     for (const format::ExpectedTensor& tensor : format::expected_tensors(model.config)) {
       if (tensor.shape.size() != 2 || !tensor.name.starts_with("model.layers.")) continue;
@@ -166,15 +166,10 @@ absl::Status SmoothPass::check(pass::CheckContext& context, pass::ModelInfo& mod
     if (options_.smoothquant()) return 8 * stage.rows * stage.columns;
     return 4 * stage.columns * stage.columns + 24 * stage.rows * stage.columns;
   };
-  FRUGAL_ASSIGN_OR_RETURN(
-      const layerwise::WalkMemory memory,
-      layerwise::walk_memory(model.config,
-                             {.tokens = tokens,
-                              .needs = options_.smoothquant() ? layerwise::Needs::kMoments
-                                                              : layerwise::Needs::kHessian,
-                              .precision = options_.windows.products(),
-                              .threads = at::get_num_threads()},
-                             solver));
+  layerwise::WalkDemand demand = walk_demand(options_.windows, calibration);
+  if (options_.smoothquant()) demand.needs = layerwise::Needs::kMoments;
+  FRUGAL_ASSIGN_OR_RETURN(const layerwise::WalkMemory memory,
+                          layerwise::walk_memory(model.config, demand, solver));
   context.estimate(
       {.seconds = operations / kOperationsPerSecond,
        .peak_memory_bytes = layerwise::process_memory() + memory.total(),
@@ -202,11 +197,10 @@ absl::Status SmoothPass::run(pass::RunContext& context) const {
                       .grid = options_.grid,
                       .duo = options_.duo,
                       .clip = options_.clip,
-                      .alpha = options_.alpha},
+                      .alpha = options_.alpha,
+                      .gate = options_.gate},
                      store);
-  const layerwise::WalkOptions walk{.device = device,
-                                    .precision = options_.windows.products(),
-                                    .title = base::str_cat("smooth ", context.input_name())};
+  const layerwise::WalkOptions walk = walk_options(options_.windows, device, "smooth", context);
   FRUGAL_RETURN_IF_ERROR(layerwise::walk(input, calibration, walk, solver));
   FRUGAL_RETURN_IF_ERROR(
       write_smoothed(input, groups, options_.dtype == "keep", store, context.output_folder()));

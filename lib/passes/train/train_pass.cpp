@@ -15,7 +15,8 @@ namespace {
 
 using base::invalid_argument;
 
-constexpr const char* kEndOfText = "<|endoftext|>";  // id 0 of the trained tokenizer: begins nothing, ends every document
+constexpr const char* kEndOfText =
+    "<|endoftext|>";  // id 0 of the trained tokenizer: begins nothing, ends every document
 
 struct Shape {
   int64_t vocabulary_size = 1024;
@@ -30,25 +31,44 @@ struct Shape {
 };
 
 void visit_shape(pass::OptionVisitor& visitor, Shape& o) {
-  visitor.field({.name = "vocabulary_size", .help = "Pieces of the byte-level BPE tokenizer that is trained on the data.", .minimum = 257},
+  visitor.field({.name = "vocabulary_size",
+                 .help = "Pieces of the byte-level BPE tokenizer that is trained on the data.",
+                 .minimum = 257},
                 o.vocabulary_size);
-  visitor.field({.name = "pre_tokenizer", .help = "Pattern that splits text before merging.", .choices = {"gpt-2", "qwen2", "llama-bpe"}}, o.pre_tokenizer);
-  visitor.field({.name = "hidden_size", .help = "Width of the residual stream.", .minimum = 8}, o.hidden_size);
-  visitor.field({.name = "intermediate_size", .help = "Feed-forward neurons per layer.", .minimum = 8}, o.intermediate_size);
+  visitor.field({.name = "pre_tokenizer",
+                 .help = "Pattern that splits text before merging.",
+                 .choices = {"gpt-2", "qwen2", "llama-bpe"}},
+                o.pre_tokenizer);
+  visitor.field({.name = "hidden_size", .help = "Width of the residual stream.", .minimum = 8},
+                o.hidden_size);
+  visitor.field(
+      {.name = "intermediate_size", .help = "Feed-forward neurons per layer.", .minimum = 8},
+      o.intermediate_size);
   visitor.field({.name = "layers", .help = "Decoder layers.", .minimum = 1}, o.layers);
-  visitor.field({.name = "heads", .help = "Attention heads; hidden_size is split among them.", .minimum = 1}, o.heads);
-  visitor.field({.name = "key_value_heads", .help = "Key/value heads; must divide heads.", .minimum = 1}, o.key_value_heads);
-  visitor.field({.name = "context_length", .help = "Longest sequence the model is meant for.", .unit = "tokens", .minimum = 8}, o.context_length);
-  visitor.field({.name = "tied_embeddings", .help = "Whether the output head is the embedding."}, o.tied_embeddings);
+  visitor.field(
+      {.name = "heads", .help = "Attention heads; hidden_size is split among them.", .minimum = 1},
+      o.heads);
+  visitor.field(
+      {.name = "key_value_heads", .help = "Key/value heads; must divide heads.", .minimum = 1},
+      o.key_value_heads);
+  visitor.field({.name = "context_length",
+                 .help = "Longest sequence the model is meant for.",
+                 .unit = "tokens",
+                 .minimum = 8},
+                o.context_length);
+  visitor.field({.name = "tied_embeddings", .help = "Whether the output head is the embedding."},
+                o.tied_embeddings);
 }
 
 absl::StatusOr<format::ModelConfig> config_of(const Shape& shape) {
   if (shape.hidden_size % shape.heads != 0 || shape.hidden_size / shape.heads % 2 != 0) {
-    return invalid_argument("train: hidden_size = ", shape.hidden_size, " does not split into ", shape.heads,
-                            " heads of an even size; choose a multiple of ", 2 * shape.heads);
+    return invalid_argument("train: hidden_size = ", shape.hidden_size, " does not split into ",
+                            shape.heads, " heads of an even size; choose a multiple of ",
+                            2 * shape.heads);
   }
   if (shape.heads % shape.key_value_heads != 0) {
-    return invalid_argument("train: key_value_heads = ", shape.key_value_heads, " does not divide heads = ", shape.heads);
+    return invalid_argument("train: key_value_heads = ", shape.key_value_heads,
+                            " does not divide heads = ", shape.heads);
   }
   format::ModelConfig config;
   config.architecture = "LlamaForCausalLM";
@@ -72,11 +92,12 @@ absl::StatusOr<format::ModelConfig> config_of(const Shape& shape) {
 class TrainPass final : public pass::Pass {
  public:
   const pass::PassInfo& info() const override {
-    static const pass::PassInfo info{.name = "train",
-                                     .version = 1,
-                                     .summary = "Trains a tokenizer and a Llama-style decoder from scratch.",
-                                     .input = pass::Input::kNone,
-                                     .output = pass::Output::kCheckpoint};
+    static const pass::PassInfo info{
+        .name = "train",
+        .version = 1,
+        .summary = "Trains a tokenizer and a Llama-style decoder from scratch.",
+        .input = pass::Input::kNone,
+        .output = pass::Output::kCheckpoint};
     return info;
   }
 
@@ -90,32 +111,36 @@ class TrainPass final : public pass::Pass {
     model.dtype = training_.dtype;
     model.has_tokenizer = true;
     model.size_bytes = model.config.parameter_count() * (training_.dtype == "F32" ? 4 : 2);
-    return check_training(context, model, training_, 0);
+    return check_training(context, "train", model, training_, 0);
   }
 
   absl::Status run(pass::RunContext& context) const override {
     FRUGAL_ASSIGN_OR_RETURN(const at::Device device, tensor::open_device(context.device()));
     FRUGAL_ASSIGN_OR_RETURN(const auto tokenizer, make_tokenizer(context));
     FRUGAL_ASSIGN_OR_RETURN(const format::ModelConfig config, config_of(shape_));
-    FRUGAL_ASSIGN_OR_RETURN(model::Decoder decoder, model::Decoder::create(config, context.seed(), device));
+    FRUGAL_ASSIGN_OR_RETURN(model::Decoder decoder,
+                            model::Decoder::create(config, context.seed(), device));
     FRUGAL_RETURN_IF_ERROR(run_training(context, training_, *tokenizer, decoder, nullptr));
     FRUGAL_RETURN_IF_ERROR(write_trained(context, training_, decoder, nullptr));
     return text::save_tokenizer(*tokenizer, context.output_folder());
   }
 
  private:
-  absl::StatusOr<std::shared_ptr<const text::Tokenizer>> make_tokenizer(pass::RunContext& context) const {
+  absl::StatusOr<std::shared_ptr<const text::Tokenizer>> make_tokenizer(
+      pass::RunContext& context) const {
     FRUGAL_ASSIGN_OR_RETURN(const text::DataSource source, context.data(training_.data));
     FRUGAL_ASSIGN_OR_RETURN(const std::vector<text::Example> examples, text::load_examples(source));
     std::vector<std::string> texts;
-    for (const text::Example& example : examples) texts.push_back(example.prompt + example.completion);
+    for (const text::Example& example : examples)
+      texts.push_back(example.prompt + example.completion);
     text::BpeTrainerOptions options;
     options.vocabulary_size = shape_.vocabulary_size;
     options.pre_tokenizer = shape_.pre_tokenizer;
     options.special = {kEndOfText};
     FRUGAL_ASSIGN_OR_RETURN(auto tokenizer, text::train_bpe(texts, options));
     if (tokenizer->size() > shape_.vocabulary_size) {
-      return base::internal("train: the tokenizer has ", tokenizer->size(), " pieces, more than vocabulary_size = ", shape_.vocabulary_size);
+      return base::internal("train: the tokenizer has ", tokenizer->size(),
+                            " pieces, more than vocabulary_size = ", shape_.vocabulary_size);
     }
     return tokenizer;
   }

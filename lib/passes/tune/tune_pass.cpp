@@ -1,5 +1,7 @@
 #include "passes/tune/tune_pass.h"
 
+#include <ATen/Parallel.h>
+
 #include <algorithm>
 #include <string>
 #include <utility>
@@ -8,6 +10,7 @@
 #include "base/progress.h"
 #include "base/text.h"
 #include "layerwise/calibration.h"
+#include "layerwise/estimate.h"
 #include "model/decoder.h"
 #include "passes/common/calibration_options.h"
 #include "passes/common/scale_tuning.h"
@@ -154,12 +157,25 @@ absl::Status write_tuned(const format::Checkpoint& input, const train::Quantized
   return writer.finish();
 }
 
+// What is on grids: a byte per code, and parameters.
+TuningDemand tuned_weights(const pass::ModelInfo& model) {
+  TuningDemand demand;
+  for (const format::ExpectedTensor& tensor : format::expected_tensors(model.config)) {
+    if (!model.grids.contains(tensor.name)) continue;
+    const int64_t count = tensor.shape[0] * tensor.shape[1];
+    demand.weights += count;
+    demand.largest = std::max(demand.largest, count);
+  }
+  demand.code_bytes = demand.weights + demand.weights / 8;
+  return demand;
+}
+
 class TunePass final : public pass::Pass {
  public:
   const pass::PassInfo& info() const override {
     static const pass::PassInfo info{
         .name = "tune",
-        .version = 2,
+        .version = 3,
         .summary =
             "Trains the scales of a quantized checkpoint, its codes frozen, so that "
             "its distributions come closer to the original's (KL)."};
@@ -188,6 +204,14 @@ absl::Status TunePass::check(pass::CheckContext& context, pass::ModelInfo& model
     return invalid_argument("tune: '", model.name,
                             "' is not quantized: it has no scales to tune; quantize it first");
   }
+  if (!model.activations.empty()) {
+    return invalid_argument(
+        "tune: '", model.name, "' rounds the inputs of ", model.activations.size(), " matrices (",
+        model.activations.begin()->first, ", ...) to ",
+        format::name(model.activations.begin()->second),
+        ", and rounding has no gradient: its scales would be tuned for inputs that are not "
+        "rounded; quantize with activations: none to tune");
+  }
   FRUGAL_ASSIGN_OR_RETURN(const pass::ModelInfo original, context.model(options_.original));
   if (!original.grids.empty()) {
     return invalid_argument("tune: the original '", original.name, "' is quantized itself (",
@@ -212,17 +236,20 @@ absl::Status TunePass::check(pass::CheckContext& context, pass::ModelInfo& model
   FRUGAL_ASSIGN_OR_RETURN(
       const auto plans,
       plan_windows(model.config, data, separate ? &validation : nullptr, options_));
-  const auto parameters = static_cast<double>(model.config.parameter_count());
-  const double validated =
-      static_cast<double>(plans.second.tokens() * (options_.loop.validations + 3));
-  const double trained = static_cast<double>(options_.loop.steps * options_.loop.tokens_per_step);
+  TuningDemand demand = tuned_weights(model);
+  demand.own_student = true;
+  demand.window_tokens = plans.first.length;
+  demand.windows = plans.first.windows - (separate ? 0 : plans.second.windows);
+  demand.validation_windows = plans.second.windows;
+  demand.loop = options_.loop;
+  demand.threads = at::get_num_threads();
   context.estimate(
-      {.seconds = parameters * (8.0 * trained + 4.0 * validated) / kOperationsPerSecond,
-       .peak_memory_bytes = static_cast<int64_t>(16.0 * parameters),
+      {.seconds = tuning_operations(model.config, demand) / kOperationsPerSecond,
+       .peak_memory_bytes =
+           layerwise::process_memory() + demand.code_bytes + tuning_memory(model.config, demand),
        .output_bytes = model.size_bytes,
-       .basis = "8 operations per parameter and token at 20 GFLOP/s (one CPU core); both models, "
-                "decoded, "
-                "and a thread's gradients in memory"});
+       .basis = "operations at 20 GFLOP/s (one CPU core); memory: this process, both models "
+                "decoded, codes, and a window of each thread, on the CPU"});
   return absl::OkStatus();
 }
 

@@ -1,4 +1,4 @@
-#include "passes/quantize/mix.h"
+#include "passes/common/mix.h"
 
 #include <algorithm>
 
@@ -130,6 +130,8 @@ const std::vector<MixHelp>& mix_help() {
 }
 
 bool is_mix(std::string_view name) { return find_mix(name) != nullptr; }
+
+std::string mix_grid(std::string_view name) { return std::string(find_mix(name)->grid); }
 
 std::string mix_layer_grid(std::string_view name, std::string_view matrix, int64_t layer,
                            int64_t columns, const format::ModelConfig& config) {

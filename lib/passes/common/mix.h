@@ -22,6 +22,8 @@ struct MixHelp {
 const std::vector<MixHelp>& mix_help();
 
 bool is_mix(std::string_view name);
+// The grid of the matrices that no rule of mix `name` speaks of: of most of them.
+std::string mix_grid(std::string_view name);
 
 // The grid that mix `name` gives to the matrix `matrix` ("self_attn.v_proj") of `layer`, with rows
 // of `columns` weights. `name` is a mix.
