@@ -118,7 +118,7 @@ class Grid {
 // The grid called `name`: the GGUF types "q2_k" to "q8_0" and "iq4_nl"; "int2", "int3", "int4",
 // "int8" with ":g<N>" (default g32) or ":row", and ":asym"; "nf4" (default g64) and "fp8" (default
 // row) with ":g<N>" or ":row". `row_columns` resolves a whole row (0: only for grids that do not
-// need it). Errors: a misspelt name (with the nearest one), a group that is not a multiple of 16.
+// need it). Errors: a misspelt name (with the nearest one), a group that is no number of columns.
 absl::StatusOr<std::shared_ptr<const Grid>> find_grid(std::string_view name, int64_t row_columns);
 
 // Names for help and suggestions, best documented order, each with one sentence.

@@ -6,16 +6,17 @@
 namespace frugal::grid {
 namespace {
 
+constexpr int64_t kSmallestGroup = 2;  // 1 would be a scale for every weight
 constexpr int64_t kLargestGroup = 1 << 20;
 
 absl::Status parse_group(std::string_view text, std::string_view name, GroupOptions& options) {
   const char* const end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data() + 1, end, options.group);
-  if (error != std::errc() || stop != end || options.group < 16 || options.group % 16 != 0 ||
+  if (error != std::errc() || stop != end || options.group < kSmallestGroup ||
       options.group > kLargestGroup) {
-    return base::invalid_argument("grid '", name, "': group '", text,
-                                  "' is not g<N> with N a multiple of 16 from 16 to ",
-                                  kLargestGroup, "; write for example ':g32'");
+    return base::invalid_argument("grid '", name, "': group '", text, "' is not g<N> with N from ",
+                                  kSmallestGroup, " to ", kLargestGroup,
+                                  "; write for example ':g32'");
   }
   return absl::OkStatus();
 }

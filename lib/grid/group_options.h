@@ -19,8 +19,8 @@ struct GroupOptions {
 enum class Asymmetry { kNone, kAllowed };
 
 // Parses `request.suffix`. Without a group: `default_group` columns, or the whole row where that is
-// 0. Errors: an unknown option (with the nearest one), an option given twice, a group that is not a
-// multiple of 16, ":row" without a row length.
+// 0. Errors: an unknown option (with the nearest one), an option given twice, a group that is no
+// number of columns from 2 on, ":row" without a row length.
 absl::StatusOr<GroupOptions> parse_group_options(std::string_view family,
                                                  const GridRequest& request, int64_t default_group,
                                                  Asymmetry asymmetry);

@@ -150,9 +150,10 @@ class BlockRounder {
   absl::StatusOr<BlockRoundingResult> run() {
     const auto begin = std::chrono::steady_clock::now();
     if (guard_.empty() || training_.empty()) {
-      return base::invalid_argument(problem_.where,
-                                    ": learned rounding needs at least two windows, found ",
-                                    guard_.size() + training_.size());
+      return base::invalid_argument(
+          problem_.where, ": learned rounding needs windows to learn from and held-out ones to ",
+          "choose by, found ", training_.size(), " and ", guard_.size(),
+          "; give it more calibration text");
     }
     BlockRoundingResult result;
     result.before = result.after = guard_loss();
@@ -182,18 +183,11 @@ class BlockRounder {
     }
   }
 
-  // Every guard_every-th window is held out.
   void deal_windows() {
-    int64_t count = 0;
     for (size_t chunk = 0; chunk < problem_.inputs.size(); ++chunk) {
-      for (int64_t row = 0; row < problem_.inputs[chunk].size(0); ++row) {
-        const bool held_out = ++count % options_.guard_every == 0;
-        (held_out ? guard_ : training_).push_back({chunk, row});
-      }
-    }
-    if (guard_.empty() && training_.size() > 1) {
-      guard_.push_back(training_.back());
-      training_.pop_back();
+      std::vector<Window>& windows = chunk < problem_.seen_chunks ? training_ : guard_;
+      for (int64_t row = 0; row < problem_.inputs[chunk].size(0); ++row)
+        windows.push_back({chunk, row});
     }
   }
 
@@ -319,14 +313,13 @@ class BlockRounder {
 };
 
 absl::Status check_options(const BlockRoundingOptions& o) {
-  if (o.iterations >= 0 && o.batch_windows >= 1 && o.guard_every >= 2 && o.guards >= 1 &&
-      std::isfinite(o.rate) && o.rate >= 0) {
+  if (o.iterations >= 0 && o.batch_windows >= 1 && o.guards >= 1 && std::isfinite(o.rate) &&
+      o.rate >= 0) {
     return absl::OkStatus();
   }
-  return base::invalid_argument(
-      "learned rounding: iterations ", o.iterations, ", batch_windows ", o.batch_windows, ", rate ",
-      o.rate, ", guard_every ", o.guard_every, ", guards ", o.guards,
-      "; expected counts from 0, windows and guards from 1, guard_every from 2");
+  return base::invalid_argument("learned rounding: iterations ", o.iterations, ", batch_windows ",
+                                o.batch_windows, ", rate ", o.rate, ", guards ", o.guards,
+                                "; expected counts from 0, windows and guards from 1");
 }
 
 }  // namespace

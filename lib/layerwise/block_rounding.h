@@ -6,9 +6,9 @@
 // code = round(t_i + V_i), so that the start is reproduced. V moves by the sign of its gradient,
 // the rate falling from 1/iterations to 0; rounding passes gradients straight through; parameters
 // stay. All matrices of the layer learn together, on the mean squared error of the layer's output.
-// Some windows are only for choosing: the best codes seen on them are kept, the start included.
-// (Those windows were part of the start's H, too, which favors the start a little: rounding.md,
-// guards.)
+// Gradients come from the windows that the statistics have seen, too; those that the walk holds out
+// of them are only for choosing: the best codes seen on them are kept, the start included. (Windows
+// that were part of the start's H would favor the start.)
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -25,8 +25,7 @@ namespace frugal::layerwise {
 struct BlockRoundingOptions {
   int64_t iterations = 100;
   int64_t batch_windows = 8;
-  double rate = 0;          // of V at first; 0 = 1 / iterations
-  int64_t guard_every = 8;  // one window in so many is held out for choosing
+  double rate = 0;      // of V at first; 0 = 1 / iterations
   int64_t guards = 10;  // looks at the held-out windows, besides the one before the first iteration
   uint64_t seed = 1;
 };
@@ -48,8 +47,8 @@ struct BlockRoundingResult {
   double seconds = 0;
 };
 
-// Replaces codes in `layer`. The same bits at any number of threads on the CPU. Errors: fewer than
-// two windows, sizes that do not fit, a loss that is not finite, interruption.
+// Replaces codes in `layer`. The same bits at any number of threads on the CPU. Errors: no window
+// to learn from or none held out, sizes that do not fit, a loss that is not finite, interruption.
 absl::StatusOr<BlockRoundingResult> round_block(const LayerProblem& problem,
                                                 const BlockRoundingOptions& options,
                                                 BlockLayer& layer);

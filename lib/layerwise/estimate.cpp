@@ -242,14 +242,15 @@ double estimate_walk_operations(const format::ModelConfig& config, int64_t token
 }
 
 double estimate_rounding_operations(const format::ModelConfig& config, int64_t iterations,
-                                    int64_t tokens, int64_t window_tokens) {
+                                    int64_t tokens, int64_t held_out_tokens,
+                                    int64_t window_tokens) {
   if (iterations == 0) return 0;
   constexpr double kPerWeight = 20;  // of a step over places, offsets and codes
   const BlockRoundingOptions options;
-  const int64_t windows = tokens / std::max<int64_t>(1, window_tokens);
+  const int64_t windows = (tokens - held_out_tokens) / std::max<int64_t>(1, window_tokens);
   const auto n = static_cast<double>(iterations);
   const auto batch = static_cast<double>(std::min(options.batch_windows, windows) * window_tokens);
-  const double held_out = static_cast<double>(tokens) / static_cast<double>(options.guard_every);
+  const auto held_out = static_cast<double>(held_out_tokens);
   const double looks = 1 + static_cast<double>(std::min(options.guards, iterations));
   return static_cast<double>(config.layer_count) * static_cast<double>(layer_parameters(config)) *
          (n * (6 * batch + kPerWeight) + 2 * looks * held_out);

@@ -68,9 +68,11 @@ int64_t process_memory();
 double estimate_walk_operations(const format::ModelConfig& config, int64_t tokens, bool drift);
 
 // Of round_block() for every layer: forwards and backwards of its batches, its looks at the windows
-// held out, and its steps. `tokens` of the walk, in windows of `window_tokens`.
+// held out, and its steps. `tokens` of the walk, those held out among them, in windows of
+// `window_tokens`.
 double estimate_rounding_operations(const format::ModelConfig& config, int64_t iterations,
-                                    int64_t tokens, int64_t window_tokens);
+                                    int64_t tokens, int64_t held_out_tokens,
+                                    int64_t window_tokens);
 
 // Of output_gradients(): two forwards, one backward, and the products of gradients.
 double estimate_gradient_operations(const format::ModelConfig& config, int64_t tokens,

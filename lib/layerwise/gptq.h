@@ -1,9 +1,10 @@
 // Rounding the stacked matrices of a stage to a grid: recipe P of rounding.md, steps 2 and 3.
 //
-// GPTQ in group-aware order; parameters of a block are fitted, weighted by importance, on the
-// current weights when the sweep first touches it ("dynamic"), or on the given weights before
-// ("static"); then coordinate descent on the codes with refits of the scales in the metric of H.
-// (Frantar et al. 2022; kernels/sweep.h, kernels/refine.h.)
+// GPTQ in the factor's order; parameters of a block are fitted, weighted by importance, on the
+// current weights when the sweep first touches it ("dynamic": its columns must then be processed
+// side by side), or on the given weights before ("static": any order); then coordinate descent on
+// the codes with refits of the scales in the metric of H. (Frantar et al. 2022; kernels/sweep.h,
+// kernels/refine.h.)
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -15,6 +15,7 @@ at::Tensor column_order(const at::Tensor& diagonal, int64_t block_columns, Colum
   if (order == ColumnOrder::kNatural) return at::arange(columns, at::kLong);
   const at::Tensor values = diagonal.to(at::kDouble).contiguous();
   const double* d = values.const_data_ptr<double>();
+  if (order == ColumnOrder::kDescending) block_columns = columns;
   std::vector<int64_t> blocks(static_cast<size_t>(columns / block_columns));
   std::iota(blocks.begin(), blocks.end(), 0);
   std::vector<double> largest(blocks.size());

@@ -221,7 +221,8 @@ class Walk {
                          .small = small_,
                          .context = context_,
                          .inputs = changed_.layer_inputs,
-                         .targets = {}};
+                         .targets = {},
+                         .seen_chunks = seen_chunks_};
     for (const model::LayerState& state : original_.states) {
       problem.targets.push_back(state.residual);
     }

@@ -59,6 +59,9 @@ struct LayerProblem {
   const model::AttentionContext& context;
   std::vector<at::Tensor> inputs;   // of the changed prefix, in chunks [windows, T, C]
   std::vector<at::Tensor> targets;  // the original model's output of this layer, likewise
+  // The windows of so many chunks, the first ones, were part of the statistics; those of the others
+  // were held out of them (WalkOptions::held_out), for choices.
+  size_t seen_chunks = 0;
 };
 
 // How a solver looks at the drift against the original model. Any but kNone costs a second stream

@@ -5,7 +5,7 @@ namespace frugal::grid {
 namespace {
 
 class Fp8 : public ::testing::TestWithParam<const char*> {};
-INSTANTIATE_TEST_SUITE_P(All, Fp8, ::testing::Values("fp8", "fp8:g64"));
+INSTANTIATE_TEST_SUITE_P(All, Fp8, ::testing::Values("fp8", "fp8:g64", "fp8:g20"));
 
 TEST_P(Fp8, Properties) { expect_all_properties(*grid_or_die(GetParam(), 96)); }
 

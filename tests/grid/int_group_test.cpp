@@ -11,7 +11,9 @@ INSTANTIATE_TEST_SUITE_P(All, IntGroup,
                          ::testing::Values("int4", "int4:g64", "int4:g128:asym", "int4:row",
                                            "int4:asym", "int8", "int8:row", "int8:row:asym",
                                            "int8:g16:asym", "int2", "int2:g64:asym", "int2:row",
-                                           "int3", "int3:g128:asym", "int3:row", "int3:row:asym"));
+                                           "int3", "int3:g128:asym", "int3:row", "int3:row:asym",
+                                           "int4:g2", "int4:g24", "int3:g5", "int2:g7:asym",
+                                           "int8:g10:asym"));
 
 TEST(IntGroupNames, AreCanonical) {
   EXPECT_EQ(grid_or_die("int4")->spec().name, "int4:g32");
@@ -21,9 +23,9 @@ TEST(IntGroupNames, AreCanonical) {
 
 TEST(IntGroupNames, MistakesAreNamed) {
   constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
-  FRUGAL_EXPECT_ERROR(find_grid("int4:g24", 0), kInvalid, "multiple of 16");
+  FRUGAL_EXPECT_ERROR(find_grid("int4:g1", 0), kInvalid, "from 2 to");
   FRUGAL_EXPECT_ERROR(find_grid("int4:g0", 0), kInvalid, "'g0'");
-  FRUGAL_EXPECT_ERROR(find_grid("int4:g99999999999999999999", 0), kInvalid, "multiple of 16");
+  FRUGAL_EXPECT_ERROR(find_grid("int4:g99999999999999999999", 0), kInvalid, "from 2 to");
   FRUGAL_EXPECT_ERROR(find_grid("int4:g32x", 0), kInvalid, "'g32x'");
   FRUGAL_EXPECT_ERROR(find_grid("int4:asymm", 0), kInvalid, "did you mean 'asym'");
   FRUGAL_EXPECT_ERROR(find_grid("int4:", 0), kInvalid, "unknown option ''");
@@ -46,6 +48,7 @@ TEST(IntGroupLayout, ThreeBitCodesArePackedDensely) {
   EXPECT_EQ(grid_or_die("int3:g64")->spec().block_bytes, 2 + 24);
   EXPECT_EQ(grid_or_die("int3:row", 3)->spec().block_bytes, 2 + 2);
   EXPECT_EQ(grid_or_die("int2:g64:asym")->spec().block_bytes, 3 + 16);
+  EXPECT_EQ(grid_or_die("int3:g5")->spec().block_bytes, 2 + 2);
   EXPECT_DOUBLE_EQ(grid_or_die("int3:g64")->spec().bits_per_weight(), 3.25);
 }
 

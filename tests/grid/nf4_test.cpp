@@ -4,7 +4,7 @@ namespace frugal::grid {
 namespace {
 
 class Nf4 : public ::testing::TestWithParam<const char*> {};
-INSTANTIATE_TEST_SUITE_P(All, Nf4, ::testing::Values("nf4", "nf4:g32", "nf4:row"));
+INSTANTIATE_TEST_SUITE_P(All, Nf4, ::testing::Values("nf4", "nf4:g32", "nf4:g6", "nf4:row"));
 
 TEST_P(Nf4, Properties) { expect_all_properties(*grid_or_die(GetParam(), 96)); }
 

@@ -120,12 +120,13 @@ TEST(ScaleSearch, SumsAreTheirDefinition) {
 // comes near.
 TEST(ScaleSearch, NearTheBruteForceOptimum) {
   base::RandomStream random(3, "scale_search/brute");
-  for (const char* name : {"q4_0", "iq4_nl"}) {
+  for (const char* name : {"q4_0", "iq4_nl", "int4:g24", "int4:g5"}) {
     const auto grid = grid_or_die(name);
+    const int64_t columns = grid->spec().block_columns;
     double found_total = 0, best_total = 0;
     for (int round = 0; round < 12; ++round) {
-      const auto x = heavy_weights(random, 32);
-      const auto importance = uneven_importance(random, 32);
+      const auto x = heavy_weights(random, columns);
+      const auto importance = uneven_importance(random, columns);
       std::vector<std::byte> parameters(2);
       grid->fit(x, importance, true, parameters.data());
       const double found = weighted_error(*grid, x, importance, parameters.data());

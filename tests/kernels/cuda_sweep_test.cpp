@@ -18,7 +18,16 @@ namespace {
 
 constexpr const char* kGrids[] = {"q4_0",          "q8_0",     "iq4_nl",        "q4_k",
                                   "int4:g16",      "int4:g48", "int4:g64",      "int4:g128",
-                                  "int4:g16:asym", "int8",     "int8:g32:asym", "int4:row:asym"};
+                                  "int4:g16:asym", "int8",     "int8:g32:asym", "int4:row:asym",
+                                  "int4:g24",      "int3:g9",  "int8:g6:asym",  "int4:g2"};
+
+// Columns of a test's matrix on this grid: 256, or a multiple of groups that do not divide it.
+int64_t columns_for(std::string_view name) {
+  for (const std::string_view group : {"g48", "g24", "g9", "g6:"}) {
+    if (name.find(group) != std::string_view::npos) return 144;
+  }
+  return 256;
+}
 
 struct Out {
   std::vector<uint8_t> codes;
@@ -119,7 +128,7 @@ void expect_emulation_equals_reference(const Window& window, int64_t width, bool
 
 TEST(CudaSweep, StepsGiveTheBitsOfTheReference) {
   for (const char* name : kGrids) {
-    const int64_t columns = std::string_view(name) == "int4:g48" ? 144 : 256;
+    const int64_t columns = columns_for(name);
     const Window window(name, 11, columns, 31);
     const int64_t block = window.grid->spec().block_columns;
     for (const bool fit : {true, false}) {
@@ -227,11 +236,10 @@ TEST(CudaSweep, HalvesAreThoseOfTheGrids) {
 }
 
 TEST(CudaPack, BlocksAreThoseOfTheHost) {
-  for (const char* name : {"q4_0", "q8_0", "iq4_nl", "q4_k", "int4:g32", "int4:row", "int8:g64",
-                           "int4:g48:asym", "int8:g32:asym"}) {
-    const int64_t columns = std::string_view(name) == "int4:row"        ? 259
-                            : std::string_view(name) == "int4:g48:asym" ? 144
-                                                                        : 512;
+  for (const char* name :
+       {"q4_0", "q8_0", "iq4_nl", "q4_k", "int4:g32", "int4:row", "int8:g64", "int4:g48:asym",
+        "int8:g32:asym", "int4:g24", "int4:g9", "int8:g6:asym"}) {
+    const int64_t columns = std::string_view(name) == "int4:row" ? 259 : 2 * columns_for(name);
     const auto grid = grid_or_die(name, columns);
     ASSERT_TRUE(cuda_packs(*grid)) << name;
     grid::QuantizedMatrix matrix = grid::empty_matrix(grid, 5, columns);

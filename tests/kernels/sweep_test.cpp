@@ -45,14 +45,22 @@ TEST(Sweep, EveryImplementationGivesTheSameBits) {
 }
 
 TEST(Sweep, OddSizesGiveTheSameBits) {
-  const LayerProblem problem = random_problem(5, 44, 2);
-  const auto grid = grid_or_die("int4:row", 44);
-  for (const int64_t window : {1, 7, 13, 44}) {
-    const SolveOptions options{.order = identity_order(44), .window = window, .fit = false};
-    const Solution reference = solve(problem, grid, options, sweep_kernels().back().run);
-    for (const SweepKernel& kernel : sweep_kernels()) {
-      if (runs_here(kernel))
-        expect_same(solve(problem, grid, options, kernel.run), reference, kernel.name);
+  for (const auto& [name, columns] : std::initializer_list<std::pair<const char*, int64_t>>{
+           {"int4:row", 44}, {"int4:g24", 72}, {"int3:g5:asym", 55}, {"int8:g2", 38}}) {
+    const LayerProblem problem = random_problem(5, columns, 2);
+    const auto grid = grid_or_die(name, columns);
+    const int64_t block = grid->spec().block_columns;
+    for (const int64_t window : {int64_t{1}, int64_t{7}, int64_t{13}, block, 2 * block, columns}) {
+      for (const bool fit : {true, false}) {
+        if (fit && (window % block != 0 || window > columns)) continue;
+        const SolveOptions options{
+            .order = group_aware_order(problem, block), .window = window, .fit = fit};
+        const Solution reference = solve(problem, grid, options, sweep_kernels().back().run);
+        for (const SweepKernel& kernel : sweep_kernels()) {
+          if (runs_here(kernel))
+            expect_same(solve(problem, grid, options, kernel.run), reference, kernel.name);
+        }
+      }
     }
   }
 }

@@ -65,5 +65,14 @@ TEST(Channels, ZerosComputeWhatTheNarrowModelDoes) {
   EXPECT_LT(((x - y).abs().max() / x.abs().max()).item<double>(), 1e-5);
 }
 
+TEST(Channels, AllOfThemAreTheModelItself) {
+  const format::ModelConfig config = toy_config({.width = 48});
+  const format::ModelConfig same = with_channels(config, 48);
+  EXPECT_EQ(same.norm_epsilon, config.norm_epsilon);
+  EXPECT_EQ(same.hidden_size, config.hidden_size);
+  EXPECT_EQ(same.head_size, config.head_size);
+  EXPECT_EQ(gain_factor(48, 48), 1.0);
+}
+
 }  // namespace
 }  // namespace frugal::layerwise

@@ -5,11 +5,15 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <memory>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "layerwise/order.h"
 #include "layerwise/random_tensors.h"
+#include "support/every_grid.h"
 #include "support/shared_data.h"
 
 namespace frugal::layerwise {
@@ -55,7 +59,8 @@ TEST(Gptq, SumOfErrorsIsTheObjective) {
     int64_t columns;
   };
   for (const Shape& shape :
-       {Shape{"q4_0", 320}, Shape{"q4_k", 512}, Shape{"int4:row", 640}, Shape{"int4:g48", 288}}) {
+       {Shape{"q4_0", 320}, Shape{"q4_k", 512}, Shape{"int4:row", 640}, Shape{"int4:g48", 288},
+        Shape{"int3:g5", 200}, Shape{"int4:g24:asym", 240}}) {
     const GridPointer grid = grid_named(shape.grid, shape.columns);
     const Case c = make_case(1, 20, shape.columns, grid->spec().block_columns);
     const GptqResult result = gptq(c.weights, importance(c), c.factor, grid, plain());
@@ -95,19 +100,34 @@ std::vector<uint8_t> brute_force_codes(const Case& c, const grid::QuantizedMatri
   return codes;
 }
 
+// Act-order and the others alike: codes lie in the matrix's own order, with the scales of the given
+// weights. Blocks inside a window of the sweep, as wide as several, and wider than any.
 TEST(Gptq, StaticScalesEqualABruteForceInDoubles) {
-  for (const char* name : {"q4_0", "iq4_nl"}) {
-    const GridPointer grid = grid_named(name, 160);
-    const Case c = make_case(2, 6, 160, 32);
-    GptqOptions options = plain();
-    options.dynamic_scales = false;
-    const GptqResult result = gptq(c.weights, importance(c), c.factor, grid, options);
-    FRUGAL_ASSERT_OK_AND_ASSIGN(const grid::QuantizedMatrix nearest,
-                                round_to_nearest(c.weights, importance(c), grid, true));
-    EXPECT_EQ(result.matrix.parameters, nearest.parameters)
-        << name;  // static: the scales of the given weights
-    EXPECT_EQ(result.matrix.codes, brute_force_codes(c, nearest)) << name;
+  struct Shape {
+    const char* grid;
+    int64_t columns;
+  };
+  for (const Shape& shape : {Shape{"q4_0", 160}, Shape{"iq4_nl", 160}, Shape{"int4:g32:asym", 160},
+                             Shape{"q4_k", 512}, Shape{"int4:row", 640}}) {
+    const GridPointer grid = grid_named(shape.grid, shape.columns);
+    for (const ColumnOrder order :
+         {ColumnOrder::kGroupAware, ColumnOrder::kDescending, ColumnOrder::kNatural}) {
+      const Case c = make_case(2, 4, shape.columns, grid->spec().block_columns, order);
+      GptqOptions options = plain();
+      options.dynamic_scales = false;
+      const GptqResult result = gptq(c.weights, importance(c), c.factor, grid, options);
+      FRUGAL_ASSERT_OK_AND_ASSIGN(const grid::QuantizedMatrix nearest,
+                                  round_to_nearest(c.weights, importance(c), grid, true));
+      EXPECT_EQ(result.matrix.parameters, nearest.parameters) << shape.grid;
+      EXPECT_EQ(result.matrix.codes, brute_force_codes(c, nearest)) << shape.grid;
+    }
   }
+}
+
+TEST(Gptq, ScalesInsideTheSweepNeedBlocksSideBySide) {
+  const Case c = make_case(2, 4, 160, 32, ColumnOrder::kDescending);
+  EXPECT_THROW(gptq(c.weights, importance(c), c.factor, grid_named("q4_0", 160), plain()),
+               std::invalid_argument);
 }
 
 TEST(Gptq, WithIndependentColumnsItIsRoundingToNearest) {
@@ -143,6 +163,30 @@ TEST(Gptq, BetterThanNearestAndTheFinishNeverWorse) {
     }
     EXPECT_LT(sweep_sum, nearest_sum) << name;
     EXPECT_LT(finish_sum, sweep_sum) << name;
+  }
+}
+
+// On every grid and seed, not on average: rounding to nearest with the format's own scales (bit for
+// bit those of ggml where it has the grid, tests/grid) and with searched ones.
+TEST(Gptq, RoundingToNearestNeverBeatsItOnAnyGrid) {
+  std::map<std::pair<uint64_t, int64_t>, Case> cases;
+  for (const std::string& name : test::every_grid()) {
+    const GridPointer grid = grid_named(name, 256);
+    for (uint64_t seed = 40; seed < 50; ++seed) {
+      const int64_t block = grid->spec().block_columns;
+      auto found = cases.find({seed, block});
+      if (found == cases.end())
+        found = cases.emplace(std::pair(seed, block), make_case(seed, 3, 256, block)).first;
+      const Case& c = found->second;
+      const double ours =
+          damped_objective(c, gptq(c.weights, importance(c), c.factor, grid, {}).matrix);
+      for (const bool search : {false, true}) {
+        FRUGAL_ASSERT_OK_AND_ASSIGN(
+            const grid::QuantizedMatrix nearest,
+            round_to_nearest(c.weights, search ? importance(c) : at::Tensor(), grid, search));
+        EXPECT_LT(ours, damped_objective(c, nearest)) << name << " seed " << seed << " " << search;
+      }
+    }
   }
 }
 

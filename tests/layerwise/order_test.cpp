@@ -17,9 +17,17 @@ TEST(Order, BlocksByTheirLargestThenInside) {
   EXPECT_TRUE(at::equal(column_order(d, 2, ColumnOrder::kGroupAware), expected));
 }
 
+TEST(Order, DescendingOverTheWholeRow) {
+  const at::Tensor d = at::tensor({1.0, 5.0, 9.0, 2.0, 4.0, 3.0}, at::kDouble);
+  const at::Tensor expected = at::tensor({2, 1, 4, 5, 3, 0}, at::kLong);
+  EXPECT_TRUE(at::equal(column_order(d, 2, ColumnOrder::kDescending), expected));
+}
+
 TEST(Order, TiesKeepTheNaturalOrder) {
-  EXPECT_TRUE(at::equal(column_order(at::ones({8}, at::kDouble), 4, ColumnOrder::kGroupAware),
-                        at::arange(8, at::kLong)));
+  for (const ColumnOrder order : {ColumnOrder::kGroupAware, ColumnOrder::kDescending}) {
+    EXPECT_TRUE(
+        at::equal(column_order(at::ones({8}, at::kDouble), 4, order), at::arange(8, at::kLong)));
+  }
 }
 
 TEST(Order, BlockMustDivide) {

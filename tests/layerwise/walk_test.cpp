@@ -85,6 +85,9 @@ class PolishingSolver final : public StageSolver {
   absl::StatusOr<std::vector<at::Tensor>> polish_layer(const LayerProblem& problem) override {
     inputs.push_back(at::cat(problem.inputs));
     targets.push_back(at::cat(problem.targets));
+    int64_t count = 0;
+    for (size_t i = 0; i < problem.seen_chunks; ++i) count += problem.inputs.at(i).size(0);
+    seen_windows.push_back(count);
     std::vector<at::Tensor> changed = {weights_[0] * 0.5, {}, {}, weights_[3] * 0.5};
     weights_.clear();
     return changed;
@@ -97,6 +100,7 @@ class PolishingSolver final : public StageSolver {
   absl::StatusOr<at::Tensor> restore(const StageProblem&) override { return at::Tensor(); }
 
   std::vector<at::Tensor> inputs, targets;
+  std::vector<int64_t> seen_windows;
 
  private:
   std::vector<at::Tensor> weights_;
@@ -293,7 +297,9 @@ TEST_F(WalkTest, HeldOutWindowsHaveStatisticsOfTheirOwn) {
 
 TEST_F(WalkTest, APolishedLayerIsWhatTheNextOneSees) {
   PolishingSolver solver;
-  FRUGAL_ASSERT_OK(walk(*checkpoint_, windows_, {.chunk_tokens = 48}, solver));
+  FRUGAL_ASSERT_OK(walk(*checkpoint_, windows_, {.chunk_tokens = 48, .held_out = 2}, solver));
+  EXPECT_EQ(solver.seen_windows,
+            std::vector<int64_t>(static_cast<size_t>(shape_.layers), windows_.count - 2));
   model::Decoder changed = decoder_->clone();
   for (int64_t layer = 0; layer < shape_.layers; ++layer) {
     for (size_t stage = 0; stage < changed.stages().size(); ++stage) {

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "layerwise/gptq.h"
 #include "layerwise/random_tensors.h"
@@ -177,6 +178,30 @@ TEST(Width, SimpleScoresKeepTheLargest) {
             (std::vector<int64_t>{1, 2, 4}));
   EXPECT_THROW(choose_structures(problem, StructureScore::kObs, 3), c10::Error);
   EXPECT_THROW(choose_structures(problem, StructureScore::kActivation, 6), c10::Error);
+}
+
+TEST(Width, RemovingNothingKeepsEverything) {
+  const Case c = make_case(8, 6, 24);
+  const at::Tensor values = at::ones({24}, at::kDouble);
+  for (const int64_t unit : {1, 4}) {
+    const int64_t count = 24 / unit;
+    const WidthProblem problem{.target = c.weights,
+                               .mean_absolute = values,
+                               .magnitude = values.narrow(0, 0, count),
+                               .factor = &c.factor,
+                               .unit = unit,
+                               .groups = 2};
+    std::vector<int64_t> all(static_cast<size_t>(count));
+    std::iota(all.begin(), all.end(), 0);
+    for (const StructureScore score : {StructureScore::kObs, StructureScore::kObsGreedy,
+                                       StructureScore::kActivation, StructureScore::kMagnitude}) {
+      EXPECT_EQ(choose_structures(problem, score, count), all);
+    }
+    FRUGAL_ASSERT_OK_AND_ASSIGN(const at::Tensor same,
+                                compensate(c.weights, c.factor, elements_of(all, unit)));
+    // The weights come through a factorization and a solve in fp64, and are fp32.
+    EXPECT_LT((same - c.weights).abs().max().item<double>(), 1e-6);
+  }
 }
 
 TEST(Width, ANeuronThatNobodyReadsGoesFirstAndCostsNothing) {

@@ -105,6 +105,13 @@ TEST(QuantizeCheck, TheMetricOfBothSidesNeedsGptq) {
       check({{"grid", "q4_0"}, {"recipe", "best"}, {"method", "rtn"}, {"calibration", "text"}}));
 }
 
+TEST(QuantizeCheck, ActOrderHasItsScalesBefore) {
+  Json options = {{"grid", "q4_0"}, {"calibration", "text"}, {"order", "act"}};
+  FRUGAL_EXPECT_OK(check(options));
+  options["scales"] = "dynamic";
+  FRUGAL_EXPECT_ERROR(check(options), absl::StatusCode::kInvalidArgument, "takes blocks apart");
+}
+
 TEST(QuantizeCheck, OverridesAreGlobsThatMatchSomething) {
   FRUGAL_EXPECT_ERROR(
       check({{"grid", "q4_0"}, {"method", "rtn"}, {"overrides", {{"*.w_proj.weight", "q8_0"}}}}),
@@ -342,12 +349,13 @@ TEST_F(QuantizeRun, OptionsReachTheSolver) {
   const std::vector<std::pair<const char*, Json>> changes = {
       {"strength", "fixed"}, {"held_out", 2},      {"damping", 0.02},      {"sweeps", 0},
       {"refits", 0},         {"order", "natural"}, {"windows", 5},         {"scales", "static"},
-      {"importance", false}, {"method", "rtn"},    {"embeddings", "q8_0"}, {"head", "q4_0"}};
+      {"importance", false}, {"method", "rtn"},    {"embeddings", "q8_0"}, {"head", "q4_0"},
+      {"order", "act"}};
   std::set<std::string> hashes{hash(plain)};
   for (const auto& [name, value] : changes) {
     Json options = gptq("q4_0");
     options[name] = value;
-    FakeRunContext run = context(name);
+    FakeRunContext run = context(base::str_cat(name, hashes.size()));
     FRUGAL_ASSERT_OK(quantize(options)->run(run));
     EXPECT_TRUE(hashes.insert(hash(run)).second) << name << " changes nothing";
   }
@@ -491,13 +499,35 @@ TEST_F(QuantizeRun, BestTunesScalesOnFreshTextAndLowbitLearnsRounding) {
     if (options["recipe"] == "lowbit") options["block_iterations"] = 4;
     FakeRunContext run = context(recipe);
     FRUGAL_ASSERT_OK(quantize(options)->run(run));
-    EXPECT_LE(*run.value("kl_after"), *run.value("kl_before"));
+    EXPECT_LT(*run.value("kl_after"), *run.value("kl_before"));
+    EXPECT_LT(*run.value("training_kl_after"), *run.value("training_kl_before"));
+    EXPECT_GT(*run.value("best_step"), 0);
     EXPECT_EQ(*run.value("steps"), 6);
     const Json& row = run.tables.at("layer_error")[0];
     EXPECT_EQ(row.contains("layer_output_error_after"), options["recipe"] == "lowbit");
     FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint result, output(run));
     EXPECT_EQ(result.quantized().size(), 21u);
   }
+}
+
+// Learned rounding chooses by windows that nothing has seen, also where nothing else asks for them.
+TEST_F(QuantizeRun, LearnedRoundingAloneHoldsWindowsOut) {
+  Json options = gptq("q4_0");
+  options["method"] = "rtn";
+  FakeRunContext plain = context("plain");
+  FRUGAL_ASSERT_OK(quantize(options)->run(plain));
+  options["block_iterations"] = 40;
+  options["held_out"] = 3;
+  FakeRunContext run = context("run");
+  FRUGAL_ASSERT_OK(quantize(options)->run(run));
+  double before = 0, after = 0;
+  for (const Json& row : run.tables.at("layer_error")) {
+    before += row["layer_output_error_before"].get<double>();
+    after += row["layer_output_error_after"].get<double>();
+    EXPECT_EQ(row["tokens"], 12 * 32);
+  }
+  EXPECT_LT(after, before);
+  EXPECT_NE(hash(run), hash(plain));
 }
 
 TEST_F(QuantizeRun, AModelThatDivergesTooFarStopsTheJob) {

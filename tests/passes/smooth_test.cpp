@@ -3,6 +3,7 @@
 
 #include "base/hash.h"
 #include "layerwise/calibration.h"
+#include "layerwise/gptq.h"
 #include "layerwise/random_tensors.h"
 #include "model/decoder.h"
 #include "passes/fake_context.h"
@@ -95,11 +96,10 @@ TEST(SmoothGroups, TieQueryHeadsOfAValueHead) {
 }
 
 // Norm weights random, and a few channels of the residual stream large.
-model::Decoder uneven(const format::Checkpoint& checkpoint) {
-  model::Decoder decoder = model::Decoder::load(checkpoint, {}).value();
+model::Decoder uneven(model::Decoder decoder, uint64_t seed = 1) {
   for (const auto& [name, value] : decoder.parameters()) {
     if (value.dim() != 1) continue;
-    base::RandomStream stream(1, name);
+    base::RandomStream stream(seed, name);
     at::Tensor weights = at::empty_like(value);
     for (int64_t i = 0; i < value.numel(); ++i) {
       weights.data_ptr<float>()[i] =
@@ -124,7 +124,8 @@ class SmoothRun : public testing::Test {
   void SetUp() override {
     const format::Checkpoint made = toy_checkpoint(folder_.path() / "made", {});
     fs::copy(made.folder(), folder_.path() / "input", fs::copy_options::recursive);
-    input_.emplace(layerwise::save_toy(uneven(made), folder_.path() / "input"));
+    input_.emplace(layerwise::save_toy(uneven(model::Decoder::load(made, {}).value()),
+                                       folder_.path() / "input"));
     text_ = write_toy_text(folder_.path());
   }
   FakeRunContext context(const std::string& name) {
@@ -173,6 +174,42 @@ TEST_F(SmoothRun, PredictsLessErrorThanRounding) {
   EXPECT_LT(*run.value("predicted_error_ratio"), 1);
   EXPECT_GT(*run.value("scaled_groups"), 0);
   EXPECT_LE(*run.value("mean_error_ratio"), 1);
+}
+
+// KL(original || the model in `folder` rounded to nearest on `grid`).
+double rounded_divergence(const at::Tensor& original, const fs::path& folder, const char* grid,
+                          const model::Batch& batch) {
+  const at::NoGradGuard no_grad;
+  model::Decoder decoder =
+      model::Decoder::load(format::Checkpoint::open(folder).value(), {}).value();
+  const auto names = model::decoder_matrices(decoder.config());
+  for (const std::string& name : *names) {
+    const at::Tensor& weights = decoder.parameters().at(name);
+    auto found = grid::find_grid(grid, weights.size(1)).value();
+    decoder.set_parameter(
+        name, layerwise::decode(layerwise::round_to_nearest(weights, {}, found, true).value()));
+  }
+  const at::Tensor p = at::log_softmax(original, -1),
+                   q = at::log_softmax(decoder.logits(batch), -1);
+  return (p.exp() * (p - q)).sum(-1).mean().item<double>();
+}
+
+// What it is for, on ten models.
+TEST_F(SmoothRun, ModelsAreHurtLessByRounding) {
+  layerwise::ToyShape shape;
+  shape.vocabulary = kToyVocabulary;
+  double logs = 0;
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    input_.emplace(layerwise::save_toy(uneven(layerwise::toy_decoder(shape, seed), seed),
+                                       folder_.path() / "input"));
+    FakeRunContext run = context(base::str_cat("seed", seed));
+    FRUGAL_ASSERT_OK(smooth(options({{"grid", "q4_0"}}))->run(run));
+    EXPECT_LT(*run.value("predicted_error_ratio"), 1) << seed;
+    const at::Tensor original = logits_of(input_->folder(), batch_);
+    logs += std::log(rounded_divergence(original, run.output_folder(), "q4_0", batch_) /
+                     rounded_divergence(original, input_->folder(), "q4_0", batch_));
+  }
+  EXPECT_LT(std::exp(logs / 10), 0.95);
 }
 
 TEST_F(SmoothRun, SmoothQuantEvensInputsOut) {

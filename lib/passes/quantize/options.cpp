@@ -136,8 +136,9 @@ void visit_asymmetry(pass::OptionVisitor& visitor, QuantizeOptions& o) {
                 o.strength);
   visitor.field(
       {.name = "held_out",
-       .help = "Windows kept out of the statistics for strength: held_out and for swaps, taken "
-               "from the same text besides `windows`.",
+       .help = "Windows kept out of the statistics and of all training, for what is chosen or "
+               "judged by them (strength: held_out, learned rounding, tuning, swaps, max_kl); "
+               "taken from the same text besides `windows`.",
        .minimum = 1},
       o.held_out);
   visitor.field({.name = "alpha",
@@ -175,12 +176,15 @@ void visit_solver(pass::OptionVisitor& visitor, QuantizeOptions& o) {
                          "most.",
                  .minimum = 1},
                 o.gradient_windows);
+  const std::string order = o.order;
   visitor.field({.name = "order",
                  .help = "gptq: group_aware rounds the columns with the strongest inputs first, "
-                         "block by block; natural "
-                         "goes from left to right.",
-                 .choices = {"group_aware", "natural"}},
+                         "block by block; act does so over the whole row (GPTQ's act-order, with "
+                         "scales: static, so that files are as without it); natural goes from left "
+                         "to right.",
+                 .choices = {"group_aware", "act", "natural"}},
                 o.order);
+  if (o.order != order) o.scales = o.order == "act" ? "static" : QuantizeOptions().scales;
   visitor.field({.name = "scales",
                  .help = "gptq: dynamic chooses a block's scales when the sweep first touches it, "
                          "on the weights as "

@@ -74,7 +74,8 @@ struct QuantizeOptions {
   bool learns_rounding() const { return calibrated() && block_iterations > 0; }
   int64_t held_out_windows() const {
     const bool swaps = target.active() && target.swaps > 0;
-    return chooses_strength() || tunes() || max_kl > 0 || swaps ? held_out : 0;
+    const bool chooses = chooses_strength() || learns_rounding() || tunes() || swaps;
+    return chooses || max_kl > 0 ? held_out : 0;
   }
   int64_t fresh_windows() const { return tunes() ? tune_windows : 0; }
 };

@@ -235,6 +235,22 @@ void warn_of_little_text(pass::CheckContext& context, const std::vector<PlannedT
                              " (more `windows`), or method: rtn"));
 }
 
+layerwise::ColumnOrder column_order(std::string_view name) {
+  using layerwise::ColumnOrder;
+  return name == "natural" ? ColumnOrder::kNatural
+         : name == "act"   ? ColumnOrder::kDescending
+                           : ColumnOrder::kGroupAware;
+}
+
+absl::Status check_order(const QuantizeOptions& options) {
+  if (!options.gptq() || options.order != "act" || options.scales == "static")
+    return absl::OkStatus();
+  return base::invalid_argument(
+      "quantize: scales = ", options.scales,
+      " chooses the scales of a block when the sweep comes to it, order = act takes blocks apart; "
+      "leave scales out (static), or take order: group_aware");
+}
+
 absl::Status check_asymmetry(const QuantizeOptions& options) {
   if (!options.gptq() || options.pre_corrects()) return absl::OkStatus();
   if (options.strength == "held_out") {
@@ -352,6 +368,7 @@ absl::Status QuantizePass::check(pass::CheckContext& context, pass::ModelInfo& m
   }
   int64_t output_bytes = 0;
   FRUGAL_ASSIGN_OR_RETURN(const std::vector<PlannedTensor> plan, checked_plan(model, output_bytes));
+  FRUGAL_RETURN_IF_ERROR(check_order(options_));
   FRUGAL_RETURN_IF_ERROR(check_asymmetry(options_));
   FRUGAL_RETURN_IF_ERROR(check_sparsity(options_, plan));
   if (options_.rounding() != format::Activations::kFloat &&
@@ -400,7 +417,8 @@ absl::Status QuantizePass::check(pass::CheckContext& context, pass::ModelInfo& m
       (options_.gptq() ? solver_operations(plan, options_.sweeps) : 0) +
       layerwise::estimate_rounding_operations(model.config,
                                               demand.polish ? options_.block_iterations : 0,
-                                              demand.tokens, demand.window_tokens) +
+                                              demand.tokens, demand.held_out_tokens,
+                                              demand.window_tokens) +
       (options_.tunes() || options_.max_kl > 0 ? tuning_operations(model.config, tuning) : 0) +
       choice_operations(options_.target, model.config, demand.tokens);
   FRUGAL_ASSIGN_OR_RETURN(const int64_t peak,
@@ -431,8 +449,7 @@ absl::StatusOr<GridSolverOptions> QuantizePass::solver_options(
   result.gptaq = options_.gptaq();
   result.choose_asymmetry = options_.chooses_strength();
   result.factor.damping = options_.damping;
-  result.order = options_.order == "natural" ? layerwise::ColumnOrder::kNatural
-                                             : layerwise::ColumnOrder::kGroupAware;
+  result.order = column_order(options_.order);
   result.gptq.dynamic_scales = options_.scales == "dynamic";
   result.gptq.sweeps = static_cast<int>(options_.sweeps);
   result.gptq.refits = static_cast<int>(options_.refits);

@@ -201,7 +201,9 @@ absl::Status round(benchmark::State* state, const Material& material, const std:
   RecipeSolver solver(grid, material.alpha, material.iterations,
                       material.model.config().layer_count);
   const auto walk = [&] {
-    return layerwise::walk(material.model, material.texts.calibration, {}, solver);
+    const Texts& texts = material.texts;  // learned rounding chooses by windows not in H
+    return layerwise::walk(material.model, layerwise::joined(texts.calibration, texts.validation),
+                           {.held_out = texts.validation.count}, solver);
   };
   if (state == nullptr) FRUGAL_RETURN_IF_ERROR(walk());
   if (state != nullptr) {
