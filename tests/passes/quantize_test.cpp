@@ -217,6 +217,22 @@ TEST(QuantizeCheck, LearnedRoundingAndTheGateTakeTime) {
   EXPECT_GT(seconds({{"tune_steps", 20}}), seconds({{"max_kl", 1.0}}));
 }
 
+TEST(QuantizeCheck, TheGateAndTheTuningHoldBothModels) {
+  const layerwise::ToyShape shape{.layers = 24, .width = 1024, .neurons = 4096};
+  const auto peak = [&](Json options) {
+    FakeCheckContext context;
+    context.sources["text"] = source_of("unused.txt");
+    options.update({{"grid", "q4_0"}, {"method", "rtn"}, {"calibration", "text"}, {"windows", 4}});
+    pass::ModelInfo info = toy_info(shape);
+    FRUGAL_EXPECT_OK(quantize(options)->check(context, info));
+    return *context.estimated.peak_memory_bytes;
+  };
+  const int64_t parameters = toy_info(shape).config.parameter_count();
+  const int64_t plain = peak({});
+  EXPECT_GT(peak({{"max_kl", 1.0}}), plain + 7 * parameters);  // and fewer in the walk
+  EXPECT_GT(peak({{"tune_steps", 20}}), peak({{"max_kl", 1.0}}) + 3 * parameters);
+}
+
 TEST(QuantizeCheck, WarnsOfTooLittleText) {
   FakeCheckContext context;
   context.sources["text"] = source_of("unused.txt");

@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "layerwise/estimate.h"
 #include "passes/fake_context.h"
 #include "passes/quantize/quantize_pass.h"
 #include "passes/toy_checkpoint.h"
@@ -80,6 +81,8 @@ TEST(TuneCheck, KeepsGridsAndEstimates) {
   EXPECT_EQ(model.grids.size(), 1u);
   EXPECT_EQ(model.size_bytes, size);
   EXPECT_GT(context.estimated.seconds.value(), 0);
+  EXPECT_GT(context.estimated.peak_memory_bytes.value(),
+            layerwise::process_memory() + 8 * model.config.parameter_count() - 1'000'000);
 }
 
 class TuneRun : public ::testing::Test {

@@ -51,8 +51,9 @@ int64_t tuning_memory(const format::ModelConfig& config, const TuningDemand& dem
   const int64_t logits = 4 * chunk * config.vocabulary_size * (trains ? 6 : 5);
   const int64_t layers = trains ? config.layer_count : 1;
   const int64_t window = 4 * demand.window_tokens * layer_floats(config) * layers;
-  const int64_t gradient = trains ? 6 * demand.largest : 0;  // of a matrix, and packed for products
-  return models + copies + states + factors + workers * (window + std::max(logits, gradient));
+  // Those of all matrices wait for the end of a backward, where they are summed over groups.
+  const int64_t gradients = trains ? 4 * demand.weights : 0;
+  return models + copies + states + factors + workers * (window + logits + gradients);
 }
 
 double tuning_operations(const format::ModelConfig& config, const TuningDemand& demand) {

@@ -110,6 +110,7 @@ TuningDemand tuning_demand(const QuantizeOptions& options, const std::vector<Pla
   demand.windows = options.tunes() ? options.tune_windows : windows;
   demand.validation_windows = options.held_out_windows();
   demand.loop.steps = options.tunes() ? options.tune_steps : 0;
+  demand.own_student = options.measures_integers();
   demand.threads = at::get_num_threads();
   return demand;
 }
@@ -171,12 +172,9 @@ int64_t gradient_tokens(const QuantizeOptions& options, const layerwise::WalkDem
 // Of the end, where the result is put together, tuned and measured.
 int64_t finish_bytes(const QuantizeOptions& options, const format::ModelConfig& config,
                      const TuningDemand& tuning) {
-  int64_t measuring = 0;
-  if (options.tunes() || options.measures_floats()) measuring = tuning_memory(config, tuning);
-  if (options.measures_integers()) {
-    measuring = 8 * config.parameter_count() + tuning.weights + 4 * tuning.largest;
-  }
-  return tuning.code_bytes + std::max(4 * tuning.largest, measuring);
+  const bool compares = options.tunes() || options.max_kl > 0;
+  const int64_t comparing = compares ? tuning_memory(config, tuning) : 0;
+  return tuning.code_bytes + std::max(4 * tuning.largest, comparing);
 }
 
 // Resident memory at its highest: in the walk, or behind it.
@@ -415,10 +413,9 @@ absl::Status QuantizePass::check(pass::CheckContext& context, pass::ModelInfo& m
       layerwise::estimate_gradient_operations(model.config, gradient_tokens(options_, demand),
                                               kLargestFeedbackRows) +
       (options_.gptq() ? solver_operations(plan, options_.sweeps) : 0) +
-      layerwise::estimate_rounding_operations(model.config,
-                                              demand.polish ? options_.block_iterations : 0,
-                                              demand.tokens, demand.held_out_tokens,
-                                              demand.window_tokens) +
+      layerwise::estimate_rounding_operations(
+          model.config, demand.polish ? options_.block_iterations : 0, demand.tokens,
+          demand.held_out_tokens, demand.window_tokens) +
       (options_.tunes() || options_.max_kl > 0 ? tuning_operations(model.config, tuning) : 0) +
       choice_operations(options_.target, model.config, demand.tokens);
   FRUGAL_ASSIGN_OR_RETURN(const int64_t peak,
