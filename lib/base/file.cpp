@@ -46,7 +46,7 @@ absl::StatusOr<OpenedFile> open_regular(const fs::path& path) {
   // O_NONBLOCK: a pipe under the name must give an error, not wait for a writer.
   Descriptor descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (descriptor.number() < 0) return system_error("open", path.string(), errno);
-  struct stat info {};
+  struct stat info{};
   if (::fstat(descriptor.number(), &info) != 0)
     return system_error("inspect", path.string(), errno);
   if (!S_ISREG(info.st_mode)) {
@@ -199,7 +199,7 @@ struct AtomicFile::State {
 
 absl::StatusOr<AtomicFile> AtomicFile::create(const fs::path& path) {
   static std::atomic<uint64_t> counter{0};
-  struct stat info {};
+  struct stat info{};
   if (::stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {
     return invalid_argument("cannot write '", path.string(), "': ",
                             S_ISDIR(info.st_mode) ? "it is a folder" : "it is not a regular file");
@@ -318,7 +318,7 @@ absl::StatusOr<AppendFile> AppendFile::open(const fs::path& path) {
   const int number = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666);
   if (number < 0) return system_error("open", path.string(), errno);
   AppendFile file(number, path);
-  struct stat info {};
+  struct stat info{};
   if (::fstat(number, &info) != 0) return system_error("inspect", path.string(), errno);
   if (!S_ISREG(info.st_mode))
     return invalid_argument("'", path.string(), "' is not a regular file");
@@ -427,7 +427,7 @@ absl::StatusOr<int64_t> free_bytes(const fs::path& path) {
   if (error) return system_error("resolve", path.string(), error.value());
   while (!fs::exists(existing, error) && existing.has_relative_path())
     existing = existing.parent_path();
-  struct statvfs info {};
+  struct statvfs info{};
   if (::statvfs(existing.c_str(), &info) != 0)
     return system_error("inspect", existing.string(), errno);
   return static_cast<int64_t>(info.f_bavail) * static_cast<int64_t>(info.f_frsize);

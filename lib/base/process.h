@@ -21,8 +21,8 @@ std::optional<int64_t> resident_bytes(const std::filesystem::path& proc = "/proc
 // containers): the peak then covers the whole life of the process, and its reader must say so.
 bool reset_peak_resident_bytes(const std::filesystem::path& proc = "/proc/self");
 
-// Lets the system take back the pages of `bytes` of a mapped file: they no longer count as resident,
-// and a later look reads them again.
+// Lets the system take back the pages of `bytes` of a mapped file: they no longer count as
+// resident, and a later look reads them again.
 void release_pages(std::span<const std::byte> bytes);
 
 // Asks the system to read `bytes` of a mapped file from the disk while other work goes on; they do

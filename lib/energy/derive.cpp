@@ -116,7 +116,7 @@ base::Json account(const Figure& energy_joules, double seconds, const Site& site
                               site.price ? site.price->source : "no price in the site file"))}};
   std::optional<Range> embodied;
   if (site.hardware) embodied = embodied_grams(*site.hardware, seconds);
-  const auto bound = [&](double Range::*side) {
+  const auto bound = [&](double Range::* side) {
     return embodied ? std::optional<double>((*embodied).*side) : std::nullopt;
   };
   const std::string basis = site.hardware ? site.hardware->source : "the site names no hardware";

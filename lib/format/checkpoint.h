@@ -51,7 +51,8 @@ class Checkpoint {
   absl::StatusOr<TensorInfo> info(std::string_view tensor) const;
   std::vector<std::string> tensor_names() const;                                    // sorted
   absl::StatusOr<std::span<const std::byte>> bytes(std::string_view tensor) const;  // as stored
-  // Starts reading a tensor from the disk while other work goes on. Names that are not there: nothing.
+  // Starts reading a tensor from the disk while other work goes on. Names that are not there:
+  // nothing.
   void read_ahead(std::string_view tensor) const;
 
   // fp32 values [shape] of a stored tensor: F32/F16/BF16 converted, quantized ones decoded. Errors:

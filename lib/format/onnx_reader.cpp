@@ -53,7 +53,7 @@ absl::StatusOr<ExternalReference> parse_reference(const onnx::TensorProto& tenso
 
 // Size of a data file that may be trusted to be the model's own.
 absl::StatusOr<int64_t> data_file_size(const fs::path& path) {
-  struct stat info {};
+  struct stat info{};
   if (lstat(path.c_str(), &info) != 0) return base::system_error("read", path.string(), errno);
   if (S_ISLNK(info.st_mode)) {
     return base::invalid_argument("'", path.string(),

@@ -30,7 +30,8 @@ absl::StatusOr<Architecture> find_architecture(std::string_view name) {
     if (architecture.name == name) return architecture;
     known.emplace_back(architecture.name);
   }
-  return base::unimplemented("no forward for architecture '", name, "'", base::suggestion(name, known));
+  return base::unimplemented("no forward for architecture '", name, "'",
+                             base::suggestion(name, known));
 }
 
 }  // namespace
@@ -51,13 +52,15 @@ absl::StatusOr<StreamUses> stream_uses(const format::ModelConfig& config) {
   for (const format::ExpectedTensor& tensor : format::expected_tensors(config)) {
     dimensions.emplace(tensor.name, tensor.shape.size());
   }
-  StreamUses uses = {{std::string(kEmbedding), StreamUse::kReads}, {std::string(kFinalNorm), StreamUse::kGains}};
+  StreamUses uses = {{std::string(kEmbedding), StreamUse::kReads},
+                     {std::string(kFinalNorm), StreamUse::kGains}};
   if (!config.tied_embeddings) uses.emplace(kHead, StreamUse::kReads);
   std::set<std::string, std::less<>> matrices;  // those that have nothing to do with it among them
   for (int64_t layer = 0; layer < config.layer_count; ++layer) {
     for (const Stage& stage : layer_stages) {
       if (stage.input_scale.empty()) {
-        return base::unimplemented(config.architecture, " does not say what stage ", stage.name, " reads");
+        return base::unimplemented(config.architecture, " does not say what stage ", stage.name,
+                                   " reads");
       }
       const std::string source = weight_name(layer, stage.input_scale);
       const auto found = dimensions.find(source);
@@ -65,13 +68,15 @@ absl::StatusOr<StreamUses> stream_uses(const format::ModelConfig& config) {
       if (reads) uses.emplace(source, StreamUse::kGains);
       for (const std::string& matrix : stage.matrices) {
         const std::string& name = *matrices.insert(weight_name(layer, matrix)).first;
-        if (reads || stage.writes_residual) uses.emplace(name, reads ? StreamUse::kReads : StreamUse::kWrites);
+        if (reads || stage.writes_residual)
+          uses.emplace(name, reads ? StreamUse::kReads : StreamUse::kWrites);
       }
     }
   }
   for (const auto& [name, rank] : dimensions) {
     if (uses.contains(name) || matrices.contains(name)) continue;
-    return base::unimplemented(config.architecture, " has '", name, "', and what it does with the residual stream is not known");
+    return base::unimplemented(config.architecture, " has '", name,
+                               "', and what it does with the residual stream is not known");
   }
   return uses;
 }

@@ -1,8 +1,10 @@
-// What a decoder layer consists of, as data: the stages of a layer and the matrices that share an input.
+// What a decoder layer consists of, as data: the stages of a layer and the matrices that share an
+// input.
 //
-// A layer is a list of stages. A stage reads one input X [tokens, in], multiplies it by its matrices (stacked rows share X, so
-// one Hessian and one factorization serve them all: algorithms.md §0.4), and hands the outputs on. Stages with
-// `writes_residual` add their output to the residual stream.
+// A layer is a list of stages. A stage reads one input X [tokens, in], multiplies it by its
+// matrices (stacked rows share X, so one Hessian and one factorization serve them all:
+// algorithms.md §0.4), and hands the outputs on. Stages with `writes_residual` add their output to
+// the residual stream.
 //   Llama: {q,k,v} -> {o} -> {gate,up} -> {down}
 #pragma once
 
@@ -18,12 +20,12 @@
 namespace frugal::model {
 
 struct Stage {
-  std::string name;                    // "attention_in", "attention_out", "mlp_in", "mlp_out"
-  std::vector<std::string> matrices;   // below the layer: "self_attn.q_proj", ...
+  std::string name;                   // "attention_in", "attention_out", "mlp_in", "mlp_out"
+  std::vector<std::string> matrices;  // below the layer: "self_attn.q_proj", ...
   bool writes_residual = false;
-  // Below the layer: the weight that the stage's input channels are proportional to, so that a scale of a channel can be merged
-  // there: a norm, or an earlier matrix of the layer whose rows they are (in attention one row serves every query head of its
-  // group). Empty: there is none.
+  // Below the layer: the weight that the stage's input channels are proportional to, so that a
+  // scale of a channel can be merged there: a norm, or an earlier matrix of the layer whose rows
+  // they are (in attention one row serves every query head of its group). Empty: there is none.
   std::string input_scale = {};
 };
 
@@ -42,8 +44,8 @@ enum class StreamUse {
   kReads,   // [.., C]: its columns are channels; the embedding's are, too
   kWrites,  // [C, ..]: its rows are channels
 };
-// By full name, every weight of `config` that has anything to do with them. Errors: as stages(); an architecture with a weight
-// whose place is not known (biases, norms of heads).
+// By full name, every weight of `config` that has anything to do with them. Errors: as stages(); an
+// architecture with a weight whose place is not known (biases, norms of heads).
 using StreamUses = std::map<std::string, StreamUse, std::less<>>;
 absl::StatusOr<StreamUses> stream_uses(const format::ModelConfig& config);
 

@@ -1,7 +1,6 @@
 #include "model/attention.h"
 
 #include <ATen/ATen.h>
-
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <functional>
@@ -21,7 +20,8 @@ std::optional<at::Tensor> optional_mask(const at::Tensor& mask) {
   return mask.defined() ? std::optional<at::Tensor>(mask) : std::nullopt;
 }
 
-// [B, K, T, D] -> [B, H, T, D]. LibTorch's enable_gqa takes the slow path on the CPU; a copy of K and V is cheaper.
+// [B, K, T, D] -> [B, H, T, D]. LibTorch's enable_gqa takes the slow path on the CPU; a copy of K
+// and V is cheaper.
 at::Tensor expand_heads(const at::Tensor& x, int64_t heads) {
   const int64_t group = heads / x.size(1);
   if (group == 1) return x;
@@ -31,8 +31,8 @@ at::Tensor expand_heads(const at::Tensor& x, int64_t heads) {
 }
 
 // One new token: the queries of a group become the rows of one attention, so no key is copied.
-at::Tensor single_token_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                                  const at::Tensor& mask) {
+at::Tensor single_token_attention(const at::Tensor& query, const at::Tensor& key,
+                                  const at::Tensor& value, const at::Tensor& mask) {
   const int64_t batch = query.size(0), heads = query.size(1), size = query.size(3);
   const int64_t groups = key.size(1);
   const at::Tensor folded = query.reshape({batch, groups, heads / groups, size});
@@ -57,7 +57,8 @@ HeadRows<T> heads_of(const at::Tensor& x, int64_t row, int64_t head) {
 
 // [B, heads, T, D] that lies in memory as [B, T, heads, D], the order of the projections.
 at::Tensor empty_heads(const at::Tensor& like) {
-  return at::empty({like.size(0), like.size(2), like.size(1), like.size(3)}, at::kFloat).transpose(1, 2);
+  return at::empty({like.size(0), like.size(2), like.size(1), like.size(3)}, at::kFloat)
+      .transpose(1, 2);
 }
 
 at::Tensor whole_heads(const at::Tensor& x) { return x.stride(3) == 1 ? x : x.contiguous(); }
@@ -77,8 +78,8 @@ Bf16Attention attention_over(const at::Tensor& query, const at::Tensor& key) {
 }
 
 struct RoundedAttention : torch::autograd::Function<RoundedAttention> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& query, const at::Tensor& key,
-                            const at::Tensor& value) {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& query,
+                            const at::Tensor& key, const at::Tensor& value) {
     const at::Tensor q = whole_heads(query), k = whole_heads(key), v = whole_heads(value);
     const at::Tensor out = empty_heads(q);
     const at::Tensor log_sums = at::empty({q.size(0), q.size(1), q.size(2)}, at::kFloat);
@@ -100,7 +101,8 @@ struct RoundedAttention : torch::autograd::Function<RoundedAttention> {
     Bf16Attention attention = attention_over(q, k);
     for_each_group(q, k, [&](int64_t row, int64_t group, int64_t head) {
       attention.backward(heads_of<const float>(q, row, head), heads_of<const float>(k, row, group),
-                         heads_of<const float>(v, row, group), log_sums[row][head].data_ptr<float>(),
+                         heads_of<const float>(v, row, group),
+                         log_sums[row][head].data_ptr<float>(),
                          heads_of<const float>(by_out, row, head), heads_of<float>(by_q, row, head),
                          heads_of<float>(by_k, row, group), heads_of<float>(by_v, row, group));
     });
@@ -110,14 +112,17 @@ struct RoundedAttention : torch::autograd::Function<RoundedAttention> {
 
 }  // namespace
 
-at::Tensor rounded_causal_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value) {
-  const bool fits = query.is_cpu() && query.scalar_type() == at::kFloat && query.size(2) == key.size(2);
-  if (!fits || kernels::fast_bf16_kernel() == nullptr) return grouped_query_attention(query, key, value, {});
+at::Tensor rounded_causal_attention(const at::Tensor& query, const at::Tensor& key,
+                                    const at::Tensor& value) {
+  const bool fits =
+      query.is_cpu() && query.scalar_type() == at::kFloat && query.size(2) == key.size(2);
+  if (!fits || kernels::fast_bf16_kernel() == nullptr)
+    return grouped_query_attention(query, key, value, {});
   return RoundedAttention::apply(query, key, value);
 }
 
-at::Tensor grouped_query_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                                   const at::Tensor& mask) {
+at::Tensor grouped_query_attention(const at::Tensor& query, const at::Tensor& key,
+                                   const at::Tensor& value, const at::Tensor& mask) {
   const int64_t queries = query.size(2), keys = key.size(2);
   if (queries == 1) return single_token_attention(query, key, value, mask);
   const at::Tensor all_keys = expand_heads(key, query.size(1));

@@ -9,11 +9,13 @@ namespace {
 
 constexpr int64_t kFirstCapacity = 64;  // tokens
 
-// Appends `fresh` [B, K, T, D] behind the first `length` tokens of `buffer`, growing it where needed; returns the view of all.
+// Appends `fresh` [B, K, T, D] behind the first `length` tokens of `buffer`, growing it where
+// needed; returns the view of all.
 at::Tensor append_to(at::Tensor& buffer, const at::Tensor& past, const at::Tensor& fresh) {
   const int64_t length = past.defined() ? past.size(2) : 0;
   const int64_t total = length + fresh.size(2);
-  const bool fits = buffer.defined() && past.defined() && past.is_alias_of(buffer) && buffer.size(2) >= total;
+  const bool fits =
+      buffer.defined() && past.defined() && past.is_alias_of(buffer) && buffer.size(2) >= total;
   if (!fits) {
     const int64_t capacity = std::max({kFirstCapacity, total, 2 * length});
     buffer = at::empty({fresh.size(0), fresh.size(1), capacity, fresh.size(3)}, fresh.options());

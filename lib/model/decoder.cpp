@@ -35,19 +35,21 @@ std::set<std::string, std::less<>> residual_writers(const format::ModelConfig& c
 }
 
 // A stream per tensor: its values do not depend on which other tensors there are.
-at::Tensor random_normal(at::IntArrayRef shape, double deviation, uint64_t seed, std::string_view name) {
+at::Tensor random_normal(at::IntArrayRef shape, double deviation, uint64_t seed,
+                         std::string_view name) {
   base::RandomStream stream(seed, base::str_cat("model/init/", name));
   at::Tensor values = at::empty(shape, at::kFloat);
   float* data = values.mutable_data_ptr<float>();
-  for (int64_t i = 0; i < values.numel(); ++i) data[i] = static_cast<float>(deviation * stream.normal());
+  for (int64_t i = 0; i < values.numel(); ++i)
+    data[i] = static_cast<float>(deviation * stream.normal());
   return values;
 }
 
-// bool [B, 1, T, T]: causal and inside a segment. Padding (-1) sees padding, so no row is empty (an empty one would be NaN).
+// bool [B, 1, T, T]: causal and inside a segment. Padding (-1) sees padding, so no row is empty (an
+// empty one would be NaN).
 at::Tensor segment_mask(const at::Tensor& segments) {
   const int64_t length = segments.size(1);
-  const at::Tensor causal =
-      at::ones({length, length}, segments.options().dtype(at::kBool)).tril();
+  const at::Tensor causal = at::ones({length, length}, segments.options().dtype(at::kBool)).tril();
   return (segments.unsqueeze(2).eq(segments.unsqueeze(1))).logical_and_(causal).unsqueeze(1);
 }
 
@@ -61,7 +63,8 @@ absl::StatusOr<Decoder> Decoder::assemble(const format::ModelConfig& config) {
   return decoder;
 }
 
-absl::StatusOr<Decoder> Decoder::load(const format::Checkpoint& checkpoint, const LoadOptions& options) {
+absl::StatusOr<Decoder> Decoder::load(const format::Checkpoint& checkpoint,
+                                      const LoadOptions& options) {
   FRUGAL_ASSIGN_OR_RETURN(Decoder decoder, assemble(checkpoint.config()));
   for (const format::ExpectedTensor& expected : format::expected_tensors(checkpoint.config())) {
     FRUGAL_ASSIGN_OR_RETURN(at::Tensor value,
@@ -75,7 +78,8 @@ absl::StatusOr<Decoder> Decoder::load(const format::Checkpoint& checkpoint, cons
   return decoder;
 }
 
-absl::Status Decoder::load_integers(const format::Checkpoint& checkpoint, const at::Device& device) {
+absl::Status Decoder::load_integers(const format::Checkpoint& checkpoint,
+                                    const at::Device& device) {
   for (const auto& [name, entry] : checkpoint.quantized()) {
     if (entry.activations == format::Activations::kFloat) continue;
     FRUGAL_ASSIGN_OR_RETURN(const grid::QuantizedMatrix codes, checkpoint.codes(name));
@@ -91,14 +95,16 @@ absl::StatusOr<Decoder> Decoder::create(const format::ModelConfig& config, uint6
                                         const at::Device& device) {
   FRUGAL_ASSIGN_OR_RETURN(Decoder decoder, assemble(config));
   const double deviation = initializer_range(config);
-  const double residual_deviation = deviation / std::sqrt(2.0 * static_cast<double>(config.layer_count));
+  const double residual_deviation =
+      deviation / std::sqrt(2.0 * static_cast<double>(config.layer_count));
   const auto writers = residual_writers(config, decoder.stages_);
   FRUGAL_RETURN_IF_ERROR(tensor::guarded("creating a model", [&] {
     for (const auto& [name, shape] : format::expected_tensors(config)) {
       const at::Tensor value =
           shape.size() == 1
               ? at::ones(shape, at::kFloat)
-              : random_normal(shape, writers.contains(name) ? residual_deviation : deviation, seed, name);
+              : random_normal(shape, writers.contains(name) ? residual_deviation : deviation, seed,
+                              name);
       decoder.parameters_.emplace(name, value.to(device));
     }
     decoder.frequencies_ = rotary_frequencies(config).to(device);
@@ -118,10 +124,10 @@ at::ScalarType Decoder::type() const { return parameter(kEmbedding).scalar_type(
 void Decoder::set_parameter(std::string_view name, at::Tensor value) {
   const auto found = parameters_.find(name);
   TORCH_CHECK(found != parameters_.end(), "the model has no parameter ", std::string(name));
-  TORCH_CHECK(found->second.sizes() == value.sizes(), "parameter ", std::string(name), " has shape ",
-              found->second.sizes(), ", got ", value.sizes());
-  TORCH_CHECK(integers_.empty() || integers_.find(name) == integers_.end(), "parameter ", std::string(name),
-              " is multiplied as integers and cannot be replaced");
+  TORCH_CHECK(found->second.sizes() == value.sizes(), "parameter ", std::string(name),
+              " has shape ", found->second.sizes(), ", got ", value.sizes());
+  TORCH_CHECK(integers_.empty() || integers_.find(name) == integers_.end(), "parameter ",
+              std::string(name), " is multiplied as integers and cannot be replaced");
   found->second = std::move(value);
 }
 
@@ -131,7 +137,8 @@ AttentionContext Decoder::attention_context(const Batch& batch, int64_t past_len
   const at::Tensor positions =
       batch.positions.defined()
           ? batch.positions.to(frequencies_.device())
-          : at::arange(past_length, past_length + length, frequencies_.options().dtype(at::kLong)).unsqueeze(0);
+          : at::arange(past_length, past_length + length, frequencies_.options().dtype(at::kLong))
+                .unsqueeze(0);
   const RotaryTables tables = rotary_tables(frequencies_, positions);
   AttentionContext context{
       .cosine = tables.cosine, .sine = tables.sine, .mask = {}, .rounded = rounded_attention_};
@@ -158,7 +165,8 @@ LayerParameters Decoder::layer_parameters(int64_t layer) const {
   return result;
 }
 
-std::vector<at::Tensor> Decoder::multiply(int64_t layer, const Stage& stage, const at::Tensor& input) const {
+std::vector<at::Tensor> Decoder::multiply(int64_t layer, const Stage& stage,
+                                          const at::Tensor& input) const {
   std::vector<at::Tensor> outputs;
   IntegerRows rounded;  // shared by the stage's matrices
   for (const std::string& matrix : stage.matrices) {
@@ -197,7 +205,8 @@ const at::Tensor& Decoder::head_weight() const {
 at::Tensor Decoder::hidden(const Batch& batch, KeyValueCache* cache) const {
   const AttentionContext context = attention_context(batch, cache != nullptr ? cache->length() : 0);
   at::Tensor x = embed(batch.ids);
-  for (int64_t layer = 0; layer < config_.layer_count; ++layer) x = run_layer(layer, x, context, cache);
+  for (int64_t layer = 0; layer < config_.layer_count; ++layer)
+    x = run_layer(layer, x, context, cache);
   return final_norm(x);
 }
 
@@ -213,8 +222,9 @@ Decoder Decoder::clone() const {
 
 absl::Status Decoder::save(const std::filesystem::path& folder, format::DType dtype) const {
   if (!integers_.empty()) {
-    return base::failed("cannot save the model in ", format::name(dtype), ": it rounds the inputs of ",
-                        integers_.size(), " matrices, which only their codes can say");
+    return base::failed("cannot save the model in ", format::name(dtype),
+                        ": it rounds the inputs of ", integers_.size(),
+                        " matrices, which only their codes can say");
   }
   std::vector<format::CheckpointWriter::Tensor> tensors;
   for (auto& [name, shape] : format::expected_tensors(config_)) {

@@ -22,17 +22,19 @@ using Sequences = std::vector<std::vector<TokenId>>;
 
 constexpr size_t kRowsPerBatch = 64;
 
-absl::Status check(const Decoder& decoder, const Sequences& prompts, const GenerateOptions& options) {
+absl::Status check(const Decoder& decoder, const Sequences& prompts,
+                   const GenerateOptions& options) {
   const int64_t context = decoder.config().context_length;
   for (size_t i = 0; i < prompts.size(); ++i) {
     if (prompts[i].empty()) {
-      return base::invalid_argument("prompt ", i, " is empty: generation needs at least one id (BOS)");
+      return base::invalid_argument("prompt ", i,
+                                    " is empty: generation needs at least one id (BOS)");
     }
     const auto length = static_cast<int64_t>(prompts[i].size());
     if (length + options.max_new_tokens > context) {
-      return base::invalid_argument("prompt ", i, " has ", length, " ids; with max_new_tokens = ",
-                                    options.max_new_tokens, " that is more than the model's context of ",
-                                    context, " tokens");
+      return base::invalid_argument(
+          "prompt ", i, " has ", length, " ids; with max_new_tokens = ", options.max_new_tokens,
+          " that is more than the model's context of ", context, " tokens");
     }
     for (const TokenId id : prompts[i]) {
       if (id < 0 || id >= decoder.config().vocabulary_size) {
@@ -41,18 +43,21 @@ absl::Status check(const Decoder& decoder, const Sequences& prompts, const Gener
       }
     }
   }
-  if (options.max_new_tokens < 0 || options.temperature < 0 || !(options.top_p > 0 && options.top_p <= 1)) {
+  if (options.max_new_tokens < 0 || options.temperature < 0 ||
+      !(options.top_p > 0 && options.top_p <= 1)) {
     return base::invalid_argument("generation: max_new_tokens = ", options.max_new_tokens,
-                                  ", temperature = ", options.temperature, ", top_p = ", options.top_p,
+                                  ", temperature = ", options.temperature,
+                                  ", top_p = ", options.top_p,
                                   "; expected >= 0, >= 0 and in (0, 1]");
   }
   return absl::OkStatus();
 }
 
-// Right-aligned prompts, so that all rows' next tokens stand in one column; `padding` counts the empty places in front.
+// Right-aligned prompts, so that all rows' next tokens stand in one column; `padding` counts the
+// empty places in front.
 struct Prompts {
-  at::Tensor ids, positions;     // [B, T] int64
-  at::Tensor padding;            // [B] int64
+  at::Tensor ids, positions;  // [B, T] int64
+  at::Tensor padding;         // [B] int64
   bool padded = false;
 };
 
@@ -72,11 +77,13 @@ Prompts align(std::span<const std::vector<TokenId>> prompts) {
     result.padded |= gap > 0;
     for (size_t t = 0; t < prompt.size(); ++t) ids[row][gap + static_cast<int64_t>(t)] = prompt[t];
   }
-  result.positions = (at::arange(length, at::kLong).unsqueeze(0) - result.padding.unsqueeze(1)).clamp_min_(0);
+  result.positions =
+      (at::arange(length, at::kLong).unsqueeze(0) - result.padding.unsqueeze(1)).clamp_min_(0);
   return result;
 }
 
-// bool [B, 1, T, T]: causal, no padding seen except by itself (a row that sees nothing would be NaN).
+// bool [B, 1, T, T]: causal, no padding seen except by itself (a row that sees nothing would be
+// NaN).
 at::Tensor prompt_mask(const at::Tensor& padding, int64_t length) {
   const at::Tensor column = at::arange(length, padding.options());
   const at::Tensor causal = column.unsqueeze(0) <= column.unsqueeze(1);
@@ -85,19 +92,24 @@ at::Tensor prompt_mask(const at::Tensor& padding, int64_t length) {
   return (real.logical_and(causal)).logical_or(itself).unsqueeze(1);
 }
 
-// One id of a row of logits [V]: softmax at `temperature`, cut to the smallest set that holds `top_p`.
-TokenId sample(std::span<const float> logits, const GenerateOptions& options, base::RandomStream& random) {
+// One id of a row of logits [V]: softmax at `temperature`, cut to the smallest set that holds
+// `top_p`.
+TokenId sample(std::span<const float> logits, const GenerateOptions& options,
+               base::RandomStream& random) {
   std::vector<size_t> order(logits.size());
   std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return logits[a] > logits[b]; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return logits[a] > logits[b]; });
   std::vector<double> weights(order.size());
   double total = 0;
   for (size_t i = 0; i < order.size(); ++i) {
-    weights[i] = std::exp((static_cast<double>(logits[order[i]]) - logits[order[0]]) / options.temperature);
+    weights[i] =
+        std::exp((static_cast<double>(logits[order[i]]) - logits[order[0]]) / options.temperature);
     total += weights[i];
   }
   size_t kept = 0;
-  for (double sum = 0; kept < weights.size() && sum < options.top_p * total;) sum += weights[kept++];
+  for (double sum = 0; kept < weights.size() && sum < options.top_p * total;)
+    sum += weights[kept++];
   return static_cast<TokenId>(order[random.weighted(std::span<const double>(weights).first(kept))]);
 }
 
@@ -114,7 +126,8 @@ std::vector<TokenId> choose(const at::Tensor& logits, const GenerateOptions& opt
   const at::Tensor plain = logits.to(at::kCPU).contiguous();
   const auto width = static_cast<size_t>(plain.size(1));
   for (size_t row = 0; row < chosen.size(); ++row) {
-    chosen[row] = sample({plain.const_data_ptr<float>() + row * width, width}, options, streams[row]);
+    chosen[row] =
+        sample({plain.const_data_ptr<float>() + row * width, width}, options, streams[row]);
   }
   return chosen;
 }
@@ -124,8 +137,12 @@ class Generation {
  public:
   Generation(const Decoder& decoder, const GenerateOptions& options,
              std::span<const std::vector<TokenId>> prompts, std::span<base::RandomStream> streams)
-      : decoder_(decoder), options_(options), prompts_(align(prompts)), streams_(streams),
-        results_(prompts.size()), finished_(prompts.size(), false) {
+      : decoder_(decoder),
+        options_(options),
+        prompts_(align(prompts)),
+        streams_(streams),
+        results_(prompts.size()),
+        finished_(prompts.size(), false) {
     prompts_.ids = prompts_.ids.to(decoder.device());
     prompts_.positions = prompts_.positions.to(decoder.device());
     prompts_.padding = prompts_.padding.to(decoder.device());
@@ -145,12 +162,14 @@ class Generation {
  private:
   Batch first_batch() const {
     if (!prompts_.padded) return {prompts_.ids, {}};
-    return {prompts_.ids, prompts_.positions, {}, prompt_mask(prompts_.padding, prompts_.ids.size(1))};
+    return {
+        prompts_.ids, prompts_.positions, {}, prompt_mask(prompts_.padding, prompts_.ids.size(1))};
   }
 
   Batch next_batch(const std::vector<TokenId>& chosen) const {
-    const at::Tensor ids =
-        at::tensor(std::vector<int64_t>(chosen.begin(), chosen.end()), at::kLong).unsqueeze(1).to(decoder_.device());
+    const at::Tensor ids = at::tensor(std::vector<int64_t>(chosen.begin(), chosen.end()), at::kLong)
+                               .unsqueeze(1)
+                               .to(decoder_.device());
     if (!prompts_.padded) return {ids, {}};
     const int64_t length = cache_.length();
     const at::Tensor visible = at::arange(length + 1, prompts_.padding.options()).unsqueeze(0) >=
@@ -169,7 +188,8 @@ class Generation {
     bool open = false;
     for (size_t row = 0; row < chosen.size(); ++row) {
       if (finished_[row]) continue;
-      finished_[row] = !options_.ignore_stop && std::ranges::find(options_.stop, chosen[row]) != options_.stop.end();
+      finished_[row] = !options_.ignore_stop &&
+                       std::ranges::find(options_.stop, chosen[row]) != options_.stop.end();
       if (!finished_[row]) results_[row].push_back(chosen[row]);
       open |= !finished_[row];
     }
@@ -190,17 +210,19 @@ class Generation {
 absl::StatusOr<Sequences> generate(const Decoder& decoder, const Sequences& prompts,
                                    const GenerateOptions& options, base::RandomStream random) {
   FRUGAL_RETURN_IF_ERROR(check(decoder, prompts, options));
-  std::vector<base::RandomStream> streams;  // one per prompt: its draws do not depend on its neighbors
+  std::vector<base::RandomStream>
+      streams;  // one per prompt: its draws do not depend on its neighbors
   for (size_t i = 0; i < prompts.size(); ++i) streams.emplace_back(random.next(), "model/generate");
   const c10::InferenceMode inference;
   Sequences results;
   for (size_t begin = 0; begin < prompts.size(); begin += kRowsPerBatch) {
     const size_t count = std::min(kRowsPerBatch, prompts.size() - begin);
     FRUGAL_ASSIGN_OR_RETURN(Sequences part, tensor::guarded("generating", [&] {
-      return Generation(decoder, options, std::span(prompts).subspan(begin, count),
-                        std::span(streams).subspan(begin, count))
-          .run();
-    }));
+                              return Generation(decoder, options,
+                                                std::span(prompts).subspan(begin, count),
+                                                std::span(streams).subspan(begin, count))
+                                  .run();
+                            }));
     for (auto& sequence : part) results.push_back(std::move(sequence));
   }
   return results;

@@ -13,16 +13,16 @@ namespace frugal::model {
 
 struct GenerateOptions {
   int64_t max_new_tokens = 64;
-  double temperature = 0.0;           // 0: greedy (first of equal logits)
-  double top_p = 1.0;                 // nucleus; 1 = off
+  double temperature = 0.0;              // 0: greedy (first of equal logits)
+  double top_p = 1.0;                    // nucleus; 1 = off
   std::vector<text::TokenId> stop = {};  // ids that end a sequence (not returned)
-  bool ignore_stop = false;           // speed measurements: always max_new_tokens
+  bool ignore_stop = false;              // speed measurements: always max_new_tokens
 };
 
-// New ids for each prompt (prompts may differ in length; they are batched left-aligned with masks). Errors: empty prompt,
-// prompt + max_new_tokens above the context length (says both).
+// New ids for each prompt (prompts may differ in length; they are batched left-aligned with masks).
+// Errors: empty prompt, prompt + max_new_tokens above the context length (says both).
 absl::StatusOr<std::vector<std::vector<text::TokenId>>> generate(
-    const Decoder& decoder, const std::vector<std::vector<text::TokenId>>& prompts, const GenerateOptions& options,
-    base::RandomStream random);
+    const Decoder& decoder, const std::vector<std::vector<text::TokenId>>& prompts,
+    const GenerateOptions& options, base::RandomStream random);
 
 }  // namespace frugal::model

@@ -31,8 +31,8 @@ class LlamaRunner final : public LayerRunner {
   }
 
   void advance(LayerState& state, size_t stage, const std::vector<at::Tensor>& outputs,
-               const LayerParameters& parameters, const AttentionContext& context, KeyValueCache* cache,
-               int64_t cache_layer) const override {
+               const LayerParameters& parameters, const AttentionContext& context,
+               KeyValueCache* cache, int64_t cache_layer) const override {
     switch (stage) {
       case kAttentionIn:
         TORCH_CHECK(outputs.size() == 3, "stage attention_in has 3 outputs, got ", outputs.size());
@@ -40,7 +40,8 @@ class LlamaRunner final : public LayerRunner {
         return;
       case kAttentionOut:
         state.residual = state.residual + outputs.at(0);
-        state.input = normalize(state.residual, norm_weight(parameters, "post_attention_layernorm.weight"));
+        state.input =
+            normalize(state.residual, norm_weight(parameters, "post_attention_layernorm.weight"));
         return;
       case kMlpIn:
         TORCH_CHECK(outputs.size() == 2, "stage mlp_in has 2 outputs, got ", outputs.size());
@@ -69,7 +70,8 @@ class LlamaRunner final : public LayerRunner {
   at::Tensor attention(const std::vector<at::Tensor>& outputs, const AttentionContext& context,
                        KeyValueCache* cache, int64_t cache_layer) const {
     const at::Tensor query = rotate(split_heads(outputs[0], heads_), context.cosine, context.sine);
-    at::Tensor key = rotate(split_heads(outputs[1], key_value_heads_), context.cosine, context.sine);
+    at::Tensor key =
+        rotate(split_heads(outputs[1], key_value_heads_), context.cosine, context.sine);
     at::Tensor value = split_heads(outputs[2], key_value_heads_);
     if (cache != nullptr && cache_layer >= 0) {
       std::tie(key, value) = cache->append(cache_layer, key, value);
@@ -88,8 +90,9 @@ absl::Status refuse_true(const base::Json& source, const char* key) {
   if (!source.is_object()) return absl::OkStatus();
   const auto found = source.find(key);
   if (found == source.end() || !found->is_boolean() || !found->get<bool>()) return absl::OkStatus();
-  return base::unimplemented("config.json: ", key,
-                             " = true, but the Llama forward has no biases; only false is supported");
+  return base::unimplemented(
+      "config.json: ", key,
+      " = true, but the Llama forward has no biases; only false is supported");
 }
 
 absl::Status check_activation(const base::Json& source) {
@@ -105,16 +108,20 @@ absl::Status check_window(const format::ModelConfig& config) {
   const auto found = config.source.find("sliding_window");
   if (found == config.source.end() || !found->is_number_integer()) return absl::OkStatus();
   if (found->get<int64_t>() >= config.context_length) return absl::OkStatus();
-  return base::unimplemented("config.json: sliding_window = ", found->get<int64_t>(),
-                             " is shorter than max_position_embeddings = ", config.context_length,
-                             "; lower max_position_embeddings to the window to use the model inside it");
+  return base::unimplemented(
+      "config.json: sliding_window = ", found->get<int64_t>(),
+      " is shorter than max_position_embeddings = ", config.context_length,
+      "; lower max_position_embeddings to the window to use the model inside it");
 }
 
 }  // namespace
 
 std::vector<Stage> llama_stages() {
   return {
-      {"attention_in", {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"}, false, "input_layernorm"},
+      {"attention_in",
+       {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"},
+       false,
+       "input_layernorm"},
       {"attention_out", {"self_attn.o_proj"}, true, "self_attn.v_proj"},
       {"mlp_in", {"mlp.gate_proj", "mlp.up_proj"}, false, "post_attention_layernorm"},
       {"mlp_out", {"mlp.down_proj"}, true, "mlp.up_proj"},

@@ -5,7 +5,8 @@
 
 namespace frugal::model {
 
-// x [.., C] / sqrt(mean(x^2) + epsilon) * weight [C]; computed in fp32, result in x's type. Differentiable.
+// x [.., C] / sqrt(mean(x^2) + epsilon) * weight [C]; computed in fp32, result in x's type.
+// Differentiable.
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double epsilon);
 
 }  // namespace frugal::model

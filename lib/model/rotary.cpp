@@ -11,7 +11,8 @@
 namespace frugal::model {
 namespace {
 
-// Llama 3.1: long waves are slowed by `factor`, short ones kept, those between blended linearly in context/wavelength.
+// Llama 3.1: long waves are slowed by `factor`, short ones kept, those between blended linearly in
+// context/wavelength.
 at::Tensor stretch(const at::Tensor& frequencies, const format::RopeScaling& scaling) {
   const double context = static_cast<double>(scaling.original_max_position_embeddings);
   const at::Tensor wavelengths = (2.0 * std::numbers::pi) / frequencies;
@@ -32,9 +33,10 @@ at::Tensor composed(const at::Tensor& x, const at::Tensor& cosine, const at::Ten
   return at::addcmul(wide * cosine, turned, sine).to(x.scalar_type());
 }
 
-// x [B, heads, T, D] turned forth (direction 1) or back (-1). Places are walked in memory order [B, T, heads, D], which is that of
-// the projections.
-at::Tensor turn(const at::Tensor& x, const at::Tensor& cosine, const at::Tensor& sine, float direction) {
+// x [B, heads, T, D] turned forth (direction 1) or back (-1). Places are walked in memory order [B,
+// T, heads, D], which is that of the projections.
+at::Tensor turn(const at::Tensor& x, const at::Tensor& cosine, const at::Tensor& sine,
+                float direction) {
   const at::Tensor rows = x.transpose(1, 2).to(at::kFloat).contiguous();
   const int64_t places = rows.size(0) * rows.size(1), length = rows.size(1);
   const int64_t heads = rows.size(2), size = rows.size(3);
@@ -46,8 +48,8 @@ at::Tensor turn(const at::Tensor& x, const at::Tensor& cosine, const at::Tensor&
   at::parallel_for(0, places, 64, [&](int64_t begin, int64_t end) {
     for (int64_t place = begin; place < end; ++place) {
       const int64_t table = (shared ? place % length : place) * size;
-      rotate_heads(from + place * heads * size, cosines + table, sines + table, direction, heads, size / 2,
-                   to + place * heads * size);
+      rotate_heads(from + place * heads * size, cosines + table, sines + table, direction, heads,
+                   size / 2, to + place * heads * size);
     }
   });
   return result.to(x.scalar_type()).transpose(1, 2);
@@ -56,8 +58,8 @@ at::Tensor turn(const at::Tensor& x, const at::Tensor& cosine, const at::Tensor&
 // A rotation's gradient is the rotation back.
 class Rotation : public torch::autograd::Function<Rotation> {
  public:
-  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& cosine,
-                            const at::Tensor& sine) {
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x,
+                            const at::Tensor& cosine, const at::Tensor& sine) {
     context->save_for_backward({cosine, sine});
     return turn(x, cosine, sine, 1.0F);
   }

@@ -1,4 +1,5 @@
-// Rotary position embedding in Hugging Face's half-split layout: channel i of a head turns with channel i + D/2.
+// Rotary position embedding in Hugging Face's half-split layout: channel i of a head turns with
+// channel i + D/2.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -7,9 +8,9 @@
 
 namespace frugal::model {
 
-// Angle per position of each channel pair, fp32 [D/2] on the CPU: theta^(-2i/D), stretched by Llama 3.1's rule where the
-// config has one. Computed in fp32 in the order of transformers 5 (modeling_rope_utils.py), so that tables agree at far
-// positions, too.
+// Angle per position of each channel pair, fp32 [D/2] on the CPU: theta^(-2i/D), stretched by
+// Llama 3.1's rule where the config has one. Computed in fp32 in the order of transformers 5
+// (modeling_rope_utils.py), so that tables agree at far positions, too.
 at::Tensor rotary_frequencies(const format::ModelConfig& config);
 
 // Cosines and sines fp32 [B, 1, T, D] of `positions` [B, T] int64.

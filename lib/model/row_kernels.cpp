@@ -12,8 +12,8 @@
 namespace frugal::model {
 
 FRUGAL_WIDEST
-void normalize_rows(const float* x, const float* weight, float epsilon, int64_t rows, int64_t width, float* y,
-                    float* scale) {
+void normalize_rows(const float* x, const float* weight, float epsilon, int64_t rows, int64_t width,
+                    float* y, float* scale) {
   for (int64_t row = 0; row < rows; ++row, x += width, y += width) {
     float sum = 0;
 #pragma omp simd reduction(+ : sum)
@@ -26,8 +26,9 @@ void normalize_rows(const float* x, const float* weight, float epsilon, int64_t 
 }
 
 FRUGAL_WIDEST
-void normalize_rows_backward(const float* x, const float* weight, const float* scale, const float* dy, int64_t rows,
-                             int64_t width, float* dx, float* dweight) {
+void normalize_rows_backward(const float* x, const float* weight, const float* scale,
+                             const float* dy, int64_t rows, int64_t width, float* dx,
+                             float* dweight) {
   for (int64_t row = 0; row < rows; ++row, x += width, dy += width, dx += width) {
     const float factor = scale[row];
     float along = 0;  // how much of the gradient points along x
@@ -43,8 +44,8 @@ void normalize_rows_backward(const float* x, const float* weight, const float* s
 }
 
 FRUGAL_WIDEST
-void rotate_heads(const float* x, const float* cosine, const float* sine, float direction, int64_t heads, int64_t half,
-                  float* y) {
+void rotate_heads(const float* x, const float* cosine, const float* sine, float direction,
+                  int64_t heads, int64_t half, float* y) {
   for (int64_t head = 0; head < heads; ++head, x += 2 * half, y += 2 * half) {
 #pragma omp simd
     for (int64_t i = 0; i < half; ++i) {

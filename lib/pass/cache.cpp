@@ -31,7 +31,7 @@ absl::Status make_folder(const fs::path& folder) {
 }
 
 absl::StatusOr<int64_t> modified_nanoseconds(const fs::path& path) {
-  struct stat info {};
+  struct stat info{};
   if (::stat(path.c_str(), &info) != 0) {
     return base::system_error("inspect", path.string(), errno);
   }
@@ -222,7 +222,7 @@ absl::StatusOr<std::optional<std::string>> HashStore::get(
   FRUGAL_ASSIGN_OR_RETURN(const std::vector<std::string> names, files_below(folder));
   base::KeyHasher fingerprint;
   for (const std::string& name : names) {
-    struct stat info {};
+    struct stat info{};
     if (::stat((folder / name).c_str(), &info) != 0) {
       return base::system_error("inspect", (folder / name).string(), errno);
     }

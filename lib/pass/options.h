@@ -1,5 +1,6 @@
-// Options of a pass: one aggregate, one visitor that lists each field's name, default, unit, range and sentence. Parsing,
-// validation, help, documentation and the canonical text for cache keys all derive from it, so they cannot drift.
+// Options of a pass: one aggregate, one visitor that lists each field's name, default, unit, range
+// and sentence. Parsing, validation, help, documentation and the canonical text for cache keys all
+// derive from it, so they cannot drift.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +15,8 @@
 
 namespace frugal::pass {
 
-// Names another model of the pipeline: a step id, "step/variant" or an entry of `models:`. Empty = none.
+// Names another model of the pipeline: a step id, "step/variant" or an entry of `models:`. Empty =
+// none.
 struct ModelReference {
   std::string name;
   bool operator==(const ModelReference&) const = default;
@@ -25,7 +27,8 @@ struct DataReference {
   bool operator==(const DataReference&) const = default;
 };
 
-// Patterns and what they are set to, in the order given: in YAML a group of keys, on a command line "pattern=value,...".
+// Patterns and what they are set to, in the order given: in YAML a group of keys, on a command line
+// "pattern=value,...".
 struct Assignments {
   std::vector<std::pair<std::string, std::string>> entries;
   bool operator==(const Assignments&) const = default;
@@ -33,13 +36,14 @@ struct Assignments {
 
 struct OptionInfo {
   std::string_view name;
-  std::string_view help;                 // one sentence
-  std::string_view unit = "";            // "tokens", "bytes", "seconds": also makes "20M", "70GiB", "2h" readable
+  std::string_view help;  // one sentence
+  std::string_view unit =
+      "";  // "tokens", "bytes", "seconds": also makes "20M", "70GiB", "2h" readable
   double minimum = -std::numeric_limits<double>::infinity();
   double maximum = std::numeric_limits<double>::infinity();
   bool minimum_exclusive = false;
-  std::vector<std::string> choices = {}; // strings: the allowed values; empty = any
-  bool required = false;                 // no default: must be given
+  std::vector<std::string> choices = {};  // strings: the allowed values; empty = any
+  bool required = false;                  // no default: must be given
 };
 
 class OptionVisitor {

@@ -15,6 +15,7 @@
 #include "base/status.h"
 #include "energy/window.h"
 #include "format/checkpoint.h"
+#include "format/model_info.h"
 #include "pass/options.h"
 #include "text/dataset.h"
 
@@ -33,20 +34,7 @@ struct PassInfo {
   Output output = Output::kCheckpoint;
 };
 
-// Metadata of a model as it flows through the checks of a pipeline, before any of it exists.
-struct ModelInfo {
-  std::string name;  // "small/q4_k"
-  format::ModelConfig config;
-  std::map<std::string, std::string, std::less<>>
-      grids;  // weight name -> grid, of quantized weights
-  std::map<std::string, format::Activations, std::less<>>
-      activations;  // those of them whose inputs are rounded
-  std::map<std::string, std::string, std::less<>>
-      zeros;  // weight name -> pattern of its zeros ("2:4"), where it is known to have one
-  std::string dtype = "F32";  // of the others
-  bool has_tokenizer = false;
-  int64_t size_bytes = 0;  // of all weights as stored
-};
+using format::ModelInfo;
 
 // What a step will cost, as far as `check` can tell; absent where it cannot.
 struct Estimate {

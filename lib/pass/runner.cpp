@@ -295,7 +295,8 @@ class Runner {
       const int64_t weight_bytes = checkpoint->weight_bytes();
       weights = {{"weight_bytes", weight_bytes},
                  {"parameters", parameters},
-                 {"bits_per_weight", 8.0 * static_cast<double>(weight_bytes) / static_cast<double>(parameters)}};
+                 {"bits_per_weight",
+                  8.0 * static_cast<double>(weight_bytes) / static_cast<double>(parameters)}};
     }
     std::error_code error;
     if (fs::is_empty(folder, error)) return base::internal("the pass left nothing behind");

@@ -16,8 +16,9 @@ namespace frugal::passes {
 
 const pass::Registry& registry() {
   static const pass::Registry kPasses = {
-      make_train_pass,  make_distill_pass,  make_finetune_pass, make_prune_pass,   make_rotate_pass,
-      make_smooth_pass, make_quantize_pass, make_tune_pass, make_evaluate_pass, make_measure_pass, make_export_pass,
+      make_train_pass,    make_distill_pass, make_finetune_pass, make_prune_pass,
+      make_rotate_pass,   make_smooth_pass,  make_quantize_pass, make_tune_pass,
+      make_evaluate_pass, make_measure_pass, make_export_pass,
   };
   return kPasses;
 }

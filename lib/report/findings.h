@@ -8,8 +8,10 @@
 
 namespace frugal::report {
 
-// {status, sentence, detail}: the claim declared in the pipeline against the comparisons in the journal.
-base::Json verdict(const JournalView& journal, const base::Json& models, const base::Json& comparisons);
+// {status, sentence, detail}: the claim declared in the pipeline against the comparisons in the
+// journal.
+base::Json verdict(const JournalView& journal, const base::Json& models,
+                   const base::Json& comparisons);
 
 // All rows of the tables named `comparison`, with the model's name added.
 base::Json collect_comparisons(const JournalView& journal);

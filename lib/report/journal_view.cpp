@@ -16,10 +16,14 @@ absl::StatusOr<std::vector<base::Json>> parse_lines(std::string_view text, std::
   while (!text.empty()) {
     ++number;
     const size_t end = text.find('\n');
-    if (end == std::string_view::npos) break;  // a torn last line: the run was killed while writing it
-    FRUGAL_ASSIGN_OR_RETURN(base::Json event, base::parse_json(text.substr(0, end), base::str_cat(where, " line ", number)));
+    if (end == std::string_view::npos)
+      break;  // a torn last line: the run was killed while writing it
+    FRUGAL_ASSIGN_OR_RETURN(
+        base::Json event,
+        base::parse_json(text.substr(0, end), base::str_cat(where, " line ", number)));
     if (!event.is_object() || !event.contains("event")) {
-      return base::data_loss(where, " line ", number, " is no journal record: expected an object with 'event'");
+      return base::data_loss(where, " line ", number,
+                             " is no journal record: expected an object with 'event'");
     }
     events.push_back(std::move(event));
     text.remove_prefix(end + 1);
@@ -49,7 +53,8 @@ absl::StatusOr<JournalView> read_journal(const std::filesystem::path& journal) {
     }
   }
   if (!started) {
-    return base::data_loss(journal.string(), " holds no run_start record: it is empty or not a journal of frugal");
+    return base::data_loss(journal.string(),
+                           " holds no run_start record: it is empty or not a journal of frugal");
   }
   view.sha256 = base::sha256(text);
   return view;

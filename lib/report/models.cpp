@@ -19,8 +19,8 @@ using base::Json;
 struct Look {
   std::string_view pattern;
   std::string_view title;
-  std::string_view unit;   // empty: as the statistic says
-  int direction;           // +1: higher is better
+  std::string_view unit;  // empty: as the statistic says
+  int direction;          // +1: higher is better
   bool in_table;
 };
 constexpr std::array kLooks = {
@@ -77,7 +77,9 @@ struct Models {
 
   Json& at(const std::string& name) {
     const auto [entry, added] = position.try_emplace(name, list.size());
-    if (added) list.push_back({{"name", name}, {"role", "student"}, {"pass", ""}, {"cells", Json::object()}});
+    if (added)
+      list.push_back(
+          {{"name", name}, {"role", "student"}, {"pass", ""}, {"cells", Json::object()}});
     return list[entry->second];
   }
 };
@@ -96,7 +98,8 @@ void add_output(const Json& step, Json& model) {
   for (const std::string_view key : {"weight_bytes", "parameters", "bits_per_weight"}) {
     const auto found = output.find(std::string(key));
     if (found == output.end() || found->is_null()) continue;
-    model["cells"][std::string(key)] = {{"value", *found}, {"provenance", "measured"}, {"source", source}};
+    model["cells"][std::string(key)] = {
+        {"value", *found}, {"provenance", "measured"}, {"source", source}};
   }
 }
 
@@ -110,7 +113,8 @@ std::string step_name(const Json& step) {
 
 Json number_of(const Json& statistic, std::string_view source) {
   Json number = Json::object();
-  for (const char* key : {"value", "unit", "help", "provenance", "low", "high", "confidence", "n", "method", "reason"}) {
+  for (const char* key : {"value", "unit", "help", "provenance", "low", "high", "confidence", "n",
+                          "method", "reason"}) {
     const auto found = statistic.find(key);
     if (found != statistic.end()) number[key] = *found;
   }
@@ -145,7 +149,8 @@ Json collect_models(const JournalView& journal, std::string_view baseline) {
     if (yields_model(step)) {
       Json& model = models.at(step_name(step));
       add_statistics(step, model);
-      add_output(step, model);  // last: sizes of the whole checkpoint, whatever a pass says of the part it changed
+      add_output(step, model);  // last: sizes of the whole checkpoint, whatever a pass says of the
+                                // part it changed
     } else if (describes_input(step)) {
       add_statistics(step, models.at(step["from"][0].get<std::string>()));
     }
@@ -171,7 +176,8 @@ Json collect_columns(const Json& models) {
   Json columns = Json::array();
   for (const std::string& metric : names) {
     const Look& look = *look_of(metric);
-    const std::string unit = look.unit.empty() ? text_at(metrics[metric], "unit") : std::string(look.unit);
+    const std::string unit =
+        look.unit.empty() ? text_at(metrics[metric], "unit") : std::string(look.unit);
     columns.push_back({{"key", metric},
                        {"title", title_of(metric, look)},
                        {"unit", unit},

@@ -11,7 +11,8 @@ namespace {
 
 // Text that is safe inside a <script> element: "</" can end one and "<!--" changes how it is read.
 std::string script_safe(std::string text) {
-  for (size_t at = text.find('<'); at != std::string::npos; at = text.find('<', at + 1)) text.replace(at, 1, "\\u003c");
+  for (size_t at = text.find('<'); at != std::string::npos; at = text.find('<', at + 1))
+    text.replace(at, 1, "\\u003c");
   return text;
 }
 
@@ -19,17 +20,25 @@ std::string html_escaped(std::string_view text) {
   std::string result;
   for (const char c : text) {
     switch (c) {
-      case '&': result += "&amp;"; break;
-      case '<': result += "&lt;"; break;
-      case '>': result += "&gt;"; break;
-      default: result += c;
+      case '&':
+        result += "&amp;";
+        break;
+      case '<':
+        result += "&lt;";
+        break;
+      case '>':
+        result += "&gt;";
+        break;
+      default:
+        result += c;
     }
   }
   return result;
 }
 
 // The skeleton with each @NAME@ replaced, in one walk: inserted text is never searched again.
-std::string fill(std::string_view skeleton, const std::vector<std::pair<std::string_view, std::string>>& parts) {
+std::string fill(std::string_view skeleton,
+                 const std::vector<std::pair<std::string_view, std::string>>& parts) {
   std::string page;
   while (!skeleton.empty()) {
     size_t first = std::string_view::npos;
@@ -54,10 +63,12 @@ std::string fill(std::string_view skeleton, const std::vector<std::pair<std::str
 
 std::string render_page(const base::Json& report) {
   const std::string title = base::str_cat(text_at(report, "name", "frugal"), " · frugal report");
-  return fill(kPageHtml, {{"@TITLE@", html_escaped(title)},
-                          {"@STYLE@", std::string(kPageCss)},
-                          {"@DATA@", script_safe(report.dump(-1, ' ', true, base::Json::error_handler_t::replace))},
-                          {"@SCRIPT@", std::string(kPageJs)}});
+  return fill(
+      kPageHtml,
+      {{"@TITLE@", html_escaped(title)},
+       {"@STYLE@", std::string(kPageCss)},
+       {"@DATA@", script_safe(report.dump(-1, ' ', true, base::Json::error_handler_t::replace))},
+       {"@SCRIPT@", std::string(kPageJs)}});
 }
 
 }  // namespace frugal::report

@@ -13,17 +13,17 @@ namespace frugal::report {
 // One run as the journal tells it: the events from the last run_start on.
 struct JournalView {
   base::Json run_start = base::Json::object();
-  base::Json run_end;                    // null while running, or after a kill
-  std::vector<base::Json> steps;         // step_end and step_failed, in order
+  base::Json run_end;             // null while running, or after a kill
+  std::vector<base::Json> steps;  // step_end and step_failed, in order
   std::vector<base::Json> idle;
-  std::string sha256;                    // of the whole file
+  std::string sha256;  // of the whole file
 };
 
 // Errors: no journal, a line that is not JSON (named), no run_start.
 absl::StatusOr<JournalView> read_journal(const std::filesystem::path& journal);
 
-// report.json: a pure function of the journal (schema: summary.cpp's head). Errors: records that lack what the schema of the
-// journal promises.
+// report.json: a pure function of the journal (schema: summary.cpp's head). Errors: records that
+// lack what the schema of the journal promises.
 absl::StatusOr<base::Json> summarize(const JournalView& journal);
 
 // The page with the report inside; no reference to anything outside the file.

@@ -1,7 +1,8 @@
 // report.json:
 //   {schema, name, description, frugal, started, status, command, seed, journal_sha256,
 //    verdict {status, sentence, detail}, claim, columns [{key, title, unit, help, better}],
-//    models [{name, role, pass, cells {metric: number}}], table {finding, description}, figures {...}, provenance {...}}
+//    models [{name, role, pass, cells {metric: number}}], table {finding, description}, figures
+//    {...}, provenance {...}}
 //   number: {value|null, unit, help, provenance, low, high, confidence, n, method, reason, source}
 #include <set>
 #include <string>
@@ -23,11 +24,13 @@ absl::Status check_steps(const JournalView& journal) {
   for (const Json& step : journal.steps) {
     for (const char* key : {"id", "pass", "key"}) {
       if (!step.contains(key) || !step[key].is_string()) {
-        return base::data_loss("a step record of the journal has no text '", key, "': found ", step.dump().substr(0, 200));
+        return base::data_loss("a step record of the journal has no text '", key, "': found ",
+                               step.dump().substr(0, 200));
       }
     }
     if (step.contains("from") && !step["from"].is_array()) {
-      return base::data_loss("the record of step ", step_name(step), " has a 'from' that is no list");
+      return base::data_loss("the record of step ", step_name(step),
+                             " has a 'from' that is no list");
     }
   }
   return absl::OkStatus();
@@ -36,7 +39,8 @@ absl::Status check_steps(const JournalView& journal) {
 Json provenance(const JournalView& journal) {
   Json files = Json::array(), steps = Json::array(), warnings = Json::array();
   for (const Json& step : journal.steps) {
-    steps.push_back({{"step", step_name(step)}, {"key", step["key"]}, {"options", object_at(step, "options")}});
+    steps.push_back(
+        {{"step", step_name(step)}, {"key", step["key"]}, {"options", object_at(step, "options")}});
     const Json tables = object_at(step, "tables");
     if (tables.is_object() && tables.contains("files")) {
       for (const Json& file : tables["files"]) files.push_back(file);
@@ -48,10 +52,11 @@ Json provenance(const JournalView& journal) {
   Json meters = Json::array();
   for (const Json& meter : list_at(journal.run_start, "meters")) {
     const bool absent = meter.contains("unavailable");
-    meters.push_back({{"name", text_at(meter, "name")},
-                      {"scope", absent ? "not available" : text_at(meter, "scope")},
-                      {"provenance", absent ? "" : text_at(meter, "provenance")},
-                      {"detail", absent ? text_at(meter, "unavailable") : text_at(meter, "method")}});
+    meters.push_back(
+        {{"name", text_at(meter, "name")},
+         {"scope", absent ? "not available" : text_at(meter, "scope")},
+         {"provenance", absent ? "" : text_at(meter, "provenance")},
+         {"detail", absent ? text_at(meter, "unavailable") : text_at(meter, "method")}});
   }
   return {{"machine", object_at(journal.run_start, "machine")},
           {"meters", meters},
@@ -85,11 +90,14 @@ Json table_heading(const Json& models, const std::string& baseline) {
   }
   std::string finding = "Every model side by side";
   if (bytes != nullptr && smallest > 0 && name != baseline) {
-    finding = absl::StrFormat("%s is %.1f times smaller than %s", name, (*bytes)["value"].get<double>() / smallest, baseline);
+    finding = absl::StrFormat("%s is %.1f times smaller than %s", name,
+                              (*bytes)["value"].get<double>() / smallest, baseline);
   }
   return {{"finding", finding},
-          {"description", "Values with 95% intervals where the number has one; the pale row is the baseline. Hover a number for "
-                          "where it comes from; a dash is unknown, never zero."}};
+          {"description",
+           "Values with 95% intervals where the number has one; the pale row is the baseline. "
+           "Hover a number for "
+           "where it comes from; a dash is unknown, never zero."}};
 }
 
 }  // namespace

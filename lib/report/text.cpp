@@ -1,10 +1,11 @@
+#include "base/text.h"
+
 #include <algorithm>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_format.h"
 #include "base/file.h"
-#include "base/text.h"
 #include "report/access.h"
 #include "report/findings.h"
 #include "report/models.h"
@@ -27,7 +28,8 @@ std::string csv_field(const Json& value) {
 
 // Width of UTF-8 text in columns, as far as our own texts need it: code points.
 size_t columns_of(std::string_view text) {
-  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+  return static_cast<size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
 }
 
 std::string cell_text(const Json& model, const Json& column) {
@@ -35,7 +37,8 @@ std::string cell_text(const Json& model, const Json& column) {
   if (number == nullptr) return "–";
   const std::string unit = text_at(column, "unit");
   std::string text = in_words((*number)["value"].get<double>(), unit);
-  const bool has_interval = number->contains("low") && (*number)["low"].is_number() && (*number)["high"].is_number();
+  const bool has_interval =
+      number->contains("low") && (*number)["low"].is_number() && (*number)["high"].is_number();
   if (has_interval) {
     const double half = ((*number)["high"].get<double>() - (*number)["low"].get<double>()) / 2;
     text += base::str_cat(" ±", in_words(half, unit));
@@ -48,13 +51,15 @@ std::string cell_text(const Json& model, const Json& column) {
 std::vector<std::string> wrap(std::string_view text, size_t width) {
   std::vector<std::string> lines(1);
   for (const std::string& word : base::split(text, ' ')) {
-    if (!lines.back().empty() && columns_of(lines.back()) + 1 + columns_of(word) > width) lines.emplace_back();
+    if (!lines.back().empty() && columns_of(lines.back()) + 1 + columns_of(word) > width)
+      lines.emplace_back();
     lines.back() += lines.back().empty() ? word : base::str_cat(" ", word);
   }
   return lines;
 }
 
-void add_row(std::string& text, const std::vector<std::string>& cells, const std::vector<size_t>& widths) {
+void add_row(std::string& text, const std::vector<std::string>& cells,
+             const std::vector<size_t>& widths) {
   for (size_t i = 0; i < cells.size(); ++i) {
     const std::string padding(widths[i] - columns_of(cells[i]), ' ');
     text += i == 0 ? cells[i] + padding : "  " + padding + cells[i];
@@ -69,7 +74,8 @@ std::string render_csv(const Json& report) {
   for (const Json& model : report["models"]) {
     for (const auto& [metric, number] : model["cells"].items()) {
       csv += base::str_cat(csv_field(model["name"]), ",", csv_field(metric));
-      for (const char* key : {"value", "low", "high", "confidence", "n", "unit", "provenance", "source"}) {
+      for (const char* key :
+           {"value", "low", "high", "confidence", "n", "unit", "provenance", "source"}) {
         csv += base::str_cat(",", csv_field(any_at(number, key)));
       }
       csv += "\n";
@@ -107,8 +113,10 @@ std::string render_text(const Json& report, int width) {
   }
   if (text_at(report["verdict"], "status") != "no_claim") {
     text += "\n";
-    for (const std::string& line : wrap(text_at(report["verdict"], "sentence"), room)) text += line + "\n";
-    for (const std::string& line : wrap(text_at(report["verdict"], "detail"), room)) text += line + "\n";
+    for (const std::string& line : wrap(text_at(report["verdict"], "sentence"), room))
+      text += line + "\n";
+    for (const std::string& line : wrap(text_at(report["verdict"], "detail"), room))
+      text += line + "\n";
   }
   if (text.find('~') != std::string::npos) text += "~ modelled, not measured\n";
   return text;
@@ -119,7 +127,8 @@ absl::Status write_report(const std::filesystem::path& run_folder) {
   FRUGAL_ASSIGN_OR_RETURN(const Json report, summarize(journal));
   const std::string json = report.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
   FRUGAL_RETURN_IF_ERROR(base::write_file_atomically(run_folder / "report.json", json));
-  FRUGAL_RETURN_IF_ERROR(base::write_file_atomically(run_folder / "report.csv", render_csv(report)));
+  FRUGAL_RETURN_IF_ERROR(
+      base::write_file_atomically(run_folder / "report.csv", render_csv(report)));
   return base::write_file_atomically(run_folder / "report.html", render_page(report));
 }
 

@@ -34,7 +34,8 @@ std::string last_dl_error() {
 
 bool driver_present() { return dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL) != nullptr; }
 
-// LibTorch asks for its CUDA hooks once, at first use: these libraries register them and must be there before.
+// LibTorch asks for its CUDA hooks once, at first use: these libraries register them and must be
+// there before.
 absl::Status open_torch_cuda() {
   const fs::path folder = folder_of_libtorch();
   for (const char* name : {"libc10_cuda.so", "libtorch_cuda.so"}) {
@@ -62,8 +63,8 @@ absl::StatusOr<at::Device> open_cuda(int64_t index) {
   FRUGAL_RETURN_IF_ERROR(open_cuda_libraries());
   const absl::StatusOr<int64_t> count = guarded("counting CUDA devices", [] {
     return at::globalContext().hasCUDA()
-               ? static_cast<int64_t>(at::globalContext().getAcceleratorHooksInterface(at::kCUDA)
-                                          .deviceCount())
+               ? static_cast<int64_t>(
+                     at::globalContext().getAcceleratorHooksInterface(at::kCUDA).deviceCount())
                : int64_t{0};
   });
   if (!count.ok()) return count.status();
@@ -80,7 +81,8 @@ absl::StatusOr<at::Device> open_cuda(int64_t index) {
 absl::StatusOr<at::Device> open_best() {
   const absl::StatusOr<at::Device> cuda = open_cuda(0);
   if (cuda.ok()) return cuda;
-  const std::string reason = base::str_cat("device auto: the CPU, because ", cuda.status().message());
+  const std::string reason =
+      base::str_cat("device auto: the CPU, because ", cuda.status().message());
   driver_present() ? base::warn(reason) : base::debug(reason);
   return at::Device(at::kCPU);
 }
@@ -90,8 +92,7 @@ std::string cuda_device_name(int index) {
   void* driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
   if (driver == nullptr) return {};
   const auto get = reinterpret_cast<int (*)(int*, int)>(dlsym(driver, "cuDeviceGet"));
-  const auto name_of =
-      reinterpret_cast<int (*)(char*, int, int)>(dlsym(driver, "cuDeviceGetName"));
+  const auto name_of = reinterpret_cast<int (*)(char*, int, int)>(dlsym(driver, "cuDeviceGetName"));
   int device = 0;
   char name[256] = {};
   if (get == nullptr || name_of == nullptr || get(&device, index) != 0 ||

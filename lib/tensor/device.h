@@ -10,15 +10,16 @@
 
 namespace frugal::tensor {
 
-// "auto" (CUDA where usable, else the CPU), "cpu", "cuda", "cuda:1". Opens LibTorch's CUDA libraries on demand, so it must be
-// called before any other LibTorch call of the process. Errors: no driver, no such device, CUDA libraries not found
-// (says where they were looked for).
+// "auto" (CUDA where usable, else the CPU), "cpu", "cuda", "cuda:1". Opens LibTorch's CUDA
+// libraries on demand, so it must be called before any other LibTorch call of the process. Errors:
+// no driver, no such device, CUDA libraries not found (says where they were looked for).
 absl::StatusOr<at::Device> open_device(std::string_view name);
 
 // "cpu", "cuda:0 (NVIDIA H200)".
 std::string describe(const at::Device& device);
 
-// True where this CPU multiplies bf16 natively (AVX512_BF16 or AMX): bf16 autocast pays only there (dependencies.md §7).
+// True where this CPU multiplies bf16 natively (AVX512_BF16 or AMX): bf16 autocast pays only there
+// (dependencies.md §7).
 bool cpu_has_native_bf16();
 
 }  // namespace frugal::tensor

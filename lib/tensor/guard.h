@@ -10,13 +10,14 @@
 
 namespace frugal::tensor {
 
-// Status of the exception in flight (call inside catch): out of memory -> ResourceExhausted, not implemented ->
-// Unimplemented, value/type/index errors -> InvalidArgument, other c10::Error and std::exception -> Internal. The message
-// starts with `what`; LibTorch's backtrace goes to the debug log.
+// Status of the exception in flight (call inside catch): out of memory -> ResourceExhausted, not
+// implemented -> Unimplemented, value/type/index errors -> InvalidArgument, other c10::Error and
+// std::exception -> Internal. The message starts with `what`; LibTorch's backtrace goes to the
+// debug log.
 absl::Status status_of_current_exception(std::string_view what);
 
-// Runs `body`; `what` says what was being done ("layer 3, down_proj"). body returns void, T, absl::Status or
-// absl::StatusOr<T>; guarded returns absl::Status or absl::StatusOr<T>.
+// Runs `body`; `what` says what was being done ("layer 3, down_proj"). body returns void, T,
+// absl::Status or absl::StatusOr<T>; guarded returns absl::Status or absl::StatusOr<T>.
 template <typename Body>
 auto guarded(std::string_view what, Body&& body) {
   using Result = std::invoke_result_t<Body>;

@@ -34,39 +34,66 @@ absl::StatusOr<std::vector<int64_t>> logical_shape(const format::Checkpoint& che
 
 at::ScalarType scalar_type(format::DType dtype) {
   switch (dtype) {
-    case format::DType::kF32: return at::kFloat;
-    case format::DType::kF16: return at::kHalf;
-    case format::DType::kBF16: return at::kBFloat16;
-    case format::DType::kF64: return at::kDouble;
-    case format::DType::kI8: return at::kChar;
-    case format::DType::kU8: return at::kByte;
-    case format::DType::kI16: return at::kShort;
-    case format::DType::kU16: return at::kUInt16;
-    case format::DType::kI32: return at::kInt;
-    case format::DType::kU32: return at::kUInt32;
-    case format::DType::kI64: return at::kLong;
-    case format::DType::kU64: return at::kUInt64;
-    case format::DType::kBool: return at::kBool;
+    case format::DType::kF32:
+      return at::kFloat;
+    case format::DType::kF16:
+      return at::kHalf;
+    case format::DType::kBF16:
+      return at::kBFloat16;
+    case format::DType::kF64:
+      return at::kDouble;
+    case format::DType::kI8:
+      return at::kChar;
+    case format::DType::kU8:
+      return at::kByte;
+    case format::DType::kI16:
+      return at::kShort;
+    case format::DType::kU16:
+      return at::kUInt16;
+    case format::DType::kI32:
+      return at::kInt;
+    case format::DType::kU32:
+      return at::kUInt32;
+    case format::DType::kI64:
+      return at::kLong;
+    case format::DType::kU64:
+      return at::kUInt64;
+    case format::DType::kBool:
+      return at::kBool;
   }
   TORCH_INTERNAL_ASSERT(false, "format::DType ", static_cast<int>(dtype), " has no ATen type");
 }
 
 absl::StatusOr<format::DType> dtype_of(at::ScalarType type) {
   switch (type) {
-    case at::kFloat: return format::DType::kF32;
-    case at::kHalf: return format::DType::kF16;
-    case at::kBFloat16: return format::DType::kBF16;
-    case at::kDouble: return format::DType::kF64;
-    case at::kChar: return format::DType::kI8;
-    case at::kByte: return format::DType::kU8;
-    case at::kShort: return format::DType::kI16;
-    case at::kUInt16: return format::DType::kU16;
-    case at::kInt: return format::DType::kI32;
-    case at::kUInt32: return format::DType::kU32;
-    case at::kLong: return format::DType::kI64;
-    case at::kUInt64: return format::DType::kU64;
-    case at::kBool: return format::DType::kBool;
-    default: return base::invalid_argument("tensors of type ", at::toString(type), " cannot be stored");
+    case at::kFloat:
+      return format::DType::kF32;
+    case at::kHalf:
+      return format::DType::kF16;
+    case at::kBFloat16:
+      return format::DType::kBF16;
+    case at::kDouble:
+      return format::DType::kF64;
+    case at::kChar:
+      return format::DType::kI8;
+    case at::kByte:
+      return format::DType::kU8;
+    case at::kShort:
+      return format::DType::kI16;
+    case at::kUInt16:
+      return format::DType::kU16;
+    case at::kInt:
+      return format::DType::kI32;
+    case at::kUInt32:
+      return format::DType::kU32;
+    case at::kLong:
+      return format::DType::kI64;
+    case at::kUInt64:
+      return format::DType::kU64;
+    case at::kBool:
+      return format::DType::kBool;
+    default:
+      return base::invalid_argument("tensors of type ", at::toString(type), " cannot be stored");
   }
 }
 
@@ -75,14 +102,15 @@ absl::StatusOr<at::Tensor> load(const format::Checkpoint& checkpoint, std::strin
   FRUGAL_ASSIGN_OR_RETURN(const std::vector<int64_t> shape, logical_shape(checkpoint, name));
   FRUGAL_ASSIGN_OR_RETURN(std::vector<float> values, checkpoint.values(name));
   return guarded(base::str_cat("loading tensor ", name), [&] {
-    TORCH_CHECK(c10::multiply_integers(shape) == static_cast<int64_t>(values.size()), "tensor ", name,
-                " has ", values.size(), " values, its shape ", at::IntArrayRef(shape), " demands ",
-                c10::multiply_integers(shape));
+    TORCH_CHECK(c10::multiply_integers(shape) == static_cast<int64_t>(values.size()), "tensor ",
+                name, " has ", values.size(), " values, its shape ", at::IntArrayRef(shape),
+                " demands ", c10::multiply_integers(shape));
     return adopt(std::move(values), shape).to(at::TensorOptions().dtype(type).device(device));
   });
 }
 
-absl::Status write(format::CheckpointWriter& writer, std::string_view name, const at::Tensor& value) {
+absl::Status write(format::CheckpointWriter& writer, std::string_view name,
+                   const at::Tensor& value) {
   return guarded(base::str_cat("writing tensor ", name), [&] {
     const at::Tensor plain = value.detach().to(at::kCPU, at::kFloat).contiguous();
     return writer.write_values(name, std::span<const float>(plain.const_data_ptr<float>(),

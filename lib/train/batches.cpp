@@ -15,8 +15,10 @@ namespace {
 
 // Rows of a [sequences, length] array as a tensor of `To`.
 template <typename To, typename From>
-at::Tensor gather_rows(const std::vector<From>& values, int64_t length, const std::vector<int64_t>& rows) {
-  at::Tensor result = at::empty({static_cast<int64_t>(rows.size()), length}, c10::CppTypeToScalarType<To>::value);
+at::Tensor gather_rows(const std::vector<From>& values, int64_t length,
+                       const std::vector<int64_t>& rows) {
+  at::Tensor result =
+      at::empty({static_cast<int64_t>(rows.size()), length}, c10::CppTypeToScalarType<To>::value);
   To* out = result.mutable_data_ptr<To>();
   for (const int64_t row : rows) {
     out = std::copy_n(values.begin() + row * length, length, out);
@@ -24,7 +26,8 @@ at::Tensor gather_rows(const std::vector<From>& values, int64_t length, const st
   return result;
 }
 
-// Every row is one document with padding behind it: plain causal attention is right, padding is never looked at.
+// Every row is one document with padding behind it: plain causal attention is right, padding is
+// never looked at.
 bool one_document_each(const at::Tensor& segments) {
   const int32_t* at = segments.const_data_ptr<int32_t>();
   const int64_t length = segments.size(1);
@@ -36,7 +39,8 @@ bool one_document_each(const at::Tensor& segments) {
 
 }  // namespace
 
-TrainBatch make_batch(const text::PackedTokens& data, const std::vector<int64_t>& rows, const at::Device& device) {
+TrainBatch make_batch(const text::PackedTokens& data, const std::vector<int64_t>& rows,
+                      const at::Device& device) {
   const int64_t last = data.length - 1;
   const at::Tensor ids = gather_rows<int64_t>(data.ids, data.length, rows);
   const at::Tensor segments = gather_rows<int32_t>(data.segments, data.length, rows);
@@ -45,7 +49,8 @@ TrainBatch make_batch(const text::PackedTokens& data, const std::vector<int64_t>
   TrainBatch batch;
   batch.inputs.ids = ids.narrow(1, 0, last).contiguous().to(device);
   if (!one_document_each(segments)) {
-    batch.inputs.positions = gather_rows<int64_t>(data.positions, data.length, rows).narrow(1, 0, last).to(device);
+    batch.inputs.positions =
+        gather_rows<int64_t>(data.positions, data.length, rows).narrow(1, 0, last).to(device);
     batch.inputs.segments = segments.narrow(1, 0, last).to(device);
   }
   batch.places = counted.places.to(device);
@@ -60,7 +65,8 @@ std::vector<int64_t> DataOrder::rows(int64_t first, int64_t count) {
       epoch_ = i / sequences_;
       permutation_.resize(static_cast<size_t>(sequences_));
       std::iota(permutation_.begin(), permutation_.end(), int64_t{0});
-      base::RandomStream(seed_, base::str_cat("train/order/epoch-", epoch_)).shuffle(std::span(permutation_));
+      base::RandomStream(seed_, base::str_cat("train/order/epoch-", epoch_))
+          .shuffle(std::span(permutation_));
     }
     result.push_back(permutation_[static_cast<size_t>(i % sequences_)]);
   }

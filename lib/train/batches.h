@@ -11,16 +11,18 @@ namespace frugal::train {
 
 // One forward's worth of sequences.
 struct TrainBatch {
-  model::Batch inputs;        // ids [B, T-1] with positions; a mask only where a row holds several documents
-  at::Tensor places;          // int64 [N]: of the flattened [B * (T-1)] places, those that count
-  at::Tensor targets;         // int64 [N]
+  model::Batch
+      inputs;  // ids [B, T-1] with positions; a mask only where a row holds several documents
+  at::Tensor places;   // int64 [N]: of the flattened [B * (T-1)] places, those that count
+  at::Tensor targets;  // int64 [N]
 };
 
 // The rows of `data`, on `device`.
-TrainBatch make_batch(const text::PackedTokens& data, const std::vector<int64_t>& rows, const at::Device& device);
+TrainBatch make_batch(const text::PackedTokens& data, const std::vector<int64_t>& rows,
+                      const at::Device& device);
 
-// Endless order over `sequences`: every epoch is a permutation of its own, a pure function of (seed, epoch). So a resumed run
-// needs no generator state.
+// Endless order over `sequences`: every epoch is a permutation of its own, a pure function of
+// (seed, epoch). So a resumed run needs no generator state.
 class DataOrder {
  public:
   DataOrder(int64_t sequences, uint64_t seed) : sequences_(sequences), seed_(seed) {}

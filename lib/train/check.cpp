@@ -19,7 +19,8 @@ bool any_token_counts(const text::PackedTokens& data) {
 
 }  // namespace
 
-absl::Status check_data(const text::PackedTokens& data, const format::ModelConfig& config, std::string_view what) {
+absl::Status check_data(const text::PackedTokens& data, const format::ModelConfig& config,
+                        std::string_view what) {
   const auto size = static_cast<size_t>(data.sequences * data.length);
   if (data.sequences < 1 || data.length < 2) {
     return base::invalid_argument(what, ": ", data.sequences, " sequences of ", data.length,
@@ -30,13 +31,15 @@ absl::Status check_data(const text::PackedTokens& data, const format::ModelConfi
     return base::internal(what, ": packed arrays do not have ", size, " entries each");
   }
   if (data.length - 1 > config.context_length) {
-    return base::invalid_argument(what, ": sequences of ", data.length, " tokens do not fit the model's context of ",
+    return base::invalid_argument(what, ": sequences of ", data.length,
+                                  " tokens do not fit the model's context of ",
                                   config.context_length);
   }
   const auto [least, largest] = std::minmax_element(data.ids.begin(), data.ids.end());
   if (*least < 0 || *largest >= config.vocabulary_size) {
-    return base::invalid_argument(what, ": ids from ", *least, " to ", *largest, ", the vocabulary has ",
-                                  config.vocabulary_size, "; was it packed with another tokenizer?");
+    return base::invalid_argument(what, ": ids from ", *least, " to ", *largest,
+                                  ", the vocabulary has ", config.vocabulary_size,
+                                  "; was it packed with another tokenizer?");
   }
   if (!any_token_counts(data)) {
     return base::invalid_argument(what, ": no token counts (the loss mask is 0 everywhere)");
@@ -46,9 +49,11 @@ absl::Status check_data(const text::PackedTokens& data, const format::ModelConfi
 
 absl::Status check_numbers(const TrainOptions& o) {
   const auto demand = [](bool good, std::string_view name, double value, std::string_view range) {
-    return good ? absl::OkStatus() : base::invalid_argument("training: ", name, " = ", value, "; expected ", range);
+    return good ? absl::OkStatus()
+                : base::invalid_argument("training: ", name, " = ", value, "; expected ", range);
   };
-  FRUGAL_RETURN_IF_ERROR(demand(o.batch_sequences > 0, "batch_sequences", o.batch_sequences, "at least 1"));
+  FRUGAL_RETURN_IF_ERROR(
+      demand(o.batch_sequences > 0, "batch_sequences", o.batch_sequences, "at least 1"));
   FRUGAL_RETURN_IF_ERROR(demand(o.accumulation > 0, "accumulation", o.accumulation, "at least 1"));
   FRUGAL_RETURN_IF_ERROR(demand(o.learning_rate > 0, "learning_rate", o.learning_rate, "above 0"));
   FRUGAL_RETURN_IF_ERROR(demand(o.temperature > 0, "temperature", o.temperature, "above 0"));
@@ -59,9 +64,11 @@ absl::Status check_numbers(const TrainOptions& o) {
                 o.distillation_weight, "0 to 1");
 }
 
-absl::Status check_models(const model::Decoder& student, const model::Decoder* teacher, const TrainOptions& options) {
+absl::Status check_models(const model::Decoder& student, const model::Decoder* teacher,
+                          const TrainOptions& options) {
   if (student.type() != at::kFloat) {
-    return base::invalid_argument("training: the student's weights are ", at::toString(student.type()),
+    return base::invalid_argument("training: the student's weights are ",
+                                  at::toString(student.type()),
                                   "; load it in fp32 (autocast computes in bf16 where asked)");
   }
   if (options.distillation_weight == 0) return absl::OkStatus();
@@ -70,8 +77,9 @@ absl::Status check_models(const model::Decoder& student, const model::Decoder* t
                                   " needs a teacher");
   }
   if (teacher->config().vocabulary_size != student.config().vocabulary_size) {
-    return base::invalid_argument("training: the teacher's vocabulary has ", teacher->config().vocabulary_size,
-                                  " ids, the student's ", student.config().vocabulary_size,
+    return base::invalid_argument("training: the teacher's vocabulary has ",
+                                  teacher->config().vocabulary_size, " ids, the student's ",
+                                  student.config().vocabulary_size,
                                   "; distillation compares them id by id");
   }
   if (teacher->device() != student.device()) {
@@ -85,7 +93,8 @@ absl::StatusOr<Precision> resolve_precision(Precision wanted, const at::Device& 
   const bool native = device.is_cuda() || tensor::cpu_has_native_bf16();
   if (wanted == Precision::kAuto) return native ? Precision::kBf16 : Precision::kFp32;
   if (wanted == Precision::kBf16 && !native) {
-    return base::invalid_argument("training: precision bf16, but this CPU has no bf16 products (AVX512_BF16); use fp32");
+    return base::invalid_argument(
+        "training: precision bf16, but this CPU has no bf16 products (AVX512_BF16); use fp32");
   }
   return wanted;
 }

@@ -8,13 +8,17 @@
 
 namespace frugal::train {
 
-// Sizes, ids below the vocabulary, sequences inside the context, at least one token that counts. `what` names the data.
-absl::Status check_data(const text::PackedTokens& data, const format::ModelConfig& config, std::string_view what);
+// Sizes, ids below the vocabulary, sequences inside the context, at least one token that counts.
+// `what` names the data.
+absl::Status check_data(const text::PackedTokens& data, const format::ModelConfig& config,
+                        std::string_view what);
 
 absl::Status check_numbers(const TrainOptions& options);
 
-// The student is fp32; a teacher is there where one is asked for, with the same vocabulary, on the same device.
-absl::Status check_models(const model::Decoder& student, const model::Decoder* teacher, const TrainOptions& options);
+// The student is fp32; a teacher is there where one is asked for, with the same vocabulary, on the
+// same device.
+absl::Status check_models(const model::Decoder& student, const model::Decoder* teacher,
+                          const TrainOptions& options);
 
 // What kAuto means on `device`. Errors: bf16 on a CPU that does not multiply it.
 absl::StatusOr<Precision> resolve_precision(Precision wanted, const at::Device& device);

@@ -42,12 +42,13 @@ void add_cross_entropy(ChunkResult& result, const at::Tensor& logits, const at::
   if (!wants_gradient) return;
   const double weight = 1.0 - options.distillation_weight;
   result.gradient = logs.exp();
-  result.gradient.scatter_add_(1, columns, at::full({1, 1}, -1.0, logits.options()).expand_as(columns));
+  result.gradient.scatter_add_(1, columns,
+                               at::full({1, 1}, -1.0, logits.options()).expand_as(columns));
   if (weight != 1.0) result.gradient.mul_(weight);
 }
 
-ChunkResult chunk_loss(const at::Tensor& logits, const at::Tensor& teacher_logits, const at::Tensor& targets,
-                       const LossOptions& options, bool wants_gradient) {
+ChunkResult chunk_loss(const at::Tensor& logits, const at::Tensor& teacher_logits,
+                       const at::Tensor& targets, const LossOptions& options, bool wants_gradient) {
   ChunkResult result;
   if (options.distillation_weight < 1.0) {
     add_cross_entropy(result, logits, targets, options, wants_gradient);
@@ -61,9 +62,9 @@ ChunkResult chunk_loss(const at::Tensor& logits, const at::Tensor& teacher_logit
 at::Tensor product(const at::Tensor& a, const at::Tensor& b) { return at::mm(a, b).to(at::kFloat); }
 
 struct Totals {
-  at::Tensor cross_entropy, divergence;   // scalars fp64
-  at::Tensor hidden_gradient;             // [N, C] fp32, of the sum
-  at::Tensor head_gradient;               // [V, C] fp32, of the sum; undefined where nobody asks for it
+  at::Tensor cross_entropy, divergence;  // scalars fp64
+  at::Tensor hidden_gradient;            // [N, C] fp32, of the sum
+  at::Tensor head_gradient;  // [V, C] fp32, of the sum; undefined where nobody asks for it
 };
 
 // Which gradients are wanted.
@@ -90,9 +91,11 @@ Totals run_chunks(const LossInput& input, const LossOptions& options, Gradients 
     const int64_t count = std::min(options.chunk_tokens, hidden.size(0) - begin);
     const at::Tensor rows = hidden.narrow(0, begin, count);
     const at::Tensor teacher_logits =
-        distills ? product(input.teacher_hidden.narrow(0, begin, count).to(type), teacher_head.t()) : at::Tensor();
-    const ChunkResult chunk = chunk_loss(product(rows, head.t()), teacher_logits,
-                                         input.targets.narrow(0, begin, count), options, wants_gradient);
+        distills ? product(input.teacher_hidden.narrow(0, begin, count).to(type), teacher_head.t())
+                 : at::Tensor();
+    const ChunkResult chunk =
+        chunk_loss(product(rows, head.t()), teacher_logits, input.targets.narrow(0, begin, count),
+                   options, wants_gradient);
     if (chunk.cross_entropy.defined()) totals.cross_entropy.add_(chunk.cross_entropy);
     if (chunk.divergence.defined()) totals.divergence.add_(chunk.divergence);
     if (!wants_gradient) continue;
@@ -110,9 +113,11 @@ Totals run_chunks(const LossInput& input, const LossOptions& options, Gradients 
 
 class HeadLoss : public torch::autograd::Function<HeadLoss> {
  public:
-  // Outputs: loss, cross-entropy sum, divergence sum; the last two are for the record and carry no gradient.
-  static variable_list forward(AutogradContext* context, const at::Tensor& hidden, const at::Tensor& head,
-                               const LossInput& rest, const LossOptions& options, double divisor) {
+  // Outputs: loss, cross-entropy sum, divergence sum; the last two are for the record and carry no
+  // gradient.
+  static variable_list forward(AutogradContext* context, const at::Tensor& hidden,
+                               const at::Tensor& head, const LossInput& rest,
+                               const LossOptions& options, double divisor) {
     LossInput input = rest;
     input.hidden = hidden;
     input.head = head;
@@ -120,7 +125,9 @@ class HeadLoss : public torch::autograd::Function<HeadLoss> {
         run_chunks(input, options, head.requires_grad() ? Gradients::kBoth : Gradients::kHidden);
     const double t = options.temperature, alpha = options.distillation_weight;
     const at::Tensor loss =
-        (totals.cross_entropy * (1.0 - alpha) + totals.divergence * (alpha * t * t)).div_(divisor).to(at::kFloat);
+        (totals.cross_entropy * (1.0 - alpha) + totals.divergence * (alpha * t * t))
+            .div_(divisor)
+            .to(at::kFloat);
     context->save_for_backward({totals.hidden_gradient, totals.head_gradient});
     context->saved_data["divisor"] = divisor;
     context->mark_non_differentiable({totals.cross_entropy, totals.divergence});
@@ -135,19 +142,24 @@ class HeadLoss : public torch::autograd::Function<HeadLoss> {
 };
 
 void check(const LossInput& input, const LossOptions& options) {
-  TORCH_CHECK(input.hidden.dim() == 2 && input.head.dim() == 2 && input.hidden.size(1) == input.head.size(1),
-              "head_loss: hidden ", input.hidden.sizes(), " does not fit the head ", input.head.sizes());
-  TORCH_CHECK(input.targets.sizes() == at::IntArrayRef({input.hidden.size(0)}), "head_loss: ", input.hidden.size(0),
-              " tokens, targets ", input.targets.sizes());
-  TORCH_CHECK(options.distillation_weight >= 0 && options.distillation_weight <= 1 && options.temperature > 0 &&
-                  options.chunk_tokens > 0,
-              "head_loss: distillation weight ", options.distillation_weight, ", temperature ", options.temperature,
-              ", chunk ", options.chunk_tokens);
+  TORCH_CHECK(input.hidden.dim() == 2 && input.head.dim() == 2 &&
+                  input.hidden.size(1) == input.head.size(1),
+              "head_loss: hidden ", input.hidden.sizes(), " does not fit the head ",
+              input.head.sizes());
+  TORCH_CHECK(input.targets.sizes() == at::IntArrayRef({input.hidden.size(0)}),
+              "head_loss: ", input.hidden.size(0), " tokens, targets ", input.targets.sizes());
+  TORCH_CHECK(options.distillation_weight >= 0 && options.distillation_weight <= 1 &&
+                  options.temperature > 0 && options.chunk_tokens > 0,
+              "head_loss: distillation weight ", options.distillation_weight, ", temperature ",
+              options.temperature, ", chunk ", options.chunk_tokens);
   if (options.distillation_weight == 0) return;
-  TORCH_CHECK(input.teacher_hidden.defined() && input.teacher_head.defined(), "head_loss: no teacher");
-  TORCH_CHECK(input.teacher_hidden.size(0) == input.hidden.size(0) && input.teacher_head.size(0) == input.head.size(0),
-              "head_loss: teacher ", input.teacher_hidden.sizes(), " with head ", input.teacher_head.sizes(),
-              ", student ", input.hidden.sizes(), " with head ", input.head.sizes());
+  TORCH_CHECK(input.teacher_hidden.defined() && input.teacher_head.defined(),
+              "head_loss: no teacher");
+  TORCH_CHECK(input.teacher_hidden.size(0) == input.hidden.size(0) &&
+                  input.teacher_head.size(0) == input.head.size(0),
+              "head_loss: teacher ", input.teacher_hidden.sizes(), " with head ",
+              input.teacher_head.sizes(), ", student ", input.hidden.sizes(), " with head ",
+              input.head.sizes());
 }
 
 }  // namespace
@@ -160,11 +172,14 @@ LossValue head_loss(const LossInput& input, const LossOptions& options, double d
   }
   const Totals totals = run_chunks(input, options, Gradients::kNone);
   const double t = options.temperature, alpha = options.distillation_weight;
-  return {(totals.cross_entropy * (1.0 - alpha) + totals.divergence * (alpha * t * t)).div_(divisor).to(at::kFloat),
+  return {(totals.cross_entropy * (1.0 - alpha) + totals.divergence * (alpha * t * t))
+              .div_(divisor)
+              .to(at::kFloat),
           totals.cross_entropy, totals.divergence};
 }
 
-CountedRows counted_rows(const at::Tensor& ids, const at::Tensor& loss_mask, const at::Tensor& segments) {
+CountedRows counted_rows(const at::Tensor& ids, const at::Tensor& loss_mask,
+                         const at::Tensor& segments) {
   const int64_t last = ids.size(1) - 1;
   const at::Tensor same = segments.narrow(1, 1, last).eq(segments.narrow(1, 0, last));
   const at::Tensor counts = loss_mask.narrow(1, 1, last).ne(0).logical_and_(same).flatten();

@@ -5,12 +5,13 @@
 
 namespace frugal::train {
 
-AdamW::AdamW(const std::map<std::string, at::Tensor, std::less<>>& parameters, const AdamWOptions& options)
+AdamW::AdamW(const std::map<std::string, at::Tensor, std::less<>>& parameters,
+             const AdamWOptions& options)
     : options_(options) {
   groups_[0].weight_decay = options.weight_decay;
   for (const auto& [name, parameter] : parameters) {
-    TORCH_CHECK(parameter.scalar_type() == at::kFloat, "AdamW: parameter ", name, " is ", parameter.scalar_type(),
-                ", only fp32 weights are trained");
+    TORCH_CHECK(parameter.scalar_type() == at::kFloat, "AdamW: parameter ", name, " is ",
+                parameter.scalar_type(), ", only fp32 weights are trained");
     const int index = parameter.dim() >= 2 ? 0 : 1;
     Group& group = groups_[index];
     names_[index].push_back(name);
@@ -41,9 +42,9 @@ void AdamW::step(double learning_rate) {
     const size_t count = group.parameters.size();
     if (count == 0) continue;
     at::_foreach_add_(group.steps, 1);
-    at::_fused_adamw_(group.parameters, at::TensorList(all.data() + begin, count), group.first, group.second, {},
-                      group.steps, learning_rate, options_.beta1, options_.beta2, group.weight_decay,
-                      options_.epsilon, /*amsgrad=*/false, /*maximize=*/false);
+    at::_fused_adamw_(group.parameters, at::TensorList(all.data() + begin, count), group.first,
+                      group.second, {}, group.steps, learning_rate, options_.beta1, options_.beta2,
+                      group.weight_decay, options_.epsilon, /*amsgrad=*/false, /*maximize=*/false);
     begin += count;
   }
   ++steps_done_;

@@ -1,4 +1,5 @@
-// AdamW (Loshchilov & Hutter 2019) over a set of named tensors, fused, and clipping by the global norm.
+// AdamW (Loshchilov & Hutter 2019) over a set of named tensors, fused, and clipping by the global
+// norm.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -12,19 +13,22 @@ namespace frugal::train {
 
 struct AdamWOptions {
   double beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8;
-  double weight_decay = 0.1;  // decoupled; on tensors of two dimensions and more only (not on norms)
+  double weight_decay =
+      0.1;  // decoupled; on tensors of two dimensions and more only (not on norms)
 };
 
 class AdamW {
  public:
   // Parameters are fp32 leaves; they are updated in place. First and second moments start at zero.
-  AdamW(const std::map<std::string, at::Tensor, std::less<>>& parameters, const AdamWOptions& options);
+  AdamW(const std::map<std::string, at::Tensor, std::less<>>& parameters,
+        const AdamWOptions& options);
 
   // One update from the parameters' gradients, which must all be there.
   void step(double learning_rate);
   void clear_gradients();
 
-  // Global 2-norm of all gradients, fp32 scalar; afterwards it is `largest` at most (0: only measured).
+  // Global 2-norm of all gradients, fp32 scalar; afterwards it is `largest` at most (0: only
+  // measured).
   at::Tensor clip_gradients(double largest);
 
   int64_t steps_done() const { return steps_done_; }

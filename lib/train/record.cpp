@@ -7,7 +7,8 @@ namespace frugal::train {
 namespace {
 
 // null stands for a part of the loss without weight.
-absl::StatusOr<double> number(const base::Json& object, std::string_view key, std::string_view where) {
+absl::StatusOr<double> number(const base::Json& object, std::string_view key,
+                              std::string_view where) {
   return base::json_get_or<double>(object, key, std::numeric_limits<double>::quiet_NaN(), where);
 }
 
@@ -62,7 +63,8 @@ absl::StatusOr<TrainResult> parse_record(const base::Json& json, std::string_vie
   FRUGAL_ASSIGN_OR_RETURN(result.loss_tokens, base::json_get<int64_t>(json, "loss_tokens", where));
   FRUGAL_ASSIGN_OR_RETURN(result.best_step, base::json_get<int64_t>(json, "best_step", where));
   FRUGAL_ASSIGN_OR_RETURN(const base::Json curve, base::json_get<base::Json>(json, "curve", where));
-  FRUGAL_ASSIGN_OR_RETURN(const base::Json validation, base::json_get<base::Json>(json, "validation", where));
+  FRUGAL_ASSIGN_OR_RETURN(const base::Json validation,
+                          base::json_get<base::Json>(json, "validation", where));
   for (const base::Json& item : curve) {
     FRUGAL_ASSIGN_OR_RETURN(const LossSample sample, parse_sample(item, where));
     result.curve.push_back(sample);

@@ -3,13 +3,13 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include "layerwise/products.h"
+#include "model/products.h"
 
 namespace frugal::train {
 namespace {
 
-using layerwise::Precision;
-using layerwise::Vectors;
+using model::Precision;
+using model::Vectors;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 

@@ -16,8 +16,8 @@
 #include "base/hash.h"
 #include "base/interrupt.h"
 #include "base/text.h"
-#include "layerwise/tiles.h"
 #include "tensor/guard.h"
+#include "tensor/tiles.h"
 #include "train/batches.h"
 #include "train/losses.h"
 #include "train/optimizer.h"
@@ -43,7 +43,7 @@ at::Tensor window_ids(const Windows& windows, int64_t row, const at::Device& dev
 void for_each_window(const at::Device& device, int64_t count,
                      const std::function<void(int64_t)>& body) {
   if (device.is_cpu()) {
-    layerwise::for_each_tile(count, body);
+    tensor::for_each_tile(count, body);
     return;
   }
   const at::NoGradGuard no_grad;
@@ -200,8 +200,8 @@ absl::StatusOr<std::vector<TuningSample>> parse_samples(const base::Json& record
 }
 
 // The model with the products that `precision` asks for.
-model::Decoder with_precision(model::Decoder decoder, layerwise::Precision precision) {
-  const bool rounded = precision == layerwise::Precision::kRounded;
+model::Decoder with_precision(model::Decoder decoder, model::Precision precision) {
+  const bool rounded = precision == model::Precision::kRounded;
   decoder.set_linear(rounded ? rounded_linear : nullptr);
   decoder.set_rounded_attention(rounded);
   return decoder;

@@ -18,8 +18,8 @@
 #include "base/progress.h"
 #include "base/status.h"
 #include "grid/grid.h"
-#include "layerwise/products.h"
 #include "model/decoder.h"
+#include "model/products.h"
 #include "text/dataset.h"
 #include "train/group_scales.h"
 
@@ -43,7 +43,7 @@ struct ScaleTuningOptions {
       int64_t{1} << 30;  // of the original's last hidden states, kept for windows that come again
   uint64_t seed = 1;     // order of the windows
   // Of the layers' products on the tuning windows, of both models alike; validation is exact.
-  layerwise::Precision precision = layerwise::Precision::kFloat32;
+  model::Precision precision = model::Precision::kFloat32;
 };
 
 // KL(original || quantized), nats per token, on windows of text.

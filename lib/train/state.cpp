@@ -29,10 +29,12 @@ std::vector<std::pair<std::string, at::Tensor>> named_tensors(const TrainState& 
   return result;
 }
 
-absl::Status write_tensor(format::SafetensorsWriter& writer, const std::string& name, const at::Tensor& value) {
+absl::Status write_tensor(format::SafetensorsWriter& writer, const std::string& name,
+                          const at::Tensor& value) {
   return tensor::guarded(base::str_cat("saving ", name), [&] {
     const at::Tensor plain = value.detach().to(at::kCPU).contiguous();
-    return writer.write(name, {static_cast<const std::byte*>(plain.const_data_ptr()), plain.nbytes()});
+    return writer.write(name,
+                        {static_cast<const std::byte*>(plain.const_data_ptr()), plain.nbytes()});
   });
 }
 
@@ -53,21 +55,23 @@ absl::StatusOr<at::Tensor> read_tensor(const format::SafetensorsFile& file, cons
   });
 }
 
-absl::StatusOr<base::Json> read_record(const format::SafetensorsFile& file, std::string_view fingerprint) {
+absl::StatusOr<base::Json> read_record(const format::SafetensorsFile& file,
+                                       std::string_view fingerprint) {
   const auto text = file.metadata().find(kRecordKey);
   if (text == file.metadata().end()) return base::data_loss("no training record in its metadata");
   FRUGAL_ASSIGN_OR_RETURN(base::Json record, base::parse_json(text->second, "training record"));
   FRUGAL_ASSIGN_OR_RETURN(const std::string found,
                           base::json_get<std::string>(record, "fingerprint", "training record"));
   if (found != fingerprint) {
-    return base::failed("it belongs to another run (fingerprint ", found, ", this run has ", fingerprint,
-                        "); remove the file to start anew");
+    return base::failed("it belongs to another run (fingerprint ", found, ", this run has ",
+                        fingerprint, "); remove the file to start anew");
   }
   return record;
 }
 
 // All tensors that `state` expects, read before any is replaced.
-absl::StatusOr<std::vector<at::Tensor>> read_all(const format::SafetensorsFile& file, const TrainState& state) {
+absl::StatusOr<std::vector<at::Tensor>> read_all(const format::SafetensorsFile& file,
+                                                 const TrainState& state) {
   std::vector<at::Tensor> values;
   for (const auto& [name, target] : named_tensors(state)) {
     FRUGAL_ASSIGN_OR_RETURN(at::Tensor value, read_tensor(file, name, target.sizes()));
@@ -79,7 +83,8 @@ absl::StatusOr<std::vector<at::Tensor>> read_all(const format::SafetensorsFile& 
 absl::StatusOr<base::Json> load_from(const format::SafetensorsFile& file, TrainState& state,
                                      std::string_view fingerprint) {
   FRUGAL_ASSIGN_OR_RETURN(base::Json record, read_record(file, fingerprint));
-  FRUGAL_ASSIGN_OR_RETURN(const int64_t step, base::json_get<int64_t>(record, "step", "training record"));
+  FRUGAL_ASSIGN_OR_RETURN(const int64_t step,
+                          base::json_get<int64_t>(record, "step", "training record"));
   TensorMap best;
   for (const auto& [name, info] : file.tensors()) {
     if (!name.starts_with("best/")) continue;
@@ -102,19 +107,24 @@ absl::StatusOr<base::Json> load_from(const format::SafetensorsFile& file, TrainS
 
 }  // namespace
 
-absl::Status save_state(const std::filesystem::path& path, const TrainState& state, std::string_view fingerprint) {
+absl::Status save_state(const std::filesystem::path& path, const TrainState& state,
+                        std::string_view fingerprint) {
   base::Json record = state.record;
   record["fingerprint"] = std::string(fingerprint);
   const auto tensors = named_tensors(state);
   std::vector<format::SafetensorsWriter::Declaration> declared;
-  for (const auto& [name, value] : tensors) declared.push_back({name, format::DType::kF32, value.sizes().vec()});
-  FRUGAL_ASSIGN_OR_RETURN(format::SafetensorsWriter writer,
-                          format::SafetensorsWriter::create(path, declared, {{kRecordKey, record.dump()}}));
-  for (const auto& [name, value] : tensors) FRUGAL_RETURN_IF_ERROR(write_tensor(writer, name, value));
+  for (const auto& [name, value] : tensors)
+    declared.push_back({name, format::DType::kF32, value.sizes().vec()});
+  FRUGAL_ASSIGN_OR_RETURN(
+      format::SafetensorsWriter writer,
+      format::SafetensorsWriter::create(path, declared, {{kRecordKey, record.dump()}}));
+  for (const auto& [name, value] : tensors)
+    FRUGAL_RETURN_IF_ERROR(write_tensor(writer, name, value));
   return writer.commit();
 }
 
-absl::StatusOr<std::optional<base::Json>> load_state(const std::filesystem::path& path, TrainState& state,
+absl::StatusOr<std::optional<base::Json>> load_state(const std::filesystem::path& path,
+                                                     TrainState& state,
                                                      std::string_view fingerprint) {
   std::error_code error;
   if (!std::filesystem::exists(path, error)) return std::optional<base::Json>();

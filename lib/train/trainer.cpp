@@ -52,12 +52,29 @@ std::string_view bytes_of(const std::vector<T>& values) {
 }
 
 // What a resume file must agree with.
-std::string fingerprint(const model::Decoder& student, const model::Decoder* teacher, const text::PackedTokens& data,
-                        const TrainOptions& o, Precision precision, int64_t steps) {
-  const base::Json options = {steps, o.batch_sequences, o.accumulation, o.learning_rate, o.warmup_steps,
-                              static_cast<int>(o.schedule), o.final_rate_share, o.weight_decay, o.beta1, o.beta2,
-                              o.epsilon, o.clip, static_cast<int>(precision), o.distillation_weight, o.temperature,
-                              o.chunk_tokens, o.validate_every, o.keep_best, o.record_every, o.seed};
+std::string fingerprint(const model::Decoder& student, const model::Decoder* teacher,
+                        const text::PackedTokens& data, const TrainOptions& o, Precision precision,
+                        int64_t steps) {
+  const base::Json options = {steps,
+                              o.batch_sequences,
+                              o.accumulation,
+                              o.learning_rate,
+                              o.warmup_steps,
+                              static_cast<int>(o.schedule),
+                              o.final_rate_share,
+                              o.weight_decay,
+                              o.beta1,
+                              o.beta2,
+                              o.epsilon,
+                              o.clip,
+                              static_cast<int>(precision),
+                              o.distillation_weight,
+                              o.temperature,
+                              o.chunk_tokens,
+                              o.validate_every,
+                              o.keep_best,
+                              o.record_every,
+                              o.seed};
   base::KeyHasher hasher;
   hasher.add(options.dump()).add(format::to_json(student.config()).dump());
   hasher.add(teacher != nullptr ? format::to_json(teacher->config()).dump() : "");
@@ -74,18 +91,20 @@ struct Sums {
 class Trainer {
  public:
   Trainer(model::Decoder& student, const model::Decoder* teacher, const text::PackedTokens& data,
-          const text::PackedTokens* validation, const TrainOptions& options, int64_t steps, Precision precision,
-          const std::filesystem::path& folder, base::Progress* progress)
+          const text::PackedTokens* validation, const TrainOptions& options, int64_t steps,
+          Precision precision, const std::filesystem::path& folder, base::Progress* progress)
       : student_(student),
         teacher_(options.distillation_weight > 0 ? teacher : nullptr),
         data_(data),
         validation_(validation),
         options_(options),
         steps_(steps),
-        record_every_(options.record_every > 0 ? options.record_every : std::max<int64_t>(1, steps / 200)),
+        record_every_(options.record_every > 0 ? options.record_every
+                                               : std::max<int64_t>(1, steps / 200)),
         precision_(precision),
         progress_(progress),
-        optimizer_(student.parameters(), {options.beta1, options.beta2, options.epsilon, options.weight_decay}),
+        optimizer_(student.parameters(),
+                   {options.beta1, options.beta2, options.epsilon, options.weight_decay}),
         order_(data.sequences, options.seed),
         fingerprint_(fingerprint(student, teacher_, data, options, precision, steps)) {
     if (!folder.empty()) state_path_ = folder / kStateFile;
@@ -107,15 +126,17 @@ class Trainer {
     }
     if (options_.keep_best && !best_.empty()) restore_best();
     result_.seconds = seconds_since(begin);
-    const double working = result_.forward_seconds + result_.teacher_seconds + result_.backward_seconds +
-                           result_.optimizer_seconds + data_seconds_;
+    const double working = result_.forward_seconds + result_.teacher_seconds +
+                           result_.backward_seconds + result_.optimizer_seconds + data_seconds_;
     const int64_t done = (result_.steps - result_.resumed_from) * tokens_per_step();
     result_.tokens_per_second = working > 0 ? static_cast<double>(done) / working : 0;
     return std::move(result_);
   }
 
  private:
-  int64_t tokens_per_step() const { return options_.accumulation * options_.batch_sequences * data_.length; }
+  int64_t tokens_per_step() const {
+    return options_.accumulation * options_.batch_sequences * data_.length;
+  }
 
   // The forwards of the coming step.
   std::vector<TrainBatch> next_batches() {
@@ -123,7 +144,8 @@ class Trainer {
     std::vector<TrainBatch> batches;
     for (int64_t i = 0; i < options_.accumulation; ++i) {
       const int64_t first = (result_.steps * options_.accumulation + i) * options_.batch_sequences;
-      batches.push_back(make_batch(data_, order_.rows(first, options_.batch_sequences), student_.device()));
+      batches.push_back(
+          make_batch(data_, order_.rows(first, options_.batch_sequences), student_.device()));
     }
     return batches;
   }
@@ -159,30 +181,33 @@ class Trainer {
   }
 
   absl::Status step() {
-    return tensor::guarded(base::str_cat("training step ", result_.steps + 1), [&]() -> absl::Status {
-      const std::vector<TrainBatch> batches = next_batches();
-      int64_t counted = 0;
-      for (const TrainBatch& batch : batches) counted += batch.targets.size(0);
-      optimizer_.clear_gradients();
-      Sums now{0, 0, counted};
-      for (const TrainBatch& batch : batches) {
-        const LossValue value = forward(batch, static_cast<double>(std::max<int64_t>(counted, 1)));
-        const Stopwatch watch(result_.backward_seconds);
-        torch::autograd::backward({value.loss}, {});
-        now.cross_entropy += value.cross_entropy.item<double>();
-        now.divergence += value.divergence.item<double>();
-      }
-      return update(now);
-    });
+    return tensor::guarded(
+        base::str_cat("training step ", result_.steps + 1), [&]() -> absl::Status {
+          const std::vector<TrainBatch> batches = next_batches();
+          int64_t counted = 0;
+          for (const TrainBatch& batch : batches) counted += batch.targets.size(0);
+          optimizer_.clear_gradients();
+          Sums now{0, 0, counted};
+          for (const TrainBatch& batch : batches) {
+            const LossValue value =
+                forward(batch, static_cast<double>(std::max<int64_t>(counted, 1)));
+            const Stopwatch watch(result_.backward_seconds);
+            torch::autograd::backward({value.loss}, {});
+            now.cross_entropy += value.cross_entropy.item<double>();
+            now.divergence += value.divergence.item<double>();
+          }
+          return update(now);
+        });
   }
 
   // Clips and applies the gradients that the forwards left.
   absl::Status update(const Sums& now) {
     const Stopwatch watch(result_.optimizer_seconds);
     gradient_norm_ = optimizer_.clip_gradients(options_.clip).item<double>();
-    if (!std::isfinite(now.cross_entropy) || !std::isfinite(now.divergence) || !std::isfinite(gradient_norm_)) {
-      return base::failed("training diverged at step ", result_.steps + 1, " of ", steps_, ": loss ",
-                          loss_of(now), ", gradient norm ", gradient_norm_,
+    if (!std::isfinite(now.cross_entropy) || !std::isfinite(now.divergence) ||
+        !std::isfinite(gradient_norm_)) {
+      return base::failed("training diverged at step ", result_.steps + 1, " of ", steps_,
+                          ": loss ", loss_of(now), ", gradient norm ", gradient_norm_,
                           "; lower the learning rate or lengthen the warmup");
     }
     rate_ = learning_rate_at({options_.schedule, options_.learning_rate, options_.final_rate_share,
@@ -209,31 +234,35 @@ class Trainer {
     const double tokens = static_cast<double>(std::max<int64_t>(sums_.tokens, 1));
     constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
     const double alpha = options_.distillation_weight;
-    result_.curve.push_back({result_.steps, loss_of(sums_), alpha < 1 ? sums_.cross_entropy / tokens : kUnknown,
-                             alpha > 0 ? sums_.divergence / tokens : kUnknown, rate_, gradient_norm_});
+    result_.curve.push_back(
+        {result_.steps, loss_of(sums_), alpha < 1 ? sums_.cross_entropy / tokens : kUnknown,
+         alpha > 0 ? sums_.divergence / tokens : kUnknown, rate_, gradient_norm_});
     sums_ = {};
   }
 
   absl::Status after_step() {
     const bool last = result_.steps == steps_;
     if (last || result_.steps % record_every_ == 0) record_sample();
-    const bool due = last || (options_.validate_every > 0 && result_.steps % options_.validate_every == 0);
+    const bool due =
+        last || (options_.validate_every > 0 && result_.steps % options_.validate_every == 0);
     if (validation_ != nullptr && due) FRUGAL_RETURN_IF_ERROR(run_validation());
     report_progress();
     const bool stop = base::interrupt_requested() && !last;
-    const bool save = stop || (options_.checkpoint_every > 0 && result_.steps % options_.checkpoint_every == 0);
+    const bool save =
+        stop || (options_.checkpoint_every > 0 && result_.steps % options_.checkpoint_every == 0);
     if (save && !state_path_.empty()) FRUGAL_RETURN_IF_ERROR(save_progress());
     return stop ? base::interrupted() : absl::OkStatus();
   }
 
   absl::Status run_validation() {
     const Stopwatch watch(result_.validation_seconds);
-    FRUGAL_ASSIGN_OR_RETURN(ValidationSample sample, validate(student_, *validation_, options_.batch_sequences,
-                                                              options_.chunk_tokens));
+    FRUGAL_ASSIGN_OR_RETURN(
+        ValidationSample sample,
+        validate(student_, *validation_, options_.batch_sequences, options_.chunk_tokens));
     sample.step = result_.steps;
-    const bool best = std::all_of(result_.validation.begin(), result_.validation.end(), [&](const auto& other) {
-      return sample.cross_entropy < other.cross_entropy;
-    });
+    const bool best =
+        std::all_of(result_.validation.begin(), result_.validation.end(),
+                    [&](const auto& other) { return sample.cross_entropy < other.cross_entropy; });
     result_.validation.push_back(sample);
     if (!best) return absl::OkStatus();
     result_.best_step = result_.steps;
@@ -276,13 +305,16 @@ class Trainer {
     if (state_path_.empty()) return absl::OkStatus();
     std::error_code error;
     std::filesystem::create_directories(state_path_.parent_path(), error);
-    if (error) return base::system_error("create", state_path_.parent_path().string(), error.value());
+    if (error)
+      return base::system_error("create", state_path_.parent_path().string(), error.value());
     TrainState then = state();
-    FRUGAL_ASSIGN_OR_RETURN(const std::optional<base::Json> record, load_state(state_path_, then, fingerprint_));
+    FRUGAL_ASSIGN_OR_RETURN(const std::optional<base::Json> record,
+                            load_state(state_path_, then, fingerprint_));
     if (!record) return absl::OkStatus();
     best_ = std::move(then.best);
     FRUGAL_ASSIGN_OR_RETURN(result_, parse_record(*record, state_path_.string()));
-    FRUGAL_ASSIGN_OR_RETURN(const base::Json sums, base::json_get<base::Json>(*record, "sums", state_path_.string()));
+    FRUGAL_ASSIGN_OR_RETURN(const base::Json sums,
+                            base::json_get<base::Json>(*record, "sums", state_path_.string()));
     if (!sums.is_array() || sums.size() != 3 || !sums[0].is_number() || !sums[1].is_number() ||
         !sums[2].is_number_integer()) {
       return base::data_loss(state_path_.string(), ": \"sums\" is not a list of three numbers");
@@ -318,15 +350,17 @@ class Trainer {
 absl::StatusOr<int64_t> planned_steps(const TrainOptions& options, int64_t length) {
   FRUGAL_RETURN_IF_ERROR(check_numbers(options));
   if ((options.steps > 0) == (options.tokens > 0)) {
-    return base::invalid_argument("training: steps = ", options.steps, " and tokens = ", options.tokens,
+    return base::invalid_argument("training: steps = ", options.steps,
+                                  " and tokens = ", options.tokens,
                                   "; exactly one of them must be above 0");
   }
   const int64_t per_step = options.accumulation * options.batch_sequences * length;
   return options.steps > 0 ? options.steps : (options.tokens + per_step - 1) / per_step;
 }
 
-absl::StatusOr<ValidationSample> validate(const model::Decoder& decoder, const text::PackedTokens& data,
-                                          int64_t batch_sequences, int64_t chunk_tokens) {
+absl::StatusOr<ValidationSample> validate(const model::Decoder& decoder,
+                                          const text::PackedTokens& data, int64_t batch_sequences,
+                                          int64_t chunk_tokens) {
   FRUGAL_RETURN_IF_ERROR(check_data(data, decoder.config(), "validation data"));
   return tensor::guarded("validating", [&]() -> absl::StatusOr<ValidationSample> {
     const at::NoGradGuard no_grad;
@@ -334,7 +368,8 @@ absl::StatusOr<ValidationSample> validate(const model::Decoder& decoder, const t
     double sum = 0;
     for (int64_t begin = 0; begin < data.sequences; begin += batch_sequences) {
       std::vector<int64_t> rows;
-      for (int64_t i = begin; i < std::min(begin + batch_sequences, data.sequences); ++i) rows.push_back(i);
+      for (int64_t i = begin; i < std::min(begin + batch_sequences, data.sequences); ++i)
+        rows.push_back(i);
       const TrainBatch batch = make_batch(data, rows, decoder.device());
       LossInput input;
       input.hidden = decoder.hidden(batch.inputs).flatten(0, 1).index_select(0, batch.places);
@@ -349,19 +384,24 @@ absl::StatusOr<ValidationSample> validate(const model::Decoder& decoder, const t
 }
 
 absl::StatusOr<TrainResult> train(model::Decoder& student, const model::Decoder* teacher,
-                                  const text::PackedTokens& data, const text::PackedTokens* validation,
-                                  const TrainOptions& options, const std::filesystem::path& resume_folder,
+                                  const text::PackedTokens& data,
+                                  const text::PackedTokens* validation, const TrainOptions& options,
+                                  const std::filesystem::path& resume_folder,
                                   base::Progress* progress) {
   FRUGAL_ASSIGN_OR_RETURN(const int64_t steps, planned_steps(options, data.length));
   FRUGAL_RETURN_IF_ERROR(check_models(student, teacher, options));
   FRUGAL_RETURN_IF_ERROR(check_data(data, student.config(), "training data"));
-  if (validation != nullptr) FRUGAL_RETURN_IF_ERROR(check_data(*validation, student.config(), "validation data"));
+  if (validation != nullptr)
+    FRUGAL_RETURN_IF_ERROR(check_data(*validation, student.config(), "validation data"));
   if (options.keep_best && validation == nullptr) {
     return base::invalid_argument("training: keep_best needs validation data");
   }
-  FRUGAL_ASSIGN_OR_RETURN(const Precision precision, resolve_precision(options.precision, student.device()));
+  FRUGAL_ASSIGN_OR_RETURN(const Precision precision,
+                          resolve_precision(options.precision, student.device()));
   return tensor::guarded("training", [&] {
-    return Trainer(student, teacher, data, validation, options, steps, precision, resume_folder, progress).run();
+    return Trainer(student, teacher, data, validation, options, steps, precision, resume_folder,
+                   progress)
+        .run();
   });
 }
 

@@ -108,7 +108,7 @@ TEST_F(FileTest, AtomicFileRespectsTheUmask) {
   const mode_t old = umask(027);
   FRUGAL_EXPECT_OK(write_file_atomically(at("out"), "x"));
   umask(old);
-  struct stat info {};
+  struct stat info{};
   ASSERT_EQ(stat(at("out").c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0640u);
 }

@@ -211,7 +211,9 @@ TEST_F(MeterSetTest, IdleIsAWindowOfDoingNothing) {
 TEST_F(MeterSetTest, AWindowMayOutliveItsSetOrBeForgotten) {
   auto set = std::make_unique<MeterSet>(set_of(fake_info("m")));
   Window window = set->begin("kept");
-  { const Window forgotten = set->begin("forgotten"); }
+  {
+    const Window forgotten = set->begin("forgotten");
+  }
   set->poll();  // the forgotten one is no longer written to
   set.reset();
   pass(10, 1000);

@@ -92,9 +92,8 @@ TEST_F(CheckpointTest, MissingTensorIsNamed) {
 }
 
 TEST_F(CheckpointTest, WrongShapeIsNamed) {
-  edit_weights([](Tensors& tensors) {
-    tensors["model.layers.0.self_attn.k_proj.weight"].shape = {32, 16};
-  });
+  edit_weights(
+      [](Tensors& tensors) { tensors["model.layers.0.self_attn.k_proj.weight"].shape = {32, 16}; });
   FRUGAL_EXPECT_ERROR(Checkpoint::open(folder()), absl::StatusCode::kInvalidArgument,
                       "tensor 'model.layers.0.self_attn.k_proj.weight': its shape is [32, 16], the "
                       "config demands [16, 32]");

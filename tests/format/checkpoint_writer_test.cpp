@@ -189,10 +189,8 @@ TEST(CheckpointWriter, RefusesWrongDeclarations) {
   FRUGAL_EXPECT_ERROR(with([](auto& t) { t.pop_back(); }), invalid,
                       "'model.norm.weight' of the config is not declared");
   FRUGAL_EXPECT_ERROR(with([](auto& t) { t.push_back(t[0]); }), invalid, "declared twice");
-  FRUGAL_EXPECT_ERROR(with([](auto& t) {
-                        t.push_back({"extra", DType::kF32, {1}, {}});
-                      }),
-                      invalid, "'extra'");
+  FRUGAL_EXPECT_ERROR(with([](auto& t) { t.push_back({"extra", DType::kF32, {1}, {}}); }), invalid,
+                      "'extra'");
   FRUGAL_EXPECT_ERROR(with([](auto& t) { t[0].shape[0] = 39; }), invalid, "another shape");
   FRUGAL_EXPECT_ERROR(with([](auto& t) { t[0].dtype = DType::kI8; }), invalid, "not I8");
   FRUGAL_EXPECT_ERROR(with([](auto& t) { t[1].grid = "q4_0"; }), invalid, "only matrices");

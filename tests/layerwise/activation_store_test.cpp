@@ -1,4 +1,4 @@
-#include "layerwise/activation_store.h"
+#include "layerwise/walk/activation_store.h"
 
 #include <ATen/ATen.h>
 #include <sys/resource.h>
@@ -6,9 +6,9 @@
 #include <csignal>
 #include <fstream>
 
-#include "layerwise/random_tensors.h"
-#include "layerwise/tiles.h"
+#include "support/random_tensors.h"
 #include "support/shared_data.h"
+#include "tensor/tiles.h"
 
 namespace frugal::layerwise {
 namespace {
@@ -52,7 +52,7 @@ TEST(ActivationStore, WorksAcrossThreads) {
   const ActivationStore store(40000, folder.path());
   const ThreadCount count(3);
   std::vector<at::Tensor> kept(60);
-  for_each_tile(60, [&](int64_t i) {
+  tensor::for_each_tile(60, [&](int64_t i) {
     for (int64_t round = 0; round < 5; ++round) {
       at::Tensor& slot = kept[static_cast<size_t>(i)];
       slot = store.keep(at::full({40, 30}, static_cast<double>(i + round), at::kFloat));

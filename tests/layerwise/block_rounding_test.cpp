@@ -1,4 +1,4 @@
-#include "layerwise/block_rounding.h"
+#include "layerwise/rounding/block_rounding.h"
 
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
@@ -6,10 +6,10 @@
 #include <cmath>
 #include <functional>
 
-#include "layerwise/gptq.h"
-#include "layerwise/random_tensors.h"
-#include "layerwise/toy_model.h"
+#include "layerwise/rounding/gptq.h"
+#include "support/random_tensors.h"
 #include "support/shared_data.h"
+#include "support/toy_model.h"
 
 namespace frugal::layerwise {
 namespace {

@@ -1,11 +1,11 @@
-#include "layerwise/calibration.h"
+#include "layerwise/walk/calibration.h"
 
 #include <algorithm>
 #include <fstream>
 #include <set>
 
-#include "layerwise/toy_model.h"
 #include "support/shared_data.h"
+#include "support/toy_model.h"
 
 namespace frugal::layerwise {
 namespace {

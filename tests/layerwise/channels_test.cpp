@@ -1,13 +1,13 @@
-#include "layerwise/channels.h"
+#include "layerwise/pruning/channels.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
-#include "layerwise/gptq.h"
-#include "layerwise/random_tensors.h"
-#include "layerwise/toy_model.h"
+#include "layerwise/rounding/gptq.h"
 #include "model/architecture.h"
+#include "support/random_tensors.h"
 #include "support/shared_data.h"
+#include "support/toy_model.h"
 
 namespace frugal::layerwise {
 namespace {

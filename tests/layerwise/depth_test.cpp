@@ -1,10 +1,10 @@
-#include "layerwise/depth.h"
+#include "layerwise/pruning/depth.h"
 
 #include <ATen/ATen.h>
 
 #include <cmath>
 
-#include "layerwise/random_tensors.h"
+#include "support/random_tensors.h"
 #include "support/shared_data.h"
 
 namespace frugal::layerwise {

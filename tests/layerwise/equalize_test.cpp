@@ -1,11 +1,11 @@
-#include "layerwise/equalize.h"
+#include "layerwise/transform/equalize.h"
 
 #include <ATen/ATen.h>
 
 #include <cmath>
 
-#include "layerwise/gptq.h"
-#include "layerwise/random_tensors.h"
+#include "layerwise/rounding/gptq.h"
+#include "support/random_tensors.h"
 #include "support/shared_data.h"
 
 namespace frugal::layerwise {

@@ -1,8 +1,8 @@
-#include "layerwise/estimate.h"
+#include "layerwise/walk/estimate.h"
 
 #include <gtest/gtest.h>
 
-#include "layerwise/toy_model.h"
+#include "support/toy_model.h"
 
 namespace frugal::layerwise {
 namespace {

@@ -1,11 +1,11 @@
-#include "layerwise/factor.h"
+#include "layerwise/rounding/factor.h"
 
 #include <ATen/ATen.h>
 
 #include <limits>
 
-#include "layerwise/order.h"
-#include "layerwise/random_tensors.h"
+#include "layerwise/rounding/order.h"
+#include "support/random_tensors.h"
 #include "support/shared_data.h"
 
 namespace frugal::layerwise {

@@ -1,12 +1,12 @@
-#include "layerwise/gptaq.h"
+#include "layerwise/rounding/gptaq.h"
 
 #include <ATen/ATen.h>
 
 #include <vector>
 
-#include "layerwise/order.h"
-#include "layerwise/pre_correct.h"
-#include "layerwise/random_tensors.h"
+#include "layerwise/rounding/order.h"
+#include "layerwise/rounding/pre_correct.h"
+#include "support/random_tensors.h"
 #include "support/shared_data.h"
 
 namespace frugal::layerwise {

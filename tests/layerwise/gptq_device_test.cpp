@@ -1,11 +1,11 @@
-#include "layerwise/gptq_device.h"
+#include "layerwise/rounding/gptq_device.h"
 
 #include <ATen/ATen.h>
 
 #include "kernels/cuda_module.h"
-#include "layerwise/gptq.h"
-#include "layerwise/order.h"
-#include "layerwise/random_tensors.h"
+#include "layerwise/rounding/gptq.h"
+#include "layerwise/rounding/order.h"
+#include "support/random_tensors.h"
 #include "support/shared_data.h"
 
 namespace frugal::layerwise {

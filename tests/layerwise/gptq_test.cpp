@@ -1,4 +1,4 @@
-#include "layerwise/gptq.h"
+#include "layerwise/rounding/gptq.h"
 
 #include <ATen/ATen.h>
 
@@ -11,9 +11,9 @@
 #include <utility>
 #include <vector>
 
-#include "layerwise/order.h"
-#include "layerwise/random_tensors.h"
+#include "layerwise/rounding/order.h"
 #include "support/every_grid.h"
+#include "support/random_tensors.h"
 #include "support/shared_data.h"
 
 namespace frugal::layerwise {

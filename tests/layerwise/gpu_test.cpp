@@ -4,13 +4,13 @@
 #include <cstdlib>
 
 #include "kernels/cuda_module.h"
-#include "layerwise/gptq.h"
-#include "layerwise/order.h"
-#include "layerwise/random_tensors.h"
-#include "layerwise/statistics.h"
-#include "layerwise/toy_model.h"
-#include "layerwise/walk.h"
+#include "layerwise/rounding/gptq.h"
+#include "layerwise/rounding/order.h"
+#include "layerwise/walk/statistics.h"
+#include "layerwise/walk/walk.h"
+#include "support/random_tensors.h"
 #include "support/shared_data.h"
+#include "support/toy_model.h"
 #include "tensor/copy_queue.h"
 #include "tensor/device.h"
 

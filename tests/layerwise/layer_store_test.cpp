@@ -1,4 +1,4 @@
-#include "layerwise/layer_store.h"
+#include "layerwise/walk/layer_store.h"
 
 #include <fstream>
 

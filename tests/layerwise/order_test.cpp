@@ -1,4 +1,4 @@
-#include "layerwise/order.h"
+#include "layerwise/rounding/order.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

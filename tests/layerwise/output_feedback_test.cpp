@@ -1,4 +1,4 @@
-#include "layerwise/output_feedback.h"
+#include "layerwise/rounding/output_feedback.h"
 
 #include <ATen/ATen.h>
 
@@ -8,8 +8,8 @@
 #include <memory>
 #include <vector>
 
-#include "layerwise/order.h"
-#include "layerwise/random_tensors.h"
+#include "layerwise/rounding/order.h"
+#include "support/random_tensors.h"
 #include "support/shared_data.h"
 
 namespace frugal::layerwise {

@@ -1,14 +1,14 @@
-#include "layerwise/output_gradients.h"
+#include "layerwise/walk/output_gradients.h"
 
 #include <torch/csrc/autograd/autograd.h>
 
 #include <cmath>
 
-#include "layerwise/random_tensors.h"
-#include "layerwise/tiles.h"
-#include "layerwise/toy_model.h"
 #include "model/toy.h"
+#include "support/random_tensors.h"
 #include "support/shared_data.h"
+#include "support/toy_model.h"
+#include "tensor/tiles.h"
 
 namespace frugal::layerwise {
 namespace {
@@ -204,7 +204,7 @@ TEST(OutputGradients, RoundedProductsAreClose) {
                               gradients_of(decoder, repeated_window(64)));
   FRUGAL_ASSERT_OK_AND_ASSIGN(
       const LayerGradients rounded,
-      gradients_of(decoder, repeated_window(64), {.precision = Precision::kRounded}));
+      gradients_of(decoder, repeated_window(64), {.precision = model::Precision::kRounded}));
   for (const auto& [name, values] : exact) {
     const double ratio =
         rounded.at(name).squares.sum().item<double>() / values.squares.sum().item<double>();

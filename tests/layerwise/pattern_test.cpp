@@ -1,10 +1,10 @@
-#include "layerwise/pattern.h"
+#include "layerwise/pruning/pattern.h"
 
 #include <ATen/ATen.h>
 
 #include <limits>
 
-#include "layerwise/random_tensors.h"
+#include "support/random_tensors.h"
 #include "support/shared_data.h"
 
 namespace frugal::layerwise {

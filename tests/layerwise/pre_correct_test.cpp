@@ -1,8 +1,8 @@
-#include "layerwise/pre_correct.h"
+#include "layerwise/rounding/pre_correct.h"
 
 #include <ATen/ATen.h>
 
-#include "layerwise/random_tensors.h"
+#include "support/random_tensors.h"
 #include "support/shared_data.h"
 
 namespace frugal::layerwise {

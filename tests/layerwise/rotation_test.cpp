@@ -1,8 +1,8 @@
-#include "layerwise/rotation.h"
+#include "layerwise/transform/rotation.h"
 
 #include <ATen/ATen.h>
 
-#include "layerwise/random_tensors.h"
+#include "support/random_tensors.h"
 #include "support/shared_data.h"
 
 namespace frugal::layerwise {

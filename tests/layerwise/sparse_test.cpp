@@ -1,4 +1,4 @@
-#include "layerwise/sparse.h"
+#include "layerwise/pruning/sparse.h"
 
 #include <ATen/ATen.h>
 
@@ -6,12 +6,12 @@
 #include <limits>
 #include <vector>
 
-#include "layerwise/gptq.h"
-#include "layerwise/order.h"
-#include "layerwise/random_tensors.h"
-#include "layerwise/tiles.h"
-#include "layerwise/width.h"
+#include "layerwise/pruning/width.h"
+#include "layerwise/rounding/gptq.h"
+#include "layerwise/rounding/order.h"
+#include "support/random_tensors.h"
 #include "support/shared_data.h"
+#include "tensor/tiles.h"
 
 namespace frugal::layerwise {
 namespace {

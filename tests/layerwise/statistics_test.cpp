@@ -1,11 +1,11 @@
-#include "layerwise/statistics.h"
+#include "layerwise/walk/statistics.h"
 
 #include <ATen/ATen.h>
 
 #include <cmath>
 #include <limits>
 
-#include "layerwise/random_tensors.h"
+#include "support/random_tensors.h"
 #include "support/shared_data.h"
 
 namespace frugal::layerwise {
@@ -40,7 +40,7 @@ TEST(Statistics, RoundedMomentsMoveTheDiagonalOnly) {
   const at::Tensor x = random_inputs(6, 3000, 70);
   FRUGAL_ASSERT_OK_AND_ASSIGN(
       const InputStatistics s,
-      gather_statistics(cut(x, 1000), Needs::kHessian, "here", Precision::kRounded));
+      gather_statistics(cut(x, 1000), Needs::kHessian, "here", model::Precision::kRounded));
   const at::Tensor h = second_moment(x);
   const at::Tensor scale = h.diagonal().sqrt();
   const at::Tensor error = (s.hessian - h).abs() / at::outer(scale, scale);

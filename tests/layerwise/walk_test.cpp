@@ -1,13 +1,13 @@
-#include "layerwise/walk.h"
+#include "layerwise/walk/walk.h"
 
 #include <ATen/ATen.h>
 
 #include <map>
 
 #include "base/interrupt.h"
-#include "layerwise/random_tensors.h"
-#include "layerwise/toy_model.h"
+#include "support/random_tensors.h"
 #include "support/shared_data.h"
+#include "support/toy_model.h"
 
 namespace frugal::layerwise {
 namespace {
@@ -261,7 +261,7 @@ TEST_F(WalkTest, RoundedProductsAreCloseAndTheSameAtAnyThreadCount) {
     const ThreadCount count(threads);
     ScalingSolver rounded(0.8, DriftForm::kOutputs);
     FRUGAL_ASSERT_OK(walk(*checkpoint_, windows_,
-                          {.chunk_tokens = 48, .precision = Precision::kRounded}, rounded));
+                          {.chunk_tokens = 48, .precision = model::Precision::kRounded}, rounded));
     for (const auto& [key, problem] : rounded.seen) {
       const at::Tensor& hessian = problem.statistics.hessian;
       // Twelve roundings of activations by at most 2⁻⁹ in front of the last stage.

@@ -1,12 +1,12 @@
-#include "layerwise/width.h"
+#include "layerwise/pruning/width.h"
 
 #include <ATen/ATen.h>
 
 #include <algorithm>
 #include <numeric>
 
-#include "layerwise/gptq.h"
-#include "layerwise/random_tensors.h"
+#include "layerwise/rounding/gptq.h"
+#include "support/random_tensors.h"
 #include "support/shared_data.h"
 
 namespace frugal::layerwise {

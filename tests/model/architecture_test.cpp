@@ -52,7 +52,8 @@ TEST(Architecture, EveryWeightWithChannelsSaysWhatItsAre) {
 TEST(Architecture, UnknownOnesAreRefusedWithTheNearest) {
   format::ModelConfig config = toy::config();
   config.architecture = "LlamaForCausalLN";
-  FRUGAL_EXPECT_ERROR(stages(config), absl::StatusCode::kUnimplemented, "did you mean 'LlamaForCausalLM'");
+  FRUGAL_EXPECT_ERROR(stages(config), absl::StatusCode::kUnimplemented,
+                      "did you mean 'LlamaForCausalLM'");
   FRUGAL_EXPECT_ERROR(layer_runner(config), absl::StatusCode::kUnimplemented, "LlamaForCausalLN");
 }
 

@@ -27,7 +27,8 @@ at::Tensor by_definition(const at::Tensor& query, const at::Tensor& key, const a
     const at::Tensor q = query.select(1, head).to(at::kDouble);
     const at::Tensor k = key.select(1, head / group).to(at::kDouble);
     const at::Tensor v = value.select(1, head / group).to(at::kDouble);
-    const at::Tensor scores = at::matmul(q, k.transpose(1, 2)) / std::sqrt(static_cast<double>(q.size(2)));
+    const at::Tensor scores =
+        at::matmul(q, k.transpose(1, 2)) / std::sqrt(static_cast<double>(q.size(2)));
     heads.push_back(at::matmul(scores.masked_fill(~visible, -INFINITY).softmax(-1), v));
   }
   return at::stack(heads, 1);
@@ -65,11 +66,13 @@ TEST_P(AttentionTest, MasksRuleAlone) {
             1e-5);
 }
 
-// Values and gradients within what rounding the factors to 8 bits explains (tests/kernels derives and holds the exact
-// bounds; here it is the layout that could be wrong, which is off by far more).
+// Values and gradients within what rounding the factors to 8 bits explains (tests/kernels derives
+// and holds the exact bounds; here it is the layout that could be wrong, which is off by far more).
 TEST_P(AttentionTest, RoundedFactorsGiveNearlyTheSame) {
   const auto [heads, groups, queries, keys] = GetParam();
-  const auto leaf = [](const at::Tensor& x) { return x.transpose(1, 2).contiguous().transpose(1, 2).requires_grad_(); };
+  const auto leaf = [](const at::Tensor& x) {
+    return x.transpose(1, 2).contiguous().transpose(1, 2).requires_grad_();
+  };
   const at::Tensor q = leaf(random_tensor({2, heads, queries, 16}, "q"));
   const at::Tensor k = leaf(random_tensor({2, groups, keys, 16}, "k"));
   const at::Tensor v = leaf(random_tensor({2, groups, keys, 16}, "v"));
@@ -82,7 +85,8 @@ TEST_P(AttentionTest, RoundedFactorsGiveNearlyTheSame) {
   EXPECT_LT(relative(rounded, exact), 8 * 0x1p-9);
   const auto found = torch::autograd::grad({rounded}, {q, k, v}, {upstream});
   const auto expected = torch::autograd::grad({exact}, {q, k, v}, {upstream});
-  for (size_t i = 0; i < 3; ++i) EXPECT_LT(relative(found[i], expected[i]), 8 * 0x1p-9) << "gradient " << i;
+  for (size_t i = 0; i < 3; ++i)
+    EXPECT_LT(relative(found[i], expected[i]), 8 * 0x1p-9) << "gradient " << i;
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, AttentionTest,

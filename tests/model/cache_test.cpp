@@ -27,11 +27,13 @@ TEST(KeyValueCache, KeepsChosenRows) {
   cache.append(0, numbered(3, 4, 0), numbered(3, 4, 500));
   cache.append(1, numbered(3, 4, 1000), numbered(3, 4, 1500));
   cache.select_rows(at::tensor({2, 0}, at::kLong));
-  EXPECT_TRUE(cache.keys[1].equal(numbered(3, 4, 1000).index_select(0, at::tensor({2, 0}, at::kLong))));
+  EXPECT_TRUE(
+      cache.keys[1].equal(numbered(3, 4, 1000).index_select(0, at::tensor({2, 0}, at::kLong))));
   const auto [keys, values] = cache.append(0, numbered(2, 1, 7), numbered(2, 1, 8));
   EXPECT_EQ(keys.size(2), 5);
   EXPECT_TRUE(values.narrow(2, 4, 1).equal(numbered(2, 1, 8)));
-  EXPECT_TRUE(values.narrow(2, 0, 4).equal(numbered(3, 4, 500).index_select(0, at::tensor({2, 0}, at::kLong))));
+  EXPECT_TRUE(values.narrow(2, 0, 4).equal(
+      numbered(3, 4, 500).index_select(0, at::tensor({2, 0}, at::kLong))));
 }
 
 }  // namespace

@@ -30,7 +30,8 @@ at::Tensor staged_hidden(const Decoder& decoder, const Batch& batch) {
 TEST(Decoder, StagedRunEqualsWholeForward) {
   const Decoder decoder = toy::decoder();
   const Batch batch{toy::ids(2, 30), {}};
-  EXPECT_LT(toy::largest_difference(staged_hidden(decoder, batch), decoder.hidden(batch)), toy::kFp32Tolerance);
+  EXPECT_LT(toy::largest_difference(staged_hidden(decoder, batch), decoder.hidden(batch)),
+            toy::kFp32Tolerance);
 }
 
 TEST(Decoder, CachedDecodingEqualsTheFullForward) {
@@ -42,7 +43,8 @@ TEST(Decoder, CachedDecodingEqualsTheFullForward) {
   // A prompt, a piece of several tokens behind it, then one by one.
   parts.push_back(decoder.logits({ids.narrow(1, 0, 10), {}}, &cache));
   parts.push_back(decoder.logits({ids.narrow(1, 10, 5), {}}, &cache));
-  for (int64_t t = 15; t < 24; ++t) parts.push_back(decoder.logits({ids.narrow(1, t, 1), {}}, &cache));
+  for (int64_t t = 15; t < 24; ++t)
+    parts.push_back(decoder.logits({ids.narrow(1, t, 1), {}}, &cache));
   EXPECT_EQ(cache.length(), 24);
   EXPECT_LT(toy::largest_difference(at::cat(parts, 1), full), toy::kFp32Tolerance);
 }
@@ -51,15 +53,19 @@ TEST(Decoder, SegmentsEqualSeparateSequences) {
   const Decoder decoder = toy::decoder();
   const at::Tensor ids = toy::ids(1, 24);
   // Two documents of 9 and 11 tokens and 4 of padding in one row.
-  const at::Tensor segments =
-      at::cat({at::full({9}, 0, at::kInt), at::full({11}, 1, at::kInt), at::full({4}, -1, at::kInt)}).unsqueeze(0);
+  const at::Tensor segments = at::cat({at::full({9}, 0, at::kInt), at::full({11}, 1, at::kInt),
+                                       at::full({4}, -1, at::kInt)})
+                                  .unsqueeze(0);
   const at::Tensor positions =
-      at::cat({at::arange(9, at::kLong), at::arange(11, at::kLong), at::arange(4, at::kLong)}).unsqueeze(0);
+      at::cat({at::arange(9, at::kLong), at::arange(11, at::kLong), at::arange(4, at::kLong)})
+          .unsqueeze(0);
   const at::Tensor packed = decoder.logits({ids, positions, segments});
-  EXPECT_LT(toy::largest_difference(packed.narrow(1, 0, 9), decoder.logits({ids.narrow(1, 0, 9), {}})),
-            toy::kFp32Tolerance);
-  EXPECT_LT(toy::largest_difference(packed.narrow(1, 9, 11), decoder.logits({ids.narrow(1, 9, 11), {}})),
-            toy::kFp32Tolerance);
+  EXPECT_LT(
+      toy::largest_difference(packed.narrow(1, 0, 9), decoder.logits({ids.narrow(1, 0, 9), {}})),
+      toy::kFp32Tolerance);
+  EXPECT_LT(
+      toy::largest_difference(packed.narrow(1, 9, 11), decoder.logits({ids.narrow(1, 9, 11), {}})),
+      toy::kFp32Tolerance);
   EXPECT_TRUE(packed.isfinite().all().item<bool>());
 }
 
@@ -76,12 +82,14 @@ TEST(Decoder, LaterTokensDoNotReachEarlierOnes) {
 TEST(Decoder, Bf16StaysCloseToFp32) {
   const Decoder decoder = toy::decoder();
   Decoder half = decoder.clone();
-  for (const auto& [name, value] : decoder.parameters()) half.set_parameter(name, value.to(at::kBFloat16));
+  for (const auto& [name, value] : decoder.parameters())
+    half.set_parameter(name, value.to(at::kBFloat16));
   EXPECT_EQ(half.type(), at::kBFloat16);
   const Batch batch{toy::ids(2, 30), {}};
   const at::Tensor exact = decoder.logits(batch), rounded = half.logits(batch);
   EXPECT_EQ(rounded.scalar_type(), at::kFloat);
-  // Some 30 roundings of relative size 2^-9 on the way, adding up as a random walk: 3 layers, sqrt(30) / 512 = 1.1%.
+  // Some 30 roundings of relative size 2^-9 on the way, adding up as a random walk: 3 layers,
+  // sqrt(30) / 512 = 1.1%.
   const double relative = ((rounded - exact).norm() / exact.norm()).item<double>();
   EXPECT_LT(relative, 0.03);
   EXPECT_GT(relative, 1e-4);
@@ -117,15 +125,18 @@ TEST(Decoder, LoadsInBf16) {
   test::TemporaryFolder folder;
   FRUGAL_ASSERT_OK(decoder.save(folder.path(), format::DType::kBF16));
   FRUGAL_ASSERT_OK_AND_ASSIGN(const auto checkpoint, format::Checkpoint::open(folder.path()));
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const Decoder loaded, Decoder::load(checkpoint, {at::kBFloat16, at::kCPU}));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const Decoder loaded,
+                              Decoder::load(checkpoint, {at::kBFloat16, at::kCPU}));
   const std::string name = weight_name(1, "mlp.up_proj");
   EXPECT_TRUE(loaded.parameters().find(name)->second.equal(
       decoder.parameters().find(name)->second.to(at::kBFloat16)));
 }
 
 TEST(Decoder, FreshWeightsHaveTheConfiguredSpread) {
-  const base::Json shape = {{"hidden_size", 256}, {"intermediate_size", 512}, {"initializer_range", 0.05}};
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const Decoder decoder, Decoder::create(toy::config(shape), 7, at::kCPU));
+  const base::Json shape = {
+      {"hidden_size", 256}, {"intermediate_size", 512}, {"initializer_range", 0.05}};
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const Decoder decoder,
+                              Decoder::create(toy::config(shape), 7, at::kCPU));
   const auto deviation = [&](std::string_view matrix) {
     return decoder.parameters().find(weight_name(2, matrix))->second.std().item<double>();
   };
@@ -137,7 +148,9 @@ TEST(Decoder, FreshWeightsHaveTheConfiguredSpread) {
 }
 
 TEST(Decoder, TheSeedDecides) {
-  const auto create = [](uint64_t seed) { return Decoder::create(toy::config(), seed, at::kCPU).value(); };
+  const auto create = [](uint64_t seed) {
+    return Decoder::create(toy::config(), seed, at::kCPU).value();
+  };
   const std::string name = weight_name(0, "mlp.up_proj");
   const auto weight = [&](uint64_t seed) { return create(seed).parameters().find(name)->second; };
   EXPECT_TRUE(weight(3).equal(weight(3)));

@@ -6,8 +6,8 @@
 #include <cmath>
 #include <cstring>
 
-#include "layerwise/random_tensors.h"
 #include "model/toy.h"
+#include "support/random_tensors.h"
 
 namespace frugal::model {
 namespace {

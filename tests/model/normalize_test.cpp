@@ -12,7 +12,8 @@ namespace {
 at::Tensor random_tensor(at::IntArrayRef shape, std::string_view name) {
   base::RandomStream stream(3, name);
   at::Tensor values = at::empty(shape, at::kDouble);
-  for (int64_t i = 0; i < values.numel(); ++i) values.mutable_data_ptr<double>()[i] = stream.normal();
+  for (int64_t i = 0; i < values.numel(); ++i)
+    values.mutable_data_ptr<double>()[i] = stream.normal();
   return values.to(at::kFloat);
 }
 
@@ -25,7 +26,8 @@ at::Tensor by_definition(const at::Tensor& x, const at::Tensor& weight, double e
 TEST(Normalize, EqualsTheDefinition) {
   const at::Tensor x = random_tensor({2, 3, 50}, "x"), weight = random_tensor({50}, "weight");
   const at::Tensor y = rms_norm(x, weight, 1e-5);
-  EXPECT_LT(toy::largest_difference(y, by_definition(x, weight, 1e-5)), 1e-5);  // |y| < 10, a dozen roundings
+  EXPECT_LT(toy::largest_difference(y, by_definition(x, weight, 1e-5)),
+            1e-5);  // |y| < 10, a dozen roundings
 }
 
 TEST(Normalize, EpsilonKeepsZerosFinite) {
@@ -39,7 +41,8 @@ TEST(Normalize, Bf16IsComputedInFp32) {
   ASSERT_EQ(y.scalar_type(), at::kBFloat16);
   const at::Tensor exact = by_definition(x, weight, 1e-5);
   // Half a unit in the last of 8 bits, and a hair for the fp32 arithmetic before it.
-  EXPECT_TRUE(((y.to(at::kDouble) - exact).abs() <= exact.abs() * (1.01 / 256.0)).all().item<bool>());
+  EXPECT_TRUE(
+      ((y.to(at::kDouble) - exact).abs() <= exact.abs() * (1.01 / 256.0)).all().item<bool>());
 }
 
 TEST(Normalize, GradientsEqualThoseOfTheDefinition) {
@@ -50,7 +53,8 @@ TEST(Normalize, GradientsEqualThoseOfTheDefinition) {
     return torch::autograd::grad({loss}, {x, weight});
   };
   const auto ours = gradients([](const auto& x, const auto& w) { return rms_norm(x, w, 1e-5); });
-  const auto exact = gradients([](const auto& x, const auto& w) { return by_definition(x, w, 1e-5); });
+  const auto exact =
+      gradients([](const auto& x, const auto& w) { return by_definition(x, w, 1e-5); });
   EXPECT_LT(toy::largest_difference(ours[0], exact[0]), 1e-5);
   EXPECT_LT(toy::largest_difference(ours[1], exact[1]), 1e-5);
 }

@@ -18,7 +18,8 @@ TEST(Rotary, FrequenciesArePowersOfTheta) {
   }
 }
 
-// Llama 3.1's rule written for one frequency, as in the model's own repository (rope scaling of apply_scaling).
+// Llama 3.1's rule written for one frequency, as in the model's own repository (rope scaling of
+// apply_scaling).
 double scaled_by_hand(double frequency, double factor, double low, double high, double context) {
   const double wavelength = 2.0 * std::numbers::pi / frequency;
   if (wavelength < context / high) return frequency;
@@ -28,8 +29,11 @@ double scaled_by_hand(double frequency, double factor, double low, double high, 
 }
 
 TEST(Rotary, Llama3ScalingEqualsTheFormula) {
-  const base::Json scaling = {{"rope_type", "llama3"},        {"factor", 32.0}, {"low_freq_factor", 1.0},
-                              {"high_freq_factor", 4.0}, {"original_max_position_embeddings", 8192}};
+  const base::Json scaling = {{"rope_type", "llama3"},
+                              {"factor", 32.0},
+                              {"low_freq_factor", 1.0},
+                              {"high_freq_factor", 4.0},
+                              {"original_max_position_embeddings", 8192}};
   const base::Json shape = {{"hidden_size", 256}, {"rope_theta", 500000.0}};
   base::Json scaled_shape = shape;
   scaled_shape["rope_scaling"] = scaling;
@@ -58,7 +62,8 @@ TEST(Rotary, TurnsPairsAsComplexNumbers) {
   for (int64_t head = 0; head < 2; ++head) {
     for (int64_t t = 0; t < 5; ++t) {
       for (int64_t i = 0; i < 4; ++i) {
-        const std::complex<double> before(x[0][head][t][i].item<double>(), x[0][head][t][i + 4].item<double>());
+        const std::complex<double> before(x[0][head][t][i].item<double>(),
+                                          x[0][head][t][i + 4].item<double>());
         const double angle = 7.0 * static_cast<double>(t) * frequencies[i].item<double>();
         const std::complex<double> after = before * std::polar(1.0, angle);
         // values below 4, angles below 28 rounded to fp32: 4 * 28 * 6e-8
@@ -84,7 +89,8 @@ TEST(Rotary, ProductsDependOnDistanceOnly) {
 }
 
 TEST(Rotary, KeepsTheTypeOfItsInput) {
-  const RotaryTables tables = rotary_tables(rotary_frequencies(toy::config()), at::arange(3, at::kLong).unsqueeze(0));
+  const RotaryTables tables =
+      rotary_tables(rotary_frequencies(toy::config()), at::arange(3, at::kLong).unsqueeze(0));
   const at::Tensor x = at::ones({1, 2, 3, 8}, at::kBFloat16);
   const at::Tensor y = rotate(x, tables.cosine, tables.sine);
   EXPECT_EQ(y.scalar_type(), at::kBFloat16);

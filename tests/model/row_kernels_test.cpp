@@ -26,7 +26,8 @@ TEST_P(RowWidths, NormalizingEqualsTheDefinition) {
   normalize_rows(x.data(), weight.data(), 1e-5F, rows, width, y.data(), scale.data());
   for (int64_t row = 0; row < rows; ++row) {
     double sum = 0;
-    for (int64_t i = 0; i < width; ++i) sum += std::pow(static_cast<double>(x[static_cast<size_t>(row * width + i)]), 2);
+    for (int64_t i = 0; i < width; ++i)
+      sum += std::pow(static_cast<double>(x[static_cast<size_t>(row * width + i)]), 2);
     const double factor = 1.0 / std::sqrt(sum / static_cast<double>(width) + 1e-5);
     EXPECT_NEAR(scale[static_cast<size_t>(row)], factor, 2e-6 * factor);
     for (int64_t i = 0; i < width; ++i) {
@@ -39,7 +40,8 @@ TEST_P(RowWidths, NormalizingEqualsTheDefinition) {
 
 TEST_P(RowWidths, BackwardIsTheDerivative) {
   const int64_t width = GetParam();
-  const auto x = random_values(static_cast<size_t>(width), "x"), weight = random_values(static_cast<size_t>(width), "w");
+  const auto x = random_values(static_cast<size_t>(width), "x"),
+             weight = random_values(static_cast<size_t>(width), "w");
   const auto direction = random_values(static_cast<size_t>(width), "dy");
   const auto loss = [&](const std::vector<double>& at, const std::vector<double>& by) {
     double sum = 0, value = 0;
@@ -51,7 +53,8 @@ TEST_P(RowWidths, BackwardIsTheDerivative) {
   };
   std::vector<float> dx(x.size()), dweight(x.size(), 1.0F), y(x.size()), scale(1);
   normalize_rows(x.data(), weight.data(), 1e-5F, 1, width, y.data(), scale.data());
-  normalize_rows_backward(x.data(), weight.data(), scale.data(), direction.data(), 1, width, dx.data(), dweight.data());
+  normalize_rows_backward(x.data(), weight.data(), scale.data(), direction.data(), 1, width,
+                          dx.data(), dweight.data());
   const std::vector<double> at(x.begin(), x.end()), by(weight.begin(), weight.end());
   for (size_t i = 0; i < x.size(); ++i) {
     constexpr double kStep = 1e-5;
@@ -62,7 +65,8 @@ TEST_P(RowWidths, BackwardIsTheDerivative) {
     lighter[i] -= kStep;
     // fp32 against fp64 differences whose own error is of order 1e-8.
     EXPECT_NEAR(dx[i], (loss(up, by) - loss(down, by)) / (2 * kStep), 2e-5);
-    EXPECT_NEAR(dweight[i] - 1.0, (loss(at, heavier) - loss(at, lighter)) / (2 * kStep), 2e-5);  // added to what was there
+    EXPECT_NEAR(dweight[i] - 1.0, (loss(at, heavier) - loss(at, lighter)) / (2 * kStep),
+                2e-5);  // added to what was there
   }
 }
 

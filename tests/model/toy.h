@@ -58,8 +58,9 @@ inline double largest_difference(const at::Tensor& a, const at::Tensor& b) {
   return (a.to(at::kDouble) - b.to(at::kDouble)).abs().max().item<double>();
 }
 
-// Toy logits are below 10, a forward is a few hundred rounded operations deep whose errors do not grow: with unit
-// roundoff 6e-8 two orders of evaluation in fp32 stay within 10 * 200 * 6e-8, about 1e-4; seen are 1e-5 and less.
+// Toy logits are below 10, a forward is a few hundred rounded operations deep whose errors do not
+// grow: with unit roundoff 6e-8 two orders of evaluation in fp32 stay within 10 * 200 * 6e-8, about
+// 1e-4; seen are 1e-5 and less.
 inline constexpr double kFp32Tolerance = 1e-4;
 
 }  // namespace frugal::model::toy

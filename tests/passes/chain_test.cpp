@@ -5,16 +5,16 @@
 
 #include <map>
 
-#include "layerwise/calibration.h"
-#include "layerwise/gptaq.h"
-#include "layerwise/order.h"
-#include "layerwise/pre_correct.h"
-#include "layerwise/statistics.h"
+#include "layerwise/rounding/gptaq.h"
+#include "layerwise/rounding/order.h"
+#include "layerwise/rounding/pre_correct.h"
+#include "layerwise/walk/calibration.h"
+#include "layerwise/walk/statistics.h"
 #include "model/decoder.h"
 #include "passes/fake_context.h"
 #include "passes/quantize/quantize_pass.h"
-#include "passes/toy_checkpoint.h"
 #include "support/shared_data.h"
+#include "support/toy_checkpoint.h"
 
 namespace frugal::passes {
 namespace {

@@ -7,12 +7,12 @@
 #include <functional>
 #include <map>
 
-#include "layerwise/random_tensors.h"
 #include "passes/fake_context.h"
 #include "passes/quantize/quantize_pass.h"
-#include "passes/toy_checkpoint.h"
 #include "support/every_grid.h"
+#include "support/random_tensors.h"
 #include "support/shared_data.h"
+#include "support/toy_checkpoint.h"
 
 namespace frugal::passes {
 namespace {

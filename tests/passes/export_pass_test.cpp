@@ -8,7 +8,7 @@
 #include "pass/plan.h"
 #include "passes/quantize/quantize_pass.h"
 #include "support/shared_data.h"
-#include "toy_checkpoint.h"
+#include "support/toy_checkpoint.h"
 
 namespace frugal::passes {
 namespace {
@@ -27,11 +27,15 @@ TEST(ExportPass, WritesEachFormatUnderTheInputsName) {
   run_export({{"format", "onnx"}}, context);
   run_export({{"format", "huggingface"}, {"name", "plain"}}, context);
   FRUGAL_EXPECT_OK(format::GgufFile::open(context.output_folder() / "toy.gguf"));
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const format::OnnxSummary onnx, format::read_onnx(context.output_folder() / "toy-onnx" / "model.onnx"));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(
+      const format::OnnxSummary onnx,
+      format::read_onnx(context.output_folder() / "toy-onnx" / "model.onnx"));
   EXPECT_EQ(onnx.node_counts.at("com.microsoft::GroupQueryAttention"), 1);
   EXPECT_TRUE(std::filesystem::exists(context.output_folder() / "toy-onnx" / "genai_config.json"));
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint plain, format::Checkpoint::open(context.output_folder() / "plain-hf"));
-  EXPECT_EQ(plain.values("model.layers.0.mlp.down_proj.weight").value(), input.values("model.layers.0.mlp.down_proj.weight").value());
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint plain,
+                              format::Checkpoint::open(context.output_folder() / "plain-hf"));
+  EXPECT_EQ(plain.values("model.layers.0.mlp.down_proj.weight").value(),
+            input.values("model.layers.0.mlp.down_proj.weight").value());
   EXPECT_GT(context.value("artifact_bytes").value_or(0), 0);
   EXPECT_FALSE(context.tables["files"].empty());
 }
@@ -43,7 +47,8 @@ TEST(ExportPass, RoundedActivationsGoToOnnxAlone) {
   const auto quantize = make_quantize_pass();
   set_options(*quantize, {{"grid", "int8:row"}, {"method", "rtn"}, {"activations", "int8"}});
   FRUGAL_ASSERT_OK(quantize->run(quantized));
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint input, format::Checkpoint::open(quantized.output_folder()));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint input,
+                              format::Checkpoint::open(quantized.output_folder()));
   FRUGAL_ASSERT_OK_AND_ASSIGN(pass::ModelInfo info, pass::model_info("toy", input));
   const auto check = [&](const char* format, FakeCheckContext& context) {
     const auto pass = make_export_pass();
@@ -57,7 +62,9 @@ TEST(ExportPass, RoundedActivationsGoToOnnxAlone) {
   FRUGAL_ASSERT_OK(check("onnx", onnx));
   FakeRunContext context(folder.path() / "export", input);
   run_export({{"format", "onnx"}}, context);
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const format::OnnxSummary graph, format::read_onnx(context.output_folder() / "toy-onnx" / "model.onnx"));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(
+      const format::OnnxSummary graph,
+      format::read_onnx(context.output_folder() / "toy-onnx" / "model.onnx"));
   EXPECT_EQ(graph.node_counts.at("MatMulInteger"), 2 * 7);
   EXPECT_EQ(graph.node_counts.at("Round"), 2 * 4);  // once per stage
 }
@@ -66,7 +73,8 @@ TEST(ExportPass, RefusesAnOnnxGridBeforeAnythingRuns) {
   const test::TemporaryFolder folder;
   pass::ModelInfo info;
   info.name = "toy";
-  info.config = toy_checkpoint(folder.path() / "toy", {.layers = 1, .width = 256, .neurons = 256}).config();
+  info.config =
+      toy_checkpoint(folder.path() / "toy", {.layers = 1, .width = 256, .neurons = 256}).config();
   info.has_tokenizer = true;
   info.grids["model.layers.0.mlp.up_proj.weight"] = "q4_k";
   const auto pass = make_export_pass();

@@ -5,14 +5,14 @@
 
 #include <numeric>
 
-#include "layerwise/depth.h"
-#include "layerwise/toy_model.h"
+#include "layerwise/pruning/depth.h"
 #include "model/decoder.h"
 #include "passes/prune/channels.h"
 #include "passes/prune/cut_solver.h"
 #include "passes/prune/output.h"
-#include "passes/toy_checkpoint.h"
 #include "support/shared_data.h"
+#include "support/toy_checkpoint.h"
+#include "support/toy_model.h"
 
 namespace frugal::passes {
 namespace {

@@ -7,15 +7,15 @@
 #include <map>
 
 #include "base/hash.h"
-#include "layerwise/calibration.h"
-#include "layerwise/random_tensors.h"
+#include "layerwise/walk/calibration.h"
 #include "model/decoder.h"
 #include "passes/fake_context.h"
 #include "passes/prune/mask_solver.h"
 #include "passes/prune/output.h"
 #include "passes/prune/prune_pass.h"
-#include "passes/toy_checkpoint.h"
+#include "support/random_tensors.h"
 #include "support/shared_data.h"
+#include "support/toy_checkpoint.h"
 
 namespace frugal::passes {
 namespace {

@@ -8,16 +8,16 @@
 #include <set>
 
 #include "base/hash.h"
-#include "layerwise/calibration.h"
-#include "layerwise/random_tensors.h"
+#include "layerwise/walk/calibration.h"
 #include "model/decoder.h"
 #include "passes/fake_context.h"
 #include "passes/quantize/grid_solver.h"
 #include "passes/quantize/output.h"
 #include "passes/quantize/plan.h"
 #include "passes/quantize/quantize_pass.h"
-#include "passes/toy_checkpoint.h"
+#include "support/random_tensors.h"
 #include "support/shared_data.h"
+#include "support/toy_checkpoint.h"
 
 namespace frugal::passes {
 namespace {

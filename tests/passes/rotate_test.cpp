@@ -2,13 +2,13 @@
 #include <ATen/core/grad_mode.h>
 
 #include "base/hash.h"
-#include "layerwise/random_tensors.h"
 #include "model/decoder.h"
 #include "passes/fake_context.h"
 #include "passes/rotate/rotate_pass.h"
 #include "passes/rotate/turn.h"
-#include "passes/toy_checkpoint.h"
+#include "support/random_tensors.h"
 #include "support/shared_data.h"
+#include "support/toy_checkpoint.h"
 
 namespace frugal::passes {
 namespace {

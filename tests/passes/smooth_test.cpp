@@ -2,15 +2,15 @@
 #include <ATen/core/grad_mode.h>
 
 #include "base/hash.h"
-#include "layerwise/calibration.h"
-#include "layerwise/gptq.h"
-#include "layerwise/random_tensors.h"
+#include "layerwise/rounding/gptq.h"
+#include "layerwise/walk/calibration.h"
 #include "model/decoder.h"
 #include "passes/fake_context.h"
 #include "passes/smooth/groups.h"
 #include "passes/smooth/smooth_pass.h"
-#include "passes/toy_checkpoint.h"
+#include "support/random_tensors.h"
 #include "support/shared_data.h"
+#include "support/toy_checkpoint.h"
 
 namespace frugal::passes {
 namespace {

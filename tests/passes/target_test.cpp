@@ -11,14 +11,14 @@
 
 #include "base/hash.h"
 #include "base/text.h"
-#include "layerwise/calibration.h"
-#include "layerwise/output_gradients.h"
-#include "layerwise/sensitivity.h"
+#include "layerwise/rounding/sensitivity.h"
+#include "layerwise/walk/calibration.h"
+#include "layerwise/walk/output_gradients.h"
 #include "passes/fake_context.h"
 #include "passes/quantize/choose_grids.h"
 #include "passes/quantize/quantize_pass.h"
 #include "passes/quantize/rounded_model.h"
-#include "passes/toy_checkpoint.h"
+#include "support/toy_checkpoint.h"
 
 namespace frugal::passes {
 namespace {

@@ -8,7 +8,7 @@
 #include "passes/finetune/finetune_pass.h"
 #include "passes/train/train_pass.h"
 #include "support/shared_data.h"
-#include "toy_checkpoint.h"
+#include "support/toy_checkpoint.h"
 
 namespace frugal::passes {
 namespace {

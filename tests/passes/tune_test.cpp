@@ -1,11 +1,11 @@
 #include <cmath>
 
-#include "layerwise/estimate.h"
+#include "layerwise/walk/estimate.h"
 #include "passes/fake_context.h"
 #include "passes/quantize/quantize_pass.h"
-#include "passes/toy_checkpoint.h"
 #include "passes/tune/tune_pass.h"
 #include "support/shared_data.h"
+#include "support/toy_checkpoint.h"
 
 namespace frugal::passes {
 namespace {

@@ -6,7 +6,8 @@ namespace frugal::report {
 namespace {
 
 TEST(Access, IllTypedMembersAreTheFallback) {
-  const base::Json object = {{"null", nullptr}, {"text", "a"}, {"number", 1.5}, {"whole", 3}, {"flag", true}, {"list", {1}}};
+  const base::Json object = {{"null", nullptr}, {"text", "a"},  {"number", 1.5},
+                             {"whole", 3},      {"flag", true}, {"list", {1}}};
   EXPECT_EQ(text_at(object, "null", "x"), "x");
   EXPECT_EQ(text_at(object, "number"), "");
   EXPECT_EQ(text_at(object, "text"), "a");

@@ -18,8 +18,10 @@ base::Json verdict_of(const JournalView& journal) {
 TEST(Verdict, KeepsWhatAComparisonClaimed) {
   const base::Json result = verdict_of(sample_journal("claimed"));
   EXPECT_EQ(result["status"], "kept");
-  EXPECT_THAT(result["sentence"].get<std::string>(), HasSubstr("small/q4_0 keeps sentiment/accuracy within 2.0 points of teacher"));
-  EXPECT_THAT(result["sentence"].get<std::string>(), HasSubstr("12% of its bytes"));  // 1e6 of 8e6: 12.5 rounds to even
+  EXPECT_THAT(result["sentence"].get<std::string>(),
+              HasSubstr("small/q4_0 keeps sentiment/accuracy within 2.0 points of teacher"));
+  EXPECT_THAT(result["sentence"].get<std::string>(),
+              HasSubstr("12% of its bytes"));  // 1e6 of 8e6: 12.5 rounds to even
   EXPECT_THAT(result["detail"].get<std::string>(), HasSubstr("n = 1000"));
 }
 
@@ -29,11 +31,17 @@ TEST(Verdict, TooFewItemsIsSaidAndClaimsNothing) {
   EXPECT_THAT(result["sentence"].get<std::string>(), HasSubstr("too few items to tell"));
 }
 
-TEST(Verdict, ARefutedClaimIsLost) { EXPECT_EQ(verdict_of(sample_journal("not claimed"))["status"], "lost"); }
+TEST(Verdict, ARefutedClaimIsLost) {
+  EXPECT_EQ(verdict_of(sample_journal("not claimed"))["status"], "lost");
+}
 
 TEST(Verdict, AFailedStepComesBeforeEverything) {
   JournalView journal = sample_journal();
-  journal.steps.push_back({{"event", "step_failed"}, {"id", "gguf"}, {"pass", "export"}, {"key", "k"}, {"error", "disk full"}});
+  journal.steps.push_back({{"event", "step_failed"},
+                           {"id", "gguf"},
+                           {"pass", "export"},
+                           {"key", "k"},
+                           {"error", "disk full"}});
   const base::Json result = verdict_of(journal);
   EXPECT_EQ(result["status"], "failed");
   EXPECT_EQ(result["detail"], "disk full");
@@ -46,7 +54,8 @@ TEST(Verdict, AnUntestedClaimIsNotShown) {
 
 TEST(Verdict, NoClaimIsSaid) {
   JournalView journal = sample_journal();
-  journal.run_start["report"] = {{"baseline", nullptr}, {"claim", nullptr}};  // as the runner writes it
+  journal.run_start["report"] = {{"baseline", nullptr},
+                                 {"claim", nullptr}};  // as the runner writes it
   EXPECT_EQ(verdict_of(journal)["status"], "no_claim");
 }
 
@@ -56,10 +65,12 @@ TEST(Tradeoff, MarksDominatedModels) {
   base::Json worse = evaluation_step("worse", 0.90, "");
   worse["statistics"][2]["value"] = 0.9;  // more joules and less accuracy than small/q4_0
   journal.steps.push_back(worse);
-  const base::Json figure = tradeoff_figure(collect_models(journal, "teacher"), "sentiment/accuracy");
+  const base::Json figure =
+      tradeoff_figure(collect_models(journal, "teacher"), "sentiment/accuracy");
   ASSERT_EQ(figure["points"].size(), 3u);
   EXPECT_EQ(figure["x"], "decode/joules_per_token");
-  for (const base::Json& point : figure["points"]) EXPECT_EQ(point["dominated"].get<bool>(), point["model"] != "teacher") << point;
+  for (const base::Json& point : figure["points"])
+    EXPECT_EQ(point["dominated"].get<bool>(), point["model"] != "teacher") << point;
 }
 
 TEST(Tradeoff, FallsBackToSizeAndSaysSo) {
@@ -67,7 +78,8 @@ TEST(Tradeoff, FallsBackToSizeAndSaysSo) {
   for (base::Json& step : journal.steps) {
     if (step["pass"] == "evaluate") step["statistics"].erase(2);
   }
-  const base::Json figure = tradeoff_figure(collect_models(journal, "teacher"), "sentiment/accuracy");
+  const base::Json figure =
+      tradeoff_figure(collect_models(journal, "teacher"), "sentiment/accuracy");
   EXPECT_EQ(figure["x"], "weight_bytes");
   EXPECT_THAT(figure["note"].get<std::string>(), HasSubstr("unknown"));
 }

@@ -15,25 +15,32 @@ absl::StatusOr<JournalView> read(const std::string& text) {
 }
 
 TEST(JournalView, TakesTheLastRun) {
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const JournalView view, read("{\"event\":\"run_start\",\"name\":\"a\"}\n{\"event\":\"step_end\",\"id\":\"x\"}\n"
-                                                           "{\"event\":\"run_start\",\"name\":\"b\"}\n{\"event\":\"step_end\",\"id\":\"y\"}\n"));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(
+      const JournalView view,
+      read("{\"event\":\"run_start\",\"name\":\"a\"}\n{\"event\":\"step_end\",\"id\":\"x\"}\n"
+           "{\"event\":\"run_start\",\"name\":\"b\"}\n{\"event\":\"step_end\",\"id\":\"y\"}\n"));
   EXPECT_EQ(view.run_start["name"], "b");
   ASSERT_EQ(view.steps.size(), 1u);
   EXPECT_EQ(view.steps[0]["id"], "y");
 }
 
 TEST(JournalView, ATornLastLineIsLeftOut) {
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const JournalView view, read("{\"event\":\"run_start\"}\n{\"event\":\"step_e"));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const JournalView view,
+                              read("{\"event\":\"run_start\"}\n{\"event\":\"step_e"));
   EXPECT_TRUE(view.steps.empty());
 }
 
 TEST(JournalView, DamageIsNamed) {
-  FRUGAL_EXPECT_ERROR(read("{\"event\":\"run_start\"}\nnonsense\n"), absl::StatusCode::kInvalidArgument, "line 2");
-  FRUGAL_EXPECT_ERROR(read("{\"event\":\"run_start\"}\n[1]\n"), absl::StatusCode::kDataLoss, "line 2");
+  FRUGAL_EXPECT_ERROR(read("{\"event\":\"run_start\"}\nnonsense\n"),
+                      absl::StatusCode::kInvalidArgument, "line 2");
+  FRUGAL_EXPECT_ERROR(read("{\"event\":\"run_start\"}\n[1]\n"), absl::StatusCode::kDataLoss,
+                      "line 2");
   FRUGAL_EXPECT_ERROR(read(""), absl::StatusCode::kDataLoss, "no run_start");
 }
 
-TEST(JournalView, AbsentFileIsAnError) { EXPECT_FALSE(read_journal("/nonexistent/journal.jsonl").ok()); }
+TEST(JournalView, AbsentFileIsAnError) {
+  EXPECT_FALSE(read_journal("/nonexistent/journal.jsonl").ok());
+}
 
 }  // namespace
 }  // namespace frugal::report

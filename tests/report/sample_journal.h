@@ -1,4 +1,5 @@
-// A small journal with everything a report draws: two models, a claim, energy, layer errors, a training curve.
+// A small journal with everything a report draws: two models, a claim, energy, layer errors, a
+// training curve.
 #pragma once
 
 #include <string>
@@ -31,15 +32,35 @@ inline base::Json sample_window(double joules) {
 }
 
 inline base::Json statistic(std::string name, base::Json value, std::string unit = "") {
-  return {{"name", std::move(name)}, {"value", std::move(value)}, {"unit", std::move(unit)}, {"help", "A number."}, {"provenance", "measured"}};
+  return {{"name", std::move(name)},
+          {"value", std::move(value)},
+          {"unit", std::move(unit)},
+          {"help", "A number."},
+          {"provenance", "measured"}};
 }
 
-inline base::Json checkpoint_step(std::string id, std::string variant, std::string pass, double bytes) {
-  return {{"event", "step_end"}, {"id", std::move(id)}, {"variant", std::move(variant)}, {"pass", std::move(pass)},
-          {"version", 1}, {"key", "k1"}, {"from", base::Json::array()}, {"options", {{"grid", "q4_0"}}}, {"cached", false},
-          {"seconds", 4.0}, {"energy", sample_window(50)}, {"peak_memory_bytes", 1 << 20}, {"statistics", base::Json::array()},
+inline base::Json checkpoint_step(std::string id, std::string variant, std::string pass,
+                                  double bytes) {
+  return {{"event", "step_end"},
+          {"id", std::move(id)},
+          {"variant", std::move(variant)},
+          {"pass", std::move(pass)},
+          {"version", 1},
+          {"key", "k1"},
+          {"from", base::Json::array()},
+          {"options", {{"grid", "q4_0"}}},
+          {"cached", false},
+          {"seconds", 4.0},
+          {"energy", sample_window(50)},
+          {"peak_memory_bytes", 1 << 20},
+          {"statistics", base::Json::array()},
           {"tables", base::Json::object()},
-          {"output", {{"kind", "checkpoint"}, {"path", "x"}, {"bytes", bytes}, {"weight_bytes", bytes}, {"hash", "h"}}},
+          {"output",
+           {{"kind", "checkpoint"},
+            {"path", "x"},
+            {"bytes", bytes},
+            {"weight_bytes", bytes},
+            {"hash", "h"}}},
           {"warnings", base::Json::array()}};
 }
 
@@ -52,12 +73,23 @@ inline base::Json evaluation_step(std::string model, double accuracy, std::strin
   number["low"] = accuracy - 0.02;
   number["high"] = accuracy + 0.02;
   number["n"] = 1000;
-  step["statistics"] = {number, statistic("perplexity", 5.0), statistic("decode/joules_per_token", 0.5, "J")};
+  step["statistics"] = {number, statistic("perplexity", 5.0),
+                        statistic("decode/joules_per_token", 0.5, "J")};
   if (!verdict.empty()) {
-    step["tables"] = {{"comparison", {{{"metric", "sentiment/accuracy"}, {"reference", "teacher"}, {"value", accuracy},
-                                       {"reference_value", 0.95}, {"difference", accuracy - 0.95}, {"low", accuracy - 0.96},
-                                       {"high", accuracy - 0.94}, {"confidence", 0.95}, {"n", 1000}, {"method", "paired"},
-                                       {"discordant", 0.03}, {"margin", 0.02}, {"verdict", verdict}}}}};
+    step["tables"] = {{"comparison",
+                       {{{"metric", "sentiment/accuracy"},
+                         {"reference", "teacher"},
+                         {"value", accuracy},
+                         {"reference_value", 0.95},
+                         {"difference", accuracy - 0.95},
+                         {"low", accuracy - 0.96},
+                         {"high", accuracy - 0.94},
+                         {"confidence", 0.95},
+                         {"n", 1000},
+                         {"method", "paired"},
+                         {"discordant", 0.03},
+                         {"margin", 0.02},
+                         {"verdict", verdict}}}}};
   }
   return step;
 }
@@ -65,23 +97,41 @@ inline base::Json evaluation_step(std::string model, double accuracy, std::strin
 inline JournalView sample_journal(const std::string& verdict = "claimed") {
   JournalView journal;
   journal.sha256 = std::string(64, 'a');
-  journal.run_start = {{"event", "run_start"}, {"schema", 1}, {"frugal", "0.1.0"}, {"time", "2026-01-01T00:00:00Z"},
-                       {"name", "sample </script><b>"}, {"description", "A sample."}, {"seed", 1},
-                       {"machine", {{"cpu", "a CPU"}, {"cores", 2}}},
-                       {"meters", {{{"name", "cpu-model"}, {"scope", "CPU (model)"}, {"provenance", "modelled"}, {"method", "CPU time × TDP"}},
-                                   {{"name", "nvml"}, {"unavailable", "no NVIDIA driver"}}}},
-                       {"site", {{"name", "Somewhere"}, {"intensity", {{"grams_per_kwh", 400}, {"year", 2023}, {"source", "a table"}}},
-                                 {"pue", {{"value", 1.2}, {"year", 2023}, {"source", "a table"}}}}},
-                       {"report", {{"baseline", "teacher"}, {"claim", {{"metric", "sentiment/accuracy"}, {"margin", 0.02}, {"kind", "absolute"}}}}},
-                       {"command", "frugal run sample.yaml"}};
+  journal.run_start = {
+      {"event", "run_start"},
+      {"schema", 1},
+      {"frugal", "0.1.0"},
+      {"time", "2026-01-01T00:00:00Z"},
+      {"name", "sample </script><b>"},
+      {"description", "A sample."},
+      {"seed", 1},
+      {"machine", {{"cpu", "a CPU"}, {"cores", 2}}},
+      {"meters",
+       {{{"name", "cpu-model"},
+         {"scope", "CPU (model)"},
+         {"provenance", "modelled"},
+         {"method", "CPU time × TDP"}},
+        {{"name", "nvml"}, {"unavailable", "no NVIDIA driver"}}}},
+      {"site",
+       {{"name", "Somewhere"},
+        {"intensity", {{"grams_per_kwh", 400}, {"year", 2023}, {"source", "a table"}}},
+        {"pue", {{"value", 1.2}, {"year", 2023}, {"source", "a table"}}}}},
+      {"report",
+       {{"baseline", "teacher"},
+        {"claim", {{"metric", "sentiment/accuracy"}, {"margin", 0.02}, {"kind", "absolute"}}}}},
+      {"command", "frugal run sample.yaml"}};
   base::Json teacher = checkpoint_step("teacher", "", "train", 8e6);
-  teacher["tables"] = {{"training_curve", {{{"step", 0}, {"tokens", 0}, {"loss", 6.0}, {"validation_loss", 6.1}},
-                                           {{"step", 100}, {"tokens", 4096}, {"loss", 2.0}, {"validation_loss", 2.1}}}}};
+  teacher["tables"] = {
+      {"training_curve",
+       {{{"step", 0}, {"tokens", 0}, {"loss", 6.0}, {"validation_loss", 6.1}},
+        {{"step", 100}, {"tokens", 4096}, {"loss", 2.0}, {"validation_loss", 2.1}}}}};
   base::Json small = checkpoint_step("small", "q4_0", "quantize", 1e6);
   small["from"] = {"teacher"};
-  small["tables"] = {{"layer_error", {{{"layer", 0}, {"matrix", "self_attn.q_proj"}, {"error_after", 0.01}},
-                                      {{"layer", 0}, {"matrix", "mlp.down_proj"}, {"error_after", 0.03}}}}};
-  journal.steps = {teacher, small, evaluation_step("teacher", 0.95, ""), evaluation_step("small/q4_0", 0.945, verdict)};
+  small["tables"] = {{"layer_error",
+                      {{{"layer", 0}, {"matrix", "self_attn.q_proj"}, {"error_after", 0.01}},
+                       {{"layer", 0}, {"matrix", "mlp.down_proj"}, {"error_after", 0.03}}}}};
+  journal.steps = {teacher, small, evaluation_step("teacher", 0.95, ""),
+                   evaluation_step("small/q4_0", 0.945, verdict)};
   journal.run_end = {{"event", "run_end"}, {"status", "done"}, {"seconds", 20}};
   return journal;
 }

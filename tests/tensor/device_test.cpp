@@ -16,7 +16,8 @@ TEST(Device, CpuNeedsNothing) {
 }
 
 TEST(Device, UnknownNamesAreRefused) {
-  for (const char* name : {"", "gpu", "cuda:", "cuda:-1", "cuda:x", "cuda:1x", "cuda:1000", "CPU"}) {
+  for (const char* name :
+       {"", "gpu", "cuda:", "cuda:-1", "cuda:x", "cuda:1x", "cuda:1000", "CPU"}) {
     FRUGAL_EXPECT_ERROR(open_device(name), absl::StatusCode::kInvalidArgument,
                         "expected auto, cpu, cuda or cuda:<number>");
   }

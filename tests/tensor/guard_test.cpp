@@ -34,7 +34,8 @@ TEST(Guard, EveryKindOfExceptionHasItsCode) {
   const auto code = [](auto thrower) { return guarded("work", thrower).code(); };
   EXPECT_EQ(code([] { TORCH_CHECK_WITH(OutOfMemoryError, false, "x"); }),
             absl::StatusCode::kResourceExhausted);
-  EXPECT_EQ(code([] { TORCH_CHECK_NOT_IMPLEMENTED(false, "x"); }), absl::StatusCode::kUnimplemented);
+  EXPECT_EQ(code([] { TORCH_CHECK_NOT_IMPLEMENTED(false, "x"); }),
+            absl::StatusCode::kUnimplemented);
   EXPECT_EQ(code([] { TORCH_CHECK_VALUE(false, "x"); }), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(code([] { TORCH_CHECK_TYPE(false, "x"); }), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(code([] { TORCH_CHECK_INDEX(false, "x"); }), absl::StatusCode::kInvalidArgument);
@@ -45,7 +46,8 @@ TEST(Guard, EveryKindOfExceptionHasItsCode) {
 }
 
 TEST(Guard, MessageSaysWhatWasDoneAndHasNoBacktrace) {
-  const absl::Status status = guarded("layer 3, down_proj", [] { TORCH_CHECK(false, "rows 4 != 5"); });
+  const absl::Status status =
+      guarded("layer 3, down_proj", [] { TORCH_CHECK(false, "rows 4 != 5"); });
   const std::string message(status.message());
   EXPECT_THAT(message, StartsWith("layer 3, down_proj: rows 4 != 5"));
   EXPECT_THAT(message, Not(HasSubstr("frame #")));

@@ -29,12 +29,14 @@ at::Tensor random_values(at::IntArrayRef shape, std::string_view name) {
   return values;
 }
 
-// A checkpoint with every tensor random, stored as `dtype`, the down projection on `grid` where one is named.
+// A checkpoint with every tensor random, stored as `dtype`, the down projection on `grid` where one
+// is named.
 class TransferTest : public ::testing::Test {
  protected:
   void make(format::DType dtype, std::optional<std::string> grid_name = std::nullopt) {
     FRUGAL_ASSERT_OK_AND_ASSIGN(const base::Json json, base::parse_json(kConfig, "config"));
-    FRUGAL_ASSERT_OK_AND_ASSIGN(const format::ModelConfig config, format::parse_model_config(json, "config"));
+    FRUGAL_ASSERT_OK_AND_ASSIGN(const format::ModelConfig config,
+                                format::parse_model_config(json, "config"));
     std::vector<format::CheckpointWriter::Tensor> tensors;
     for (const auto& [name, shape] : format::expected_tensors(config)) {
       tensors.push_back({name, dtype, shape, name == kDown ? grid_name : std::nullopt});
@@ -65,7 +67,8 @@ TEST_F(TransferTest, Fp32IsBitEqual) {
   make(format::DType::kF32);
   FRUGAL_ASSERT_OK_AND_ASSIGN(const auto checkpoint, format::Checkpoint::open(folder_.path()));
   for (const auto& [name, value] : values_) {
-    FRUGAL_ASSERT_OK_AND_ASSIGN(const at::Tensor loaded, load(checkpoint, name, at::kFloat, at::kCPU));
+    FRUGAL_ASSERT_OK_AND_ASSIGN(const at::Tensor loaded,
+                                load(checkpoint, name, at::kFloat, at::kCPU));
     EXPECT_TRUE(loaded.equal(value)) << name;
   }
 }
@@ -73,7 +76,8 @@ TEST_F(TransferTest, Fp32IsBitEqual) {
 TEST_F(TransferTest, Bf16RoundsToNearestEvenAsLibTorchDoes) {
   make(format::DType::kBF16);
   FRUGAL_ASSERT_OK_AND_ASSIGN(const auto checkpoint, format::Checkpoint::open(folder_.path()));
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const at::Tensor loaded, load(checkpoint, kDown, at::kBFloat16, at::kCPU));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const at::Tensor loaded,
+                              load(checkpoint, kDown, at::kBFloat16, at::kCPU));
   EXPECT_EQ(loaded.scalar_type(), at::kBFloat16);
   EXPECT_TRUE(loaded.equal(values_[kDown].to(at::kBFloat16)));
 }
@@ -81,7 +85,8 @@ TEST_F(TransferTest, Bf16RoundsToNearestEvenAsLibTorchDoes) {
 TEST_F(TransferTest, QuantizedTensorsAreDecoded) {
   make(format::DType::kF32, "q8_0");
   FRUGAL_ASSERT_OK_AND_ASSIGN(const auto checkpoint, format::Checkpoint::open(folder_.path()));
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const at::Tensor loaded, load(checkpoint, kDown, at::kFloat, at::kCPU));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const at::Tensor loaded,
+                              load(checkpoint, kDown, at::kFloat, at::kCPU));
   at::Tensor decoded = at::empty({32, 64}, at::kFloat);
   grid::decode_matrix(quantized_, decoded.mutable_data_ptr<float>());
   EXPECT_TRUE(loaded.equal(decoded));
@@ -100,7 +105,8 @@ TEST_F(TransferTest, NonContiguousTensorsAreWrittenInTheirOrder) {
       auto writer, format::CheckpointWriter::create(other.path(), checkpoint.config(), tensors));
   for (const auto& tensor : tensors) {
     const at::Tensor value = values_[tensor.name];
-    FRUGAL_ASSERT_OK(write(writer, tensor.name, value.dim() == 2 ? value.t().contiguous().t() : value));
+    FRUGAL_ASSERT_OK(
+        write(writer, tensor.name, value.dim() == 2 ? value.t().contiguous().t() : value));
   }
   FRUGAL_ASSERT_OK(writer.finish());
   FRUGAL_ASSERT_OK_AND_ASSIGN(const auto copy, format::Checkpoint::open(other.path()));
@@ -111,20 +117,22 @@ TEST_F(TransferTest, NonContiguousTensorsAreWrittenInTheirOrder) {
 TEST_F(TransferTest, UnknownTensorsAreErrors) {
   make(format::DType::kF32);
   FRUGAL_ASSERT_OK_AND_ASSIGN(const auto checkpoint, format::Checkpoint::open(folder_.path()));
-  const auto missing = load(checkpoint, "model.layers.9.mlp.down_proj.weight", at::kFloat, at::kCPU);
+  const auto missing =
+      load(checkpoint, "model.layers.9.mlp.down_proj.weight", at::kFloat, at::kCPU);
   EXPECT_FALSE(missing.ok());
 }
 
 TEST(Transfer, TypesGoBothWays) {
   using format::DType;
-  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kF64, DType::kI8, DType::kU8,
-                            DType::kI16, DType::kU16, DType::kI32, DType::kU32, DType::kI64, DType::kU64,
-                            DType::kBool}) {
+  for (const DType dtype :
+       {DType::kF32, DType::kF16, DType::kBF16, DType::kF64, DType::kI8, DType::kU8, DType::kI16,
+        DType::kU16, DType::kI32, DType::kU32, DType::kI64, DType::kU64, DType::kBool}) {
     FRUGAL_ASSERT_OK_AND_ASSIGN(const DType back, dtype_of(scalar_type(dtype)));
     EXPECT_EQ(back, dtype);
     EXPECT_EQ(static_cast<int64_t>(at::elementSize(scalar_type(dtype))), format::size_bytes(dtype));
   }
-  FRUGAL_EXPECT_ERROR(dtype_of(at::kComplexFloat), absl::StatusCode::kInvalidArgument, "ComplexFloat");
+  FRUGAL_EXPECT_ERROR(dtype_of(at::kComplexFloat), absl::StatusCode::kInvalidArgument,
+                      "ComplexFloat");
 }
 
 }  // namespace

@@ -54,19 +54,15 @@ TEST(Definition, RefusesWhatDoesNotFit) {
     return build_parts(std::move(definition), "toy").status();
   };
   constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
-  FRUGAL_EXPECT_ERROR(build([](auto& d) {
-                        d.merges.push_back({"b", "a"});
-                      }),
-                      kInvalid, "merge 1 'b' + 'a'");
+  FRUGAL_EXPECT_ERROR(build([](auto& d) { d.merges.push_back({"b", "a"}); }), kInvalid,
+                      "merge 1 'b' + 'a'");
   FRUGAL_EXPECT_ERROR(build([](auto& d) { d.pieces[3] = "a"; }), kInvalid, "two ids");
   FRUGAL_EXPECT_ERROR(build([](auto& d) { d.added[0].id = 0; }), kInvalid, "is both 'a'");
   FRUGAL_EXPECT_ERROR(build([](auto& d) { d.added[0].id = 1 << 30; }), kInvalid,
                       "vocabulary ends at 5");
   FRUGAL_EXPECT_ERROR(build([](auto& d) { d.added[0].content = "b"; }), kInvalid,
                       "the vocabulary gives it 1");
-  FRUGAL_EXPECT_ERROR(build([](auto& d) {
-                        d.normalizer = {{"type", "Odd"}};
-                      }),
+  FRUGAL_EXPECT_ERROR(build([](auto& d) { d.normalizer = {{"type", "Odd"}}; }),
                       absl::StatusCode::kUnimplemented, "Odd");
 }
 

@@ -14,7 +14,8 @@ constexpr int64_t kRows = 5, kColumns = 512;
 const std::vector<std::string>& grids() {
   static const std::vector<std::string> names = [] {
     std::vector<std::string> all;
-    for (const grid::GridHelp& help : grid::grid_help()) all.push_back(help.name.substr(0, help.name.find('[')));
+    for (const grid::GridHelp& help : grid::grid_help())
+      all.push_back(help.name.substr(0, help.name.find('[')));
     all.push_back("int4:g64:asym");
     return all;
   }();
@@ -101,8 +102,8 @@ TEST_P(GroupScalesTest, SnappedIsNearTheWishAndKeepsCodes) {
     return (x.to(at::kDouble) - wish).norm().item<double>();
   };
   EXPECT_GT(distance(before), 0.0);
-  // 5% moves against integer sub-scales: most of the way, where the integers are fine enough. Those of
-  // q2_k go to 15, so that the largest moves in steps of 7% and smaller ones in wider steps.
+  // 5% moves against integer sub-scales: most of the way, where the integers are fine enough. Those
+  // of q2_k go to 15, so that the largest moves in steps of 7% and smaller ones in wider steps.
   EXPECT_LT(distance(decoded()), (GetParam() == "q2_k" ? 0.9 : 0.7) * distance(before));
 }
 

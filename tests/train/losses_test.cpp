@@ -17,7 +17,8 @@ LossInput example() {
   LossInput input;
   input.hidden = toy::random_tensor({kTokens, kWidth}, "hidden").requires_grad_();
   input.head = toy::random_tensor({kVocabulary, kWidth}, "head", 0.5).requires_grad_();
-  input.targets = (toy::random_tensor({kTokens}, "targets").abs() * 1000).to(at::kLong) % kVocabulary;
+  input.targets =
+      (toy::random_tensor({kTokens}, "targets").abs() * 1000).to(at::kLong) % kVocabulary;
   input.teacher_hidden = toy::random_tensor({kTokens, kTeacherWidth}, "teacher hidden");
   input.teacher_head = toy::random_tensor({kVocabulary, kTeacherWidth}, "teacher head", 0.5);
   return input;
@@ -26,7 +27,8 @@ LossInput example() {
 // The definition over whole logits in fp64.
 at::Tensor by_definition(const LossInput& input, double alpha, double t, double divisor) {
   const at::Tensor z = at::mm(input.hidden.to(at::kDouble), input.head.to(at::kDouble).t());
-  const at::Tensor target = at::mm(input.teacher_hidden.to(at::kDouble), input.teacher_head.to(at::kDouble).t());
+  const at::Tensor target =
+      at::mm(input.teacher_hidden.to(at::kDouble), input.teacher_head.to(at::kDouble).t());
   const at::Tensor ce = -z.log_softmax(-1).gather(1, input.targets.unsqueeze(1)).sum();
   const at::Tensor p = (target / t).softmax(-1);
   const at::Tensor kl = (p * ((target / t).log_softmax(-1) - (z / t).log_softmax(-1))).sum();
@@ -45,7 +47,8 @@ TEST_P(HeadLossTest, ValueAndGradientsEqualTheDefinition) {
   const LossValue ours = head_loss(input, {alpha, t, chunk}, 17.0);
   const at::Tensor exact = by_definition(input, alpha, t, 17.0);
   // Sums of 23 tokens' fp32 terms below 100: a few dozen roundings of 6e-8 relative.
-  EXPECT_NEAR(ours.loss.item<double>(), exact.item<double>(), 1e-5 * (1 + std::abs(exact.item<double>())));
+  EXPECT_NEAR(ours.loss.item<double>(), exact.item<double>(),
+              1e-5 * (1 + std::abs(exact.item<double>())));
   const auto got = torch::autograd::grad({ours.loss * 3.0}, {input.hidden, input.head});
   const auto wanted = torch::autograd::grad({exact * 3.0}, {input.hidden, input.head});
   for (size_t i = 0; i < 2; ++i) {
@@ -55,8 +58,8 @@ TEST_P(HeadLossTest, ValueAndGradientsEqualTheDefinition) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Mixtures, HeadLossTest,
-                         ::testing::Values(Case{0.0, 1.0, 5}, Case{1.0, 1.0, 5}, Case{1.0, 2.5, 23}, Case{0.5, 2.0, 7},
-                                           Case{0.3, 1.0, 1000}));
+                         ::testing::Values(Case{0.0, 1.0, 5}, Case{1.0, 1.0, 5}, Case{1.0, 2.5, 23},
+                                           Case{0.5, 2.0, 7}, Case{0.3, 1.0, 1000}));
 
 TEST(HeadLoss, GradientsAreFiniteDifferences) {
   LossInput input = example();
@@ -77,7 +80,8 @@ TEST(HeadLoss, GradientsAreFiniteDifferences) {
       const double down = value();
       place.fill_(before);
       // Central differences: error step²/6 times the third derivative, of order 1.
-      EXPECT_NEAR(gradients[static_cast<size_t>(i)].view({-1})[at].item<double>(), (up - down) / (2 * kStep), 1e-4);
+      EXPECT_NEAR(gradients[static_cast<size_t>(i)].view({-1})[at].item<double>(),
+                  (up - down) / (2 * kStep), 1e-4);
     }
   }
 }
@@ -85,7 +89,8 @@ TEST(HeadLoss, GradientsAreFiniteDifferences) {
 TEST(HeadLoss, ChunksDoNotMatter) {
   const auto gradients = [](int64_t chunk) {
     const LossInput input = example();
-    return torch::autograd::grad({head_loss(input, {0.5, 2.0, chunk}, kTokens).loss}, {input.hidden, input.head});
+    return torch::autograd::grad({head_loss(input, {0.5, 2.0, chunk}, kTokens).loss},
+                                 {input.hidden, input.head});
   };
   const auto whole = gradients(1000);
   for (const int64_t chunk : {1, 4, 22, 23}) {
@@ -102,21 +107,25 @@ TEST(HeadLoss, AStudentThatIsItsTeacherHasNoDivergenceAndNoGradient) {
   for (const double t : {1.0, 4.0}) {
     const LossValue value = head_loss(input, {1.0, t, 6}, kTokens);
     EXPECT_NEAR(value.loss.item<double>(), 0.0, 1e-6);
-    for (const at::Tensor& gradient : torch::autograd::grad({value.loss}, {input.hidden, input.head})) {
+    for (const at::Tensor& gradient :
+         torch::autograd::grad({value.loss}, {input.hidden, input.head})) {
       EXPECT_LT(gradient.abs().max().item<double>(), 1e-6);
     }
   }
 }
 
-// At high temperature T² KL tends to half the variance of the centered logit difference: that is what T² is for.
+// At high temperature T² KL tends to half the variance of the centered logit difference: that is
+// what T² is for.
 TEST(HeadLoss, TheSquareOfTheTemperatureKeepsTheScale) {
   const LossInput input = example();
-  const at::Tensor z = at::mm(input.hidden, input.head.t()), w = at::mm(input.teacher_hidden, input.teacher_head.t());
+  const at::Tensor z = at::mm(input.hidden, input.head.t()),
+                   w = at::mm(input.teacher_hidden, input.teacher_head.t());
   const at::Tensor difference = (z - w) - (z - w).mean(-1, true);
   const double limit = 0.5 * difference.to(at::kDouble).square().mean(-1).sum().item<double>();
   const double t = 300.0;
   const LossValue value = head_loss(input, {1.0, t, 100}, 1.0);
-  EXPECT_NEAR(value.loss.item<double>(), limit, 0.05 * limit);  // next order: |z| / T, some 10 / 300
+  EXPECT_NEAR(value.loss.item<double>(), limit,
+              0.05 * limit);  // next order: |z| / T, some 10 / 300
   EXPECT_NEAR(value.divergence.item<double>() * t * t, value.loss.item<double>(), 1e-4 * limit);
 }
 
@@ -137,7 +146,8 @@ TEST(HeadLoss, Bf16ProductsStayClose) {
   const double exact = head_loss(input, options, kTokens).loss.item<double>();
   options.product_type = at::kBFloat16;
   const LossValue value = head_loss(input, options, kTokens);
-  EXPECT_NEAR(value.loss.item<double>(), exact, 0.02 * exact);  // logits of order 10 rounded to 8 bits
+  EXPECT_NEAR(value.loss.item<double>(), exact,
+              0.02 * exact);  // logits of order 10 rounded to 8 bits
   const auto gradients = torch::autograd::grad({value.loss}, {input.hidden, input.head});
   EXPECT_EQ(gradients[1].scalar_type(), at::kFloat);
 }
@@ -166,7 +176,8 @@ TEST(CountedRows, NeedTheMaskAndTheSameDocument) {
   const at::Tensor segments = at::tensor({0, 0, 1, 1, -1, 0, 0, 0, 0, 0}, at::kInt).view({2, 5});
   const at::Tensor mask = at::tensor({1, 1, 1, 1, 0, 0, 0, 1, 0, 1}, at::kByte).view({2, 5});
   const CountedRows rows = counted_rows(ids, mask, segments);
-  // Row 0: 5 -> 6, 7 -> 8; not 6 -> 7 (another document) nor 8 -> 9 (padding). Row 1: 1 -> 2, 3 -> 4.
+  // Row 0: 5 -> 6, 7 -> 8; not 6 -> 7 (another document) nor 8 -> 9 (padding). Row 1: 1 -> 2, 3
+  // -> 4.
   EXPECT_TRUE(rows.places.equal(at::tensor({0, 2, 5, 7}, at::kLong)));
   EXPECT_TRUE(rows.targets.equal(at::tensor({6, 8, 2, 4}, at::kLong)));
 }

@@ -44,7 +44,8 @@ TEST(AdamW, EqualsTheFormula) {
   }
   EXPECT_EQ(optimizer.steps_done(), 5);
   for (const auto& [name, value] : parameters) {
-    EXPECT_LT(model::toy::largest_difference(value.detach(), w[name]), 2e-6) << name;  // 5 steps of fp32
+    EXPECT_LT(model::toy::largest_difference(value.detach(), w[name]), 2e-6)
+        << name;  // 5 steps of fp32
   }
 }
 

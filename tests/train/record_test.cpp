@@ -16,7 +16,8 @@ TEST(Record, GoesThroughTextUnchanged) {
   result.best_step = 8;
   result.curve = {{4, 0.1, 1.0 / 3.0, std::numeric_limits<double>::quiet_NaN(), 1e-3, 2.5}};
   result.validation = {{8, 2.25, 100}, {12, 2.5, 100}};
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const base::Json json, base::parse_json(to_json(result).dump(), "test"));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const base::Json json,
+                              base::parse_json(to_json(result).dump(), "test"));
   FRUGAL_ASSERT_OK_AND_ASSIGN(const TrainResult back, parse_record(json, "test"));
   EXPECT_EQ(back.steps, 12);
   EXPECT_EQ(back.tokens, 3000);
@@ -32,7 +33,8 @@ TEST(Record, GoesThroughTextUnchanged) {
 TEST(Record, MissingKeysAreNamed) {
   base::Json json = to_json({});
   json.erase("best_step");
-  FRUGAL_EXPECT_ERROR(parse_record(json, "file x"), absl::StatusCode::kInvalidArgument, "best_step");
+  FRUGAL_EXPECT_ERROR(parse_record(json, "file x"), absl::StatusCode::kInvalidArgument,
+                      "best_step");
 }
 
 }  // namespace

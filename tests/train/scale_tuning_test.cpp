@@ -145,10 +145,9 @@ TEST_F(ScaleTuningTest, NoStepsChangeNothing) {
 }
 
 class ScaleTuningPrecision : public ScaleTuningTest,
-                             public testing::WithParamInterface<layerwise::Precision> {};
+                             public testing::WithParamInterface<model::Precision> {};
 INSTANTIATE_TEST_SUITE_P(Precisions, ScaleTuningPrecision,
-                         testing::Values(layerwise::Precision::kFloat32,
-                                         layerwise::Precision::kRounded));
+                         testing::Values(model::Precision::kFloat32, model::Precision::kRounded));
 
 TEST_P(ScaleTuningPrecision, AModelThatIsItsOwnOriginalStays) {
   QuantizedMatrices matrices = quantized(original_, "q4_0");

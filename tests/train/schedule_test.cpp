@@ -6,7 +6,11 @@ namespace frugal::train {
 namespace {
 
 ScheduleOptions options(Schedule schedule, int64_t warmup) {
-  return {.schedule = schedule, .peak_rate = 2.0, .final_rate_share = 0.1, .warmup_steps = warmup, .steps = 101};
+  return {.schedule = schedule,
+          .peak_rate = 2.0,
+          .final_rate_share = 0.1,
+          .warmup_steps = warmup,
+          .steps = 101};
 }
 
 TEST(Schedule, WarmupRisesInEqualStepsToThePeak) {
@@ -27,13 +31,15 @@ TEST(Schedule, EndsAtItsShare) {
 TEST(Schedule, HalfwayIsTheMean) {
   EXPECT_NEAR(learning_rate_at(options(Schedule::kLinear, 0), 50), 1.1, 1e-12);
   EXPECT_NEAR(learning_rate_at(options(Schedule::kCosine, 0), 50), 1.1, 1e-12);
-  EXPECT_NEAR(learning_rate_at(options(Schedule::kCosine, 0), 25), 0.2 + 1.8 * 0.85355339059327376, 1e-12);
+  EXPECT_NEAR(learning_rate_at(options(Schedule::kCosine, 0), 25), 0.2 + 1.8 * 0.85355339059327376,
+              1e-12);
 }
 
 TEST(Schedule, FallsMonotonically) {
   for (const Schedule schedule : {Schedule::kLinear, Schedule::kCosine}) {
     const ScheduleOptions o = options(schedule, 7);
-    for (int64_t step = 8; step <= 100; ++step) EXPECT_LT(learning_rate_at(o, step), learning_rate_at(o, step - 1));
+    for (int64_t step = 8; step <= 100; ++step)
+      EXPECT_LT(learning_rate_at(o, step), learning_rate_at(o, step - 1));
   }
 }
 

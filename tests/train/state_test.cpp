@@ -43,8 +43,10 @@ TEST_F(StateTest, RestoresEveryBit) {
   EXPECT_EQ(fresh.steps_done(), 3);
   for (const auto& [name, value] : decoder_.parameters()) {
     EXPECT_TRUE(other.parameters().find(name)->second.equal(value)) << name;
-    EXPECT_TRUE(fresh.moments().find(name)->second.first.equal(optimizer_.moments().find(name)->second.first));
-    EXPECT_TRUE(fresh.moments().find(name)->second.second.equal(optimizer_.moments().find(name)->second.second));
+    EXPECT_TRUE(fresh.moments().find(name)->second.first.equal(
+        optimizer_.moments().find(name)->second.first));
+    EXPECT_TRUE(fresh.moments().find(name)->second.second.equal(
+        optimizer_.moments().find(name)->second.second));
   }
   EXPECT_TRUE(restored.best.at("model.norm.weight").equal(at::full({32}, 7.0F)));
 }
@@ -58,7 +60,8 @@ TEST_F(StateTest, NoFileIsNoError) {
 TEST_F(StateTest, AnotherRunsFileIsRefused) {
   FRUGAL_ASSERT_OK(save_state(path(), state(), "run a"));
   TrainState then = state();
-  FRUGAL_EXPECT_ERROR(load_state(path(), then, "run b"), absl::StatusCode::kFailedPrecondition, "another run");
+  FRUGAL_EXPECT_ERROR(load_state(path(), then, "run b"), absl::StatusCode::kFailedPrecondition,
+                      "another run");
 }
 
 TEST_F(StateTest, ADamagedFileLeavesTheModelAsItWas) {
@@ -75,7 +78,8 @@ TEST_F(StateTest, AnotherModelsFileIsRefused) {
   model::Decoder wide = model::toy::decoder({{"intermediate_size", 64}});
   AdamW optimizer(wide.parameters(), {});
   TrainState then{wide.parameters(), &optimizer, {}, {}};
-  FRUGAL_EXPECT_ERROR(load_state(path(), then, "run a"), absl::StatusCode::kDataLoss, "another type or shape");
+  FRUGAL_EXPECT_ERROR(load_state(path(), then, "run a"), absl::StatusCode::kDataLoss,
+                      "another type or shape");
 }
 
 }  // namespace

@@ -16,8 +16,10 @@ inline at::Tensor random_tensor(at::IntArrayRef shape, std::string_view name, do
   return values;
 }
 
-// Sequences of a language that can be learned: each id is the one before plus 1 or 2, modulo the vocabulary.
-inline text::PackedTokens packed(int64_t sequences, int64_t length, std::string_view name = "data") {
+// Sequences of a language that can be learned: each id is the one before plus 1 or 2, modulo the
+// vocabulary.
+inline text::PackedTokens packed(int64_t sequences, int64_t length,
+                                 std::string_view name = "data") {
   text::PackedTokens data;
   data.sequences = sequences;
   data.length = length;
@@ -29,7 +31,8 @@ inline text::PackedTokens packed(int64_t sequences, int64_t length, std::string_
       data.segments.push_back(0);
       data.positions.push_back(static_cast<int32_t>(t));
       data.loss_mask.push_back(t > 0);
-      id = static_cast<text::TokenId>((id + 1 + static_cast<text::TokenId>(stream.below(2))) % model::toy::kVocabulary);
+      id = static_cast<text::TokenId>((id + 1 + static_cast<text::TokenId>(stream.below(2))) %
+                                      model::toy::kVocabulary);
     }
   }
   return data;

@@ -41,9 +41,11 @@ TEST_F(TrainTest, LearnsALanguage) {
   options.batch_sequences = 8;
   options.learning_rate = 1e-2;
   options.validate_every = 80;
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const TrainResult result, train(decoder, nullptr, data, &held_out, options, {}, nullptr));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const TrainResult result,
+                              train(decoder, nullptr, data, &held_out, options, {}, nullptr));
   EXPECT_NEAR(result.curve.front().loss, std::log(37.0), 0.5);
-  // One bit per token is all there is to know: ln 2 is the floor, but for the luck of 1024 tokens (ln 2 / 32).
+  // One bit per token is all there is to know: ln 2 is the floor, but for the luck of 1024 tokens
+  // (ln 2 / 32).
   EXPECT_LT(result.validation.back().cross_entropy, std::log(2.0) + 0.15);
   EXPECT_GT(result.validation.back().cross_entropy, std::log(2.0) - 0.05);
   EXPECT_EQ(result.validation.size(), 3u);
@@ -66,14 +68,16 @@ TEST_F(TrainTest, TheSameSeedGivesTheSameBits) {
   EXPECT_FALSE(same_weights(a, c));
 }
 
-// Six steps at once against one, an interrupt that leaves only the resume file, and five more in a fresh model.
+// Six steps at once against one, an interrupt that leaves only the resume file, and five more in a
+// fresh model.
 void expect_resume_is_bit_exact(TrainOptions options, const model::Decoder* teacher) {
   const text::PackedTokens data = toy::packed(16, 17), held_out = toy::packed(4, 17, "held out");
   options.validate_every = 2;
   options.keep_best = true;
   options.record_every = 2;
   model::Decoder whole = student();
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const TrainResult once, train(whole, teacher, data, &held_out, options, {}, nullptr));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const TrainResult once,
+                              train(whole, teacher, data, &held_out, options, {}, nullptr));
 
   test::TemporaryFolder early;
   {
@@ -84,8 +88,8 @@ void expect_resume_is_bit_exact(TrainOptions options, const model::Decoder* teac
     ASSERT_TRUE(base::is_interrupted(result.status())) << result.status();
   }
   model::Decoder resumed = student();
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const TrainResult twice,
-                              train(resumed, teacher, data, &held_out, options, early.path(), nullptr));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const TrainResult twice, train(resumed, teacher, data, &held_out,
+                                                             options, early.path(), nullptr));
   EXPECT_EQ(twice.resumed_from, 1);
   EXPECT_EQ(twice.steps, once.steps);
   EXPECT_TRUE(same_weights(whole, resumed));
@@ -120,8 +124,8 @@ TEST_F(TrainTest, AKillBetweenCheckpointsIsMadeUpFor) {
   model::Decoder killed = student();
   FRUGAL_ASSERT_OK(train(killed, nullptr, data, nullptr, options, folder.path(), nullptr));
   model::Decoder resumed = student();
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const TrainResult result,
-                              train(resumed, nullptr, data, nullptr, options, folder.path(), nullptr));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const TrainResult result, train(resumed, nullptr, data, nullptr,
+                                                              options, folder.path(), nullptr));
   EXPECT_EQ(result.resumed_from, 4);
   EXPECT_EQ(result.curve.size(), 6u);
   EXPECT_TRUE(same_weights(whole, resumed));
@@ -134,11 +138,14 @@ TEST_F(TrainTest, AccumulationEqualsOneLargeBatch) {
   small.batch_sequences = 2;
   small.accumulation = 4;
   model::Decoder a = student(), b = student();
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const TrainResult first, train(a, nullptr, data, nullptr, large, {}, nullptr));
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const TrainResult second, train(b, nullptr, data, nullptr, small, {}, nullptr));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const TrainResult first,
+                              train(a, nullptr, data, nullptr, large, {}, nullptr));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const TrainResult second,
+                              train(b, nullptr, data, nullptr, small, {}, nullptr));
   EXPECT_EQ(first.tokens, second.tokens);
   for (size_t i = 0; i < first.curve.size(); ++i) {
-    // Orders of summation differ; Adam divides by small gradients and so enlarges that a little each step.
+    // Orders of summation differ; Adam divides by small gradients and so enlarges that a little
+    // each step.
     EXPECT_NEAR(first.curve[i].loss, second.curve[i].loss, 1e-3) << i;
   }
   EXPECT_NEAR(first.curve.front().gradient_norm, second.curve.front().gradient_norm, 1e-4);
@@ -156,8 +163,10 @@ TEST_F(TrainTest, PackedDocumentsTrainAsSeparateOnes) {
   one.batch_sequences = 1;
   two.steps = one.steps = 1;
   model::Decoder a = student(), b = student();
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const TrainResult first, train(a, nullptr, apart, nullptr, two, {}, nullptr));
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const TrainResult second, train(b, nullptr, together, nullptr, one, {}, nullptr));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const TrainResult first,
+                              train(a, nullptr, apart, nullptr, two, {}, nullptr));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const TrainResult second,
+                              train(b, nullptr, together, nullptr, one, {}, nullptr));
   EXPECT_EQ(first.loss_tokens, second.loss_tokens);
   EXPECT_NEAR(first.curve[0].loss, second.curve[0].loss, 1e-5);
   EXPECT_NEAR(first.curve[0].gradient_norm, second.curve[0].gradient_norm, 1e-4);
@@ -172,11 +181,13 @@ TEST_F(TrainTest, MaskedTokensTeachNothing) {
   options.batch_sequences = 1;
   options.steps = 1;
   model::Decoder a = student(), b = student();
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const TrainResult result, train(a, nullptr, data, nullptr, options, {}, nullptr));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const TrainResult result,
+                              train(a, nullptr, data, nullptr, options, {}, nullptr));
   FRUGAL_ASSERT_OK(train(b, nullptr, changed, nullptr, options, {}, nullptr));
   EXPECT_EQ(result.loss_tokens, 5);
   for (const auto& [name, value] : a.parameters()) {
-    EXPECT_LT(model::toy::largest_difference(value, b.parameters().find(name)->second), 1e-6) << name;
+    EXPECT_LT(model::toy::largest_difference(value, b.parameters().find(name)->second), 1e-6)
+        << name;
   }
 }
 
@@ -190,14 +201,16 @@ TEST_F(TrainTest, DistillationMovesTheStudentToItsTeacher) {
   options.distillation_weight = 1.0;
   options.temperature = 2.0;
   model::Decoder decoder = student();
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const TrainResult result, train(decoder, &teacher, data, nullptr, options, {}, nullptr));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const TrainResult result,
+                              train(decoder, &teacher, data, nullptr, options, {}, nullptr));
   EXPECT_LT(result.curve.back().divergence, 0.5 * result.curve.front().divergence);
   EXPECT_TRUE(std::isnan(result.curve.back().cross_entropy));
   EXPECT_GT(result.teacher_seconds, 0);
 
   model::Decoder twin = teacher.clone();
   options.steps = 1;
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const TrainResult still, train(twin, &teacher, data, nullptr, options, {}, nullptr));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const TrainResult still,
+                              train(twin, &teacher, data, nullptr, options, {}, nullptr));
   EXPECT_NEAR(still.curve[0].divergence, 0.0, 1e-6);
   EXPECT_LT(still.curve[0].gradient_norm, 1e-4);
 }
@@ -216,10 +229,13 @@ TEST_F(TrainTest, Bf16AutocastLearnsTheSame) {
   exact.steps = rounded.steps = 20;
   rounded.precision = Precision::kAuto;
   model::Decoder a = student(), b = student();
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const TrainResult first, train(a, nullptr, data, nullptr, exact, {}, nullptr));
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const TrainResult second, train(b, nullptr, data, nullptr, rounded, {}, nullptr));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const TrainResult first,
+                              train(a, nullptr, data, nullptr, exact, {}, nullptr));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const TrainResult second,
+                              train(b, nullptr, data, nullptr, rounded, {}, nullptr));
   EXPECT_EQ(second.precision, Precision::kBf16);
-  EXPECT_NEAR(first.curve.front().loss, second.curve.front().loss, 0.02);  // 8 bits, averaged over 64 tokens
+  EXPECT_NEAR(first.curve.front().loss, second.curve.front().loss,
+              0.02);  // 8 bits, averaged over 64 tokens
   EXPECT_NEAR(first.curve.back().loss, second.curve.back().loss, 0.15);
   EXPECT_EQ(b.type(), at::kFloat);
 }
@@ -233,10 +249,11 @@ TEST_F(TrainTest, TheBestWeightsAreKeptWhereAsked) {
   options.validate_every = 1;
   options.keep_best = true;
   model::Decoder decoder = student();
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const TrainResult result, train(decoder, nullptr, data, &held_out, options, {}, nullptr));
-  const auto best = std::min_element(result.validation.begin(), result.validation.end(), [](const auto& a, const auto& b) {
-    return a.cross_entropy < b.cross_entropy;
-  });
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const TrainResult result,
+                              train(decoder, nullptr, data, &held_out, options, {}, nullptr));
+  const auto best = std::min_element(
+      result.validation.begin(), result.validation.end(),
+      [](const auto& a, const auto& b) { return a.cross_entropy < b.cross_entropy; });
   EXPECT_EQ(result.best_step, best->step);
   FRUGAL_ASSERT_OK_AND_ASSIGN(const ValidationSample now, validate(decoder, held_out, 4, 512));
   EXPECT_NEAR(now.cross_entropy, best->cross_entropy, 1e-6);
@@ -262,19 +279,24 @@ TEST_F(TrainTest, WhatDoesNotFitIsNamed) {
   };
   TrainOptions options = quick();
   options.tokens = 100;
-  FRUGAL_EXPECT_ERROR(run(options, data), absl::StatusCode::kInvalidArgument, "steps = 6 and tokens = 100");
+  FRUGAL_EXPECT_ERROR(run(options, data), absl::StatusCode::kInvalidArgument,
+                      "steps = 6 and tokens = 100");
   options = quick();
   options.distillation_weight = 0.5;
   FRUGAL_EXPECT_ERROR(run(options, data), absl::StatusCode::kInvalidArgument, "needs a teacher");
   const model::Decoder other = model::toy::decoder({{"vocab_size", 40}});
-  FRUGAL_EXPECT_ERROR(run(options, data, &other), absl::StatusCode::kInvalidArgument, "vocabulary has 40 ids");
+  FRUGAL_EXPECT_ERROR(run(options, data, &other), absl::StatusCode::kInvalidArgument,
+                      "vocabulary has 40 ids");
   options = quick();
   options.keep_best = true;
-  FRUGAL_EXPECT_ERROR(run(options, data), absl::StatusCode::kInvalidArgument, "keep_best needs validation data");
+  FRUGAL_EXPECT_ERROR(run(options, data), absl::StatusCode::kInvalidArgument,
+                      "keep_best needs validation data");
   options = quick();
   options.batch_sequences = 0;
-  FRUGAL_EXPECT_ERROR(run(options, data), absl::StatusCode::kInvalidArgument, "batch_sequences = 0");
-  FRUGAL_EXPECT_ERROR(run(quick(), toy::packed(2, 80)), absl::StatusCode::kInvalidArgument, "context of 64");
+  FRUGAL_EXPECT_ERROR(run(options, data), absl::StatusCode::kInvalidArgument,
+                      "batch_sequences = 0");
+  FRUGAL_EXPECT_ERROR(run(quick(), toy::packed(2, 80)), absl::StatusCode::kInvalidArgument,
+                      "context of 64");
 }
 
 TEST_F(TrainTest, StepsFollowFromTokens) {

@@ -1,8 +1,8 @@
 // frugal report.
 #include <cstdio>
 
-#include "session.h"
 #include "report/report.h"
+#include "session.h"
 
 namespace frugal::tool {
 

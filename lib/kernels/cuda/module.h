@@ -88,11 +88,11 @@ typedef struct FrugalCudaPack {
   int32_t block_columns;
   int32_t parameter_bytes;
   int32_t block_bytes;
-  int32_t layout; /* FrugalCudaLayout */
-  int32_t span;   /* of FRUGAL_CUDA_NIBBLE_HALVES */
-  const uint8_t* codes; /* device [rows, blocks * block_columns] */
+  int32_t layout;            /* FrugalCudaLayout */
+  int32_t span;              /* of FRUGAL_CUDA_NIBBLE_HALVES */
+  const uint8_t* codes;      /* device [rows, blocks * block_columns] */
   const uint8_t* parameters; /* device [rows, blocks * parameter_bytes] */
-  uint8_t* packed; /* device, out */
+  uint8_t* packed;           /* device, out */
 } FrugalCudaPack;
 
 /* `rows` pieces of `row_bytes` between host and device or inside the device; complete on return. */

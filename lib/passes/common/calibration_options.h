@@ -5,9 +5,9 @@
 #include <string_view>
 
 #include "base/status.h"
-#include "layerwise/calibration.h"
-#include "layerwise/estimate.h"
-#include "layerwise/walk.h"
+#include "layerwise/walk/calibration.h"
+#include "layerwise/walk/estimate.h"
+#include "layerwise/walk/walk.h"
 #include "pass/options.h"
 #include "pass/pass.h"
 

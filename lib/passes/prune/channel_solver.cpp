@@ -6,7 +6,7 @@
 #include <chrono>
 #include <cstring>
 
-#include "layerwise/gptq.h"
+#include "layerwise/rounding/gptq.h"
 #include "passes/common/layer_gate.h"
 
 namespace frugal::passes {

@@ -17,9 +17,9 @@
 
 #include "base/json.h"
 #include "base/status.h"
-#include "layerwise/layer_store.h"
-#include "layerwise/pre_correct.h"
-#include "layerwise/walk.h"
+#include "layerwise/rounding/pre_correct.h"
+#include "layerwise/walk/layer_store.h"
+#include "layerwise/walk/walk.h"
 #include "model/architecture.h"
 
 namespace frugal::passes {

@@ -7,8 +7,8 @@
 #include <string>
 #include <utility>
 
-#include "layerwise/channels.h"
-#include "layerwise/onlooker.h"
+#include "layerwise/pruning/channels.h"
+#include "layerwise/walk/onlooker.h"
 #include "model/architecture.h"
 #include "model/decoder.h"
 #include "tensor/guard.h"
@@ -104,7 +104,7 @@ absl::StatusOr<at::Tensor> scouted(const format::Checkpoint& input, const text::
     if (layer + 1 < config.layer_count) return;
     for (const at::Tensor& residual : after) {
       const at::Tensor x = runner->normalize(residual, gains).reshape({-1, config.hidden_size});
-      std::optional<layerwise::TokenFactor> factor;
+      std::optional<model::TokenFactor> factor;
       if (scout.needs() == Needs::kHessian) factor.emplace(x, walk.precision);
       behind.add(x, factor ? &*factor : nullptr);
     }

@@ -7,9 +7,9 @@
 
 #include "base/status.h"
 #include "format/checkpoint.h"
-#include "layerwise/layer_store.h"
-#include "layerwise/walk.h"
-#include "layerwise/width.h"
+#include "layerwise/pruning/width.h"
+#include "layerwise/walk/layer_store.h"
+#include "layerwise/walk/walk.h"
 
 namespace frugal::passes {
 

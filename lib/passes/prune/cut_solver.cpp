@@ -8,8 +8,8 @@
 #include <optional>
 #include <utility>
 
-#include "layerwise/gptq.h"
-#include "layerwise/order.h"
+#include "layerwise/rounding/gptq.h"
+#include "layerwise/rounding/order.h"
 
 namespace frugal::passes {
 

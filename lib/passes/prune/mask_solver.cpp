@@ -9,8 +9,8 @@
 #include <utility>
 
 #include "base/text.h"
-#include "layerwise/tiles.h"
-#include "layerwise/width.h"
+#include "layerwise/pruning/width.h"
+#include "tensor/tiles.h"
 
 namespace frugal::passes {
 
@@ -165,7 +165,7 @@ absl::Status MaskSolver::record(const StageProblem& problem, const Solved& solve
   if (options_.calibrated) {
     const at::Tensor hessian = problem.statistics.hessian.to(at::kFloat);
     const auto row_errors = [&](const at::Tensor& difference) {
-      return layerwise::row_products(difference, hessian, difference);
+      return tensor::row_products(difference, hessian, difference);
     };
     before = row_errors(solved.target * (1 - solved.mask.to(at::kFloat)));
     after = row_errors(solved.weights - solved.target);

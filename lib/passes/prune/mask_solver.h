@@ -12,10 +12,10 @@
 
 #include "base/json.h"
 #include "base/status.h"
-#include "layerwise/layer_store.h"
-#include "layerwise/pre_correct.h"
-#include "layerwise/sparse.h"
-#include "layerwise/walk.h"
+#include "layerwise/pruning/sparse.h"
+#include "layerwise/rounding/pre_correct.h"
+#include "layerwise/walk/layer_store.h"
+#include "layerwise/walk/walk.h"
 #include "passes/common/layer_gate.h"
 
 namespace frugal::passes {

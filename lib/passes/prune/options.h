@@ -7,10 +7,10 @@
 
 #include "base/status.h"
 #include "format/model_config.h"
-#include "layerwise/calibration.h"
-#include "layerwise/depth.h"
-#include "layerwise/pattern.h"
-#include "layerwise/width.h"
+#include "layerwise/pruning/depth.h"
+#include "layerwise/pruning/pattern.h"
+#include "layerwise/pruning/width.h"
+#include "layerwise/walk/calibration.h"
 #include "pass/pass.h"
 #include "passes/common/layer_gate.h"
 

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "base/text.h"
-#include "layerwise/width.h"
+#include "layerwise/pruning/width.h"
 #include "model/architecture.h"
 #include "passes/common/layer_gate.h"
 

@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "base/text.h"
-#include "layerwise/channels.h"
-#include "layerwise/estimate.h"
-#include "layerwise/onlooker.h"
+#include "layerwise/pruning/channels.h"
+#include "layerwise/walk/estimate.h"
+#include "layerwise/walk/onlooker.h"
 #include "model/architecture.h"
 #include "passes/common/calibration_options.h"
 #include "passes/common/zeros.h"
@@ -290,8 +290,7 @@ absl::Status PrunePass::follow_zeros(PruneKind kind, pass::CheckContext& context
     }
     case PruneKind::kChannels:
       if (options_.compensate)
-        lose_zeros(
-            context, "prune", model, [](const std::string&) { return true; }, kWhy);
+        lose_zeros(context, "prune", model, [](const std::string&) { return true; }, kWhy);
       return absl::OkStatus();
     case PruneKind::kDepth:
       break;

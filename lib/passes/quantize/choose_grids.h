@@ -12,7 +12,7 @@
 
 #include "base/status.h"
 #include "format/checkpoint.h"
-#include "layerwise/calibration.h"
+#include "layerwise/walk/calibration.h"
 #include "pass/pass.h"
 #include "passes/quantize/allocation.h"
 #include "passes/quantize/target.h"
@@ -29,7 +29,7 @@ struct GridAssignment {
 
 struct ChooseOptions {
   at::Device device = at::kCPU;
-  layerwise::Precision precision = layerwise::Precision::kFloat32;
+  model::Precision precision = model::Precision::kFloat32;
   uint64_t seed = 1;
   bool importance = true;  // of the search for scales
   int64_t swaps = 0;

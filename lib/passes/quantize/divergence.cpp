@@ -3,7 +3,7 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
-#include "layerwise/tiles.h"
+#include "tensor/tiles.h"
 #include "train/losses.h"
 
 namespace frugal::passes {
@@ -35,7 +35,7 @@ double mean_divergence(const model::Decoder& original, const model::Decoder& cha
         train::head_loss(input, {.distillation_weight = 1.0}, 1.0).divergence.item<double>();
   };
   if (original.device().is_cpu()) {
-    layerwise::for_each_tile(windows.count, body);
+    tensor::for_each_tile(windows.count, body);
   } else {
     const at::NoGradGuard no_grad;
     for (int64_t i = 0; i < windows.count; ++i) body(i);

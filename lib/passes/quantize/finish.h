@@ -5,7 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "base/status.h"
-#include "layerwise/calibration.h"
+#include "layerwise/walk/calibration.h"
 #include "pass/pass.h"
 #include "passes/quantize/options.h"
 #include "train/scale_tuning.h"

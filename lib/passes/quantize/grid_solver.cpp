@@ -8,9 +8,9 @@
 #include <utility>
 
 #include "base/text.h"
-#include "layerwise/gptaq.h"
-#include "layerwise/sparse.h"
-#include "layerwise/tiles.h"
+#include "layerwise/pruning/sparse.h"
+#include "layerwise/rounding/gptaq.h"
+#include "tensor/tiles.h"
 
 namespace frugal::passes {
 
@@ -26,7 +26,7 @@ class StackErrors {
   // Of the difference `changed` − `weights`; of `changed` where those are undefined.
   StackErrors(const at::Tensor& changed, const at::Tensor& weights, const at::Tensor& hessian) {
     const at::Tensor difference = weights.defined() ? changed - weights : changed;
-    rows_ = layerwise::row_products(difference, hessian, difference);
+    rows_ = tensor::row_products(difference, hessian, difference);
   }
   double part(int64_t begin, int64_t count) const {
     return rows_.narrow(0, begin, count).sum().item<double>();

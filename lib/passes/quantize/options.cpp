@@ -5,7 +5,7 @@
 
 #include "base/text.h"
 #include "grid/grid.h"
-#include "layerwise/gptaq.h"
+#include "layerwise/rounding/gptaq.h"
 #include "passes/common/calibration_options.h"
 #include "passes/common/mix.h"
 

@@ -5,8 +5,8 @@
 #include <string>
 
 #include "format/activations.h"
-#include "layerwise/calibration.h"
-#include "layerwise/pre_correct.h"
+#include "layerwise/rounding/pre_correct.h"
+#include "layerwise/walk/calibration.h"
 #include "pass/options.h"
 #include "passes/common/layer_gate.h"
 #include "passes/quantize/plan.h"

@@ -7,7 +7,7 @@
 
 #include "base/status.h"
 #include "format/checkpoint.h"
-#include "layerwise/layer_store.h"
+#include "layerwise/walk/layer_store.h"
 #include "pass/pass.h"
 #include "passes/quantize/plan.h"
 #include "train/scale_tuning.h"

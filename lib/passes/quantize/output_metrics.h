@@ -10,9 +10,9 @@
 
 #include "base/status.h"
 #include "format/checkpoint.h"
-#include "layerwise/layer_store.h"
-#include "layerwise/output_feedback.h"
-#include "layerwise/output_gradients.h"
+#include "layerwise/rounding/output_feedback.h"
+#include "layerwise/walk/layer_store.h"
+#include "layerwise/walk/output_gradients.h"
 #include "text/dataset.h"
 
 namespace frugal::passes {

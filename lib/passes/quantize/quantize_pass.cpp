@@ -10,11 +10,11 @@
 #include <vector>
 
 #include "base/text.h"
-#include "layerwise/calibration.h"
-#include "layerwise/estimate.h"
-#include "layerwise/layer_store.h"
-#include "layerwise/pattern.h"
-#include "layerwise/walk.h"
+#include "layerwise/pruning/pattern.h"
+#include "layerwise/walk/calibration.h"
+#include "layerwise/walk/estimate.h"
+#include "layerwise/walk/layer_store.h"
+#include "layerwise/walk/walk.h"
 #include "passes/common/calibration_options.h"
 #include "passes/common/scale_tuning.h"
 #include "passes/common/zeros.h"

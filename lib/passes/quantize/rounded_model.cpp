@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "base/interrupt.h"
-#include "layerwise/gptq.h"
+#include "layerwise/rounding/gptq.h"
 #include "passes/quantize/divergence.h"
 #include "tensor/guard.h"
 

@@ -66,9 +66,9 @@ absl::StatusOr<FreeMatrix> free_matrix(const PlannedTensor& tensor, size_t index
 
 bool is_free(const PlannedTensor& tensor, const GridChoice& choice, int64_t layer_count) {
   return tensor.layer >= 0 && tensor.layer < layer_count &&
-         std::none_of(choice.overrides.begin(), choice.overrides.end(), [&](const auto& entry) {
-           return base::glob_match(entry.first, tensor.name);
-         });
+         std::none_of(
+             choice.overrides.begin(), choice.overrides.end(),
+             [&](const auto& entry) { return base::glob_match(entry.first, tensor.name); });
 }
 
 // What the target speaks of, beside the free matrices.

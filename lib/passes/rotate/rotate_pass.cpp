@@ -9,19 +9,19 @@
 #include "base/interrupt.h"
 #include "base/progress.h"
 #include "base/text.h"
-#include "layerwise/calibration.h"
-#include "layerwise/estimate.h"
-#include "layerwise/onlooker.h"
-#include "layerwise/products.h"
-#include "layerwise/rotation.h"
-#include "layerwise/tiles.h"
+#include "layerwise/transform/rotation.h"
+#include "layerwise/walk/calibration.h"
+#include "layerwise/walk/estimate.h"
+#include "layerwise/walk/onlooker.h"
 #include "model/architecture.h"
 #include "model/decoder.h"
+#include "model/products.h"
 #include "passes/common/calibration_options.h"
 #include "passes/common/zeros.h"
 #include "passes/rotate/turn.h"
 #include "tensor/device.h"
 #include "tensor/guard.h"
+#include "tensor/tiles.h"
 #include "tensor/transfer.h"
 
 namespace frugal::passes {
@@ -171,7 +171,7 @@ class Peaks {
  public:
   void add(const at::Tensor& weights) {
     double square = 0;
-    layerwise::for_each_tile(1, [&](int64_t) {  // serial: one order of additions
+    tensor::for_each_tile(1, [&](int64_t) {  // serial: one order of additions
       square = weights.to(at::kDouble).square().mean().item<double>();
     });
     if (square == 0) return;
@@ -254,11 +254,11 @@ absl::StatusOr<at::Tensor> RotatePass::principal_directions(pass::RunContext& co
                           layerwise::load_calibration(input, source, plan));
   FRUGAL_ASSIGN_OR_RETURN(const auto runner, model::layer_runner(config));
   const at::Tensor ones = at::ones({config.hidden_size}, at::device(device));
-  layerwise::ProductSum sum(/*symmetric=*/true);
+  model::ProductSum sum(/*symmetric=*/true);
   const auto add = [&](const std::vector<at::Tensor>& chunks) {
     for (const at::Tensor& chunk : chunks) {
       const at::Tensor x = runner->normalize(chunk, ones).reshape({-1, config.hidden_size});
-      const layerwise::TokenFactor factor(x, windows_.products());
+      const model::TokenFactor factor(x, windows_.products());
       sum.add(factor, factor);
     }
   };

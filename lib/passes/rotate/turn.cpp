@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "base/text.h"
-#include "layerwise/tiles.h"
 #include "model/architecture.h"
 #include "tensor/guard.h"
+#include "tensor/tiles.h"
 #include "tensor/transfer.h"
 
 namespace frugal::passes {
@@ -75,7 +75,7 @@ const at::Tensor& Turner::rotation(int64_t size, const std::string& name) {
   const at::Tensor q = name == kStream && options_.stream.defined()
                            ? options_.stream
                            : layerwise::random_rotation(size, options_.kind, options_.seed, name);
-  const at::Tensor product = layerwise::matrix_product(q.t().contiguous(), q);
+  const at::Tensor product = tensor::matrix_product(q.t().contiguous(), q);
   product.diagonal().sub_(1);
   defect_ = std::max(defect_, product.abs().max().item<double>());
   return rotations_[name] = q;
@@ -83,7 +83,7 @@ const at::Tensor& Turner::rotation(int64_t size, const std::string& name) {
 
 at::Tensor Turner::apply(const at::Tensor& weights, const at::Tensor& gains, const TurnRole& role) {
   const auto times = [](const at::Tensor& a, const at::Tensor& b) {
-    return layerwise::matrix_product(a.contiguous(), b.contiguous());
+    return tensor::matrix_product(a.contiguous(), b.contiguous());
   };
   const int64_t width = input_.config().hidden_size, head = input_.config().head_size;
   at::Tensor w = weights.to(at::kDouble);

@@ -14,7 +14,7 @@
 
 #include "base/status.h"
 #include "format/checkpoint.h"
-#include "layerwise/rotation.h"
+#include "layerwise/transform/rotation.h"
 
 namespace frugal::passes {
 

@@ -8,7 +8,7 @@
 
 #include "base/status.h"
 #include "format/model_config.h"
-#include "layerwise/equalize.h"
+#include "layerwise/transform/equalize.h"
 
 namespace frugal::passes {
 

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "base/text.h"
-#include "layerwise/tiles.h"
+#include "tensor/tiles.h"
 
 namespace frugal::passes {
 
@@ -74,7 +74,7 @@ absl::StatusOr<at::Tensor> ScaleSolver::awq(const StageProblem& problem, const S
                           layerwise::choose_scale(problem.weights, problem.statistics, grid,
                                                   options_.duo, group.sharing));
   const double reference =
-      layerwise::row_products(problem.weights, problem.statistics.hessian, problem.weights)
+      tensor::row_products(problem.weights, problem.statistics.hessian, problem.weights)
           .sum()
           .item<double>();
   const auto relative = [&](double loss) {

@@ -12,9 +12,9 @@
 
 #include "base/json.h"
 #include "base/status.h"
-#include "layerwise/equalize.h"
-#include "layerwise/layer_store.h"
-#include "layerwise/walk.h"
+#include "layerwise/transform/equalize.h"
+#include "layerwise/walk/layer_store.h"
+#include "layerwise/walk/walk.h"
 #include "passes/common/layer_gate.h"
 #include "passes/smooth/groups.h"
 

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "base/text.h"
-#include "layerwise/calibration.h"
-#include "layerwise/estimate.h"
+#include "layerwise/walk/calibration.h"
+#include "layerwise/walk/estimate.h"
 #include "passes/common/calibration_options.h"
 #include "passes/common/layer_gate.h"
 #include "passes/common/mix.h"

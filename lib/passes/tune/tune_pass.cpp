@@ -9,8 +9,8 @@
 
 #include "base/progress.h"
 #include "base/text.h"
-#include "layerwise/calibration.h"
-#include "layerwise/estimate.h"
+#include "layerwise/walk/calibration.h"
+#include "layerwise/walk/estimate.h"
 #include "model/decoder.h"
 #include "passes/common/calibration_options.h"
 #include "passes/common/scale_tuning.h"

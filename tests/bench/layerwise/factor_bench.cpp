@@ -8,8 +8,8 @@
 #include <ATen/ATen.h>
 #include <benchmark/benchmark.h>
 
-#include "layerwise/factor.h"
-#include "layerwise/random_tensors.h"
+#include "layerwise/rounding/factor.h"
+#include "support/random_tensors.h"
 
 namespace frugal::layerwise {
 namespace {

@@ -10,8 +10,8 @@
 #include <ATen/ATen.h>
 #include <benchmark/benchmark.h>
 
-#include "layerwise/random_tensors.h"
-#include "layerwise/sparse.h"
+#include "layerwise/pruning/sparse.h"
+#include "support/random_tensors.h"
 
 namespace frugal::layerwise {
 namespace {

@@ -15,8 +15,8 @@
 #include <string>
 #include <vector>
 
-#include "layerwise/calibration.h"
-#include "layerwise/walk.h"
+#include "layerwise/walk/calibration.h"
+#include "layerwise/walk/walk.h"
 #include "model/decoder.h"
 #include "passes/quantize/grid_solver.h"
 

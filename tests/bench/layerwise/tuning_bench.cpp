@@ -21,12 +21,12 @@
 #include <vector>
 
 #include "base/text.h"
-#include "layerwise/block_rounding.h"
-#include "layerwise/calibration.h"
-#include "layerwise/gptq.h"
-#include "layerwise/order.h"
-#include "layerwise/pre_correct.h"
-#include "layerwise/walk.h"
+#include "layerwise/rounding/block_rounding.h"
+#include "layerwise/rounding/gptq.h"
+#include "layerwise/rounding/order.h"
+#include "layerwise/rounding/pre_correct.h"
+#include "layerwise/walk/calibration.h"
+#include "layerwise/walk/walk.h"
 #include "model/decoder.h"
 #include "train/scale_tuning.h"
 

@@ -5,8 +5,8 @@
 //     length=128 batch=16 documents=1 accumulation=1 precision=fp32|bf16 steps=20 chunk=512
 //     teacher=0|1 (distill from a model of the same shape)
 //
-// Prints one line: parameters, tokens/s, tokens per CPU second (what counts on a shared machine), milliseconds per step by
-// phase. Run with OMP_WAIT_POLICY=PASSIVE.
+// Prints one line: parameters, tokens/s, tokens per CPU second (what counts on a shared machine),
+// milliseconds per step by phase. Run with OMP_WAIT_POLICY=PASSIVE.
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
@@ -24,9 +24,9 @@ using namespace frugal;
 
 std::map<std::string, int64_t> read_options(int count, char** arguments, bool& bf16) {
   std::map<std::string, int64_t> options = {
-      {"width", 256}, {"layers", 4},  {"heads", 4},      {"groups", 2},       {"forward", 768}, {"vocabulary", 1024},
-      {"length", 128}, {"batch", 16}, {"documents", 1}, {"accumulation", 1}, {"steps", 20},     {"chunk", 512},
-      {"teacher", 0}};
+      {"width", 256},       {"layers", 4},   {"heads", 4},  {"groups", 2},    {"forward", 768},
+      {"vocabulary", 1024}, {"length", 128}, {"batch", 16}, {"documents", 1}, {"accumulation", 1},
+      {"steps", 20},        {"chunk", 512},  {"teacher", 0}};
   for (int i = 1; i < count; ++i) {
     const std::string_view argument = arguments[i];
     const size_t equals = argument.find('=');
@@ -45,13 +45,21 @@ std::map<std::string, int64_t> read_options(int count, char** arguments, bool& b
 }
 
 format::ModelConfig make_config(std::map<std::string, int64_t>& o) {
-  const base::Json json = {{"architectures", {"LlamaForCausalLM"}}, {"model_type", "llama"},
-                           {"hidden_size", o["width"]}, {"intermediate_size", o["forward"]},
-                           {"num_hidden_layers", o["layers"]}, {"num_attention_heads", o["heads"]},
-                           {"num_key_value_heads", o["groups"]}, {"vocab_size", o["vocabulary"]},
-                           {"max_position_embeddings", o["length"]}, {"rms_norm_eps", 1e-5},
-                           {"rope_theta", 10000.0}, {"tie_word_embeddings", true}, {"hidden_act", "silu"},
-                           {"bos_token_id", 0}, {"eos_token_id", 0}};
+  const base::Json json = {{"architectures", {"LlamaForCausalLM"}},
+                           {"model_type", "llama"},
+                           {"hidden_size", o["width"]},
+                           {"intermediate_size", o["forward"]},
+                           {"num_hidden_layers", o["layers"]},
+                           {"num_attention_heads", o["heads"]},
+                           {"num_key_value_heads", o["groups"]},
+                           {"vocab_size", o["vocabulary"]},
+                           {"max_position_embeddings", o["length"]},
+                           {"rms_norm_eps", 1e-5},
+                           {"rope_theta", 10000.0},
+                           {"tie_word_embeddings", true},
+                           {"hidden_act", "silu"},
+                           {"bos_token_id", 0},
+                           {"eos_token_id", 0}};
   return format::parse_model_config(json, "step_bench").value();
 }
 
@@ -64,7 +72,8 @@ text::PackedTokens make_data(std::map<std::string, int64_t>& o) {
   const int64_t piece = data.length / o["documents"];
   for (int64_t i = 0; i < data.sequences * data.length; ++i) {
     const int64_t t = i % data.length;
-    data.ids.push_back(static_cast<text::TokenId>(stream.below(static_cast<uint64_t>(o["vocabulary"]))));
+    data.ids.push_back(
+        static_cast<text::TokenId>(stream.below(static_cast<uint64_t>(o["vocabulary"]))));
     data.segments.push_back(static_cast<int32_t>(t / piece));
     data.positions.push_back(static_cast<int32_t>(t % piece));
     data.loss_mask.push_back(1);
@@ -98,11 +107,14 @@ int main(int count, char** arguments) {
   }
   const double cpu_seconds = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
   const double per_step = 1000.0 / static_cast<double>(o["steps"]);
-  std::printf("%.2fM parameters, %lld x %lld tokens, %s: %.0f tokens/s, %.0f per CPU second; ms/step: teacher %.1f forward %.1f backward %.1f "
-              "optimizer %.1f\n",
-              static_cast<double>(config.parameter_count()) / 1e6, static_cast<long long>(o["batch"]),
-              static_cast<long long>(o["length"]), bf16 ? "bf16" : "fp32", result->tokens_per_second,
-              static_cast<double>(result->tokens) / cpu_seconds, result->teacher_seconds * per_step, result->forward_seconds * per_step,
-              result->backward_seconds * per_step, result->optimizer_seconds * per_step);
+  std::printf(
+      "%.2fM parameters, %lld x %lld tokens, %s: %.0f tokens/s, %.0f per CPU second; ms/step: "
+      "teacher %.1f forward %.1f backward %.1f "
+      "optimizer %.1f\n",
+      static_cast<double>(config.parameter_count()) / 1e6, static_cast<long long>(o["batch"]),
+      static_cast<long long>(o["length"]), bf16 ? "bf16" : "fp32", result->tokens_per_second,
+      static_cast<double>(result->tokens) / cpu_seconds, result->teacher_seconds * per_step,
+      result->forward_seconds * per_step, result->backward_seconds * per_step,
+      result->optimizer_seconds * per_step);
   return 0;
 }

@@ -1,0 +1,356 @@
+#include "artifact/gguf/gguf_model.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <map>
+#include <set>
+
+#include "artifact/exact_layout.h"
+#include "artifact/onnx/rotary.h"
+#include "base/text.h"
+#include "model/architecture.h"
+
+namespace frugal::artifact {
+
+namespace {
+
+using base::invalid_argument;
+using base::str_cat;
+using format::GgufValue;
+
+struct MatrixName {
+  std::string_view hugging_face;
+  std::string_view gguf;
+};
+constexpr std::array kLayerNames = {
+    MatrixName{"input_layernorm", "attn_norm"},
+    MatrixName{"self_attn.q_proj", "attn_q"},
+    MatrixName{"self_attn.k_proj", "attn_k"},
+    MatrixName{"self_attn.v_proj", "attn_v"},
+    MatrixName{"self_attn.o_proj", "attn_output"},
+    MatrixName{"post_attention_layernorm", "ffn_norm"},
+    MatrixName{"mlp.gate_proj", "ffn_gate"},
+    MatrixName{"mlp.up_proj", "ffn_up"},
+    MatrixName{"mlp.down_proj", "ffn_down"},
+};
+
+struct FileType {
+  std::string_view type;
+  uint32_t number;
+};
+// enum llama_ftype (llama.h).
+constexpr std::array kFileTypes = {
+    FileType{"F32", 0},     FileType{"F16", 1},   FileType{"q4_0", 2},  FileType{"q4_1", 3},
+    FileType{"q8_0", 7},    FileType{"q5_0", 8},  FileType{"q5_1", 9},  FileType{"q2_k", 10},
+    FileType{"q3_k", 11},   FileType{"q4_k", 14}, FileType{"q5_k", 16}, FileType{"q6_k", 18},
+    FileType{"iq4_nl", 25}, FileType{"BF16", 32}};
+
+constexpr std::string_view kRopeFrequencies = "rope_freqs.weight";
+
+// Piece type 5 ("unused") fills embedding rows that no piece belongs to: llama.cpp wants as many
+// pieces as rows.
+void add_padding(text::Vocabulary& vocabulary, int64_t rows) {
+  for (int64_t id = static_cast<int64_t>(vocabulary.pieces.size()); id < rows; ++id) {
+    vocabulary.pieces.push_back(str_cat("[PAD", id, "]"));
+    vocabulary.types.push_back(text::PieceType::kUnused);
+    if (vocabulary.kind == text::Vocabulary::Kind::kSentencePieceBpe)
+      vocabulary.scores.push_back(-1000.0f);
+  }
+}
+
+absl::Status check_pieces(const text::Vocabulary& vocabulary) {
+  std::set<std::string_view> seen;
+  for (size_t id = 0; id < vocabulary.pieces.size(); ++id) {
+    if (!seen.insert(vocabulary.pieces[id]).second) {
+      return invalid_argument("cannot write this tokenizer to GGUF: piece '", vocabulary.pieces[id],
+                              "' (id ", id, ") occurs twice, and llama.cpp aborts on that");
+    }
+  }
+  return absl::OkStatus();
+}
+
+template <typename Id>
+void add_id(GgufMetadata& metadata, std::string_view key, const std::optional<Id>& id) {
+  if (id.has_value() && *id >= 0)
+    metadata.emplace_back(str_cat("tokenizer.ggml.", key), static_cast<uint32_t>(*id));
+}
+
+std::optional<int64_t> first_of(const std::vector<int64_t>& ids,
+                                const std::optional<text::TokenId>& fallback) {
+  if (!ids.empty()) return ids.front();
+  if (fallback.has_value()) return *fallback;
+  return std::nullopt;
+}
+
+absl::Status add_tokenizer(const format::ModelConfig& config, const text::Tokenizer& tokenizer,
+                           GgufMetadata& metadata) {
+  FRUGAL_RETURN_IF_ERROR(text::check_fits(tokenizer, config.vocabulary_size, "GGUF export"));
+  text::Vocabulary vocabulary = tokenizer.vocabulary();
+  add_padding(vocabulary, config.vocabulary_size);
+  FRUGAL_RETURN_IF_ERROR(check_pieces(vocabulary));
+  const bool byte_level = vocabulary.kind == text::Vocabulary::Kind::kByteLevelBpe;
+  if (byte_level && vocabulary.pre_tokenizer.empty()) {
+    return invalid_argument(
+        "cannot write this tokenizer to GGUF: llama.cpp has no name for its pre-tokenizer pattern; "
+        "known are gpt-2, llama-bpe, qwen2 and smollm");
+  }
+  metadata.emplace_back("tokenizer.ggml.model", std::string(byte_level ? "gpt2" : "llama"));
+  metadata.emplace_back("tokenizer.ggml.pre",
+                        byte_level ? vocabulary.pre_tokenizer : std::string("default"));
+  metadata.emplace_back("tokenizer.ggml.tokens", vocabulary.pieces);
+  if (!byte_level) metadata.emplace_back("tokenizer.ggml.scores", vocabulary.scores);
+  std::vector<int32_t> types;
+  for (const text::PieceType type : vocabulary.types) types.push_back(static_cast<int32_t>(type));
+  metadata.emplace_back("tokenizer.ggml.token_type", std::move(types));
+  if (byte_level) metadata.emplace_back("tokenizer.ggml.merges", vocabulary.merges);
+  add_id(metadata, "bos_token_id", first_of(config.bos_token_ids, vocabulary.bos));
+  add_id(metadata, "eos_token_id", first_of(config.eos_token_ids, vocabulary.eos));
+  add_id(metadata, "unknown_token_id", vocabulary.unknown);
+  add_id(metadata, "padding_token_id", vocabulary.padding);
+  metadata.emplace_back("tokenizer.ggml.add_bos_token", vocabulary.add_bos);
+  metadata.emplace_back("tokenizer.ggml.add_eos_token", vocabulary.add_eos);
+  if (!byte_level)
+    metadata.emplace_back("tokenizer.ggml.add_space_prefix", vocabulary.add_space_prefix);
+  if (!vocabulary.chat_template.empty())
+    metadata.emplace_back("tokenizer.chat_template", vocabulary.chat_template);
+  return absl::OkStatus();
+}
+
+// llama.cpp divides each rotary frequency by these factors (Llama 3 scaling), [D / 2].
+std::vector<float> rope_factors(const format::ModelConfig& config) {
+  format::ModelConfig plain = config;
+  plain.rope_scaling.reset();
+  const std::vector<float> scaled = rotary_frequencies(config);
+  const std::vector<float> unscaled = rotary_frequencies(plain);
+  std::vector<float> factors;
+  for (size_t i = 0; i < scaled.size(); ++i) factors.push_back(unscaled[i] / scaled[i]);
+  return factors;
+}
+
+// The bytes that go into the file for one tensor, and their type.
+struct Payload {
+  format::GgmlType type;
+  std::vector<std::byte> owned;
+  std::span<const std::byte> bytes;
+};
+
+std::vector<std::byte> permute_rows(std::span<const std::byte> bytes, int64_t rows, int64_t heads) {
+  const std::vector<int64_t> order = interleaved_row_order(rows, heads);
+  const size_t row_bytes = bytes.size() / static_cast<size_t>(rows);
+  std::vector<std::byte> result(bytes.size());
+  for (int64_t row = 0; row < rows; ++row) {
+    std::memcpy(&result[row * row_bytes], &bytes[order[row] * row_bytes], row_bytes);
+  }
+  return result;
+}
+
+absl::StatusOr<format::GgmlType> type_of(const format::Checkpoint& checkpoint,
+                                         const GgufSource& source) {
+  if (source.weight.empty()) return format::ggml_type("F32");
+  if (const auto entry = checkpoint.quantized().find(source.weight);
+      entry != checkpoint.quantized().end()) {
+    FRUGAL_ASSIGN_OR_RETURN(const auto target,
+                            gguf_grid_for(entry->second.grid, entry->second.columns));
+    if (!target.has_value()) return no_gguf_layout(source.weight, entry->second.grid);
+    FRUGAL_ASSIGN_OR_RETURN(const auto target_grid,
+                            grid::find_grid(*target, entry->second.columns));
+    return format::ggml_type(*target_grid->spec().ggml_type);
+  }
+  if (source.shape.size() < 2)
+    return format::ggml_type("F32");  // llama.cpp wants every vector in fp32
+  FRUGAL_ASSIGN_OR_RETURN(const format::TensorInfo info, checkpoint.info(source.weight));
+  return format::ggml_type(format::name(info.dtype));
+}
+
+absl::StatusOr<Payload> quantized_payload(const format::Checkpoint& checkpoint,
+                                          const GgufSource& source, Payload payload) {
+  FRUGAL_ASSIGN_OR_RETURN(const grid::QuantizedMatrix codes, checkpoint.codes(source.weight));
+  FRUGAL_ASSIGN_OR_RETURN(const auto name, gguf_grid_for(codes.grid->spec().name, codes.columns));
+  FRUGAL_ASSIGN_OR_RETURN(const auto target, grid::find_grid(*name, codes.columns));
+  FRUGAL_ASSIGN_OR_RETURN(const grid::QuantizedMatrix moved, move_exactly(codes, target));
+  payload.owned = grid::pack_matrix(moved);
+  payload.bytes = payload.owned;
+  return payload;
+}
+
+absl::StatusOr<Payload> float_payload(const format::Checkpoint& checkpoint,
+                                      const GgufSource& source, Payload payload) {
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<float> values,
+                          checkpoint.values(source.weight));  // refuses NaN
+  if (source.shape.size() >= 2) {
+    FRUGAL_ASSIGN_OR_RETURN(payload.bytes, checkpoint.bytes(source.weight));
+    return payload;
+  }
+  payload.owned.resize(values.size() * sizeof(float));
+  std::memcpy(payload.owned.data(), values.data(), payload.owned.size());
+  payload.bytes = payload.owned;
+  return payload;
+}
+
+absl::StatusOr<Payload> payload_of(const format::Checkpoint& checkpoint, const GgufSource& source) {
+  Payload payload;
+  FRUGAL_ASSIGN_OR_RETURN(payload.type, type_of(checkpoint, source));
+  if (source.weight.empty()) {
+    const std::vector<float> factors = rope_factors(checkpoint.config());
+    payload.owned.resize(factors.size() * sizeof(float));
+    std::memcpy(payload.owned.data(), factors.data(), payload.owned.size());
+    payload.bytes = payload.owned;
+    return payload;
+  }
+  const bool quantized = checkpoint.quantized().contains(source.weight);
+  absl::StatusOr<Payload> result = quantized
+                                       ? quantized_payload(checkpoint, source, std::move(payload))
+                                       : float_payload(checkpoint, source, std::move(payload));
+  if (!result.ok() || source.permuted_heads == 0) return result;
+  result->owned = permute_rows(result->bytes, source.shape[0], source.permuted_heads);
+  result->bytes = result->owned;
+  return result;
+}
+
+// The stored type that most matrix elements of the checkpoint have: what general.file_type names.
+std::string most_common_type(const format::Checkpoint& checkpoint,
+                             const std::vector<GgufSource>& sources) {
+  std::map<std::string, int64_t> elements;
+  for (const GgufSource& source : sources) {
+    if (source.shape.size() < 2) continue;
+    const auto entry = checkpoint.quantized().find(source.weight);
+    const int64_t count = source.shape[0] * source.shape[1];
+    if (entry != checkpoint.quantized().end()) {
+      const auto target = gguf_grid_for(entry->second.grid, entry->second.columns);
+      elements[target.ok() && target->has_value() ? **target : entry->second.grid] += count;
+    } else if (const auto info = checkpoint.info(source.weight); info.ok()) {
+      elements[std::string(format::name(info->dtype))] += count;
+    }
+  }
+  const auto best =
+      std::max_element(elements.begin(), elements.end(),
+                       [](const auto& a, const auto& b) { return a.second < b.second; });
+  return best == elements.end() ? "F32" : best->first;
+}
+
+}  // namespace
+
+absl::Status check_gguf(const format::ModelInfo& model) {
+  const std::string& type = model.config.model_type;
+  if (type != "llama" && type != "mistral") {
+    return base::unimplemented("cannot write ", model.name, " to GGUF: its model_type is '", type,
+                               "', and the exporter knows llama and mistral");
+  }
+  if (!model.has_tokenizer) {
+    return invalid_argument("cannot write ", model.name,
+                            " to GGUF: its folder has no tokenizer, and a GGUF must carry one; "
+                            "put tokenizer.json or tokenizer.model beside config.json");
+  }
+  if (!model.activations.empty()) {
+    return invalid_argument(
+        "cannot write ", model.name, " to GGUF: it rounds inputs to int8 per token (",
+        model.activations.begin()->first,
+        ", ...), and no GGUF type says so: llama.cpp rounds the inputs of "
+        "q8_0 in blocks of its own; export to onnx, or quantize with activations: none");
+  }
+  for (const auto& [weight, grid_name] : model.grids) {
+    const int64_t columns = 256;  // only whole rows depend on it, and those have no GGUF layout
+    if (base::glob_match("*:row*", grid_name)) {
+      return invalid_argument("cannot write ", weight, " to GGUF: grid ", grid_name,
+                              " has one scale per row; use q8_0 or q4_0");
+    }
+    FRUGAL_ASSIGN_OR_RETURN(const auto target, gguf_grid_for(grid_name, columns));
+    if (!target.has_value()) return no_gguf_layout(weight, grid_name);
+  }
+  return absl::OkStatus();
+}
+
+std::vector<GgufSource> gguf_tensors(const format::ModelConfig& config) {
+  std::map<std::string, std::vector<int64_t>> shapes;
+  for (const format::ExpectedTensor& tensor : format::expected_tensors(config))
+    shapes[tensor.name] = tensor.shape;
+  std::vector<GgufSource> sources;
+  const auto add = [&](std::string name, const std::string& weight, int64_t heads = 0) {
+    sources.push_back({std::move(name), weight, shapes.at(weight), heads});
+  };
+  add("token_embd.weight", std::string(model::kEmbedding));
+  add("output_norm.weight", std::string(model::kFinalNorm));
+  if (!config.tied_embeddings) add("output.weight", std::string(model::kHead));
+  if (config.rope_scaling.has_value()) {
+    sources.push_back({std::string(kRopeFrequencies), "", {config.head_size / 2}, 0});
+  }
+  for (int64_t layer = 0; layer < config.layer_count; ++layer) {
+    for (const MatrixName& name : kLayerNames) {
+      const int64_t heads = name.gguf == "attn_q"   ? config.head_count
+                            : name.gguf == "attn_k" ? config.key_value_head_count
+                                                    : 0;
+      add(str_cat("blk.", layer, ".", name.gguf, ".weight"),
+          model::weight_name(layer, name.hugging_face), heads);
+    }
+  }
+  return sources;
+}
+
+std::vector<int64_t> interleaved_row_order(int64_t rows, int64_t heads) {
+  const int64_t head_rows = rows / heads;
+  std::vector<int64_t> order(static_cast<size_t>(rows));
+  for (int64_t head = 0; head < heads; ++head) {
+    for (int64_t i = 0; i < head_rows; ++i) {
+      order[head * head_rows + i] = head * head_rows + (i % 2) * (head_rows / 2) + i / 2;
+    }
+  }
+  return order;
+}
+
+uint32_t gguf_file_type(std::string_view most_common_type) {
+  for (const FileType& entry : kFileTypes) {
+    if (entry.type == most_common_type) return entry.number;
+  }
+  return 0;
+}
+
+absl::StatusOr<GgufMetadata> gguf_metadata(const format::ModelConfig& config,
+                                           const text::Tokenizer& tokenizer, std::string_view name,
+                                           uint32_t file_type, bool quantized) {
+  const auto u32 = [](int64_t value) { return GgufValue(static_cast<uint32_t>(value)); };
+  GgufMetadata metadata;
+  metadata.emplace_back("general.architecture", std::string("llama"));
+  metadata.emplace_back("general.type", std::string("model"));
+  metadata.emplace_back("general.name", std::string(name));
+  metadata.emplace_back("general.file_type", file_type);
+  if (quantized) metadata.emplace_back("general.quantization_version", uint32_t{2});
+  metadata.emplace_back("llama.block_count", u32(config.layer_count));
+  metadata.emplace_back("llama.context_length", u32(config.context_length));
+  metadata.emplace_back("llama.embedding_length", u32(config.hidden_size));
+  metadata.emplace_back("llama.feed_forward_length", u32(config.intermediate_size));
+  metadata.emplace_back("llama.attention.head_count", u32(config.head_count));
+  metadata.emplace_back("llama.attention.head_count_kv", u32(config.key_value_head_count));
+  metadata.emplace_back("llama.attention.key_length", u32(config.head_size));
+  metadata.emplace_back("llama.attention.value_length", u32(config.head_size));
+  metadata.emplace_back("llama.attention.layer_norm_rms_epsilon",
+                        static_cast<float>(config.norm_epsilon));
+  metadata.emplace_back("llama.rope.dimension_count", u32(config.head_size));
+  metadata.emplace_back("llama.rope.freq_base", static_cast<float>(config.rope_theta));
+  metadata.emplace_back("llama.vocab_size", u32(config.vocabulary_size));
+  FRUGAL_RETURN_IF_ERROR(add_tokenizer(config, tokenizer, metadata));
+  return metadata;
+}
+
+absl::Status write_gguf(const format::Checkpoint& checkpoint, const text::Tokenizer& tokenizer,
+                        std::string_view name, const std::filesystem::path& path) {
+  const std::vector<GgufSource> sources = gguf_tensors(checkpoint.config());
+  const uint32_t file_type = gguf_file_type(most_common_type(checkpoint, sources));
+  FRUGAL_ASSIGN_OR_RETURN(const GgufMetadata metadata,
+                          gguf_metadata(checkpoint.config(), tokenizer, name, file_type,
+                                        !checkpoint.quantized().empty()));
+  std::vector<format::GgufWriter::Declaration> declarations;
+  for (const GgufSource& source : sources) {
+    FRUGAL_ASSIGN_OR_RETURN(const format::GgmlType type, type_of(checkpoint, source));
+    declarations.push_back({source.name, source.shape, type});
+  }
+  FRUGAL_ASSIGN_OR_RETURN(format::GgufWriter writer,
+                          format::GgufWriter::create(path, metadata, declarations));
+  for (const GgufSource& source : sources) {
+    FRUGAL_ASSIGN_OR_RETURN(const Payload payload, payload_of(checkpoint, source));
+    FRUGAL_RETURN_IF_ERROR(writer.write(source.name, payload.bytes));
+  }
+  return writer.commit();
+}
+
+}  // namespace frugal::artifact

@@ -1,0 +1,31 @@
+// A checkpoint as an onnxruntime-genai folder: model.onnx + model.onnx.data + genai_config.json +
+// tokenizer files. The graph is the one genai's own builder emits (formats.md §2.1, runtimes.md
+// §5): GroupQueryAttention with rotary inside, simplified layer normalization, MatMul for float
+// weights, MatMulNBits for 2-, 4- and 8-bit integer groups with the checkpoint's codes; where the
+// checkpoint rounds inputs to int8, standard operators around MatMulInteger.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+
+#include "base/status.h"
+#include "format/checkpoint.h"
+#include "format/model_info.h"
+#include "text/tokenizer.h"
+
+namespace frugal::artifact {
+
+struct OnnxOptions {
+  int64_t accuracy_level = 1;  // of MatMulNBits
+};
+
+// Refuses from metadata what the graph cannot hold: architecture, a grid without a MatMulNBits
+// layout (levels that are not consecutive integers, sub-scales, groups that are no power of two >=
+// 16), no tokenizer.
+absl::Status check_onnx(const format::ModelInfo& model);
+
+absl::Status write_onnx_folder(const format::Checkpoint& checkpoint,
+                               const text::Tokenizer& tokenizer, const OnnxOptions& options,
+                               const std::filesystem::path& folder);
+
+}  // namespace frugal::artifact

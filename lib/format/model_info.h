@@ -1,0 +1,28 @@
+// Metadata of a model, without any of its weights.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "format/activations.h"
+#include "format/model_config.h"
+
+namespace frugal::format {
+
+// Metadata of a model as it flows through the checks of a pipeline, before any of it exists.
+struct ModelInfo {
+  std::string name;  // "small/q4_k"
+  ModelConfig config;
+  std::map<std::string, std::string, std::less<>>
+      grids;  // weight name -> grid, of quantized weights
+  std::map<std::string, Activations, std::less<>>
+      activations;  // those of them whose inputs are rounded
+  std::map<std::string, std::string, std::less<>>
+      zeros;  // weight name -> pattern of its zeros ("2:4"), where it is known to have one
+  std::string dtype = "F32";  // of the others
+  bool has_tokenizer = false;
+  int64_t size_bytes = 0;  // of all weights as stored
+};
+
+}  // namespace frugal::format

@@ -1,0 +1,62 @@
+// Which windows of text a walk runs on.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/status.h"
+#include "format/checkpoint.h"
+#include "format/model_config.h"
+#include "model/products.h"
+#include "text/dataset.h"
+
+namespace frugal::layerwise {
+
+inline constexpr int64_t kDefaultWindows = 128;
+inline constexpr int64_t kDefaultSequenceLength = 2048;
+
+struct CalibrationOptions {
+  int64_t windows = 0;  // 0: as many as the data's `tokens` fill, else 128
+  int64_t sequence_length =
+      0;  // tokens of a window; 0: the data's, else 2048 or the model's context
+  std::string precision = "rounded";  // of the walk over them: rounded or fp32
+  int64_t activation_memory = 0;      // bytes that the walk keeps in memory, 0 = all (WalkOptions)
+  model::Precision products() const {
+    return precision == "fp32" ? model::Precision::kFloat32 : model::Precision::kRounded;
+  }
+};
+
+struct CalibrationPlan {
+  int64_t windows = 0;  // at most
+  int64_t length = 0;
+  int64_t tokens() const { return windows * length; }
+};
+
+// Windows of one text for several uses that must not see each other's.
+struct CalibrationSplit {
+  text::Windows seen;      // for the statistics
+  text::Windows held_out;  // for choices
+  text::Windows fresh;     // for tuning
+};
+
+// Errors: a window longer than the model's context, fewer tokens than a window.
+absl::StatusOr<CalibrationPlan> plan_calibration(const format::ModelConfig& config,
+                                                 const text::DataSource& source,
+                                                 const CalibrationOptions& options);
+
+// Reads, tokenizes with the checkpoint's own tokenizer and cuts: windows spread evenly over the
+// text. Errors: no or a foreign tokenizer, ids outside the vocabulary, less text than one window.
+absl::StatusOr<text::Windows> load_calibration(const format::Checkpoint& checkpoint,
+                                               const text::DataSource& source,
+                                               const CalibrationPlan& plan);
+
+// Cuts `all` into `held_out`, `fresh` and the rest, each spread evenly over the text. Where the
+// text does not fill all of them, those seen come first, then those held out. `all` has the windows
+// of the three together, at most.
+CalibrationSplit split_windows(const text::Windows& all, int64_t seen, int64_t held_out,
+                               int64_t fresh);
+
+// `a`, then `b` behind it.
+text::Windows joined(const text::Windows& a, const text::Windows& b);
+
+}  // namespace frugal::layerwise

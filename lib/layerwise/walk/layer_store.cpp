@@ -1,0 +1,66 @@
+#include "layerwise/walk/layer_store.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <map>
+#include <utility>
+
+namespace frugal::layerwise {
+
+absl::StatusOr<std::span<const std::byte>> LayerStore::Layer::bytes(
+    std::string_view name, format::DType dtype, const std::vector<int64_t>& shape) const {
+  const auto found = file_.tensors().find(name);
+  if (found == file_.tensors().end() || found->second.dtype != dtype ||
+      found->second.shape != shape) {
+    return base::data_loss(
+        path_.string(), ": tensor ", name,
+        " is absent or has another shape than this step stores; remove the file");
+  }
+  return file_.bytes(found->second);
+}
+
+LayerStore::LayerStore(std::filesystem::path folder, std::string stamp)
+    : folder_(std::move(folder)), stamp_(std::move(stamp)) {}
+
+std::filesystem::path LayerStore::path(int64_t layer) const {
+  char name[40];
+  std::snprintf(name, sizeof(name), "layer-%05lld.safetensors", static_cast<long long>(layer));
+  return folder_ / name;
+}
+
+absl::Status LayerStore::write(int64_t layer, const std::vector<Tensor>& tensors,
+                               const base::Json& record) const {
+  std::vector<format::SafetensorsWriter::Declaration> declarations;
+  for (const Tensor& tensor : tensors)
+    declarations.push_back({tensor.name, tensor.dtype, tensor.shape});
+  const std::map<std::string, std::string> metadata{{"stamp", stamp_}, {"record", record.dump()}};
+  FRUGAL_ASSIGN_OR_RETURN(
+      format::SafetensorsWriter writer,
+      format::SafetensorsWriter::create(path(layer), std::move(declarations), metadata));
+  const std::vector<format::TensorInfo> infos = writer.infos();
+  for (const format::TensorInfo& info : infos) {  // the writer's order
+    const auto tensor = std::find_if(tensors.begin(), tensors.end(),
+                                     [&](const Tensor& t) { return t.name == info.name; });
+    FRUGAL_RETURN_IF_ERROR(writer.write(info.name, tensor->bytes));
+  }
+  return writer.commit();
+}
+
+absl::StatusOr<std::optional<LayerStore::Layer>> LayerStore::read(int64_t layer) const {
+  const std::filesystem::path file = path(layer);
+  std::error_code error;
+  if (!std::filesystem::exists(file, error)) return std::nullopt;
+  Layer result;
+  result.path_ = file;
+  FRUGAL_ASSIGN_OR_RETURN(result.file_, format::SafetensorsFile::open(file));
+  const auto& metadata = result.file_.metadata();
+  const auto stamp = metadata.find("stamp"), record = metadata.find("record");
+  if (stamp == metadata.end() || record == metadata.end()) {
+    return base::data_loss(file.string(), ": metadata is missing; remove the file");
+  }
+  if (stamp->second != stamp_) return std::nullopt;
+  FRUGAL_ASSIGN_OR_RETURN(result.record_, base::parse_json(record->second, file.string()));
+  return result;
+}
+
+}  // namespace frugal::layerwise

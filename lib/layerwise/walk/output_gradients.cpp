@@ -1,0 +1,419 @@
+#include "layerwise/walk/output_gradients.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "base/interrupt.h"
+#include "base/progress.h"
+#include "base/random.h"
+#include "base/text.h"
+#include "layerwise/walk/activation_store.h"
+#include "layerwise/walk/layer_weights.h"
+#include "model/decoder.h"
+#include "tensor/block_cache.h"
+#include "tensor/guard.h"
+#include "tensor/tiles.h"
+#include "tensor/transfer.h"
+
+namespace frugal::layerwise {
+namespace {
+
+using torch::autograd::variable_list;
+
+at::Tensor flat(const at::Tensor& x) { return x.reshape({-1, x.size(-1)}); }
+
+at::Tensor leaf(const at::Tensor& x) { return x.detach().requires_grad_(); }
+
+// One layer's matrices, ready for forwards and for gradients.
+struct LayerProducts {
+  std::vector<model::StageProduct> forward;   // x Wᵀ of each matrix, by stage
+  std::vector<model::StageProduct> backward;  // g W over all matrices of the stage
+  std::vector<std::vector<std::string>> names;
+  model::LayerParameters small;
+};
+
+// What one stage made of its outputs, with the graph.
+struct Piece {
+  at::Tensor residual;       // leaf: in front of the stage's end
+  variable_list outputs;     // leaves
+  model::LayerState behind;  // residual and input of the next stage
+};
+
+// Gradients by the outputs of a layer's matrices, [T, rows] each, in stacking order by stage.
+struct WindowGradients {
+  at::Tensor input;  // by the layer's input [1, T, C]
+  std::vector<std::vector<at::Tensor>> outputs;
+};
+
+// Sums over windows of one matrix.
+struct MatrixSum {
+  std::string name;
+  bool full = false;
+  at::Tensor squares;
+  model::ProductSum products{true};
+};
+
+class ReverseWalk {
+ public:
+  using Take = std::function<absl::Status(int64_t, LayerGradients)>;
+
+  ReverseWalk(const format::Checkpoint& checkpoint, const text::Windows& windows,
+              const OutputGradientOptions& options)
+      : checkpoint_(checkpoint),
+        config_(checkpoint.config()),
+        windows_(windows),
+        options_(options),
+        store_(options.spill_bytes, options.spill_folder, options.device),
+        round_(gradient_round(windows.length)) {}
+
+  absl::Status run(const Take& take) {
+    FRUGAL_ASSIGN_OR_RETURN(stages_, model::stages(config_));
+    FRUGAL_ASSIGN_OR_RETURN(runner_, model::layer_runner(config_));
+    base::Progress progress(options_.title, "layers", 2 * config_.layer_count);
+    FRUGAL_RETURN_IF_ERROR(embed());
+    for (int64_t layer = 0; layer < config_.layer_count; ++layer) {
+      FRUGAL_RETURN_IF_ERROR(base::check_interrupt());
+      FRUGAL_RETURN_IF_ERROR(base::annotate(forward(layer), base::str_cat("layer ", layer)));
+      progress.advance();
+    }
+    FRUGAL_RETURN_IF_ERROR(score_gradients());
+    for (int64_t layer = config_.layer_count - 1; layer >= 0; --layer) {
+      LayerGradients gradients;
+      FRUGAL_RETURN_IF_ERROR(
+          base::annotate(backward(layer, gradients), base::str_cat("layer ", layer)));
+      FRUGAL_RETURN_IF_ERROR(take(layer, std::move(gradients)));
+      progress.advance();
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  // Windows [begin, end) on threads of the CPU, or one after the other elsewhere.
+  // `stored`: the body takes a window's activations from the store.
+  void for_windows(int64_t begin, int64_t end, const std::function<void(size_t)>& body,
+                   bool stored = true) const {
+    if (options_.device.is_cpu()) {
+      return tensor::for_each_tile(end - begin,
+                                   [&](int64_t i) { body(static_cast<size_t>(begin + i)); });
+    }
+    const at::NoGradGuard no_grad;
+    for (int64_t i = begin; i < end; ++i) {
+      if (stored && i + 1 < end) expect(static_cast<size_t>(i + 1));
+      body(static_cast<size_t>(i));
+    }
+  }
+  // What a body will take of a window from the store.
+  void expect(size_t window) const {
+    store_.expect(inputs_.back()[window]);
+    if (!gradients_.empty()) store_.expect(gradients_[window]);
+  }
+
+  // Round by round, with a look at the interrupt before each.
+  absl::Status for_rounds(const std::function<void(int64_t begin, int64_t end)>& body) const {
+    for (int64_t begin = 0; begin < windows_.count; begin += round_) {
+      FRUGAL_RETURN_IF_ERROR(base::check_interrupt());
+      FRUGAL_RETURN_IF_ERROR(tensor::guarded(
+          options_.title, [&] { body(begin, std::min(begin + round_, windows_.count)); }));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status embed() {
+    FRUGAL_ASSIGN_OR_RETURN(const at::Tensor embedding, tensor::load(checkpoint_, model::kEmbedding,
+                                                                     at::kFloat, options_.device));
+    return tensor::guarded("embedding the windows", [&] {
+      const at::Tensor ids = at::tensor(windows_.ids, at::kInt)
+                                 .to(at::kLong)
+                                 .view({windows_.count, windows_.length})
+                                 .to(options_.device);
+      std::vector<at::Tensor> first;
+      for (int64_t i = 0; i < windows_.count; ++i)
+        first.push_back(store_.keep(at::embedding(embedding, ids.narrow(0, i, 1))));
+      inputs_.push_back(std::move(first));
+      context_ = window_context(config_, windows_.length, options_.device, options_.precision);
+    });
+  }
+
+  absl::StatusOr<LayerProducts> load(int64_t layer, bool gradients) const {
+    LayerProducts products;
+    FRUGAL_ASSIGN_OR_RETURN(products.small,
+                            load_small_parameters(checkpoint_, layer, options_.device));
+    for (const model::Stage& stage : stages_) {
+      read_ahead(checkpoint_, layer + (gradients ? -1 : 1), stage);
+      FRUGAL_ASSIGN_OR_RETURN(StageWeights weights, load_stage(checkpoint_, layer, stage));
+      FRUGAL_RETURN_IF_ERROR(tensor::guarded("a stage's weights", [&] {
+        const at::Tensor here = weights.stacked.to(options_.device);
+        products.forward.emplace_back(here, weights.row_counts, options_.precision);
+        if (gradients) {
+          const at::Tensor turned = here.t().contiguous();
+          products.backward.emplace_back(turned, std::vector<int64_t>{turned.size(0)},
+                                         options_.precision);
+        }
+      }));
+      products.names.push_back(std::move(weights.names));
+    }
+    return products;
+  }
+
+  absl::Status forward(int64_t layer) {
+    FRUGAL_ASSIGN_OR_RETURN(const LayerProducts products, load(layer, /*gradients=*/false));
+    std::vector<at::Tensor> outputs(inputs_.back().size());
+    FRUGAL_RETURN_IF_ERROR(for_rounds([&](int64_t begin, int64_t end) {
+      for_windows(begin, end, [&](size_t i) {
+        model::LayerState state = runner_->begin(store_.at_hand(inputs_.back()[i]), products.small);
+        for (size_t stage = 0; stage < stages_.size(); ++stage) {
+          runner_->advance(state, stage, products.forward[stage].apply(state.input), products.small,
+                           context_);
+        }
+        outputs[i] = store_.keep(state.residual);
+        store_.rest(inputs_.back()[i]);
+      });
+    }));
+    inputs_.push_back(std::move(outputs));
+    return absl::OkStatus();
+  }
+
+  // One label per place [T], drawn from the rows of `probabilities` [count, V].
+  at::Tensor draw_labels(const at::Tensor& probabilities, const at::Tensor& draws) const {
+    const at::Tensor cumulated = probabilities.cumsum(-1, at::kDouble);
+    // The last sum is 1 up to rounding: a draw above it belongs to the last id.
+    return at::searchsorted(cumulated, draws, false, true).clamp_max(probabilities.size(1) - 1);
+  }
+
+  at::Tensor draws(size_t window) const {
+    base::RandomStream stream(options_.seed, base::str_cat("fisher/labels/", window));
+    at::Tensor values = at::empty({windows_.length, 1}, at::kDouble);
+    for (int64_t i = 0; i < values.size(0); ++i)
+      values.mutable_data_ptr<double>()[i] = stream.uniform();
+    return values.to(options_.device);
+  }
+
+  // d(-sum log p(label)) by the last layer's output; G does not mind the sign.
+  absl::Status score_gradients() {
+    const std::string_view name = config_.tied_embeddings ? model::kEmbedding : model::kHead;
+    FRUGAL_ASSIGN_OR_RETURN(const at::Tensor head,
+                            tensor::load(checkpoint_, name, at::kFloat, options_.device));
+    FRUGAL_ASSIGN_OR_RETURN(const at::Tensor norm, tensor::load(checkpoint_, model::kFinalNorm,
+                                                                at::kFloat, options_.device));
+    gradients_.resize(inputs_.back().size());
+    model::StageProduct forward, backward;
+    FRUGAL_RETURN_IF_ERROR(tensor::guarded("the head", [&] {
+      forward = model::StageProduct(head, {head.size(0)}, options_.precision);
+      backward = model::StageProduct(head.t().contiguous(), {head.size(1)}, options_.precision);
+    }));
+    FRUGAL_RETURN_IF_ERROR(for_rounds([&](int64_t begin, int64_t end) {
+      for_windows(begin, end, [&](size_t i) {
+        const at::Tensor x = leaf(store_.at_hand(inputs_.back()[i]));
+        at::Tensor hidden;
+        {
+          const at::AutoGradMode with_gradients(true);
+          hidden = runner_->normalize(x, norm);
+        }
+        const at::Tensor by_hidden = hidden_gradient(flat(hidden.detach()), forward, backward, i);
+        gradients_[i] = store_.keep(
+            torch::autograd::grad({hidden}, {x}, {by_hidden.view(hidden.sizes())}).at(0));
+      });
+    }));
+    inputs_.pop_back();
+    return absl::OkStatus();
+  }
+
+  // d(-log p(label)) by the normed hidden states [T, C]: (p − onehot(label)) times the head.
+  at::Tensor hidden_gradient(const at::Tensor& hidden, const model::StageProduct& forward,
+                             const model::StageProduct& backward, size_t window) const {
+    const at::Tensor uniform = draws(window);
+    std::vector<at::Tensor> parts;
+    for (int64_t begin = 0; begin < hidden.size(0); begin += options_.logit_tokens) {
+      const int64_t count = std::min(options_.logit_tokens, hidden.size(0) - begin);
+      at::Tensor p = forward.apply(hidden.narrow(0, begin, count)).at(0).softmax(-1);
+      const at::Tensor label = draw_labels(p, uniform.narrow(0, begin, count));
+      p.scatter_add_(1, label, at::full_like(label, -1, p.options()));
+      parts.push_back(backward.apply(p).at(0));
+    }
+    return at::cat(parts);
+  }
+
+  absl::Status backward(int64_t layer, LayerGradients& gradients) {
+    FRUGAL_ASSIGN_OR_RETURN(const LayerProducts products, load(layer, /*gradients=*/true));
+    std::vector<at::Tensor>& inputs = inputs_.back();
+    std::vector<MatrixSum> sums;
+    for (const std::vector<std::string>& stage : products.names) {
+      for (const std::string& name : stage) sums.push_back({.name = name});
+    }
+    FRUGAL_RETURN_IF_ERROR(for_rounds([&](int64_t begin, int64_t end) {
+      std::vector<std::vector<at::Tensor>> found(static_cast<size_t>(end - begin));
+      for_windows(begin, end, [&](size_t i) {
+        WindowGradients window =
+            window_gradients(store_.at_hand(inputs[i]), store_.at_hand(gradients_[i]), products);
+        gradients_[i] = store_.keep(window.input);
+        inputs[i] = at::Tensor();
+        for (std::vector<at::Tensor>& stage : window.outputs) {
+          auto& list = found[i - static_cast<size_t>(begin)];
+          list.insert(list.end(), stage.begin(), stage.end());
+        }
+      });
+      add(found, sums);
+    }));
+    inputs_.pop_back();
+    return finish(sums, gradients);
+  }
+
+  // The layer once more with a graph between its matrices; through those by products.
+  WindowGradients window_gradients(const at::Tensor& input, const at::Tensor& gradient,
+                                   const LayerProducts& products) const {
+    std::vector<Piece> pieces(stages_.size());
+    const at::Tensor x = leaf(input);
+    model::LayerState state;
+    {
+      const at::AutoGradMode with_gradients(true);
+      state = runner_->begin(x, products.small);
+    }
+    const model::LayerState first = state;
+    for (size_t stage = 0; stage < stages_.size(); ++stage) {
+      Piece& piece = pieces[stage];
+      piece.residual = leaf(state.residual);
+      for (const at::Tensor& output : products.forward[stage].apply(state.input.detach()))
+        piece.outputs.push_back(leaf(output));
+      piece.behind = {piece.residual, at::Tensor()};
+      const at::AutoGradMode with_gradients(true);
+      runner_->advance(piece.behind, stage, piece.outputs, products.small, context_);
+      state = piece.behind;
+    }
+    WindowGradients result;
+    result.outputs.resize(stages_.size());
+    at::Tensor by_residual = gradient, by_input;
+    for (size_t stage = stages_.size(); stage-- > 0;) {
+      const Piece& piece = pieces[stage];
+      variable_list found =
+          through(piece.behind, by_residual, by_input, piece.residual, piece.outputs);
+      by_residual = found.back();
+      found.pop_back();
+      for (const at::Tensor& by_output : found) result.outputs[stage].push_back(flat(by_output));
+      by_input = products.backward[stage].apply(at::cat(found, -1)).at(0);
+    }
+    result.input = through(first, by_residual, by_input, x, {}).back();
+    return result;
+  }
+
+  // From gradients by both parts of a state to those by `outputs` and, last, by `residual`, of
+  // which it was made.
+  static variable_list through(const model::LayerState& state, const at::Tensor& by_residual,
+                               const at::Tensor& by_input, const at::Tensor& residual,
+                               variable_list outputs) {
+    variable_list ends, gradients;
+    const bool passes = state.residual.is_same(residual);  // handed on as it was
+    if (!passes) {
+      ends.push_back(state.residual);
+      gradients.push_back(by_residual);
+    }
+    if (by_input.defined()) {
+      ends.push_back(state.input);
+      gradients.push_back(by_input);
+    }
+    outputs.push_back(residual);
+    variable_list found = torch::autograd::grad(ends, outputs, gradients, std::nullopt, false,
+                                                /*allow_unused=*/true);
+    if (passes) found.back() = found.back().defined() ? found.back() + by_residual : by_residual;
+    return found;
+  }
+
+  void add(const std::vector<std::vector<at::Tensor>>& found, std::vector<MatrixSum>& sums) const {
+    for (size_t m = 0; m < sums.size(); ++m) {
+      MatrixSum& sum = sums[m];
+      std::vector<at::Tensor> windows;
+      for (const std::vector<at::Tensor>& window : found) windows.push_back(window[m]);
+      std::vector<at::Tensor> squares(windows.size());
+      const auto count = static_cast<int64_t>(windows.size());
+      const auto square = [&](size_t i) {
+        squares[i] = windows[i].to(at::kDouble).square_().sum(0).cpu();
+      };
+      for_windows(0, count, square, /*stored=*/false);
+      for (const at::Tensor& square : squares)
+        sum.squares = sum.squares.defined() ? sum.squares.add_(square) : square;
+      sum.full = windows.front().size(1) <= options_.largest_rows;
+      if (!sum.full) continue;
+      const model::TokenFactor factor(at::cat(windows), options_.precision);
+      sum.products.add(factor, factor);
+    }
+  }
+
+  absl::Status finish(std::vector<MatrixSum>& sums, LayerGradients& result) const {
+    const auto tokens = static_cast<double>(windows_.count * windows_.length);
+    for (MatrixSum& sum : sums) {
+      OutputGradients gradients;
+      gradients.squares = sum.squares.div_(tokens);
+      if (!gradients.squares.isfinite().all().item<bool>()) {
+        return base::failed(sum.name, ": the gradient of the log-likelihood by its outputs is not ",
+                            "finite; does the model itself give finite logits on this text?");
+      }
+      if (sum.full) gradients.products = sum.products.take().div_(tokens);
+      result.emplace(sum.name, std::move(gradients));
+    }
+    return absl::OkStatus();
+  }
+
+  const format::Checkpoint& checkpoint_;
+  const format::ModelConfig& config_;
+  const text::Windows& windows_;
+  const OutputGradientOptions& options_;
+  std::vector<model::Stage> stages_;
+  std::shared_ptr<const model::LayerRunner> runner_;
+  model::AttentionContext context_;
+  ActivationStore store_;
+  int64_t round_;
+  std::vector<std::vector<at::Tensor>> inputs_;  // by layer and window [1, T, C]
+  std::vector<at::Tensor> gradients_;            // by window, by the output of the layer in work
+};
+
+absl::Status check(const format::Checkpoint& checkpoint, const text::Windows& windows,
+                   const OutputGradientOptions& options) {
+  if (windows.count < 1 || windows.length < 1 || options.logit_tokens < 1 ||
+      windows.ids.size() != static_cast<size_t>(windows.count * windows.length)) {
+    return base::invalid_argument("output gradients: ", windows.count, " windows of ",
+                                  windows.length, " tokens with ", windows.ids.size(),
+                                  " ids, in chunks of ", options.logit_tokens,
+                                  "; at least one of each is needed");
+  }
+  const auto [least, largest] = std::minmax_element(windows.ids.begin(), windows.ids.end());
+  if (*least >= 0 && *largest < checkpoint.config().vocabulary_size) return absl::OkStatus();
+  return base::invalid_argument("output gradients: ids from ", *least, " to ", *largest,
+                                ", the vocabulary has ", checkpoint.config().vocabulary_size);
+}
+
+}  // namespace
+
+int64_t gradient_round(int64_t window_tokens) {
+  constexpr int64_t kTokens = 8192, kWindows = 8;  // enough windows for the threads
+  return std::clamp(kTokens / window_tokens, kWindows, 4 * kWindows);
+}
+
+absl::Status output_gradients(
+    const format::Checkpoint& checkpoint, const text::Windows& windows,
+    const OutputGradientOptions& options,
+    const std::function<absl::Status(int64_t layer, LayerGradients gradients)>& take) {
+  FRUGAL_RETURN_IF_ERROR(check(checkpoint, windows, options));
+  const absl::Status status = ReverseWalk(checkpoint, windows, options).run(take);
+  tensor::release_waiting_blocks();  // what comes next has blocks of other sizes
+  return status;
+}
+
+absl::StatusOr<std::map<std::string, at::Tensor, std::less<>>> output_squares(
+    const format::Checkpoint& checkpoint, const text::Windows& windows,
+    OutputGradientOptions options) {
+  options.largest_rows = 0;
+  std::map<std::string, at::Tensor, std::less<>> result;
+  FRUGAL_RETURN_IF_ERROR(
+      output_gradients(checkpoint, windows, options, [&](int64_t, const LayerGradients& gradients) {
+        for (const auto& [name, found] : gradients) result.emplace(name, found.squares);
+        return absl::OkStatus();
+      }));
+  return result;
+}
+
+}  // namespace frugal::layerwise

@@ -1,0 +1,124 @@
+#include "artifact/gguf/gguf_model.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+#include <set>
+
+#include "artifact/exact_layout.h"
+#include "support/shared_data.h"
+#include "support/toy_checkpoint.h"
+
+namespace frugal::artifact {
+namespace {
+
+using namespace frugal::passes;
+
+format::ModelInfo info_of(const format::Checkpoint& checkpoint) {
+  format::ModelInfo info;
+  info.name = "toy";
+  info.config = checkpoint.config();
+  info.has_tokenizer = true;
+  return info;
+}
+
+TEST(RowOrder, InterleavesTheHalvesOfEachHead) {
+  EXPECT_EQ(interleaved_row_order(8, 2), (std::vector<int64_t>{0, 2, 1, 3, 4, 6, 5, 7}));
+  std::vector<int64_t> order = interleaved_row_order(96, 4);
+  std::sort(order.begin(), order.end());
+  std::vector<int64_t> all(96);
+  std::iota(all.begin(), all.end(), 0);
+  EXPECT_EQ(order, all);
+}
+
+TEST(GgufTensors, NameEveryExpectedWeightOnce) {
+  const format::ModelConfig config = layerwise::toy_config({.layers = 2, .tied = false});
+  std::vector<std::string> weights;
+  for (const GgufSource& source : gguf_tensors(config)) weights.push_back(source.weight);
+  std::vector<std::string> expected;
+  for (const format::ExpectedTensor& tensor : format::expected_tensors(config))
+    expected.push_back(tensor.name);
+  std::sort(weights.begin(), weights.end());
+  std::sort(expected.begin(), expected.end());
+  EXPECT_EQ(weights, expected);
+}
+
+TEST(GgufTensors, ScaledFrequenciesTravelAsATensor) {
+  format::ModelConfig config = layerwise::toy_config({});
+  config.rope_scaling = format::RopeScaling{};
+  const auto tensors = gguf_tensors(config);
+  const auto found = std::find_if(tensors.begin(), tensors.end(), [](const GgufSource& s) {
+    return s.name == "rope_freqs.weight";
+  });
+  ASSERT_NE(found, tensors.end());
+  EXPECT_EQ(found->shape, std::vector<int64_t>{config.head_size / 2});
+}
+
+TEST(WriteGguf, HoldsTheWeightsWithQAndKInterleaved) {
+  const test::TemporaryFolder folder;
+  const format::Checkpoint checkpoint =
+      toy_checkpoint(folder.path() / "toy", {.layers = 1, .tied = true});
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const auto tokenizer, text::load_tokenizer(checkpoint.folder()));
+  FRUGAL_ASSERT_OK(write_gguf(checkpoint, *tokenizer, "toy", folder.path() / "toy.gguf"));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const format::GgufFile file,
+                              format::GgufFile::open(folder.path() / "toy.gguf"));
+  EXPECT_EQ(file.find_tensor("output.weight"), nullptr);  // tied: llama.cpp takes the embedding
+  EXPECT_EQ(std::get<uint32_t>(*file.find("llama.block_count")), 1u);
+  EXPECT_EQ(std::get<std::vector<std::string>>(*file.find("tokenizer.ggml.tokens")).size(),
+            static_cast<size_t>(kToyVocabulary));
+
+  const std::vector<float> source =
+      checkpoint.values("model.layers.0.self_attn.k_proj.weight").value();
+  const format::GgufTensor* tensor = file.find_tensor("blk.0.attn_k.weight");
+  ASSERT_NE(tensor, nullptr);
+  std::vector<float> stored(source.size());
+  std::memcpy(stored.data(), file.bytes(*tensor).data(), stored.size() * sizeof(float));
+  const int64_t columns = tensor->shape[1];
+  const std::vector<int64_t> order =
+      interleaved_row_order(tensor->shape[0], checkpoint.config().key_value_head_count);
+  for (int64_t row = 0; row < tensor->shape[0]; ++row) {
+    for (int64_t column = 0; column < columns; ++column) {
+      ASSERT_EQ(stored[row * columns + column], source[order[row] * columns + column]);
+    }
+  }
+}
+
+TEST(WriteGguf, IsAFunctionOfTheCheckpoint) {
+  const test::TemporaryFolder folder;
+  const format::Checkpoint checkpoint = toy_checkpoint(folder.path() / "toy", {.layers = 1});
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const auto tokenizer, text::load_tokenizer(checkpoint.folder()));
+  for (const char* name : {"a.gguf", "b.gguf"})
+    FRUGAL_ASSERT_OK(write_gguf(checkpoint, *tokenizer, "toy", folder.path() / name));
+  EXPECT_EQ(base::read_file(folder.path() / "a.gguf").value(),
+            base::read_file(folder.path() / "b.gguf").value());
+}
+
+TEST(CheckGguf, RefusesWhatTheFileCannotHold) {
+  const test::TemporaryFolder folder;
+  const format::ModelInfo good = info_of(toy_checkpoint(folder.path() / "toy", {.layers = 1}));
+  FRUGAL_EXPECT_OK(check_gguf(good));
+  format::ModelInfo bare = good;
+  bare.has_tokenizer = false;
+  FRUGAL_EXPECT_ERROR(check_gguf(bare), absl::StatusCode::kInvalidArgument, "no tokenizer");
+  format::ModelInfo row = good;
+  row.grids["model.layers.0.mlp.up_proj.weight"] = "int8:row";
+  FRUGAL_EXPECT_ERROR(check_gguf(row), absl::StatusCode::kInvalidArgument, "one scale per row");
+  format::ModelInfo offset = good;
+  offset.grids["model.layers.0.mlp.up_proj.weight"] = "int4:asym";
+  FRUGAL_EXPECT_ERROR(check_gguf(offset), absl::StatusCode::kInvalidArgument, "int4");
+  format::ModelInfo other = good;
+  other.config.model_type = "gemma2";
+  FRUGAL_EXPECT_ERROR(check_gguf(other), absl::StatusCode::kUnimplemented, "gemma2");
+}
+
+TEST(GgufFileType, EveryGgufGridHasANumberOfItsOwn) {
+  std::set<uint32_t> numbers = {gguf_file_type("F32")};
+  for (const std::string& name : gguf_grid_names())
+    EXPECT_TRUE(numbers.insert(gguf_file_type(name)).second) << name;
+  EXPECT_EQ(gguf_file_type("q6_k"), 18u);  // LLAMA_FTYPE_MOSTLY_Q6_K
+}
+
+}  // namespace
+}  // namespace frugal::artifact
