@@ -30,11 +30,11 @@ class ScalingSolver final : public StageSolver {
     solved[{problem.layer, problem.stage}] = changed;
     return changed;
   }
-  absl::Status finish_layer(int64_t layer) override {
+  absl::Status store_layer(int64_t layer) override {
     finished.push_back(layer);
     return absl::OkStatus();
   }
-  absl::StatusOr<bool> is_finished(int64_t layer) override { return layer < restored_layers; }
+  absl::StatusOr<bool> has_stored(int64_t layer) override { return layer < restored_layers; }
   absl::StatusOr<at::Tensor> restore(const StageProblem& problem) override {
     return solved.at({problem.layer, problem.stage});
   }
@@ -63,8 +63,8 @@ class UnchangingSolver final : public StageSolver {
     if (problem.layer < 3) ++stages;
     return at::Tensor();
   }
-  absl::Status finish_layer(int64_t) override { return absl::OkStatus(); }
-  absl::StatusOr<bool> is_finished(int64_t) override { return false; }
+  absl::Status store_layer(int64_t) override { return absl::OkStatus(); }
+  absl::StatusOr<bool> has_stored(int64_t) override { return false; }
   absl::StatusOr<at::Tensor> restore(const StageProblem&) override { return at::Tensor(); }
   int64_t stages = 0;
 };
@@ -92,11 +92,11 @@ class PolishingSolver final : public StageSolver {
     weights_.clear();
     return changed;
   }
-  absl::Status finish_layer(int64_t layer) override {
+  absl::Status store_layer(int64_t layer) override {
     EXPECT_EQ(inputs.size(), static_cast<size_t>(layer) + 1);  // polished before it is made durable
     return absl::OkStatus();
   }
-  absl::StatusOr<bool> is_finished(int64_t) override { return false; }
+  absl::StatusOr<bool> has_stored(int64_t) override { return false; }
   absl::StatusOr<at::Tensor> restore(const StageProblem&) override { return at::Tensor(); }
 
   std::vector<at::Tensor> inputs, targets;

@@ -704,7 +704,7 @@ Recorded recorded(const at::Tensor& hessian) {
   MaskSolver solver(std::move(options), store);
   Recorded result{solver.solve(problem).status(), {}, {}};
   if (!result.solved.ok()) return result;
-  FRUGAL_EXPECT_OK(solver.finish_layer(0));
+  FRUGAL_EXPECT_OK(solver.store_layer(0));
   FakeRunContext context(folder.path(), layerwise::save_toy(layerwise::toy_decoder({.layers = 1}),
                                                             folder.path() / "model"));
   FRUGAL_EXPECT_OK(report_errors(context, store));

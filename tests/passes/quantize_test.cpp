@@ -729,7 +729,7 @@ Recorded recorded(const layerwise::InputStatistics& statistics) {
       {.grids = {{name, "q4_0"}}, .layer_count = 1, .calibrated = true, .asymmetry = {0, 0}},
       store);
   FRUGAL_EXPECT_OK(solver.solve(problem).status());
-  FRUGAL_EXPECT_OK(solver.finish_layer(0));
+  FRUGAL_EXPECT_OK(solver.store_layer(0));
   FakeRunContext context(folder.path(), std::nullopt);
   layerwise::save_toy(layerwise::toy_decoder({}), context.output_folder());
   const std::vector<PlannedTensor> plan = {{.name = name,

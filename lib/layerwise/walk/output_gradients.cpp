@@ -104,14 +104,14 @@ class ReverseWalk {
     }
     const at::NoGradGuard no_grad;
     for (int64_t i = begin; i < end; ++i) {
-      if (stored && i + 1 < end) expect(static_cast<size_t>(i + 1));
+      if (stored && i + 1 < end) prefetch(static_cast<size_t>(i + 1));
       body(static_cast<size_t>(i));
     }
   }
   // What a body will take of a window from the store.
-  void expect(size_t window) const {
-    store_.expect(inputs_.back()[window]);
-    if (!gradients_.empty()) store_.expect(gradients_[window]);
+  void prefetch(size_t window) const {
+    store_.prefetch(inputs_.back()[window]);
+    if (!gradients_.empty()) store_.prefetch(gradients_[window]);
   }
 
   // Round by round, with a look at the interrupt before each.
@@ -166,13 +166,13 @@ class ReverseWalk {
     std::vector<at::Tensor> outputs(inputs_.back().size());
     FRUGAL_RETURN_IF_ERROR(for_rounds([&](int64_t begin, int64_t end) {
       for_windows(begin, end, [&](size_t i) {
-        model::LayerState state = runner_->begin(store_.at_hand(inputs_.back()[i]), products.small);
+        model::LayerState state = runner_->begin(store_.fetch(inputs_.back()[i]), products.small);
         for (size_t stage = 0; stage < stages_.size(); ++stage) {
           runner_->advance(state, stage, products.forward[stage].apply(state.input), products.small,
                            context_);
         }
         outputs[i] = store_.keep(state.residual);
-        store_.rest(inputs_.back()[i]);
+        store_.evict(inputs_.back()[i]);
       });
     }));
     inputs_.push_back(std::move(outputs));
@@ -209,7 +209,7 @@ class ReverseWalk {
     }));
     FRUGAL_RETURN_IF_ERROR(for_rounds([&](int64_t begin, int64_t end) {
       for_windows(begin, end, [&](size_t i) {
-        const at::Tensor x = leaf(store_.at_hand(inputs_.back()[i]));
+        const at::Tensor x = leaf(store_.fetch(inputs_.back()[i]));
         at::Tensor hidden;
         {
           const at::AutoGradMode with_gradients(true);
@@ -250,7 +250,7 @@ class ReverseWalk {
       std::vector<std::vector<at::Tensor>> found(static_cast<size_t>(end - begin));
       for_windows(begin, end, [&](size_t i) {
         WindowGradients window =
-            window_gradients(store_.at_hand(inputs[i]), store_.at_hand(gradients_[i]), products);
+            window_gradients(store_.fetch(inputs[i]), store_.fetch(gradients_[i]), products);
         gradients_[i] = store_.keep(window.input);
         inputs[i] = at::Tensor();
         for (std::vector<at::Tensor>& stage : window.outputs) {

@@ -89,11 +89,11 @@ class StageSolver {
   virtual absl::StatusOr<std::vector<at::Tensor>> polish_layer(const LayerProblem& problem) {
     return std::vector<at::Tensor>(problem.stages.size());
   }
-  // All stages of a layer are solved: make it durable.
-  virtual absl::Status finish_layer(int64_t layer) = 0;
-  // Whether an earlier, interrupted walk finished this layer; its stages are then restored, not
+  // All stages of a layer are solved: store what was answered, where that is worth it.
+  virtual absl::Status store_layer(int64_t layer) = 0;
+  // Whether an earlier, interrupted walk stored this layer; its stages are then restored, not
   // solved.
-  virtual absl::StatusOr<bool> is_finished(int64_t layer) = 0;
+  virtual absl::StatusOr<bool> has_stored(int64_t layer) = 0;
   // What solve() answered for this stage then (`problem` without statistics).
   virtual absl::StatusOr<at::Tensor> restore(const StageProblem& problem) = 0;
 };

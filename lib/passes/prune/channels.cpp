@@ -2,13 +2,12 @@
 
 #include <ATen/ATen.h>
 
-#include <cstring>
 #include <optional>
 #include <string>
 #include <utility>
 
 #include "layerwise/pruning/channels.h"
-#include "layerwise/walk/onlooker.h"
+#include "layerwise/walk/passive_solver.h"
 #include "model/architecture.h"
 #include "model/decoder.h"
 #include "tensor/guard.h"
@@ -24,9 +23,9 @@ using layerwise::StructureScore;
 using model::StreamUse;
 
 // Adds up what every channel is worth while the original model goes by.
-class ChannelScout final : public layerwise::Onlooker {
+class ChannelScorer final : public layerwise::PassiveSolver {
  public:
-  ChannelScout(StructureScore score, const format::ModelConfig& config, std::vector<bool> reading)
+  ChannelScorer(StructureScore score, const format::ModelConfig& config, std::vector<bool> reading)
       : score_(score),
         layers_(config.layer_count),
         reading_(std::move(reading)),
@@ -71,23 +70,24 @@ absl::StatusOr<at::Tensor> magnitudes(const format::Checkpoint& input,
   return sums;
 }
 
-// What the scout sees behind the last layer.
+// What the scorer sees behind the last layer.
 absl::Status add_head(const format::Checkpoint& input, layerwise::StatisticsSum& sum,
-                      ChannelScout& scout) {
+                      ChannelScorer& scorer) {
   const bool tied = input.config().tied_embeddings;
   FRUGAL_ASSIGN_OR_RETURN(
       const at::Tensor weights,
       tensor::load(input, tied ? model::kEmbedding : model::kHead, at::kFloat, at::kCPU));
   return tensor::guarded("the head", [&]() -> absl::Status {
     FRUGAL_ASSIGN_OR_RETURN(const layerwise::InputStatistics statistics, sum.take("the head"));
-    scout.add(weights, statistics);
+    scorer.add(weights, statistics);
     return absl::OkStatus();
   });
 }
 
-absl::StatusOr<at::Tensor> scouted(const format::Checkpoint& input, const text::Windows& windows,
-                                   const layerwise::WalkOptions& walk, StructureScore score,
-                                   const model::StreamUses& uses) {
+absl::StatusOr<at::Tensor> measured_scores(const format::Checkpoint& input,
+                                           const text::Windows& windows,
+                                           const layerwise::WalkOptions& walk, StructureScore score,
+                                           const model::StreamUses& uses) {
   const format::ModelConfig& config = input.config();
   FRUGAL_ASSIGN_OR_RETURN(const std::vector<model::Stage> stages, model::stages(config));
   FRUGAL_ASSIGN_OR_RETURN(const auto runner, model::layer_runner(config));
@@ -96,8 +96,8 @@ absl::StatusOr<at::Tensor> scouted(const format::Checkpoint& input, const text::
   std::vector<bool> reading;
   for (const model::Stage& stage : stages)
     reading.push_back(uses.at(model::weight_name(0, stage.matrices.front())) == StreamUse::kReads);
-  ChannelScout scout(score, config, std::move(reading));
-  layerwise::StatisticsSum behind(scout.needs());
+  ChannelScorer scorer(score, config, std::move(reading));
+  layerwise::StatisticsSum behind(scorer.needs());
   layerwise::WalkOptions watched = walk;
   watched.observe = [&](int64_t layer, const std::vector<at::Tensor>& /*before*/,
                         const std::vector<at::Tensor>& after) {
@@ -105,13 +105,13 @@ absl::StatusOr<at::Tensor> scouted(const format::Checkpoint& input, const text::
     for (const at::Tensor& residual : after) {
       const at::Tensor x = runner->normalize(residual, gains).reshape({-1, config.hidden_size});
       std::optional<model::TokenFactor> factor;
-      if (scout.needs() == Needs::kHessian) factor.emplace(x, walk.precision);
+      if (scorer.needs() == Needs::kHessian) factor.emplace(x, walk.precision);
       behind.add(x, factor ? &*factor : nullptr);
     }
   };
-  FRUGAL_RETURN_IF_ERROR(layerwise::walk(input, windows, watched, scout));
-  FRUGAL_RETURN_IF_ERROR(add_head(input, behind, scout));
-  return scout.scores();
+  FRUGAL_RETURN_IF_ERROR(layerwise::walk(input, windows, watched, scorer));
+  FRUGAL_RETURN_IF_ERROR(add_head(input, behind, scorer));
+  return scorer.scores();
 }
 
 // A stored matrix of the narrow model, or undefined.
@@ -120,10 +120,7 @@ absl::StatusOr<at::Tensor> stored(const LayerStore* store, int64_t layer, const 
   if (store == nullptr) return at::Tensor();
   FRUGAL_ASSIGN_OR_RETURN(const std::optional<LayerStore::Layer> found, store->read(layer));
   if (!found || !found->has(name)) return at::Tensor();
-  FRUGAL_ASSIGN_OR_RETURN(const auto bytes, found->bytes(name, format::DType::kF32, shape));
-  at::Tensor value = at::empty(shape, at::kFloat);
-  std::memcpy(value.data_ptr<float>(), bytes.data(), bytes.size());
-  return value;
+  return found->tensor(name, shape);
 }
 
 // The layer of a weight; that of the head behind the last one.
@@ -157,7 +154,7 @@ absl::StatusOr<std::vector<int64_t>> choose_channels(const format::Checkpoint& i
   FRUGAL_ASSIGN_OR_RETURN(const at::Tensor scores,
                           choice.score == StructureScore::kMagnitude
                               ? magnitudes(input, uses)
-                              : scouted(input, windows, walk, choice.score, uses));
+                              : measured_scores(input, windows, walk, choice.score, uses));
   return tensor::guarded("choosing channels", [&] {
     return layerwise::choose_structures({.target = at::empty({0, input.config().hidden_size}),
                                          .mean_absolute = {},

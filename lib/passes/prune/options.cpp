@@ -1,9 +1,6 @@
 #include "passes/prune/options.h"
 
-#include <map>
-
 #include "base/text.h"
-#include "model/architecture.h"
 #include "passes/common/calibration_options.h"
 
 namespace frugal::passes {
@@ -150,45 +147,6 @@ void visit_calibration(pass::OptionVisitor& visitor, PruneOptions& o) {
   visit_gate(visitor, o.gate);
 }
 
-struct Override {
-  std::string glob;
-  layerwise::Pattern pattern;
-  bool used = false;
-};
-
-absl::StatusOr<std::vector<Override>> overrides(const PruneOptions& options) {
-  std::vector<Override> result;
-  for (const std::string& entry : options.layers) {
-    const size_t equals = entry.rfind('=');
-    if (equals == std::string::npos || equals == 0) {
-      return base::invalid_argument("prune: layers: '", entry,
-                                    "' is not of the form 'glob=pattern', such as "
-                                    "'*.down_proj.weight=60%'");
-    }
-    const auto pattern = layerwise::parse_pattern(std::string_view(entry).substr(equals + 1));
-    if (!pattern.ok()) return base::annotate(pattern.status(), base::str_cat("layers: ", entry));
-    result.push_back({std::string(base::trim(entry.substr(0, equals))), *pattern});
-  }
-  return result;
-}
-
-absl::Status check_used(const std::vector<Override>& entries,
-                        const std::vector<MatrixPattern>& matrices) {
-  std::string unused;
-  for (const Override& entry : entries) {
-    if (entry.used) continue;
-    std::vector<std::string> names;
-    for (const MatrixPattern& matrix : matrices) names.push_back(matrix.name);
-    const auto near = base::nearest(entry.glob, names);
-    unused += base::str_cat(unused.empty() ? "" : "; ", "'", entry.glob, "'",
-                            near ? base::str_cat(" (did you mean '", *near, "'?)") : std::string());
-  }
-  if (unused.empty()) return absl::OkStatus();
-  return base::invalid_argument("prune: layers: no decoder matrix matches ", unused,
-                                "; names look like '", matrices.front().name, "' and '",
-                                matrices.back().name, "'");
-}
-
 }  // namespace
 
 absl::StatusOr<PruneKind> PruneOptions::kind() const {
@@ -227,38 +185,6 @@ layerwise::PatternScope PruneOptions::pattern_scope() const {
   return scope == "block" ? layerwise::PatternScope::kBlock : layerwise::PatternScope::kRow;
 }
 
-bool PruneOptions::moves_weights(PruneKind kind) const {
-  switch (kind) {
-    case PruneKind::kMask:
-      return refits() || solver == "sparsegpt";
-    case PruneKind::kWidth:
-    case PruneKind::kChannels:
-      return compensate;
-    case PruneKind::kDepth:
-      break;
-  }
-  return false;
-}
-
-bool PruneOptions::needs_calibration(PruneKind kind) const {
-  switch (kind) {
-    case PruneKind::kMask:
-      return refits() || solver != "magnitude";
-    case PruneKind::kWidth:
-    case PruneKind::kChannels:
-      return compensate || score != "magnitude";
-    case PruneKind::kDepth:
-      break;
-  }
-  return dropped_layers.empty();
-}
-
-bool PruneOptions::wants_drift(PruneKind kind) const {
-  const bool targets = moves_weights(kind) ||
-                       (kind == PruneKind::kWidth && (score == "auto" || score.starts_with("obs")));
-  return targets && (alpha != 0 || beta != 0);
-}
-
 bool PruneOptions::whole_key_value_heads(const format::ModelConfig& config) const {
   return heads_by == "group" ||
          (heads_by == "auto" && config.head_count == config.key_value_head_count);
@@ -270,36 +196,6 @@ void visit_prune_options(pass::OptionVisitor& visitor, PruneOptions& options) {
   visit_depth(visitor, options);
   visit_solving(visitor, options);
   visit_calibration(visitor, options);
-}
-
-absl::StatusOr<std::vector<MatrixPattern>> matrix_patterns(const PruneOptions& options,
-                                                           const format::ModelConfig& config) {
-  FRUGAL_ASSIGN_OR_RETURN(const layerwise::Pattern general,
-                          layerwise::parse_pattern(options.pattern));
-  FRUGAL_ASSIGN_OR_RETURN(std::vector<Override> entries, overrides(options));
-  FRUGAL_ASSIGN_OR_RETURN(const std::vector<model::Stage> stages, model::stages(config));
-  std::map<std::string, std::vector<int64_t>> shapes;
-  for (const format::ExpectedTensor& tensor : format::expected_tensors(config))
-    shapes.emplace(tensor.name, tensor.shape);
-  std::vector<MatrixPattern> result;
-  for (int64_t layer = 0; layer < config.layer_count; ++layer) {
-    for (size_t stage = 0; stage < stages.size(); ++stage) {
-      for (const std::string& matrix : stages[stage].matrices) {
-        const std::string name = model::weight_name(layer, matrix);
-        MatrixPattern entry{name, layer, stage, shapes.at(name), general};
-        for (Override& other : entries) {
-          if (!base::glob_match(other.glob, name)) continue;
-          entry.pattern = other.pattern;
-          other.used = true;
-        }
-        FRUGAL_RETURN_IF_ERROR(
-            layerwise::check_pattern(entry.pattern, entry.shape.front(), entry.shape.back(), name));
-        result.push_back(std::move(entry));
-      }
-    }
-  }
-  FRUGAL_RETURN_IF_ERROR(check_used(entries, result));
-  return result;
 }
 
 }  // namespace frugal::passes

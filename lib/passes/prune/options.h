@@ -56,25 +56,10 @@ struct PruneOptions {
   layerwise::StructureScore structure_score(PruneKind kind) const;
   layerwise::PatternScope pattern_scope() const;
   bool refits() const { return solver == "s" || refit; }
-  bool moves_weights(PruneKind kind) const;
-  bool needs_calibration(PruneKind kind) const;
-  bool wants_drift(PruneKind kind) const;
   // Whether whole key/value heads go with their query heads, rather than query heads of each.
   bool whole_key_value_heads(const format::ModelConfig& config) const;
 };
 
 void visit_prune_options(pass::OptionVisitor& visitor, PruneOptions& options);
-
-// The pattern of every decoder matrix: `pattern`, or the last entry of `layers` whose glob matches.
-// Errors: a pattern that cannot be read or does not fit a matrix; a glob that matches nothing.
-struct MatrixPattern {
-  std::string name;
-  int64_t layer = 0;
-  size_t stage = 0;
-  std::vector<int64_t> shape;
-  layerwise::Pattern pattern;
-};
-absl::StatusOr<std::vector<MatrixPattern>> matrix_patterns(const PruneOptions& options,
-                                                           const format::ModelConfig& config);
 
 }  // namespace frugal::passes

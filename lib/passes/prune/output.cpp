@@ -1,8 +1,11 @@
 #include "passes/prune/output.h"
 
+#include <ATen/core/Tensor.h>
+
 #include <cstring>
 #include <functional>
 #include <map>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <utility>
@@ -10,18 +13,14 @@
 #include "base/text.h"
 #include "layerwise/pruning/width.h"
 #include "model/architecture.h"
-#include "passes/common/layer_gate.h"
+#include "passes/common/matrix_report.h"
+#include "tensor/transfer.h"
 
 namespace frugal::passes {
 namespace {
 
 using layerwise::LayerStore;
-
-absl::StatusOr<LayerStore::Layer> stored_layer(const LayerStore& store, int64_t layer) {
-  FRUGAL_ASSIGN_OR_RETURN(std::optional<LayerStore::Layer> stored, store.read(layer));
-  if (!stored) return base::internal("layer ", layer, " was not stored");
-  return *std::move(stored);
-}
+using layerwise::MatrixRecord;
 
 // Writes the named tensor of the output.
 using WriteTensor =
@@ -86,11 +85,11 @@ absl::StatusOr<std::map<std::string, Place, std::less<>>> places(const format::M
 absl::Status write_cut(const format::Checkpoint& input, const std::string& name, const Place& place,
                        const LayerStore& store, format::CheckpointWriter& writer) {
   FRUGAL_ASSIGN_OR_RETURN(const format::TensorInfo info, input.info(name));
-  FRUGAL_ASSIGN_OR_RETURN(const LayerStore::Layer layer, stored_layer(store, place.layer));
+  FRUGAL_ASSIGN_OR_RETURN(const LayerStore::Layer layer, store.require(place.layer));
   if (place.reads) {
-    FRUGAL_ASSIGN_OR_RETURN(const std::vector<float> values,
+    FRUGAL_ASSIGN_OR_RETURN(const at::Tensor values,
                             CutSolver::stored_weights(layer, *place.cut, info.shape[0]));
-    return writer.write_values(name, values);
+    return tensor::write(writer, name, values);
   }
   FRUGAL_ASSIGN_OR_RETURN(const auto bytes, input.bytes(name));
   FRUGAL_ASSIGN_OR_RETURN(const std::vector<int64_t> kept,
@@ -100,54 +99,24 @@ absl::Status write_cut(const format::Checkpoint& input, const std::string& name,
       name, select_rows(bytes, rows, layerwise::elements_of(kept, rows / place.cut->count)));
 }
 
-std::vector<float> stored_floats(std::span<const std::byte> bytes) {
-  std::vector<float> values(bytes.size() / sizeof(float));
-  std::memcpy(values.data(), bytes.data(), bytes.size());
-  return values;
-}
-
 std::string same_name(const std::string& name) { return name; }
 
-double number_or(const base::Json& record, const char* key, double fallback) {
-  const auto found = record.find(key);
-  return found != record.end() && found->is_number() ? found->get<double>() : fallback;
+// Of all layers, and of the head where it was solved.
+absl::StatusOr<std::vector<MatrixRecord>> solved_records(const pass::RunContext& context,
+                                                         const LayerStore& store) {
+  const int64_t head = context.input()->config().layer_count;
+  std::vector<int64_t> layers(static_cast<size_t>(head));
+  std::iota(layers.begin(), layers.end(), 0);
+  FRUGAL_ASSIGN_OR_RETURN(const auto stored_head, store.read(head));
+  if (stored_head) layers.push_back(head);
+  return layerwise::stored_records(store, layers);
 }
 
-absl::StatusOr<std::vector<base::Json>> stored_records(const pass::RunContext& context,
-                                                       const LayerStore& store) {
-  std::vector<base::Json> records;
-  for (int64_t number = 0; number < context.input()->config().layer_count; ++number) {
-    FRUGAL_ASSIGN_OR_RETURN(const LayerStore::Layer layer, stored_layer(store, number));
-    for (const base::Json& record : layer.record()) records.push_back(record);
-  }
-  FRUGAL_ASSIGN_OR_RETURN(const auto head, store.read(context.input()->config().layer_count));
-  if (head) records.insert(records.end(), head->record().begin(), head->record().end());
-  return records;
-}
-
-void report_mean_error(pass::RunContext& context, const std::vector<base::Json>& records) {
-  double sum = 0;
-  int64_t measured = 0;
-  for (const base::Json& record : records) {
-    const double error = number_or(record, "error_after", -1);
-    if (error < 0) continue;
-    sum += error;
-    ++measured;
-  }
-  context.statistic(
-      {.name = "mean_relative_error",
-       .value =
-           measured > 0 ? std::optional<double>(sum / static_cast<double>(measured)) : std::nullopt,
-       .help = "Mean over matrices of the squared error of their outputs relative to these, on the "
-               "calibration text, against what the step aimed at.",
-       .n = measured});
-}
-
-void warn_of(pass::RunContext& context, const std::vector<base::Json>& records) {
+void warn_of_fallbacks(pass::RunContext& context, const std::vector<MatrixRecord>& records) {
   int64_t fell_back = 0, unfinished = 0;
-  for (const base::Json& record : records) {
-    fell_back += record.value("fell_back", false) ? 1 : 0;
-    unfinished += number_or(record, "rows_unfinished", 0) > 0 ? 1 : 0;
+  for (const MatrixRecord& record : records) {
+    fell_back += record.fell_back.value_or(false) ? 1 : 0;
+    unfinished += record.rows_unfinished.value_or(0) > 0 ? 1 : 0;
   }
   if (fell_back > 0) {
     context.warn(base::str_cat(
@@ -203,11 +172,11 @@ absl::Status write_masked(const format::Checkpoint& input, const LayerStore& sto
                                 format::CheckpointWriter& writer) -> absl::Status {
     const auto found = layer_of.find(name);
     if (found == layer_of.end()) return copy_tensor(input, name, name, writer);
-    FRUGAL_ASSIGN_OR_RETURN(const LayerStore::Layer layer, stored_layer(store, found->second));
+    FRUGAL_ASSIGN_OR_RETURN(const LayerStore::Layer layer, store.require(found->second));
     if (!layer.has(name)) return copy_tensor(input, name, name, writer);  // stayed dense
     FRUGAL_ASSIGN_OR_RETURN(const format::TensorInfo info, input.info(name));
-    FRUGAL_ASSIGN_OR_RETURN(const auto bytes, layer.bytes(name, format::DType::kF32, info.shape));
-    return writer.write_values(name, stored_floats(bytes));
+    FRUGAL_ASSIGN_OR_RETURN(const at::Tensor values, layer.tensor(name, info.shape));
+    return tensor::write(writer, name, values);
   };
   return write_checkpoint(input, input.config(), same_name, write, folder);
 }
@@ -230,27 +199,20 @@ absl::Status write_shallower(const format::Checkpoint& input, const std::vector<
 }
 
 absl::Status report_errors(pass::RunContext& context, const LayerStore& store) {
-  FRUGAL_ASSIGN_OR_RETURN(std::vector<base::Json> records, stored_records(context, store));
-  double squared_sum = 0;
-  for (const base::Json& record : records) squared_sum += number_or(record, "squared_error", 0);
-  for (base::Json record : records) {
-    const double squared = number_or(record, "squared_error", -1);
-    record["share"] =
-        squared >= 0 && squared_sum > 0 ? base::Json(squared / squared_sum) : base::Json();
-    context.row("layer_error", std::move(record));
-  }
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<MatrixRecord> records, solved_records(context, store));
+  report_layer_errors(context, records);
   report_mean_error(context, records);
   warn_of_dead_columns(context, records);
-  warn_of(context, records);
+  warn_of_fallbacks(context, records);
   return absl::OkStatus();
 }
 
 absl::Status report_zeros(pass::RunContext& context, const LayerStore& store) {
-  FRUGAL_ASSIGN_OR_RETURN(const std::vector<base::Json> records, stored_records(context, store));
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<MatrixRecord> records, solved_records(context, store));
   double zeros = 0, weights = 0;
-  for (const base::Json& record : records) {
-    zeros += number_or(record, "zeros", 0);
-    weights += number_or(record, "weights", 0);
+  for (const MatrixRecord& record : records) {
+    zeros += static_cast<double>(record.zeros.value_or(0));
+    weights += static_cast<double>(record.weights.value_or(0));
   }
   context.statistic({.name = "zeros",
                      .value = zeros,

@@ -1,5 +1,4 @@
-// Puts the matrices of every stage on a grid while the walk goes by; keeps what it did in a layer
-// store.
+// Puts the matrices of every stage on a grid while the walk goes by.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -11,7 +10,6 @@
 #include <string>
 #include <vector>
 
-#include "base/json.h"
 #include "base/status.h"
 #include "grid/grid.h"
 #include "layerwise/pruning/pattern.h"
@@ -19,8 +17,7 @@
 #include "layerwise/rounding/gptq.h"
 #include "layerwise/rounding/order.h"
 #include "layerwise/rounding/pre_correct.h"
-#include "layerwise/walk/layer_store.h"
-#include "layerwise/walk/walk.h"
+#include "layerwise/walk/durable_solver.h"
 #include "model/architecture.h"
 #include "passes/common/layer_gate.h"
 #include "passes/quantize/output_metrics.h"
@@ -50,11 +47,11 @@ struct GridSolverOptions {
   at::Device device = at::kCPU;  // of factorizations and sweeps
 };
 
-class GridSolver final : public layerwise::StageSolver {
+class GridSolver final : public layerwise::DurableSolver {
  public:
   // `store` outlives the solver.
   GridSolver(GridSolverOptions options, const layerwise::LayerStore& store)
-      : options_(std::move(options)), store_(store) {}
+      : DurableSolver(store), options_(std::move(options)) {}
 
   layerwise::Needs needs(int64_t layer, size_t stage) const override;
   layerwise::DriftForm drift_form() const override;
@@ -62,8 +59,6 @@ class GridSolver final : public layerwise::StageSolver {
   bool polishes_layers() const override { return options_.learned_rounding.has_value(); }
   absl::StatusOr<std::vector<at::Tensor>> polish_layer(
       const layerwise::LayerProblem& problem) override;
-  absl::Status finish_layer(int64_t layer) override;
-  absl::StatusOr<bool> is_finished(int64_t layer) override;
   absl::StatusOr<at::Tensor> restore(const layerwise::StageProblem& problem) override;
 
   // The stored matrix `name` of `layer`, [rows, columns] on its grid.
@@ -94,7 +89,13 @@ class GridSolver final : public layerwise::StageSolver {
     layerwise::StageProblem problem;
   };
   absl::StatusOr<std::vector<Part>> split(const layerwise::StageProblem& problem) const;
-  absl::StatusOr<at::Tensor> solve_part(const Part& part, std::vector<at::Tensor>& targets);
+  // What is known of every matrix of a stage: as it came, until its part is solved.
+  struct SolvedStage {
+    std::vector<at::Tensor> weights, targets;  // [rows, in]
+    std::vector<grid::QuantizedMatrix> matrices;
+  };
+  absl::Status solve_part(const Part& part, SolvedStage& stage);
+  void keep_matrix(const std::string& name, const grid::QuantizedMatrix& matrix);
   absl::StatusOr<Rounded> round(const layerwise::StageProblem& problem,
                                 const std::shared_ptr<const grid::Grid>& grid) const;
   // GPTQ of the target in whichever metric there is.
@@ -115,12 +116,7 @@ class GridSolver final : public layerwise::StageSolver {
   const std::string* grid_name(const std::string& weight) const;
 
   GridSolverOptions options_;
-  const layerwise::LayerStore& store_;
-  // Of the layer in work: matrices by name, and what learned rounding needs of each stage.
-  std::map<std::string, grid::QuantizedMatrix> finished_;
-  layerwise::BlockLayer layer_;
-  std::optional<layerwise::LayerStore::Layer> restored_;
-  base::Json records_ = base::Json::array();
+  layerwise::BlockLayer layer_;  // what learned rounding needs of each stage of the layer in work
 };
 
 }  // namespace frugal::passes

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "format/activations.h"
@@ -14,8 +15,8 @@
 
 namespace frugal::passes {
 
-struct QuantizeOptions {
-  std::string recipe = "fast";
+// What a quantization does, with all that recipes and methods imply filled in.
+struct QuantizeSettings {
   std::string grid;
   TargetOptions target;  // in place of grid
   pass::Assignments overrides;
@@ -80,7 +81,18 @@ struct QuantizeOptions {
   int64_t fresh_windows() const { return tunes() ? tune_windows : 0; }
 };
 
-// A recipe sets the defaults of the options behind it; what is given besides counts.
+// As a user gives them.
+struct QuantizeOptions {
+  std::string recipe = "fast";
+  // What is not given follows from the recipe or from another option (resolve).
+  std::optional<std::string> method, metric, strength, scales;
+  std::optional<int64_t> windows, held_out, gradient_windows, block_iterations, tune_steps;
+  std::optional<double> alpha, tune_rate;
+  QuantizeSettings given;  // all others
+};
+
+QuantizeSettings resolve(const QuantizeOptions& options);
+
 void visit_quantize_options(pass::OptionVisitor& visitor, QuantizeOptions& options);
 
 }  // namespace frugal::passes

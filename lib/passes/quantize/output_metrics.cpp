@@ -2,7 +2,6 @@
 
 #include <ATen/ATen.h>
 
-#include <cstring>
 #include <optional>
 
 #include "base/file.h"
@@ -44,21 +43,16 @@ absl::Status OutputMetrics::gather(const format::Checkpoint& checkpoint,
   FRUGAL_ASSIGN_OR_RETURN(const auto first, store_.read(0));
   if (first) return absl::OkStatus();  // the last one to be written
   FRUGAL_RETURN_IF_ERROR(check_room(checkpoint, names, options.largest_rows, folder_));
-  return layerwise::output_gradients(
-      checkpoint, windows, options, [&](int64_t layer, layerwise::LayerGradients gradients) {
-        std::vector<at::Tensor> values;
-        std::vector<LayerStore::Tensor> tensors;
-        for (const auto& [name, found] : gradients) {
-          if (!found.products.defined() || !names.contains(name)) continue;
-          values.push_back(found.products.to(at::kFloat).contiguous());
-          tensors.push_back({name,
-                             format::DType::kF32,
-                             values.back().sizes().vec(),
-                             {static_cast<const std::byte*>(values.back().const_data_ptr()),
-                              static_cast<size_t>(values.back().nbytes())}});
-        }
-        return store_.write(layer, tensors, base::Json::object());
-      });
+  return layerwise::output_gradients(checkpoint, windows, options,
+                                     [&](int64_t layer, layerwise::LayerGradients gradients) {
+                                       layerwise::StoredTensors tensors;
+                                       for (const auto& [name, found] : gradients) {
+                                         if (!found.products.defined() || !names.contains(name))
+                                           continue;
+                                         tensors.emplace(name, found.products.to(at::kFloat));
+                                       }
+                                       return store_.write(layer, tensors, base::Json::object());
+                                     });
 }
 
 absl::StatusOr<std::vector<layerwise::OutputMetric>> OutputMetrics::of(
@@ -70,11 +64,8 @@ absl::StatusOr<std::vector<layerwise::OutputMetric>> OutputMetrics::of(
     layerwise::OutputMetric& metric = result.emplace_back();
     metric.rows = row_counts[i];
     if (!stored || !stored->has(names[i])) continue;
-    FRUGAL_ASSIGN_OR_RETURN(
-        const std::span<const std::byte> bytes,
-        stored->bytes(names[i], format::DType::kF32, {metric.rows, metric.rows}));
-    at::Tensor values = at::empty({metric.rows, metric.rows}, at::kFloat);
-    std::memcpy(values.mutable_data_ptr(), bytes.data(), bytes.size());
+    FRUGAL_ASSIGN_OR_RETURN(const at::Tensor values,
+                            stored->tensor(names[i], {metric.rows, metric.rows}));
     // All zeros where the model is so sure of every label that no score moves.
     if (values.ne(0).any().item<bool>()) metric.products = values.to(at::kDouble);
   }

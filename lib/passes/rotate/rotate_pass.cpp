@@ -12,7 +12,7 @@
 #include "layerwise/transform/rotation.h"
 #include "layerwise/walk/calibration.h"
 #include "layerwise/walk/estimate.h"
-#include "layerwise/walk/onlooker.h"
+#include "layerwise/walk/passive_solver.h"
 #include "model/architecture.h"
 #include "model/decoder.h"
 #include "model/products.h"
@@ -268,8 +268,8 @@ absl::StatusOr<at::Tensor> RotatePass::principal_directions(pass::RunContext& co
     add(before);
     if (layer + 1 == config.layer_count) add(after);
   };
-  layerwise::Onlooker onlooker;
-  FRUGAL_RETURN_IF_ERROR(layerwise::walk(input, windows, walk, onlooker));
+  layerwise::PassiveSolver observer;
+  FRUGAL_RETURN_IF_ERROR(layerwise::walk(input, windows, walk, observer));
   return tensor::guarded("principal directions",
                          [&] { return layerwise::principal_rotation(sum.take()); });
 }

@@ -4,7 +4,9 @@
 
 #include <cmath>
 #include <map>
+#include <numeric>
 #include <string>
+#include <vector>
 
 #include "base/text.h"
 #include "model/architecture.h"
@@ -16,6 +18,7 @@ namespace frugal::passes {
 namespace {
 
 using layerwise::LayerStore;
+using layerwise::MatrixRecord;
 
 // What happens to a weight: its columns are multiplied by the scale of the stage that reads it,
 // what it makes is divided by that of the stage behind.
@@ -40,12 +43,6 @@ Roles find_roles(const format::ModelConfig& config, const std::vector<ScaleGroup
     }
   }
   return roles;
-}
-
-absl::StatusOr<LayerStore::Layer> stored_layer(const LayerStore& store, int64_t layer) {
-  FRUGAL_ASSIGN_OR_RETURN(std::optional<LayerStore::Layer> stored, store.read(layer));
-  if (!stored) return base::internal("layer ", layer, " was not stored");
-  return *std::move(stored);
 }
 
 absl::StatusOr<at::Tensor> smoothed(const format::Checkpoint& input, const std::string& name,
@@ -74,16 +71,11 @@ absl::Status write_tensor(const format::Checkpoint& input, const std::string& na
     FRUGAL_ASSIGN_OR_RETURN(const auto bytes, input.bytes(name));
     return writer.write(name, bytes);
   }
-  FRUGAL_ASSIGN_OR_RETURN(const LayerStore::Layer layer, stored_layer(store, role->second.layer));
+  FRUGAL_ASSIGN_OR_RETURN(const LayerStore::Layer layer, store.require(role->second.layer));
   FRUGAL_ASSIGN_OR_RETURN(const at::Tensor value, tensor::guarded(name, [&] {
                             return smoothed(input, name, role->second, layer);
                           }));
   return tensor::write(writer, name, value);
-}
-
-double number(const base::Json& record, const char* key) {
-  const auto found = record.find(key);
-  return found != record.end() && found->is_number() ? found->get<double>() : 0;
 }
 
 struct Sums {
@@ -93,26 +85,26 @@ struct Sums {
   bool clipped = false, rounded = false;
 };
 
-void add(const base::Json& record, Sums& sums) {
+void add(const MatrixRecord& record, Sums& sums) {
   ++sums.groups;
-  sums.uneven_before += number(record, "unevenness_before");
-  sums.uneven += number(record, "unevenness");
-  if (record.contains("clip_error")) {
+  sums.uneven_before += record.unevenness_before.value_or(0);
+  sums.uneven += record.unevenness.value_or(0);
+  if (record.clip_error) {
     sums.clipped = true;
-    sums.clip_before += number(record, "clip_error_before");
-    sums.clip_after += number(record, "clip_error");
+    sums.clip_before += record.clip_error_before.value_or(0);
+    sums.clip_after += *record.clip_error;
   }
-  if (!record.contains("squared_error")) return;
+  if (!record.squared_error) return;
   sums.rounded = true;
-  const double before = number(record, "squared_error_before");
-  const double after = number(record, "squared_error");
+  const double before = record.squared_error_before.value_or(0);
+  const double after = *record.squared_error;
   sums.before += before;
   sums.after += after;
   if (before > 0 && after > 0) sums.log_ratio += std::log(after / before);
   if (after < before) ++sums.changed;
 }
 
-void write_rounding(pass::RunContext& context, const Sums& sums) {
+void report_rounding(pass::RunContext& context, const Sums& sums) {
   const auto groups = static_cast<double>(sums.groups);
   const auto share = [](double a, double b) {
     return b > 0 ? std::optional<double>(a / b) : std::nullopt;
@@ -166,14 +158,15 @@ absl::Status write_smoothed(const format::Checkpoint& input, const std::vector<S
 
 absl::Status report_smoothed(pass::RunContext& context, const LayerStore& store) {
   Sums sums;
-  for (int64_t layer = 0; layer < context.input()->config().layer_count; ++layer) {
-    FRUGAL_ASSIGN_OR_RETURN(const LayerStore::Layer stored, stored_layer(store, layer));
-    for (const base::Json& record : stored.record()) {
-      add(record, sums);
-      context.row("smoothing", record);
-    }
+  std::vector<int64_t> layers(static_cast<size_t>(context.input()->config().layer_count));
+  std::iota(layers.begin(), layers.end(), 0);
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<MatrixRecord> records,
+                          layerwise::stored_records(store, layers));
+  for (const MatrixRecord& record : records) {
+    add(record, sums);
+    context.row("smoothing", to_json(record));
   }
-  if (sums.rounded) write_rounding(context, sums);
+  if (sums.rounded) report_rounding(context, sums);
   const auto mean = [&](double sum) {
     return sums.groups > 0 ? std::optional<double>(sum / static_cast<double>(sums.groups))
                            : std::nullopt;

@@ -128,7 +128,7 @@ class RecipeSolver final : public layerwise::StageSolver {
     return layerwise::stacked_weights(stages_);
   }
 
-  absl::Status finish_layer(int64_t) override {
+  absl::Status store_layer(int64_t) override {
     size_t next = 0;
     for (auto& stage : stages_) {
       for (auto& matrix : stage) matrices[names_[next++]] = std::move(matrix.matrix);
@@ -137,7 +137,7 @@ class RecipeSolver final : public layerwise::StageSolver {
     names_.clear();
     return absl::OkStatus();
   }
-  absl::StatusOr<bool> is_finished(int64_t) override { return false; }
+  absl::StatusOr<bool> has_stored(int64_t) override { return false; }
   absl::StatusOr<at::Tensor> restore(const layerwise::StageProblem&) override {
     return base::internal("nothing is stored");
   }

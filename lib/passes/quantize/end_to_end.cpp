@@ -1,4 +1,4 @@
-#include "passes/quantize/finish.h"
+#include "passes/quantize/end_to_end.h"
 
 #include <ATen/ATen.h>
 
@@ -21,13 +21,13 @@ constexpr int64_t kFewSteps = 32;
 
 // Fresh windows, and where the text does not fill as many as asked for, those of the statistics
 // besides: text seen twice tunes less well than fresh text, but better than none.
-text::Windows tuning_text(pass::RunContext& context, const QuantizeOptions& options,
+text::Windows tuning_text(pass::RunContext& context, const QuantizeSettings& settings,
                           const layerwise::CalibrationSplit& split) {
-  if (split.fresh.count >= options.tune_windows) return split.fresh;
+  if (split.fresh.count >= settings.tune_windows) return split.fresh;
   context.warn(base::str_cat("tuning: the text has ", split.fresh.count,
                              " windows beyond those of "
                              "the statistics, ",
-                             options.tune_windows,
+                             settings.tune_windows,
                              " were asked for; it goes on with those the statistics have seen"));
   return layerwise::joined(split.fresh, split.seen);
 }
@@ -41,31 +41,31 @@ absl::Status check_divergence(double divergence, double limit) {
 
 }  // namespace
 
-absl::Status finish_quantized(pass::RunContext& context, const QuantizeOptions& options,
-                              const layerwise::CalibrationSplit& split, const at::Device& device,
-                              train::QuantizedMatrices& matrices) {
-  if (!options.tunes() && !options.measures_floats()) return absl::OkStatus();
+absl::Status tune_end_to_end(pass::RunContext& context, const QuantizeSettings& settings,
+                             const layerwise::CalibrationSplit& split, const at::Device& device,
+                             train::QuantizedMatrices& matrices) {
+  if (!settings.tunes() && !settings.measures_floats()) return absl::OkStatus();
   FRUGAL_ASSIGN_OR_RETURN(const model::Decoder original,
                           model::Decoder::load(*context.input(), {.device = device}));
   model::Decoder student = original;  // shares what is not on a grid
   train::ScaleTuningOptions loop;
-  loop.steps = options.tunes() ? options.tune_steps : 0;
-  loop.learning_rate = options.tune_rate;
+  loop.steps = settings.tunes() ? settings.tune_steps : 0;
+  loop.learning_rate = settings.tune_rate;
   if (loop.steps < kFewSteps) loop.validations = 2;  // five would take as long as the steps
   loop.seed = context.seed();
-  loop.precision = options.windows.products();
+  loop.precision = settings.windows.products();
   base::Progress progress(base::str_cat("tune ", context.input_name()), "steps", loop.steps);
-  const text::Windows text = options.tunes() ? tuning_text(context, options, split) : split.seen;
+  const text::Windows text = settings.tunes() ? tuning_text(context, settings, split) : split.seen;
   FRUGAL_ASSIGN_OR_RETURN(const train::ScaleTuningResult result,
                           train::tune_scales(original, student, matrices, text, split.held_out,
                                              loop, context.resume_folder(), &progress));
   report_tuning(context, result);
-  return check_divergence(result.validation.after, options.max_kl);
+  return check_divergence(result.validation.after, settings.max_kl);
 }
 
-absl::Status check_rounded_inputs(pass::RunContext& context, const QuantizeOptions& options,
-                                  const text::Windows& held_out, const at::Device& device) {
-  if (!options.measures_integers()) return absl::OkStatus();
+absl::Status check_integer_model(pass::RunContext& context, const QuantizeSettings& settings,
+                                 const text::Windows& held_out, const at::Device& device) {
+  if (!settings.measures_integers()) return absl::OkStatus();
   FRUGAL_ASSIGN_OR_RETURN(const format::Checkpoint output,
                           format::Checkpoint::open(context.output_folder()));
   FRUGAL_ASSIGN_OR_RETURN(const model::Decoder original,
@@ -81,7 +81,7 @@ absl::Status check_rounded_inputs(pass::RunContext& context, const QuantizeOptio
                      .unit = "nats/token",
                      .help = "KL(original || quantized) on held-out windows, weights and inputs "
                              "rounded."});
-  return check_divergence(divergence, options.max_kl);
+  return check_divergence(divergence, settings.max_kl);
 }
 
 }  // namespace frugal::passes
