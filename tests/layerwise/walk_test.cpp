@@ -76,13 +76,13 @@ class PolishingSolver final : public StageSolver {
     return layer < 3 ? Needs::kMoments : Needs::kNothing;  // not the head
   }
   layerwise::DriftForm drift_form() const override { return layerwise::DriftForm::kNone; }
-  bool polishes_layers() const override { return true; }
+  bool reconstructs_layers() const override { return true; }
   absl::StatusOr<at::Tensor> solve(const StageProblem& problem) override {
     EXPECT_FALSE(problem.drift.input.defined());
     weights_.push_back(problem.weights * 1.25);
     return weights_.back();
   }
-  absl::StatusOr<std::vector<at::Tensor>> polish_layer(const LayerProblem& problem) override {
+  absl::StatusOr<std::vector<at::Tensor>> reconstruct_layer(const LayerProblem& problem) override {
     inputs.push_back(at::cat(problem.inputs));
     targets.push_back(at::cat(problem.targets));
     int64_t count = 0;
@@ -93,7 +93,8 @@ class PolishingSolver final : public StageSolver {
     return changed;
   }
   absl::Status store_layer(int64_t layer) override {
-    EXPECT_EQ(inputs.size(), static_cast<size_t>(layer) + 1);  // polished before it is made durable
+    EXPECT_EQ(inputs.size(),
+              static_cast<size_t>(layer) + 1);  // reconstructed before it is made durable
     return absl::OkStatus();
   }
   absl::StatusOr<bool> has_stored(int64_t) override { return false; }

@@ -92,7 +92,7 @@ double share_of_equal(const std::vector<uint8_t>& a, const std::vector<uint8_t>&
 TEST_F(Chain, GptaqInTheWalkIsGptaqOnTheWalksActivations) {
   make({.layers = 1, .width = 64, .neurons = 96});
   Json given = options("q4_0");
-  given["asymmetric"] = "gptaq";
+  given["drift_correction"] = "gptaq";
   given["calibration_precision"] = "fp32";
   const FakeRunContext run = quantized("gptaq", given);
   FRUGAL_ASSERT_OK_AND_ASSIGN(const auto result, format::Checkpoint::open(run.output_folder()));
@@ -140,14 +140,14 @@ TEST_F(Chain, ZerosOutliveTheMetricOfBothSidesAndTuning) {
     given["recipe"] = "best";
     given["windows"] = 8;
     given["gradient_windows"] = 8;
-    given["held_out"] = 3;
+    given["held_out_windows"] = 3;
     given["tune_windows"] = 6;
     given["pattern"] = "2:4";
     given["tune_steps"] = 1;  // of nothing: with none at all other windows would be drawn
-    given["tune_rate"] = 1e-9;
+    given["tune_learning_rate"] = 1e-9;
     const FakeRunContext start = quantized(base::str_cat(grid, " start"), given);
     given["tune_steps"] = 8;
-    given["tune_rate"] = 1e-2;
+    given["tune_learning_rate"] = 1e-2;
     const FakeRunContext tuned = quantized(base::str_cat(grid, " tuned"), given);
     EXPECT_GT(*tuned.value("best_step"), 0) << grid;
     EXPECT_LT(*tuned.value("kl_after"), *tuned.value("kl_before")) << grid;
@@ -159,7 +159,7 @@ TEST_F(Chain, ZerosOutliveTheMetricOfBothSidesAndTuning) {
       // Only the scales have moved: what was zero is, and nothing else became it.
       EXPECT_TRUE(at::equal(zero, before.at(name))) << grid << " " << name;
     }
-    given["metric"] = "inputs";
+    given["hessian"] = "one_sided";
     given["tune_steps"] = 0;
     const auto rows_alone = zeros_of(quantized(base::str_cat(grid, " inputs"), given));
     for (const auto& [name, zero] : rows_alone)

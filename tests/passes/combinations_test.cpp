@@ -28,14 +28,14 @@ struct Solver {
 };
 
 std::vector<Solver> solvers() {
-  const Json tuned = {{"tune_steps", 1}, {"tune_windows", 2}, {"held_out", 1}};
+  const Json tuned = {{"tune_steps", 1}, {"tune_windows", 2}, {"held_out_windows", 1}};
   return {{"rtn by weights", {{"method", "rtn"}}, /*calibrated=*/false},
           {"rtn", {{"method", "rtn"}}},
           {"gptq", Json::object()},
           {"gptq in act order", {{"order", "act"}}},
-          {"gptaq", {{"asymmetric", "gptaq"}}, true, /*keeps_zeros=*/false},
-          {"metric of both sides", {{"metric", "both"}, {"gradient_windows", 2}}},
-          {"learned rounding", {{"block_iterations", 2}}, true, /*keeps_zeros=*/false},
+          {"gptaq", {{"drift_correction", "gptaq"}}, true, /*keeps_zeros=*/false},
+          {"two-sided Hessian", {{"hessian", "two_sided"}, {"gradient_windows", 2}}},
+          {"learned rounding", {{"rounding_iterations", 2}}, true, /*keeps_zeros=*/false},
           {"tuned scales", tuned}};
 }
 
@@ -113,7 +113,7 @@ class Combinations : public testing::Test {
     if (solver.calibrated) {
       options["calibration"] = "text";
       options["windows"] = 4;
-      options["held_out"] = 1;
+      options["held_out_windows"] = 1;
       options["sequence_length"] = 24;
     }
     options.update(solver.options);

@@ -81,7 +81,7 @@ TEST(PruneCheck, OneKindAStepAndNotNothing) {
   FRUGAL_EXPECT_ERROR(check({{"ffn", 0.5}, {"pattern", "50%"}, {"calibration", "text"}}, info),
                       absl::StatusCode::kInvalidArgument, "a step for each");
   FRUGAL_EXPECT_ERROR(
-      check({{"drop_layers", 1}, {"dropped_layers", {1}}, {"calibration", "text"}}, info),
+      check({{"drop_layers", 1}, {"drop_layer_indices", {1}}, {"calibration", "text"}}, info),
       absl::StatusCode::kInvalidArgument, "not both");
 }
 
@@ -100,11 +100,12 @@ TEST(PruneCheck, Patterns) {
   refused({{"pattern", "2:5"}}, "no multiple of 5");
   refused({{"pattern", "50%"}, {"solver", "sparsegpt"}, {"scope", "matrix"}}, "block by block");
   refused({{"pattern", "rows 25%"}, {"solver", "sparsegpt"}}, "weight by weight");
-  refused({{"layers", {"*.v_proj.weight=rows 99%"}}}, "has 16 rows, of which rows 99% is all");
+  refused({{"overrides", {{"*.v_proj.weight", "rows 99%"}}}},
+          "has 16 rows, of which rows 99% is all");
   refused({{"pattern", "columns 1%"}}, "has 32 columns, of which columns 1% is not one");
-  refused({{"layers", {"*.down_proj.weight"}}}, "glob=pattern");
-  refused({{"layers", {"*.down_proj.weight=half"}}}, "none that is known");
-  refused({{"layers", {"model.layers.1.mlp.down_proi.weight=50%", "*.up_proj.weight=50%"}}},
+  refused({{"overrides", {{"*.down_proj.weight", "half"}}}}, "none that is known");
+  refused({{"overrides",
+            {{"model.layers.1.mlp.down_proi.weight", "50%"}, {"*.up_proj.weight", "50%"}}}},
           "did you mean 'model.layers.1.mlp.down_proj.weight'");
   FRUGAL_EXPECT_ERROR(check({{"pattern", "50%"}, {"solver", "wanda"}}, info),
                       absl::StatusCode::kInvalidArgument, "calibration");
@@ -115,9 +116,10 @@ TEST(PruneCheck, SaysWhichZerosTheNextPassWillSee) {
   FakeCheckContext context;
   context.sources["text"] = source_of("unused.txt");
   pass::ModelInfo info = toy_info();
-  FRUGAL_ASSERT_OK(
-      prune({{"pattern", "2:4"}, {"layers", {"*.v_proj.weight=none"}}, {"calibration", "text"}})
-          ->check(context, info));
+  FRUGAL_ASSERT_OK(prune({{"pattern", "2:4"},
+                          {"overrides", {{"*.v_proj.weight", "none"}}},
+                          {"calibration", "text"}})
+                       ->check(context, info));
   EXPECT_EQ(info.zeros.size(), 3u * 6u);
   EXPECT_EQ(info.zeros.at("model.layers.1.mlp.down_proj.weight"), "2:4");
   EXPECT_TRUE(context.warnings.empty());
@@ -144,14 +146,14 @@ TEST(PruneCheck, HeadsAndLayers) {
   EXPECT_EQ(result({{"heads", 0.5}, {"heads_by", "group"}}).key_value_head_count, 1);
   EXPECT_EQ(result({{"heads", 0.5}}).head_size, 8);
   EXPECT_EQ(result({{"drop_layers", 1}}).layer_count, 2);
-  EXPECT_EQ(result({{"dropped_layers", {0, 2}}}).layer_count, 1);
+  EXPECT_EQ(result({{"drop_layer_indices", {0, 2}}}).layer_count, 1);
   pass::ModelInfo info = toy_info();
   FRUGAL_EXPECT_ERROR(check({{"drop_layers", 2}, {"calibration", "text"}}, info),
                       absl::StatusCode::kInvalidArgument, "cannot drop 2 of 3 layers");
-  FRUGAL_EXPECT_ERROR(check({{"dropped_layers", {3}}}, info), absl::StatusCode::kInvalidArgument,
-                      "0 to 2");
-  FRUGAL_EXPECT_ERROR(check({{"dropped_layers", {1, 1}}}, info), absl::StatusCode::kInvalidArgument,
-                      "twice");
+  FRUGAL_EXPECT_ERROR(check({{"drop_layer_indices", {3}}}, info),
+                      absl::StatusCode::kInvalidArgument, "0 to 2");
+  FRUGAL_EXPECT_ERROR(check({{"drop_layer_indices", {1, 1}}}, info),
+                      absl::StatusCode::kInvalidArgument, "twice");
   info.config.key_value_head_count = 4;
   FRUGAL_EXPECT_ERROR(check({{"heads", 0.5}, {"heads_by", "query"}, {"calibration", "text"}}, info),
                       absl::StatusCode::kInvalidArgument, "take group");
@@ -318,7 +320,7 @@ int64_t zeros_in(const format::Checkpoint& checkpoint, const std::string& name) 
 
 TEST_F(PruneRun, PatternsAreExactInEveryMatrix) {
   for (const char* pattern : {"50%", "2:4"}) {
-    for (const char* solver : {"s", "sparsegpt", "wanda", "magnitude"}) {
+    for (const char* solver : {"mask_refit", "sparsegpt", "wanda", "magnitude"}) {
       FakeRunContext run = context(base::str_cat(solver, pattern));
       FRUGAL_ASSERT_OK(prune(masked(pattern, solver))->run(run));
       FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint result,
@@ -335,7 +337,7 @@ TEST_F(PruneRun, PatternsAreExactInEveryMatrix) {
       EXPECT_EQ(run.tables.at("layer_error").size(), names.size());
       for (const Json& row : run.tables.at("layer_error")) {
         EXPECT_TRUE(row["error_after"].is_number());
-        if (std::string_view(solver) != "s") continue;
+        if (std::string_view(solver) != "mask_refit") continue;
         EXPECT_LT(row["error_after"].get<double>(), row["error_before"].get<double>());
       }
     }
@@ -356,7 +358,7 @@ std::pair<int64_t, int64_t> whole_zeros(const std::vector<float>& values, int64_
 
 TEST_F(PruneRun, WholeRowsAndColumnsOfEveryMatrix) {
   for (const char* pattern : {"rows 25%", "columns 25%"}) {
-    for (const char* solver : {"s", "wanda", "magnitude"}) {
+    for (const char* solver : {"mask_refit", "wanda", "magnitude"}) {
       FakeRunContext run = context(base::str_cat(solver, pattern));
       FRUGAL_ASSERT_OK(prune(masked(pattern, solver))->run(run));
       FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint result,
@@ -372,7 +374,7 @@ TEST_F(PruneRun, WholeRowsAndColumnsOfEveryMatrix) {
       EXPECT_EQ(*run.value("sparsity"), 0.25);
       for (const Json& row : run.tables.at("layer_error")) {
         EXPECT_EQ(row["pattern"], pattern);
-        if (std::string_view(solver) != "s") continue;
+        if (std::string_view(solver) != "mask_refit") continue;
         // Nothing makes up for a row; columns are made up for.
         const double before = row["error_before"], after = row["error_after"];
         EXPECT_LE(after, before * (by_rows ? 1 + 1e-5 : 1));
@@ -385,10 +387,10 @@ TEST_F(PruneRun, WholeRowsAndColumnsOfEveryMatrix) {
 // One matrix of a stack by columns, another by weights, a third as it is: each as alone, since
 // matrices share their inputs and nothing else.
 TEST_F(PruneRun, PatternsOfAStackDoNotMix) {
-  Json mixed = masked("none", "s"), alone = mixed;
-  alone["layers"] = {"model.layers.0.*q_proj.weight=columns 25%"};
-  mixed["layers"] = {"model.layers.0.*q_proj.weight=columns 25%",
-                     "model.layers.0.*k_proj.weight=50%"};
+  Json mixed = masked("none", "mask_refit"), alone = mixed;
+  alone["overrides"] = {{"model.layers.0.*q_proj.weight", "columns 25%"}};
+  mixed["overrides"] = {{"model.layers.0.*q_proj.weight", "columns 25%"},
+                        {"model.layers.0.*k_proj.weight", "50%"}};
   FakeRunContext one = context("one"), two = context("two");
   FRUGAL_ASSERT_OK(prune(alone)->run(one));
   FRUGAL_ASSERT_OK(prune(mixed)->run(two));
@@ -414,10 +416,10 @@ TEST_F(PruneRun, ColumnsOfZerosCostNothing) {
   }
   fs::copy(input_->folder(), folder_.path() / "silent", fs::copy_options::recursive);
   input_.emplace(layerwise::save_toy(decoder, folder_.path() / "silent"));
-  for (const char* solver : {"s", "wanda", "magnitude"}) {
+  for (const char* solver : {"mask_refit", "wanda", "magnitude"}) {
     FakeRunContext run = context(solver);
     Json options = masked("none", solver);
-    options["layers"] = {"*.down_proj.weight=columns 25%"};
+    options["overrides"] = {{"*.down_proj.weight", "columns 25%"}};
     FRUGAL_ASSERT_OK(prune(options)->run(run));
     // Compensation solves a system whose answer is the old weights; fp32 forwards differ by some
     // 1e-6.
@@ -444,9 +446,10 @@ TEST_F(PruneRun, WandaAndMagnitudeLeaveTheKeptWeightsAlone) {
 
 TEST_F(PruneRun, LayersOverrideThePattern) {
   FakeRunContext run = context("run");
-  Json options = masked("50%", "s");
-  options["layers"] = {"model.layers.0.*=none", "*.down_proj.weight=75%",
-                       "model.layers.2.mlp.down_proj.weight=1:4"};
+  Json options = masked("50%", "mask_refit");
+  options["overrides"] = {{"model.layers.0.*", "none"},
+                          {"*.down_proj.weight", "75%"},
+                          {"model.layers.2.mlp.down_proj.weight", "1:4"}};
   FRUGAL_ASSERT_OK(prune(options)->run(run));
   FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint result,
                               format::Checkpoint::open(run.output_folder()));
@@ -464,7 +467,7 @@ TEST_F(PruneRun, LayersOverrideThePattern) {
 
 TEST_F(PruneRun, MaskOptionsReachTheSolver) {
   FakeRunContext plain = context("plain");
-  FRUGAL_ASSERT_OK(prune(masked("50%", "s"))->run(plain));
+  FRUGAL_ASSERT_OK(prune(masked("50%", "mask_refit"))->run(plain));
   std::vector<std::string> hashes{hash(plain)};
   const std::vector<Json> changes = {{{"mask_score", "magnitude"}},
                                      {{"scope", "matrix"}},
@@ -479,7 +482,7 @@ TEST_F(PruneRun, MaskOptionsReachTheSolver) {
                                      {{"beta", 0.0}},
                                      {{"damping", 0.3}}};
   for (const Json& change : changes) {
-    Json changed = masked("50%", "s");
+    Json changed = masked("50%", "mask_refit");
     changed.update(change);
     FakeRunContext run = context(base::str_cat("run", hashes.size()));
     FRUGAL_ASSERT_OK(prune(changed)->run(run));
@@ -500,14 +503,14 @@ TEST_F(PruneRun, MaskWithoutText) {
 
 TEST_F(PruneRun, NothingMaskedIsTheIdentity) {
   FakeRunContext run = context("run");
-  Json options = masked("none", "s");
-  options["layers"] = {"*=none"};
+  Json options = masked("none", "mask_refit");
+  options["overrides"] = {{"*", "none"}};
   FRUGAL_ASSERT_OK(prune(options)->run(run));
   EXPECT_EQ(largest_difference(load(input_->folder()), load(run.output_folder()), windows_), 0);
 }
 
 TEST_F(PruneRun, ResumedMaskIsByteEqualAtAnyThreadCount) {
-  const Json options = masked("2:4", "s");
+  const Json options = masked("2:4", "mask_refit");
   FakeRunContext whole = context("whole");
   FRUGAL_ASSERT_OK(prune(options)->run(whole));
   int threads = 1;
@@ -532,7 +535,7 @@ Json headed(const char* by) {
 }
 
 TEST_F(PruneRun, SpilledActivationsGiveTheSameBytes) {
-  for (const Json& what : {options(0.5), masked("50%", "s"),
+  for (const Json& what : {options(0.5), masked("50%", "mask_refit"),
                            Json{{"channels", 0.75},
                                 {"multiple_of", 8},
                                 {"calibration", "text"},
@@ -623,7 +626,7 @@ TEST_F(PruneRun, HeadsAndNeuronsTogetherResumeByteEqual) {
 
 TEST_F(PruneRun, DroppedLayersAreThoseNamed) {
   FakeRunContext run = context("run");
-  FRUGAL_ASSERT_OK(prune({{"dropped_layers", {1}}})->run(run));
+  FRUGAL_ASSERT_OK(prune({{"drop_layer_indices", {1}}})->run(run));
   FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint result,
                               format::Checkpoint::open(run.output_folder()));
   EXPECT_EQ(result.config().layer_count, 2);
@@ -676,7 +679,7 @@ TEST_F(PruneRun, GatesStopTheJobAndSayWhere) {
           "model.layers.0.mlp.down_proj.weight: the relative output error with 64 of 128 neurons");
   refused(masked("50%", "wanda"), "max_layer_error", 1e-9,
           "model.layers.0.self_attn.q_proj.weight: the relative output error with pattern 50%");
-  for (const Json& kind : {options(0.5), masked("50%", "s"), channels})
+  for (const Json& kind : {options(0.5), masked("50%", "mask_refit"), channels})
     refused(kind, "min_tokens", 1000, "saw 384 calibration tokens, min_tokens is 1000");
 }
 
@@ -700,7 +703,7 @@ Recorded recorded(const at::Tensor& hessian) {
   problem.statistics.mean_square = at::ones({32}, at::kDouble);
   problem.statistics.hessian = hessian;
   const layerwise::LayerStore store(folder.path(), "stamp");
-  options.asymmetry = {0, 0};
+  options.drift_strength = {0, 0};
   MaskSolver solver(std::move(options), store);
   Recorded result{solver.solve(problem).status(), {}, {}};
   if (!result.solved.ok()) return result;

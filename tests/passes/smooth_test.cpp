@@ -96,7 +96,7 @@ TEST(SmoothGroups, TieQueryHeadsOfAValueHead) {
 }
 
 // Norm weights random, and a few channels of the residual stream large.
-model::Decoder uneven(model::Decoder decoder, uint64_t seed = 1) {
+model::Decoder outliers(model::Decoder decoder, uint64_t seed = 1) {
   for (const auto& [name, value] : decoder.parameters()) {
     if (value.dim() != 1) continue;
     base::RandomStream stream(seed, name);
@@ -124,7 +124,7 @@ class SmoothRun : public testing::Test {
   void SetUp() override {
     const format::Checkpoint made = toy_checkpoint(folder_.path() / "made", {});
     fs::copy(made.folder(), folder_.path() / "input", fs::copy_options::recursive);
-    input_.emplace(layerwise::save_toy(uneven(model::Decoder::load(made, {}).value()),
+    input_.emplace(layerwise::save_toy(outliers(model::Decoder::load(made, {}).value()),
                                        folder_.path() / "input"));
     text_ = write_toy_text(folder_.path());
   }
@@ -152,7 +152,7 @@ TEST_F(SmoothRun, LogitsStay) {
   const at::Tensor before = logits_of(input_->folder(), batch_);
   const std::map<std::string, Json> cases = {
       {"awq", {{"grid", "q4_0"}}},
-      {"duo", {{"grid", "int4:g16"}, {"duo", true}}},
+      {"duo", {{"grid", "int4:g16"}, {"duo_scaling", true}}},
       {"smooth", {{"method", "smoothquant"}}},
       {"strong", {{"method", "smoothquant"}, {"alpha", 0.9}}}};
   for (const auto& [name, more] : cases) {
@@ -200,7 +200,7 @@ TEST_F(SmoothRun, ModelsAreHurtLessByRounding) {
   shape.vocabulary = kToyVocabulary;
   double logs = 0;
   for (uint64_t seed = 1; seed <= 10; ++seed) {
-    input_.emplace(layerwise::save_toy(uneven(layerwise::toy_decoder(shape, seed), seed),
+    input_.emplace(layerwise::save_toy(outliers(layerwise::toy_decoder(shape, seed), seed),
                                        folder_.path() / "input"));
     FakeRunContext run = context(base::str_cat("seed", seed));
     FRUGAL_ASSERT_OK(smooth(options({{"grid", "q4_0"}}))->run(run));
@@ -215,7 +215,7 @@ TEST_F(SmoothRun, ModelsAreHurtLessByRounding) {
 TEST_F(SmoothRun, SmoothQuantEvensInputsOut) {
   FakeRunContext run = context("run");
   FRUGAL_ASSERT_OK(smooth(options({{"method", "smoothquant"}, {"alpha", 0.8}}))->run(run));
-  EXPECT_LT(*run.value("unevenness"), *run.value("unevenness_before"));
+  EXPECT_LT(*run.value("outlier_ratio"), *run.value("outlier_ratio_before"));
   EXPECT_FALSE(run.value("predicted_error_ratio").has_value());
 }
 
@@ -231,7 +231,7 @@ TEST_F(SmoothRun, ClippingIsSaid) {
   int64_t changed = 0;
   for (const std::string& name : a.tensor_names()) {
     const bool same = a.values(name).value() == b.values(name).value();
-    EXPECT_TRUE(same || (name.ends_with("_proj.weight") && !makes_scores(name))) << name;
+    EXPECT_TRUE(same || (name.ends_with("_proj.weight") && !is_query_or_key(name))) << name;
     changed += same ? 0 : 1;
   }
   EXPECT_GT(changed, 0);

@@ -163,7 +163,7 @@ class TargetRun : public testing::Test {
   static Json options(const Json& target) {
     Json result = {{"calibration", "text"}, {"windows", 12},
                    {"sequence_length", 32}, {"swaps", 4},
-                   {"held_out", 4},         {"candidates", {"int2", "int3", "q4_0", "q8_0"}}};
+                   {"held_out_windows", 4}, {"candidates", {"int2", "int3", "q4_0", "q8_0"}}};
     result.update(target);
     return result;
   }

@@ -39,7 +39,7 @@ class MemoryModel {
       : config_(config),
         demand_(demand),
         solver_(solver),
-        streams_(demand.drift != DriftForm::kNone || demand.polish ? 2 : 1),
+        streams_(demand.drift != DriftForm::kNone || demand.reconstruction ? 2 : 1),
         packs_(packs_factors(demand.precision)) {
     const int64_t windows = std::max<int64_t>(1, demand.chunk_tokens / demand.window_tokens);
     chunk_ = std::min(demand.tokens, windows * demand.window_tokens);
@@ -73,7 +73,7 @@ class MemoryModel {
 
   // While the rounding of a whole layer is learned: of every weight its target, place, offset,
   // value, codes three times, and gradients, of every window in work what its graph keeps.
-  WalkMemory polishing(const std::vector<StageView>& stages) const {
+  WalkMemory reconstructing(const std::vector<StageView>& stages) const {
     int64_t weights = 0, floats = 0;
     for (const StageView& stage : stages) {
       weights += stage.shape.rows * stage.shape.columns;
@@ -90,7 +90,7 @@ class MemoryModel {
   // Both streams: they share their tensors until they differ, which ends with the first stage.
   int64_t activations(int64_t columns) const {
     const int64_t per_token = streams_ * 4 * (config_.hidden_size + columns) +
-                              (demand_.polish ? 4 * config_.hidden_size : 0);
+                              (demand_.reconstruction ? 4 * config_.hidden_size : 0);
     return in_memory(per_token);
   }
   // Of so many bytes per token; a chunk in work is in memory, too.
@@ -180,7 +180,7 @@ absl::StatusOr<WalkMemory> walk_memory(const format::ModelConfig& config, const 
     consider(model.solving(stage));
     if (demand.tokens > 0) consider(model.advancing(stage));
   }
-  if (demand.polish) consider(model.polishing(stages));
+  if (demand.reconstruction) consider(model.reconstructing(stages));
   if (demand.head) {
     const StageShape head{config.vocabulary_size, config.hidden_size, false};
     consider(model.solving({.shape = head}));

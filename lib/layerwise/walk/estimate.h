@@ -18,9 +18,9 @@ struct WalkDemand {
   Needs needs = Needs::kHessian;
   DriftForm drift = DriftForm::kNone;
   model::Precision precision = model::Precision::kFloat32;
-  bool polish = false;      // StageSolver::polishes_layers
-  bool head = false;        // the solver wants the head, too
-  int64_t spill_bytes = 0;  // as WalkOptions
+  bool reconstruction = false;  // StageSolver::reconstructs_layers
+  bool head = false;            // the solver wants the head, too
+  int64_t spill_bytes = 0;      // as WalkOptions
   int64_t chunk_tokens = WalkOptions{}.chunk_tokens;
   int64_t threads = 1;
 };

@@ -29,8 +29,8 @@ void for_each_field(Record& r, const Visit& visit) {
   visit("squared_error", r.squared_error, false);
   visit("clip_error_before", r.clip_error_before, false);
   visit("clip_error", r.clip_error, false);
-  visit("unevenness_before", r.unevenness_before, false);
-  visit("unevenness", r.unevenness, false);
+  visit("outlier_ratio_before", r.outlier_ratio_before, false);
+  visit("outlier_ratio", r.outlier_ratio, false);
   visit("layer_output_error_before", r.layer_output_error_before, false);
   visit("layer_output_error_after", r.layer_output_error_after, false);
   visit("share", r.share, false);

@@ -31,8 +31,8 @@ struct MatrixRecord {
   std::optional<double> weight_error;    // of the weights themselves, without calibration
   std::optional<double> correction;      // how far a refit moved the output, relative to it
   std::optional<double> squared_error_before, squared_error;
-  std::optional<double> clip_error_before, clip_error;  // squared, with the weights scaled
-  std::optional<double> unevenness_before, unevenness;  // of the channels' largest inputs
+  std::optional<double> clip_error_before, clip_error;        // squared, with the weights scaled
+  std::optional<double> outlier_ratio_before, outlier_ratio;  // of the channels' largest inputs
   std::optional<double> layer_output_error_before, layer_output_error_after;  // of the whole layer
   std::optional<double> share;  // of squared_error in the sum over all matrices
   std::optional<int64_t> zeros, zeros_given, zeros_filled;  // now, in the input, no longer zero

@@ -42,8 +42,8 @@ class Walk {
         options_(options),
         solver_(solver),
         drift_(windows.count > 0 ? solver.drift_form() : DriftForm::kNone),
-        polish_(windows.count > 0 && solver.polishes_layers()),
-        two_streams_(drift_ != DriftForm::kNone || polish_),
+        reconstructs_(windows.count > 0 && solver.reconstructs_layers()),
+        two_streams_(drift_ != DriftForm::kNone || reconstructs_),
         store_(options.spill_bytes, options.spill_folder, options.device) {}
 
   absl::Status run() {
@@ -105,7 +105,8 @@ class Walk {
     if (stored && windows_.count == 0) return absl::OkStatus();
     FRUGAL_ASSIGN_OR_RETURN(small_, load_small_parameters(checkpoint_, layer, options_.device));
     if (windows_.count > 0) FRUGAL_RETURN_IF_ERROR(begin_layer());
-    std::vector<StageWeights> taken;  // what the changed stream went through; for the polish
+    std::vector<StageWeights>
+        taken;  // what the changed stream went through; for the reconstruction
     for (size_t stage = 0; stage < stages_.size(); ++stage) {
       FRUGAL_ASSIGN_OR_RETURN(StageWeights weights, reader_->take(layer, stage));
       StageProblem problem = describe(layer, stage, weights);
@@ -117,19 +118,19 @@ class Walk {
                               stored ? restore(problem) : solve_stage(std::move(problem), product));
       if (windows_.count == 0 || !is_read_behind(layer, stage)) continue;
       FRUGAL_RETURN_IF_ERROR(advance(stage, product, weights, changed));
-      if (!polish_ || stored) continue;
+      if (!reconstructs_ || stored) continue;
       if (changed.defined()) weights.stacked = changed;
       weights.here = at::Tensor();
       taken.push_back(std::move(weights));
     }
-    if (!taken.empty()) FRUGAL_RETURN_IF_ERROR(polish(layer, std::move(taken)));
+    if (!taken.empty()) FRUGAL_RETURN_IF_ERROR(reconstruct(layer, std::move(taken)));
     if (windows_.count > 0) FRUGAL_RETURN_IF_ERROR(end_layer(layer));
     return stored ? absl::OkStatus() : solver_.store_layer(layer);
   }
 
   // Whether anything looks at what this stage makes of the activations.
   bool is_read_behind(int64_t layer, size_t stage) const {
-    return layer + 1 < config_.layer_count || stage + 1 < stages_.size() || polish_ ||
+    return layer + 1 < config_.layer_count || stage + 1 < stages_.size() || reconstructs_ ||
            options_.observe != nullptr || solves_head();
   }
   bool solves_head() const {
@@ -137,7 +138,7 @@ class Walk {
   }
 
   // Lets the solver go over the layer once more, and the changed stream through what it answers.
-  absl::Status polish(int64_t layer, std::vector<StageWeights> weights) {
+  absl::Status reconstruct(int64_t layer, std::vector<StageWeights> weights) {
     LayerProblem problem{.layer = layer,
                          .where = base::str_cat("layer ", layer),
                          .device = options_.device,
@@ -152,16 +153,16 @@ class Walk {
       problem.targets.push_back(state.residual);
     }
     FRUGAL_ASSIGN_OR_RETURN(
-        const std::vector<at::Tensor> polished,
-        tensor::guarded(problem.where, [&] { return solver_.polish_layer(problem); }));
-    if (polished.size() != stages_.size()) {
-      return base::internal(problem.where, ": a polish of ", polished.size(), " stages, expected ",
-                            stages_.size());
+        const std::vector<at::Tensor> reconstructed,
+        tensor::guarded(problem.where, [&] { return solver_.reconstruct_layer(problem); }));
+    if (reconstructed.size() != stages_.size()) {
+      return base::internal(problem.where, ": a reconstruction of ", reconstructed.size(),
+                            " stages, expected ", stages_.size());
     }
     bool changed = false;
     for (size_t stage = 0; stage < stages_.size(); ++stage) {
-      changed |= polished[stage].defined();
-      if (polished[stage].defined()) weights[stage].stacked = polished[stage];
+      changed |= reconstructed[stage].defined();
+      if (reconstructed[stage].defined()) weights[stage].stacked = reconstructed[stage];
     }
     if (!changed) return absl::OkStatus();
     return tensor::guarded(problem.where, [&] {
@@ -179,7 +180,7 @@ class Walk {
       if (two_streams_ && !diverged_) original_.states = changed_.states;
       // The states go on with them; only who looks at whole layers meets them again.
       original_.layer_inputs.clear();
-      if (!polish_ && options_.observe == nullptr) changed_.layer_inputs.clear();
+      if (!reconstructs_ && options_.observe == nullptr) changed_.layer_inputs.clear();
     });
   }
 
@@ -342,7 +343,7 @@ class Walk {
   const WalkOptions& options_;
   StageSolver& solver_;
   DriftForm drift_;
-  bool polish_, two_streams_;
+  bool reconstructs_, two_streams_;
   bool diverged_ = false;  // the streams differ; until then they share their tensors
   std::vector<model::Stage> stages_;
   std::optional<StageReader> reader_;

@@ -81,12 +81,12 @@ class StageSolver {
   virtual DriftForm drift_form() const = 0;
   // The new stacked weights [R, in] fp32 with which the walk goes on; undefined = unchanged.
   virtual absl::StatusOr<at::Tensor> solve(const StageProblem& problem) = 0;
-  // Whether polish_layer() is wanted (costs a second stream of activations and a run of each
+  // Whether reconstruct_layer() is wanted (costs a second stream of activations and a run of each
   // layer).
-  virtual bool polishes_layers() const { return false; }
+  virtual bool reconstructs_layers() const { return false; }
   // With calibration only, after the stages of a layer: the final weights of each stage, stacked
   // [R, in] fp32 as solve() gives them; undefined = as solved.
-  virtual absl::StatusOr<std::vector<at::Tensor>> polish_layer(const LayerProblem& problem) {
+  virtual absl::StatusOr<std::vector<at::Tensor>> reconstruct_layer(const LayerProblem& problem) {
     return std::vector<at::Tensor>(problem.stages.size());
   }
   // All stages of a layer are solved: store what was answered, where that is worth it.

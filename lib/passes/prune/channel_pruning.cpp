@@ -107,7 +107,7 @@ absl::StatusOr<ChannelOptions> ChannelPruning::solver_options(const format::Chec
   result.removed = layerwise::other_channels(kept, input.config().hidden_size);
   result.kept = std::move(kept);
   result.min_tokens = options().gate.min_tokens;
-  result.asymmetry = {options().alpha, options().beta};
+  result.drift_strength = {options().alpha, options().beta};
   result.factor.damping = options().cut_damping();
   return result;
 }

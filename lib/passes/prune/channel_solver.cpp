@@ -29,7 +29,7 @@ at::Tensor ChannelSolver::refit(const StageProblem& problem, int64_t begin, int6
   drift.output = drift.output.narrow(0, begin, count);
   if (drift.residual.defined()) drift.residual = drift.residual.narrow(0, begin, count);
   return layerwise::pre_correct(problem.weights.narrow(0, begin, count), drift, factor,
-                                options_.asymmetry)
+                                options_.drift_strength)
       .index_fill_(dimension(problem), at::tensor(options_.removed, at::kLong), 0)
       .to(options_.stored_type)
       .to(at::kFloat);

@@ -1,7 +1,7 @@
 // Goes through the layers with a residual stream that has lost channels: refits every matrix, later
 // ones to what earlier ones lost.
 //
-// Readers get the asymmetric target W* (pre_correct.h): their inputs are zero at the removed
+// Readers get the drift-corrected target W* (pre_correct.h): their inputs are zero at the removed
 // channels, so that its other columns at α = 1 are W H̃_{:,S}(H_SS + λI)⁻¹ with H̃ of the original's
 // inputs against the changed ones. Writers get W* without the rows of removed channels; β makes up
 // for what the stream has lost at those kept.
@@ -23,7 +23,7 @@ namespace frugal::passes {
 struct ChannelOptions {
   std::vector<int64_t> kept, removed;  // channels, ascending; removed_channels of the walk
   model::StreamUses uses;
-  layerwise::Asymmetry asymmetry;
+  layerwise::DriftStrength drift_strength;
   layerwise::FactorOptions factor;
   int64_t min_tokens = 0;  // that a matrix must have seen; the error of its output is not known
   at::ScalarType stored_type = at::kFloat;  // the walk goes on with what will be stored

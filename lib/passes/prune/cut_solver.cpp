@@ -93,7 +93,7 @@ absl::StatusOr<at::Tensor> CutSolver::narrow(const StageProblem& problem, const 
     FRUGAL_ASSIGN_OR_RETURN(
         factor, layerwise::factorize(problem.statistics.hessian, at::arange(columns, at::kLong),
                                      options_.factor));
-    target = layerwise::pre_correct(weights, problem.drift, factor, options_.asymmetry);
+    target = layerwise::pre_correct(weights, problem.drift, factor, options_.drift_strength);
   }
   const at::Tensor norms =
       weights.to(at::kDouble).square().sum(0).view({cut.count, cut.unit}).sum(1).sqrt();

@@ -33,7 +33,7 @@ struct CutOptions {
   std::vector<Cut> cuts;  // each with an out_stage of its own
   layerwise::StructureScore score = layerwise::StructureScore::kObs;
   bool compensate = true;
-  layerwise::Asymmetry asymmetry;
+  layerwise::DriftStrength drift_strength;
   layerwise::FactorOptions factor;
   LayerGate gate;
   at::ScalarType stored_type =
@@ -57,8 +57,9 @@ class CutSolver final : public layerwise::DurableSolver {
 
   layerwise::Needs needs(int64_t layer, size_t stage) const override;
   layerwise::DriftForm drift_form() const override {
-    return options_.needs_hessian() && options_.asymmetry.active() ? layerwise::DriftForm::kOutputs
-                                                                   : layerwise::DriftForm::kNone;
+    return options_.needs_hessian() && options_.drift_strength.active()
+               ? layerwise::DriftForm::kOutputs
+               : layerwise::DriftForm::kNone;
   }
   absl::StatusOr<at::Tensor> solve(const layerwise::StageProblem& problem) override;
   absl::StatusOr<at::Tensor> restore(const layerwise::StageProblem& problem) override;

@@ -19,23 +19,23 @@ absl::StatusOr<std::vector<int64_t>> layers_without(const std::vector<int64_t>& 
   std::vector<int64_t> kept;
   for (const int64_t layer : dropped) {
     if (layer < 0 || layer >= layers) {
-      return base::invalid_argument("prune: dropped_layers names layer ", layer,
+      return base::invalid_argument("prune: drop_layer_indices names layer ", layer,
                                     ", the model has 0 to ", layers - 1);
     }
     if (std::count(dropped.begin(), dropped.end(), layer) > 1)
-      return base::invalid_argument("prune: dropped_layers names layer ", layer, " twice");
+      return base::invalid_argument("prune: drop_layer_indices names layer ", layer, " twice");
   }
   for (int64_t layer = 0; layer < layers; ++layer) {
     if (std::find(dropped.begin(), dropped.end(), layer) == dropped.end()) kept.push_back(layer);
   }
-  if (kept.empty()) return base::invalid_argument("prune: dropped_layers leaves no layer");
+  if (kept.empty()) return base::invalid_argument("prune: drop_layer_indices leaves no layer");
   return kept;
 }
 
 // What check says of a depth, before the influences are known.
 absl::StatusOr<int64_t> kept_layer_count(const PruneOptions& options, int64_t layers) {
-  if (!options.dropped_layers.empty()) {
-    FRUGAL_ASSIGN_OR_RETURN(const auto kept, layers_without(options.dropped_layers, layers));
+  if (!options.drop_layer_indices.empty()) {
+    FRUGAL_ASSIGN_OR_RETURN(const auto kept, layers_without(options.drop_layer_indices, layers));
     return static_cast<int64_t>(kept.size());
   }
   const std::vector<double> unknown(static_cast<size_t>(layers), 0.0);
@@ -50,7 +50,7 @@ class DepthPruning final : public PruneMethod {
  public:
   using PruneMethod::PruneMethod;
 
-  bool needs_text() const override { return options().dropped_layers.empty(); }
+  bool needs_text() const override { return options().drop_layer_indices.empty(); }
   bool corrects_drift() const override { return false; }
   absl::Status check(pass::CheckContext& context, int64_t tokens,
                      pass::ModelInfo& model) const override;
@@ -81,7 +81,8 @@ absl::StatusOr<int64_t> DepthPruning::walk_bytes(
 
 absl::StatusOr<std::vector<int64_t>> DepthPruning::kept_layers(const PruneRun& run) const {
   const int64_t layers = run.input().config().layer_count;
-  if (!options().dropped_layers.empty()) return layers_without(options().dropped_layers, layers);
+  if (!options().drop_layer_indices.empty())
+    return layers_without(options().drop_layer_indices, layers);
   std::vector<double> influence(static_cast<size_t>(layers));
   layerwise::WalkOptions observed = run.walk;
   observed.observe = [&](int64_t layer, const std::vector<at::Tensor>& before,

@@ -40,12 +40,12 @@ absl::Status MaskPruning::check(pass::CheckContext& /*context*/, int64_t /*token
     return base::invalid_argument("prune: ", matrix.name, " is to lose ",
                                   layerwise::to_text(matrix.pattern),
                                   ", but sparsegpt chooses weight by weight on its way through the "
-                                  "columns; take solver s, wanda or magnitude");
+                                  "columns; take solver mask_refit, wanda or magnitude");
   }
   if (options().solver == "sparsegpt" && options().scope == "matrix") {
     return base::invalid_argument(
         "prune: sparsegpt chooses its mask block by block and cannot count over a whole matrix; "
-        "take scope row or block, or solver s");
+        "take scope row or block, or solver mask_refit");
   }
   for (const MatrixPattern& matrix : matrices) {
     if (!matrix.pattern.none()) model.zeros[matrix.name] = layerwise::to_text(matrix.pattern);
@@ -77,7 +77,8 @@ absl::StatusOr<MaskOptions> MaskPruning::solver_options(const format::Checkpoint
                                    .pattern = matrix.pattern,
                                    .stored_type = tensor::scalar_type(info.dtype)};
   }
-  const std::string& score = options().solver == "s" ? options().mask_score : options().solver;
+  const std::string& score =
+      options().solver == "mask_refit" ? options().mask_score : options().solver;
   if (options().solver == "sparsegpt") result.choice = MaskChoice::kSparseGpt;
   result.score = score == "wanda"       ? WeightScore::kWanda
                  : score == "magnitude" ? WeightScore::kMagnitude
@@ -88,7 +89,7 @@ absl::StatusOr<MaskOptions> MaskPruning::solver_options(const format::Checkpoint
   result.mask_block = options().mask_block;
   result.gate = options().gate;
   result.refitting.steps = options().refit_steps;
-  result.asymmetry = {options().alpha, options().beta};
+  result.drift_strength = {options().alpha, options().beta};
   result.factor.damping = options().damping;
   return result;
 }

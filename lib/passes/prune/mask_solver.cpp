@@ -130,9 +130,9 @@ absl::StatusOr<MaskSolver::Solved> MaskSolver::solve_stack(const StageProblem& p
   solved.damping = factor->damping;
   solved.recoveries = factor->recoveries;
   solved.dead_columns = static_cast<int64_t>(factor->dead.size());
-  if (options_.moves_weights() && options_.asymmetry.active()) {
+  if (options_.moves_weights() && options_.drift_strength.active()) {
     solved.target =
-        layerwise::pre_correct(problem.weights, problem.drift, *factor, options_.asymmetry)
+        layerwise::pre_correct(problem.weights, problem.drift, *factor, options_.drift_strength)
             .contiguous();
     keep_dense(problem, solved);
   }

@@ -1,5 +1,5 @@
-// Zeros weights while the walk goes by: magnitude, Wanda, SparseGPT or recipe S, with or
-// without the exact refit.
+// Zeros weights while the walk goes by: by magnitude, Wanda, OBS scores or SparseGPT, with or
+// without the exact refit of what is left.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -35,7 +35,7 @@ struct MaskOptions {
   layerwise::PatternScope scope = layerwise::PatternScope::kRow;
   int64_t mask_block = layerwise::kPatternBlock;
   layerwise::RefitOptions refitting;
-  layerwise::Asymmetry asymmetry;  // where weights move: refit or SparseGPT
+  layerwise::DriftStrength drift_strength;  // where weights move: refit or SparseGPT
   layerwise::FactorOptions factor;
   LayerGate gate;
 
@@ -51,7 +51,7 @@ class MaskSolver final : public layerwise::DurableSolver {
 
   layerwise::Needs needs(int64_t layer, size_t stage) const override;
   layerwise::DriftForm drift_form() const override {
-    return options_.calibrated && options_.moves_weights() && options_.asymmetry.active()
+    return options_.calibrated && options_.moves_weights() && options_.drift_strength.active()
                ? layerwise::DriftForm::kOutputs
                : layerwise::DriftForm::kNone;
   }

@@ -16,18 +16,13 @@ struct Override {
   bool used = false;
 };
 
-absl::StatusOr<std::vector<Override>> overrides(const PruneOptions& options) {
+absl::StatusOr<std::vector<Override>> parse_overrides(const PruneOptions& options) {
   std::vector<Override> result;
-  for (const std::string& entry : options.layers) {
-    const size_t equals = entry.rfind('=');
-    if (equals == std::string::npos || equals == 0) {
-      return base::invalid_argument("prune: layers: '", entry,
-                                    "' is not of the form 'glob=pattern', such as "
-                                    "'*.down_proj.weight=60%'");
-    }
-    const auto pattern = layerwise::parse_pattern(std::string_view(entry).substr(equals + 1));
-    if (!pattern.ok()) return base::annotate(pattern.status(), base::str_cat("layers: ", entry));
-    result.push_back({std::string(base::trim(entry.substr(0, equals))), *pattern});
+  for (const auto& [glob, text] : options.overrides.entries) {
+    const auto pattern = layerwise::parse_pattern(text);
+    if (!pattern.ok())
+      return base::annotate(pattern.status(), base::str_cat("prune: overrides: ", glob));
+    result.push_back({std::string(base::trim(glob)), *pattern});
   }
   return result;
 }
@@ -44,7 +39,7 @@ absl::Status check_used(const std::vector<Override>& entries,
                             near ? base::str_cat(" (did you mean '", *near, "'?)") : std::string());
   }
   if (unused.empty()) return absl::OkStatus();
-  return base::invalid_argument("prune: layers: no decoder matrix matches ", unused,
+  return base::invalid_argument("prune: overrides: no decoder matrix matches ", unused,
                                 "; names look like '", matrices.front().name, "' and '",
                                 matrices.back().name, "'");
 }
@@ -55,7 +50,7 @@ absl::StatusOr<std::vector<MatrixPattern>> matrix_patterns(const PruneOptions& o
                                                            const format::ModelConfig& config) {
   FRUGAL_ASSIGN_OR_RETURN(const layerwise::Pattern general,
                           layerwise::parse_pattern(options.pattern));
-  FRUGAL_ASSIGN_OR_RETURN(std::vector<Override> entries, overrides(options));
+  FRUGAL_ASSIGN_OR_RETURN(std::vector<Override> entries, parse_overrides(options));
   FRUGAL_ASSIGN_OR_RETURN(const std::vector<model::Stage> stages, model::stages(config));
   std::map<std::string, std::vector<int64_t>> shapes;
   for (const format::ExpectedTensor& tensor : format::expected_tensors(config))

@@ -12,7 +12,7 @@
 
 namespace frugal::passes {
 
-// The pattern of every decoder matrix: `pattern`, or the last entry of `layers` whose glob matches.
+// The pattern of every decoder matrix: `pattern`, or the last of the overrides whose glob matches.
 // Errors: a pattern that cannot be read or does not fit a matrix; a glob that matches nothing.
 struct MatrixPattern {
   std::string name;

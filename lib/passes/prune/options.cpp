@@ -13,20 +13,23 @@ void visit_mask(pass::OptionVisitor& visitor, PruneOptions& o) {
                "neighboring columns are kept (2:4), or a share of the whole rows or columns of "
                "every matrix (rows 25%, columns 25%); counts are exact. none leaves them."},
       o.pattern);
-  visitor.field({.name = "solver",
-                 .help = "pattern: s chooses the mask by score on weights corrected for the layers "
-                         "before and refits what is kept by least squares; sparsegpt sweeps column "
-                         "by column; wanda and magnitude only cut.",
-                 .choices = {"s", "sparsegpt", "wanda", "magnitude"}},
-                o.solver);
-  visitor.field({.name = "mask_score",
-                 .help = "solver s: obs, the rise of the output error when all other weights make "
-                         "up for one; wanda, the weight times its input's size; magnitude.",
-                 .choices = {"obs", "wanda", "magnitude"}},
-                o.mask_score);
+  visitor.field(
+      {.name = "solver",
+       .help = "pattern: mask_refit chooses the mask by score on weights corrected for the "
+               "drift of the layers before and refits what is kept by least squares; "
+               "sparsegpt sweeps column by column; wanda and magnitude only cut.",
+       .choices = {"mask_refit", "sparsegpt", "wanda", "magnitude"},
+       .former_choices = {{"s", "mask_refit"}}},
+      o.solver);
+  visitor.field(
+      {.name = "mask_score",
+       .help = "solver mask_refit: obs, the rise of the output error when all other weights make "
+               "up for one; wanda, the weight times its input's size; magnitude.",
+       .choices = {"obs", "wanda", "magnitude"}},
+      o.mask_score);
   visitor.field({.name = "refit",
                  .help = "Refit the kept weights by least squares after the mask of wanda, "
-                         "magnitude or sparsegpt, too (s always does)."},
+                         "magnitude or sparsegpt, too (mask_refit always does)."},
                 o.refit);
   visitor.field(
       {.name = "scope",
@@ -35,11 +38,12 @@ void visit_mask(pass::OptionVisitor& visitor, PruneOptions& o) {
                "counted over the matrix.",
        .choices = {"row", "matrix", "block"}},
       o.scope);
-  visitor.field({.name = "layers",
-                 .help = "Patterns of single matrices, as 'glob=pattern' on weight names: "
-                         "'*.down_proj.weight=60%', 'model.layers.0.*=none'; the last that matches "
-                         "counts."},
-                o.layers);
+  visitor.field({.name = "overrides",
+                 .help = "Patterns of single matrices: globs over weight names "
+                         "(\"*.down_proj.weight\": 60%, \"model.layers.0.*\": none); the last that "
+                         "matches counts, and one that matches nothing is an error.",
+                 .former_names = {"layers"}},
+                o.overrides);
   visitor.field({.name = "mask_block",
                  .help = "sparsegpt: columns whose mask is chosen at once; fewer are better and "
                          "slower.",
@@ -106,9 +110,10 @@ void visit_depth(pass::OptionVisitor& visitor, PruneOptions& o) {
                  .help = "How many layers go: those that turn the residual stream least.",
                  .minimum = 0},
                 o.drop_layers);
-  visitor.field({.name = "dropped_layers",
-                 .help = "The very layers that go, counted from 0, in place of drop_layers."},
-                o.dropped_layers);
+  visitor.field({.name = "drop_layer_indices",
+                 .help = "The very layers that go, counted from 0, in place of drop_layers.",
+                 .former_names = {"dropped_layers"}},
+                o.drop_layer_indices);
   visitor.field(
       {.name = "protect_first", .help = "drop_layers: this many first layers stay.", .minimum = 0},
       o.protect_first);
@@ -141,7 +146,7 @@ void visit_solving(pass::OptionVisitor& visitor, PruneOptions& o) {
 void visit_calibration(pass::OptionVisitor& visitor, PruneOptions& o) {
   visitor.field({.name = "calibration",
                  .help = "Text whose activations are used; only magnitude without refit or "
-                         "compensation and dropped_layers need none."},
+                         "compensation and drop_layer_indices need none."},
                 o.calibration);
   visit_windows(visitor, o.windows);
   visit_gate(visitor, o.gate);
@@ -150,18 +155,19 @@ void visit_calibration(pass::OptionVisitor& visitor, PruneOptions& o) {
 }  // namespace
 
 absl::StatusOr<PruneKind> PruneOptions::kind() const {
-  const bool mask = pattern != "none" || !layers.empty();
+  const bool mask = pattern != "none" || !overrides.entries.empty();
   const bool width = ffn > 0 || heads > 0;
-  const bool depth = drop_layers > 0 || !dropped_layers.empty();
+  const bool depth = drop_layers > 0 || !drop_layer_indices.empty();
   if (mask + width + depth + (channels > 0) > 1) {
     return base::invalid_argument(
-        "prune: one step removes weights (pattern, layers), or neurons and heads (ffn, heads), or "
-        "channels, or layers (drop_layers, dropped_layers), not several of them: what is left "
+        "prune: one step removes weights (pattern, overrides), or neurons and heads (ffn, heads), "
+        "or "
+        "channels, or layers (drop_layers, drop_layer_indices), not several of them: what is left "
         "after one is what the next must be fitted to; write a step for each, layers first, "
         "weights last");
   }
-  if (drop_layers > 0 && !dropped_layers.empty())
-    return base::invalid_argument("prune: give drop_layers or dropped_layers, not both");
+  if (drop_layers > 0 && !drop_layer_indices.empty())
+    return base::invalid_argument("prune: give drop_layers or drop_layer_indices, not both");
   if (mask) return PruneKind::kMask;
   if (width) return PruneKind::kWidth;
   if (channels > 0) return PruneKind::kChannels;

@@ -22,11 +22,11 @@ enum class PruneKind { kMask, kWidth, kChannels, kDepth };
 
 struct PruneOptions {
   std::string pattern = "none";
-  std::string solver = "s";
+  std::string solver = "mask_refit";
   std::string mask_score = "obs";
   bool refit = false;
   std::string scope = "row";
-  std::vector<std::string> layers;
+  pass::Assignments overrides;
   int64_t mask_block = layerwise::kPatternBlock;
   int64_t refit_steps = 60;
 
@@ -39,7 +39,7 @@ struct PruneOptions {
   bool compensate = true;
 
   int64_t drop_layers = 0;
-  std::vector<int64_t> dropped_layers;
+  std::vector<int64_t> drop_layer_indices;
   int64_t protect_first = 1;
   int64_t protect_last = 1;
 
@@ -55,7 +55,7 @@ struct PruneOptions {
   absl::StatusOr<PruneKind> kind() const;
   layerwise::StructureScore structure_score(PruneKind kind) const;
   layerwise::PatternScope pattern_scope() const;
-  bool refits() const { return solver == "s" || refit; }
+  bool refits() const { return solver == "mask_refit" || refit; }
   // Whether whole key/value heads go with their query heads, rather than query heads of each.
   bool whole_key_value_heads(const format::ModelConfig& config) const;
 };

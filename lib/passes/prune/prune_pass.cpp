@@ -51,7 +51,7 @@ absl::StatusOr<layerwise::CalibrationPlan> PrunePass::check_calibration(
   if (!method.needs_text()) return layerwise::CalibrationPlan{};
   return base::invalid_argument(
       "prune: this needs `calibration` (an entry of data:); without it there are only solver "
-      "magnitude without refit, score magnitude without compensation, and dropped_layers");
+      "magnitude without refit, score magnitude without compensation, and drop_layer_indices");
 }
 
 absl::Status PrunePass::check(pass::CheckContext& context, pass::ModelInfo& model) const {

@@ -129,7 +129,7 @@ absl::StatusOr<CutOptions> WidthPruning::solver_options(const format::Checkpoint
   result.score = options().structure_score(PruneKind::kWidth);
   result.compensate = options().compensate;
   result.gate = options().gate;
-  result.asymmetry = {options().alpha, options().beta};
+  result.drift_strength = {options().alpha, options().beta};
   result.factor.damping = options().cut_damping();
   return result;
 }

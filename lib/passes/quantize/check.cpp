@@ -43,23 +43,23 @@ absl::Status check_order(const QuantizeSettings& settings) {
       "leave scales out (static), or take order: group_aware");
 }
 
-absl::Status check_asymmetry(const QuantizeSettings& settings) {
+absl::Status check_drift_correction(const QuantizeSettings& settings) {
   if (!settings.gptq() || settings.pre_corrects()) return absl::OkStatus();
-  if (settings.strength == "held_out") {
+  if (settings.drift_strength == "held_out") {
     return base::invalid_argument(
-        "quantize: strength = held_out chooses the strength of asymmetric "
-        "= pre_correct; with asymmetric = ",
-        settings.asymmetric, " leave it out");
+        "quantize: drift_strength = held_out chooses the strength of drift_correction = "
+        "pre_correct; with drift_correction = ",
+        settings.drift_correction, " leave it out");
   }
-  if (settings.gptaq() && settings.metric == "both") {
+  if (settings.gptaq() && settings.hessian == "two_sided") {
     return base::invalid_argument(
-        "quantize: asymmetric = gptaq rounds row by row as published; metric: both goes with "
-        "asymmetric = pre_correct or none");
+        "quantize: drift_correction = gptaq rounds row by row as published; hessian: two_sided "
+        "goes with drift_correction = pre_correct or none");
   }
   if (settings.gptaq() && (settings.pattern != "none" || settings.keep_zeros)) {
     return base::invalid_argument(
-        "quantize: asymmetric = gptaq does not know zeros (pattern, keep_zeros); take asymmetric = "
-        "pre_correct");
+        "quantize: drift_correction = gptaq does not know zeros (pattern, keep_zeros); take "
+        "drift_correction = pre_correct");
   }
   return absl::OkStatus();
 }
@@ -77,7 +77,7 @@ absl::Status check_sparsity(const QuantizeSettings& settings,
   if (pattern.none() && !settings.keep_zeros) return absl::OkStatus();
   if (settings.learns_rounding()) {
     return base::invalid_argument(
-        "quantize: learned rounding (block_iterations) would move weights off zero; use recipe: "
+        "quantize: learned rounding (rounding_iterations) would move weights off zero; use recipe: "
         "fast or best with pattern and keep_zeros");
   }
   for (const PlannedTensor& tensor : plan) {
@@ -96,7 +96,7 @@ absl::Status check_sparsity(const QuantizeSettings& settings,
 
 absl::Status check_int8_inputs(const QuantizeSettings& settings) {
   if (settings.rounding() != format::Activations::kFloat &&
-      (settings.tune_steps > 0 || settings.block_iterations > 0)) {
+      (settings.tune_steps > 0 || settings.rounding_iterations > 0)) {
     return base::invalid_argument(
         "quantize: tuning and learned rounding do not see inputs rounded to int8; use recipe: fast "
         "or rtn with activations: int8");
@@ -110,18 +110,18 @@ absl::Status check_text(const QuantizeSettings& settings) {
     return base::invalid_argument(
         "quantize: method gptq needs `calibration` (an entry of data:); or set method: rtn");
   }
-  if (settings.metric == "both" && !settings.feeds_back()) {
+  if (settings.hessian == "two_sided" && !settings.two_sided()) {
     return base::invalid_argument(
-        "quantize: metric = both needs method: gptq with `calibration` (an entry of data:); with "
-        "method: ",
+        "quantize: hessian = two_sided needs method: gptq with `calibration` (an entry of data:); "
+        "with method: ",
         settings.method, " leave it out");
   }
   if (!settings.calibrated() &&
-      (settings.tune_steps > 0 || settings.block_iterations > 0 || settings.max_kl > 0)) {
+      (settings.tune_steps > 0 || settings.rounding_iterations > 0 || settings.max_kl > 0)) {
     return base::invalid_argument("quantize: ",
                                   settings.max_kl > 0       ? "max_kl"
                                   : settings.tune_steps > 0 ? "tune_steps"
-                                                            : "block_iterations",
+                                                            : "rounding_iterations",
                                   " needs `calibration` (an entry of data:)");
   }
   return absl::OkStatus();
@@ -200,7 +200,7 @@ absl::Status check_quantization(const QuantizeSettings& settings, pass::CheckCon
   FRUGAL_ASSIGN_OR_RETURN(const std::vector<PlannedTensor> plan,
                           checked_plan(settings, model, output_bytes));
   FRUGAL_RETURN_IF_ERROR(check_order(settings));
-  FRUGAL_RETURN_IF_ERROR(check_asymmetry(settings));
+  FRUGAL_RETURN_IF_ERROR(check_drift_correction(settings));
   FRUGAL_RETURN_IF_ERROR(check_sparsity(settings, plan));
   FRUGAL_RETURN_IF_ERROR(check_int8_inputs(settings));
   FRUGAL_RETURN_IF_ERROR(mark_activations(plan, settings.rounding(), model));

@@ -50,7 +50,7 @@ absl::Status tune_end_to_end(pass::RunContext& context, const QuantizeSettings& 
   model::Decoder student = original;  // shares what is not on a grid
   train::ScaleTuningOptions loop;
   loop.steps = settings.tunes() ? settings.tune_steps : 0;
-  loop.learning_rate = settings.tune_rate;
+  loop.learning_rate = settings.tune_learning_rate;
   if (loop.steps < kFewSteps) loop.validations = 2;  // five would take as long as the steps
   loop.seed = context.seed();
   loop.precision = settings.windows.products();

@@ -7,7 +7,7 @@
 #include "base/status.h"
 #include "layerwise/walk/calibration.h"
 #include "pass/pass.h"
-#include "passes/quantize/settings.h"
+#include "passes/quantize/options.h"
 #include "train/scale_tuning.h"
 
 namespace frugal::passes {

@@ -8,7 +8,7 @@
 #include "layerwise/walk/walk.h"
 #include "passes/common/calibration_options.h"
 #include "passes/common/scale_tuning.h"
-#include "passes/quantize/output_metrics.h"
+#include "passes/quantize/output_fisher_store.h"
 
 namespace frugal::passes {
 namespace {
@@ -44,7 +44,7 @@ TuningDemand tuning_demand(const QuantizeSettings& settings, const std::vector<P
   }
   demand.window_tokens = std::max<int64_t>(1, window_tokens);
   demand.windows = settings.tunes() ? settings.tune_windows : windows;
-  demand.validation_windows = settings.held_out_windows();
+  demand.validation_windows = settings.held_out_needed();
   demand.loop.steps = settings.tunes() ? settings.tune_steps : 0;
   demand.own_student = settings.measures_integers();
   demand.threads = at::get_num_threads();
@@ -81,26 +81,26 @@ int64_t solver_bytes(const QuantizeSettings& settings, const layerwise::StageSha
 // `plan`: of the windows for the statistics; those held out come on top.
 layerwise::WalkDemand demand_of(const QuantizeSettings& settings, layerwise::CalibrationPlan plan) {
   using layerwise::DriftForm;
-  const int64_t held_out = plan.length > 0 ? settings.held_out_windows() : 0;
+  const int64_t held_out = plan.length > 0 ? settings.held_out_needed() : 0;
   plan.windows += held_out;
   layerwise::WalkDemand demand = walk_demand(settings.windows, plan);
   demand.held_out_tokens = held_out * plan.length;
   demand.drift = !settings.drifts() ? DriftForm::kNone
                  : settings.gptaq() ? DriftForm::kInputs
                                     : DriftForm::kOutputs;
-  demand.polish = settings.learns_rounding();
+  demand.reconstruction = settings.learns_rounding();
   return demand;
 }
 
 int64_t gradient_tokens(const QuantizeSettings& settings, const layerwise::WalkDemand& demand) {
-  if (!settings.feeds_back()) return 0;
+  if (!settings.two_sided()) return 0;
   return std::min(settings.gradient_windows * demand.window_tokens,
                   demand.tokens - demand.held_out_tokens);
 }
 
 // Of the end, where the result is put together, tuned and measured.
-int64_t finish_bytes(const QuantizeSettings& settings, const format::ModelConfig& config,
-                     const TuningDemand& tuning) {
+int64_t end_bytes(const QuantizeSettings& settings, const format::ModelConfig& config,
+                  const TuningDemand& tuning) {
   const bool compares = settings.tunes() || settings.max_kl > 0;
   const int64_t comparing = compares ? tuning_memory(config, tuning) : 0;
   return tuning.code_bytes + std::max(4 * tuning.largest, comparing);
@@ -119,19 +119,19 @@ absl::StatusOr<int64_t> peak_bytes(const QuantizeSettings& settings,
         return solver_bytes(settings, stage);
       }));
   int64_t gradients = 0;
-  if (settings.feeds_back()) {
+  if (settings.two_sided()) {
     FRUGAL_ASSIGN_OR_RETURN(
         gradients, layerwise::gradient_memory(config, {.tokens = gradient_tokens(settings, demand),
                                                        .window_tokens = demand.window_tokens,
                                                        .precision = demand.precision,
-                                                       .largest_rows = kLargestFeedbackRows,
+                                                       .largest_rows = kLargestTwoSidedRows,
                                                        .spill_bytes = demand.spill_bytes,
                                                        .threads = demand.threads}));
   }
   // To choose grids the whole model is held, and a rounded copy of it.
   const int64_t models = settings.target.active() ? 2 * 4 * config.parameter_count() : 0;
   return layerwise::process_memory() +
-         std::max({gradients, walk.total() + models, finish_bytes(settings, config, tuning)});
+         std::max({gradients, walk.total() + models, end_bytes(settings, config, tuning)});
 }
 
 double operations_of(const QuantizeSettings& settings, const std::vector<PlannedTensor>& plan,
@@ -139,10 +139,10 @@ double operations_of(const QuantizeSettings& settings, const std::vector<Planned
                      const TuningDemand& tuning) {
   return layerwise::estimate_walk_operations(config, demand.tokens, settings.drifts()) +
          layerwise::estimate_gradient_operations(config, gradient_tokens(settings, demand),
-                                                 kLargestFeedbackRows) +
-         (settings.gptq() ? solver_operations(plan, settings.sweeps) : 0) +
+                                                 kLargestTwoSidedRows) +
+         (settings.gptq() ? solver_operations(plan, settings.descent_passes) : 0) +
          layerwise::estimate_rounding_operations(
-             config, demand.polish ? settings.block_iterations : 0, demand.tokens,
+             config, demand.reconstruction ? settings.rounding_iterations : 0, demand.tokens,
              demand.held_out_tokens, demand.window_tokens) +
          (settings.tunes() || settings.max_kl > 0 ? tuning_operations(config, tuning) : 0) +
          choice_operations(settings.target, config, demand.tokens);

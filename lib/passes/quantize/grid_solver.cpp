@@ -60,20 +60,20 @@ layerwise::Needs GridSolver::needs(int64_t layer, size_t stage) const {
 layerwise::DriftForm GridSolver::drift_form() const {
   using layerwise::DriftForm;
   if (!options_.calibrated || options_.method != RoundingMethod::kGptq) return DriftForm::kNone;
-  if (!options_.choose_asymmetry && !options_.asymmetry.active()) return DriftForm::kNone;
+  if (!options_.choose_drift_strength && !options_.drift_strength.active()) return DriftForm::kNone;
   return options_.gptaq ? DriftForm::kInputs : DriftForm::kOutputs;
 }
 
 at::Tensor GridSolver::target(const StageProblem& problem, const layerwise::Factor& factor,
-                              layerwise::Asymmetry& asymmetry) const {
-  asymmetry = options_.asymmetry;
-  if (!options_.choose_asymmetry)
-    return layerwise::pre_correct(problem.weights, problem.drift, factor, asymmetry);
+                              layerwise::DriftStrength& drift_strength) const {
+  drift_strength = options_.drift_strength;
+  if (!options_.choose_drift_strength)
+    return layerwise::pre_correct(problem.weights, problem.drift, factor, drift_strength);
   const layerwise::Correction correction =
       layerwise::corrections(problem.weights, problem.drift, factor);
-  asymmetry = layerwise::choose_asymmetry(
+  drift_strength = layerwise::choose_drift_strength(
       problem.weights, correction, problem.held_out_statistics.hessian, problem.held_out_drift);
-  return layerwise::pre_correct(problem.weights, correction, asymmetry);
+  return layerwise::pre_correct(problem.weights, correction, drift_strength);
 }
 
 bool GridSolver::is_sparse(const StageProblem& problem) const {
@@ -120,18 +120,20 @@ absl::StatusOr<layerwise::GptqResult> GridSolver::solve_columns(
   const at::Tensor importance = options_.importance ? mean_square : at::ones_like(mean_square);
   if (options_.gptaq && drift_form() != layerwise::DriftForm::kNone) {
     return layerwise::gptaq(problem.weights, rounded.target, problem.drift.input,
-                            options_.asymmetry.alpha, importance, factor, grid, options_.gptq);
+                            options_.drift_strength.alpha, importance, factor, grid, options_.gptq);
   }
-  if (options_.metrics != nullptr) {
-    FRUGAL_ASSIGN_OR_RETURN(const std::vector<layerwise::OutputMetric> metrics,
-                            options_.metrics->of(problem.layer, problem.names, problem.row_counts));
+  if (options_.output_fisher != nullptr) {
+    FRUGAL_ASSIGN_OR_RETURN(
+        const std::vector<layerwise::OutputFisher> fishers,
+        options_.output_fisher->of(problem.layer, problem.names, problem.row_counts));
     int64_t rows = 0;
-    for (const layerwise::OutputMetric& metric : metrics)
-      rows = std::max(rows, metric.products.defined() ? metric.rows : 0);
+    for (const layerwise::OutputFisher& fisher : fishers)
+      rows = std::max(rows, fisher.products.defined() ? fisher.rows : 0);
     if (rows > 0) {
-      rounded.output_damping = layerwise::output_damping_for(rows, options_.metrics->tokens());
-      return layerwise::gptq_with_feedback(goal, importance, factor, grid, options_.gptq, metrics,
-                                           rounded.output_damping, rounded.mask);
+      rounded.output_damping =
+          layerwise::output_damping_for(rows, options_.output_fisher->tokens());
+      return layerwise::gptq_two_sided(goal, importance, factor, grid, options_.gptq, fishers,
+                                       rounded.output_damping, rounded.mask);
     }
   }
   return layerwise::gptq(goal, importance, factor, grid, options_.gptq, rounded.mask);
@@ -157,7 +159,7 @@ absl::StatusOr<GridSolver::Rounded> GridSolver::round(
   result.recoveries = factor->recoveries;
   result.dead_columns = static_cast<int64_t>(factor->dead.size());
   const bool drifts = drift_form() != layerwise::DriftForm::kNone;
-  at::Tensor goal = drifts ? target(problem, *factor, result.asymmetry)
+  at::Tensor goal = drifts ? target(problem, *factor, result.drift_strength)
                            : problem.weights.to(factor->upper.device());
   result.target = goal.cpu();
   result.mask = choose_zeros(problem, result.target, &*factor);
@@ -225,7 +227,7 @@ absl::StatusOr<at::Tensor> GridSolver::solve(const StageProblem& problem) {
   stage.targets = stage.weights;
   stage.matrices.resize(problem.names.size());
   for (const Part& part : parts) FRUGAL_RETURN_IF_ERROR(solve_part(part, stage));
-  if (polishes_layers()) {
+  if (reconstructs_layers()) {
     std::vector<layerwise::BlockMatrix>& matrices = layer_.emplace_back();
     for (size_t i = 0; i < problem.names.size(); ++i)
       matrices.push_back({std::move(stage.matrices[i]), stage.targets[i].contiguous()});
@@ -233,7 +235,7 @@ absl::StatusOr<at::Tensor> GridSolver::solve(const StageProblem& problem) {
   return at::cat(stage.weights);
 }
 
-absl::StatusOr<std::vector<at::Tensor>> GridSolver::polish_layer(
+absl::StatusOr<std::vector<at::Tensor>> GridSolver::reconstruct_layer(
     const layerwise::LayerProblem& problem) {
   layerwise::BlockLayer layer = std::exchange(layer_, {});
   const auto on_grid = [](const std::vector<layerwise::BlockMatrix>& stage) {
@@ -299,8 +301,8 @@ absl::Status GridSolver::record(const StageProblem& problem, const Rounded& roun
     row.zeros_given = given.sum().item<int64_t>();
     row.zeros_filled =
         given.logical_and_(decoded.narrow(0, begin, rows).ne(0)).sum().item<int64_t>();
-    row.alpha = rounded.asymmetry.alpha;
-    row.beta = rounded.asymmetry.beta;
+    row.alpha = rounded.drift_strength.alpha;
+    row.beta = rounded.drift_strength.beta;
     if (rounded.damping > 0) row.damping = rounded.damping;
     if (rounded.output_damping > 0) row.output_damping = rounded.output_damping;
     row.recoveries = rounded.recoveries;

@@ -20,7 +20,7 @@
 #include "layerwise/walk/durable_solver.h"
 #include "model/architecture.h"
 #include "passes/common/layer_gate.h"
-#include "passes/quantize/output_metrics.h"
+#include "passes/quantize/output_fisher_store.h"
 
 namespace frugal::passes {
 
@@ -33,10 +33,12 @@ struct GridSolverOptions {
   RoundingMethod method = RoundingMethod::kGptq;
   bool calibrated = false;  // activations are there: errors are measured in the metric of H
   bool importance = true;   // scales are searched weighted by E[x²]
-  layerwise::Asymmetry asymmetry;
-  bool gptaq = false;  // at asymmetry.alpha in the sweep, not in its target alone
-  const OutputMetrics* metrics = nullptr;  // outlives the solver; null: rows by themselves
-  bool choose_asymmetry = false;  // on the walk's held-out windows, stage by stage; else as given
+  layerwise::DriftStrength drift_strength;
+  bool gptaq = false;  // at drift_strength.alpha in the sweep, not in its target alone
+  const OutputFisherStore* output_fisher =
+      nullptr;  // outlives the solver; null: rows by themselves
+  bool choose_drift_strength =
+      false;  // on the walk's held-out windows, stage by stage; else as given
   layerwise::FactorOptions factor;
   layerwise::ColumnOrder order = layerwise::ColumnOrder::kGroupAware;
   layerwise::GptqOptions gptq;
@@ -56,8 +58,8 @@ class GridSolver final : public layerwise::DurableSolver {
   layerwise::Needs needs(int64_t layer, size_t stage) const override;
   layerwise::DriftForm drift_form() const override;
   absl::StatusOr<at::Tensor> solve(const layerwise::StageProblem& problem) override;
-  bool polishes_layers() const override { return options_.learned_rounding.has_value(); }
-  absl::StatusOr<std::vector<at::Tensor>> polish_layer(
+  bool reconstructs_layers() const override { return options_.learned_rounding.has_value(); }
+  absl::StatusOr<std::vector<at::Tensor>> reconstruct_layer(
       const layerwise::LayerProblem& problem) override;
   absl::StatusOr<at::Tensor> restore(const layerwise::StageProblem& problem) override;
 
@@ -69,11 +71,11 @@ class GridSolver final : public layerwise::DurableSolver {
  private:
   struct Rounded {
     grid::QuantizedMatrix matrix;
-    at::Tensor target;    // what the solver aimed at: W, or W* of the asymmetric target
+    at::Tensor target;    // what the solver aimed at: W, or W* corrected for drift
     at::Tensor baseline;  // rounded to nearest with the same importance; undefined where that is
                           // the method
     at::Tensor mask;      // uint8, 0 = pinned to zero; undefined where nothing is
-    layerwise::Asymmetry asymmetry;
+    layerwise::DriftStrength drift_strength;
     double damping = 0;
     double output_damping = 0;  // 0: rows by themselves
     int64_t recoveries = 0;
@@ -105,7 +107,7 @@ class GridSolver final : public layerwise::DurableSolver {
                                                       const std::shared_ptr<const grid::Grid>& grid,
                                                       Rounded& rounded) const;
   at::Tensor target(const layerwise::StageProblem& problem, const layerwise::Factor& factor,
-                    layerwise::Asymmetry& asymmetry) const;
+                    layerwise::DriftStrength& drift_strength) const;
   absl::StatusOr<Rounded> round_nearest(const layerwise::StageProblem& problem,
                                         const std::shared_ptr<const grid::Grid>& grid) const;
   bool is_sparse(const layerwise::StageProblem& problem) const;

@@ -29,20 +29,21 @@ const std::string& grid_sentence() {
 
 // Of the recipes that take longer. More text for the statistics, of inputs and of gradients, is
 // worth more than more steps; scales of two and three bits go on gaining for longer than those of
-// four (tests/bench/quality/README.md).
+// four (tests/bench/quality/README.md). Other numbers are another version of the pass: a cache key
+// holds the recipe's name.
 constexpr int64_t kTunedWindows = 448, kGradientWindows = 192;
 constexpr int64_t kTuneSteps = 8, kLowbitTuneSteps = 100;
 constexpr double kTuneRate = 2e-3;
 constexpr int64_t kTunedHeldOut = 16;  // they choose the step to keep, too
-constexpr int64_t kBlockIterations = 100;
+constexpr int64_t kRoundingIterations = 100;
 
 void visit_recipe(pass::OptionVisitor& visitor, QuantizeOptions& o) {
   visitor.field(
       {.name = "recipe",
        .help = "A set of defaults for the options below. fast: GPTQ on drift-corrected "
                "weights with activation-weighted scales, coordinate descent and scale "
-               "refits; best: more text, rounding errors measured by what the model minds "
-               "besides (metric), then all scales tuned end to end against the original "
+               "refits; best: more text, the two-sided Hessian (hessian), then all scales tuned "
+               "end to end against the original "
                "model; lowbit: learned rounding of each layer between the two; rtn: rounding "
                "to nearest.",
        .choices = {"fast", "best", "lowbit", "rtn"}},
@@ -94,35 +95,38 @@ void visit_calibration(pass::OptionVisitor& visitor, QuantizeOptions& o) {
                 o.given.importance);
 }
 
-void visit_asymmetry(pass::OptionVisitor& visitor, QuantizeOptions& o) {
-  visitor.field({.name = "asymmetric",
-                 .help = "gptq: how weights make up for the drift that the layers rounded before "
-                         "cause. pre_correct moves them before rounding; gptaq corrects column by "
-                         "column in the sweep, as published (strength: fixed, alpha 0.25 unless "
-                         "given); none leaves the drift.",
-                 .choices = {"pre_correct", "gptaq", "none"}},
-                o.given.asymmetric);
-  visitor.field({.name = "strength",
+void visit_drift_correction(pass::OptionVisitor& visitor, QuantizeOptions& o) {
+  visitor.field({.name = "drift_correction",
+                 .help = "gptq: how weights make up for the drift of the activations that the "
+                         "layers quantized before cause. pre_correct moves the weights before "
+                         "rounding; gptaq corrects column by column in the sweep, as published "
+                         "(drift_strength: fixed, alpha 0.25 unless given); none leaves the drift.",
+                 .choices = {"pre_correct", "gptaq", "none"},
+                 .former_names = {"asymmetric"}},
+                o.given.drift_correction);
+  visitor.field({.name = "drift_strength",
                  .help = "gptq: fixed takes alpha and beta as given; held_out chooses both for "
                          "every stage on windows that its statistics have not seen.",
                  .choices = {"fixed", "held_out"},
-                 .otherwise = "held_out with asymmetric: pre_correct, else fixed"},
-                o.strength);
+                 .otherwise = "held_out with drift_correction: pre_correct, else fixed",
+                 .former_names = {"strength"}},
+                o.drift_strength);
   visitor.field(
-      {.name = "held_out",
+      {.name = "held_out_windows",
        .help = "Windows kept out of the statistics and of all training, for what is chosen or "
-               "judged by them (strength: held_out, learned rounding, tuning, swaps, max_kl); "
-               "taken from the same text besides `windows`.",
+               "judged by them (drift_strength: held_out, learned rounding, tuning, swaps, "
+               "max_kl); taken from the same text besides `windows`.",
        .minimum = 1,
-       .otherwise = "8, with recipe: best or lowbit 16"},
-      o.held_out);
+       .otherwise = "8, with recipe: best or lowbit 16",
+       .former_names = {"held_out"}},
+      o.held_out_windows);
   visitor.field({.name = "alpha",
                  .help = "gptq: share of the input drift, caused by the layers rounded before, "
                          "that weights are corrected "
                          "for before rounding.",
                  .minimum = 0,
                  .maximum = 1,
-                 .otherwise = "0.5, with asymmetric: gptaq 0.25"},
+                 .otherwise = "0.5, with drift_correction: gptaq 0.25"},
                 o.alpha);
   visitor.field({.name = "beta",
                  .help = "gptq: share of the residual stream's drift that matrices writing into it "
@@ -140,17 +144,19 @@ void visit_solver(pass::OptionVisitor& visitor, QuantizeOptions& o) {
        .minimum = 0,
        .maximum = 1},
       o.given.damping);
-  visitor.field({.name = "metric",
-                 .help = "gptq: what rounding errors are measured by. inputs: the second moment of "
-                         "a matrix's inputs; both: besides, that of the model's gradients by its "
-                         "outputs, so that rows make up for each other where the model minds "
-                         "(lower divergence for a pass with gradients before).",
-                 .choices = {"inputs", "both"},
-                 .otherwise = "inputs, with recipe: best or lowbit both"},
-                o.metric);
+  visitor.field({.name = "hessian",
+                 .help = "gptq: what rounding errors are measured by. one_sided: the second moment "
+                         "H of a matrix's inputs, as GPTQ does; two_sided: besides, the Fisher "
+                         "information G of its outputs (K-FAC, as YAQA does), so that rows make up "
+                         "for each other, too: lower divergence for a pass with gradients before.",
+                 .choices = {"one_sided", "two_sided"},
+                 .otherwise = "one_sided, with recipe: best or lowbit two_sided",
+                 .former_names = {"metric"},
+                 .former_choices = {{"inputs", "one_sided"}, {"both", "two_sided"}}},
+                o.hessian);
   visitor.field({.name = "gradient_windows",
-                 .help = "Calibration windows that the gradients of metric: both come from, at "
-                         "most.",
+                 .help = "Calibration windows that the gradients of hessian: two_sided come from, "
+                         "at most.",
                  .minimum = 1,
                  .otherwise = "64, with recipe: best or lowbit 192"},
                 o.gradient_windows);
@@ -168,17 +174,20 @@ void visit_solver(pass::OptionVisitor& visitor, QuantizeOptions& o) {
                  .choices = {"dynamic", "static"},
                  .otherwise = "dynamic, with order: act static"},
                 o.scales);
-  visitor.field({.name = "sweeps",
-                 .help = "gptq: passes of coordinate descent over the codes after the sweep.",
-                 .minimum = 0,
-                 .maximum = 100},
-                o.given.sweeps);
-  visitor.field({.name = "refits",
+  visitor.field(
+      {.name = "descent_passes",
+       .help = "gptq: passes of coordinate descent over the codes after the column sweep.",
+       .minimum = 0,
+       .maximum = 100,
+       .former_names = {"sweeps"}},
+      o.given.descent_passes);
+  visitor.field({.name = "scale_refits",
                  .help = "gptq: how often scales are refitted to the codes, each before a pass of "
                          "coordinate descent.",
                  .minimum = 0,
-                 .maximum = 100},
-                o.given.refits);
+                 .maximum = 100,
+                 .former_names = {"refits"}},
+                o.given.scale_refits);
 }
 
 void visit_sparsity(pass::OptionVisitor& visitor, QuantizeOptions& o) {
@@ -198,12 +207,13 @@ void visit_sparsity(pass::OptionVisitor& visitor, QuantizeOptions& o) {
 }
 
 void visit_tuning(pass::OptionVisitor& visitor, QuantizeOptions& o) {
-  visitor.field({.name = "block_iterations",
-                 .help = "Iterations of learned rounding for every layer, after its matrices are "
-                         "rounded (worth it at 2 and 3 bits); 0 = none.",
+  visitor.field({.name = "rounding_iterations",
+                 .help = "Iterations of learned rounding (SignRound) for every layer, after its "
+                         "matrices are rounded (worth it at 2 and 3 bits); 0 = none.",
                  .minimum = 0,
-                 .otherwise = "0, with recipe: lowbit 100"},
-                o.block_iterations);
+                 .otherwise = "0, with recipe: lowbit 100",
+                 .former_names = {"block_iterations"}},
+                o.rounding_iterations);
   visitor.field({.name = "tune_steps",
                  .help = "Steps of 2048 tokens that tune all scales by the divergence from the "
                          "original model, codes as they are; 0 = none.",
@@ -216,12 +226,13 @@ void visit_tuning(pass::OptionVisitor& visitor, QuantizeOptions& o) {
                "is what makes it hold.",
        .minimum = 1},
       o.given.tune_windows);
-  visitor.field({.name = "tune_rate",
+  visitor.field({.name = "tune_learning_rate",
                  .help = "Peak rate of the tuning, of the relative change of a scale.",
                  .minimum = 0,
                  .minimum_exclusive = true,
-                 .otherwise = "0.0015, with recipe: best or lowbit 0.002"},
-                o.tune_rate);
+                 .otherwise = "0.0015, with recipe: best or lowbit 0.002",
+                 .former_names = {"tune_rate"}},
+                o.tune_learning_rate);
 }
 
 void visit_gates(pass::OptionVisitor& visitor, QuantizeOptions& o) {
@@ -241,19 +252,23 @@ QuantizeSettings resolve(const QuantizeOptions& o) {
   const bool tuned = o.recipe == "best" || o.recipe == "lowbit";
   QuantizeSettings s = o.given;
   s.method = o.method.value_or(o.recipe == "rtn" ? "rtn" : plain.method);
-  const bool as_published = s.asymmetric == "gptaq";  // its share is given, and rows are apart
+  const bool as_published =
+      s.drift_correction == "gptaq";  // its share is given, and rows are apart
   s.windows.windows = o.windows.value_or(tuned ? kTunedWindows : plain.windows.windows);
-  s.held_out = o.held_out.value_or(tuned ? kTunedHeldOut : plain.held_out);
-  s.strength = o.strength.value_or(s.asymmetric == plain.asymmetric ? plain.strength : "fixed");
+  s.held_out_windows = o.held_out_windows.value_or(tuned ? kTunedHeldOut : plain.held_out_windows);
+  s.drift_strength = o.drift_strength.value_or(
+      s.drift_correction == plain.drift_correction ? plain.drift_strength : "fixed");
   s.alpha = o.alpha.value_or(as_published ? layerwise::kPublishedAlpha : plain.alpha);
-  s.metric = o.metric.value_or(tuned && s.gptq() && !as_published ? "both" : plain.metric);
+  s.hessian = o.hessian.value_or(tuned && s.gptq() && !as_published ? "two_sided" : plain.hessian);
   s.gradient_windows =
       o.gradient_windows.value_or(tuned ? kGradientWindows : plain.gradient_windows);
   s.scales = o.scales.value_or(s.order == "act" ? "static" : plain.scales);
-  s.block_iterations = o.block_iterations.value_or(o.recipe == "lowbit" ? kBlockIterations : 0);
+  s.rounding_iterations =
+      o.rounding_iterations.value_or(o.recipe == "lowbit" ? kRoundingIterations : 0);
   const int64_t steps = o.recipe == "best" ? kTuneSteps : tuned ? kLowbitTuneSteps : 0;
   s.tune_steps = o.tune_steps.value_or(steps);
-  s.tune_rate = o.tune_rate.value_or(tuned ? kTuneRate : plain.tune_rate);
+  s.tune_learning_rate =
+      o.tune_learning_rate.value_or(tuned ? kTuneRate : plain.tune_learning_rate);
   return s;
 }
 
@@ -261,7 +276,7 @@ void visit_quantize_options(pass::OptionVisitor& visitor, QuantizeOptions& optio
   visit_recipe(visitor, options);
   visit_rounding(visitor, options);
   visit_calibration(visitor, options);
-  visit_asymmetry(visitor, options);
+  visit_drift_correction(visitor, options);
   visit_solver(visitor, options);
   visit_sparsity(visitor, options);
   visit_tuning(visitor, options);

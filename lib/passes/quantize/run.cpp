@@ -17,7 +17,7 @@
 #include "passes/quantize/end_to_end.h"
 #include "passes/quantize/grid_solver.h"
 #include "passes/quantize/output.h"
-#include "passes/quantize/output_metrics.h"
+#include "passes/quantize/output_fisher_store.h"
 #include "passes/quantize/plan.h"
 #include "tensor/device.h"
 
@@ -46,6 +46,21 @@ layerwise::ColumnOrder column_order(std::string_view name) {
                            : ColumnOrder::kGroupAware;
 }
 
+// What recipe and methods came to.
+void report_settings(pass::RunContext& context, const QuantizeSettings& settings) {
+  context.row("settings", {{"method", settings.method},
+                           {"windows", settings.windows.windows},
+                           {"held_out_windows", settings.held_out_windows},
+                           {"hessian", settings.hessian},
+                           {"gradient_windows", settings.gradient_windows},
+                           {"drift_strength", settings.drift_strength},
+                           {"alpha", settings.alpha},
+                           {"scales", settings.scales},
+                           {"rounding_iterations", settings.rounding_iterations},
+                           {"tune_steps", settings.tune_steps},
+                           {"tune_learning_rate", settings.tune_learning_rate}});
+}
+
 class Quantization {
  public:
   Quantization(pass::RunContext& context, const QuantizeSettings& settings, int64_t version)
@@ -63,8 +78,8 @@ class Quantization {
   // `chosen` is set where a target decides.
   absl::StatusOr<std::vector<PlannedTensor>> decide_grids(std::optional<Chosen>& chosen) const;
   absl::StatusOr<GridSolverOptions> solver_options(const std::vector<PlannedTensor>& plan) const;
-  absl::Status gather_metrics(const std::vector<PlannedTensor>& plan,
-                              std::optional<OutputMetrics>& metrics) const;
+  absl::Status gather_fisher(const std::vector<PlannedTensor>& plan,
+                             std::optional<OutputFisherStore>& fisher) const;
 
   pass::RunContext& context_;
   const format::Checkpoint& input_;
@@ -87,19 +102,19 @@ absl::StatusOr<GridSolverOptions> Quantization::solver_options(
   result.method = settings_.gptq() ? RoundingMethod::kGptq : RoundingMethod::kRoundToNearest;
   result.calibrated = settings_.calibrated();
   result.importance = settings_.importance;
-  result.asymmetry = settings_.asymmetry();
+  result.drift_strength = settings_.fixed_drift_strength();
   result.gptaq = settings_.gptaq();
-  result.choose_asymmetry = settings_.chooses_strength();
+  result.choose_drift_strength = settings_.chooses_drift_strength();
   result.factor.damping = settings_.damping;
   result.order = column_order(settings_.order);
   result.gptq.dynamic_scales = settings_.scales == "dynamic";
-  result.gptq.sweeps = static_cast<int>(settings_.sweeps);
-  result.gptq.refits = static_cast<int>(settings_.refits);
+  result.gptq.sweeps = static_cast<int>(settings_.descent_passes);
+  result.gptq.refits = static_cast<int>(settings_.scale_refits);
   FRUGAL_ASSIGN_OR_RETURN(result.pattern, layerwise::parse_pattern(settings_.pattern));
   result.keep_zeros = settings_.keep_zeros;
   if (settings_.learns_rounding()) {
     result.learned_rounding.emplace();
-    result.learned_rounding->iterations = settings_.block_iterations;
+    result.learned_rounding->iterations = settings_.rounding_iterations;
   }
   result.gate = settings_.gate;
   return result;
@@ -111,11 +126,11 @@ absl::StatusOr<layerwise::CalibrationSplit> Quantization::windows() const {
   FRUGAL_ASSIGN_OR_RETURN(const auto plan,
                           layerwise::plan_calibration(input_.config(), source, settings_.windows));
   layerwise::CalibrationPlan all = plan;
-  all.windows += settings_.held_out_windows() + settings_.fresh_windows();
+  all.windows += settings_.held_out_needed() + settings_.fresh_windows();
   FRUGAL_ASSIGN_OR_RETURN(const text::Windows windows,
                           layerwise::load_calibration(input_, source, all));
   layerwise::CalibrationSplit split = layerwise::split_windows(
-      windows, plan.windows, settings_.held_out_windows(), settings_.fresh_windows());
+      windows, plan.windows, settings_.held_out_needed(), settings_.fresh_windows());
   if (settings_.windows.windows > split.seen.count) {
     context_.warn(base::str_cat("calibration: the text fills ", windows.count, " windows of ",
                                 windows.length, " tokens, ", all.windows, " were asked for; ",
@@ -147,21 +162,21 @@ absl::StatusOr<Quantization::Chosen> Quantization::choose() const {
   return chosen;
 }
 
-absl::Status Quantization::gather_metrics(const std::vector<PlannedTensor>& plan,
-                                          std::optional<OutputMetrics>& metrics) const {
+absl::Status Quantization::gather_fisher(const std::vector<PlannedTensor>& plan,
+                                         std::optional<OutputFisherStore>& fisher) const {
   const text::Windows some = text::some_windows(split_.seen, settings_.gradient_windows);
-  metrics.emplace(context_.resume_folder() / "gradients",
-                  base::str_cat("gradients ", version_, " ", some.text_sha256));
+  fisher.emplace(context_.resume_folder() / "gradients",
+                 base::str_cat("gradients ", version_, " ", some.text_sha256));
   std::set<std::string> names;
   for (const PlannedTensor& tensor : plan) {
     if (tensor.place == Place::kLayer && !tensor.grid.empty()) names.insert(tensor.name);
   }
-  return metrics->gather(
+  return fisher->gather(
       input_, some, names,
       {.device = device_,
        .precision = settings_.windows.products(),
        .seed = context_.seed(),
-       .largest_rows = kLargestFeedbackRows,
+       .largest_rows = kLargestTwoSidedRows,
        .spill_bytes = settings_.windows.activation_memory,
        .spill_folder = context_.resume_folder(),
        .title = base::str_cat("quantize ", context_.input_name(), ": gradients")});
@@ -183,10 +198,10 @@ absl::Status Quantization::run() {
   const LayerStore store(context_.resume_folder(),
                          base::str_cat("quantize ", version_, " ", calibration.text_sha256));
   FRUGAL_ASSIGN_OR_RETURN(GridSolverOptions solver_settings, solver_options(plan));
-  std::optional<OutputMetrics> metrics;
-  if (settings_.feeds_back()) {
-    FRUGAL_RETURN_IF_ERROR(gather_metrics(plan, metrics));
-    solver_settings.metrics = &*metrics;
+  std::optional<OutputFisherStore> fisher;
+  if (settings_.two_sided()) {
+    FRUGAL_RETURN_IF_ERROR(gather_fisher(plan, fisher));
+    solver_settings.output_fisher = &*fisher;
   }
   GridSolver solver(std::move(solver_settings), store);
   layerwise::WalkOptions walk = walk_options(settings_.windows, device_, "quantize", context_);
@@ -198,6 +213,7 @@ absl::Status Quantization::run() {
   FRUGAL_RETURN_IF_ERROR(
       write_quantized(input_, plan, settings_.rounding(), matrices, context_.output_folder()));
   FRUGAL_RETURN_IF_ERROR(check_integer_model(context_, settings_, split_.held_out, device_));
+  report_settings(context_, settings_);
   FRUGAL_RETURN_IF_ERROR(report_quantized(context_, plan, settings_.keep_zeros, store));
   if (chosen) report_assignment(context_, chosen->plan, chosen->assignment);
   return absl::OkStatus();

@@ -55,7 +55,7 @@ absl::StatusOr<std::vector<ScaleGroup>> scale_groups(const format::ModelConfig& 
   return groups;
 }
 
-bool makes_scores(std::string_view matrix) {
+bool is_query_or_key(std::string_view matrix) {
   return matrix.ends_with("q_proj.weight") || matrix.ends_with("k_proj.weight");
 }
 

@@ -25,6 +25,6 @@ struct ScaleGroup {
 absl::StatusOr<std::vector<ScaleGroup>> scale_groups(const format::ModelConfig& config);
 
 // Matrices whose rounding moves attention scores; AWQ never clips them.
-bool makes_scores(std::string_view matrix);
+bool is_query_or_key(std::string_view matrix);
 
 }  // namespace frugal::passes

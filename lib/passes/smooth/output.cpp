@@ -81,14 +81,14 @@ absl::Status write_tensor(const format::Checkpoint& input, const std::string& na
 struct Sums {
   int64_t groups = 0, changed = 0;
   double before = 0, after = 0, log_ratio = 0, clip_before = 0, clip_after = 0;
-  double uneven_before = 0, uneven = 0;
+  double outliers_before = 0, outliers = 0;
   bool clipped = false, rounded = false;
 };
 
 void add(const MatrixRecord& record, Sums& sums) {
   ++sums.groups;
-  sums.uneven_before += record.unevenness_before.value_or(0);
-  sums.uneven += record.unevenness.value_or(0);
+  sums.outliers_before += record.outlier_ratio_before.value_or(0);
+  sums.outliers += record.outlier_ratio.value_or(0);
   if (record.clip_error) {
     sums.clipped = true;
     sums.clip_before += record.clip_error_before.value_or(0);
@@ -171,12 +171,13 @@ absl::Status report_smoothed(pass::RunContext& context, const LayerStore& store)
     return sums.groups > 0 ? std::optional<double>(sum / static_cast<double>(sums.groups))
                            : std::nullopt;
   };
-  context.statistic({.name = "unevenness_before",
-                     .value = mean(sums.uneven_before),
+  context.statistic({.name = "outlier_ratio_before",
+                     .value = mean(sums.outliers_before),
                      .help = "Largest over mean of the channels' largest inputs, mean over groups: "
                              "what rounding activations suffers from."});
-  context.statistic(
-      {.name = "unevenness", .value = mean(sums.uneven), .help = "The same after the scales."});
+  context.statistic({.name = "outlier_ratio",
+                     .value = mean(sums.outliers),
+                     .help = "The same after the scales."});
   return absl::OkStatus();
 }
 

@@ -18,8 +18,8 @@ namespace {
 std::string scale_name(const std::string& stage) { return stage + ".scale"; }
 std::string bounds_name(const std::string& matrix) { return matrix + ".bounds"; }
 
-// How uneven the largest inputs of the channels are: their largest over their mean. 0 without any.
-double unevenness(const at::Tensor& largest) {
+// The largest input of any channel over the mean of the channels' largest. 0 without any input.
+double outlier_ratio(const at::Tensor& largest) {
   const double mean = largest.mean().item<double>();
   return mean > 0 ? largest.max().item<double>() / mean : 0;
 }
@@ -47,8 +47,8 @@ absl::StatusOr<at::Tensor> ScaleSolver::solve(const StageProblem& problem) {
   }
   FRUGAL_RETURN_IF_ERROR(
       check_solved(options_.gate, {.name = problem.where, .tokens = problem.statistics.tokens}));
-  record.unevenness_before = unevenness(largest);
-  record.unevenness = unevenness(largest / scale);
+  record.outlier_ratio_before = outlier_ratio(largest);
+  record.outlier_ratio = outlier_ratio(largest / scale);
   record.tokens = problem.statistics.tokens;
   keep(scale_name(group.stage), scale.to(at::kFloat));
   const std::chrono::duration<double> span = std::chrono::steady_clock::now() - start;
@@ -90,7 +90,7 @@ absl::Status ScaleSolver::clip(const StageProblem& problem, const at::Tensor& sc
   for (size_t i = 0; i < problem.names.size(); ++i) {
     const at::Tensor part = problem.weights.narrow(0, begin, problem.row_counts[i]);
     begin += problem.row_counts[i];
-    if (makes_scores(problem.names[i])) continue;
+    if (is_query_or_key(problem.names[i])) continue;
     const at::Tensor scaled = (part.to(at::kDouble) * scale).to(at::kFloat).contiguous();
     FRUGAL_ASSIGN_OR_RETURN(layerwise::ClipChoice choice,
                             layerwise::choose_clip(scaled, scale, problem.statistics, grid));

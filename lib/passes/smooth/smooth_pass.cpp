@@ -47,20 +47,20 @@ void visit_method(pass::OptionVisitor& visitor, Options& o) {
   visitor.field({.name = "grid", .help = "awq: the grid that the later quantize step will use."},
                 o.grid);
   visitor.field(
-      {.name = "duo",
-       .help = "awq: also try scales that divide by a power of each channel's mean weight."},
+      {.name = "duo_scaling",
+       .help = "awq: also try scales that divide by a power of each channel's mean weight.",
+       .former_names = {"duo"}},
       o.duo);
   visitor.field({.name = "clip",
                  .help = "awq: also limit the weights of each group where that lowers the error on "
                          "`grid` (never query and key); the result is then no longer equivalent."},
                 o.clip);
-  visitor.field(
-      {.name = "alpha",
-       .help = "smoothquant: share of the unevenness that goes from inputs to weights; .5 "
-               "is the paper's, .85 was found good for Llama 2 and 3, .8 for Mistral.",
-       .minimum = 0,
-       .maximum = 1},
-      o.alpha);
+  visitor.field({.name = "alpha",
+                 .help = "smoothquant: share of the outliers that goes from inputs to weights; .5 "
+                         "is the paper's, .85 was found good for Llama 2 and 3, .8 for Mistral.",
+                 .minimum = 0,
+                 .maximum = 1},
+                o.alpha);
 }
 
 void visit_text(pass::OptionVisitor& visitor, Options& o) {

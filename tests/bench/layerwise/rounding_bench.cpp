@@ -28,7 +28,7 @@ struct Recipe {
   passes::RoundingMethod method;
   bool dynamic;
   int sweeps;
-  double asymmetry;
+  double drift_strength;
 };
 using passes::RoundingMethod;
 constexpr Recipe kRecipes[] = {{"rtn", RoundingMethod::kRoundToNearest, true, 0, 0},
@@ -106,7 +106,7 @@ absl::Status measure(benchmark::State& state, const Material& material, const st
   }
   options.method = recipe.method;
   options.calibrated = true;
-  options.asymmetry = {recipe.asymmetry, recipe.asymmetry};
+  options.drift_strength = {recipe.drift_strength, recipe.drift_strength};
   options.gptq = {.dynamic_scales = recipe.dynamic,
                   .sweeps = recipe.sweeps,
                   .refits = recipe.sweeps > 0 ? 2 : 0};

@@ -94,7 +94,7 @@ class RecipeSolver final : public layerwise::StageSolver {
     return layer < layers_ ? layerwise::Needs::kHessian : layerwise::Needs::kNothing;
   }
   layerwise::DriftForm drift_form() const override { return layerwise::DriftForm::kOutputs; }
-  bool polishes_layers() const override { return iterations_ > 0; }
+  bool reconstructs_layers() const override { return iterations_ > 0; }
 
   absl::StatusOr<at::Tensor> solve(const layerwise::StageProblem& problem) override {
     FRUGAL_ASSIGN_OR_RETURN(const auto grid, grid::find_grid(grid_, problem.weights.size(1)));
@@ -117,7 +117,7 @@ class RecipeSolver final : public layerwise::StageSolver {
     return layerwise::decode(rounded.matrix);
   }
 
-  absl::StatusOr<std::vector<at::Tensor>> polish_layer(
+  absl::StatusOr<std::vector<at::Tensor>> reconstruct_layer(
       const layerwise::LayerProblem& problem) override {
     FRUGAL_ASSIGN_OR_RETURN(const auto result,
                             layerwise::round_block(problem, {.iterations = iterations_}, stages_));

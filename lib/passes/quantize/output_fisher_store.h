@@ -1,5 +1,5 @@
-// What the model minds of each matrix's outputs (layerwise/output_gradients.h), kept layer by layer
-// in a folder until the solver gets there.
+// The Fisher information of each matrix's outputs (layerwise/walk/output_gradients.h), kept layer
+// by layer in a folder until the solver gets there.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 
 #include "base/status.h"
 #include "format/checkpoint.h"
-#include "layerwise/rounding/output_feedback.h"
+#include "layerwise/rounding/two_sided_gptq.h"
 #include "layerwise/walk/layer_store.h"
 #include "layerwise/walk/output_gradients.h"
 #include "text/dataset.h"
@@ -18,12 +18,12 @@
 namespace frugal::passes {
 
 // Matrices with more rows are rounded row by row: what is kept of a matrix grows with their square.
-inline constexpr int64_t kLargestFeedbackRows = 8192;
+inline constexpr int64_t kLargestTwoSidedRows = 8192;
 
-class OutputMetrics {
+class OutputFisherStore {
  public:
   // `stamp` as LayerStore's.
-  OutputMetrics(std::filesystem::path folder, const std::string& stamp)
+  OutputFisherStore(std::filesystem::path folder, const std::string& stamp)
       : folder_(std::move(folder)), store_(folder_, stamp) {}
 
   // Of the matrices `names` from all of `windows`; nothing is done where a run before got through.
@@ -34,7 +34,7 @@ class OutputMetrics {
 
   // Of a stage's matrices in stacking order, without products where there are none, or nothing but
   // zeros.
-  absl::StatusOr<std::vector<layerwise::OutputMetric>> of(
+  absl::StatusOr<std::vector<layerwise::OutputFisher>> of(
       int64_t layer, const std::vector<std::string>& names,
       const std::vector<int64_t>& row_counts) const;
 

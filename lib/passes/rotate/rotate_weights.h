@@ -18,7 +18,7 @@
 
 namespace frugal::passes {
 
-struct TurnOptions {
+struct RotateOptions {
   bool residual = true;
   bool heads = true;
   layerwise::RotationKind kind = layerwise::RotationKind::kHadamard;
@@ -27,43 +27,44 @@ struct TurnOptions {
 };
 
 // What happens to one weight. All false: it stays.
-struct TurnRole {
+struct RotationRole {
   std::string gains = {};  // full name of the norm whose γ multiplies the columns
   bool reads = false;      // times Q from the right
   bool writes = false;     // times Qᵀ from the left
   bool becomes_ones = false;
-  int64_t value_rows_of = -1;     // layer whose Rᵀ turns the rows
-  int64_t value_columns_of = -1;  // layer whose R turns the columns
-  bool operator==(const TurnRole&) const = default;
+  int64_t value_rows_of = -1;     // layer whose Rᵀ rotates the rows
+  int64_t value_columns_of = -1;  // layer whose R rotates the columns
+  bool operator==(const RotationRole&) const = default;
 };
-using TurnRoles = std::map<std::string, TurnRole, std::less<>>;
+using RotationRoles = std::map<std::string, RotationRole, std::less<>>;
 
 // The config of the result: a tied head has the final norm's gains in it, so that it is untied.
-format::ModelConfig turned_config(format::ModelConfig config, const TurnOptions& options);
+format::ModelConfig rotated_config(format::ModelConfig config, const RotateOptions& options);
 
-// A role for each weight that `turned_config` demands and that changes. Errors: an architecture
+// A role for each weight that `rotated_config` demands and that changes. Errors: an architecture
 // with a weight whose place in the equations above is not known (biases, norms of heads).
-absl::StatusOr<TurnRoles> turn_roles(const format::ModelConfig& config, const TurnOptions& options);
+absl::StatusOr<RotationRoles> rotation_roles(const format::ModelConfig& config,
+                                             const RotateOptions& options);
 
 // Computes the new weights of a checkpoint, one at a time, in fp64.
-class Turner {
+class WeightRotator {
  public:
-  Turner(const format::Checkpoint& input, const TurnOptions& options)
+  WeightRotator(const format::Checkpoint& input, const RotateOptions& options)
       : input_(input), options_(options) {}
 
   // Weight `name` of the result, fp32 on the CPU. Errors as tensor::load.
-  absl::StatusOr<at::Tensor> turned(const std::string& name, const TurnRole& role);
+  absl::StatusOr<at::Tensor> rotated(const std::string& name, const RotationRole& role);
   // The largest |QᵀQ − I| of all rotations used so far.
-  double defect() const { return defect_; }
+  double orthogonality_error() const { return orthogonality_error_; }
 
  private:
   const at::Tensor& rotation(int64_t size, const std::string& name);
-  at::Tensor apply(const at::Tensor& weights, const at::Tensor& gains, const TurnRole& role);
+  at::Tensor apply(const at::Tensor& weights, const at::Tensor& gains, const RotationRole& role);
 
   const format::Checkpoint& input_;
-  TurnOptions options_;
+  RotateOptions options_;
   std::map<std::string, at::Tensor, std::less<>> rotations_;  // the residual stream's, one layer's
-  double defect_ = 0;
+  double orthogonality_error_ = 0;
 };
 
 }  // namespace frugal::passes

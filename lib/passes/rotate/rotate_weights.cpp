@@ -1,4 +1,4 @@
-#include "passes/rotate/turn.h"
+#include "passes/rotate/rotate_weights.h"
 
 #include <ATen/ATen.h>
 
@@ -15,13 +15,13 @@ namespace frugal::passes {
 namespace {
 
 constexpr int64_t kRowsAtOnce =
-    8192;  // of weights that are turned from the right only: bounds fp64
+    8192;  // of weights that are rotated from the right only: bounds fp64
 constexpr const char* kStream = "residual";
 
 using Shapes = std::map<std::string, std::vector<int64_t>, std::less<>>;
 
 void add_stage(const model::Stage& stage, int64_t layer, const Shapes& shapes,
-               const TurnOptions& options, TurnRoles& roles) {
+               const RotateOptions& options, RotationRoles& roles) {
   const std::string source = model::weight_name(layer, stage.input_scale);
   const auto found = shapes.find(source);
   const bool reads = options.residual && found != shapes.end() && found->second.size() == 1;
@@ -29,7 +29,7 @@ void add_stage(const model::Stage& stage, int64_t layer, const Shapes& shapes,
   const bool heads = options.heads && stage.name == "attention_out";
   if (heads) roles[source].value_rows_of = layer;
   for (const std::string& matrix : stage.matrices) {
-    TurnRole& role = roles[model::weight_name(layer, matrix)];
+    RotationRole& role = roles[model::weight_name(layer, matrix)];
     role.reads = reads;
     if (reads) role.gains = source;
     role.writes = options.residual && stage.writes_residual;
@@ -37,7 +37,7 @@ void add_stage(const model::Stage& stage, int64_t layer, const Shapes& shapes,
   }
 }
 
-void add_ends(const format::ModelConfig& config, TurnRoles& roles) {
+void add_ends(const format::ModelConfig& config, RotationRoles& roles) {
   roles[std::string(model::kEmbedding)].reads = true;
   roles[std::string(model::kFinalNorm)].becomes_ones = true;
   if (config.tied_embeddings) return;
@@ -46,29 +46,29 @@ void add_ends(const format::ModelConfig& config, TurnRoles& roles) {
 
 }  // namespace
 
-format::ModelConfig turned_config(format::ModelConfig config, const TurnOptions& options) {
+format::ModelConfig rotated_config(format::ModelConfig config, const RotateOptions& options) {
   if (options.residual) config.tied_embeddings = false;
   return config;
 }
 
-absl::StatusOr<TurnRoles> turn_roles(const format::ModelConfig& config,
-                                     const TurnOptions& options) {
-  const format::ModelConfig turned = turned_config(config, options);
+absl::StatusOr<RotationRoles> rotation_roles(const format::ModelConfig& config,
+                                             const RotateOptions& options) {
+  const format::ModelConfig rotated = rotated_config(config, options);
   Shapes shapes;
-  for (const format::ExpectedTensor& tensor : format::expected_tensors(turned))
+  for (const format::ExpectedTensor& tensor : format::expected_tensors(rotated))
     shapes.emplace(tensor.name, tensor.shape);
-  FRUGAL_ASSIGN_OR_RETURN(const std::vector<model::Stage> stages, model::stages(turned));
-  FRUGAL_RETURN_IF_ERROR(base::annotate(model::stream_uses(turned).status(), "rotate"));
-  TurnRoles roles;
-  for (int64_t layer = 0; layer < turned.layer_count; ++layer) {
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<model::Stage> stages, model::stages(rotated));
+  FRUGAL_RETURN_IF_ERROR(base::annotate(model::stream_uses(rotated).status(), "rotate"));
+  RotationRoles roles;
+  for (int64_t layer = 0; layer < rotated.layer_count; ++layer) {
     for (const model::Stage& stage : stages) add_stage(stage, layer, shapes, options, roles);
   }
-  if (options.residual) add_ends(turned, roles);
-  std::erase_if(roles, [](const auto& item) { return item.second == TurnRole{}; });
+  if (options.residual) add_ends(rotated, roles);
+  std::erase_if(roles, [](const auto& item) { return item.second == RotationRole{}; });
   return roles;
 }
 
-const at::Tensor& Turner::rotation(int64_t size, const std::string& name) {
+const at::Tensor& WeightRotator::rotation(int64_t size, const std::string& name) {
   const auto found = rotations_.find(name);
   if (found != rotations_.end()) return found->second;
   std::erase_if(rotations_, [](const auto& item) { return item.first != kStream; });
@@ -77,11 +77,12 @@ const at::Tensor& Turner::rotation(int64_t size, const std::string& name) {
                            : layerwise::random_rotation(size, options_.kind, options_.seed, name);
   const at::Tensor product = tensor::matrix_product(q.t().contiguous(), q);
   product.diagonal().sub_(1);
-  defect_ = std::max(defect_, product.abs().max().item<double>());
+  orthogonality_error_ = std::max(orthogonality_error_, product.abs().max().item<double>());
   return rotations_[name] = q;
 }
 
-at::Tensor Turner::apply(const at::Tensor& weights, const at::Tensor& gains, const TurnRole& role) {
+at::Tensor WeightRotator::apply(const at::Tensor& weights, const at::Tensor& gains,
+                                const RotationRole& role) {
   const auto times = [](const at::Tensor& a, const at::Tensor& b) {
     return tensor::matrix_product(a.contiguous(), b.contiguous());
   };
@@ -91,8 +92,8 @@ at::Tensor Turner::apply(const at::Tensor& weights, const at::Tensor& gains, con
   if (role.value_rows_of >= 0) {  // [K, D, C]: Rᵀ W = (Wᵀ R)ᵀ head by head
     const at::Tensor& r = rotation(head, base::str_cat("layer ", role.value_rows_of));
     const at::Tensor by_head = w.view({-1, head, w.size(1)}).transpose(1, 2);
-    const at::Tensor turned = times(by_head.reshape({-1, head}), r);
-    w = turned.view({-1, w.size(1), head}).transpose(1, 2).reshape(w.sizes());
+    const at::Tensor rotated = times(by_head.reshape({-1, head}), r);
+    w = rotated.view({-1, w.size(1), head}).transpose(1, 2).reshape(w.sizes());
   }
   if (role.value_columns_of >= 0) {
     const at::Tensor& r = rotation(head, base::str_cat("layer ", role.value_columns_of));
@@ -103,7 +104,8 @@ at::Tensor Turner::apply(const at::Tensor& weights, const at::Tensor& gains, con
   return w.to(at::kFloat);
 }
 
-absl::StatusOr<at::Tensor> Turner::turned(const std::string& name, const TurnRole& role) {
+absl::StatusOr<at::Tensor> WeightRotator::rotated(const std::string& name,
+                                                  const RotationRole& role) {
   const bool from_tied = name == model::kHead && input_.config().tied_embeddings;
   FRUGAL_ASSIGN_OR_RETURN(
       const at::Tensor weights,

@@ -1,4 +1,4 @@
-#include "layerwise/rounding/output_feedback.h"
+#include "layerwise/rounding/two_sided_gptq.h"
 
 #include <ATen/ATen.h>
 
@@ -56,9 +56,9 @@ void put_rows(const grid::QuantizedMatrix& part, const int64_t* to, grid::Quanti
   }
 }
 
-class FeedbackSweep {
+class TwoSidedSweep {
  public:
-  FeedbackSweep(const at::Tensor& target, const at::Tensor& importance, const Factor& factor,
+  TwoSidedSweep(const at::Tensor& target, const at::Tensor& importance, const Factor& factor,
                 const std::shared_ptr<const grid::Grid>& grid, const GptqOptions& options,
                 const at::Tensor& mask)
       : target_(target),
@@ -76,14 +76,14 @@ class FeedbackSweep {
     solve(target_.narrow(0, begin, count), at::arange(begin, begin + count, at::kLong));
   }
 
-  void rows_together(int64_t begin, const OutputMetric& metric, double damping) {
-    const OutputFactor outputs = factorize_outputs(metric.products, damping);
+  void rows_together(int64_t begin, const OutputFisher& fisher, double damping) {
+    const OutputFactor outputs = factorize_outputs(fisher.products, damping);
     const at::Tensor places = outputs.order + begin;
     const at::Tensor wanted = target_.index_select(0, places.to(target_.device()));
-    const at::Tensor errors = at::zeros({metric.rows, target_.size(1)}, at::kFloat);
-    const int64_t step = block_rows(metric.rows);
-    for (int64_t row = 0; row < metric.rows; row += step) {
-      const int64_t count = std::min(step, metric.rows - row);
+    const at::Tensor errors = at::zeros({fisher.rows, target_.size(1)}, at::kFloat);
+    const int64_t step = block_rows(fisher.rows);
+    for (int64_t row = 0; row < fisher.rows; row += step) {
+      const int64_t count = std::min(step, fisher.rows - row);
       const at::Tensor goal = wanted.narrow(0, row, count);
       at::Tensor moved = goal;
       if (row > 0) {
@@ -133,25 +133,25 @@ double output_damping_for(int64_t rows, int64_t tokens) {
   return std::clamp(noise, 0.02, 1.0);
 }
 
-GptqResult gptq_with_feedback(const at::Tensor& target, const at::Tensor& importance,
-                              const Factor& factor, const std::shared_ptr<const grid::Grid>& grid,
-                              const GptqOptions& options, const std::vector<OutputMetric>& metrics,
-                              double damping, const at::Tensor& mask) {
-  FeedbackSweep sweep(target, importance, factor, grid, options, mask);
+GptqResult gptq_two_sided(const at::Tensor& target, const at::Tensor& importance,
+                          const Factor& factor, const std::shared_ptr<const grid::Grid>& grid,
+                          const GptqOptions& options, const std::vector<OutputFisher>& fishers,
+                          double damping, const at::Tensor& mask) {
+  TwoSidedSweep sweep(target, importance, factor, grid, options, mask);
   int64_t begin = 0;
-  for (const OutputMetric& metric : metrics) {
-    if (metric.products.defined()) {
-      TORCH_CHECK(metric.products.dim() == 2 && metric.products.size(0) == metric.rows &&
-                      metric.products.size(1) == metric.rows &&
-                      metric.products.scalar_type() == at::kDouble,
-                  "a metric of ", metric.products.sizes(), " for ", metric.rows, " rows");
-      sweep.rows_together(begin, metric, damping);
+  for (const OutputFisher& fisher : fishers) {
+    if (fisher.products.defined()) {
+      TORCH_CHECK(fisher.products.dim() == 2 && fisher.products.size(0) == fisher.rows &&
+                      fisher.products.size(1) == fisher.rows &&
+                      fisher.products.scalar_type() == at::kDouble,
+                  "a Fisher matrix of ", fisher.products.sizes(), " for ", fisher.rows, " rows");
+      sweep.rows_together(begin, fisher, damping);
     } else {
-      sweep.rows_alone(begin, metric.rows);
+      sweep.rows_alone(begin, fisher.rows);
     }
-    begin += metric.rows;
+    begin += fisher.rows;
   }
-  TORCH_CHECK(begin == target.size(0), "metrics of ", begin, " rows for ", target.size(0));
+  TORCH_CHECK(begin == target.size(0), "Fisher matrices of ", begin, " rows for ", target.size(0));
   return sweep.take();
 }
 

@@ -1,4 +1,4 @@
-#include "layerwise/rounding/output_feedback.h"
+#include "layerwise/rounding/two_sided_gptq.h"
 
 #include <ATen/ATen.h>
 
@@ -37,9 +37,9 @@ Case make_case(uint64_t seed, int64_t rows, int64_t columns, const char* grid = 
   return c;
 }
 
-GptqResult with_feedback(const Case& c, const GptqOptions& options = {}, double damping = 0.02) {
-  return gptq_with_feedback(c.weights, c.hessian.diagonal(), c.factor, c.grid, options,
-                            {{c.weights.size(0), c.products}}, damping);
+GptqResult two_sided(const Case& c, const GptqOptions& options = {}, double damping = 0.02) {
+  return gptq_two_sided(c.weights, c.hessian.diagonal(), c.factor, c.grid, options,
+                        {{c.weights.size(0), c.products}}, damping);
 }
 
 GptqResult by_rows(const Case& c, const GptqOptions& options = {}) {
@@ -59,9 +59,9 @@ bool same_matrix(const grid::QuantizedMatrix& a, const grid::QuantizedMatrix& b)
 TEST(OutputFeedback, IndependentOutputsAreRoundedRowByRow) {
   Case c = make_case(1, 52, 128);
   c.products = at::diag(c.products.diagonal());
-  EXPECT_TRUE(same_matrix(with_feedback(c).matrix, by_rows(c).matrix));
-  const GptqResult none = gptq_with_feedback(c.weights, c.hessian.diagonal(), c.factor, c.grid, {},
-                                             {{20, {}}, {32, {}}}, 0.1);
+  EXPECT_TRUE(same_matrix(two_sided(c).matrix, by_rows(c).matrix));
+  const GptqResult none = gptq_two_sided(c.weights, c.hessian.diagonal(), c.factor, c.grid, {},
+                                         {{20, {}}, {32, {}}}, 0.1);
   EXPECT_TRUE(same_matrix(none.matrix, by_rows(c).matrix));
 }
 
@@ -69,7 +69,7 @@ TEST(OutputFeedback, LowersWhatTheModelMinds) {
   double logs = 0;
   for (uint64_t seed = 0; seed < 10; ++seed) {
     const Case c = make_case(seed, 96, 128, seed % 2 == 0 ? "q4_0" : "int3:g32:asym");
-    const double ratio = objective(c, with_feedback(c).matrix) / objective(c, by_rows(c).matrix);
+    const double ratio = objective(c, two_sided(c).matrix) / objective(c, by_rows(c).matrix);
     EXPECT_LT(ratio, 1) << seed;
     logs += std::log(ratio);
   }
@@ -106,7 +106,7 @@ TEST(OutputFeedback, EachBlockAnswersTheErrorsBeforeIt) {
       std::copy_n(part.codes.begin() + r * 64, 64, expected.codes.begin() + to * 64);
     }
   }
-  const grid::QuantizedMatrix found = with_feedback(c, {}, damping).matrix;
+  const grid::QuantizedMatrix found = two_sided(c, {}, damping).matrix;
   int64_t different =
       0;  // fp32 here, doubles there: a weight may lie on the edge between two codes
   for (size_t i = 0; i < found.codes.size(); ++i) different += found.codes[i] != expected.codes[i];
@@ -115,21 +115,20 @@ TEST(OutputFeedback, EachBlockAnswersTheErrorsBeforeIt) {
 
 TEST(OutputFeedback, RowsComeBackToTheirPlaces) {
   Case c = make_case(3, 48, 64);
-  const grid::QuantizedMatrix first = with_feedback(c).matrix;
+  const grid::QuantizedMatrix first = two_sided(c).matrix;
   const at::Tensor turned = at::arange(47, -1, -1, at::kLong);
   Case other = c;
   other.weights = c.weights.index_select(0, turned).contiguous();
   other.products = c.products.index_select(0, turned).index_select(1, turned).contiguous();
-  const at::Tensor found = decode(with_feedback(other).matrix);
+  const at::Tensor found = decode(two_sided(other).matrix);
   EXPECT_TRUE(at::equal(found.index_select(0, turned), decode(first)));
 }
 
 TEST(OutputFeedback, MatricesOfAStackKeepToThemselves) {
   const Case c = make_case(4, 40, 64), d = make_case(5, 24, 64);
-  const GptqResult both =
-      gptq_with_feedback(at::cat({c.weights, d.weights}), c.hessian.diagonal(), c.factor, c.grid,
-                         {}, {{40, c.products}, {24, {}}}, 0.02);
-  EXPECT_TRUE(same_matrix(take_rows(both.matrix, 0, 40), with_feedback(c).matrix));
+  const GptqResult both = gptq_two_sided(at::cat({c.weights, d.weights}), c.hessian.diagonal(),
+                                         c.factor, c.grid, {}, {{40, c.products}, {24, {}}}, 0.02);
+  EXPECT_TRUE(same_matrix(take_rows(both.matrix, 0, 40), two_sided(c).matrix));
   const GptqResult alone = gptq(d.weights, c.hessian.diagonal(), c.factor, c.grid, {});
   EXPECT_TRUE(same_matrix(take_rows(both.matrix, 40, 24), alone.matrix));
 }
@@ -137,8 +136,8 @@ TEST(OutputFeedback, MatricesOfAStackKeepToThemselves) {
 TEST(OutputFeedback, PinnedWeightsStayZero) {
   const Case c = make_case(6, 40, 64);
   const at::Tensor mask = c.weights.abs().gt(0.5).to(at::kByte);
-  const GptqResult result = gptq_with_feedback(c.weights, c.hessian.diagonal(), c.factor, c.grid,
-                                               {}, {{40, c.products}}, 0.1, mask);
+  const GptqResult result = gptq_two_sided(c.weights, c.hessian.diagonal(), c.factor, c.grid, {},
+                                           {{40, c.products}}, 0.1, mask);
   EXPECT_EQ(decode(result.matrix).masked_select(mask.eq(0)).abs().max().item<float>(), 0);
 }
 
@@ -146,7 +145,7 @@ TEST(OutputFeedback, TheSameBitsAtAnyNumberOfThreads) {
   const Case c = make_case(8, 600, 64);
   const auto with_threads = [&](int threads) {
     const ThreadCount count(threads);
-    return with_feedback(c).matrix;
+    return two_sided(c).matrix;
   };
   EXPECT_TRUE(same_matrix(with_threads(1), with_threads(3)));
 }
@@ -155,10 +154,10 @@ TEST(OutputFeedback, OutputsThatNeverMatteredAndFewTokens) {
   Case c = make_case(9, 40, 64);
   c.products.narrow(0, 5, 2).zero_();
   c.products.narrow(1, 5, 2).zero_();
-  EXPECT_TRUE(decode(with_feedback(c).matrix).isfinite().all().item<bool>());
+  EXPECT_TRUE(decode(two_sided(c).matrix).isfinite().all().item<bool>());
   const at::Tensor few = random_inputs(10, 3, 40);  // rank 3 of 40
   c.products = second_moment(few);
-  EXPECT_TRUE(decode(with_feedback(c, {}, 0).matrix).isfinite().all().item<bool>());
+  EXPECT_TRUE(decode(two_sided(c, {}, 0).matrix).isfinite().all().item<bool>());
   EXPECT_EQ(output_damping_for(256, 0), 1);
   EXPECT_NEAR(output_damping_for(256, 16384), 0.125, 1e-12);
   EXPECT_EQ(output_damping_for(16, 1 << 30), 0.02);
@@ -167,11 +166,11 @@ TEST(OutputFeedback, OutputsThatNeverMatteredAndFewTokens) {
 TEST(OutputFeedback, SaysWhatDoesNotFit) {
   Case c = make_case(11, 40, 64);
   EXPECT_ANY_THROW(
-      gptq_with_feedback(c.weights, c.hessian.diagonal(), c.factor, c.grid, {}, {{39, {}}}, 0.1));
-  EXPECT_ANY_THROW(gptq_with_feedback(c.weights, c.hessian.diagonal(), c.factor, c.grid, {},
-                                      {{40, c.products.narrow(0, 0, 39)}}, 0.1));
+      gptq_two_sided(c.weights, c.hessian.diagonal(), c.factor, c.grid, {}, {{39, {}}}, 0.1));
+  EXPECT_ANY_THROW(gptq_two_sided(c.weights, c.hessian.diagonal(), c.factor, c.grid, {},
+                                  {{40, c.products.narrow(0, 0, 39)}}, 0.1));
   c.products[3][3] = std::numeric_limits<double>::quiet_NaN();
-  EXPECT_ANY_THROW(with_feedback(c));
+  EXPECT_ANY_THROW(two_sided(c));
 }
 
 }  // namespace

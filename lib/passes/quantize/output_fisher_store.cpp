@@ -1,4 +1,4 @@
-#include "passes/quantize/output_metrics.h"
+#include "passes/quantize/output_fisher_store.h"
 
 #include <ATen/ATen.h>
 
@@ -25,17 +25,18 @@ absl::Status check_room(const format::Checkpoint& checkpoint, const std::set<std
   FRUGAL_ASSIGN_OR_RETURN(const int64_t available, base::free_bytes(folder));
   if (needed <= available) return absl::OkStatus();
   return base::resource_exhausted(
-      folder.string(), ": the gradients of metric: both need ",
+      folder.string(), ": the Fisher information of hessian: two_sided needs ",
       base::format_bytes(static_cast<double>(needed)), " while the step runs, the disk has ",
       base::format_bytes(static_cast<double>(available)),
-      " left; make room, give --cache a folder on another disk, or take metric: inputs");
+      " left; make room, give --cache a folder on another disk, or take hessian: one_sided");
 }
 
 }  // namespace
 
-absl::Status OutputMetrics::gather(const format::Checkpoint& checkpoint,
-                                   const text::Windows& windows, const std::set<std::string>& names,
-                                   const layerwise::OutputGradientOptions& options) {
+absl::Status OutputFisherStore::gather(const format::Checkpoint& checkpoint,
+                                       const text::Windows& windows,
+                                       const std::set<std::string>& names,
+                                       const layerwise::OutputGradientOptions& options) {
   tokens_ = windows.count * windows.length;
   std::error_code error;
   std::filesystem::create_directories(folder_, error);
@@ -55,19 +56,19 @@ absl::Status OutputMetrics::gather(const format::Checkpoint& checkpoint,
                                      });
 }
 
-absl::StatusOr<std::vector<layerwise::OutputMetric>> OutputMetrics::of(
+absl::StatusOr<std::vector<layerwise::OutputFisher>> OutputFisherStore::of(
     int64_t layer, const std::vector<std::string>& names,
     const std::vector<int64_t>& row_counts) const {
-  std::vector<layerwise::OutputMetric> result;
+  std::vector<layerwise::OutputFisher> result;
   FRUGAL_ASSIGN_OR_RETURN(const std::optional<LayerStore::Layer> stored, store_.read(layer));
   for (size_t i = 0; i < names.size(); ++i) {
-    layerwise::OutputMetric& metric = result.emplace_back();
-    metric.rows = row_counts[i];
+    layerwise::OutputFisher& fisher = result.emplace_back();
+    fisher.rows = row_counts[i];
     if (!stored || !stored->has(names[i])) continue;
     FRUGAL_ASSIGN_OR_RETURN(const at::Tensor values,
-                            stored->tensor(names[i], {metric.rows, metric.rows}));
+                            stored->tensor(names[i], {fisher.rows, fisher.rows}));
     // All zeros where the model is so sure of every label that no score moves.
-    if (values.ne(0).any().item<bool>()) metric.products = values.to(at::kDouble);
+    if (values.ne(0).any().item<bool>()) fisher.products = values.to(at::kDouble);
   }
   return result;
 }
