@@ -2,8 +2,8 @@
 # name the room in USES: each room has an include directory of its own, so an arrow that is not declared does not compile.
 
 # Lower rooms first; a room may use only rooms before it.
-set(FRUGAL_ROOMS base energy grid format text tensor kernels model layerwise train evaluate artifact pass passes report)
-set(FRUGAL_TORCH_FREE_ROOMS base energy grid format text pass report)
+set(FRUGAL_ROOMS base energy grid architecture format text tensor kernels model layerwise train evaluate artifact pass passes report)
+set(FRUGAL_TORCH_FREE_ROOMS base energy grid architecture format text pass report)
 
 # frugal_room(<room> [TORCH] SOURCES <file>... [USES <room>...] [PACKAGES <target>...])
 #   USES      rooms whose headers this room's headers or sources include

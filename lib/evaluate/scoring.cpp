@@ -25,7 +25,7 @@ absl::Status check_id(text::TokenId id, int64_t vocabulary, size_t sequence) {
 }
 
 absl::Status check_sequence(const Sequence& sequence, size_t index,
-                            const format::ModelConfig& config) {
+                            const architecture::ModelConfig& config) {
   const int64_t length = static_cast<int64_t>(sequence.ids.size());
   if (length == 0) return base::invalid_argument("sequence ", index, " is empty");
   if (length > config.context_length) {
@@ -100,7 +100,7 @@ std::vector<size_t> by_length(std::span<const Sequence> sequences) {
 }
 
 absl::Status check_sequences(std::span<const Sequence> sequences,
-                             const format::ModelConfig& config) {
+                             const architecture::ModelConfig& config) {
   for (size_t i = 0; i < sequences.size(); ++i) {
     FRUGAL_RETURN_IF_ERROR(check_sequence(sequences[i], i, config));
   }
@@ -114,10 +114,9 @@ int64_t head_rows(int64_t vocabulary, const ScoreOptions& options) {
 
 void for_each_logits(const model::Decoder& decoder, const at::Tensor& hidden, int64_t rows,
                      const std::function<void(int64_t begin, const at::Tensor& logits)>& use) {
-  const at::Tensor head = decoder.head_weight().t();
   for (int64_t begin = 0; begin < hidden.size(0); begin += rows) {
     const at::Tensor slice = hidden.narrow(0, begin, std::min(rows, hidden.size(0) - begin));
-    use(begin, at::matmul(slice, head).to(at::kFloat));
+    use(begin, decoder.logits_of(slice));
   }
 }
 

@@ -49,7 +49,7 @@ std::vector<size_t> by_length(std::span<const Sequence> sequences);
 // Errors: an empty sequence, one longer than the context, a query outside its sequence, an id
 // outside the vocabulary.
 absl::Status check_sequences(std::span<const Sequence> sequences,
-                             const format::ModelConfig& config);
+                             const architecture::ModelConfig& config);
 
 // Rows of logits per slice for a vocabulary of `vocabulary` ids.
 int64_t head_rows(int64_t vocabulary, const ScoreOptions& options);

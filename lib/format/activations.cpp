@@ -16,14 +16,14 @@ absl::StatusOr<Activations> find_activations(std::string_view text) {
 }
 
 absl::Status check_activations(Activations activations, const grid::GridSpec& spec,
-                               std::string_view tensor) {
+                               std::string_view tensor, bool in_layer) {
   if (activations == Activations::kFloat) return absl::OkStatus();
   if (spec.name != "int8:row") {
     return base::invalid_argument("tensor '", tensor, "': activations ", name(activations),
                                   " need weights on grid int8:row, found ", spec.name,
                                   "; integers are multiplied, with one scale per row");
   }
-  if (!tensor.starts_with("model.layers.")) {
+  if (!in_layer) {
     return base::invalid_argument("tensor '", tensor, "': activations ", name(activations),
                                   " are for the matrices of decoder layers");
   }

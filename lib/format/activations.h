@@ -22,6 +22,6 @@ absl::StatusOr<Activations> find_activations(std::string_view name);
 // Rounded inputs need integer weights with one scale per row, and a matrix that a decoder layer
 // multiplies: not the embedding, not the head. Errors: anything else, naming `tensor`.
 absl::Status check_activations(Activations activations, const grid::GridSpec& spec,
-                               std::string_view tensor);
+                               std::string_view tensor, bool in_layer);
 
 }  // namespace frugal::format

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <set>
 
+#include "architecture/tensors.h"
 #include "base/hash.h"
 #include "base/process.h"
 #include "format/checkpoint_files.h"
@@ -15,9 +16,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using base::Json;
-
-constexpr std::string_view kHead = "lm_head.weight";
-constexpr std::string_view kEmbedding = "model.embed_tokens.weight";
 
 using Entries = std::map<std::string, QuantizedEntry, std::less<>>;
 using ShardOf = std::map<std::string, size_t, std::less<>>;
@@ -193,14 +191,16 @@ absl::StatusOr<Weights> open_weights(const fs::path& folder) {
 }
 
 absl::Status check_quantized_tensor(const QuantizedEntry& entry, const TensorInfo& info,
-                                    const std::vector<int64_t>& logical) {
+                                    const architecture::Tensor& expected) {
+  const std::vector<int64_t>& logical = expected.shape;
   if (std::vector<int64_t>{entry.rows, entry.columns} != logical) {
     return base::invalid_argument("its quantized shape is [", entry.rows, ", ", entry.columns,
                                   "], the config demands ", shape_text(logical));
   }
   FRUGAL_ASSIGN_OR_RETURN(const auto grid, grid::find_grid(entry.grid, entry.columns));
   FRUGAL_RETURN_IF_ERROR(grid::check_columns(grid->spec(), entry.columns, info.name));
-  FRUGAL_RETURN_IF_ERROR(check_activations(entry.activations, grid->spec(), info.name));
+  FRUGAL_RETURN_IF_ERROR(
+      check_activations(entry.activations, grid->spec(), info.name, expected.in_layer()));
   const int64_t row_bytes = entry.columns / grid->spec().block_columns * grid->spec().block_bytes;
   if (info.dtype != DType::kU8 || info.shape != std::vector<int64_t>{entry.rows, row_bytes}) {
     return base::data_loss("stored as ", name(info.dtype), " ", shape_text(info.shape), ", grid ",
@@ -228,12 +228,12 @@ struct Checkpoint::HashCache {
 };
 
 absl::Status Checkpoint::check_expected() const {
-  for (const ExpectedTensor& expected : expected_tensors(config_)) {
+  for (const architecture::Tensor& expected : architecture::tensors(config_)) {
     const auto shard = shard_of_.find(expected.name);
     if (shard == shard_of_.end()) {
       return base::data_loss(folder_.string(), ": tensor '", expected.name, "' ",
                              shape_text(expected.shape), " is missing",
-                             expected.name == kHead
+                             expected.role == architecture::Role::kHead
                                  ? "; if the model ties it to the embedding, config.json needs "
                                    "\"tie_word_embeddings\": true"
                                  : "");
@@ -242,7 +242,7 @@ absl::Status Checkpoint::check_expected() const {
     const auto entry = quantized_.find(expected.name);
     const absl::Status status = entry == quantized_.end()
                                     ? check_plain_tensor(info, expected.shape)
-                                    : check_quantized_tensor(entry->second, info, expected.shape);
+                                    : check_quantized_tensor(entry->second, info, expected);
     if (!status.ok()) {
       return base::annotate(status,
                             base::str_cat(folder_.string(), ": tensor '", expected.name, "'"));
@@ -252,25 +252,30 @@ absl::Status Checkpoint::check_expected() const {
 }
 
 absl::Status Checkpoint::hide_tied_head() {
-  if (!config_.tied_embeddings || !has(kHead) || !has(kEmbedding)) return absl::OkStatus();
-  FRUGAL_ASSIGN_OR_RETURN(const TensorInfo head, info(kHead));
-  FRUGAL_ASSIGN_OR_RETURN(const TensorInfo embedding, info(kEmbedding));
-  FRUGAL_ASSIGN_OR_RETURN(const auto head_bytes, bytes(kHead));
-  FRUGAL_ASSIGN_OR_RETURN(const auto embedding_bytes, bytes(kEmbedding));
+  const std::string head_name = architecture::tensor_name(config_, architecture::Role::kHead);
+  const std::string embedding_name =
+      architecture::tensor_name(config_, architecture::Role::kEmbedding);
+  if (!config_.tied_embeddings || !has(head_name) || !has(embedding_name)) return absl::OkStatus();
+  FRUGAL_ASSIGN_OR_RETURN(const TensorInfo head, info(head_name));
+  FRUGAL_ASSIGN_OR_RETURN(const TensorInfo embedding, info(embedding_name));
+  FRUGAL_ASSIGN_OR_RETURN(const auto head_bytes, bytes(head_name));
+  FRUGAL_ASSIGN_OR_RETURN(const auto embedding_bytes, bytes(embedding_name));
   if (head.dtype != embedding.dtype || head.shape != embedding.shape ||
       std::memcmp(head_bytes.data(), embedding_bytes.data(), head_bytes.size()) != 0) {
     return base::invalid_argument(
-        folder_.string(), ": config.json ties the embeddings, but '", kHead, "' differs from '",
-        kEmbedding, "'; set \"tie_word_embeddings\" to false, or remove '", kHead, "'");
+        folder_.string(), ": config.json ties the embeddings, but '", head_name, "' differs from '",
+        embedding_name, "'; set \"tie_word_embeddings\" to false, or remove '", head_name, "'");
   }
-  shard_of_.erase(shard_of_.find(kHead));
-  if (const auto entry = quantized_.find(kHead); entry != quantized_.end()) quantized_.erase(entry);
+  shard_of_.erase(shard_of_.find(head_name));
+  if (const auto entry = quantized_.find(head_name); entry != quantized_.end())
+    quantized_.erase(entry);
   return absl::OkStatus();
 }
 
 absl::Status Checkpoint::check_nothing_else() const {
   std::set<std::string, std::less<>> known;
-  for (const ExpectedTensor& expected : expected_tensors(config_)) known.insert(expected.name);
+  for (const architecture::Tensor& expected : architecture::tensors(config_))
+    known.insert(expected.name);
   std::vector<std::string> unknown;
   for (const auto& [name, shard] : shard_of_) {
     if (!known.contains(name)) unknown.push_back(name);
@@ -279,7 +284,7 @@ absl::Status Checkpoint::check_nothing_else() const {
     const size_t count = unknown.size();
     unknown.resize(std::min<size_t>(count, 8));
     return base::invalid_argument(folder_.string(), ": ", count, " tensor(s) that a ",
-                                  config_.architecture, " of ", config_.layer_count,
+                                  config_.architecture, " of ", config_.layer_count(),
                                   " layers does not have: ", base::join(unknown, ", "),
                                   count > unknown.size() ? ", …" : "",
                                   "; check the architecture and the sizes in config.json");
@@ -306,7 +311,8 @@ absl::StatusOr<Checkpoint> Checkpoint::open(const fs::path& folder) {
   FRUGAL_ASSIGN_OR_RETURN(const Json json, base::read_json(config_file, kMaxJsonBytes));
   Checkpoint result;
   result.folder_ = folder;
-  FRUGAL_ASSIGN_OR_RETURN(result.config_, parse_model_config(json, config_file.string()));
+  FRUGAL_ASSIGN_OR_RETURN(result.config_,
+                          architecture::parse_model_config(json, config_file.string()));
   FRUGAL_RETURN_IF_ERROR(check_quantization_method(json, config_file.string()));
   FRUGAL_ASSIGN_OR_RETURN(result.quantized_, parse_quantized(json, config_file.string()));
   FRUGAL_ASSIGN_OR_RETURN(Weights weights, open_weights(folder));

@@ -18,11 +18,11 @@
 #include <string>
 #include <vector>
 
+#include "architecture/model_config.h"
 #include "base/file.h"
 #include "base/status.h"
 #include "format/activations.h"
 #include "format/convert.h"
-#include "format/model_config.h"
 #include "format/safetensors.h"
 #include "grid/grid.h"
 
@@ -44,7 +44,7 @@ class Checkpoint {
   static absl::StatusOr<Checkpoint> open(const std::filesystem::path& folder);
 
   const std::filesystem::path& folder() const { return folder_; }
-  const ModelConfig& config() const { return config_; }
+  const architecture::ModelConfig& config() const { return config_; }
   const std::map<std::string, QuantizedEntry, std::less<>>& quantized() const { return quantized_; }
 
   bool has(std::string_view tensor) const;
@@ -76,7 +76,7 @@ class Checkpoint {
   absl::Status hide_tied_head();
 
   std::filesystem::path folder_;
-  ModelConfig config_;
+  architecture::ModelConfig config_;
   std::map<std::string, QuantizedEntry, std::less<>> quantized_;
   std::vector<SafetensorsFile> shards_;
   std::map<std::string, size_t, std::less<>> shard_of_;
@@ -104,7 +104,7 @@ class CheckpointWriter {
   // fit it; too little room on the disk; a folder whose weight files under other names would
   // contradict the new ones.
   static absl::StatusOr<CheckpointWriter> create(const std::filesystem::path& folder,
-                                                 const ModelConfig& config,
+                                                 const architecture::ModelConfig& config,
                                                  std::vector<Tensor> tensors,
                                                  int64_t max_shard_bytes = int64_t{5} << 30);
   CheckpointWriter(CheckpointWriter&&) noexcept;

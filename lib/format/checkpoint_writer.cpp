@@ -3,6 +3,7 @@
 #include <map>
 #include <set>
 
+#include "architecture/tensors.h"
 #include "base/json.h"
 #include "format/checkpoint.h"
 #include "format/checkpoint_files.h"
@@ -23,7 +24,7 @@ struct Planned {
   size_t shard = 0;
 };
 
-absl::StatusOr<Planned> plan_tensor(CheckpointWriter::Tensor tensor) {
+absl::StatusOr<Planned> plan_tensor(CheckpointWriter::Tensor tensor, bool in_layer) {
   Planned planned;
   planned.stored_dtype = tensor.dtype;
   planned.stored_shape = tensor.shape;
@@ -38,7 +39,7 @@ absl::StatusOr<Planned> plan_tensor(CheckpointWriter::Tensor tensor) {
     planned.stored_dtype = DType::kU8;
     planned.stored_shape = {tensor.shape[0],
                             tensor.shape[1] / spec.block_columns * spec.block_bytes};
-    FRUGAL_RETURN_IF_ERROR(check_activations(tensor.activations, spec, tensor.name));
+    FRUGAL_RETURN_IF_ERROR(check_activations(tensor.activations, spec, tensor.name, in_layer));
   } else if (tensor.activations != Activations::kFloat) {
     return base::invalid_argument("tensor '", tensor.name, "' is not quantized; activations ",
                                   name(tensor.activations), " need weights on grid int8:row");
@@ -54,7 +55,7 @@ absl::StatusOr<Planned> plan_tensor(CheckpointWriter::Tensor tensor) {
 }
 
 // The declared tensors are exactly the ones of the config, each once, with its shape.
-absl::Status check_declared(const ModelConfig& config,
+absl::Status check_declared(const architecture::ModelConfig& config,
                             const std::vector<CheckpointWriter::Tensor>& tensors) {
   std::map<std::string_view, const CheckpointWriter::Tensor*> declared;
   for (const CheckpointWriter::Tensor& tensor : tensors) {
@@ -62,7 +63,7 @@ absl::Status check_declared(const ModelConfig& config,
       return base::invalid_argument("tensor '", tensor.name, "' is declared twice");
     }
   }
-  for (const ExpectedTensor& expected : expected_tensors(config)) {
+  for (const architecture::Tensor& expected : architecture::tensors(config)) {
     const auto found = declared.find(expected.name);
     if (found == declared.end()) {
       return base::invalid_argument("tensor '", expected.name, "' of the config is not declared");
@@ -113,8 +114,8 @@ std::optional<std::string> main_dtype(const std::vector<Planned>& tensors) {
   return largest->first == DType::kF16 ? "float16" : "bfloat16";
 }
 
-Json config_json(const ModelConfig& config, const std::vector<Planned>& tensors) {
-  Json json = to_json(config);
+Json config_json(const architecture::ModelConfig& config, const std::vector<Planned>& tensors) {
+  Json json = architecture::to_json(config);
   if (const std::optional<std::string> dtype = main_dtype(tensors)) {
     json["torch_dtype"] = *dtype;
     if (json.contains("dtype")) json["dtype"] = *dtype;
@@ -141,7 +142,7 @@ Json config_json(const ModelConfig& config, const std::vector<Planned>& tensors)
 
 struct CheckpointWriter::State {
   fs::path folder;
-  ModelConfig config;
+  architecture::ModelConfig config;
   std::vector<Planned> tensors;
   size_t next = 0;
   struct Shard {
@@ -298,7 +299,7 @@ CheckpointWriter::CheckpointWriter(CheckpointWriter&&) noexcept = default;
 CheckpointWriter::~CheckpointWriter() = default;
 
 absl::StatusOr<CheckpointWriter> CheckpointWriter::create(const fs::path& folder,
-                                                          const ModelConfig& config,
+                                                          const architecture::ModelConfig& config,
                                                           std::vector<Tensor> tensors,
                                                           int64_t max_shard_bytes) {
   std::error_code ignored;
@@ -311,8 +312,10 @@ absl::StatusOr<CheckpointWriter> CheckpointWriter::create(const fs::path& folder
   auto state = std::make_unique<State>();
   state->folder = folder;
   state->config = config;
+  const auto places = architecture::places(config);
   for (Tensor& tensor : tensors) {
-    FRUGAL_ASSIGN_OR_RETURN(Planned planned, plan_tensor(std::move(tensor)));
+    const bool in_layer = places.find(tensor.name)->second.layer != architecture::kNoLayer;
+    FRUGAL_ASSIGN_OR_RETURN(Planned planned, plan_tensor(std::move(tensor), in_layer));
     state->tensors.push_back(std::move(planned));
   }
   state->shard_count = assign_shards(state->tensors, max_shard_bytes);

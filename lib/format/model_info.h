@@ -5,15 +5,15 @@
 #include <map>
 #include <string>
 
+#include "architecture/model_config.h"
 #include "format/activations.h"
-#include "format/model_config.h"
 
 namespace frugal::format {
 
 // Metadata of a model as it flows through the checks of a pipeline, before any of it exists.
 struct ModelInfo {
   std::string name;  // "small/q4_k"
-  ModelConfig config;
+  architecture::ModelConfig config;
   std::map<std::string, std::string, std::less<>>
       grids;  // weight name -> grid, of quantized weights
   std::map<std::string, Activations, std::less<>>

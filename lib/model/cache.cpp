@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "model/decoder.h"
+#include "model/layer_runner.h"
 
 namespace frugal::model {
 namespace {

@@ -3,36 +3,18 @@
 #include <ATen/ATen.h>
 
 #include <cmath>
-#include <set>
 #include <utility>
 
+#include "architecture/tensors.h"
 #include "base/random.h"
 #include "base/text.h"
-#include "model/rotary.h"
 #include "tensor/guard.h"
 #include "tensor/transfer.h"
 
 namespace frugal::model {
 namespace {
 
-double initializer_range(const format::ModelConfig& config) {
-  if (!config.source.is_object()) return 0.02;
-  const auto found = config.source.find("initializer_range");
-  return found != config.source.end() && found->is_number() ? found->get<double>() : 0.02;
-}
-
-// Weights that add to the residual stream, by full name.
-std::set<std::string, std::less<>> residual_writers(const format::ModelConfig& config,
-                                                    const std::vector<Stage>& stages) {
-  std::set<std::string, std::less<>> names;
-  for (int64_t layer = 0; layer < config.layer_count; ++layer) {
-    for (const Stage& stage : stages) {
-      if (!stage.writes_residual) continue;
-      for (const std::string& matrix : stage.matrices) names.insert(weight_name(layer, matrix));
-    }
-  }
-  return names;
-}
+using architecture::Role;
 
 // A stream per tensor: its values do not depend on which other tensors there are.
 at::Tensor random_normal(at::IntArrayRef shape, double deviation, uint64_t seed,
@@ -45,35 +27,51 @@ at::Tensor random_normal(at::IntArrayRef shape, double deviation, uint64_t seed,
   return values;
 }
 
-// bool [B, 1, T, T]: causal and inside a segment. Padding (-1) sees padding, so no row is empty (an
-// empty one would be NaN).
-at::Tensor segment_mask(const at::Tensor& segments) {
-  const int64_t length = segments.size(1);
-  const at::Tensor causal = at::ones({length, length}, segments.options().dtype(at::kBool)).tril();
-  return (segments.unsqueeze(2).eq(segments.unsqueeze(1))).logical_and_(causal).unsqueeze(1);
+// Gains of one, biases of zero, matrices normal; those that write the residual stream smaller, by
+// GPT-2's rule.
+at::Tensor fresh_values(const architecture::ModelConfig& config, const architecture::Tensor& tensor,
+                        uint64_t seed) {
+  if (architecture::is_norm(tensor.role)) {
+    const double offset = architecture::stored_offset(config, tensor.role, tensor.layer);
+    return at::full(tensor.shape, 1.0 - offset, at::kFloat);
+  }
+  if (!tensor.is_matrix()) return at::zeros(tensor.shape, at::kFloat);
+  const bool writes = tensor.role == Role::kAttentionOutput || tensor.role == Role::kDown;
+  const double layers = static_cast<double>(config.layer_count());
+  const double deviation = config.initializer_range / (writes ? std::sqrt(2.0 * layers) : 1.0);
+  return random_normal(tensor.shape, deviation, seed, tensor.name);
 }
 
 }  // namespace
 
-absl::StatusOr<Decoder> Decoder::assemble(const format::ModelConfig& config) {
+absl::StatusOr<Decoder> Decoder::assemble(const architecture::ModelConfig& config) {
   Decoder decoder;
   decoder.config_ = config;
-  FRUGAL_ASSIGN_OR_RETURN(decoder.stages_, model::stages(config));
-  FRUGAL_ASSIGN_OR_RETURN(decoder.runner_, layer_runner(config));
+  for (int64_t layer = 0; layer < config.layer_count(); ++layer) {
+    decoder.stages_.push_back(architecture::stages(config, layer));
+    decoder.small_.emplace_back();
+    for (const architecture::Tensor& tensor : architecture::layer_tensors(config, layer)) {
+      if (!tensor.is_matrix()) decoder.small_.back().emplace(tensor.role, tensor.name);
+    }
+  }
+  decoder.runner_ = std::make_shared<const LayerRunner>(config);
+  decoder.embedding_ = architecture::tensor_name(config, Role::kEmbedding);
+  decoder.final_norm_ = architecture::tensor_name(config, Role::kFinalNorm);
+  decoder.head_ = architecture::head_name(config);
   return decoder;
 }
 
 absl::StatusOr<Decoder> Decoder::load(const format::Checkpoint& checkpoint,
                                       const LoadOptions& options) {
   FRUGAL_ASSIGN_OR_RETURN(Decoder decoder, assemble(checkpoint.config()));
-  for (const format::ExpectedTensor& expected : format::expected_tensors(checkpoint.config())) {
+  for (const architecture::Tensor& expected : architecture::tensors(checkpoint.config())) {
     FRUGAL_ASSIGN_OR_RETURN(at::Tensor value,
                             tensor::load(checkpoint, expected.name, options.type, options.device));
     decoder.parameters_.emplace(expected.name, std::move(value));
   }
   FRUGAL_RETURN_IF_ERROR(decoder.load_integers(checkpoint, options.device));
   FRUGAL_RETURN_IF_ERROR(tensor::guarded("preparing the rotary embedding", [&] {
-    decoder.frequencies_ = rotary_frequencies(checkpoint.config()).to(options.device);
+    decoder.kinds_ = AttentionKinds(checkpoint.config(), options.device);
   }));
   return decoder;
 }
@@ -91,23 +89,13 @@ absl::Status Decoder::load_integers(const format::Checkpoint& checkpoint,
   return absl::OkStatus();
 }
 
-absl::StatusOr<Decoder> Decoder::create(const format::ModelConfig& config, uint64_t seed,
+absl::StatusOr<Decoder> Decoder::create(const architecture::ModelConfig& config, uint64_t seed,
                                         const at::Device& device) {
   FRUGAL_ASSIGN_OR_RETURN(Decoder decoder, assemble(config));
-  const double deviation = initializer_range(config);
-  const double residual_deviation =
-      deviation / std::sqrt(2.0 * static_cast<double>(config.layer_count));
-  const auto writers = residual_writers(config, decoder.stages_);
   FRUGAL_RETURN_IF_ERROR(tensor::guarded("creating a model", [&] {
-    for (const auto& [name, shape] : format::expected_tensors(config)) {
-      const at::Tensor value =
-          shape.size() == 1
-              ? at::ones(shape, at::kFloat)
-              : random_normal(shape, writers.contains(name) ? residual_deviation : deviation, seed,
-                              name);
-      decoder.parameters_.emplace(name, value.to(device));
-    }
-    decoder.frequencies_ = rotary_frequencies(config).to(device);
+    for (const architecture::Tensor& tensor : architecture::tensors(config))
+      decoder.parameters_.emplace(tensor.name, fresh_values(config, tensor, seed).to(device));
+    decoder.kinds_ = AttentionKinds(config, device);
   }));
   return decoder;
 }
@@ -118,8 +106,8 @@ const at::Tensor& Decoder::parameter(std::string_view name) const {
   return found->second;
 }
 
-at::Device Decoder::device() const { return parameter(kEmbedding).device(); }
-at::ScalarType Decoder::type() const { return parameter(kEmbedding).scalar_type(); }
+at::Device Decoder::device() const { return parameter(embedding_).device(); }
+at::ScalarType Decoder::type() const { return parameter(embedding_).scalar_type(); }
 
 void Decoder::set_parameter(std::string_view name, at::Tensor value) {
   const auto found = parameters_.find(name);
@@ -131,46 +119,27 @@ void Decoder::set_parameter(std::string_view name, at::Tensor value) {
   found->second = std::move(value);
 }
 
-AttentionContext Decoder::attention_context(const Batch& batch, int64_t past_length) const {
-  TORCH_CHECK(batch.ids.dim() == 2, "ids are [B, T], got ", batch.ids.sizes());
-  const int64_t length = batch.ids.size(1);
-  const at::Tensor positions =
-      batch.positions.defined()
-          ? batch.positions.to(frequencies_.device())
-          : at::arange(past_length, past_length + length, frequencies_.options().dtype(at::kLong))
-                .unsqueeze(0);
-  const RotaryTables tables = rotary_tables(frequencies_, positions);
-  AttentionContext context{
-      .cosine = tables.cosine, .sine = tables.sine, .mask = {}, .rounded = rounded_attention_};
-  if (batch.mask.defined()) {
-    context.mask = batch.mask;
-  } else if (batch.segments.defined()) {
-    TORCH_CHECK(past_length == 0, "segments and a filled cache do not go together: pass a mask");
-    context.mask = segment_mask(batch.segments.to(frequencies_.device()));
-  }
-  return context;
+AttentionContexts Decoder::attention_contexts(const Batch& batch, int64_t past_length) const {
+  return kinds_.contexts(batch, past_length, rounded_attention_);
 }
 
 at::Tensor Decoder::embed(const at::Tensor& ids) const {
-  return at::embedding(parameter(kEmbedding), ids);
+  return runner_->embed(parameter(embedding_), ids);
 }
 
 LayerParameters Decoder::layer_parameters(int64_t layer) const {
-  const std::string prefix = base::str_cat("model.layers.", layer, ".");
   LayerParameters result;
-  for (auto at = parameters_.lower_bound(prefix); at != parameters_.end(); ++at) {
-    if (!at->first.starts_with(prefix)) break;
-    if (at->second.dim() == 1) result.emplace(at->first.substr(prefix.size()), at->second);
-  }
+  for (const auto& [role, name] : small_.at(static_cast<size_t>(layer)))
+    result.emplace(role, parameter(name));
   return result;
 }
 
-std::vector<at::Tensor> Decoder::multiply(int64_t layer, const Stage& stage,
+std::vector<at::Tensor> Decoder::multiply(const architecture::Stage& stage,
                                           const at::Tensor& input) const {
   std::vector<at::Tensor> outputs;
   IntegerRows rounded;  // shared by the stage's matrices
-  for (const std::string& matrix : stage.matrices) {
-    const std::string name = weight_name(layer, matrix);
+  for (const architecture::Tensor& matrix : stage.matrices) {
+    const std::string& name = matrix.name;
     const auto integers = integers_.find(name);
     if (integers == integers_.end()) {
       outputs.push_back(linear_ == nullptr ? at::linear(input, parameter(name))
@@ -183,35 +152,39 @@ std::vector<at::Tensor> Decoder::multiply(int64_t layer, const Stage& stage,
   return outputs;
 }
 
-at::Tensor Decoder::run_layer(int64_t layer, const at::Tensor& x, const AttentionContext& context,
+at::Tensor Decoder::run_layer(int64_t layer, const at::Tensor& x, const AttentionContexts& contexts,
                               KeyValueCache* cache) const {
   const LayerParameters small = layer_parameters(layer);
-  LayerState state = runner_->begin(x, small);
-  for (size_t stage = 0; stage < stages_.size(); ++stage) {
-    const std::vector<at::Tensor> outputs = multiply(layer, stages_[stage], state.input);
-    runner_->advance(state, stage, outputs, small, context, cache, cache != nullptr ? layer : -1);
+  const std::vector<architecture::Stage>& layer_stages = stages(layer);
+  LayerState state = runner_->begin(layer, x, small);
+  for (size_t stage = 0; stage < layer_stages.size(); ++stage) {
+    const std::vector<at::Tensor> outputs = multiply(layer_stages[stage], state.input);
+    runner_->advance(state, {layer, stage}, outputs, small, contexts, cache);
   }
   return state.residual;
 }
 
 at::Tensor Decoder::final_norm(const at::Tensor& x) const {
-  return runner_->normalize(x, parameter(kFinalNorm));
+  return runner_->final_norm(x, parameter(final_norm_));
 }
 
-const at::Tensor& Decoder::head_weight() const {
-  return parameter(config_.tied_embeddings ? kEmbedding : kHead);
-}
+const at::Tensor& Decoder::head_weight() const { return parameter(head_); }
 
 at::Tensor Decoder::hidden(const Batch& batch, KeyValueCache* cache) const {
-  const AttentionContext context = attention_context(batch, cache != nullptr ? cache->length() : 0);
+  const AttentionContexts contexts =
+      attention_contexts(batch, cache != nullptr ? cache->length() : 0);
   at::Tensor x = embed(batch.ids);
-  for (int64_t layer = 0; layer < config_.layer_count; ++layer)
-    x = run_layer(layer, x, context, cache);
+  for (int64_t layer = 0; layer < config_.layer_count(); ++layer)
+    x = run_layer(layer, x, contexts, cache);
   return final_norm(x);
 }
 
+at::Tensor Decoder::logits_of(const at::Tensor& hidden) const {
+  return head_logits(hidden, head_weight());
+}
+
 at::Tensor Decoder::logits(const Batch& batch, KeyValueCache* cache) const {
-  return at::linear(hidden(batch, cache), head_weight()).to(at::kFloat);
+  return logits_of(hidden(batch, cache));
 }
 
 Decoder Decoder::clone() const {
@@ -227,9 +200,8 @@ absl::Status Decoder::save(const std::filesystem::path& folder, format::DType dt
                         " matrices, which only their codes can say");
   }
   std::vector<format::CheckpointWriter::Tensor> tensors;
-  for (auto& [name, shape] : format::expected_tensors(config_)) {
-    tensors.push_back({name, dtype, shape, std::nullopt});
-  }
+  for (const architecture::Tensor& tensor : architecture::tensors(config_))
+    tensors.push_back({tensor.name, dtype, tensor.shape, std::nullopt});
   FRUGAL_ASSIGN_OR_RETURN(format::CheckpointWriter writer,
                           format::CheckpointWriter::create(folder, config_, tensors));
   for (const format::CheckpointWriter::Tensor& declared : tensors) {

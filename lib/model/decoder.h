@@ -14,79 +14,14 @@
 #include <utility>
 #include <vector>
 
+#include "architecture/stages.h"
 #include "base/status.h"
 #include "format/checkpoint.h"
-#include "format/model_config.h"
-#include "model/architecture.h"
+#include "model/attention_context.h"
 #include "model/integer_linear.h"
+#include "model/layer_runner.h"
 
 namespace frugal::model {
-
-// Sequences to run. ids [B, T] int64. Undefined positions mean 0..T-1 for every row; undefined
-// segments mean one document per row (plain causal attention), else [B, T] int32 and attention
-// stays inside a segment. A defined mask (bool, true where a query sees a key) takes the place of
-// both rules: generation needs it for prompts of unequal length.
-struct Batch {
-  at::Tensor ids;
-  at::Tensor positions;
-  at::Tensor segments = {};
-  at::Tensor mask = {};  // [B, 1, T, T_total]
-};
-
-// Keys and values of the tokens seen so far, per layer [B, K, T_past, D]; grown by forward. The
-// tensors are views of buffers that double when full, so a token costs no copy of the past.
-class KeyValueCache {
- public:
-  std::vector<at::Tensor> keys;
-  std::vector<at::Tensor> values;
-  int64_t length() const;  // T_past
-
-  // Appends key and value [B, K, T, D] to `layer` and returns all of that layer.
-  std::pair<at::Tensor, at::Tensor> append(int64_t layer, const at::Tensor& key,
-                                           const at::Tensor& value);
-  // Keeps only these rows of the batch, int64 [B'].
-  void select_rows(const at::Tensor& rows);
-
- private:
-  std::vector<at::Tensor> key_buffers_, value_buffers_;
-};
-
-// What attention needs besides the layer's weights: rotary tables for the batch's positions and the
-// mask. Made once per batch and shared by all layers.
-struct AttentionContext {
-  at::Tensor cosine, sine;  // [B or 1, 1, T, D] fp32
-  at::Tensor mask;          // undefined: plain causal; else bool [B, 1, T, T_total]
-  bool rounded = false;     // plain causal attention may round the factors of its products
-                            // (rounded_causal_attention)
-};
-
-// A layer in the middle of its forward (see Layer).
-struct LayerState {
-  at::Tensor residual;  // [B, T, C], updated by stages that write it
-  at::Tensor input;     // [B, T, in] of the stage that comes next
-};
-
-// Small parameters of one layer that no stage multiplies (norm weights), by name below the layer.
-using LayerParameters = std::map<std::string, at::Tensor, std::less<>>;
-
-// One layer's staged execution: state = begin(x); for each stage: outputs[m] = state.input · W_mᵀ;
-// advance(state, stage, outputs). After the last stage `residual` is the layer's output.
-// Differentiable.
-class LayerRunner {
- public:
-  virtual ~LayerRunner() = default;
-  virtual LayerState begin(const at::Tensor& x, const LayerParameters& parameters) const = 0;
-  // `outputs`: one tensor [B, T, out] per matrix of the stage. `cache_layer` >= 0: extend that
-  // layer of `cache`.
-  virtual void advance(LayerState& state, size_t stage, const std::vector<at::Tensor>& outputs,
-                       const LayerParameters& parameters, const AttentionContext& context,
-                       KeyValueCache* cache = nullptr, int64_t cache_layer = -1) const = 0;
-  // The architecture's norm of x [.., C] by weight [C]; also that behind the last layer.
-  virtual at::Tensor normalize(const at::Tensor& x, const at::Tensor& weight) const = 0;
-};
-
-// The runner of `config`'s architecture. Errors: unknown architecture.
-absl::StatusOr<std::shared_ptr<const LayerRunner>> layer_runner(const format::ModelConfig& config);
 
 struct LoadOptions {
   at::ScalarType type = at::kFloat;  // kFloat or kBFloat16; on CPU never fp16 (dependencies.md §7)
@@ -101,11 +36,14 @@ class Decoder {
                                       const LoadOptions& options);
   // Freshly initialized (normal, std initializer_range or 0.02; residual writers scaled by
   // 1/sqrt(2L)), fp32.
-  static absl::StatusOr<Decoder> create(const format::ModelConfig& config, uint64_t seed,
+  static absl::StatusOr<Decoder> create(const architecture::ModelConfig& config, uint64_t seed,
                                         const at::Device& device);
 
-  const format::ModelConfig& config() const { return config_; }
-  const std::vector<Stage>& stages() const { return stages_; }
+  const architecture::ModelConfig& config() const { return config_; }
+  // Of one layer.
+  const std::vector<architecture::Stage>& stages(int64_t layer) const {
+    return stages_.at(static_cast<size_t>(layer));
+  }
   const LayerRunner& runner() const { return *runner_; }
   at::Device device() const;
   at::ScalarType type() const;
@@ -116,15 +54,17 @@ class Decoder {
   void set_parameter(std::string_view name,
                      at::Tensor value);  // same shape; throws for an unknown name, and for integers
 
-  AttentionContext attention_context(const Batch& batch, int64_t past_length = 0) const;
+  AttentionContexts attention_contexts(const Batch& batch, int64_t past_length = 0) const;
   at::Tensor embed(const at::Tensor& ids) const;  // [B, T, C]
-  at::Tensor run_layer(int64_t layer, const at::Tensor& x, const AttentionContext& context,
+  at::Tensor run_layer(int64_t layer, const at::Tensor& x, const AttentionContexts& contexts,
                        KeyValueCache* cache = nullptr) const;  // [B, T, C]
   LayerParameters layer_parameters(int64_t layer) const;
   at::Tensor final_norm(const at::Tensor& x) const;  // [B, T, C]
   const at::Tensor& head_weight() const;             // [V, C]; the embedding where tied
   at::Tensor hidden(const Batch& batch,
                     KeyValueCache* cache = nullptr) const;  // [B, T, C] after the final norm
+  at::Tensor logits_of(
+      const at::Tensor& hidden) const;  // [.., C] after the final norm -> [.., V] fp32
   at::Tensor logits(const Batch& batch, KeyValueCache* cache = nullptr) const;  // [B, T, V] fp32
 
   // What multiplies an input [.., in] by a matrix [out, in] in the layers' forwards; at::linear
@@ -143,22 +83,24 @@ class Decoder {
   absl::Status save(const std::filesystem::path& folder, format::DType dtype) const;
 
  private:
-  static absl::StatusOr<Decoder> assemble(const format::ModelConfig& config);
+  static absl::StatusOr<Decoder> assemble(const architecture::ModelConfig& config);
   const at::Tensor& parameter(std::string_view name) const;
   absl::Status load_integers(const format::Checkpoint& checkpoint, const at::Device& device);
   // Where a stage's input meets its matrices: one output [B, T, out] each.
-  std::vector<at::Tensor> multiply(int64_t layer, const Stage& stage,
-                                   const at::Tensor& input) const;
+  std::vector<at::Tensor> multiply(const architecture::Stage& stage, const at::Tensor& input) const;
 
-  format::ModelConfig config_;
-  std::vector<Stage> stages_;
+  architecture::ModelConfig config_;
+  std::vector<std::vector<architecture::Stage>> stages_;  // by layer
+  std::vector<std::map<architecture::Role, std::string>>
+      small_;  // by layer: names of what no stage multiplies
   std::shared_ptr<const LayerRunner> runner_;
+  std::string embedding_, final_norm_, head_;  // names
   std::map<std::string, at::Tensor, std::less<>> parameters_;
   std::map<std::string, IntegerMatrix, std::less<>>
       integers_;  // of parameters whose inputs are rounded
   Linear linear_ = nullptr;
   bool rounded_attention_ = false;
-  at::Tensor frequencies_;  // rotary, fp32 [D/2]
+  AttentionKinds kinds_;
 };
 
 }  // namespace frugal::model

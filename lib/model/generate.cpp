@@ -180,7 +180,7 @@ class Generation {
   // Logits of the last place, [B, V]: the head is not asked for the others.
   at::Tensor last_logits(const Batch& batch) {
     const at::Tensor hidden = decoder_.hidden(batch, &cache_);
-    return at::linear(hidden.select(1, hidden.size(1) - 1), decoder_.head_weight()).to(at::kFloat);
+    return decoder_.logits_of(hidden.select(1, hidden.size(1) - 1));
   }
 
   // False when every row is done.

@@ -13,7 +13,7 @@ namespace {
 
 // Llama 3.1: long waves are slowed by `factor`, short ones kept, those between blended linearly in
 // context/wavelength.
-at::Tensor stretch(const at::Tensor& frequencies, const format::RopeScaling& scaling) {
+at::Tensor stretch(const at::Tensor& frequencies, const architecture::RopeScaling& scaling) {
   const double context = static_cast<double>(scaling.original_max_position_embeddings);
   const at::Tensor wavelengths = (2.0 * std::numbers::pi) / frequencies;
   const at::Tensor slowed = frequencies / scaling.factor;
@@ -72,11 +72,14 @@ class Rotation : public torch::autograd::Function<Rotation> {
 
 }  // namespace
 
-at::Tensor rotary_frequencies(const format::ModelConfig& config) {
-  const double size = static_cast<double>(config.head_size);
-  const at::Tensor exponents = at::arange(0, config.head_size, 2, at::kLong).to(at::kFloat) / size;
-  const at::Tensor frequencies = 1.0 / at::pow(at::Scalar(config.rope_theta), exponents);
-  return config.rope_scaling ? stretch(frequencies, *config.rope_scaling) : frequencies;
+at::Tensor rotary_frequencies(const architecture::Rope& rope, int64_t head_size) {
+  const double size = static_cast<double>(head_size);
+  const at::Tensor exponents = at::arange(0, head_size, 2, at::kLong).to(at::kFloat) / size;
+  const at::Tensor frequencies = 1.0 / at::pow(at::Scalar(rope.theta), exponents);
+  if (!rope.scaling) return frequencies;
+  if (rope.scaling->kind == architecture::RopeScaling::Kind::kLinear)
+    return frequencies / rope.scaling->factor;
+  return stretch(frequencies, *rope.scaling);
 }
 
 RotaryTables rotary_tables(const at::Tensor& frequencies, const at::Tensor& positions) {

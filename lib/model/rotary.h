@@ -4,14 +4,14 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "format/model_config.h"
+#include "architecture/model_config.h"
 
 namespace frugal::model {
 
 // Angle per position of each channel pair, fp32 [D/2] on the CPU: theta^(-2i/D), stretched by
 // Llama 3.1's rule where the config has one. Computed in fp32 in the order of transformers 5
 // (modeling_rope_utils.py), so that tables agree at far positions, too.
-at::Tensor rotary_frequencies(const format::ModelConfig& config);
+at::Tensor rotary_frequencies(const architecture::Rope& rope, int64_t head_size);
 
 // Cosines and sines fp32 [B, 1, T, D] of `positions` [B, T] int64.
 struct RotaryTables {

@@ -51,6 +51,15 @@ class Visitor : public OptionVisitor {
     action_(info, value);
   }
   void field(const OptionInfo& info, Assignments& value) override { action_(info, value); }
+  void field(const OptionInfo& info, std::optional<int64_t>& value) override {
+    action_(info, value);
+  }
+  void field(const OptionInfo& info, std::optional<double>& value) override {
+    action_(info, value);
+  }
+  void field(const OptionInfo& info, std::optional<std::string>& value) override {
+    action_(info, value);
+  }
 
  private:
   Action action_;
@@ -81,6 +90,17 @@ base::Json to_json(const std::vector<T>& values) {
   return out;
 }
 
+// Nothing where other options decide.
+template <typename T>
+base::Json to_json(const std::optional<T>& value) {
+  return value ? to_json(*value) : base::Json();
+}
+
+template <typename T>
+inline constexpr bool kIsOpen = false;
+template <typename T>
+inline constexpr bool kIsOpen<std::optional<T>> = true;
+
 std::string type_text(bool) { return "true|false"; }
 std::string type_text(int64_t) { return "integer"; }
 std::string type_text(double) { return "number"; }
@@ -91,6 +111,10 @@ std::string type_text(const Assignments&) { return "pattern=value"; }
 template <typename T>
 std::string type_text(const std::vector<T>&) {
   return base::str_cat("list of ", type_text(T{}));
+}
+template <typename T>
+std::string type_text(const std::optional<T>&) {
+  return type_text(T{});
 }
 
 // Reads the value of one option.
@@ -151,6 +175,14 @@ class ValueReader {
     value = std::move(out);
   }
   template <typename T>
+  void read(const Node& node, std::optional<T>& value) {
+    T given{};
+    whole_ = false;  // there is no default that could be written out
+    const size_t before = problems_.size();
+    read(node, given);
+    if (problems_.size() == before) value = std::move(given);
+  }
+  template <typename T>
   void read(const Node& node, std::vector<T>& value) {
     std::vector<T> out;
     whole_ = false;
@@ -199,6 +231,12 @@ class ValueReader {
         std::find(info_.choices.begin(), info_.choices.end(), value) != info_.choices.end()) {
       return true;
     }
+    for (const FormerChoice& choice : info_.former_choices) {
+      if (choice.former != value) continue;
+      problems_.add(node.position, "option '", info_.name, "' is '", value,
+                    "', which is now called '", choice.now, "'");
+      return false;
+    }
     problems_.add(node.position, "option '", info_.name, "' is '", value,
                   "'; allowed: ", base::join(info_.choices, ", "), near_text(value, info_.choices));
     return false;
@@ -229,8 +267,10 @@ void read_options(Pass& pass, const Node& map, const std::vector<std::string>& e
     return;
   }
   std::vector<std::string> known;
+  std::map<std::string, std::string, std::less<>> renamed;  // former name: present name
   visit(pass, [&](const OptionInfo& info, auto& value) {
     known.emplace_back(info.name);
+    for (const std::string_view former : info.former_names) renamed.emplace(former, info.name);
     if (const Node* node = map.find(info.name)) {
       positions[std::string(info.name)] = node->position;
       if (node->kind == Node::Kind::kNull) {
@@ -245,6 +285,11 @@ void read_options(Pass& pass, const Node& map, const std::vector<std::string>& e
   });
   for (const Member& member : map.members) {
     if (std::find(known.begin(), known.end(), member.key) != known.end()) continue;
+    if (const auto now = renamed.find(member.key); now != renamed.end()) {
+      problems.add(member.position, owner, ": option '", member.key, "' is now called '",
+                   now->second, "'");
+      continue;
+    }
     problems.add(member.position, owner, " has no option '", member.key, "'",
                  known.empty() ? "; it takes none" : base::suggestion(member.key, known));
   }
@@ -252,8 +297,12 @@ void read_options(Pass& pass, const Node& map, const std::vector<std::string>& e
 
 base::Json options_json(Pass& pass) {
   base::Json out = base::Json::object();
-  visit(pass,
-        [&](const OptionInfo& info, auto& value) { out[std::string(info.name)] = to_json(value); });
+  visit(pass, [&](const OptionInfo& info, auto& value) {
+    if constexpr (kIsOpen<std::decay_t<decltype(value)>>) {
+      if (!value) return;
+    }
+    out[std::string(info.name)] = to_json(value);
+  });
   return out;
 }
 
@@ -282,6 +331,10 @@ std::vector<OptionDescription> describe_options(Pass& pass) {
     option.choices = info.choices;
     option.required = info.required;
     option.default_value = to_json(value);
+    if constexpr (kIsOpen<std::decay_t<decltype(value)>>) {
+      if (!value) option.default_value = std::string(info.otherwise);
+    }
+    option.former_names.assign(info.former_names.begin(), info.former_names.end());
   });
   return out;
 }

@@ -16,14 +16,14 @@ using Positions = std::map<std::string, Position, std::less<>>;
 
 // Reads the keys of `map` into the pass's options. Every mistake goes to `problems`: unknown keys
 // (with the nearest valid name), wrong types, values outside their range or choices, missing
-// required options (those not in `elsewhere`). `positions` receives the place of each option that
-// was given. Text with a unit is accepted as OptionInfo::unit says; a single value stands for a
-// list of one.
+// required options (those not in `elsewhere`); a name or value of former times is told its present
+// one. `positions` receives the place of each option that was given. Text with a unit is accepted
+// as OptionInfo::unit says; a single value stands for a list of one.
 void read_options(Pass& pass, const Node& map, const std::vector<std::string>& elsewhere,
                   Problems& problems, Positions& positions);
 
-// Every option with its present value, in the order of the visitor; read_options of it changes
-// nothing.
+// Every option with its present value, in the order of the visitor, without those that other
+// options decide; read_options of it changes nothing.
 base::Json options_json(Pass& pass);
 
 struct OptionDescription {
@@ -35,6 +35,7 @@ struct OptionDescription {
   std::vector<std::string> choices;
   bool required = false;
   base::Json default_value;  // of a fresh pass; meaningless when required
+  std::vector<std::string> former_names;
   std::string default_text() const;
 };
 std::vector<OptionDescription> describe_options(Pass& pass);

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -34,6 +35,13 @@ struct Assignments {
   bool operator==(const Assignments&) const = default;
 };
 
+// What a name or a value of an option was called before; using it is an error that says the new
+// one.
+struct FormerChoice {
+  std::string_view former;
+  std::string_view now;
+};
+
 struct OptionInfo {
   std::string_view name;
   std::string_view help;  // one sentence
@@ -44,6 +52,9 @@ struct OptionInfo {
   bool minimum_exclusive = false;
   std::vector<std::string> choices = {};  // strings: the allowed values; empty = any
   bool required = false;                  // no default: must be given
+  std::string_view otherwise = "";        // std::optional values: what happens where none is given
+  std::vector<std::string_view> former_names = {};
+  std::vector<FormerChoice> former_choices = {};
 };
 
 class OptionVisitor {
@@ -59,6 +70,10 @@ class OptionVisitor {
   virtual void field(const OptionInfo& info, DataReference& value) = 0;
   virtual void field(const OptionInfo& info, std::vector<DataReference>& value) = 0;
   virtual void field(const OptionInfo& info, Assignments& value) = 0;
+  // Values that other options decide where none is given.
+  virtual void field(const OptionInfo& info, std::optional<int64_t>& value) = 0;
+  virtual void field(const OptionInfo& info, std::optional<double>& value) = 0;
+  virtual void field(const OptionInfo& info, std::optional<std::string>& value) = 0;
 };
 
 }  // namespace frugal::pass

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <span>
 
+#include "architecture/tensors.h"
 #include "base/hash.h"
 #include "energy/site.h"
 #include "pass/inputs.h"
@@ -38,11 +39,10 @@ bool is_zero(std::span<const std::byte> value) {
 void peek_zeros(const format::Checkpoint& checkpoint, ModelInfo& info) {
   constexpr size_t kWeights = 2048;
   constexpr size_t kFewestInTen = 1;  // weights as trained have next to none
-  for (const std::string& name : checkpoint.tensor_names()) {
-    const int64_t middle = info.config.layer_count / 2;
-    if (!name.starts_with("model.layers.0.") &&
-        !name.starts_with(base::str_cat("model.layers.", middle, ".")))
-      continue;
+  std::vector<architecture::Tensor> some = architecture::layer_tensors(info.config, 0);
+  for (auto& tensor : architecture::layer_tensors(info.config, info.config.layer_count() / 2))
+    some.push_back(std::move(tensor));
+  for (const auto& [name, shape, role, layer] : some) {
     const auto tensor = checkpoint.info(name);
     const auto bytes = checkpoint.bytes(name);
     if (!tensor.ok() || !bytes.ok() || tensor->shape.size() != 2 || info.grids.contains(name))

@@ -8,10 +8,11 @@ namespace frugal::pass {
 namespace {
 
 std::string shape_text(const ModelInfo& model) {
-  const format::ModelConfig& config = model.config;
-  return base::str_cat(config.layer_count, "L ", config.hidden_size, "C ", config.intermediate_size,
-                       "F ", config.head_count, "/", config.key_value_head_count, "H ",
-                       config.vocabulary_size, "V");
+  const architecture::ModelConfig& config = model.config;
+  return base::str_cat(
+      config.layer_count(), "L ", config.hidden_size, "C ",
+      config.layers.front().feed_forward.width, "F ", config.layers.front().attention.heads, "/",
+      config.layers.front().attention.key_value_heads, "H ", config.vocabulary_size, "V");
 }
 
 std::string parameters_text(int64_t count) {

@@ -19,7 +19,7 @@ bool any_token_counts(const text::PackedTokens& data) {
 
 }  // namespace
 
-absl::Status check_data(const text::PackedTokens& data, const format::ModelConfig& config,
+absl::Status check_data(const text::PackedTokens& data, const architecture::ModelConfig& config,
                         std::string_view what) {
   const auto size = static_cast<size_t>(data.sequences * data.length);
   if (data.sequences < 1 || data.length < 2) {

@@ -10,7 +10,7 @@ namespace frugal::train {
 
 // Sizes, ids below the vocabulary, sequences inside the context, at least one token that counts.
 // `what` names the data.
-absl::Status check_data(const text::PackedTokens& data, const format::ModelConfig& config,
+absl::Status check_data(const text::PackedTokens& data, const architecture::ModelConfig& config,
                         std::string_view what);
 
 absl::Status check_numbers(const TrainOptions& options);

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "model/layer_runner.h"
 #include "train/autocast.h"
 
 namespace frugal::train {
@@ -59,8 +60,6 @@ ChunkResult chunk_loss(const at::Tensor& logits, const at::Tensor& teacher_logit
   return result;
 }
 
-at::Tensor product(const at::Tensor& a, const at::Tensor& b) { return at::mm(a, b).to(at::kFloat); }
-
 struct Totals {
   at::Tensor cross_entropy, divergence;  // scalars fp64
   at::Tensor hidden_gradient;            // [N, C] fp32, of the sum
@@ -91,11 +90,12 @@ Totals run_chunks(const LossInput& input, const LossOptions& options, Gradients 
     const int64_t count = std::min(options.chunk_tokens, hidden.size(0) - begin);
     const at::Tensor rows = hidden.narrow(0, begin, count);
     const at::Tensor teacher_logits =
-        distills ? product(input.teacher_hidden.narrow(0, begin, count).to(type), teacher_head.t())
+        distills ? model::head_logits(input.teacher_hidden.narrow(0, begin, count).to(type),
+                                      teacher_head)
                  : at::Tensor();
     const ChunkResult chunk =
-        chunk_loss(product(rows, head.t()), teacher_logits, input.targets.narrow(0, begin, count),
-                   options, wants_gradient);
+        chunk_loss(model::head_logits(rows, head), teacher_logits,
+                   input.targets.narrow(0, begin, count), options, wants_gradient);
     if (chunk.cross_entropy.defined()) totals.cross_entropy.add_(chunk.cross_entropy);
     if (chunk.divergence.defined()) totals.divergence.add_(chunk.divergence);
     if (!wants_gradient) continue;

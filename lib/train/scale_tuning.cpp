@@ -7,9 +7,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <functional>
 #include <optional>
-#include <set>
 #include <utility>
 
 #include "absl/strings/str_format.h"
@@ -17,13 +15,15 @@
 #include "base/interrupt.h"
 #include "base/text.h"
 #include "tensor/guard.h"
-#include "tensor/tiles.h"
 #include "train/batches.h"
 #include "train/losses.h"
 #include "train/optimizer.h"
 #include "train/rounded_linear.h"
+#include "train/scale_tuning_check.h"
+#include "train/scale_tuning_record.h"
 #include "train/schedule.h"
 #include "train/state.h"
+#include "train/window_states.h"
 
 namespace frugal::train {
 namespace {
@@ -31,129 +31,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using text::Windows;
 constexpr const char* kStateFile = "scale-tuning.safetensors";
-
-at::Tensor window_ids(const Windows& windows, int64_t row, const at::Device& device) {
-  const auto begin = windows.ids.begin() + row * windows.length;
-  const std::vector<int64_t> ids(begin, begin + windows.length);
-  return at::tensor(ids, at::kLong).unsqueeze(0).to(device);
-}
-
-// body(0) .. body(count - 1): on threads of the CPU, each with its own graph, or one after the
-// other elsewhere.
-void for_each_window(const at::Device& device, int64_t count,
-                     const std::function<void(int64_t)>& body) {
-  if (device.is_cpu()) {
-    tensor::for_each_tile(count, body);
-    return;
-  }
-  const at::NoGradGuard no_grad;
-  for (int64_t i = 0; i < count; ++i) body(i);
-}
-
-// The original's last hidden states [T, C] of windows that were seen before, as long as they fit.
-class OriginalStates {
- public:
-  OriginalStates(model::Decoder original, const Windows& windows, int64_t cache_bytes)
-      : original_(std::move(original)), windows_(windows) {
-    const int64_t each =
-        windows.length * original.config().hidden_size * static_cast<int64_t>(sizeof(float));
-    if (each * windows.count <= cache_bytes) known_.resize(static_cast<size_t>(windows.count));
-  }
-
-  at::Tensor get(int64_t row) const {
-    if (!known_.empty() && known_[static_cast<size_t>(row)].defined())
-      return known_[static_cast<size_t>(row)];
-    const at::NoGradGuard no_grad;
-    return original_.hidden({.ids = window_ids(windows_, row, original_.device()), .positions = {}})
-        .squeeze(0);
-  }
-  // Not for several threads at once.
-  void keep(int64_t row, const at::Tensor& hidden) {
-    if (!known_.empty()) known_[static_cast<size_t>(row)] = hidden;
-  }
-
- private:
-  model::Decoder original_;
-  const Windows& windows_;
-  std::vector<at::Tensor> known_;
-};
-
-absl::Status check_windows(const Windows& windows, const format::ModelConfig& config,
-                           std::string_view what) {
-  if (windows.count < 1 || windows.length < 1 ||
-      windows.ids.size() != static_cast<size_t>(windows.count * windows.length)) {
-    return base::invalid_argument("scale tuning: the ", what, " text has ", windows.count,
-                                  " windows of ", windows.length, " tokens with ",
-                                  windows.ids.size(), " ids; give at least one window");
-  }
-  if (windows.length > config.context_length) {
-    return base::invalid_argument("scale tuning: ", what, " windows of ", windows.length,
-                                  " tokens are longer than the model's context of ",
-                                  config.context_length);
-  }
-  const auto [least, largest] = std::minmax_element(windows.ids.begin(), windows.ids.end());
-  if (*least < 0 || *largest >= config.vocabulary_size) {
-    return base::invalid_argument("scale tuning: ", what, " ids from ", *least, " to ", *largest,
-                                  ", the vocabulary has ", config.vocabulary_size);
-  }
-  return absl::OkStatus();
-}
-
-absl::Status check_disjoint(const Windows& tuning, const Windows& validation) {
-  if (tuning.length != validation.length) return absl::OkStatus();
-  const auto row = [](const Windows& windows, int64_t i) {
-    const auto begin = windows.ids.begin() + i * windows.length;
-    return std::vector<text::TokenId>(begin, begin + windows.length);
-  };
-  std::set<std::vector<text::TokenId>> held_out;
-  for (int64_t i = 0; i < validation.count; ++i) held_out.insert(row(validation, i));
-  for (int64_t i = 0; i < tuning.count; ++i) {
-    if (held_out.contains(row(tuning, i))) {
-      return base::invalid_argument(
-          "scale tuning: window ", i, " of the tuning text is among the validation windows; ",
-          "the best step can only be chosen on text that was not trained on");
-    }
-  }
-  return absl::OkStatus();
-}
-
-absl::Status check_numbers(const ScaleTuningOptions& o) {
-  const bool counts = o.steps >= 0 && o.tokens_per_step >= 1 && o.warmup_steps >= 0 &&
-                      o.validations >= 1 && o.checkpoint_every >= 0 && o.chunk_tokens >= 1 &&
-                      o.cache_bytes >= 0;
-  const bool rates = std::isfinite(o.learning_rate) && o.learning_rate > 0 && o.beta1 >= 0 &&
-                     o.beta1 < 1 && o.beta2 >= 0 && o.beta2 < 1 && o.epsilon > 0;
-  if (counts && rates) return absl::OkStatus();
-  return base::invalid_argument(
-      "scale tuning: steps ", o.steps, ", tokens_per_step ", o.tokens_per_step, ", warmup ",
-      o.warmup_steps, ", validations ", o.validations, ", learning rate ", o.learning_rate,
-      ", betas ", o.beta1, " and ", o.beta2, ", epsilon ", o.epsilon,
-      " do not fit: counts from 0 (validations and tokens from 1), a rate above 0, betas in ",
-      "[0, 1)");
-}
-
-absl::Status check_models(const model::Decoder& original, const model::Decoder& student,
-                          const QuantizedMatrices& matrices) {
-  if (original.config().vocabulary_size != student.config().vocabulary_size) {
-    return base::invalid_argument("scale tuning: the original has ",
-                                  original.config().vocabulary_size, " ids, the quantized model ",
-                                  student.config().vocabulary_size);
-  }
-  if (original.type() != at::kFloat || student.type() != at::kFloat ||
-      original.device() != student.device()) {
-    return base::invalid_argument("scale tuning: both models must be fp32 on one device");
-  }
-  if (matrices.empty()) return base::invalid_argument("scale tuning: no quantized matrix is given");
-  for (const auto& [name, matrix] : matrices) {
-    const auto found = student.parameters().find(name);
-    if (found == student.parameters().end() ||
-        found->second.sizes() != at::IntArrayRef({matrix.rows, matrix.columns})) {
-      return base::invalid_argument("scale tuning: the model has no matrix ", name, " of ",
-                                    matrix.rows, " x ", matrix.columns);
-    }
-  }
-  return absl::OkStatus();
-}
 
 template <typename T>
 std::string_view bytes_of(const std::vector<T>& values) {
@@ -176,27 +53,6 @@ std::string fingerprint(const QuantizedMatrices& matrices, const Windows& tuning
         .add(bytes_of(matrix.parameters));
   }
   return hasher.hex();
-}
-
-base::Json to_json(const std::vector<TuningSample>& samples) {
-  base::Json json = base::Json::array();
-  for (const TuningSample& sample : samples)
-    json.push_back({{"step", sample.step}, {"divergence", sample.divergence}});
-  return json;
-}
-
-absl::StatusOr<std::vector<TuningSample>> parse_samples(const base::Json& record,
-                                                        std::string_view key,
-                                                        std::string_view where) {
-  std::vector<TuningSample> samples;
-  FRUGAL_ASSIGN_OR_RETURN(const base::Json list, base::json_get<base::Json>(record, key, where));
-  for (const base::Json& item : list) {
-    TuningSample sample;
-    FRUGAL_ASSIGN_OR_RETURN(sample.step, base::json_get<int64_t>(item, "step", where));
-    FRUGAL_ASSIGN_OR_RETURN(sample.divergence, base::json_get<double>(item, "divergence", where));
-    samples.push_back(sample);
-  }
-  return samples;
 }
 
 // The model with the products that `precision` asks for.
@@ -392,7 +248,7 @@ class Tuner {
 
   // Mean over the tokens of `rows`.
   absl::StatusOr<double> divergence(const model::Decoder& student, const Windows& windows,
-                                    OriginalStates& states, const std::vector<int64_t>& rows) {
+                                    WindowStates& states, const std::vector<int64_t>& rows) {
     return tensor::guarded(
         "scale tuning: measuring the divergence", [&]() -> absl::StatusOr<double> {
           std::vector<double> sums(rows.size());
@@ -488,14 +344,7 @@ class Tuner {
 
   absl::Status save_progress() {
     TrainState now = state();
-    now.record = {{"step", result_.steps},
-                  {"tokens", result_.tokens},
-                  {"best_step", result_.best_step},
-                  {"validation_before", result_.validation.before},
-                  {"validation_after", result_.validation.after},
-                  {"training_before", result_.training.before},
-                  {"curve", to_json(result_.curve)},
-                  {"validations", to_json(result_.validations)}};
+    now.record = to_json(result_);
     return base::annotate(save_state(state_path_, now, fingerprint_),
                           "saving the state of the scale tuning");
   }
@@ -511,24 +360,8 @@ class Tuner {
                             load_state(state_path_, then, fingerprint_));
     if (!record) return absl::OkStatus();
     best_ = std::move(then.best);
-    FRUGAL_RETURN_IF_ERROR(take_record(*record, state_path_.string()));
+    FRUGAL_RETURN_IF_ERROR(take_record(*record, state_path_.string(), result_));
     if (progress_ != nullptr) progress_->advance(result_.steps);
-    return absl::OkStatus();
-  }
-
-  absl::Status take_record(const base::Json& record, const std::string& where) {
-    FRUGAL_ASSIGN_OR_RETURN(result_.steps, base::json_get<int64_t>(record, "step", where));
-    FRUGAL_ASSIGN_OR_RETURN(result_.tokens, base::json_get<int64_t>(record, "tokens", where));
-    FRUGAL_ASSIGN_OR_RETURN(result_.best_step, base::json_get<int64_t>(record, "best_step", where));
-    FRUGAL_ASSIGN_OR_RETURN(result_.validation.before,
-                            base::json_get<double>(record, "validation_before", where));
-    FRUGAL_ASSIGN_OR_RETURN(result_.validation.after,
-                            base::json_get<double>(record, "validation_after", where));
-    FRUGAL_ASSIGN_OR_RETURN(result_.training.before,
-                            base::json_get<double>(record, "training_before", where));
-    FRUGAL_ASSIGN_OR_RETURN(result_.curve, parse_samples(record, "curve", where));
-    FRUGAL_ASSIGN_OR_RETURN(result_.validations, parse_samples(record, "validations", where));
-    result_.resumed_from = result_.steps;
     return absl::OkStatus();
   }
 
@@ -539,7 +372,7 @@ class Tuner {
   const int64_t windows_per_step_;
   base::Progress* progress_;
   DataOrder order_;
-  OriginalStates tuning_states_, validation_states_;
+  WindowStates tuning_states_, validation_states_;
   std::string fingerprint_;
   std::filesystem::path state_path_;
   std::vector<TunedMatrix> tuned_;
@@ -557,11 +390,8 @@ absl::StatusOr<ScaleTuningResult> tune_scales(const model::Decoder& original,
                                               const ScaleTuningOptions& options,
                                               const std::filesystem::path& resume_folder,
                                               base::Progress* progress) {
-  FRUGAL_RETURN_IF_ERROR(check_numbers(options));
-  FRUGAL_RETURN_IF_ERROR(check_models(original, student, matrices));
-  FRUGAL_RETURN_IF_ERROR(check_windows(tuning, student.config(), "tuning"));
-  FRUGAL_RETURN_IF_ERROR(check_windows(validation, student.config(), "validation"));
-  FRUGAL_RETURN_IF_ERROR(check_disjoint(tuning, validation));
+  FRUGAL_RETURN_IF_ERROR(
+      check_scale_tuning(original, student, matrices, tuning, validation, options));
   std::optional<Tuner> tuner;
   FRUGAL_RETURN_IF_ERROR(tensor::guarded("preparing the scale tuning", [&] {
     tuner.emplace(original, student, matrices, tuning, validation, options, resume_folder,

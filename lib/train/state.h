@@ -7,21 +7,18 @@
 #pragma once
 
 #include <filesystem>
-#include <map>
 #include <optional>
 #include <string>
 
 #include "base/json.h"
 #include "base/status.h"
-#include "model/decoder.h"
 #include "train/optimizer.h"
+#include "train/parameter_view.h"
 
 namespace frugal::train {
 
-using TensorMap = std::map<std::string, at::Tensor, std::less<>>;
-
 struct TrainState {
-  TensorMap weights;  // shared with the model
+  TensorMap weights;  // what is trained, shared with the model
   AdamW* optimizer = nullptr;
   TensorMap best;     // empty: none kept
   base::Json record;  // "step" and what the trainer wants back

@@ -52,7 +52,7 @@ std::string_view bytes_of(const std::vector<T>& values) {
 }
 
 // What a resume file must agree with.
-std::string fingerprint(const model::Decoder& student, const model::Decoder* teacher,
+std::string fingerprint(const ParameterView& student, const model::Decoder* teacher,
                         const text::PackedTokens& data, const TrainOptions& o, Precision precision,
                         int64_t steps) {
   const base::Json options = {steps,
@@ -76,9 +76,10 @@ std::string fingerprint(const model::Decoder& student, const model::Decoder* tea
                               o.record_every,
                               o.seed};
   base::KeyHasher hasher;
-  hasher.add(options.dump()).add(format::to_json(student.config()).dump());
-  hasher.add(teacher != nullptr ? format::to_json(teacher->config()).dump() : "");
+  hasher.add(options.dump()).add(architecture::to_json(student.base().config()).dump());
+  hasher.add(teacher != nullptr ? architecture::to_json(teacher->config()).dump() : "");
   hasher.add(bytes_of(data.ids)).add(bytes_of(data.segments)).add(bytes_of(data.loss_mask));
+  if (const std::string selection = student.selection(); !selection.empty()) hasher.add(selection);
   return hasher.hex();
 }
 
@@ -90,9 +91,10 @@ struct Sums {
 
 class Trainer {
  public:
-  Trainer(model::Decoder& student, const model::Decoder* teacher, const text::PackedTokens& data,
-          const text::PackedTokens* validation, const TrainOptions& options, int64_t steps,
-          Precision precision, const std::filesystem::path& folder, base::Progress* progress)
+  Trainer(const ParameterView& student, const model::Decoder* teacher,
+          const text::PackedTokens& data, const text::PackedTokens* validation,
+          const TrainOptions& options, int64_t steps, Precision precision,
+          const std::filesystem::path& folder, base::Progress* progress)
       : student_(student),
         teacher_(options.distillation_weight > 0 ? teacher : nullptr),
         data_(data),
@@ -103,18 +105,18 @@ class Trainer {
                                                : std::max<int64_t>(1, steps / 200)),
         precision_(precision),
         progress_(progress),
-        optimizer_(student.parameters(),
+        optimizer_(student.trained(),
                    {options.beta1, options.beta2, options.epsilon, options.weight_decay}),
         order_(data.sequences, options.seed),
         fingerprint_(fingerprint(student, teacher_, data, options, precision, steps)) {
     if (!folder.empty()) state_path_ = folder / kStateFile;
-    for (const auto& [name, value] : student.parameters()) value.requires_grad_(true);
+    student_.require_gradients(true);
     result_.precision = precision;
   }
 
   ~Trainer() {
     optimizer_.clear_gradients();
-    for (const auto& [name, value] : student_.parameters()) value.requires_grad_(false);
+    student_.require_gradients(false);
   }
 
   absl::StatusOr<TrainResult> run() {
@@ -124,7 +126,7 @@ class Trainer {
       FRUGAL_RETURN_IF_ERROR(step());
       FRUGAL_RETURN_IF_ERROR(after_step());
     }
-    if (options_.keep_best && !best_.empty()) restore_best();
+    if (options_.keep_best && !best_.empty()) student_.assign(best_);
     result_.seconds = seconds_since(begin);
     const double working = result_.forward_seconds + result_.teacher_seconds +
                            result_.backward_seconds + result_.optimizer_seconds + data_seconds_;
@@ -134,6 +136,8 @@ class Trainer {
   }
 
  private:
+  at::Device device() const { return student_.base().device(); }
+
   int64_t tokens_per_step() const {
     return options_.accumulation * options_.batch_sequences * data_.length;
   }
@@ -144,14 +148,13 @@ class Trainer {
     std::vector<TrainBatch> batches;
     for (int64_t i = 0; i < options_.accumulation; ++i) {
       const int64_t first = (result_.steps * options_.accumulation + i) * options_.batch_sequences;
-      batches.push_back(
-          make_batch(data_, order_.rows(first, options_.batch_sequences), student_.device()));
+      batches.push_back(make_batch(data_, order_.rows(first, options_.batch_sequences), device()));
     }
     return batches;
   }
 
   Autocast autocast() const {
-    return Autocast(student_.device().type(), at::kBFloat16, precision_ == Precision::kBf16);
+    return Autocast(device().type(), at::kBFloat16, precision_ == Precision::kBf16);
   }
 
   // Hidden states of the counted places, [N, C].
@@ -174,8 +177,9 @@ class Trainer {
       input.teacher_head = teacher_->head_weight();
     }
     const Stopwatch watch(result_.forward_seconds);
-    input.hidden = counted_hidden(student_, batch);
-    input.head = student_.head_weight();
+    const model::Decoder model = student_.adapted();
+    input.hidden = counted_hidden(model, batch);
+    input.head = model.head_weight();
     input.targets = batch.targets;
     return head_loss(input, loss_options(), divisor);
   }
@@ -256,9 +260,9 @@ class Trainer {
 
   absl::Status run_validation() {
     const Stopwatch watch(result_.validation_seconds);
-    FRUGAL_ASSIGN_OR_RETURN(
-        ValidationSample sample,
-        validate(student_, *validation_, options_.batch_sequences, options_.chunk_tokens));
+    FRUGAL_ASSIGN_OR_RETURN(ValidationSample sample,
+                            validate(student_.adapted(), *validation_, options_.batch_sequences,
+                                     options_.chunk_tokens));
     sample.step = result_.steps;
     const bool best =
         std::all_of(result_.validation.begin(), result_.validation.end(),
@@ -267,14 +271,7 @@ class Trainer {
     if (!best) return absl::OkStatus();
     result_.best_step = result_.steps;
     if (!options_.keep_best) return absl::OkStatus();
-    return tensor::guarded("keeping the best weights", [&] {
-      for (const auto& [name, value] : student_.parameters()) best_[name] = value.detach().clone();
-    });
-  }
-
-  void restore_best() {
-    const at::NoGradGuard no_grad;
-    for (const auto& [name, value] : student_.parameters()) value.copy_(best_.find(name)->second);
+    return tensor::guarded("keeping the best weights", [&] { best_ = student_.copy(); });
   }
 
   void report_progress() {
@@ -292,7 +289,7 @@ class Trainer {
     progress_->advance();
   }
 
-  TrainState state() { return {student_.parameters(), &optimizer_, best_, base::Json::object()}; }
+  TrainState state() { return {student_.trained(), &optimizer_, best_, base::Json::object()}; }
 
   absl::Status save_progress() {
     TrainState now = state();
@@ -326,7 +323,7 @@ class Trainer {
     return absl::OkStatus();
   }
 
-  model::Decoder& student_;
+  const ParameterView& student_;
   const model::Decoder* teacher_;
   const text::PackedTokens& data_;
   const text::PackedTokens* validation_;
@@ -383,21 +380,23 @@ absl::StatusOr<ValidationSample> validate(const model::Decoder& decoder,
   });
 }
 
-absl::StatusOr<TrainResult> train(model::Decoder& student, const model::Decoder* teacher,
+absl::StatusOr<TrainResult> train(const ParameterView& student, const model::Decoder* teacher,
                                   const text::PackedTokens& data,
                                   const text::PackedTokens* validation, const TrainOptions& options,
                                   const std::filesystem::path& resume_folder,
                                   base::Progress* progress) {
   FRUGAL_ASSIGN_OR_RETURN(const int64_t steps, planned_steps(options, data.length));
-  FRUGAL_RETURN_IF_ERROR(check_models(student, teacher, options));
-  FRUGAL_RETURN_IF_ERROR(check_data(data, student.config(), "training data"));
+  FRUGAL_RETURN_IF_ERROR(check_models(student.base(), teacher, options));
+  if (student.trained().empty())
+    return base::invalid_argument("training: no parameter of the model is to be trained");
+  FRUGAL_RETURN_IF_ERROR(check_data(data, student.base().config(), "training data"));
   if (validation != nullptr)
-    FRUGAL_RETURN_IF_ERROR(check_data(*validation, student.config(), "validation data"));
+    FRUGAL_RETURN_IF_ERROR(check_data(*validation, student.base().config(), "validation data"));
   if (options.keep_best && validation == nullptr) {
     return base::invalid_argument("training: keep_best needs validation data");
   }
   FRUGAL_ASSIGN_OR_RETURN(const Precision precision,
-                          resolve_precision(options.precision, student.device()));
+                          resolve_precision(options.precision, student.base().device()));
   return tensor::guarded("training", [&] {
     return Trainer(student, teacher, data, validation, options, steps, precision, resume_folder,
                    progress)

@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "model/decoder.h"
 #include "text/dataset.h"
+#include "train/parameter_view.h"
 #include "train/schedule.h"
 
 namespace frugal::train {
@@ -78,14 +79,14 @@ struct TrainResult {
   double tokens_per_second = 0;  // of this session's steps, validation and checkpoints excluded
 };
 
-// Trains `student` in place on `data` (fp32 weights; device as the student's). `teacher` may be
-// null when distillation_weight is 0; it must share the vocabulary and lie on the same device.
-// `validation` may be null. Resume files go to `resume_folder` (created when missing; empty = none
-// are written or read); a run that was stopped continues there and ends with the same bits.
-// `progress` may be null; it counts steps. Errors: options or data that do not fit (named);
+// Trains what `student` shows, in place, on `data` (fp32 weights; device as the student's).
+// `teacher` may be null when distillation_weight is 0; it must share the vocabulary and lie on the
+// same device. `validation` may be null. Resume files go to `resume_folder` (created when missing;
+// empty = none are written or read); a run that was stopped continues there and ends with the same
+// bits. `progress` may be null; it counts steps. Errors: options or data that do not fit (named);
 // Cancelled after an interrupt (state saved); a loss that is not finite (names the step); a resume
 // file of another run; out of memory.
-absl::StatusOr<TrainResult> train(model::Decoder& student, const model::Decoder* teacher,
+absl::StatusOr<TrainResult> train(const ParameterView& student, const model::Decoder* teacher,
                                   const text::PackedTokens& data,
                                   const text::PackedTokens* validation, const TrainOptions& options,
                                   const std::filesystem::path& resume_folder,

@@ -34,11 +34,11 @@ TEST(RowOrder, InterleavesTheHalvesOfEachHead) {
 }
 
 TEST(GgufTensors, NameEveryExpectedWeightOnce) {
-  const format::ModelConfig config = layerwise::toy_config({.layers = 2, .tied = false});
+  const architecture::ModelConfig config = layerwise::toy_config({.layers = 2, .tied = false});
   std::vector<std::string> weights;
   for (const GgufSource& source : gguf_tensors(config)) weights.push_back(source.weight);
   std::vector<std::string> expected;
-  for (const format::ExpectedTensor& tensor : format::expected_tensors(config))
+  for (const architecture::Tensor& tensor : architecture::tensors(config))
     expected.push_back(tensor.name);
   std::sort(weights.begin(), weights.end());
   std::sort(expected.begin(), expected.end());
@@ -46,14 +46,14 @@ TEST(GgufTensors, NameEveryExpectedWeightOnce) {
 }
 
 TEST(GgufTensors, ScaledFrequenciesTravelAsATensor) {
-  format::ModelConfig config = layerwise::toy_config({});
-  config.rope_scaling = format::RopeScaling{};
+  architecture::ModelConfig config = layerwise::toy_config({});
+  config.layers.front().attention.rope.scaling = architecture::RopeScaling{};
   const auto tensors = gguf_tensors(config);
   const auto found = std::find_if(tensors.begin(), tensors.end(), [](const GgufSource& s) {
     return s.name == "rope_freqs.weight";
   });
   ASSERT_NE(found, tensors.end());
-  EXPECT_EQ(found->shape, std::vector<int64_t>{config.head_size / 2});
+  EXPECT_EQ(found->shape, std::vector<int64_t>{config.layers.front().attention.head_size / 2});
 }
 
 TEST(WriteGguf, HoldsTheWeightsWithQAndKInterleaved) {
@@ -76,8 +76,8 @@ TEST(WriteGguf, HoldsTheWeightsWithQAndKInterleaved) {
   std::vector<float> stored(source.size());
   std::memcpy(stored.data(), file.bytes(*tensor).data(), stored.size() * sizeof(float));
   const int64_t columns = tensor->shape[1];
-  const std::vector<int64_t> order =
-      interleaved_row_order(tensor->shape[0], checkpoint.config().key_value_head_count);
+  const std::vector<int64_t> order = interleaved_row_order(
+      tensor->shape[0], checkpoint.config().layers.front().attention.key_value_heads);
   for (int64_t row = 0; row < tensor->shape[0]; ++row) {
     for (int64_t column = 0; column < columns; ++column) {
       ASSERT_EQ(stored[row * columns + column], source[order[row] * columns + column]);
@@ -109,8 +109,9 @@ TEST(CheckGguf, RefusesWhatTheFileCannotHold) {
   offset.grids["model.layers.0.mlp.up_proj.weight"] = "int4:asym";
   FRUGAL_EXPECT_ERROR(check_gguf(offset), absl::StatusCode::kInvalidArgument, "int4");
   format::ModelInfo other = good;
-  other.config.model_type = "gemma2";
-  FRUGAL_EXPECT_ERROR(check_gguf(other), absl::StatusCode::kUnimplemented, "gemma2");
+  for (auto& layer : other.config.layers) layer.attention.window = 8;
+  FRUGAL_EXPECT_ERROR(check_gguf(other), absl::StatusCode::kUnimplemented,
+                      "has no sliding window, but layer 0 sees 8 tokens");
 }
 
 TEST(GgufFileType, EveryGgufGridHasANumberOfItsOwn) {

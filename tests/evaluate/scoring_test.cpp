@@ -84,7 +84,8 @@ TEST(ScoreTest, RefusesWhatDoesNotFit) {
 
 TEST(ScoreTest, ReportsLogProbabilitiesThatAreNotFinite) {
   model::Decoder decoder = test::tiny_model(1);
-  decoder.set_parameter(model::kFinalNorm, at::full({32}, std::numeric_limits<float>::infinity()));
+  decoder.set_parameter("model.norm.weight",
+                        at::full({32}, std::numeric_limits<float>::infinity()));
   FRUGAL_EXPECT_ERROR(score(decoder, std::vector<Sequence>{{{1, 2}, {{0, 5}}}}),
                       absl::StatusCode::kFailedPrecondition, "not finite");
 }

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "format/model_config.h"
+#include "architecture/model_config.h"
 #include "model/decoder.h"
 #include "text/tokenizer.h"
 
@@ -51,28 +51,28 @@ class ByteTokenizer : public text::Tokenizer {
   text::Vocabulary vocabulary_;
 };
 
-inline format::ModelConfig tiny_config(int64_t vocabulary = ByteTokenizer::kSize,
-                                       int64_t context = 64) {
-  format::ModelConfig config;
-  config.architecture = "LlamaForCausalLM";
-  config.model_type = "llama";
+inline architecture::ModelConfig tiny_config(int64_t vocabulary = ByteTokenizer::kSize,
+                                             int64_t context = 64) {
+  architecture::Layer layer;
+  layer.feed_forward.width = 48;
+  layer.attention.heads = 4;
+  layer.attention.key_value_heads = 2;
+  layer.attention.head_size = 8;
+  layer.attention.score_scale = 1.0 / std::sqrt(8.0);
+  architecture::ModelConfig config = architecture::make_llama(2, layer);
   config.vocabulary_size = vocabulary;
   config.hidden_size = 32;
-  config.intermediate_size = 48;
-  config.layer_count = 2;
-  config.head_count = 4;
-  config.key_value_head_count = 2;
-  config.head_size = 8;
   config.context_length = context;
   config.tied_embeddings = true;
   config.bos_token_ids = {ByteTokenizer::kBos};
   config.eos_token_ids = {ByteTokenizer::kEos};
   // Far from uniform predictions, so that every test sees values of different size.
-  config.source = base::Json{{"initializer_range", 0.3}};
+  config.initializer_range = 0.3;
   return config;
 }
 
-inline model::Decoder tiny_model(uint64_t seed, const format::ModelConfig& config = tiny_config()) {
+inline model::Decoder tiny_model(uint64_t seed,
+                                 const architecture::ModelConfig& config = tiny_config()) {
   return *model::Decoder::create(config, seed, at::kCPU);
 }
 

@@ -131,7 +131,7 @@ TEST(CheckpointWriter, QuantizedTensorsKeepTheirCodes) {
   EXPECT_LT(checkpoint.weight_bytes(), checkpoint.config().parameter_count() * 2);
 
   // Written again in full precision, the notes on quantization are gone and other notes stay.
-  ModelConfig config = checkpoint.config();
+  architecture::ModelConfig config = checkpoint.config();
   config.source["frugal"]["origin"] = "kept";
   const frugal::test::TemporaryFolder plain;
   FRUGAL_ASSERT_OK(test::write_model(plain.path(), config, DType::kF32));
@@ -144,7 +144,7 @@ TEST(CheckpointWriter, QuantizedTensorsKeepTheirCodes) {
 TEST(CheckpointWriter, TensorsOfOddSizeAreAlignedAndComplete) {
   // 105 ids x 2-byte values of an odd width cannot happen in a Llama; an odd vocabulary on an odd
   // grid row can.
-  ModelConfig config = test::tiny_config();
+  architecture::ModelConfig config = test::tiny_config();
   config.vocabulary_size = 41;
   const frugal::test::TemporaryFolder folder;
   auto tensors = test::declarations(config, DType::kF32);
@@ -179,7 +179,7 @@ TEST(CheckpointWriter, RefusesNanAndNamesIt) {
 
 TEST(CheckpointWriter, RefusesWrongDeclarations) {
   const frugal::test::TemporaryFolder folder;
-  const ModelConfig config = test::tiny_config();
+  const architecture::ModelConfig config = test::tiny_config();
   const auto with = [&](const std::function<void(std::vector<CheckpointWriter::Tensor>&)>& edit) {
     auto tensors = test::declarations(config, DType::kF32);
     edit(tensors);

@@ -14,7 +14,7 @@ using base::Json;
 
 TEST(Inspect, DescribesACheckpoint) {
   const frugal::test::TemporaryFolder folder;
-  ModelConfig config = test::tiny_config();
+  architecture::ModelConfig config = test::tiny_config();
   config.source["frugal"] = {{"version", 1}, {"pass", "distill"}};
   auto tensors = test::declarations(config, DType::kBF16);
   for (auto& tensor : tensors) {

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "architecture/tensors.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/random.h"
@@ -28,7 +29,9 @@ inline base::Json tiny_config_json() {
     "a_key_of_tomorrow": {"kept": [1, 2, 3]}})");
 }
 
-inline ModelConfig tiny_config() { return parse_model_config(tiny_config_json(), "tiny").value(); }
+inline architecture::ModelConfig tiny_config() {
+  return architecture::parse_model_config(tiny_config_json(), "tiny").value();
+}
 
 // Seeded values in about [-3, 3].
 inline std::vector<float> random_values(std::string_view name, int64_t count) {
@@ -44,17 +47,19 @@ inline int64_t element_count(const std::vector<int64_t>& shape) {
   return count;
 }
 
-inline std::vector<CheckpointWriter::Tensor> declarations(const ModelConfig& config, DType dtype) {
+inline std::vector<CheckpointWriter::Tensor> declarations(const architecture::ModelConfig& config,
+                                                          DType dtype) {
   std::vector<CheckpointWriter::Tensor> tensors;
-  for (const ExpectedTensor& expected : expected_tensors(config)) {
+  for (const architecture::Tensor& expected : architecture::tensors(config)) {
     tensors.push_back({expected.name, dtype, expected.shape, std::nullopt});
   }
   return tensors;
 }
 
 // Writes `config` with random_values(name) for every tensor.
-inline absl::Status write_model(const std::filesystem::path& folder, const ModelConfig& config,
-                                DType dtype, int64_t max_shard_bytes = int64_t{5} << 30) {
+inline absl::Status write_model(const std::filesystem::path& folder,
+                                const architecture::ModelConfig& config, DType dtype,
+                                int64_t max_shard_bytes = int64_t{5} << 30) {
   const auto tensors = declarations(config, dtype);
   FRUGAL_ASSIGN_OR_RETURN(CheckpointWriter writer,
                           CheckpointWriter::create(folder, config, tensors, max_shard_bytes));

@@ -23,13 +23,13 @@ TEST(ActivationStore, KeepsValuesInMemoryUpToTheLimitAndTheRestInAFile) {
   at::Tensor second = store.keep(b.t());  // not contiguous: its values count
   EXPECT_GE(store.file_bytes(), 2500);
   EXPECT_TRUE(std::filesystem::is_empty(folder.path()));  // unlinked while it is in use
-  store.rest(second);
-  store.rest(first);
+  store.evict(second);
+  store.evict(first);
   EXPECT_TRUE(at::equal(first, a));
   EXPECT_TRUE(at::equal(second, b.t()));
   EXPECT_EQ(store.keep(second).data_ptr(), second.data_ptr());  // kept already
   second.add_(1);
-  store.rest(second);  // what was written stays
+  store.evict(second);  // what was written stays
   EXPECT_TRUE(at::equal(second, b.t() + 1));
   first = at::Tensor();
   EXPECT_EQ(store.bytes_in_memory(), 0);
@@ -56,7 +56,7 @@ TEST(ActivationStore, WorksAcrossThreads) {
     for (int64_t round = 0; round < 5; ++round) {
       at::Tensor& slot = kept[static_cast<size_t>(i)];
       slot = store.keep(at::full({40, 30}, static_cast<double>(i + round), at::kFloat));
-      store.rest(slot);
+      store.evict(slot);
     }
   });
   for (int64_t i = 0; i < 60; ++i) {

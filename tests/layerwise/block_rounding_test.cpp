@@ -20,14 +20,14 @@ class Toy {
  public:
   explicit Toy(uint64_t seed = 1, int64_t windows = 48, uint64_t text = 1)
       : decoder_(toy_decoder({.layers = 1}, seed)),
-        stages_(decoder_.stages()),
+        stages_(decoder_.stages(0)),
         small_(decoder_.layer_parameters(0)) {
     const at::NoGradGuard no_grad;
     const model::Batch batch = toy_batch(toy_windows(windows, 16, 50, text));
-    context_ = decoder_.attention_context(batch);
+    contexts_ = decoder_.attention_contexts(batch);
     for (const at::Tensor& chunk : decoder_.embed(batch.ids).split(20)) {
       inputs_.push_back(chunk);
-      targets_.push_back(decoder_.run_layer(0, chunk, context_));
+      targets_.push_back(decoder_.run_layer(0, chunk, contexts_));
     }
   }
 
@@ -37,7 +37,7 @@ class Toy {
             .stages = stages_,
             .runner = decoder_.runner(),
             .small = small_,
-            .context = context_,
+            .contexts = contexts_,
             .inputs = inputs_,
             .targets = targets_,
             .seen_chunks = inputs_.size() - 1};
@@ -46,10 +46,10 @@ class Toy {
   // Rounded to nearest.
   BlockLayer start(const std::string& grid_name) const {
     BlockLayer layer;
-    for (const model::Stage& stage : stages_) {
+    for (const architecture::Stage& stage : stages_) {
       layer.emplace_back();
-      for (const std::string& matrix : stage.matrices) {
-        const at::Tensor& weights = decoder_.parameters().at(model::weight_name(0, matrix));
+      for (const architecture::Tensor& matrix : stage.matrices) {
+        const at::Tensor& weights = decoder_.parameters().at(matrix.name);
         auto grid = grid::find_grid(grid_name, weights.size(1)).value();
         layer.back().push_back({round_to_nearest(weights, {}, grid, true).value(), weights});
       }
@@ -63,14 +63,13 @@ class Toy {
     model::Decoder changed = decoder_;
     for (size_t s = 0; s < stages_.size(); ++s) {
       for (size_t i = 0; i < stages_[s].matrices.size(); ++i) {
-        changed.set_parameter(model::weight_name(0, stages_[s].matrices[i]),
-                              decode(layer[s][i].matrix));
+        changed.set_parameter(stages_[s].matrices[i].name, decode(layer[s][i].matrix));
       }
     }
     double sum = 0;
     for (const at::Tensor& x : on.inputs_) {
       const at::Tensor difference =
-          changed.run_layer(0, x, context_) - decoder_.run_layer(0, x, context_);
+          changed.run_layer(0, x, contexts_) - decoder_.run_layer(0, x, contexts_);
       sum += difference.square().sum().item<double>();
     }
     return sum;
@@ -78,9 +77,9 @@ class Toy {
 
  private:
   model::Decoder decoder_;
-  std::vector<model::Stage> stages_;
+  std::vector<architecture::Stage> stages_;
   model::LayerParameters small_;
-  model::AttentionContext context_;
+  model::AttentionContexts contexts_;
   std::vector<at::Tensor> inputs_, targets_;
 };
 
@@ -211,15 +210,16 @@ TEST(BlockRounding, SameBitsAtAnyNumberOfThreads) {
 // A layer of one matrix y = x Wᵀ.
 class OneMatrix final : public model::LayerRunner {
  public:
-  model::LayerState begin(const at::Tensor& x, const model::LayerParameters&) const override {
+  OneMatrix() : LayerRunner({}) {}
+  model::LayerState begin(int64_t, const at::Tensor& x,
+                          const model::LayerParameters&) const override {
     return {x, x};
   }
-  void advance(model::LayerState& state, size_t, const std::vector<at::Tensor>& outputs,
-               const model::LayerParameters&, const model::AttentionContext&, model::KeyValueCache*,
-               int64_t) const override {
+  void advance(model::LayerState& state, const architecture::StageRef&,
+               const std::vector<at::Tensor>& outputs, const model::LayerParameters&,
+               const model::AttentionContexts&, model::KeyValueCache*) const override {
     state.residual = outputs[0];
   }
-  at::Tensor normalize(const at::Tensor& x, const at::Tensor&) const override { return x; }
 };
 
 // The least squared error over every choice of a neighboring code for the first `free` weights of a
@@ -247,9 +247,10 @@ double brute_force(const grid::QuantizedMatrix& start, int64_t free,
 TEST(BlockRounding, NeverBeatsTheBestOfAllRoundings) {
   constexpr int64_t kFree = 6, kColumns = 32;
   const OneMatrix runner;
-  const std::vector<model::Stage> stages = {{"only", {"matrix"}, true}};
+  const std::vector<architecture::Stage> stages = {
+      {.name = "only", .matrices = {{.name = "matrix"}}, .writes_residual = true}};
   const model::LayerParameters small;
-  const model::AttentionContext context;
+  const model::AttentionContexts contexts;
   double start_total = 0, found_total = 0, best_total = 0;
   for (uint64_t seed = 1; seed <= 10; ++seed) {
     at::manual_seed(seed);
@@ -267,7 +268,7 @@ TEST(BlockRounding, NeverBeatsTheBestOfAllRoundings) {
                                .stages = stages,
                                .runner = runner,
                                .small = small,
-                               .context = context,
+                               .contexts = contexts,
                                // The guard is the same text: then it measures the optimum.
                                .inputs = {x, window},
                                .targets = {at::linear(x, weights), at::linear(window, weights)},

@@ -11,7 +11,7 @@ namespace frugal::layerwise {
 namespace {
 
 TEST(Calibration, DefaultsFollowDataAndModel) {
-  const format::ModelConfig config = toy_config({});  // context 64
+  const architecture::ModelConfig config = toy_config({});  // context 64
   FRUGAL_ASSERT_OK_AND_ASSIGN(const CalibrationPlan plain, plan_calibration(config, {}, {}));
   EXPECT_EQ(plain.length, 64);
   EXPECT_EQ(plain.windows, kDefaultWindows);

@@ -3,8 +3,8 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include "architecture/stages.h"
 #include "layerwise/rounding/gptq.h"
-#include "model/architecture.h"
 #include "support/random_tensors.h"
 #include "support/shared_data.h"
 #include "support/toy_model.h"
@@ -34,19 +34,20 @@ TEST(Channels, TheOthers) {
 // Zeros in the full-width model, and the same model without the channels. Random gains and an
 // epsilon of the size of the activations' squares: a factor that is missing would show.
 TEST(Channels, ZerosComputeWhatTheNarrowModelDoes) {
-  format::ModelConfig config = toy_config({.width = 40});
-  config.norm_epsilon = 0.5;
+  architecture::ModelConfig config = toy_config({.width = 40});
+  config.final_norm.epsilon = 0.5;
   const std::vector<int64_t> kept = {0, 1, 2, 5, 7, 8, 11, 13, 14, 20, 21, 22, 30, 33, 38, 39};
   const at::Tensor set = at::tensor(kept, at::kLong);
   const at::Tensor removed = at::tensor(other_channels(kept, 40), at::kLong);
   model::Decoder full = model::Decoder::create(config, 3, at::kCPU).value();
   model::Decoder narrow = model::Decoder::create(with_channels(config, 16), 3, at::kCPU).value();
-  EXPECT_EQ(narrow.config().head_size, config.head_size);
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const model::StreamUses uses, model::stream_uses(config));
+  EXPECT_EQ(narrow.config().layers.front().attention.head_size,
+            config.layers.front().attention.head_size);
+  const architecture::StreamUses uses = architecture::stream_uses(config);
   for (const auto& [name, use] : uses) {
     at::Tensor value = full.parameters().at(name).clone();
-    const int64_t across = use == model::StreamUse::kWrites ? 0 : -1;
-    if (use == model::StreamUse::kGains) {
+    const int64_t across = use == architecture::StreamUse::kWrites ? 0 : -1;
+    if (use == architecture::StreamUse::kGains) {
       value += random_matrix(4, name, 1, 40).flatten() * 0.3;
       full.set_parameter(name, value);
       narrow.set_parameter(name, value.index_select(0, set) * gain_factor(40, 16));
@@ -66,11 +67,11 @@ TEST(Channels, ZerosComputeWhatTheNarrowModelDoes) {
 }
 
 TEST(Channels, AllOfThemAreTheModelItself) {
-  const format::ModelConfig config = toy_config({.width = 48});
-  const format::ModelConfig same = with_channels(config, 48);
-  EXPECT_EQ(same.norm_epsilon, config.norm_epsilon);
+  const architecture::ModelConfig config = toy_config({.width = 48});
+  const architecture::ModelConfig same = with_channels(config, 48);
+  EXPECT_EQ(same.final_norm.epsilon, config.final_norm.epsilon);
   EXPECT_EQ(same.hidden_size, config.hidden_size);
-  EXPECT_EQ(same.head_size, config.head_size);
+  EXPECT_EQ(same.layers.front().attention.head_size, config.layers.front().attention.head_size);
   EXPECT_EQ(gain_factor(48, 48), 1.0);
 }
 

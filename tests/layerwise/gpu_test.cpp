@@ -85,8 +85,8 @@ class ShrinkingSolver final : public StageSolver {
     seen.push_back(problem);
     return problem.weights * 0.9;
   }
-  absl::Status finish_layer(int64_t) override { return absl::OkStatus(); }
-  absl::StatusOr<bool> is_finished(int64_t) override { return false; }
+  absl::Status store_layer(int64_t) override { return absl::OkStatus(); }
+  absl::StatusOr<bool> has_stored(int64_t) override { return false; }
   absl::StatusOr<at::Tensor> restore(const StageProblem&) override { return at::Tensor(); }
   std::vector<StageProblem> seen;
 };

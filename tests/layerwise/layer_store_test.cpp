@@ -1,5 +1,7 @@
 #include "layerwise/walk/layer_store.h"
 
+#include <ATen/ATen.h>
+
 #include <fstream>
 
 #include "support/shared_data.h"
@@ -7,25 +9,26 @@
 namespace frugal::layerwise {
 namespace {
 
-std::vector<LayerStore::Tensor> two_tensors(const std::vector<float>& floats,
-                                            const std::vector<uint8_t>& bytes) {
-  return {{"bytes", format::DType::kU8, {3, 1}, std::as_bytes(std::span(bytes))},
-          {"floats", format::DType::kF32, {2}, std::as_bytes(std::span(floats))}};
+StoredTensors two_tensors() {
+  return {{"bytes", at::tensor({7, 8, 9}, at::kByte).view({3, 1})},
+          {"floats", at::tensor({1.5f, -2.0f}, at::kFloat)}};
 }
 
 TEST(LayerStore, GivesBackWhatWasWritten) {
   test::TemporaryFolder folder;
   const LayerStore store(folder.path(), "stamp");
-  const std::vector<float> floats{1.5f, -2.0f};
-  const std::vector<uint8_t> bytes{7, 8, 9};
   FRUGAL_ASSERT_OK_AND_ASSIGN(const auto nothing, store.read(4));
   EXPECT_FALSE(nothing.has_value());
-  FRUGAL_ASSERT_OK(store.write(4, two_tensors(floats, bytes), {{"error", 0.25}}));
+  FRUGAL_ASSERT_OK(store.write(4, two_tensors(), {{"error", 0.25}}));
   FRUGAL_ASSERT_OK_AND_ASSIGN(const auto layer, store.read(4));
   ASSERT_TRUE(layer.has_value());
   EXPECT_EQ(layer->record()["error"], 0.25);
   FRUGAL_ASSERT_OK_AND_ASSIGN(const auto found, layer->bytes("bytes", format::DType::kU8, {3, 1}));
   EXPECT_EQ(static_cast<int>(found[2]), 9);
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const at::Tensor floats, layer->tensor("floats", {2}));
+  EXPECT_TRUE(at::equal(floats, at::tensor({1.5f, -2.0f}, at::kFloat)));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const at::Tensor bytes, layer->tensor("bytes", {3, 1}, at::kByte));
+  EXPECT_TRUE(at::equal(bytes, two_tensors().at("bytes")));
   EXPECT_TRUE(layer->has("floats"));
   EXPECT_FALSE(layer->has("other"));
   FRUGAL_ASSERT_OK_AND_ASSIGN(const auto other, store.read(5));
@@ -34,9 +37,7 @@ TEST(LayerStore, GivesBackWhatWasWritten) {
 
 TEST(LayerStore, AnotherStampIsAbsent) {
   test::TemporaryFolder folder;
-  const std::vector<float> floats{1, 2};
-  const std::vector<uint8_t> bytes{1, 2, 3};
-  FRUGAL_ASSERT_OK(LayerStore(folder.path(), "one text").write(0, two_tensors(floats, bytes), {}));
+  FRUGAL_ASSERT_OK(LayerStore(folder.path(), "one text").write(0, two_tensors(), {}));
   FRUGAL_ASSERT_OK_AND_ASSIGN(const auto layer, LayerStore(folder.path(), "another text").read(0));
   EXPECT_FALSE(layer.has_value());
 }
@@ -44,16 +45,30 @@ TEST(LayerStore, AnotherStampIsAbsent) {
 TEST(LayerStore, WrongShapesAndDamageAreErrors) {
   test::TemporaryFolder folder;
   const LayerStore store(folder.path(), "stamp");
-  const std::vector<float> floats{1, 2};
-  const std::vector<uint8_t> bytes{1, 2, 3};
-  FRUGAL_ASSERT_OK(store.write(0, two_tensors(floats, bytes), {}));
+  FRUGAL_ASSERT_OK(store.write(0, two_tensors(), {}));
   FRUGAL_ASSERT_OK_AND_ASSIGN(const auto layer, store.read(0));
   FRUGAL_EXPECT_ERROR(layer->bytes("bytes", format::DType::kU8, {4, 1}),
                       absl::StatusCode::kDataLoss, "bytes");
   FRUGAL_EXPECT_ERROR(layer->bytes("gone", format::DType::kU8, {3, 1}), absl::StatusCode::kDataLoss,
                       "gone");
+  FRUGAL_EXPECT_ERROR(layer->tensor("floats", {2}, at::kLong), absl::StatusCode::kDataLoss,
+                      "floats");
   std::ofstream(folder.path() / "layer-00001.safetensors") << "not a tensor file";
   EXPECT_FALSE(store.read(1).ok());
+  FRUGAL_EXPECT_ERROR(store.require(2), absl::StatusCode::kInternal, "layer 2 was not stored");
+}
+
+// Slices and views are stored as what they show.
+TEST(LayerStore, TensorsNeedNotBeContiguous) {
+  test::TemporaryFolder folder;
+  const LayerStore store(folder.path(), "stamp");
+  const at::Tensor whole = at::arange(12, at::kFloat).view({3, 4});
+  FRUGAL_ASSERT_OK(store.write(0, {{"turned", whole.t()}, {"columns", whole.narrow(1, 1, 2)}}, {}));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const auto layer, store.require(0));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const at::Tensor turned, layer.tensor("turned", {4, 3}));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const at::Tensor columns, layer.tensor("columns", {3, 2}));
+  EXPECT_TRUE(at::equal(turned, whole.t()));
+  EXPECT_TRUE(at::equal(columns, whole.narrow(1, 1, 2)));
 }
 
 }  // namespace

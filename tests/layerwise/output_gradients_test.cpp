@@ -21,7 +21,7 @@ absl::StatusOr<LayerGradients> gradients_of(const model::Decoder& decoder,
                                             OutputGradientOptions options = {}) {
   const test::TemporaryFolder folder;
   LayerGradients all;
-  int64_t expected = decoder.config().layer_count;
+  int64_t expected = decoder.config().layer_count();
   options.largest_rows = options.largest_rows > 0 ? options.largest_rows : 1000;
   FRUGAL_RETURN_IF_ERROR(output_gradients(save_toy(decoder, folder.path()), windows, options,
                                           [&](int64_t layer, LayerGradients gradients) {
@@ -52,20 +52,21 @@ struct Graph {
 
 Graph run(const model::Decoder& decoder, const at::Tensor& ids) {
   Graph graph;
-  const model::AttentionContext context = decoder.attention_context({.ids = ids, .positions = {}});
+  const model::AttentionContexts contexts =
+      decoder.attention_contexts({.ids = ids, .positions = {}});
   at::Tensor x = decoder.embed(ids).detach().requires_grad_();
-  for (int64_t layer = 0; layer < decoder.config().layer_count; ++layer) {
+  for (int64_t layer = 0; layer < decoder.config().layer_count(); ++layer) {
     const model::LayerParameters small = decoder.layer_parameters(layer);
-    model::LayerState state = decoder.runner().begin(x, small);
-    for (size_t stage = 0; stage < decoder.stages().size(); ++stage) {
+    model::LayerState state = decoder.runner().begin(layer, x, small);
+    for (size_t stage = 0; stage < decoder.stages(layer).size(); ++stage) {
       std::vector<at::Tensor> outputs;
-      for (const std::string& matrix : decoder.stages()[stage].matrices) {
-        graph.names.push_back(model::weight_name(layer, matrix));
+      for (const architecture::Tensor& matrix : decoder.stages(layer)[stage].matrices) {
+        graph.names.push_back(matrix.name);
         graph.inputs.push_back(state.input.detach());
         outputs.push_back(at::linear(state.input, decoder.parameters().at(graph.names.back())));
       }
       graph.outputs.insert(graph.outputs.end(), outputs.begin(), outputs.end());
-      decoder.runner().advance(state, stage, outputs, small, context);
+      decoder.runner().advance(state, {layer, stage}, outputs, small, contexts);
     }
     x = state.residual;
   }

@@ -81,7 +81,7 @@ double objective(const at::Tensor& corrected, const Case& c) {
          static_cast<double>(x.size(0));
 }
 
-class ChooseAsymmetry : public testing::TestWithParam<uint64_t> {
+class ChooseDriftStrength : public testing::TestWithParam<uint64_t> {
  protected:
   // A second draw of the same kind, which the correction has not seen. `kinship`: how much of its
   // drift obeys the first draw's law; the rest is noise.
@@ -113,13 +113,13 @@ class ChooseAsymmetry : public testing::TestWithParam<uint64_t> {
   }
 };
 
-TEST_P(ChooseAsymmetry, IsTheBestOfASquareOfStrengths) {
+TEST_P(ChooseDriftStrength, IsTheBestOfASquareOfStrengths) {
   FRUGAL_ASSERT_OK_AND_ASSIGN(const Case c, seen(GetParam(), 300));
   for (const double kinship : {1.0, 0.6, 0.0}) {
     const Case other = held_out(c, kinship, GetParam());
     const Correction correction = corrections(c.weights, c.drift, c.factor);
-    const Asymmetry chosen =
-        choose_asymmetry(c.weights, correction, second_moment(other.x), other.drift);
+    const DriftStrength chosen =
+        choose_drift_strength(c.weights, correction, second_moment(other.x), other.drift);
     const double lowest = objective(pre_correct(c.weights, correction, chosen), other);
     for (int i = 0; i <= 8; ++i) {
       for (int j = 0; j <= 8; ++j) {
@@ -130,20 +130,21 @@ TEST_P(ChooseAsymmetry, IsTheBestOfASquareOfStrengths) {
   }
 }
 
-TEST_P(ChooseAsymmetry, TakesALawInFullAndNoiseHardlyAtAll) {
+TEST_P(ChooseDriftStrength, TakesALawInFullAndNoiseHardlyAtAll) {
   FRUGAL_ASSERT_OK_AND_ASSIGN(const Case c, seen(GetParam(), 3000));
   const Correction correction = corrections(c.weights, c.drift, c.factor);
   const Case law = held_out(c, 1, GetParam()), noise = held_out(c, 0, GetParam());
-  const Asymmetry full = choose_asymmetry(c.weights, correction, second_moment(law.x), law.drift);
+  const DriftStrength full =
+      choose_drift_strength(c.weights, correction, second_moment(law.x), law.drift);
   EXPECT_NEAR(full.alpha, 1, 0.01);
   EXPECT_NEAR(full.beta, 1, 0.01);
-  const Asymmetry none =
-      choose_asymmetry(c.weights, correction, second_moment(noise.x), noise.drift);
+  const DriftStrength none =
+      choose_drift_strength(c.weights, correction, second_moment(noise.x), noise.drift);
   EXPECT_LT(none.alpha, 0.5);
   EXPECT_LT(none.beta, 0.5);
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, ChooseAsymmetry, testing::Range<uint64_t>(1, 11));
+INSTANTIATE_TEST_SUITE_P(Seeds, ChooseDriftStrength, testing::Range<uint64_t>(1, 11));
 
 }  // namespace
 }  // namespace frugal::layerwise

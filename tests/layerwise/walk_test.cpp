@@ -30,11 +30,11 @@ class ScalingSolver final : public StageSolver {
     solved[{problem.layer, problem.stage}] = changed;
     return changed;
   }
-  absl::Status finish_layer(int64_t layer) override {
+  absl::Status store_layer(int64_t layer) override {
     finished.push_back(layer);
     return absl::OkStatus();
   }
-  absl::StatusOr<bool> is_finished(int64_t layer) override { return layer < restored_layers; }
+  absl::StatusOr<bool> has_stored(int64_t layer) override { return layer < restored_layers; }
   absl::StatusOr<at::Tensor> restore(const StageProblem& problem) override {
     return solved.at({problem.layer, problem.stage});
   }
@@ -63,8 +63,8 @@ class UnchangingSolver final : public StageSolver {
     if (problem.layer < 3) ++stages;
     return at::Tensor();
   }
-  absl::Status finish_layer(int64_t) override { return absl::OkStatus(); }
-  absl::StatusOr<bool> is_finished(int64_t) override { return false; }
+  absl::Status store_layer(int64_t) override { return absl::OkStatus(); }
+  absl::StatusOr<bool> has_stored(int64_t) override { return false; }
   absl::StatusOr<at::Tensor> restore(const StageProblem&) override { return at::Tensor(); }
   int64_t stages = 0;
 };
@@ -76,13 +76,13 @@ class PolishingSolver final : public StageSolver {
     return layer < 3 ? Needs::kMoments : Needs::kNothing;  // not the head
   }
   layerwise::DriftForm drift_form() const override { return layerwise::DriftForm::kNone; }
-  bool polishes_layers() const override { return true; }
+  bool reconstructs_layers() const override { return true; }
   absl::StatusOr<at::Tensor> solve(const StageProblem& problem) override {
     EXPECT_FALSE(problem.drift.input.defined());
     weights_.push_back(problem.weights * 1.25);
     return weights_.back();
   }
-  absl::StatusOr<std::vector<at::Tensor>> polish_layer(const LayerProblem& problem) override {
+  absl::StatusOr<std::vector<at::Tensor>> reconstruct_layer(const LayerProblem& problem) override {
     inputs.push_back(at::cat(problem.inputs));
     targets.push_back(at::cat(problem.targets));
     int64_t count = 0;
@@ -92,11 +92,12 @@ class PolishingSolver final : public StageSolver {
     weights_.clear();
     return changed;
   }
-  absl::Status finish_layer(int64_t layer) override {
-    EXPECT_EQ(inputs.size(), static_cast<size_t>(layer) + 1);  // polished before it is made durable
+  absl::Status store_layer(int64_t layer) override {
+    EXPECT_EQ(inputs.size(),
+              static_cast<size_t>(layer) + 1);  // reconstructed before it is made durable
     return absl::OkStatus();
   }
-  absl::StatusOr<bool> is_finished(int64_t) override { return false; }
+  absl::StatusOr<bool> has_stored(int64_t) override { return false; }
   absl::StatusOr<at::Tensor> restore(const StageProblem&) override { return at::Tensor(); }
 
   std::vector<at::Tensor> inputs, targets;
@@ -120,16 +121,16 @@ class WalkTest : public testing::Test {
   // The residual stream in front of `layer`, by whole layers.
   static at::Tensor before_layer(const model::Decoder& decoder, const model::Batch& batch,
                                  int64_t layer) {
-    const model::AttentionContext context = decoder.attention_context(batch);
+    const model::AttentionContexts contexts = decoder.attention_contexts(batch);
     at::Tensor x = decoder.embed(batch.ids);
-    for (int64_t l = 0; l < layer; ++l) x = decoder.run_layer(l, x, context);
+    for (int64_t l = 0; l < layer; ++l) x = decoder.run_layer(l, x, contexts);
     return x;
   }
   static at::Tensor stage_input(const model::Decoder& decoder, const model::Batch& batch,
                                 int64_t layer) {
     const at::Tensor x = before_layer(decoder, batch, layer);
     return decoder.runner()
-        .begin(x, decoder.layer_parameters(layer))
+        .begin(layer, x, decoder.layer_parameters(layer))
         .input.reshape({-1, x.size(2)});
   }
   static double difference(const at::Tensor& a, const at::Tensor& b) {
@@ -138,9 +139,9 @@ class WalkTest : public testing::Test {
   model::Decoder scaled(double factor, int64_t layers) const {
     model::Decoder copy = decoder_->clone();
     for (int64_t layer = 0; layer < layers; ++layer) {
-      for (const model::Stage& stage : copy.stages()) {
-        for (const std::string& matrix : stage.matrices) {
-          const std::string name = model::weight_name(layer, matrix);
+      for (const architecture::Stage& stage : copy.stages(layer)) {
+        for (const architecture::Tensor& matrix : stage.matrices) {
+          const std::string& name = matrix.name;
           copy.set_parameter(name, copy.parameters().at(name) * factor);
         }
       }
@@ -214,10 +215,11 @@ TEST_F(WalkTest, OnlyTheChangedModelsEmbeddingLosesTheRemovedChannels) {
                         {.device = at::kCPU, .chunk_tokens = 48, .removed_channels = {3, 17}},
                         solver));
   model::Decoder changed = decoder_->clone();
-  const at::Tensor embedding = changed.parameters().find(model::kEmbedding)->second.clone();
+  const at::Tensor embedding =
+      changed.parameters().find("model.embed_tokens.weight")->second.clone();
   embedding.select(1, 3).zero_();
   embedding.select(1, 17).zero_();
-  changed.set_parameter(model::kEmbedding, embedding);
+  changed.set_parameter("model.embed_tokens.weight", embedding);
   const model::Batch batch = toy_batch(windows_);
   for (int64_t layer = 0; layer < shape_.layers; ++layer) {
     const at::Tensor x = stage_input(changed, batch, layer);
@@ -302,9 +304,9 @@ TEST_F(WalkTest, APolishedLayerIsWhatTheNextOneSees) {
             std::vector<int64_t>(static_cast<size_t>(shape_.layers), windows_.count - 2));
   model::Decoder changed = decoder_->clone();
   for (int64_t layer = 0; layer < shape_.layers; ++layer) {
-    for (size_t stage = 0; stage < changed.stages().size(); ++stage) {
-      for (const std::string& matrix : changed.stages()[stage].matrices) {
-        const at::Tensor& weights = changed.parameters().at(model::weight_name(layer, matrix));
+    for (size_t stage = 0; stage < changed.stages(layer).size(); ++stage) {
+      for (const architecture::Tensor& matrix : changed.stages(layer)[stage].matrices) {
+        const at::Tensor& weights = changed.parameters().at(matrix.name);
         weights.mul_(stage == 0 || stage == 3 ? 0.625 : 1.25);
       }
     }

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "base/text.h"
 #include "model/toy.h"
 
 namespace frugal::model {
@@ -9,18 +10,18 @@ namespace {
 
 // The walk over layers, as solvers do it: every matrix multiplied outside the model.
 at::Tensor staged_hidden(const Decoder& decoder, const Batch& batch) {
-  const AttentionContext context = decoder.attention_context(batch);
+  const AttentionContexts contexts = decoder.attention_contexts(batch);
   at::Tensor x = decoder.embed(batch.ids);
-  for (int64_t layer = 0; layer < decoder.config().layer_count; ++layer) {
+  for (int64_t layer = 0; layer < decoder.config().layer_count(); ++layer) {
     const LayerParameters small = decoder.layer_parameters(layer);
-    LayerState state = decoder.runner().begin(x, small);
-    for (size_t stage = 0; stage < decoder.stages().size(); ++stage) {
+    LayerState state = decoder.runner().begin(layer, x, small);
+    for (size_t stage = 0; stage < decoder.stages(layer).size(); ++stage) {
       std::vector<at::Tensor> outputs;
-      for (const std::string& matrix : decoder.stages()[stage].matrices) {
-        const at::Tensor weight = decoder.parameters().find(weight_name(layer, matrix))->second;
+      for (const architecture::Tensor& matrix : decoder.stages(layer)[stage].matrices) {
+        const at::Tensor weight = decoder.parameters().find(matrix.name)->second;
         outputs.push_back(at::matmul(state.input, weight.t()));
       }
-      decoder.runner().advance(state, stage, outputs, small, context);
+      decoder.runner().advance(state, {layer, stage}, outputs, small, contexts);
     }
     x = state.residual;
   }
@@ -99,9 +100,9 @@ TEST(Decoder, UntiedHeadsAreUsed) {
   Decoder decoder = toy::decoder({{"tie_word_embeddings", false}});
   const Batch batch{toy::ids(1, 5), {}};
   const at::Tensor before = decoder.logits(batch);
-  decoder.set_parameter(kHead, decoder.head_weight() * 2.0);
+  decoder.set_parameter("lm_head.weight", decoder.head_weight() * 2.0);
   EXPECT_LT(toy::largest_difference(decoder.logits(batch), before * 2.0), toy::kFp32Tolerance);
-  EXPECT_FALSE(toy::decoder().parameters().contains(std::string(kHead)));
+  EXPECT_FALSE(toy::decoder().parameters().contains("lm_head.weight"));
 }
 
 TEST(Decoder, SaveAndLoadIsBitEqual) {
@@ -127,7 +128,7 @@ TEST(Decoder, LoadsInBf16) {
   FRUGAL_ASSERT_OK_AND_ASSIGN(const auto checkpoint, format::Checkpoint::open(folder.path()));
   FRUGAL_ASSERT_OK_AND_ASSIGN(const Decoder loaded,
                               Decoder::load(checkpoint, {at::kBFloat16, at::kCPU}));
-  const std::string name = weight_name(1, "mlp.up_proj");
+  const std::string name = "model.layers.1.mlp.up_proj.weight";
   EXPECT_TRUE(loaded.parameters().find(name)->second.equal(
       decoder.parameters().find(name)->second.to(at::kBFloat16)));
 }
@@ -138,20 +139,23 @@ TEST(Decoder, FreshWeightsHaveTheConfiguredSpread) {
   FRUGAL_ASSERT_OK_AND_ASSIGN(const Decoder decoder,
                               Decoder::create(toy::config(shape), 7, at::kCPU));
   const auto deviation = [&](std::string_view matrix) {
-    return decoder.parameters().find(weight_name(2, matrix))->second.std().item<double>();
+    return decoder.parameters()
+        .find(base::str_cat("model.layers.2.", matrix, ".weight"))
+        ->second.std()
+        .item<double>();
   };
   // 65,536 draws: the deviation's own error is 0.3%; five of those.
   EXPECT_NEAR(deviation("self_attn.q_proj"), 0.05, 0.05 * 0.014);
   EXPECT_NEAR(deviation("self_attn.o_proj"), 0.05 / std::sqrt(6.0), 0.05 / std::sqrt(6.0) * 0.014);
   EXPECT_NEAR(deviation("mlp.down_proj"), 0.05 / std::sqrt(6.0), 0.05 / std::sqrt(6.0) * 0.014);
-  EXPECT_TRUE(decoder.parameters().find(kFinalNorm)->second.equal(at::ones({256})));
+  EXPECT_TRUE(decoder.parameters().find("model.norm.weight")->second.equal(at::ones({256})));
 }
 
 TEST(Decoder, TheSeedDecides) {
   const auto create = [](uint64_t seed) {
     return Decoder::create(toy::config(), seed, at::kCPU).value();
   };
-  const std::string name = weight_name(0, "mlp.up_proj");
+  const std::string name = "model.layers.0.mlp.up_proj.weight";
   const auto weight = [&](uint64_t seed) { return create(seed).parameters().find(name)->second; };
   EXPECT_TRUE(weight(3).equal(weight(3)));
   EXPECT_FALSE(weight(3).equal(weight(4)));
@@ -169,7 +173,7 @@ TEST(Decoder, ClonesShareNothing) {
 TEST(Decoder, WrongParametersAreRefused) {
   Decoder decoder = toy::decoder();
   EXPECT_THROW(decoder.set_parameter("model.norm.bias", at::ones({32})), c10::Error);
-  EXPECT_THROW(decoder.set_parameter(kFinalNorm, at::ones({31})), c10::Error);
+  EXPECT_THROW(decoder.set_parameter("model.norm.weight", at::ones({31})), c10::Error);
 }
 
 }  // namespace

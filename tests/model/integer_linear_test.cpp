@@ -114,7 +114,7 @@ format::Checkpoint quantized_toy(const std::filesystem::path& folder,
   std::filesystem::create_directories(folder);
   const Decoder decoder = toy::decoder();
   std::vector<format::CheckpointWriter::Tensor> tensors;
-  for (const format::ExpectedTensor& expected : format::expected_tensors(decoder.config())) {
+  for (const architecture::Tensor& expected : architecture::tensors(decoder.config())) {
     format::CheckpointWriter::Tensor tensor{.name = expected.name, .shape = expected.shape};
     if (expected.name.ends_with("_proj.weight")) {
       tensor.grid = "int8:row";

@@ -9,8 +9,13 @@
 namespace frugal::model {
 namespace {
 
+at::Tensor frequencies_of(const architecture::ModelConfig& config) {
+  const architecture::Attention& attention = config.layers.front().attention;
+  return rotary_frequencies(attention.rope, attention.head_size);
+}
+
 TEST(Rotary, FrequenciesArePowersOfTheta) {
-  const at::Tensor frequencies = rotary_frequencies(toy::config({{"rope_theta", 500000.0}}));
+  const at::Tensor frequencies = frequencies_of(toy::config({{"rope_theta", 500000.0}}));
   ASSERT_EQ(frequencies.sizes(), at::IntArrayRef({4}));
   for (int64_t i = 0; i < 4; ++i) {
     const double expected = std::pow(500000.0, -2.0 * static_cast<double>(i) / 8.0);
@@ -37,10 +42,10 @@ TEST(Rotary, Llama3ScalingEqualsTheFormula) {
   const base::Json shape = {{"hidden_size", 256}, {"rope_theta", 500000.0}};
   base::Json scaled_shape = shape;
   scaled_shape["rope_scaling"] = scaling;
-  const format::ModelConfig config = toy::config(scaled_shape);
-  ASSERT_TRUE(config.rope_scaling.has_value());
-  const at::Tensor plain = rotary_frequencies(toy::config(shape));
-  const at::Tensor scaled = rotary_frequencies(config);
+  const architecture::ModelConfig config = toy::config(scaled_shape);
+  ASSERT_TRUE(config.layers.front().attention.rope.scaling.has_value());
+  const at::Tensor plain = frequencies_of(toy::config(shape));
+  const at::Tensor scaled = frequencies_of(config);
   int64_t kept = 0, slowed = 0, blended = 0;
   for (int64_t i = 0; i < scaled.size(0); ++i) {
     const double frequency = plain[i].item<double>();
@@ -54,7 +59,7 @@ TEST(Rotary, Llama3ScalingEqualsTheFormula) {
 }
 
 TEST(Rotary, TurnsPairsAsComplexNumbers) {
-  const at::Tensor frequencies = rotary_frequencies(toy::config());
+  const at::Tensor frequencies = frequencies_of(toy::config());
   const at::Tensor positions = at::arange(5, at::kLong).mul(7).unsqueeze(0);
   const RotaryTables tables = rotary_tables(frequencies, positions);
   const at::Tensor x = toy::ids(10, 8).to(at::kFloat).view({1, 2, 5, 8}) / 10.0;
@@ -75,7 +80,7 @@ TEST(Rotary, TurnsPairsAsComplexNumbers) {
 }
 
 TEST(Rotary, ProductsDependOnDistanceOnly) {
-  const at::Tensor frequencies = rotary_frequencies(toy::config());
+  const at::Tensor frequencies = frequencies_of(toy::config());
   const at::Tensor q = toy::ids(1, 8, "q").to(at::kFloat).view({1, 1, 1, 8}) / 10.0;
   const at::Tensor k = toy::ids(1, 8, "k").to(at::kFloat).view({1, 1, 1, 8}) / 10.0;
   const auto turned = [&](const at::Tensor& x, int64_t position) {
@@ -90,7 +95,7 @@ TEST(Rotary, ProductsDependOnDistanceOnly) {
 
 TEST(Rotary, KeepsTheTypeOfItsInput) {
   const RotaryTables tables =
-      rotary_tables(rotary_frequencies(toy::config()), at::arange(3, at::kLong).unsqueeze(0));
+      rotary_tables(frequencies_of(toy::config()), at::arange(3, at::kLong).unsqueeze(0));
   const at::Tensor x = at::ones({1, 2, 3, 8}, at::kBFloat16);
   const at::Tensor y = rotate(x, tables.cosine, tables.sine);
   EXPECT_EQ(y.scalar_type(), at::kBFloat16);

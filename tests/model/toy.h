@@ -6,9 +6,9 @@
 #include <string>
 #include <string_view>
 
+#include "architecture/model_config.h"
 #include "base/json.h"
 #include "base/random.h"
-#include "format/model_config.h"
 #include "model/decoder.h"
 #include "support/shared_data.h"
 
@@ -27,8 +27,8 @@ inline base::Json config_json(const base::Json& changes = base::Json::object()) 
   return json;
 }
 
-inline format::ModelConfig config(const base::Json& changes = base::Json::object()) {
-  return format::parse_model_config(config_json(changes), "toy").value();
+inline architecture::ModelConfig config(const base::Json& changes = base::Json::object()) {
+  return architecture::parse_model_config(config_json(changes), "toy").value();
 }
 
 // Norm weights random, too: a forgotten one would show.

@@ -100,6 +100,73 @@ TEST(OptionReader, CommandLineValuesHaveNoQuotes) {
   EXPECT_EQ(options["compensate"], true);
 }
 
+// Options that were renamed, and some that others decide where they are not given.
+class RenamedPass final : public Pass {
+ public:
+  const PassInfo& info() const override {
+    static const PassInfo kInfo{.name = "renamed", .summary = "Has former names."};
+    return kInfo;
+  }
+  void visit_options(OptionVisitor& visitor) override {
+    visitor.field({.name = "solver",
+                   .help = "How.",
+                   .choices = {"refit", "cut"},
+                   .former_names = {"way", "how"},
+                   .former_choices = {{"s", "refit"}}},
+                  solver);
+    visitor.field(
+        {.name = "steps", .help = "Steps.", .minimum = 1, .otherwise = "as many as needed"}, steps);
+    visitor.field({.name = "rate", .help = "Rate."}, rate);
+    visitor.field({.name = "order", .help = "Order.", .choices = {"up", "down"}}, order);
+  }
+  absl::Status check(CheckContext&, ModelInfo&) const override { return absl::OkStatus(); }
+  absl::Status run(RunContext&) const override { return absl::OkStatus(); }
+
+  std::string solver = "refit";
+  std::optional<int64_t> steps;
+  std::optional<double> rate;
+  std::optional<std::string> order;
+};
+
+std::string read_renamed(const std::string& yaml, RenamedPass& pass) {
+  Problems problems("f");
+  Positions positions;
+  read_options(pass, parse_yaml(yaml, problems), {}, problems, positions);
+  return problems.text();
+}
+
+TEST(OptionReader, FormerNamesAndValuesAreToldTheirPresentOnes) {
+  RenamedPass pass;
+  EXPECT_EQ(read_renamed("how: cut\n", pass),
+            "f:1:1: pass 'renamed': option 'how' is now called 'solver'");
+  EXPECT_EQ(read_renamed("solver: s\n", pass),
+            "f:1:9: option 'solver' is 's', which is now called 'refit'");
+  EXPECT_EQ(pass.solver, "refit");
+  EXPECT_EQ(describe_options(pass)[0].former_names, (std::vector<std::string>{"way", "how"}));
+}
+
+TEST(OptionReader, WhatOtherOptionsDecideIsLeftOpen) {
+  RenamedPass pass;
+  EXPECT_EQ(read_renamed("solver: cut\n", pass), "");
+  EXPECT_FALSE(pass.steps.has_value());
+  EXPECT_EQ(options_json(pass), base::Json::parse(R"({"solver": "cut"})"));
+  EXPECT_EQ(describe_options(pass)[1].default_text(), "as many as needed");
+  EXPECT_EQ(read_renamed("steps: 3\nrate: 0\norder: up\n", pass), "");
+  EXPECT_EQ(pass.steps, 3);
+  EXPECT_EQ(pass.rate, 0.0);
+  EXPECT_EQ(options_json(pass),
+            base::Json::parse(R"({"solver": "cut", "steps": 3, "rate": 0.0, "order": "up"})"));
+}
+
+TEST(OptionReader, OpenOptionsAreCheckedLikeOthers) {
+  RenamedPass pass;
+  EXPECT_EQ(read_renamed("steps: 0\nrate: x\norder: u\n", pass),
+            "f:1:8: option 'steps' is 0, allowed is at least 1\n"
+            "f:2:7: option 'rate' is 'x', expected a number\n"
+            "f:3:8: option 'order' is 'u'; allowed: up, down; did you mean 'up'?");
+  EXPECT_FALSE(pass.steps || pass.rate || pass.order);
+}
+
 TEST(OptionReader, FindsReferences) {
   Problems problems("f");
   Positions positions;

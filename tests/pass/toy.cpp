@@ -1,5 +1,6 @@
 #include "toy.h"
 
+#include "architecture/tensors.h"
 #include "base/file.h"
 #include "format/checkpoint.h"
 #include "pass/journal.h"
@@ -13,8 +14,8 @@ Hook& hook() {
   return value;
 }
 
-format::ModelConfig toy_config() {
-  return format::parse_model_config(
+architecture::ModelConfig toy_config() {
+  return architecture::parse_model_config(
              base::Json::parse(
                  R"({"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 8,
                "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
@@ -29,7 +30,7 @@ absl::Status write_model(
     const fs::path& folder,
     const std::function<std::vector<float>(const std::string&, int64_t)>& values) {
   std::vector<format::CheckpointWriter::Tensor> tensors;
-  for (const format::ExpectedTensor& expected : format::expected_tensors(toy_config())) {
+  for (const architecture::Tensor& expected : architecture::tensors(toy_config())) {
     tensors.push_back({expected.name, format::DType::kF32, expected.shape, std::nullopt});
   }
   FRUGAL_ASSIGN_OR_RETURN(auto writer,

@@ -51,18 +51,17 @@ class Chain : public testing::Test {
 // The input of each stage of the only layer, [tokens, in].
 std::vector<at::Tensor> stage_inputs(const model::Decoder& decoder, const model::Batch& batch) {
   const at::NoGradGuard no_grad;
-  const model::AttentionContext context = decoder.attention_context(batch);
+  const model::AttentionContexts contexts = decoder.attention_contexts(batch);
   const model::LayerParameters small = decoder.layer_parameters(0);
-  model::LayerState state = decoder.runner().begin(decoder.embed(batch.ids), small);
+  model::LayerState state = decoder.runner().begin(0, decoder.embed(batch.ids), small);
   std::vector<at::Tensor> inputs;
-  for (size_t stage = 0; stage < decoder.stages().size(); ++stage) {
+  for (size_t stage = 0; stage < decoder.stages(0).size(); ++stage) {
     inputs.push_back(state.input.reshape({-1, state.input.size(-1)}));
     std::vector<at::Tensor> outputs;
-    for (const std::string& matrix : decoder.stages()[stage].matrices) {
-      outputs.push_back(
-          at::linear(state.input, decoder.parameters().at(model::weight_name(0, matrix))));
+    for (const architecture::Tensor& matrix : decoder.stages(0)[stage].matrices) {
+      outputs.push_back(at::linear(state.input, decoder.parameters().at(matrix.name)));
     }
-    decoder.runner().advance(state, stage, outputs, small, context);
+    decoder.runner().advance(state, {0, stage}, outputs, small, contexts);
   }
   return inputs;
 }
@@ -92,7 +91,7 @@ double share_of_equal(const std::vector<uint8_t>& a, const std::vector<uint8_t>&
 TEST_F(Chain, GptaqInTheWalkIsGptaqOnTheWalksActivations) {
   make({.layers = 1, .width = 64, .neurons = 96});
   Json given = options("q4_0");
-  given["asymmetric"] = "gptaq";
+  given["drift_correction"] = "gptaq";
   given["calibration_precision"] = "fp32";
   const FakeRunContext run = quantized("gptaq", given);
   FRUGAL_ASSERT_OK_AND_ASSIGN(const auto result, format::Checkpoint::open(run.output_folder()));
@@ -107,8 +106,8 @@ TEST_F(Chain, GptaqInTheWalkIsGptaqOnTheWalksActivations) {
   for (size_t stage = 0; stage < before.size(); ++stage) {
     std::vector<at::Tensor> weights;
     std::vector<uint8_t> found;
-    for (const std::string& matrix : original.stages()[stage].matrices) {
-      const std::string name = model::weight_name(0, matrix);
+    for (const architecture::Tensor& matrix : original.stages(0)[stage].matrices) {
+      const std::string name = matrix.name;
       weights.push_back(original.parameters().at(name));
       FRUGAL_ASSERT_OK_AND_ASSIGN(const grid::QuantizedMatrix codes, result.codes(name));
       found.insert(found.end(), codes.codes.begin(), codes.codes.end());
@@ -140,14 +139,14 @@ TEST_F(Chain, ZerosOutliveTheMetricOfBothSidesAndTuning) {
     given["recipe"] = "best";
     given["windows"] = 8;
     given["gradient_windows"] = 8;
-    given["held_out"] = 3;
+    given["held_out_windows"] = 3;
     given["tune_windows"] = 6;
     given["pattern"] = "2:4";
     given["tune_steps"] = 1;  // of nothing: with none at all other windows would be drawn
-    given["tune_rate"] = 1e-9;
+    given["tune_learning_rate"] = 1e-9;
     const FakeRunContext start = quantized(base::str_cat(grid, " start"), given);
     given["tune_steps"] = 8;
-    given["tune_rate"] = 1e-2;
+    given["tune_learning_rate"] = 1e-2;
     const FakeRunContext tuned = quantized(base::str_cat(grid, " tuned"), given);
     EXPECT_GT(*tuned.value("best_step"), 0) << grid;
     EXPECT_LT(*tuned.value("kl_after"), *tuned.value("kl_before")) << grid;
@@ -159,7 +158,7 @@ TEST_F(Chain, ZerosOutliveTheMetricOfBothSidesAndTuning) {
       // Only the scales have moved: what was zero is, and nothing else became it.
       EXPECT_TRUE(at::equal(zero, before.at(name))) << grid << " " << name;
     }
-    given["metric"] = "inputs";
+    given["hessian"] = "one_sided";
     given["tune_steps"] = 0;
     const auto rows_alone = zeros_of(quantized(base::str_cat(grid, " inputs"), given));
     for (const auto& [name, zero] : rows_alone)

@@ -28,14 +28,14 @@ struct Solver {
 };
 
 std::vector<Solver> solvers() {
-  const Json tuned = {{"tune_steps", 1}, {"tune_windows", 2}, {"held_out", 1}};
+  const Json tuned = {{"tune_steps", 1}, {"tune_windows", 2}, {"held_out_windows", 1}};
   return {{"rtn by weights", {{"method", "rtn"}}, /*calibrated=*/false},
           {"rtn", {{"method", "rtn"}}},
           {"gptq", Json::object()},
           {"gptq in act order", {{"order", "act"}}},
-          {"gptaq", {{"asymmetric", "gptaq"}}, true, /*keeps_zeros=*/false},
-          {"metric of both sides", {{"metric", "both"}, {"gradient_windows", 2}}},
-          {"learned rounding", {{"block_iterations", 2}}, true, /*keeps_zeros=*/false},
+          {"gptaq", {{"drift_correction", "gptaq"}}, true, /*keeps_zeros=*/false},
+          {"two-sided Hessian", {{"hessian", "two_sided"}, {"gradient_windows", 2}}},
+          {"learned rounding", {{"rounding_iterations", 2}}, true, /*keeps_zeros=*/false},
           {"tuned scales", tuned}};
 }
 
@@ -88,8 +88,7 @@ class Combinations : public testing::Test {
       toy_checkpoint(folder, toy->shape);  // with a tokenizer
       toy->shape.vocabulary = kToyVocabulary;
       model::Decoder decoder = layerwise::toy_decoder(toy->shape);
-      const auto names = model::decoder_matrices(decoder.config());
-      for (const std::string& name : *names) {
+      for (const std::string& name : architecture::layer_matrices(decoder.config())) {
         const at::Tensor& weights = decoder.parameters().at(name);
         const at::Tensor kept =
             layerwise::random_matrix(1, name, weights.size(0), weights.size(1)).gt(-1);
@@ -113,7 +112,7 @@ class Combinations : public testing::Test {
     if (solver.calibrated) {
       options["calibration"] = "text";
       options["windows"] = 4;
-      options["held_out"] = 1;
+      options["held_out_windows"] = 1;
       options["sequence_length"] = 24;
     }
     options.update(solver.options);

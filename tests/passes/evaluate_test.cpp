@@ -34,23 +34,23 @@ text::DataSource storefront(std::string task, int64_t limit) {
   return source;
 }
 
-format::ModelConfig small_config() {
-  return *format::parse_model_config({{"architectures", {"LlamaForCausalLM"}},
-                                      {"model_type", "llama"},
-                                      {"vocab_size", kVocabulary},
-                                      {"hidden_size", 32},
-                                      {"intermediate_size", 64},
-                                      {"num_hidden_layers", 1},
-                                      {"num_attention_heads", 4},
-                                      {"num_key_value_heads", 2},
-                                      {"max_position_embeddings", kContext},
-                                      {"rms_norm_eps", 1e-5},
-                                      {"rope_theta", 10000.0},
-                                      {"initializer_range", 0.3},
-                                      {"tie_word_embeddings", true},
-                                      {"bos_token_id", 0},
-                                      {"eos_token_id", 0}},
-                                     "small");
+architecture::ModelConfig small_config() {
+  return *architecture::parse_model_config({{"architectures", {"LlamaForCausalLM"}},
+                                            {"model_type", "llama"},
+                                            {"vocab_size", kVocabulary},
+                                            {"hidden_size", 32},
+                                            {"intermediate_size", 64},
+                                            {"num_hidden_layers", 1},
+                                            {"num_attention_heads", 4},
+                                            {"num_key_value_heads", 2},
+                                            {"max_position_embeddings", kContext},
+                                            {"rms_norm_eps", 1e-5},
+                                            {"rope_theta", 10000.0},
+                                            {"initializer_range", 0.3},
+                                            {"tie_word_embeddings", true},
+                                            {"bos_token_id", 0},
+                                            {"eos_token_id", 0}},
+                                           "small");
 }
 
 // A random model with a tokenizer trained on the storefront's texts.

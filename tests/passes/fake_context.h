@@ -47,6 +47,15 @@ class OptionSetter final : public pass::OptionVisitor {
     assign(info, entries);
     for (const auto& [pattern, text] : entries.items()) value.entries.emplace_back(pattern, text);
   }
+  void field(const pass::OptionInfo& info, std::optional<int64_t>& value) override {
+    assign_open(info, value);
+  }
+  void field(const pass::OptionInfo& info, std::optional<double>& value) override {
+    assign_open(info, value);
+  }
+  void field(const pass::OptionInfo& info, std::optional<std::string>& value) override {
+    assign_open(info, value);
+  }
   const base::Json& left() const { return left_; }
 
  private:
@@ -56,6 +65,10 @@ class OptionSetter final : public pass::OptionVisitor {
     if (found == left_.end()) return;
     value = found->template get<T>();
     left_.erase(found);
+  }
+  template <typename T>
+  void assign_open(const pass::OptionInfo& info, std::optional<T>& value) {
+    if (left_.contains(std::string(info.name))) assign(info, value.emplace());
   }
   base::Json left_;
 };

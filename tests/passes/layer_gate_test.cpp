@@ -42,17 +42,5 @@ TEST(LayerGate, AnErrorThatIsNoNumberStopsAtAnyLimit) {
   EXPECT_TRUE(std::isnan(relative_error(kNaN, 0)));
 }
 
-TEST(LayerGate, DeadColumnsAreCounted) {
-  test::TemporaryFolder folder;
-  FakeRunContext context(folder.path(), std::nullopt);
-  warn_of_dead_columns(context, {{{"dead_columns", 0}}, {{"dead_columns", nullptr}}, {}});
-  EXPECT_TRUE(context.warnings.empty());
-  warn_of_dead_columns(context,
-                       {{{"dead_columns", 3}}, {{"dead_columns", 0}}, {{"dead_columns", 4}}});
-  ASSERT_EQ(context.warnings.size(), 1u);
-  EXPECT_THAT(context.warnings[0], testing::HasSubstr("2 of 3 matrices"));
-  EXPECT_THAT(context.warnings[0], testing::HasSubstr("7 in all"));
-}
-
 }  // namespace
 }  // namespace frugal::passes

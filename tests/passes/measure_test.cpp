@@ -20,22 +20,22 @@ namespace fs = std::filesystem;
 using absl::StatusCode;
 using base::Json;
 
-format::ModelConfig small_config() {
-  return *format::parse_model_config({{"architectures", {"LlamaForCausalLM"}},
-                                      {"model_type", "llama"},
-                                      {"vocab_size", 64},
-                                      {"hidden_size", 16},
-                                      {"intermediate_size", 32},
-                                      {"num_hidden_layers", 1},
-                                      {"num_attention_heads", 2},
-                                      {"num_key_value_heads", 1},
-                                      {"max_position_embeddings", 32},
-                                      {"rms_norm_eps", 1e-5},
-                                      {"rope_theta", 10000.0},
-                                      {"tie_word_embeddings", true},
-                                      {"bos_token_id", 0},
-                                      {"eos_token_id", 0}},
-                                     "small");
+architecture::ModelConfig small_config() {
+  return *architecture::parse_model_config({{"architectures", {"LlamaForCausalLM"}},
+                                            {"model_type", "llama"},
+                                            {"vocab_size", 64},
+                                            {"hidden_size", 16},
+                                            {"intermediate_size", 32},
+                                            {"num_hidden_layers", 1},
+                                            {"num_attention_heads", 2},
+                                            {"num_key_value_heads", 1},
+                                            {"max_position_embeddings", 32},
+                                            {"rms_norm_eps", 1e-5},
+                                            {"rope_theta", 10000.0},
+                                            {"tie_word_embeddings", true},
+                                            {"bos_token_id", 0},
+                                            {"eos_token_id", 0}},
+                                           "small");
 }
 
 model::Decoder small_model() { return *model::Decoder::create(small_config(), 1, at::kCPU); }

@@ -63,22 +63,24 @@ TEST_F(NothingRemoved, OfTheChannels) {
 
 TEST_F(NothingRemoved, OfTheNeuronsAndHeads) {
   const model::Decoder decoder = model::Decoder::load(input_, {}).value();
-  const std::vector<model::Stage>& stages = decoder.stages();
-  const format::ModelConfig& config = input_.config();
+  using architecture::Role;
+  const architecture::ModelConfig& config = input_.config();
   const Cut neurons{.what = "neurons",
                     .in_stage = 2,
                     .out_stage = 3,
-                    .rows = stages[2].matrices,
+                    .rows = {Role::kGate, Role::kUp},
+                    .reader = Role::kDown,
                     .count = shape_.neurons,
                     .keep = shape_.neurons};
   const Cut heads{.what = "heads",
                   .in_stage = 0,
                   .out_stage = 1,
-                  .rows = {stages[0].matrices.front()},
-                  .count = config.head_count,
-                  .keep = config.head_count,
-                  .unit = config.head_size,
-                  .groups = config.key_value_head_count};
+                  .rows = {Role::kQuery},
+                  .reader = Role::kAttentionOutput,
+                  .count = config.layers.front().attention.heads,
+                  .keep = config.layers.front().attention.heads,
+                  .unit = config.layers.front().attention.head_size,
+                  .groups = config.layers.front().attention.key_value_heads};
   const std::vector<Cut> cuts = {heads, neurons};
   for (const auto score :
        {layerwise::StructureScore::kObs, layerwise::StructureScore::kObsGreedy,

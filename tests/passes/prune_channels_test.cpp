@@ -21,8 +21,8 @@ namespace frugal::passes {
 namespace {
 
 namespace fs = std::filesystem;
+using architecture::StreamUse;
 using base::Json;
-using model::StreamUse;
 
 text::DataSource source_of(const fs::path& path) {
   text::DataSource source;
@@ -66,9 +66,9 @@ TEST(PruneChannelsCheck, NarrowsTheConfig) {
   const Json enough = with({{"windows", 64}});  // 16 tokens for each of 128 neurons
   FRUGAL_ASSERT_OK(check(enough, info, context));
   EXPECT_EQ(info.config.hidden_size, 24);
-  EXPECT_EQ(info.config.head_size, 8);
-  EXPECT_EQ(info.config.intermediate_size, 128);
-  EXPECT_DOUBLE_EQ(info.config.norm_epsilon, 1e-5 * 32 / 24);
+  EXPECT_EQ(info.config.layers.front().attention.head_size, 8);
+  EXPECT_EQ(info.config.layers.front().feed_forward.width, 128);
+  EXPECT_DOUBLE_EQ(info.config.final_norm.epsilon, 1e-5 * 32 / 24);
   EXPECT_EQ(info.size_bytes, 4 * info.config.parameter_count());
   EXPECT_TRUE(context.warnings.empty());
   info = toy_info();
@@ -142,8 +142,9 @@ class PruneChannels : public testing::Test {
   }
   // The channels that a result without changes of its embedding has kept.
   std::vector<int64_t> kept_in(const model::Decoder& narrow) const {
-    const at::Tensor before = load(input_->folder()).parameters().find(model::kEmbedding)->second;
-    const at::Tensor after = narrow.parameters().find(model::kEmbedding)->second;
+    const at::Tensor before =
+        load(input_->folder()).parameters().find("model.embed_tokens.weight")->second;
+    const at::Tensor after = narrow.parameters().find("model.embed_tokens.weight")->second;
     std::vector<int64_t> kept;
     for (int64_t i = 0, j = 0; i < after.size(1); ++i, ++j) {
       while (j < before.size(1) && !at::equal(after.select(1, i), before.select(1, j))) ++j;
@@ -155,7 +156,7 @@ class PruneChannels : public testing::Test {
   model::Decoder zeroed(const std::vector<int64_t>& kept) const {
     model::Decoder full = load(input_->folder());
     const at::Tensor removed = at::tensor(layerwise::other_channels(kept, 32), at::kLong);
-    const model::StreamUses uses = model::stream_uses(full.config()).value();
+    const architecture::StreamUses uses = architecture::stream_uses(full.config());
     for (const auto& [name, use] : uses) {
       if (use == StreamUse::kGains) continue;
       full.set_parameter(name, full.parameters().at(name).index_fill(
@@ -223,22 +224,21 @@ TEST_F(PruneChannels, ActivationKeepsTheLargestOverAllNorms) {
   const at::NoGradGuard no_grad;
   const model::Decoder decoder = load(input_->folder());
   const model::Batch batch = layerwise::toy_batch(windows);
-  const model::AttentionContext attention = decoder.attention_context(batch);
+  const model::AttentionContexts attention = decoder.attention_contexts(batch);
   at::Tensor sums = at::zeros({32}, at::kDouble), x = decoder.embed(batch.ids);
   const auto add = [&](const at::Tensor& output) {
     sums += output.reshape({-1, 32}).to(at::kDouble).abs().mean(0);
   };
   for (int64_t layer = 0; layer < 3; ++layer) {
     const model::LayerParameters small = decoder.layer_parameters(layer);
-    model::LayerState state = decoder.runner().begin(x, small);
+    model::LayerState state = decoder.runner().begin(layer, x, small);
     for (size_t stage = 0; stage < 4; ++stage) {
       if (stage % 2 == 0) add(state.input);  // attention_in and mlp_in
       std::vector<at::Tensor> outputs;
-      for (const std::string& matrix : decoder.stages()[stage].matrices) {
-        outputs.push_back(
-            at::linear(state.input, decoder.parameters().at(model::weight_name(layer, matrix))));
+      for (const architecture::Tensor& matrix : decoder.stages(layer)[stage].matrices) {
+        outputs.push_back(at::linear(state.input, decoder.parameters().at(matrix.name)));
       }
-      decoder.runner().advance(state, stage, outputs, small, attention);
+      decoder.runner().advance(state, {layer, stage}, outputs, small, attention);
     }
     x = state.residual;
   }

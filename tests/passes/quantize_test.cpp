@@ -88,19 +88,19 @@ TEST(QuantizeCheck, SaysWhatIsMissing) {
                       absl::StatusCode::kInvalidArgument, "embeddings");
 }
 
-TEST(QuantizeCheck, TheMetricOfBothSidesNeedsGptq) {
-  const Json text = {{"grid", "q4_0"}, {"calibration", "text"}, {"metric", "both"}};
+TEST(QuantizeCheck, TheTwoSidedHessianNeedsGptq) {
+  const Json text = {{"grid", "q4_0"}, {"calibration", "text"}, {"hessian", "two_sided"}};
   const auto with = [&](const char* key, const char* value) {
     Json options = text;
     options[key] = value;
     return check(options);
   };
   FRUGAL_EXPECT_OK(check(text));
-  FRUGAL_EXPECT_OK(with("asymmetric", "none"));
-  FRUGAL_EXPECT_ERROR(with("asymmetric", "gptaq"), absl::StatusCode::kInvalidArgument,
-                      "metric: both goes with");
+  FRUGAL_EXPECT_OK(with("drift_correction", "none"));
+  FRUGAL_EXPECT_ERROR(with("drift_correction", "gptaq"), absl::StatusCode::kInvalidArgument,
+                      "hessian: two_sided goes with");
   FRUGAL_EXPECT_ERROR(with("method", "rtn"), absl::StatusCode::kInvalidArgument,
-                      "metric = both needs method: gptq");
+                      "hessian = two_sided needs method: gptq");
   FRUGAL_EXPECT_OK(
       check({{"grid", "q4_0"}, {"recipe", "best"}, {"method", "rtn"}, {"calibration", "text"}}));
 }
@@ -209,9 +209,9 @@ TEST(QuantizeCheck, LearnedRoundingAndTheGateTakeTime) {
     return context.estimated.seconds.value();
   };
   const double plain = seconds({});
-  const double some = seconds({{"block_iterations", 100}});
+  const double some = seconds({{"rounding_iterations", 100}});
   EXPECT_GT(some, 1.5 * plain);
-  EXPECT_NEAR(seconds({{"block_iterations", 1000}}) - plain, 10 * (some - plain),
+  EXPECT_NEAR(seconds({{"rounding_iterations", 1000}}) - plain, 10 * (some - plain),
               2 * (some - plain));
   EXPECT_GT(seconds({{"max_kl", 1.0}}), plain);
   EXPECT_GT(seconds({{"tune_steps", 20}}), seconds({{"max_kl", 1.0}}));
@@ -362,11 +362,19 @@ TEST_F(QuantizeRun, ActivationsAreRecordedAndSeenByTheWalk) {
 TEST_F(QuantizeRun, OptionsReachTheSolver) {
   FakeRunContext plain = context("plain");
   FRUGAL_ASSERT_OK(quantize(gptq("q4_0"))->run(plain));
-  const std::vector<std::pair<const char*, Json>> changes = {
-      {"strength", "fixed"}, {"held_out", 2},      {"damping", 0.02},      {"sweeps", 0},
-      {"refits", 0},         {"order", "natural"}, {"windows", 5},         {"scales", "static"},
-      {"importance", false}, {"method", "rtn"},    {"embeddings", "q8_0"}, {"head", "q4_0"},
-      {"order", "act"}};
+  const std::vector<std::pair<const char*, Json>> changes = {{"drift_strength", "fixed"},
+                                                             {"held_out_windows", 2},
+                                                             {"damping", 0.02},
+                                                             {"descent_passes", 0},
+                                                             {"scale_refits", 0},
+                                                             {"order", "natural"},
+                                                             {"windows", 5},
+                                                             {"scales", "static"},
+                                                             {"importance", false},
+                                                             {"method", "rtn"},
+                                                             {"embeddings", "q8_0"},
+                                                             {"head", "q4_0"},
+                                                             {"order", "act"}};
   std::set<std::string> hashes{hash(plain)};
   for (const auto& [name, value] : changes) {
     Json options = gptq("q4_0");
@@ -377,7 +385,7 @@ TEST_F(QuantizeRun, OptionsReachTheSolver) {
   }
   for (const char* strength : {"alpha", "beta"}) {
     Json options = gptq("q4_0");
-    options["strength"] = "fixed";
+    options["drift_strength"] = "fixed";
     options[strength] = 0.0;
     FakeRunContext run = context(strength);
     FRUGAL_ASSERT_OK(quantize(options)->run(run));
@@ -435,8 +443,7 @@ TEST_F(QuantizeRun, WholeRowsAndColumnsOfEveryMatrix) {
     FRUGAL_ASSERT_OK(quantize(options)->run(run));
     FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint result, output(run));
     const int64_t over = std::string_view(pattern).starts_with("rows") ? 1 : 0;
-    FRUGAL_ASSERT_OK_AND_ASSIGN(const auto names, model::decoder_matrices(result.config()));
-    for (const std::string& name : names) {
+    for (const std::string& name : architecture::layer_matrices(result.config())) {
       FRUGAL_ASSERT_OK_AND_ASSIGN(const std::vector<float> values, result.values(name));
       const std::vector<int64_t> shape = input_->info(name)->shape;
       const at::Tensor zero = at::tensor(values).view(shape).eq(0).all(over);
@@ -509,10 +516,10 @@ TEST_F(QuantizeRun, BestTunesScalesOnFreshTextAndLowbitLearnsRounding) {
     Json options = gptq("q4_0");
     options["recipe"] = recipe;
     options["windows"] = 8;
-    options["held_out"] = 2;
+    options["held_out_windows"] = 2;
     options["tune_steps"] = 6;
     options["tune_windows"] = 6;
-    if (options["recipe"] == "lowbit") options["block_iterations"] = 4;
+    if (options["recipe"] == "lowbit") options["rounding_iterations"] = 4;
     FakeRunContext run = context(recipe);
     FRUGAL_ASSERT_OK(quantize(options)->run(run));
     EXPECT_LT(*run.value("kl_after"), *run.value("kl_before"));
@@ -532,8 +539,8 @@ TEST_F(QuantizeRun, LearnedRoundingAloneHoldsWindowsOut) {
   options["method"] = "rtn";
   FakeRunContext plain = context("plain");
   FRUGAL_ASSERT_OK(quantize(options)->run(plain));
-  options["block_iterations"] = 40;
-  options["held_out"] = 3;
+  options["rounding_iterations"] = 40;
+  options["held_out_windows"] = 3;
   FakeRunContext run = context("run");
   FRUGAL_ASSERT_OK(quantize(options)->run(run));
   double before = 0, after = 0;
@@ -563,7 +570,7 @@ TEST_F(QuantizeRun, AModelThatDivergesTooFarStopsTheJob) {
 TEST_F(QuantizeRun, TheGateSeesInputsThatAreRounded) {
   Json options = gptq("int8:row");
   options["activations"] = "int8";
-  options["held_out"] = 3;
+  options["held_out_windows"] = 3;
   options["max_kl"] = 10;
   FakeRunContext run = context("run");
   FRUGAL_ASSERT_OK(quantize(options)->run(run));
@@ -632,7 +639,7 @@ TEST_F(QuantizeRun, ResumedRunIsByteEqualAtAnyThreadCount) {
 
 TEST_F(QuantizeRun, GradientsOfOutputsAreGatheredOnceAndResumed) {
   Json options = gptq("q4_0");
-  options["metric"] = "both";
+  options["hessian"] = "two_sided";
   options["gradient_windows"] = 9;
   FakeRunContext whole = context("whole"), plain = context("plain");
   FRUGAL_ASSERT_OK(quantize(options)->run(whole));
@@ -687,7 +694,7 @@ TEST_F(QuantizeRun, TextShorterThanAWindowIsAnError) {
 TEST(GridSolver, AnUndefinedErrorIsAFailure) {
   test::TemporaryFolder folder;
   const layerwise::LayerStore store(folder.path(), "stamp");
-  GridSolver solver({.grids = {{"a.weight", "q4_0"}}, .layer_count = 1, .calibrated = true}, store);
+  GridSolver solver({.grids = {{"a.weight", "q4_0"}}, .stages = {{}}, .calibrated = true}, store);
   layerwise::StageProblem problem;
   problem.names = {"a.weight"};
   problem.row_counts = {4};
@@ -726,10 +733,10 @@ Recorded recorded(const layerwise::InputStatistics& statistics) {
   problem.statistics = statistics;
   const layerwise::LayerStore store(folder.path(), "stamp");
   GridSolver solver(
-      {.grids = {{name, "q4_0"}}, .layer_count = 1, .calibrated = true, .asymmetry = {0, 0}},
+      {.grids = {{name, "q4_0"}}, .stages = {{}}, .calibrated = true, .drift_strength = {0, 0}},
       store);
   FRUGAL_EXPECT_OK(solver.solve(problem).status());
-  FRUGAL_EXPECT_OK(solver.finish_layer(0));
+  FRUGAL_EXPECT_OK(solver.store_layer(0));
   FakeRunContext context(folder.path(), std::nullopt);
   layerwise::save_toy(layerwise::toy_decoder({}), context.output_folder());
   const std::vector<PlannedTensor> plan = {{.name = name,
@@ -782,12 +789,12 @@ TEST(QuantizeRealModel, GptqStaysNearerToTheOriginalThanNearest) {
   FRUGAL_ASSERT_OK_AND_ASSIGN(const model::Decoder original, model::Decoder::load(input, {}));
   test::TemporaryFolder work;
   std::map<std::string, double> found;
-  for (const char* method : {"rtn", "gptq", "both"}) {
+  for (const char* method : {"rtn", "gptq", "two_sided"}) {
     FakeRunContext run(work.path() / method, input);
     run.sources["text"] = source_of(calibration);
     Json options = {
         {"grid", "q4_0"}, {"calibration", "text"}, {"windows", 64}, {"sequence_length", 128}};
-    options[method == std::string("both") ? "metric" : "method"] = method;
+    options[method == std::string("two_sided") ? "hessian" : "method"] = method;
     FRUGAL_ASSERT_OK(quantize(options)->run(run));
     FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint result,
                                 format::Checkpoint::open(run.output_folder()));
@@ -795,7 +802,7 @@ TEST(QuantizeRealModel, GptqStaysNearerToTheOriginalThanNearest) {
     found[method] = divergence(original, changed, windows);
   }
   EXPECT_LT(found["gptq"], found["rtn"]);
-  EXPECT_LT(found["both"], 0.95 * found["gptq"]);
+  EXPECT_LT(found["two_sided"], 0.95 * found["gptq"]);
   EXPECT_LT(found["rtn"], 0.01);
 }
 

@@ -5,7 +5,7 @@
 #include "model/decoder.h"
 #include "passes/fake_context.h"
 #include "passes/rotate/rotate_pass.h"
-#include "passes/rotate/turn.h"
+#include "passes/rotate/rotate_weights.h"
 #include "support/random_tensors.h"
 #include "support/shared_data.h"
 #include "support/toy_checkpoint.h"
@@ -94,13 +94,13 @@ TEST(RotateCheck, PrincipalDirectionsNeedText) {
                       absl::StatusCode::kInvalidArgument, "no tokenizer");
 }
 
-TEST(TurnRoles, NameWhatChanges) {
-  const format::ModelConfig config = toy_info().config;
-  const TurnRoles heads = turn_roles(config, {.residual = false, .heads = true}).value();
+TEST(RotationRoles, NameWhatChanges) {
+  const architecture::ModelConfig config = toy_info().config;
+  const RotationRoles heads = rotation_roles(config, {.residual = false, .heads = true}).value();
   EXPECT_EQ(heads.size(), 6u);  // v and o of three layers
   EXPECT_EQ(heads.at("model.layers.2.self_attn.v_proj.weight").value_rows_of, 2);
   EXPECT_EQ(heads.at("model.layers.1.self_attn.o_proj.weight").value_columns_of, 1);
-  const TurnRoles all = turn_roles(config, {}).value();
+  const RotationRoles all = rotation_roles(config, {}).value();
   EXPECT_EQ(all.size(), 3u * 9u + 3u);  // every weight there is
   EXPECT_EQ(all.at("lm_head.weight").gains, "model.norm.weight");
   EXPECT_TRUE(all.at("model.layers.0.mlp.down_proj.weight").writes);
@@ -139,7 +139,7 @@ TEST(RotateRun, LogitsStay) {
       FRUGAL_ASSERT_OK(rotate(cases[i])->run(run));
       EXPECT_LT(largest_difference(before, logits_of(run.output_folder(), batch)), 1e-4)
           << shape.width << " " << cases[i];
-      EXPECT_LT(*run.value("rotation_defect"), 1e-13);
+      EXPECT_LT(*run.value("orthogonality_error"), 1e-13);
       EXPECT_TRUE(fs::exists(run.output_folder() / "tokenizer.json"));
       const auto name = "model.layers.1.self_attn.v_proj.weight";
       EXPECT_NE(format::Checkpoint::open(run.output_folder())->values(name).value(),
@@ -169,11 +169,14 @@ TEST(RotateRun, FlattensOutlierChannels) {
   model::Decoder decoder = layerwise::toy_decoder({.width = 64});
   for (int64_t layer = 0; layer < 3; ++layer) {
     for (const char* matrix : {"mlp.gate_proj", "mlp.up_proj", "self_attn.q_proj"})
-      decoder.parameters().at(model::weight_name(layer, matrix)).select(1, 7).mul_(30);
+      decoder.parameters()
+          .at(base::str_cat("model.layers.", layer, ".", matrix, ".weight"))
+          .select(1, 7)
+          .mul_(30);
   }
   FakeRunContext run(work.path() / "run", layerwise::save_toy(decoder, work.path() / "input"));
   FRUGAL_ASSERT_OK(rotate()->run(run));
-  EXPECT_LT(*run.value("weight_peak"), 0.8 * *run.value("weight_peak_before"));
+  EXPECT_LT(*run.value("weight_max_to_rms"), 0.8 * *run.value("weight_max_to_rms_before"));
 }
 
 TEST(RotateRun, SameBytesAtAnyThreadCountOtherSeedOtherBytes) {

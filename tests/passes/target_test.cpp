@@ -133,7 +133,7 @@ TEST(TargetCheck, LaterPassesSeeEveryCandidate) {
 }
 
 TEST(TargetPlan, DefaultsFollowTheRows) {
-  const format::ModelConfig wide = layerwise::toy_config({.width = 256, .neurons = 352});
+  const architecture::ModelConfig wide = layerwise::toy_config({.width = 256, .neurons = 352});
   FRUGAL_ASSERT_OK_AND_ASSIGN(const TargetPlan plan, plan_target(wide, {"", "auto", "auto"}, {}));
   for (const FreeMatrix& matrix : plan.free) {
     const PlannedTensor& tensor = plan.tensors[matrix.tensor];
@@ -142,7 +142,7 @@ TEST(TargetPlan, DefaultsFollowTheRows) {
     EXPECT_TRUE(std::is_sorted(matrix.bytes.begin(), matrix.bytes.end()));
     EXPECT_EQ(matrix.bytes.back(), matrix.weights * 34 / 32);
   }
-  const format::ModelConfig narrow = layerwise::toy_config({.width = 16, .neurons = 48});
+  const architecture::ModelConfig narrow = layerwise::toy_config({.width = 16, .neurons = 48});
   FRUGAL_ASSERT_OK_AND_ASSIGN(const TargetPlan small,
                               plan_target(narrow, {"", "auto", "auto"}, {}));
   EXPECT_EQ(small.free.front().grids.front(), "int2:g16");
@@ -163,7 +163,7 @@ class TargetRun : public testing::Test {
   static Json options(const Json& target) {
     Json result = {{"calibration", "text"}, {"windows", 12},
                    {"sequence_length", 32}, {"swaps", 4},
-                   {"held_out", 4},         {"candidates", {"int2", "int3", "q4_0", "q8_0"}}};
+                   {"held_out_windows", 4}, {"candidates", {"int2", "int3", "q4_0", "q8_0"}}};
     result.update(target);
     return result;
   }
@@ -313,12 +313,11 @@ struct Comparison {
 Comparison compare(const format::Checkpoint& checkpoint, const text::Windows& windows,
                    const std::vector<std::string>& grids) {
   const model::Decoder decoder = model::Decoder::load(checkpoint, {}).value();
-  const std::vector<std::string> names = model::decoder_matrices(checkpoint.config()).value();
+  const std::vector<std::string> names = architecture::layer_matrices(checkpoint.config());
   layerwise::SensitivityOptions options;
   options.gradients = layerwise::output_squares(checkpoint, windows).value();
   for (const std::string& name : names) options.candidates[name] = grids;
-  options.stages = decoder.stages();
-  options.layer_count = checkpoint.config().layer_count;
+  options.stages = architecture::all_stages(checkpoint.config());
   layerwise::SensitivitySolver solver(options);
   TORCH_CHECK(layerwise::walk(checkpoint, windows, {}, solver).ok());
   Comparison result;

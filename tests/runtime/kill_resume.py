@@ -3,7 +3,6 @@
 those of an unbroken run, and a run after that takes everything from the cache."""
 import hashlib
 import random
-import re
 import signal
 import subprocess
 import tempfile
@@ -11,26 +10,14 @@ import time
 from pathlib import Path
 
 from common import *
+from short_quickstart import short_quickstart
 
-SOURCE = Path(__file__).resolve().parents[2] / "pipelines" / "quickstart.yaml"
 KILLS = 10
 
 
 def short_pipeline(folder):
-    """The quickstart with a few steps and few items: every pass and every kind of step is still in it."""
-    text = SOURCE.read_text()
-    text = re.sub(r"steps: \d+", "steps: 6", text)
-    text = re.sub(r"checkpoint_every: \d+", "checkpoint_every: 2", text)
-    text = re.sub(r"warmup_steps: \d+", "warmup_steps: 1", text)
-    text = re.sub(r"batch_sequences: \d+", "batch_sequences: 4", text)
-    text = re.sub(r"windows: \d+", "windows: 4", text)
-    text = text.replace("repeats: 5", "repeats: 2").replace("seconds_minimum: 0.3", "seconds_minimum: 0.01")
-    text = text.replace("task: sentiment }", "task: sentiment, limit: 40 }").replace("limit: 100", "limit: 4")
-    text = text.replace("held_out:    { builtin: storefront, split: test }", "held_out:    { builtin: storefront, split: test, limit: 40 }")
-    text = text.replace("grid: [q8_0, q4_0, iq4_nl, q4_k]", "grid: [q4_0, q4_k]")
-    text = text.replace("../configs", str(SOURCE.parents[1] / "configs"))
     path = folder / "short.yaml"
-    path.write_text(text)
+    path.write_text(short_quickstart())
     return path
 
 

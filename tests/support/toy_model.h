@@ -22,7 +22,7 @@ struct ToyShape {
   bool tied = false;
 };
 
-inline format::ModelConfig toy_config(const ToyShape& shape) {
+inline architecture::ModelConfig toy_config(const ToyShape& shape) {
   const base::Json json = {
       {"architectures", {"LlamaForCausalLM"}},
       {"model_type", "llama"},
@@ -39,7 +39,7 @@ inline format::ModelConfig toy_config(const ToyShape& shape) {
       {"tie_word_embeddings", shape.tied},
       {"bos_token_id", 1},
       {"eos_token_id", 2}};
-  return format::parse_model_config(json, "toy").value();
+  return architecture::parse_model_config(json, "toy").value();
 }
 
 inline model::Decoder toy_decoder(const ToyShape& shape, uint64_t seed = 1) {

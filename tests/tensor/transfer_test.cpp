@@ -35,10 +35,10 @@ class TransferTest : public ::testing::Test {
  protected:
   void make(format::DType dtype, std::optional<std::string> grid_name = std::nullopt) {
     FRUGAL_ASSERT_OK_AND_ASSIGN(const base::Json json, base::parse_json(kConfig, "config"));
-    FRUGAL_ASSERT_OK_AND_ASSIGN(const format::ModelConfig config,
-                                format::parse_model_config(json, "config"));
+    FRUGAL_ASSERT_OK_AND_ASSIGN(const architecture::ModelConfig config,
+                                architecture::parse_model_config(json, "config"));
     std::vector<format::CheckpointWriter::Tensor> tensors;
-    for (const auto& [name, shape] : format::expected_tensors(config)) {
+    for (const auto& [name, shape] : architecture::tensors(config)) {
       tensors.push_back({name, dtype, shape, name == kDown ? grid_name : std::nullopt});
     }
     FRUGAL_ASSERT_OK_AND_ASSIGN(auto writer,
@@ -98,7 +98,7 @@ TEST_F(TransferTest, NonContiguousTensorsAreWrittenInTheirOrder) {
   FRUGAL_ASSERT_OK_AND_ASSIGN(const auto checkpoint, format::Checkpoint::open(folder_.path()));
   test::TemporaryFolder other;
   std::vector<format::CheckpointWriter::Tensor> tensors;
-  for (const auto& [name, shape] : format::expected_tensors(checkpoint.config())) {
+  for (const auto& [name, shape] : architecture::tensors(checkpoint.config())) {
     tensors.push_back({name, format::DType::kF32, shape, std::nullopt});
   }
   FRUGAL_ASSERT_OK_AND_ASSIGN(

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "architecture/tensors.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/random.h"
@@ -41,10 +42,11 @@ Outcome run(const fs::path& folder, const std::string& arguments) {
 
 // A Llama of one layer with rows that every grid's blocks divide.
 void write_model(const fs::path& folder) {
+  namespace architecture = frugal::architecture;
   namespace format = frugal::format;
   fs::create_directories(folder);
-  const format::ModelConfig config =
-      format::parse_model_config(
+  const architecture::ModelConfig config =
+      architecture::parse_model_config(
           Json::parse(R"({"architectures": ["LlamaForCausalLM"], "model_type": "llama",
             "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 1,
             "num_attention_heads": 2, "num_key_value_heads": 1, "vocab_size": 48,
@@ -54,7 +56,7 @@ void write_model(const fs::path& folder) {
           "test")
           .value();
   std::vector<format::CheckpointWriter::Tensor> tensors;
-  for (const format::ExpectedTensor& expected : format::expected_tensors(config)) {
+  for (const architecture::Tensor& expected : architecture::tensors(config)) {
     tensors.push_back({expected.name, format::DType::kF32, expected.shape, std::nullopt});
   }
   auto writer = format::CheckpointWriter::create(folder, config, tensors).value();

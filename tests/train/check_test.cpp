@@ -8,8 +8,8 @@
 namespace frugal::train {
 namespace {
 
-const format::ModelConfig& config() {
-  static const format::ModelConfig value = model::toy::config();
+const architecture::ModelConfig& config() {
+  static const architecture::ModelConfig value = model::toy::config();
   return value;
 }
 

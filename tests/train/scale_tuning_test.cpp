@@ -30,8 +30,8 @@ Windows windows(int64_t count, uint64_t seed, int64_t length = 24) {
 QuantizedMatrices quantized(const model::Decoder& decoder, const std::string& grid_name,
                             bool embedding = false) {
   QuantizedMatrices result;
-  std::vector<std::string> names = model::decoder_matrices(decoder.config()).value();
-  if (embedding) names.emplace_back(model::kEmbedding);
+  std::vector<std::string> names = architecture::layer_matrices(decoder.config());
+  if (embedding) names.emplace_back("model.embed_tokens.weight");
   for (const std::string& name : names) {
     const at::Tensor& weights = decoder.parameters().find(name)->second;
     auto grid = grid::find_grid(grid_name, weights.size(1)).value();

@@ -220,6 +220,8 @@ class CommandLine {
     bool takes_data = false;
     for (const pass::OptionDescription& option : pass::describe_options(*pass)) {
       add_pass_option(command, option, values[option.name]);
+      for (const std::string& former : option.former_names)  // read only to say the present name
+        command->add_option("--" + kebab(former), values[former])->expected(0, 1)->group("");
       takes_data = takes_data || option.type.ends_with("data");
     }
     if (takes_data) add_data_options(command, arguments);

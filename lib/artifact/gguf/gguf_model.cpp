@@ -6,10 +6,12 @@
 #include <map>
 #include <set>
 
+#include "architecture/gguf_names.h"
+#include "architecture/tensors.h"
 #include "artifact/exact_layout.h"
+#include "artifact/gguf/hyperparameters.h"
 #include "artifact/onnx/rotary.h"
 #include "base/text.h"
-#include "model/architecture.h"
 
 namespace frugal::artifact {
 
@@ -18,22 +20,6 @@ namespace {
 using base::invalid_argument;
 using base::str_cat;
 using format::GgufValue;
-
-struct MatrixName {
-  std::string_view hugging_face;
-  std::string_view gguf;
-};
-constexpr std::array kLayerNames = {
-    MatrixName{"input_layernorm", "attn_norm"},
-    MatrixName{"self_attn.q_proj", "attn_q"},
-    MatrixName{"self_attn.k_proj", "attn_k"},
-    MatrixName{"self_attn.v_proj", "attn_v"},
-    MatrixName{"self_attn.o_proj", "attn_output"},
-    MatrixName{"post_attention_layernorm", "ffn_norm"},
-    MatrixName{"mlp.gate_proj", "ffn_gate"},
-    MatrixName{"mlp.up_proj", "ffn_up"},
-    MatrixName{"mlp.down_proj", "ffn_down"},
-};
 
 struct FileType {
   std::string_view type;
@@ -83,8 +69,8 @@ std::optional<int64_t> first_of(const std::vector<int64_t>& ids,
   return std::nullopt;
 }
 
-absl::Status add_tokenizer(const format::ModelConfig& config, const text::Tokenizer& tokenizer,
-                           GgufMetadata& metadata) {
+absl::Status add_tokenizer(const architecture::ModelConfig& config,
+                           const text::Tokenizer& tokenizer, GgufMetadata& metadata) {
   FRUGAL_RETURN_IF_ERROR(text::check_fits(tokenizer, config.vocabulary_size, "GGUF export"));
   text::Vocabulary vocabulary = tokenizer.vocabulary();
   add_padding(vocabulary, config.vocabulary_size);
@@ -118,11 +104,12 @@ absl::Status add_tokenizer(const format::ModelConfig& config, const text::Tokeni
 }
 
 // llama.cpp divides each rotary frequency by these factors (Llama 3 scaling), [D / 2].
-std::vector<float> rope_factors(const format::ModelConfig& config) {
-  format::ModelConfig plain = config;
-  plain.rope_scaling.reset();
-  const std::vector<float> scaled = rotary_frequencies(config);
-  const std::vector<float> unscaled = rotary_frequencies(plain);
+std::vector<float> rope_factors(const architecture::ModelConfig& config) {
+  const architecture::Attention& attention = config.layers.front().attention;
+  architecture::Rope plain = attention.rope;
+  plain.scaling.reset();
+  const std::vector<float> scaled = rotary_frequencies(attention.rope, attention.head_size);
+  const std::vector<float> unscaled = rotary_frequencies(plain, attention.head_size);
   std::vector<float> factors;
   for (size_t i = 0; i < scaled.size(); ++i) factors.push_back(unscaled[i] / scaled[i]);
   return factors;
@@ -182,8 +169,13 @@ absl::StatusOr<Payload> float_payload(const format::Checkpoint& checkpoint,
     FRUGAL_ASSIGN_OR_RETURN(payload.bytes, checkpoint.bytes(source.weight));
     return payload;
   }
-  payload.owned.resize(values.size() * sizeof(float));
-  std::memcpy(payload.owned.data(), values.data(), payload.owned.size());
+  std::vector<float> stored = values;
+  if (source.offset != 0 || source.factor != 1) {
+    for (float& value : stored)
+      value = static_cast<float>((static_cast<double>(value) + source.offset) * source.factor);
+  }
+  payload.owned.resize(stored.size() * sizeof(float));
+  std::memcpy(payload.owned.data(), stored.data(), payload.owned.size());
   payload.bytes = payload.owned;
   return payload;
 }
@@ -232,11 +224,8 @@ std::string most_common_type(const format::Checkpoint& checkpoint,
 }  // namespace
 
 absl::Status check_gguf(const format::ModelInfo& model) {
-  const std::string& type = model.config.model_type;
-  if (type != "llama" && type != "mistral") {
-    return base::unimplemented("cannot write ", model.name, " to GGUF: its model_type is '", type,
-                               "', and the exporter knows llama and mistral");
-  }
+  FRUGAL_RETURN_IF_ERROR(base::annotate(check_hyperparameters(model.config),
+                                        str_cat("cannot write ", model.name, " to GGUF")));
   if (!model.has_tokenizer) {
     return invalid_argument("cannot write ", model.name,
                             " to GGUF: its folder has no tokenizer, and a GGUF must carry one; "
@@ -261,30 +250,25 @@ absl::Status check_gguf(const format::ModelInfo& model) {
   return absl::OkStatus();
 }
 
-std::vector<GgufSource> gguf_tensors(const format::ModelConfig& config) {
-  std::map<std::string, std::vector<int64_t>> shapes;
-  for (const format::ExpectedTensor& tensor : format::expected_tensors(config))
-    shapes[tensor.name] = tensor.shape;
-  std::vector<GgufSource> sources;
-  const auto add = [&](std::string name, const std::string& weight, int64_t heads = 0) {
-    sources.push_back({std::move(name), weight, shapes.at(weight), heads});
-  };
-  add("token_embd.weight", std::string(model::kEmbedding));
-  add("output_norm.weight", std::string(model::kFinalNorm));
-  if (!config.tied_embeddings) add("output.weight", std::string(model::kHead));
-  if (config.rope_scaling.has_value()) {
-    sources.push_back({std::string(kRopeFrequencies), "", {config.head_size / 2}, 0});
+std::vector<GgufSource> gguf_tensors(const architecture::ModelConfig& config) {
+  std::vector<GgufSource> ends, layers;  // what stands outside of layers comes first
+  const double query_factor = query_gain_factor(config).value_or(1.0);  // refused by check_gguf
+  for (const architecture::Tensor& tensor : architecture::tensors(config)) {
+    GgufSource source{
+        .name = architecture::gguf_tensor_name(tensor.role, tensor.layer),
+        .weight = tensor.name,
+        .shape = tensor.shape,
+        .permuted_heads = architecture::gguf_interleaved_heads(config, tensor.role, tensor.layer),
+        .offset = architecture::stored_offset(config, tensor.role, tensor.layer)};
+    if (tensor.role == architecture::Role::kQueryNorm) source.factor = query_factor;
+    (tensor.in_layer() ? layers : ends).push_back(std::move(source));
   }
-  for (int64_t layer = 0; layer < config.layer_count; ++layer) {
-    for (const MatrixName& name : kLayerNames) {
-      const int64_t heads = name.gguf == "attn_q"   ? config.head_count
-                            : name.gguf == "attn_k" ? config.key_value_head_count
-                                                    : 0;
-      add(str_cat("blk.", layer, ".", name.gguf, ".weight"),
-          model::weight_name(layer, name.hugging_face), heads);
-    }
-  }
-  return sources;
+  const architecture::Attention& attention = config.layers.front().attention;
+  if (attention.rope.scaling &&
+      attention.rope.scaling->kind == architecture::RopeScaling::Kind::kLlama3)
+    ends.push_back({std::string(kRopeFrequencies), "", {attention.head_size / 2}, 0});
+  ends.insert(ends.end(), layers.begin(), layers.end());
+  return ends;
 }
 
 std::vector<int64_t> interleaved_row_order(int64_t rows, int64_t heads) {
@@ -305,29 +289,18 @@ uint32_t gguf_file_type(std::string_view most_common_type) {
   return 0;
 }
 
-absl::StatusOr<GgufMetadata> gguf_metadata(const format::ModelConfig& config,
+absl::StatusOr<GgufMetadata> gguf_metadata(const architecture::ModelConfig& config,
                                            const text::Tokenizer& tokenizer, std::string_view name,
                                            uint32_t file_type, bool quantized) {
-  const auto u32 = [](int64_t value) { return GgufValue(static_cast<uint32_t>(value)); };
   GgufMetadata metadata;
-  metadata.emplace_back("general.architecture", std::string("llama"));
+  FRUGAL_ASSIGN_OR_RETURN(const std::string_view architecture,
+                          architecture::gguf_architecture(config));
+  metadata.emplace_back("general.architecture", std::string(architecture));
   metadata.emplace_back("general.type", std::string("model"));
   metadata.emplace_back("general.name", std::string(name));
   metadata.emplace_back("general.file_type", file_type);
   if (quantized) metadata.emplace_back("general.quantization_version", uint32_t{2});
-  metadata.emplace_back("llama.block_count", u32(config.layer_count));
-  metadata.emplace_back("llama.context_length", u32(config.context_length));
-  metadata.emplace_back("llama.embedding_length", u32(config.hidden_size));
-  metadata.emplace_back("llama.feed_forward_length", u32(config.intermediate_size));
-  metadata.emplace_back("llama.attention.head_count", u32(config.head_count));
-  metadata.emplace_back("llama.attention.head_count_kv", u32(config.key_value_head_count));
-  metadata.emplace_back("llama.attention.key_length", u32(config.head_size));
-  metadata.emplace_back("llama.attention.value_length", u32(config.head_size));
-  metadata.emplace_back("llama.attention.layer_norm_rms_epsilon",
-                        static_cast<float>(config.norm_epsilon));
-  metadata.emplace_back("llama.rope.dimension_count", u32(config.head_size));
-  metadata.emplace_back("llama.rope.freq_base", static_cast<float>(config.rope_theta));
-  metadata.emplace_back("llama.vocab_size", u32(config.vocabulary_size));
+  add_hyperparameters(config, architecture, metadata);
   FRUGAL_RETURN_IF_ERROR(add_tokenizer(config, tokenizer, metadata));
   return metadata;
 }

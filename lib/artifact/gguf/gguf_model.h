@@ -25,6 +25,8 @@ struct GgufSource {
   std::string weight;          // Hugging Face name; empty for computed tensors (rope_freqs.weight)
   std::vector<int64_t> shape;  // PyTorch order
   int64_t permuted_heads = 0;  // > 0: rows go from half-split to interleaved rotary order, per head
+  // Of vectors: the file holds (stored value + offset) * factor.
+  double offset = 0, factor = 1;
 };
 
 // Refuses, from metadata alone, what GGUF or llama.cpp cannot hold: architecture, a grid without a
@@ -32,11 +34,11 @@ struct GgufSource {
 absl::Status check_gguf(const format::ModelInfo& model);
 
 // The file's tensors in file order.
-std::vector<GgufSource> gguf_tensors(const format::ModelConfig& config);
+std::vector<GgufSource> gguf_tensors(const architecture::ModelConfig& config);
 
 // Metadata of model and tokenizer. `file_type` as llama.cpp numbers them. Errors: duplicate pieces,
 // unknown pre-tokenizer, more pieces than embedding rows.
-absl::StatusOr<GgufMetadata> gguf_metadata(const format::ModelConfig& config,
+absl::StatusOr<GgufMetadata> gguf_metadata(const architecture::ModelConfig& config,
                                            const text::Tokenizer& tokenizer, std::string_view name,
                                            uint32_t file_type, bool quantized);
 

@@ -2,14 +2,14 @@
 
 #include <vector>
 
-#include "format/model_config.h"
+#include "architecture/tensors.h"
 
 namespace frugal::artifact {
 
 absl::Status write_plain_folder(const format::Checkpoint& checkpoint,
                                 const std::filesystem::path& folder) {
   std::vector<format::CheckpointWriter::Tensor> tensors;
-  for (const format::ExpectedTensor& expected : format::expected_tensors(checkpoint.config())) {
+  for (const architecture::Tensor& expected : architecture::tensors(checkpoint.config())) {
     format::CheckpointWriter::Tensor tensor{
         .name = expected.name, .dtype = format::DType::kF32, .shape = expected.shape, .grid = {}};
     if (!checkpoint.quantized().contains(expected.name)) {

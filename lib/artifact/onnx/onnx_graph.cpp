@@ -1,17 +1,19 @@
 #include "artifact/onnx/onnx_graph.h"
 
-#include <cmath>
+#include <algorithm>
 #include <limits>
 #include <map>
 #include <set>
+#include <utility>
 
+#include "architecture/tensors.h"
 #include "base/text.h"
-#include "model/architecture.h"
 
 namespace frugal::artifact {
 
 namespace {
 
+using architecture::Role;
 using base::str_cat;
 using format::OnnxAttribute;
 using format::OnnxDimension;
@@ -24,7 +26,7 @@ class GraphBuilder {
  public:
   GraphBuilder(const format::Checkpoint& checkpoint, const OnnxOptions& options)
       : checkpoint_(checkpoint), config_(checkpoint.config()), options_(options) {
-    for (const format::ExpectedTensor& tensor : format::expected_tensors(config_))
+    for (const architecture::Tensor& tensor : architecture::tensors(config_))
       shapes_[tensor.name] = tensor.shape;
   }
 
@@ -32,12 +34,10 @@ class GraphBuilder {
     declare_interface();
     add_mask();
     add_rotary_tables();
-    add_weight(std::string(model::kEmbedding), OnnxContent::kValues);
-    node("Gather", "", {std::string(model::kEmbedding), "input_ids"}, {"embeddings"});
-    std::string residual = "embeddings";
+    std::string residual = add_embedding();
     std::string normalized = "normalized.0.in";
     add_first_norm(residual, normalized);
-    for (int64_t layer = 0; layer < config_.layer_count; ++layer) {
+    for (int64_t layer = 0; layer < config_.layer_count(); ++layer) {
       FRUGAL_RETURN_IF_ERROR(add_layer(layer, residual, normalized));
     }
     FRUGAL_RETURN_IF_ERROR(add_head(normalized));
@@ -45,7 +45,15 @@ class GraphBuilder {
   }
 
  private:
-  float epsilon() const { return static_cast<float>(config_.norm_epsilon); }
+  // The epsilon of all norms: config.json has one.
+  float epsilon() const { return static_cast<float>(config_.final_norm.epsilon); }
+
+  std::string name_of(Role role, int64_t layer = architecture::kNoLayer) const {
+    return architecture::tensor_name(config_, role, layer);
+  }
+  const architecture::Layer& at(int64_t layer) const {
+    return config_.layers[static_cast<size_t>(layer)];
+  }
 
   void node(std::string op, std::string domain, std::vector<std::string> inputs,
             std::vector<std::string> outputs, std::vector<OnnxAttribute> attributes = {}) {
@@ -63,6 +71,30 @@ class GraphBuilder {
     initializer(weight, OnnxType::kFloat, shapes_.at(weight), weight, content);
   }
 
+  // The gain of a norm as the operators take it.
+  std::string add_gain(Role role, int64_t layer) {
+    const std::string weight = name_of(role, layer);
+    add_weight(weight, OnnxContent::kGains);
+    graph_.sources.back().offset = architecture::stored_offset(config_, role, layer);
+    return weight;
+  }
+
+  template <typename T>
+  void constant(const char* name, std::vector<int64_t> dims, const std::vector<T>& values) {
+    graph_.model.initializers.push_back(
+        format::onnx_constant(name, std::move(dims), std::span<const T>(values)));
+  }
+
+  std::string add_embedding() {
+    const std::string weight = name_of(Role::kEmbedding);
+    add_weight(weight, OnnxContent::kValues);
+    node("Gather", "", {weight, "input_ids"}, {"embeddings"});
+    if (config_.embedding_scale == 1.0) return "embeddings";
+    constant<float>("embedding_scale", {}, {static_cast<float>(config_.embedding_scale)});
+    node("Mul", "", {"embeddings", "embedding_scale"}, {"scaled_embeddings"});
+    return "scaled_embeddings";
+  }
+
   void declare_interface() {
     format::OnnxModel& model = graph_.model;
     model.opsets = {{"", 21}, {kContrib, 1}};
@@ -73,14 +105,16 @@ class GraphBuilder {
     model.inputs = {{"input_ids", OnnxType::kInt64, {batch, sequence}},
                     {"attention_mask", OnnxType::kInt64, {batch, total}}};
     model.outputs = {{"logits", OnnxType::kFloat, {batch, sequence, config_.vocabulary_size}}};
-    for (int64_t layer = 0; layer < config_.layer_count; ++layer) {
+    for (int64_t layer = 0; layer < config_.layer_count(); ++layer) {
       for (const char* kind : {"key", "value"}) {
-        model.inputs.push_back({str_cat("past_key_values.", layer, ".", kind),
-                                OnnxType::kFloat,
-                                {batch, config_.key_value_head_count, past, config_.head_size}});
-        model.outputs.push_back({str_cat("present.", layer, ".", kind),
-                                 OnnxType::kFloat,
-                                 {batch, config_.key_value_head_count, total, config_.head_size}});
+        model.inputs.push_back(
+            {str_cat("past_key_values.", layer, ".", kind),
+             OnnxType::kFloat,
+             {batch, at(layer).attention.key_value_heads, past, at(layer).attention.head_size}});
+        model.outputs.push_back(
+            {str_cat("present.", layer, ".", kind),
+             OnnxType::kFloat,
+             {batch, at(layer).attention.key_value_heads, total, at(layer).attention.head_size}});
       }
     }
   }
@@ -105,10 +139,36 @@ class GraphBuilder {
          {{"to", static_cast<int64_t>(OnnxType::kInt32)}});
   }
 
+  // One pair of tables for each rotation; layers share them.
   void add_rotary_tables() {
-    const std::vector<int64_t> dims = {config_.context_length, config_.head_size / 2};
-    initializer("cosine_cache", OnnxType::kFloat, dims, "", OnnxContent::kCosine);
-    initializer("sine_cache", OnnxType::kFloat, dims, "", OnnxContent::kSine);
+    std::vector<std::pair<architecture::Rope, int64_t>> known;
+    for (int64_t layer = 0; layer < config_.layer_count(); ++layer) {
+      const architecture::Attention& attention = at(layer).attention;
+      const std::pair<architecture::Rope, int64_t> kind(attention.rope, attention.head_size);
+      const auto found = std::find(known.begin(), known.end(), kind);
+      const std::string suffix = found == known.begin() ? "" : str_cat(".", found - known.begin());
+      tables_.push_back({"cosine_cache" + suffix, "sine_cache" + suffix});
+      if (found != known.end()) continue;
+      known.push_back(kind);
+      const std::vector<int64_t> dims = {config_.context_length, attention.head_size / 2};
+      for (const bool sine : {false, true}) {
+        initializer(sine ? tables_.back().sine : tables_.back().cosine, OnnxType::kFloat, dims, "",
+                    sine ? OnnxContent::kSine : OnnxContent::kCosine);
+        graph_.sources.back().layer = layer;
+      }
+    }
+  }
+
+  // multiply() and the bias behind it, where the model has one.
+  absl::Status linear(const std::string& input, Role matrix, int64_t layer,
+                      const std::string& output) {
+    const std::string bias = name_of(architecture::bias_of(matrix), layer);
+    if (!shapes_.contains(bias) || architecture::bias_of(matrix) == matrix)
+      return multiply(input, name_of(matrix, layer), output);
+    FRUGAL_RETURN_IF_ERROR(multiply(input, name_of(matrix, layer), output + ".product"));
+    add_weight(bias, OnnxContent::kValues);
+    node("Add", "", {output + ".product", bias}, {output});
+    return absl::OkStatus();
   }
 
   // output = input · Wᵀ: MatMulNBits with the checkpoint's own integers, or MatMul for float
@@ -191,33 +251,53 @@ class GraphBuilder {
          {{"to", static_cast<int64_t>(OnnxType::kInt8)}});
   }
 
-  // The one norm without an addition before it. Spelled out in standard operators, because ONNX
-  // Runtime's own operator for it lives in the standard domain and the ONNX checker refuses it
-  // there; the runtime fuses this pattern into that operator.
-  void add_first_norm(const std::string& input, const std::string& output) {
-    const std::string weight = model::weight_name(0, "input_layernorm");
-    add_weight(weight, OnnxContent::kValues);
-    const float epsilon_value = epsilon(), two = 2.0f;
-    const int64_t last_axis = -1;
-    format::OnnxModel& model = graph_.model;
-    model.initializers.push_back(format::onnx_constant("two", {}, std::span<const float>(&two, 1)));
-    model.initializers.push_back(
-        format::onnx_constant("epsilon", {}, std::span<const float>(&epsilon_value, 1)));
-    model.initializers.push_back(
-        format::onnx_constant("last_axis", {1}, std::span<const int64_t>(&last_axis, 1)));
-    node("Pow", "", {input, "two"}, {"first.squares"});
-    node("ReduceMean", "", {"first.squares", "last_axis"}, {"first.mean"},
+  // A norm without an addition before it. Spelled out in standard operators, because ONNX Runtime's
+  // own operator for it lives in the standard domain and the ONNX checker refuses it there; the
+  // runtime fuses this pattern into that operator.
+  void add_norm(const std::string& input, const std::string& gain, const std::string& stem,
+                const std::string& output) {
+    node("Pow", "", {input, "two"}, {stem + ".squares"});
+    node("ReduceMean", "", {stem + ".squares", "last_axis"}, {stem + ".mean"},
          {{"keepdims", int64_t{1}}});
-    node("Add", "", {"first.mean", "epsilon"}, {"first.variance"});
-    node("Sqrt", "", {"first.variance"}, {"first.deviation"});
-    node("Div", "", {input, "first.deviation"}, {"first.scaled"});
-    node("Mul", "", {"first.scaled", weight}, {output});
+    node("Add", "", {stem + ".mean", "epsilon"}, {stem + ".variance"});
+    node("Sqrt", "", {stem + ".variance"}, {stem + ".deviation"});
+    node("Div", "", {input, stem + ".deviation"}, {stem + ".scaled"});
+    node("Mul", "", {stem + ".scaled", gain}, {output});
+  }
+
+  void add_first_norm(const std::string& input, const std::string& output) {
+    const std::string gain = add_gain(Role::kNormBeforeAttention, 0);
+    constant<float>("two", {}, {2.0f});
+    constant<float>("epsilon", {}, {epsilon()});
+    constant<int64_t>("last_axis", {1}, {-1});
+    add_norm(input, gain, "first", output);
+  }
+
+  // Heads [B, T, heads * D] normed one by one.
+  std::string norm_heads(const std::string& input, Role role, int64_t layer, int64_t heads) {
+    const int64_t size = at(layer).attention.head_size;
+    const std::string shape = str_cat("heads.", heads), gain = add_gain(role, layer);
+    if (shapes_of_heads_.insert(shape).second) {
+      constant<int64_t>(shape.c_str(), {4}, {0, 0, heads, size});
+      constant<int64_t>((shape + ".flat").c_str(), {3}, {0, 0, heads * size});
+    }
+    node("Reshape", "", {input, shape}, {input + ".heads"});
+    add_norm(input + ".heads", gain, input + ".norm", input + ".normed_heads");
+    node("Reshape", "", {input + ".normed_heads", shape + ".flat"}, {input + ".normed"});
+    return input + ".normed";
+  }
+
+  // The output of attention or feed-forward through the norm behind it, where there is one.
+  std::string norm_behind(bool present, Role role, int64_t layer, const std::string& output) {
+    if (!present) return output;
+    add_norm(output, add_gain(role, layer), output + ".norm", output + ".normed");
+    return output + ".normed";
   }
 
   // residual += addend; normalized = norm(residual). Renames both to the new values.
-  void add_and_normalize(const std::string& norm, const std::string& addend,
+  void add_and_normalize(Role role, int64_t layer, const std::string& addend,
                          const std::string& stem, std::string& residual, std::string& normalized) {
-    add_weight(norm, OnnxContent::kValues);
+    const std::string norm = add_gain(role, layer);
     node("SkipSimplifiedLayerNormalization", kContrib, {residual, addend, norm},
          {stem + ".normalized", "", "", stem + ".residual"}, {{"epsilon", epsilon()}});
     residual = stem + ".residual";
@@ -226,67 +306,97 @@ class GraphBuilder {
 
   absl::Status add_attention(int64_t layer, const std::string& normalized,
                              const std::string& stem) {
-    for (const char* name : {"q", "k", "v"}) {
-      FRUGAL_RETURN_IF_ERROR(
-          multiply(normalized, model::weight_name(layer, str_cat("self_attn.", name, "_proj")),
-                   str_cat(stem, ".", name)));
+    const architecture::Attention& attention = at(layer).attention;
+    FRUGAL_RETURN_IF_ERROR(linear(normalized, Role::kQuery, layer, stem + ".q"));
+    FRUGAL_RETURN_IF_ERROR(linear(normalized, Role::kKey, layer, stem + ".k"));
+    FRUGAL_RETURN_IF_ERROR(linear(normalized, Role::kValue, layer, stem + ".v"));
+    std::string query = stem + ".q", key = stem + ".k";
+    if (attention.head_norm) {
+      query = norm_heads(query, Role::kQueryNorm, layer, attention.heads);
+      key = norm_heads(key, Role::kKeyNorm, layer, attention.key_value_heads);
     }
     const std::string past = str_cat("past_key_values.", layer),
                       present = str_cat("present.", layer);
+    const Tables& tables = tables_[static_cast<size_t>(layer)];
     node("GroupQueryAttention", kContrib,
-         {stem + ".q", stem + ".k", stem + ".v", past + ".key", past + ".value", "sequence_lengths",
-          "total_length", "cosine_cache", "sine_cache"},
+         {query, key, stem + ".v", past + ".key", past + ".value", "sequence_lengths",
+          "total_length", tables.cosine, tables.sine},
          {stem + ".attention", present + ".key", present + ".value"},
-         {{"num_heads", config_.head_count},
-          {"kv_num_heads", config_.key_value_head_count},
-          {"scale", static_cast<float>(1.0 / std::sqrt(static_cast<double>(config_.head_size)))},
+         {{"num_heads", attention.heads},
+          {"kv_num_heads", attention.key_value_heads},
+          {"scale", static_cast<float>(attention.score_scale)},
           {"do_rotary", int64_t{1}},
           {"rotary_interleaved", int64_t{0}},
-          {"local_window_size", int64_t{-1}}});
-    return multiply(stem + ".attention", model::weight_name(layer, "self_attn.o_proj"),
-                    stem + ".o");
+          {"local_window_size", attention.window.value_or(-1)}});
+    return linear(stem + ".attention", Role::kAttentionOutput, layer, stem + ".o");
+  }
+
+  std::string activate(const std::string& input, const std::string& stem,
+                       architecture::Activation activation) {
+    using architecture::Activation;
+    switch (activation) {
+      case Activation::kSilu:
+        node("Sigmoid", "", {input}, {stem + ".sigmoid"});
+        node("Mul", "", {input, stem + ".sigmoid"}, {stem + ".silu"});
+        return stem + ".silu";
+      case Activation::kRelu:
+        node("Relu", "", {input}, {stem + ".relu"});
+        return stem + ".relu";
+      case Activation::kGelu:
+      case Activation::kGeluTanh:
+        break;
+    }
+    const bool tanh = activation == Activation::kGeluTanh;
+    node("Gelu", "", {input}, {stem + ".gelu"},
+         {{"approximate", std::string(tanh ? "tanh" : "none")}});
+    return stem + ".gelu";
   }
 
   absl::Status add_feed_forward(int64_t layer, const std::string& normalized,
                                 const std::string& stem) {
-    FRUGAL_RETURN_IF_ERROR(
-        multiply(normalized, model::weight_name(layer, "mlp.gate_proj"), stem + ".gate"));
-    FRUGAL_RETURN_IF_ERROR(
-        multiply(normalized, model::weight_name(layer, "mlp.up_proj"), stem + ".up"));
-    node("Sigmoid", "", {stem + ".gate"}, {stem + ".sigmoid"});
-    node("Mul", "", {stem + ".gate", stem + ".sigmoid"}, {stem + ".silu"});
-    node("Mul", "", {stem + ".silu", stem + ".up"}, {stem + ".product"});
-    return multiply(stem + ".product", model::weight_name(layer, "mlp.down_proj"), stem + ".down");
+    FRUGAL_RETURN_IF_ERROR(linear(normalized, Role::kGate, layer, stem + ".gate"));
+    FRUGAL_RETURN_IF_ERROR(linear(normalized, Role::kUp, layer, stem + ".up"));
+    const std::string gate = activate(stem + ".gate", stem, at(layer).feed_forward.activation);
+    node("Mul", "", {gate, stem + ".up"}, {stem + ".product"});
+    return linear(stem + ".product", Role::kDown, layer, stem + ".down");
   }
 
   absl::Status add_layer(int64_t layer, std::string& residual, std::string& normalized) {
     const std::string stem = str_cat("layer.", layer);
     FRUGAL_RETURN_IF_ERROR(add_attention(layer, normalized, stem));
-    add_and_normalize(model::weight_name(layer, "post_attention_layernorm"), stem + ".o",
-                      stem + ".middle", residual, normalized);
+    const std::string mixed = norm_behind(at(layer).after_attention.has_value(),
+                                          Role::kNormAfterAttention, layer, stem + ".o");
+    add_and_normalize(Role::kNormBeforeFeedForward, layer, mixed, stem + ".middle", residual,
+                      normalized);
     FRUGAL_RETURN_IF_ERROR(add_feed_forward(layer, normalized, stem));
-    const bool last = layer + 1 == config_.layer_count;
-    const std::string norm =
-        last ? std::string(model::kFinalNorm) : model::weight_name(layer + 1, "input_layernorm");
-    add_and_normalize(norm, stem + ".down", stem + ".end", residual, normalized);
+    const std::string fed = norm_behind(at(layer).after_feed_forward.has_value(),
+                                        Role::kNormAfterFeedForward, layer, stem + ".down");
+    const bool last = layer + 1 == config_.layer_count();
+    add_and_normalize(last ? Role::kFinalNorm : Role::kNormBeforeAttention, layer + 1, fed,
+                      stem + ".end", residual, normalized);
     return absl::OkStatus();
   }
 
   // A tied head is the embedding turned round; ONNX Runtime folds the Transpose when it loads the
   // model.
   absl::Status add_head(const std::string& normalized) {
-    if (!config_.tied_embeddings) return multiply(normalized, std::string(model::kHead), "logits");
-    node("Transpose", "", {std::string(model::kEmbedding)}, {"head"},
+    if (!config_.tied_embeddings) return multiply(normalized, name_of(Role::kHead), "logits");
+    node("Transpose", "", {name_of(Role::kEmbedding)}, {"head"},
          {{"perm", std::vector<int64_t>{1, 0}}});
     node("MatMul", "", {normalized, "head"}, {"logits"});
     return absl::OkStatus();
   }
 
   const format::Checkpoint& checkpoint_;
-  const format::ModelConfig& config_;
+  const architecture::ModelConfig& config_;
   const OnnxOptions& options_;
   std::map<std::string, std::vector<int64_t>, std::less<>> shapes_;
-  std::set<std::string> rounded_;  // inputs that round_tokens has seen to
+  struct Tables {
+    std::string cosine, sine;
+  };
+  std::vector<Tables> tables_;             // of each layer
+  std::set<std::string> shapes_of_heads_;  // constants that norm_heads has added
+  std::set<std::string> rounded_;          // inputs that round_tokens has seen to
   OnnxGraph graph_;
 };
 

@@ -15,6 +15,7 @@ namespace frugal::artifact {
 // How the bytes of a streamed initializer come from the checkpoint.
 enum class OnnxContent {
   kValues,
+  kGains,  // of a norm: the stored values plus what the model adds to them
   kTransposed,
   kCosine,
   kSine,
@@ -29,6 +30,8 @@ struct OnnxSource {
   std::string initializer;
   std::string weight;  // Hugging Face name; empty for the rotary tables
   OnnxContent content = OnnxContent::kValues;
+  int64_t layer = 0;  // of the rotary tables: one that turns by them
+  double offset = 0;  // of kGains
 };
 
 struct OnnxGraph {

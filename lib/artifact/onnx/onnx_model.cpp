@@ -3,6 +3,8 @@
 #include <cmath>
 #include <span>
 
+#include "architecture/family.h"
+#include "architecture/tensors.h"
 #include "artifact/onnx/onnx_graph.h"
 #include "artifact/onnx/onnx_weights.h"
 #include "artifact/onnx/rotary.h"
@@ -24,10 +26,11 @@ std::span<const std::byte> bytes_of(const std::vector<T>& values) {
 
 // cos or sin of position times frequency, [context_length, D / 2] fp32; the product is formed in
 // fp32, as the forward does.
-std::vector<float> rotary_table(const format::ModelConfig& config, bool sine) {
+std::vector<float> rotary_table(const architecture::ModelConfig& config, int64_t layer, bool sine) {
+  const architecture::Attention& attention = config.layers.at(static_cast<size_t>(layer)).attention;
   std::vector<float> table;
-  table.reserve(config.context_length * config.head_size / 2);
-  const std::vector<float> frequencies = rotary_frequencies(config);
+  table.reserve(config.context_length * attention.head_size / 2);
+  const std::vector<float> frequencies = rotary_frequencies(attention.rope, attention.head_size);
   for (int64_t position = 0; position < config.context_length; ++position) {
     for (const float frequency : frequencies) {
       const float angle = static_cast<float>(position) * frequency;
@@ -47,9 +50,10 @@ class WeightStream {
     switch (source.content) {
       case OnnxContent::kCosine:
       case OnnxContent::kSine:
-        return send(source,
-                    rotary_table(checkpoint_.config(), source.content == OnnxContent::kSine));
+        return send(source, rotary_table(checkpoint_.config(), source.layer,
+                                         source.content == OnnxContent::kSine));
       case OnnxContent::kValues:
+      case OnnxContent::kGains:
       case OnnxContent::kTransposed:
         return write_float(source);
       case OnnxContent::kInt8Values:
@@ -67,8 +71,11 @@ class WeightStream {
   }
 
   absl::Status write_float(const OnnxSource& source) {
-    FRUGAL_ASSIGN_OR_RETURN(const std::vector<float> values, checkpoint_.values(source.weight));
-    if (source.content == OnnxContent::kValues) return send(source, values);
+    FRUGAL_ASSIGN_OR_RETURN(std::vector<float> values, checkpoint_.values(source.weight));
+    if (source.offset != 0) {
+      for (float& value : values) value = static_cast<float>(value + source.offset);
+    }
+    if (source.content != OnnxContent::kTransposed) return send(source, values);
     FRUGAL_ASSIGN_OR_RETURN(const format::TensorInfo info, checkpoint_.info(source.weight));
     return send(source, transposed(values, info.shape[0], info.shape[1]));
   }
@@ -102,7 +109,8 @@ class WeightStream {
   Int8Matrix integers_;
 };
 
-base::Json genai_config(const format::ModelConfig& config, const text::Vocabulary& vocabulary) {
+base::Json genai_config(const architecture::ModelConfig& config,
+                        const text::Vocabulary& vocabulary) {
   const auto id_or = [](const std::vector<int64_t>& ids,
                         const std::optional<text::TokenId>& other) -> base::Json {
     if (ids.size() > 1) return ids;
@@ -115,7 +123,7 @@ base::Json genai_config(const format::ModelConfig& config, const text::Vocabular
                                                          : eos;
   return {
       {"model",
-       {{"type", "llama"},
+       {{"type", std::string(architecture::family_of(config).genai)},
         {"bos_token_id", config.bos_token_ids.empty() ? id_or({}, vocabulary.bos)
                                                       : base::Json(config.bos_token_ids.front())},
         {"eos_token_id", eos},
@@ -124,11 +132,11 @@ base::Json genai_config(const format::ModelConfig& config, const text::Vocabular
         {"vocab_size", config.vocabulary_size},
         {"decoder",
          {{"filename", "model.onnx"},
-          {"head_size", config.head_size},
+          {"head_size", config.layers.front().attention.head_size},
           {"hidden_size", config.hidden_size},
-          {"num_attention_heads", config.head_count},
-          {"num_hidden_layers", config.layer_count},
-          {"num_key_value_heads", config.key_value_head_count},
+          {"num_attention_heads", config.layers.front().attention.heads},
+          {"num_hidden_layers", config.layer_count()},
+          {"num_key_value_heads", config.layers.front().attention.key_value_heads},
           {"session_options",
            {{"log_id", "onnxruntime-genai"}, {"provider_options", base::Json::array()}}},
           {"inputs",
@@ -167,20 +175,15 @@ absl::Status copy_tokenizer(const format::Checkpoint& checkpoint, const text::To
 }  // namespace
 
 absl::Status check_onnx(const format::ModelInfo& model) {
-  const std::string& type = model.config.model_type;
-  if (type != "llama" && type != "mistral") {
-    return base::unimplemented("cannot write ", model.name, " to ONNX: its model_type is '", type,
-                               "', and the exporter knows llama and mistral");
-  }
   if (!model.has_tokenizer) {
     return invalid_argument(
         "cannot write ", model.name,
         " to ONNX: its folder has no tokenizer, and onnxruntime-genai needs one; put "
         "tokenizer.json beside config.json");
   }
-  for (const format::ExpectedTensor& tensor : format::expected_tensors(model.config)) {
+  for (const architecture::Tensor& tensor : architecture::tensors(model.config)) {
     const auto entry = model.grids.find(tensor.name);
-    if (entry == model.grids.end() || tensor.name == "model.embed_tokens.weight") continue;
+    if (entry == model.grids.end() || tensor.role == architecture::Role::kEmbedding) continue;
     if (model.activations.contains(tensor.name)) continue;  // integer products, not MatMulNBits
     FRUGAL_ASSIGN_OR_RETURN(const auto grid, grid::find_grid(entry->second, tensor.shape[1]));
     const auto layout = nbits_layout(grid->spec());

@@ -6,8 +6,8 @@
 
 namespace frugal::artifact {
 
-std::vector<float> rotary_frequencies(const format::ModelConfig& config) {
-  const at::Tensor frequencies = model::rotary_frequencies(config).contiguous();
+std::vector<float> rotary_frequencies(const architecture::Rope& rope, int64_t head_size) {
+  const at::Tensor frequencies = model::rotary_frequencies(rope, head_size).contiguous();
   const float* first = frequencies.const_data_ptr<float>();
   return {first, first + frequencies.numel()};
 }

@@ -3,12 +3,12 @@
 
 #include <vector>
 
-#include "format/model_config.h"
+#include "architecture/model_config.h"
 
 namespace frugal::artifact {
 
 // Angle per position of each channel pair, [D / 2]: exactly the numbers that frugal's own forward
 // uses.
-std::vector<float> rotary_frequencies(const format::ModelConfig& config);
+std::vector<float> rotary_frequencies(const architecture::Rope& rope, int64_t head_size);
 
 }  // namespace frugal::artifact

@@ -41,8 +41,19 @@ double gain_factor(int64_t channels_before, int64_t channels) {
   return std::sqrt(static_cast<double>(channels_before) / static_cast<double>(channels));
 }
 
-format::ModelConfig with_channels(format::ModelConfig config, int64_t channels) {
-  config.norm_epsilon *= static_cast<double>(config.hidden_size) / static_cast<double>(channels);
+architecture::ModelConfig with_channels(architecture::ModelConfig config, int64_t channels) {
+  const double share = static_cast<double>(config.hidden_size) / static_cast<double>(channels);
+  const auto adapt = [&](architecture::Norm& norm) { norm.epsilon *= share; };
+  adapt(config.final_norm);
+  for (architecture::Layer& layer : config.layers) {
+    adapt(layer.before_attention);
+    adapt(layer.before_feed_forward);
+    if (layer.after_attention) adapt(*layer.after_attention);
+    if (layer.after_feed_forward) adapt(*layer.after_feed_forward);
+    // config.json has one epsilon for all norms, those of heads among them.
+    if (layer.attention.head_norm) adapt(*layer.attention.head_norm);
+  }
+  if (config.embedding_scale != 1.0) config.embedding_scale /= std::sqrt(share);  // it is √C
   config.hidden_size = channels;
   return config;
 }

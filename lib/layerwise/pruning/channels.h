@@ -12,7 +12,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "format/model_config.h"
+#include "architecture/model_config.h"
 
 namespace frugal::layerwise {
 
@@ -26,7 +26,7 @@ at::Tensor channel_costs(const at::Tensor& weights, const at::Tensor& hessian);
 std::vector<int64_t> other_channels(const std::vector<int64_t>& kept, int64_t count);
 
 // The config of the model that keeps `channels`, and what its norms' gains are multiplied with.
-format::ModelConfig with_channels(format::ModelConfig config, int64_t channels);
+architecture::ModelConfig with_channels(architecture::ModelConfig config, int64_t channels);
 double gain_factor(int64_t channels_before, int64_t channels);
 
 }  // namespace frugal::layerwise

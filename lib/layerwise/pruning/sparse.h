@@ -1,8 +1,8 @@
-// Sparse matrices of a stage: scores, the exact refit on a mask (recipe S, sparsity.md) and
+// Sparse matrices of a stage: scores, the exact refit on a mask and
 // SparseGPT's sweep.
 //
-// Recipe S: a mask chosen on the asymmetric target W* (pre_correct.h), then for every row with
-// support S the weights that are best there,
+// Mask and refit: a mask chosen on the drift-corrected target W* (pre_correct.h), then for every
+// row with support S the weights that are best there,
 //   w_S = ((H + λI)_SS)⁻¹ ((H + λI) w*)_S   =  argmin over v with support S of (v − w*)(H + λI)(v −
 //   w*)ᵀ
 // so that with nothing masked w* comes back (the sum on the right runs over all columns).

@@ -3,9 +3,10 @@
 //
 // A structure is `unit` neighboring columns of the reader: neuron j is column j of down (and row j
 // of gate and up), a head is head_dim columns of o. S = kept columns, X = the reader's input, H its
-// second moment, W* = the reader (or its asymmetric target, pre_correct.h). Keeping S, the best
-// reader is W' = W* H_{:,S} (H_SS + λI)⁻¹; removing the columns J costs tr(w*_J [((H + λI)⁻¹)_JJ]⁻¹
-// w*_Jᵀ), which is ‖w*_j‖² / ((H + λI)⁻¹)_jj for one (Hassibi and Stork 1993; algorithms.md §5).
+// second moment, W* = the reader (or its drift-corrected target, pre_correct.h). Keeping S, the
+// best reader is W' = W* H_{:,S} (H_SS + λI)⁻¹; removing the columns J costs tr(w*_J [((H +
+// λI)⁻¹)_JJ]⁻¹ w*_Jᵀ), which is ‖w*_j‖² / ((H + λI)⁻¹)_jj for one (Hassibi and Stork 1993;
+// algorithms.md §5).
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -217,12 +217,13 @@ class BlockRounder {
   // Mean squared error of the layer's output on one window; differentiable by `weights`.
   at::Tensor loss(const Window& window, const StageWeights& weights) const {
     const at::Tensor x = problem_.inputs[window.chunk].narrow(0, window.row, 1).to(problem_.device);
-    model::LayerState state = problem_.runner.begin(x, problem_.small);
+    model::LayerState state = problem_.runner.begin(problem_.layer, x, problem_.small);
     for (size_t stage = 0; stage < weights.size(); ++stage) {
       std::vector<at::Tensor> outputs;
       for (const at::Tensor& matrix : weights[stage])
         outputs.push_back(at::linear(state.input, matrix));
-      problem_.runner.advance(state, stage, outputs, problem_.small, problem_.context);
+      problem_.runner.advance(state, {problem_.layer, stage}, outputs, problem_.small,
+                              problem_.contexts);
     }
     return at::mse_loss(
         state.residual,

@@ -53,7 +53,8 @@ absl::StatusOr<BlockRoundingResult> round_block(const LayerProblem& problem,
                                                 const BlockRoundingOptions& options,
                                                 BlockLayer& layer);
 
-// The decoded weights of each stage, stacked [R, in] fp32: what StageSolver::polish_layer answers.
+// The decoded weights of each stage, stacked [R, in] fp32: what StageSolver::reconstruct_layer
+// answers.
 std::vector<at::Tensor> stacked_weights(const BlockLayer& layer);
 
 }  // namespace frugal::layerwise

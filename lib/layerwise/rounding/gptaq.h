@@ -29,9 +29,9 @@ inline constexpr double kPublishedAlpha = 0.25;  // GPTAQ's default
 at::Tensor gptaq_correction(const at::Tensor& input_drift, const Factor& factor, double alpha);
 
 // As gptq() without a mask, for the drift `input_drift` of the inputs. `weights` [R, in] fp32
-// contiguous are swept; the finish, where options ask for one, goes towards `goal` [R, in] fp32 on
-// the CPU (pre_correct() at the same alpha: the exact optimum of what the sweep approximates),
-// against which both objectives are measured. Throws as gptq().
+// contiguous are swept; coordinate descent, where options ask for it, goes towards `goal` [R, in]
+// fp32 on the CPU (pre_correct() at the same alpha: the exact optimum of what the sweep
+// approximates), against which both objectives are measured. Throws as gptq().
 GptqResult gptaq(const at::Tensor& weights, const at::Tensor& goal, const at::Tensor& input_drift,
                  double alpha, const at::Tensor& importance, const Factor& factor,
                  std::shared_ptr<const grid::Grid> grid, const GptqOptions& options);

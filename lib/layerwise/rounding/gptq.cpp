@@ -133,7 +133,7 @@ class ColumnSweep {
   std::vector<double> losses_;
 };
 
-double finish(const at::Tensor& target, const Factor& factor, const Mask& mask,
+double refine(const at::Tensor& target, const Factor& factor, const Mask& mask,
               grid::QuantizedMatrix& matrix, const GptqOptions& options) {
   const at::Tensor hessian = factor.damped.to(at::kCPU, at::kFloat).contiguous();
   kernels::RefineProblem problem;
@@ -202,7 +202,7 @@ void fit_all(const at::Tensor& weights, const at::Tensor& importance, const Mask
 
 double refine_codes(const at::Tensor& target, const Factor& factor, const GptqOptions& options,
                     grid::QuantizedMatrix& matrix) {
-  return finish(target.contiguous(), factor, {}, matrix, options);
+  return refine(target.contiguous(), factor, {}, matrix, options);
 }
 
 GptqResult gptq(const at::Tensor& target, const at::Tensor& importance, const Factor& factor,
@@ -228,7 +228,7 @@ GptqResult gptq(const at::Tensor& target, const at::Tensor& importance, const Fa
   sweep_columns(goal, weights_of_columns, factor, kept, options.dynamic_scales, result);
   result.objective = result.sweep_objective;
   if (options.sweeps > 0 || options.refits > 0)
-    result.objective = finish(goal_here, factor, kept, matrix, options);
+    result.objective = refine(goal_here, factor, kept, matrix, options);
   return result;
 }
 

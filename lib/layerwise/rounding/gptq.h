@@ -1,4 +1,4 @@
-// Rounding the stacked matrices of a stage to a grid: recipe P of rounding.md, steps 2 and 3.
+// Rounding the stacked matrices of a stage to a grid.
 //
 // GPTQ in the factor's order; parameters of a block are fitted, weighted by importance, on the
 // current weights when the sweep first touches it ("dynamic": its columns must then be processed
@@ -28,8 +28,8 @@ struct GptqOptions {
 struct GptqResult {
   grid::QuantizedMatrix matrix;
   double sweep_objective = 0;  // tr(ΔW (H + λI) ΔWᵀ) after the column sweep; ΔW against the target
-  double objective = 0;        // the same after the finish
-  std::string sweep_kernel;    // "avx512", "cuda": what ran the sweep; the finish runs on the CPU
+  double objective = 0;        // the same after coordinate descent
+  std::string sweep_kernel;    // "avx512", "cuda": what ran the sweep
   std::string fallback;        // why a sweep asked for on a device ran on the CPU; else empty
 };
 
@@ -43,7 +43,7 @@ GptqResult gptq(const at::Tensor& target, const at::Tensor& importance, const Fa
                 std::shared_ptr<const grid::Grid> grid, const GptqOptions& options,
                 const at::Tensor& mask = {});
 
-// The finish alone: coordinate descent and refits from the matrix's codes towards `target` [R, in]
+// Coordinate descent and refits of scales alone, from the matrix's codes towards `target` [R, in]
 // fp32 on the CPU. The objective after it.
 double refine_codes(const at::Tensor& target, const Factor& factor, const GptqOptions& options,
                     grid::QuantizedMatrix& matrix);

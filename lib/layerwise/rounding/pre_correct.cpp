@@ -15,7 +15,7 @@ double total(const at::Tensor& a, const at::Tensor& b) {
 }
 
 // The minimum of ½xᵀMx − vᵀx over the unit square, M = [aa ab; ab bb] positive semidefinite.
-Asymmetry least_in_square(double aa, double ab, double bb, double va, double vb) {
+DriftStrength least_in_square(double aa, double ab, double bb, double va, double vb) {
   const auto best = [](double curvature, double slope) {
     return curvature > 0 ? std::clamp(slope / curvature, 0.0, 1.0) : 0.0;
   };
@@ -25,7 +25,7 @@ Asymmetry least_in_square(double aa, double ab, double bb, double va, double vb)
     if (a >= 0 && a <= 1 && b >= 0 && b <= 1) return {a, b};
   }
   // On an edge: with one of them fixed the other has its own optimum.
-  Asymmetry result;
+  DriftStrength result;
   double lowest = 0;  // (0, 0)
   const auto consider = [&](double a, double b) {
     const double value = 0.5 * (aa * a * a + 2 * ab * a * b + bb * b * b) - va * a - vb * b;
@@ -65,18 +65,19 @@ Correction corrections(const at::Tensor& weights, const Drift& drift, const Fact
 }
 
 at::Tensor pre_correct(const at::Tensor& weights, const Correction& correction,
-                       const Asymmetry& asymmetry) {
+                       const DriftStrength& drift_strength) {
   const at::Device device = correction.input.defined()      ? correction.input.device()
                             : correction.residual.defined() ? correction.residual.device()
                                                             : weights.device();
   at::Tensor result = weights.to(device, at::kDouble, /*non_blocking=*/false, /*copy=*/true);
-  if (correction.input.defined()) result.add_(correction.input, asymmetry.alpha);
-  if (correction.residual.defined()) result.add_(correction.residual, asymmetry.beta);
+  if (correction.input.defined()) result.add_(correction.input, drift_strength.alpha);
+  if (correction.residual.defined()) result.add_(correction.residual, drift_strength.beta);
   return result.to(at::kFloat);
 }
 
-Asymmetry choose_asymmetry(const at::Tensor& weights, const Correction& correction,
-                           const at::Tensor& held_out_hessian, const Drift& held_out_drift) {
+DriftStrength choose_drift_strength(const at::Tensor& weights, const Correction& correction,
+                                    const at::Tensor& held_out_hessian,
+                                    const Drift& held_out_drift) {
   if (!correction.input.defined()) return {};
   const at::Device device = correction.input.device();
   // fp32 products: the strengths are shares, known to a few digits at best.
@@ -92,15 +93,15 @@ Asymmetry choose_asymmetry(const at::Tensor& weights, const Correction& correcti
 }
 
 at::Tensor pre_correct(const at::Tensor& weights, const Drift& drift, const Factor& factor,
-                       const Asymmetry& asymmetry) {
+                       const DriftStrength& drift_strength) {
   const at::Device device = factor.upper.device();
   at::Tensor moment;  // the bracket times Xᵀ/T
-  if (asymmetry.alpha != 0) {
+  if (drift_strength.alpha != 0) {
     moment = output_drift(weights, drift, device);
-    if (moment.defined()) moment = moment * asymmetry.alpha;
+    if (moment.defined()) moment = moment * drift_strength.alpha;
   }
-  if (asymmetry.beta != 0 && drift.residual.defined()) {
-    const at::Tensor residual = drift.residual.to(device) * asymmetry.beta;
+  if (drift_strength.beta != 0 && drift.residual.defined()) {
+    const at::Tensor residual = drift.residual.to(device) * drift_strength.beta;
     moment = moment.defined() ? moment.add_(residual) : residual;
   }
   if (!moment.defined()) return weights.to(device, at::kFloat);

@@ -1,5 +1,5 @@
-// The asymmetric target (recipe P step 1, rounding.md): weights that, fed with the changed prefix's
-// input X, best reproduce what the original model computes from its own input X̃.
+// The drift-corrected target (after GPTAQ, Li et al. 2025, and Qronos): weights that, fed with the
+// changed prefix's input X, best reproduce what the original model computes from its own input X̃.
 //
 //   W* = W + [α W (X̃ − X) + β (r̃ − r)] Xᵀ/T · (H + λI)⁻¹
 //
@@ -14,7 +14,7 @@
 
 namespace frugal::layerwise {
 
-struct Asymmetry {
+struct DriftStrength {
   double alpha = 0;  // share of the input drift that is made up for
   double beta = 0;   // share of the residual stream's drift
   bool active() const { return alpha != 0 || beta != 0; }
@@ -31,16 +31,17 @@ Correction corrections(const at::Tensor& weights, const Drift& drift, const Fact
 // W* [R, in] fp32 on the factor's device for `weights` [R, in], by the parts of the correction or
 // of the drift that are defined.
 at::Tensor pre_correct(const at::Tensor& weights, const Correction& correction,
-                       const Asymmetry& asymmetry);
+                       const DriftStrength& drift_strength);
 at::Tensor pre_correct(const at::Tensor& weights, const Drift& drift, const Factor& factor,
-                       const Asymmetry& asymmetry);
+                       const DriftStrength& drift_strength);
 
 // The strengths in [0, 1] that minimize ‖W*X − WX̃ − (r̃ − r)‖² over windows which the correction has
 // not seen, in closed form: a correction estimated from few tokens is partly noise and deserves
 // less than its full strength. Rounding adds an error that hardly depends on them. With A, B the
 // parts of the correction and G = W D' + R' the held-out drift: [AH'Aᵀ AH'Bᵀ; · BH'Bᵀ](α, β) =
 // (AGᵀ, BGᵀ).
-Asymmetry choose_asymmetry(const at::Tensor& weights, const Correction& correction,
-                           const at::Tensor& held_out_hessian, const Drift& held_out_drift);
+DriftStrength choose_drift_strength(const at::Tensor& weights, const Correction& correction,
+                                    const at::Tensor& held_out_hessian,
+                                    const Drift& held_out_drift);
 
 }  // namespace frugal::layerwise

@@ -10,9 +10,10 @@
 namespace frugal::layerwise {
 
 Needs SensitivitySolver::needs(int64_t layer, size_t stage) const {
-  if (layer == options_.layer_count) return Needs::kNothing;
-  for (const std::string& matrix : options_.stages[stage].matrices) {
-    if (options_.candidates.contains(model::weight_name(layer, matrix))) return Needs::kHessian;
+  if (layer == static_cast<int64_t>(options_.stages.size())) return Needs::kNothing;
+  for (const architecture::Tensor& matrix :
+       options_.stages[static_cast<size_t>(layer)][stage].matrices) {
+    if (options_.candidates.contains(matrix.name)) return Needs::kHessian;
   }
   return Needs::kNothing;
 }

@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "base/status.h"
-#include "layerwise/walk/walk.h"
+#include "layerwise/walk/passive_solver.h"
 
 namespace frugal::layerwise {
 
@@ -24,22 +24,17 @@ struct SensitivityOptions {
   // Grids to try, by weight name; matrices that are absent are left alone.
   std::map<std::string, std::vector<std::string>, std::less<>> candidates;
   std::map<std::string, at::Tensor, std::less<>> gradients;  // F [rows] fp64 of each of them
-  std::vector<model::Stage> stages;                          // of every layer
-  int64_t layer_count = 0;
+  std::vector<std::vector<architecture::Stage>> stages;      // by layer
   bool importance = true;  // scales are searched weighted by E[x²]
 };
 
 // Changes nothing on its way: the walk stays on the original model.
-class SensitivitySolver final : public StageSolver {
+class SensitivitySolver final : public PassiveSolver {
  public:
   explicit SensitivitySolver(SensitivityOptions options) : options_(std::move(options)) {}
 
   Needs needs(int64_t layer, size_t stage) const override;
-  layerwise::DriftForm drift_form() const override { return layerwise::DriftForm::kNone; }
   absl::StatusOr<at::Tensor> solve(const StageProblem& problem) override;
-  absl::Status finish_layer(int64_t) override { return absl::OkStatus(); }
-  absl::StatusOr<bool> is_finished(int64_t) override { return false; }
-  absl::StatusOr<at::Tensor> restore(const StageProblem&) override { return at::Tensor(); }
 
   // By weight name: a cost per candidate, in their order.
   const std::map<std::string, std::vector<double>, std::less<>>& costs() const { return costs_; }

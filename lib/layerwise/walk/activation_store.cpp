@@ -188,7 +188,7 @@ at::Tensor ActivationStore::keep_on_device(const at::Tensor& whole, int64_t byte
       .make_tensor();
 }
 
-at::Tensor ActivationStore::at_hand(const at::Tensor& kept) const {
+at::Tensor ActivationStore::fetch(const at::Tensor& kept) const {
   if (!kept.defined() || kept.device() == device_) return kept;
   const auto found = arrivals_.find(kept.const_data_ptr());
   if (found == arrivals_.end()) return copies_->finish(copies_->start(kept));
@@ -197,13 +197,13 @@ at::Tensor ActivationStore::at_hand(const at::Tensor& kept) const {
   return copies_->finish(std::move(arrival));
 }
 
-void ActivationStore::expect(const at::Tensor& kept) const {
+void ActivationStore::prefetch(const at::Tensor& kept) const {
   if (!kept.defined() || kept.device() == device_ || arrivals_.contains(kept.const_data_ptr()))
     return;
   arrivals_.emplace(kept.const_data_ptr(), copies_->start(kept));
 }
 
-void ActivationStore::rest(const at::Tensor& value) const {
+void ActivationStore::evict(const at::Tensor& value) const {
   if (state_->limit() == 0 || !value.defined() || !value.is_cpu()) return;
   if (!state_->is_mapped(value.data_ptr())) return;
   ::madvise(value.data_ptr(),

@@ -31,12 +31,12 @@ class ActivationStore {
   at::Tensor keep(const at::Tensor& value) const;
 
   // What keep() gave, where it can be computed with: on the device.
-  at::Tensor at_hand(const at::Tensor& kept) const;
-  // at_hand() of this comes soon: where that takes a copy, it begins.
-  void expect(const at::Tensor& kept) const;
+  at::Tensor fetch(const at::Tensor& kept) const;
+  // fetch() of this comes soon: where that takes a copy, it begins.
+  void prefetch(const at::Tensor& kept) const;
 
   // `value` is not needed for a while: where it lies in the file, its pages leave the process.
-  void rest(const at::Tensor& value) const;
+  void evict(const at::Tensor& value) const;
 
   int64_t bytes_in_memory() const;
   int64_t file_bytes() const;  // size of the file: its largest use so far

@@ -8,7 +8,7 @@
 
 namespace frugal::layerwise {
 
-absl::StatusOr<CalibrationPlan> plan_calibration(const format::ModelConfig& config,
+absl::StatusOr<CalibrationPlan> plan_calibration(const architecture::ModelConfig& config,
                                                  const text::DataSource& source,
                                                  const CalibrationOptions& options) {
   CalibrationPlan plan;

@@ -4,9 +4,9 @@
 #include <cstdint>
 #include <string>
 
+#include "architecture/model_config.h"
 #include "base/status.h"
 #include "format/checkpoint.h"
-#include "format/model_config.h"
 #include "model/products.h"
 #include "text/dataset.h"
 
@@ -40,7 +40,7 @@ struct CalibrationSplit {
 };
 
 // Errors: a window longer than the model's context, fewer tokens than a window.
-absl::StatusOr<CalibrationPlan> plan_calibration(const format::ModelConfig& config,
+absl::StatusOr<CalibrationPlan> plan_calibration(const architecture::ModelConfig& config,
                                                  const text::DataSource& source,
                                                  const CalibrationOptions& options);
 

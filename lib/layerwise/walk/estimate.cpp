@@ -5,11 +5,11 @@
 #include <string>
 #include <vector>
 
+#include "architecture/stages.h"
 #include "base/process.h"
 #include "kernels/bf16_product.h"
 #include "layerwise/rounding/block_rounding.h"
 #include "layerwise/walk/output_gradients.h"
-#include "model/architecture.h"
 
 namespace frugal::layerwise {
 namespace {
@@ -18,10 +18,11 @@ bool packs_factors(model::Precision precision) {
   return precision == model::Precision::kRounded && kernels::fast_bf16_kernel() != nullptr;
 }
 
-int64_t layer_parameters(const format::ModelConfig& config) {
-  const int64_t heads = config.head_count + config.key_value_head_count;
-  return 2 * config.hidden_size * heads * config.head_size +
-         3 * config.hidden_size * config.intermediate_size;
+int64_t layer_parameters(const architecture::ModelConfig& config) {
+  const int64_t heads =
+      config.layers.front().attention.heads + config.layers.front().attention.key_value_heads;
+  return 2 * config.hidden_size * heads * config.layers.front().attention.head_size +
+         3 * config.hidden_size * config.layers.front().feed_forward.width;
 }
 
 // One stage with what lies around it.
@@ -34,12 +35,12 @@ struct StageView {
 
 class MemoryModel {
  public:
-  MemoryModel(const format::ModelConfig& config, const WalkDemand& demand,
+  MemoryModel(const architecture::ModelConfig& config, const WalkDemand& demand,
               const SolverBytes& solver)
       : config_(config),
         demand_(demand),
         solver_(solver),
-        streams_(demand.drift != DriftForm::kNone || demand.polish ? 2 : 1),
+        streams_(demand.drift != DriftForm::kNone || demand.reconstruction ? 2 : 1),
         packs_(packs_factors(demand.precision)) {
     const int64_t windows = std::max<int64_t>(1, demand.chunk_tokens / demand.window_tokens);
     chunk_ = std::min(demand.tokens, windows * demand.window_tokens);
@@ -73,7 +74,7 @@ class MemoryModel {
 
   // While the rounding of a whole layer is learned: of every weight its target, place, offset,
   // value, codes three times, and gradients, of every window in work what its graph keeps.
-  WalkMemory polishing(const std::vector<StageView>& stages) const {
+  WalkMemory reconstructing(const std::vector<StageView>& stages) const {
     int64_t weights = 0, floats = 0;
     for (const StageView& stage : stages) {
       weights += stage.shape.rows * stage.shape.columns;
@@ -90,7 +91,7 @@ class MemoryModel {
   // Both streams: they share their tensors until they differ, which ends with the first stage.
   int64_t activations(int64_t columns) const {
     const int64_t per_token = streams_ * 4 * (config_.hidden_size + columns) +
-                              (demand_.polish ? 4 * config_.hidden_size : 0);
+                              (demand_.reconstruction ? 4 * config_.hidden_size : 0);
     return in_memory(per_token);
   }
   // Of so many bytes per token; a chunk in work is in memory, too.
@@ -113,7 +114,7 @@ class MemoryModel {
     return (hessian + drift) * (demand_.held_out_tokens > 0 ? 2 : 1);
   }
 
-  const format::ModelConfig& config_;
+  const architecture::ModelConfig& config_;
   const WalkDemand& demand_;
   const SolverBytes& solver_;
   int64_t streams_;
@@ -121,20 +122,15 @@ class MemoryModel {
   int64_t chunk_ = 0, workers_ = 0;
 };
 
-absl::StatusOr<std::vector<StageView>> stage_views(const format::ModelConfig& config, bool packs) {
-  FRUGAL_ASSIGN_OR_RETURN(const std::vector<model::Stage> stages, model::stages(config));
-  std::map<std::string, std::vector<int64_t>> shapes;
-  for (const format::ExpectedTensor& tensor : format::expected_tensors(config))
-    shapes[tensor.name] = tensor.shape;
+std::vector<StageView> stage_views(const architecture::ModelConfig& config, bool packs) {
   std::vector<StageView> views;
   int64_t layer_weights = 0;
-  for (const model::Stage& stage : stages) {
+  for (const architecture::Stage& stage : architecture::stages(config, 0)) {
     StageView& view = views.emplace_back();
     view.shape.writes_residual = stage.writes_residual;
-    for (const std::string& matrix : stage.matrices) {
-      const std::vector<int64_t>& shape = shapes[model::weight_name(0, matrix)];
-      view.shape.rows += shape[0];
-      view.shape.columns = shape[1];
+    for (const architecture::Tensor& matrix : stage.matrices) {
+      view.shape.rows += matrix.shape[0];
+      view.shape.columns = matrix.shape[1];
     }
     view.layer_weights = layer_weights;  // a solver's results so far: a byte each
     layer_weights += view.shape.rows * view.shape.columns;
@@ -142,21 +138,18 @@ absl::StatusOr<std::vector<StageView>> stage_views(const format::ModelConfig& co
   for (size_t i = 0; i + 1 < views.size(); ++i) views[i].next_columns = views[i + 1].shape.columns;
   // Rotated queries and keys and the mix; LibTorch's attention has keys and values for every head
   // and the mix in two orders.
-  const int64_t heads = config.head_count, shared = config.key_value_head_count;
-  views.front().mixed = config.head_size * (heads + shared + (packs ? 1 : 3) * heads);
+  const int64_t heads = config.layers.front().attention.heads,
+                shared = config.layers.front().attention.key_value_heads;
+  views.front().mixed =
+      config.layers.front().attention.head_size * (heads + shared + (packs ? 1 : 3) * heads);
   return views;
 }
 
 // Rows of every matrix of a layer.
-absl::StatusOr<std::vector<int64_t>> matrix_rows(const format::ModelConfig& config) {
-  FRUGAL_ASSIGN_OR_RETURN(const std::vector<model::Stage> stages, model::stages(config));
-  std::map<std::string, std::vector<int64_t>> shapes;
-  for (const format::ExpectedTensor& tensor : format::expected_tensors(config))
-    shapes[tensor.name] = tensor.shape;
+std::vector<int64_t> matrix_rows(const architecture::ModelConfig& config) {
   std::vector<int64_t> rows;
-  for (const model::Stage& stage : stages) {
-    for (const std::string& matrix : stage.matrices)
-      rows.push_back(shapes[model::weight_name(0, matrix)].at(0));
+  for (const architecture::Stage& stage : architecture::stages(config, 0)) {
+    for (const architecture::Tensor& matrix : stage.matrices) rows.push_back(matrix.shape[0]);
   }
   return rows;
 }
@@ -167,10 +160,9 @@ int64_t largest_of(const std::vector<int64_t>& values) {
 
 }  // namespace
 
-absl::StatusOr<WalkMemory> walk_memory(const format::ModelConfig& config, const WalkDemand& demand,
-                                       const SolverBytes& solver) {
-  FRUGAL_ASSIGN_OR_RETURN(const std::vector<StageView> stages,
-                          stage_views(config, packs_factors(demand.precision)));
+absl::StatusOr<WalkMemory> walk_memory(const architecture::ModelConfig& config,
+                                       const WalkDemand& demand, const SolverBytes& solver) {
+  const std::vector<StageView> stages = stage_views(config, packs_factors(demand.precision));
   const MemoryModel model(config, demand, solver);
   WalkMemory peak = model.embedding();
   const auto consider = [&](const WalkMemory& memory) {
@@ -180,7 +172,7 @@ absl::StatusOr<WalkMemory> walk_memory(const format::ModelConfig& config, const 
     consider(model.solving(stage));
     if (demand.tokens > 0) consider(model.advancing(stage));
   }
-  if (demand.polish) consider(model.polishing(stages));
+  if (demand.reconstruction) consider(model.reconstructing(stages));
   if (demand.head) {
     const StageShape head{config.vocabulary_size, config.hidden_size, false};
     consider(model.solving({.shape = head}));
@@ -188,11 +180,11 @@ absl::StatusOr<WalkMemory> walk_memory(const format::ModelConfig& config, const 
   return peak;
 }
 
-absl::StatusOr<int64_t> gradient_memory(const format::ModelConfig& config,
+absl::StatusOr<int64_t> gradient_memory(const architecture::ModelConfig& config,
                                         const GradientDemand& demand) {
   const bool packs = packs_factors(demand.precision);
-  FRUGAL_ASSIGN_OR_RETURN(const std::vector<StageView> stages, stage_views(config, packs));
-  FRUGAL_ASSIGN_OR_RETURN(const std::vector<int64_t> heights, matrix_rows(config));
+  const std::vector<StageView> stages = stage_views(config, packs);
+  const std::vector<int64_t> heights = matrix_rows(config);
   int64_t weights = 0, largest = 0, columns = 0, rows = 0, products = 0;
   for (const StageView& stage : stages) {
     const int64_t count = stage.shape.rows * stage.shape.columns;
@@ -204,7 +196,7 @@ absl::StatusOr<int64_t> gradient_memory(const format::ModelConfig& config,
   for (const int64_t height : heights)
     products += height <= demand.largest_rows ? height * height : 0;
   const int64_t width = 4 * config.hidden_size;
-  const int64_t stored = demand.tokens * width * (config.layer_count + 2);
+  const int64_t stored = demand.tokens * width * (config.layer_count() + 2);
   const int64_t kept = demand.spill_bytes == 0 ? stored : std::min(stored, demand.spill_bytes);
   const int64_t round =
       std::min(demand.tokens, gradient_round(demand.window_tokens) * demand.window_tokens);
@@ -228,20 +220,22 @@ int64_t process_memory() {
   return base::resident_bytes().value_or(0) + kFirstUse;
 }
 
-double estimate_walk_operations(const format::ModelConfig& config, int64_t tokens, bool drift) {
+double estimate_walk_operations(const architecture::ModelConfig& config, int64_t tokens,
+                                bool drift) {
   const auto t = static_cast<double>(tokens);
   const double streams = drift ? 2 : 1;
   double operations = streams * 2 * t * static_cast<double>(layer_parameters(config));
-  const int64_t attention = config.head_count * config.head_size;
-  for (const int64_t width :
-       {config.hidden_size, attention, config.hidden_size, config.intermediate_size}) {
+  const int64_t attention =
+      config.layers.front().attention.heads * config.layers.front().attention.head_size;
+  for (const int64_t width : {config.hidden_size, attention, config.hidden_size,
+                              config.layers.front().feed_forward.width}) {
     const auto d = static_cast<double>(width);
     operations += t * d * d * (drift ? 3 : 1) + d * d * d;
   }
-  return operations * static_cast<double>(config.layer_count);
+  return operations * static_cast<double>(config.layer_count());
 }
 
-double estimate_rounding_operations(const format::ModelConfig& config, int64_t iterations,
+double estimate_rounding_operations(const architecture::ModelConfig& config, int64_t iterations,
                                     int64_t tokens, int64_t held_out_tokens,
                                     int64_t window_tokens) {
   if (iterations == 0) return 0;
@@ -252,19 +246,18 @@ double estimate_rounding_operations(const format::ModelConfig& config, int64_t i
   const auto batch = static_cast<double>(std::min(options.batch_windows, windows) * window_tokens);
   const auto held_out = static_cast<double>(held_out_tokens);
   const double looks = 1 + static_cast<double>(std::min(options.guards, iterations));
-  return static_cast<double>(config.layer_count) * static_cast<double>(layer_parameters(config)) *
+  return static_cast<double>(config.layer_count()) * static_cast<double>(layer_parameters(config)) *
          (n * (6 * batch + kPerWeight) + 2 * looks * held_out);
 }
 
-double estimate_gradient_operations(const format::ModelConfig& config, int64_t tokens,
+double estimate_gradient_operations(const architecture::ModelConfig& config, int64_t tokens,
                                     int64_t largest_rows) {
   const auto t = static_cast<double>(tokens);
-  const auto layers = static_cast<double>(config.layer_count);
+  const auto layers = static_cast<double>(config.layer_count());
   double operations = 3 * 2 * t * static_cast<double>(layer_parameters(config)) * layers;
   operations += 2 * 2 * t * static_cast<double>(config.vocabulary_size * config.hidden_size);
-  const absl::StatusOr<std::vector<int64_t>> heights = matrix_rows(config);
-  if (!heights.ok()) return operations;
-  for (const int64_t rows : *heights) {
+  const std::vector<int64_t> heights = matrix_rows(config);
+  for (const int64_t rows : heights) {
     if (rows <= largest_rows) operations += t * static_cast<double>(rows * rows) * layers;
   }
   return operations;

@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <functional>
 
+#include "architecture/model_config.h"
 #include "base/status.h"
-#include "format/model_config.h"
 #include "layerwise/walk/walk.h"
 
 namespace frugal::layerwise {
@@ -18,9 +18,9 @@ struct WalkDemand {
   Needs needs = Needs::kHessian;
   DriftForm drift = DriftForm::kNone;
   model::Precision precision = model::Precision::kFloat32;
-  bool polish = false;      // StageSolver::polishes_layers
-  bool head = false;        // the solver wants the head, too
-  int64_t spill_bytes = 0;  // as WalkOptions
+  bool reconstruction = false;  // StageSolver::reconstructs_layers
+  bool head = false;            // the solver wants the head, too
+  int64_t spill_bytes = 0;      // as WalkOptions
   int64_t chunk_tokens = WalkOptions{}.chunk_tokens;
   int64_t threads = 1;
 };
@@ -44,8 +44,8 @@ struct WalkMemory {
 };
 
 // Errors: an unknown architecture.
-absl::StatusOr<WalkMemory> walk_memory(const format::ModelConfig& config, const WalkDemand& demand,
-                                       const SolverBytes& solver);
+absl::StatusOr<WalkMemory> walk_memory(const architecture::ModelConfig& config,
+                                       const WalkDemand& demand, const SolverBytes& solver);
 
 // Bytes of output_gradients() at their peak, on the CPU. Errors: an unknown architecture.
 struct GradientDemand {
@@ -57,7 +57,7 @@ struct GradientDemand {
   int64_t spill_bytes = 0;
   int64_t threads = 1;
 };
-absl::StatusOr<int64_t> gradient_memory(const format::ModelConfig& config,
+absl::StatusOr<int64_t> gradient_memory(const architecture::ModelConfig& config,
                                         const GradientDemand& demand);
 
 // Resident memory of this process, and what any work adds to it: code of LibTorch touched for the
@@ -65,16 +65,17 @@ absl::StatusOr<int64_t> gradient_memory(const format::ModelConfig& config,
 int64_t process_memory();
 
 // Floating-point operations of a walk: forwards, second moments, factorizations.
-double estimate_walk_operations(const format::ModelConfig& config, int64_t tokens, bool drift);
+double estimate_walk_operations(const architecture::ModelConfig& config, int64_t tokens,
+                                bool drift);
 
 // Of round_block() for every layer: forwards and backwards of its batches, its looks at the windows
 // held out, and its steps. `tokens` of the walk, those held out among them, in windows of
 // `window_tokens`.
-double estimate_rounding_operations(const format::ModelConfig& config, int64_t iterations,
+double estimate_rounding_operations(const architecture::ModelConfig& config, int64_t iterations,
                                     int64_t tokens, int64_t held_out_tokens, int64_t window_tokens);
 
 // Of output_gradients(): two forwards, one backward, and the products of gradients.
-double estimate_gradient_operations(const format::ModelConfig& config, int64_t tokens,
+double estimate_gradient_operations(const architecture::ModelConfig& config, int64_t tokens,
                                     int64_t largest_rows);
 
 }  // namespace frugal::layerwise

@@ -7,8 +7,11 @@
 // computed again, to the same bits (tiles.h).
 #pragma once
 
+#include <ATen/core/Tensor.h>
+
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -21,19 +24,19 @@
 
 namespace frugal::layerwise {
 
+// By name; of any type that a safetensors file holds.
+using StoredTensors = std::map<std::string, at::Tensor, std::less<>>;
+
 class LayerStore {
  public:
-  struct Tensor {
-    std::string name;
-    format::DType dtype;
-    std::vector<int64_t> shape;
-    std::span<const std::byte> bytes;
-  };
   class Layer {
    public:
     // Bytes of a tensor of the expected type and shape. Errors: DataLoss naming file and tensor.
     absl::StatusOr<std::span<const std::byte>> bytes(std::string_view name, format::DType dtype,
                                                      const std::vector<int64_t>& shape) const;
+    // The same as a tensor on the CPU, copied.
+    absl::StatusOr<at::Tensor> tensor(std::string_view name, const std::vector<int64_t>& shape,
+                                      at::ScalarType type = at::kFloat) const;
     bool has(std::string_view name) const { return file_.tensors().contains(name); }
     const format::TensorInfo& info(std::string_view name) const {
       return file_.tensors().find(name)->second;
@@ -51,10 +54,11 @@ class LayerStore {
   // overwritten.
   LayerStore(std::filesystem::path folder, std::string stamp);
 
-  absl::Status write(int64_t layer, const std::vector<Tensor>& tensors,
-                     const base::Json& record) const;
+  absl::Status write(int64_t layer, const StoredTensors& tensors, const base::Json& record) const;
   // The stored layer, or nothing where it was never finished. Errors: a damaged file.
   absl::StatusOr<std::optional<Layer>> read(int64_t layer) const;
+  // The stored layer. Errors: it was never finished; a damaged file.
+  absl::StatusOr<Layer> require(int64_t layer) const;
 
  private:
   std::filesystem::path path(int64_t layer) const;

@@ -5,8 +5,9 @@
 #include <future>
 #include <utility>
 
+#include "architecture/tensors.h"
 #include "base/text.h"
-#include "model/rotary.h"
+#include "model/attention_context.h"
 #include "tensor/guard.h"
 #include "tensor/transfer.h"
 
@@ -27,17 +28,15 @@ absl::StatusOr<StageWeights> load_matrices(const format::Checkpoint& checkpoint,
   return result;
 }
 
-absl::StatusOr<StageWeights> load_stage(const format::Checkpoint& checkpoint, int64_t layer,
-                                        const model::Stage& stage) {
+absl::StatusOr<StageWeights> load_stage(const format::Checkpoint& checkpoint,
+                                        const architecture::Stage& stage) {
   std::vector<std::string> names;
-  for (const std::string& matrix : stage.matrices)
-    names.push_back(model::weight_name(layer, matrix));
+  for (const architecture::Tensor& matrix : stage.matrices) names.push_back(matrix.name);
   return load_matrices(checkpoint, std::move(names));
 }
 
-void read_ahead(const format::Checkpoint& checkpoint, int64_t layer, const model::Stage& stage) {
-  for (const std::string& matrix : stage.matrices)
-    checkpoint.read_ahead(model::weight_name(layer, matrix));
+void read_ahead(const format::Checkpoint& checkpoint, const architecture::Stage& stage) {
+  for (const architecture::Tensor& matrix : stage.matrices) checkpoint.read_ahead(matrix.name);
 }
 
 struct StageReader::Loading {
@@ -51,7 +50,8 @@ struct StageReader::Next {
 };
 
 StageReader::StageReader(const format::Checkpoint& checkpoint,
-                         const std::vector<model::Stage>& stages, const at::Device& device)
+                         const std::vector<std::vector<architecture::Stage>>& stages,
+                         const at::Device& device)
     : checkpoint_(checkpoint), stages_(stages), device_(device) {
   if (!device.is_cpu()) copies_.emplace(device);
 }
@@ -60,7 +60,7 @@ StageReader::~StageReader() = default;  // waits for what is on its way
 
 absl::StatusOr<StageReader::Loading> StageReader::load(int64_t layer, size_t stage) const {
   Loading loading;
-  FRUGAL_ASSIGN_OR_RETURN(loading.weights, load_stage(checkpoint_, layer, stages_.at(stage)));
+  FRUGAL_ASSIGN_OR_RETURN(loading.weights, load_stage(checkpoint_, stage_at(layer, stage)));
   FRUGAL_RETURN_IF_ERROR(tensor::guarded("copying weights to the device", [&] {
     loading.weights.stacked = loading.weights.stacked.pin_memory();
     loading.arrival = copies_->start(loading.weights.stacked);
@@ -68,17 +68,25 @@ absl::StatusOr<StageReader::Loading> StageReader::load(int64_t layer, size_t sta
   return loading;
 }
 
+const architecture::Stage& StageReader::stage_at(int64_t layer, size_t stage) const {
+  return stages_.at(static_cast<size_t>(layer)).at(stage);
+}
+
 absl::StatusOr<StageWeights> StageReader::take(int64_t layer, size_t stage) {
-  const bool last = stage + 1 == stages_.size();
+  const bool last = stage + 1 == stages_.at(static_cast<size_t>(layer)).size();
+  const int64_t next_layer = layer + (last ? 1 : 0);
+  const size_t next_stage = last ? 0 : stage + 1;
+  const bool is_there = next_layer < static_cast<int64_t>(stages_.size());
   if (!copies_) {
-    FRUGAL_ASSIGN_OR_RETURN(StageWeights weights, load_stage(checkpoint_, layer, stages_[stage]));
-    read_ahead(checkpoint_, layer + (last ? 1 : 0), stages_[last ? 0 : stage + 1]);
+    FRUGAL_ASSIGN_OR_RETURN(StageWeights weights, load_stage(checkpoint_, stage_at(layer, stage)));
+    if (is_there) read_ahead(checkpoint_, stage_at(next_layer, next_stage));
     weights.here = weights.stacked;
     return weights;
   }
   const bool expected = next_ != nullptr && next_->layer == layer && next_->stage == stage;
   FRUGAL_ASSIGN_OR_RETURN(Loading loading, expected ? next_->loading.get() : load(layer, stage));
-  prepare(layer + (last ? 1 : 0), last ? 0 : stage + 1);
+  next_.reset();
+  if (is_there) prepare(next_layer, next_stage);
   FRUGAL_RETURN_IF_ERROR(tensor::guarded("copying weights to the device", [&] {
     loading.weights.here = copies_->finish(std::move(loading.arrival));
   }));
@@ -86,8 +94,6 @@ absl::StatusOr<StageWeights> StageReader::take(int64_t layer, size_t stage) {
 }
 
 void StageReader::prepare(int64_t layer, size_t stage) {
-  next_.reset();
-  if (layer >= checkpoint_.config().layer_count) return;
   next_ = std::make_unique<Next>(layer, stage, std::async(std::launch::async, [this, layer, stage] {
                                    return load(layer, stage);
                                  }));
@@ -97,25 +103,20 @@ absl::StatusOr<model::LayerParameters> load_small_parameters(const format::Check
                                                              int64_t layer,
                                                              const at::Device& device) {
   model::LayerParameters small;
-  const std::string prefix = base::str_cat("model.layers.", layer, ".");
-  for (const format::ExpectedTensor& expected : format::expected_tensors(checkpoint.config())) {
-    if (!expected.name.starts_with(prefix) || expected.shape.size() != 1) continue;
+  for (const architecture::Tensor& expected :
+       architecture::layer_tensors(checkpoint.config(), layer)) {
+    if (expected.is_matrix()) continue;
     FRUGAL_ASSIGN_OR_RETURN(at::Tensor value,
                             tensor::load(checkpoint, expected.name, at::kFloat, device));
-    small.emplace(expected.name.substr(prefix.size()), std::move(value));
+    small.emplace(expected.role, std::move(value));
   }
   return small;
 }
 
-model::AttentionContext window_context(const format::ModelConfig& config, int64_t length,
-                                       const at::Device& device, model::Precision precision) {
-  const at::Tensor positions = at::arange(length, at::device(device).dtype(at::kLong)).unsqueeze(0);
-  const model::RotaryTables tables =
-      model::rotary_tables(model::rotary_frequencies(config).to(device), positions);
-  return {.cosine = tables.cosine,
-          .sine = tables.sine,
-          .mask = {},
-          .rounded = precision == model::Precision::kRounded};
+model::AttentionContexts window_contexts(const architecture::ModelConfig& config, int64_t length,
+                                         const at::Device& device, model::Precision precision) {
+  return model::AttentionKinds(config, device)
+      .window_contexts(length, precision == model::Precision::kRounded);
 }
 
 }  // namespace frugal::layerwise

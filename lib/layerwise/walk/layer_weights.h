@@ -9,9 +9,9 @@
 #include <string>
 #include <vector>
 
+#include "architecture/stages.h"
 #include "base/status.h"
 #include "format/checkpoint.h"
-#include "model/architecture.h"
 #include "model/decoder.h"
 #include "model/products.h"
 #include "tensor/copy_queue.h"
@@ -29,18 +29,19 @@ struct StageWeights {
 // Errors: those of loading.
 absl::StatusOr<StageWeights> load_matrices(const format::Checkpoint& checkpoint,
                                            std::vector<std::string> names);
-absl::StatusOr<StageWeights> load_stage(const format::Checkpoint& checkpoint, int64_t layer,
-                                        const model::Stage& stage);
+absl::StatusOr<StageWeights> load_stage(const format::Checkpoint& checkpoint,
+                                        const architecture::Stage& stage);
 
 // Starts reading a stage's matrices from the disk, for a load_stage() to come.
-void read_ahead(const format::Checkpoint& checkpoint, int64_t layer, const model::Stage& stage);
+void read_ahead(const format::Checkpoint& checkpoint, const architecture::Stage& stage);
 
 // The stages of a model, one after the other, while the next one is on its way: read from the disk
 // and, where a GPU multiplies, stacked by another thread and copied beside the GPU's computations.
 class StageReader {
  public:
   // `checkpoint` and `stages` must outlive the reader.
-  StageReader(const format::Checkpoint& checkpoint, const std::vector<model::Stage>& stages,
+  StageReader(const format::Checkpoint& checkpoint,
+              const std::vector<std::vector<architecture::Stage>>& stages,
               const at::Device& device);
   ~StageReader();
   StageReader(const StageReader&) = delete;
@@ -52,23 +53,24 @@ class StageReader {
  private:
   struct Loading;
   absl::StatusOr<Loading> load(int64_t layer, size_t stage) const;
+  const architecture::Stage& stage_at(int64_t layer, size_t stage) const;
   void prepare(int64_t layer, size_t stage);
 
   const format::Checkpoint& checkpoint_;
-  const std::vector<model::Stage>& stages_;
+  const std::vector<std::vector<architecture::Stage>>& stages_;  // by layer
   const at::Device device_;
   std::optional<tensor::CopyQueue> copies_;  // not on the CPU
   struct Next;
   std::unique_ptr<Next> next_;
 };
 
-// Norm weights: what the config expects of this layer beside matrices. fp32.
+// What the config expects of this layer beside matrices: gains of norms, biases. fp32.
 absl::StatusOr<model::LayerParameters> load_small_parameters(const format::Checkpoint& checkpoint,
                                                              int64_t layer,
                                                              const at::Device& device);
 
 // For windows of `length` tokens that each start at place 0. Throws.
-model::AttentionContext window_context(const format::ModelConfig& config, int64_t length,
-                                       const at::Device& device, model::Precision precision);
+model::AttentionContexts window_contexts(const architecture::ModelConfig& config, int64_t length,
+                                         const at::Device& device, model::Precision precision);
 
 }  // namespace frugal::layerwise

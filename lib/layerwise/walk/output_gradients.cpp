@@ -24,6 +24,8 @@
 namespace frugal::layerwise {
 namespace {
 
+using architecture::Role;
+
 using torch::autograd::variable_list;
 
 at::Tensor flat(const at::Tensor& x) { return x.reshape({-1, x.size(-1)}); }
@@ -69,21 +71,21 @@ class ReverseWalk {
         config_(checkpoint.config()),
         windows_(windows),
         options_(options),
+        stages_(architecture::all_stages(config_)),
+        runner_(config_),
         store_(options.spill_bytes, options.spill_folder, options.device),
         round_(gradient_round(windows.length)) {}
 
   absl::Status run(const Take& take) {
-    FRUGAL_ASSIGN_OR_RETURN(stages_, model::stages(config_));
-    FRUGAL_ASSIGN_OR_RETURN(runner_, model::layer_runner(config_));
-    base::Progress progress(options_.title, "layers", 2 * config_.layer_count);
+    base::Progress progress(options_.title, "layers", 2 * config_.layer_count());
     FRUGAL_RETURN_IF_ERROR(embed());
-    for (int64_t layer = 0; layer < config_.layer_count; ++layer) {
+    for (int64_t layer = 0; layer < config_.layer_count(); ++layer) {
       FRUGAL_RETURN_IF_ERROR(base::check_interrupt());
       FRUGAL_RETURN_IF_ERROR(base::annotate(forward(layer), base::str_cat("layer ", layer)));
       progress.advance();
     }
     FRUGAL_RETURN_IF_ERROR(score_gradients());
-    for (int64_t layer = config_.layer_count - 1; layer >= 0; --layer) {
+    for (int64_t layer = config_.layer_count() - 1; layer >= 0; --layer) {
       LayerGradients gradients;
       FRUGAL_RETURN_IF_ERROR(
           base::annotate(backward(layer, gradients), base::str_cat("layer ", layer)));
@@ -94,6 +96,13 @@ class ReverseWalk {
   }
 
  private:
+  const std::vector<architecture::Stage>& stages(int64_t layer) const {
+    return stages_[static_cast<size_t>(layer)];
+  }
+  absl::StatusOr<at::Tensor> load_by_name(const std::string& name) const {
+    return tensor::load(checkpoint_, name, at::kFloat, options_.device);
+  }
+
   // Windows [begin, end) on threads of the CPU, or one after the other elsewhere.
   // `stored`: the body takes a window's activations from the store.
   void for_windows(int64_t begin, int64_t end, const std::function<void(size_t)>& body,
@@ -104,14 +113,14 @@ class ReverseWalk {
     }
     const at::NoGradGuard no_grad;
     for (int64_t i = begin; i < end; ++i) {
-      if (stored && i + 1 < end) expect(static_cast<size_t>(i + 1));
+      if (stored && i + 1 < end) prefetch(static_cast<size_t>(i + 1));
       body(static_cast<size_t>(i));
     }
   }
   // What a body will take of a window from the store.
-  void expect(size_t window) const {
-    store_.expect(inputs_.back()[window]);
-    if (!gradients_.empty()) store_.expect(gradients_[window]);
+  void prefetch(size_t window) const {
+    store_.prefetch(inputs_.back()[window]);
+    if (!gradients_.empty()) store_.prefetch(gradients_[window]);
   }
 
   // Round by round, with a look at the interrupt before each.
@@ -125,8 +134,8 @@ class ReverseWalk {
   }
 
   absl::Status embed() {
-    FRUGAL_ASSIGN_OR_RETURN(const at::Tensor embedding, tensor::load(checkpoint_, model::kEmbedding,
-                                                                     at::kFloat, options_.device));
+    FRUGAL_ASSIGN_OR_RETURN(const at::Tensor embedding,
+                            load_by_name(tensor_name(config_, Role::kEmbedding)));
     return tensor::guarded("embedding the windows", [&] {
       const at::Tensor ids = at::tensor(windows_.ids, at::kInt)
                                  .to(at::kLong)
@@ -134,9 +143,9 @@ class ReverseWalk {
                                  .to(options_.device);
       std::vector<at::Tensor> first;
       for (int64_t i = 0; i < windows_.count; ++i)
-        first.push_back(store_.keep(at::embedding(embedding, ids.narrow(0, i, 1))));
+        first.push_back(store_.keep(runner_.embed(embedding, ids.narrow(0, i, 1))));
       inputs_.push_back(std::move(first));
-      context_ = window_context(config_, windows_.length, options_.device, options_.precision);
+      contexts_ = window_contexts(config_, windows_.length, options_.device, options_.precision);
     });
   }
 
@@ -144,9 +153,11 @@ class ReverseWalk {
     LayerProducts products;
     FRUGAL_ASSIGN_OR_RETURN(products.small,
                             load_small_parameters(checkpoint_, layer, options_.device));
-    for (const model::Stage& stage : stages_) {
-      read_ahead(checkpoint_, layer + (gradients ? -1 : 1), stage);
-      FRUGAL_ASSIGN_OR_RETURN(StageWeights weights, load_stage(checkpoint_, layer, stage));
+    const int64_t next = layer + (gradients ? -1 : 1);
+    for (size_t i = 0; i < stages(layer).size(); ++i) {
+      if (next >= 0 && next < config_.layer_count() && i < stages(next).size())
+        read_ahead(checkpoint_, stages(next)[i]);
+      FRUGAL_ASSIGN_OR_RETURN(StageWeights weights, load_stage(checkpoint_, stages(layer)[i]));
       FRUGAL_RETURN_IF_ERROR(tensor::guarded("a stage's weights", [&] {
         const at::Tensor here = weights.stacked.to(options_.device);
         products.forward.emplace_back(here, weights.row_counts, options_.precision);
@@ -166,13 +177,14 @@ class ReverseWalk {
     std::vector<at::Tensor> outputs(inputs_.back().size());
     FRUGAL_RETURN_IF_ERROR(for_rounds([&](int64_t begin, int64_t end) {
       for_windows(begin, end, [&](size_t i) {
-        model::LayerState state = runner_->begin(store_.at_hand(inputs_.back()[i]), products.small);
-        for (size_t stage = 0; stage < stages_.size(); ++stage) {
-          runner_->advance(state, stage, products.forward[stage].apply(state.input), products.small,
-                           context_);
+        model::LayerState state =
+            runner_.begin(layer, store_.fetch(inputs_.back()[i]), products.small);
+        for (size_t stage = 0; stage < stages(layer).size(); ++stage) {
+          runner_.advance(state, {layer, stage}, products.forward[stage].apply(state.input),
+                          products.small, contexts_);
         }
         outputs[i] = store_.keep(state.residual);
-        store_.rest(inputs_.back()[i]);
+        store_.evict(inputs_.back()[i]);
       });
     }));
     inputs_.push_back(std::move(outputs));
@@ -196,11 +208,9 @@ class ReverseWalk {
 
   // d(-sum log p(label)) by the last layer's output; G does not mind the sign.
   absl::Status score_gradients() {
-    const std::string_view name = config_.tied_embeddings ? model::kEmbedding : model::kHead;
-    FRUGAL_ASSIGN_OR_RETURN(const at::Tensor head,
-                            tensor::load(checkpoint_, name, at::kFloat, options_.device));
-    FRUGAL_ASSIGN_OR_RETURN(const at::Tensor norm, tensor::load(checkpoint_, model::kFinalNorm,
-                                                                at::kFloat, options_.device));
+    FRUGAL_ASSIGN_OR_RETURN(const at::Tensor head, load_by_name(architecture::head_name(config_)));
+    FRUGAL_ASSIGN_OR_RETURN(const at::Tensor norm,
+                            load_by_name(tensor_name(config_, Role::kFinalNorm)));
     gradients_.resize(inputs_.back().size());
     model::StageProduct forward, backward;
     FRUGAL_RETURN_IF_ERROR(tensor::guarded("the head", [&] {
@@ -209,11 +219,11 @@ class ReverseWalk {
     }));
     FRUGAL_RETURN_IF_ERROR(for_rounds([&](int64_t begin, int64_t end) {
       for_windows(begin, end, [&](size_t i) {
-        const at::Tensor x = leaf(store_.at_hand(inputs_.back()[i]));
+        const at::Tensor x = leaf(store_.fetch(inputs_.back()[i]));
         at::Tensor hidden;
         {
           const at::AutoGradMode with_gradients(true);
-          hidden = runner_->normalize(x, norm);
+          hidden = runner_.final_norm(x, norm);
         }
         const at::Tensor by_hidden = hidden_gradient(flat(hidden.detach()), forward, backward, i);
         gradients_[i] = store_.keep(
@@ -250,7 +260,7 @@ class ReverseWalk {
       std::vector<std::vector<at::Tensor>> found(static_cast<size_t>(end - begin));
       for_windows(begin, end, [&](size_t i) {
         WindowGradients window =
-            window_gradients(store_.at_hand(inputs[i]), store_.at_hand(gradients_[i]), products);
+            window_gradients(layer, store_.fetch(inputs[i]), store_.fetch(gradients_[i]), products);
         gradients_[i] = store_.keep(window.input);
         inputs[i] = at::Tensor();
         for (std::vector<at::Tensor>& stage : window.outputs) {
@@ -265,30 +275,32 @@ class ReverseWalk {
   }
 
   // The layer once more with a graph between its matrices; through those by products.
-  WindowGradients window_gradients(const at::Tensor& input, const at::Tensor& gradient,
+  WindowGradients window_gradients(int64_t layer, const at::Tensor& input,
+                                   const at::Tensor& gradient,
                                    const LayerProducts& products) const {
-    std::vector<Piece> pieces(stages_.size());
+    const size_t count = stages(layer).size();
+    std::vector<Piece> pieces(count);
     const at::Tensor x = leaf(input);
     model::LayerState state;
     {
       const at::AutoGradMode with_gradients(true);
-      state = runner_->begin(x, products.small);
+      state = runner_.begin(layer, x, products.small);
     }
     const model::LayerState first = state;
-    for (size_t stage = 0; stage < stages_.size(); ++stage) {
+    for (size_t stage = 0; stage < count; ++stage) {
       Piece& piece = pieces[stage];
       piece.residual = leaf(state.residual);
       for (const at::Tensor& output : products.forward[stage].apply(state.input.detach()))
         piece.outputs.push_back(leaf(output));
       piece.behind = {piece.residual, at::Tensor()};
       const at::AutoGradMode with_gradients(true);
-      runner_->advance(piece.behind, stage, piece.outputs, products.small, context_);
+      runner_.advance(piece.behind, {layer, stage}, piece.outputs, products.small, contexts_);
       state = piece.behind;
     }
     WindowGradients result;
-    result.outputs.resize(stages_.size());
+    result.outputs.resize(count);
     at::Tensor by_residual = gradient, by_input;
-    for (size_t stage = stages_.size(); stage-- > 0;) {
+    for (size_t stage = count; stage-- > 0;) {
       const Piece& piece = pieces[stage];
       variable_list found =
           through(piece.behind, by_residual, by_input, piece.residual, piece.outputs);
@@ -359,12 +371,12 @@ class ReverseWalk {
   }
 
   const format::Checkpoint& checkpoint_;
-  const format::ModelConfig& config_;
+  const architecture::ModelConfig& config_;
   const text::Windows& windows_;
   const OutputGradientOptions& options_;
-  std::vector<model::Stage> stages_;
-  std::shared_ptr<const model::LayerRunner> runner_;
-  model::AttentionContext context_;
+  std::vector<std::vector<architecture::Stage>> stages_;  // by layer
+  model::LayerRunner runner_;
+  model::AttentionContexts contexts_;
   ActivationStore store_;
   int64_t round_;
   std::vector<std::vector<at::Tensor>> inputs_;  // by layer and window [1, T, C]

@@ -1,5 +1,5 @@
-// How much a model's distribution minds a change of each matrix's outputs: the output side of a
-// Kronecker-factored Fisher matrix.
+// The output side of a Kronecker-factored Fisher matrix (K-FAC): how much a change of each matrix's
+// outputs moves the model's distribution.
 //
 // For a window of T tokens with scores log p(y_t | tokens before) and one matrix W, y = W x at each
 // place t, let g_t = d(sum_s log p(label_s)) / dy_t with labels drawn from the model itself. Labels
@@ -8,7 +8,7 @@
 // Dropping the products of different places and of g with x (Martens & Grosse 2015; for weights
 // that are shared between places: Grosse & Martens 2016, "spatially uncorrelated derivatives")
 // leaves, per token,
-//   KL = 1/2 tr(G ΔW H ΔWᵀ),   G = E[g gᵀ],   H = E[x xᵀ]                (output_feedback.h)
+//   KL = 1/2 tr(G ΔW H ΔWᵀ),   G = E[g gᵀ],   H = E[x xᵀ]                (two_sided_gptq.h)
 // and, where rows err independently,
 //   KL = 1/2 sum_r F_r ΔW_r H ΔW_rᵀ,   F = diag G                              (sensitivity.h)
 #pragma once

@@ -19,10 +19,10 @@
 #include <string_view>
 #include <vector>
 
+#include "architecture/stages.h"
 #include "base/status.h"
 #include "format/checkpoint.h"
 #include "layerwise/walk/statistics.h"
-#include "model/architecture.h"
 #include "model/decoder.h"
 #include "model/products.h"
 #include "text/dataset.h"
@@ -32,8 +32,9 @@ namespace frugal::layerwise {
 struct StageProblem {
   int64_t layer = 0;  // layer_count for the head
   size_t stage = 0;
-  std::string where;                // "layer 3, mlp_in"
-  std::vector<std::string> names;   // full weight names, in stacking order
+  std::string where;               // "layer 3, mlp_in"
+  std::vector<std::string> names;  // full weight names, in stacking order
+  std::vector<architecture::Role> roles;
   std::vector<int64_t> row_counts;  // rows of each
   bool writes_residual = false;
   at::Tensor weights;          // original weights, stacked [R, in] fp32 contiguous on the CPU
@@ -53,10 +54,10 @@ struct LayerProblem {
   int64_t layer = 0;
   std::string where;  // "layer 3"
   at::Device device = at::kCPU;
-  const std::vector<model::Stage>& stages;
+  const std::vector<architecture::Stage>& stages;
   const model::LayerRunner& runner;
-  const model::LayerParameters& small;  // norm weights
-  const model::AttentionContext& context;
+  const model::LayerParameters& small;  // norms and biases
+  const model::AttentionContexts& contexts;
   std::vector<at::Tensor> inputs;   // of the changed prefix, in chunks [windows, T, C]
   std::vector<at::Tensor> targets;  // the original model's output of this layer, likewise
   // The windows of so many chunks, the first ones, were part of the statistics; those of the others
@@ -81,19 +82,19 @@ class StageSolver {
   virtual DriftForm drift_form() const = 0;
   // The new stacked weights [R, in] fp32 with which the walk goes on; undefined = unchanged.
   virtual absl::StatusOr<at::Tensor> solve(const StageProblem& problem) = 0;
-  // Whether polish_layer() is wanted (costs a second stream of activations and a run of each
+  // Whether reconstruct_layer() is wanted (costs a second stream of activations and a run of each
   // layer).
-  virtual bool polishes_layers() const { return false; }
+  virtual bool reconstructs_layers() const { return false; }
   // With calibration only, after the stages of a layer: the final weights of each stage, stacked
   // [R, in] fp32 as solve() gives them; undefined = as solved.
-  virtual absl::StatusOr<std::vector<at::Tensor>> polish_layer(const LayerProblem& problem) {
+  virtual absl::StatusOr<std::vector<at::Tensor>> reconstruct_layer(const LayerProblem& problem) {
     return std::vector<at::Tensor>(problem.stages.size());
   }
-  // All stages of a layer are solved: make it durable.
-  virtual absl::Status finish_layer(int64_t layer) = 0;
-  // Whether an earlier, interrupted walk finished this layer; its stages are then restored, not
+  // All stages of a layer are solved: store what was answered, where that is worth it.
+  virtual absl::Status store_layer(int64_t layer) = 0;
+  // Whether an earlier, interrupted walk stored this layer; its stages are then restored, not
   // solved.
-  virtual absl::StatusOr<bool> is_finished(int64_t layer) = 0;
+  virtual absl::StatusOr<bool> has_stored(int64_t layer) = 0;
   // What solve() answered for this stage then (`problem` without statistics).
   virtual absl::StatusOr<at::Tensor> restore(const StageProblem& problem) = 0;
 };

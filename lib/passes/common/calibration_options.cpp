@@ -7,24 +7,17 @@
 #include "base/text.h"
 
 namespace frugal::passes {
+namespace {
 
-void visit_precision(pass::OptionVisitor& visitor, layerwise::CalibrationOptions& options) {
-  visitor.field(
-      {.name = "calibration_precision",
-       .help = "Of products over calibration tokens. rounded: factors in bfloat16 on CPUs "
-               "that multiply them twice as fast (AVX512-BF16), in TF32 on CUDA, sums in "
-               "fp32; fp32 elsewhere.",
-       .choices = {"rounded", "fp32"}},
-      options.precision);
+pass::OptionInfo windows_info() {
+  return {.name = "windows",
+          .help =
+              "Calibration windows, spread evenly over the text; 0 takes what the data's "
+              "`tokens` fill, else 128.",
+          .minimum = 0};
 }
 
-void visit_windows(pass::OptionVisitor& visitor, layerwise::CalibrationOptions& options) {
-  visitor.field(
-      {.name = "windows",
-       .help = "Calibration windows, spread evenly over the text; 0 takes what the data's "
-               "`tokens` fill, else 128.",
-       .minimum = 0},
-      options.windows);
+void visit_other_windows(pass::OptionVisitor& visitor, layerwise::CalibrationOptions& options) {
   visitor.field({.name = "sequence_length",
                  .help = "Length of a calibration window; 0 takes the data's, else 2048 or the "
                          "model's context.",
@@ -40,6 +33,31 @@ void visit_windows(pass::OptionVisitor& visitor, layerwise::CalibrationOptions& 
        .unit = "bytes",
        .minimum = 0},
       options.activation_memory);
+}
+
+}  // namespace
+
+void visit_precision(pass::OptionVisitor& visitor, layerwise::CalibrationOptions& options) {
+  visitor.field(
+      {.name = "calibration_precision",
+       .help = "Of products over calibration tokens. rounded: factors in bfloat16 on CPUs "
+               "that multiply them twice as fast (AVX512-BF16), in TF32 on CUDA, sums in "
+               "fp32; fp32 elsewhere.",
+       .choices = {"rounded", "fp32"}},
+      options.precision);
+}
+
+void visit_windows(pass::OptionVisitor& visitor, layerwise::CalibrationOptions& options) {
+  visitor.field(windows_info(), options.windows);
+  visit_other_windows(visitor, options);
+}
+
+void visit_windows(pass::OptionVisitor& visitor, std::optional<int64_t>& windows,
+                   std::string_view otherwise, layerwise::CalibrationOptions& options) {
+  pass::OptionInfo info = windows_info();
+  info.otherwise = otherwise;
+  visitor.field(info, windows);
+  visit_other_windows(visitor, options);
 }
 
 absl::StatusOr<layerwise::CalibrationPlan> check_windows(

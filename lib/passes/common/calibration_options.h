@@ -1,6 +1,8 @@
 // Options of every pass that runs a layer walk over calibration text, and what they mean for it.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -15,6 +17,9 @@ namespace frugal::passes {
 
 // `windows`, `sequence_length`, `calibration_precision` and `activation_memory`.
 void visit_windows(pass::OptionVisitor& visitor, layerwise::CalibrationOptions& options);
+// The same where another option decides the number of windows unless it is given.
+void visit_windows(pass::OptionVisitor& visitor, std::optional<int64_t>& windows,
+                   std::string_view otherwise, layerwise::CalibrationOptions& options);
 // `calibration_precision` alone.
 void visit_precision(pass::OptionVisitor& visitor, layerwise::CalibrationOptions& options);
 

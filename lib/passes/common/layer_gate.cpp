@@ -40,20 +40,4 @@ absl::Status check_solved(const LayerGate& gate, const SolvedMatrix& matrix) {
                       " (1 = as bad as writing zeros); ", matrix.remedy);
 }
 
-void warn_of_dead_columns(pass::RunContext& context, const std::vector<base::Json>& records) {
-  int64_t matrices = 0, columns = 0;
-  for (const base::Json& record : records) {
-    const auto found = record.find("dead_columns");
-    if (found == record.end() || !found->is_number() || found->get<int64_t>() == 0) continue;
-    ++matrices;
-    columns += found->get<int64_t>();
-  }
-  if (matrices == 0) return;
-  context.warn(base::str_cat(
-      matrices, " of ", records.size(), " matrices have input columns that were zero on the whole ",
-      "calibration text, ", columns,
-      " in all (layer_error, dead_columns): nothing is known of what they do on other text; unless "
-      "they were pruned away, calibrate on more and more varied text"));
-}
-
 }  // namespace frugal::passes

@@ -1,14 +1,12 @@
-// What passes that solve a model matrix by matrix share: the gates that stop a job instead of
-// leaving a broken model behind, and warnings from the records of their matrices.
+// The gates of passes that solve a model matrix by matrix: they stop a job instead of leaving a
+// broken model behind.
 #pragma once
 
 #include <cstdint>
 #include <limits>
 #include <optional>
 #include <string_view>
-#include <vector>
 
-#include "base/json.h"
 #include "base/status.h"
 #include "pass/options.h"
 #include "pass/pass.h"
@@ -42,9 +40,5 @@ struct SolvedMatrix {
 // Errors: FailedPrecondition, naming the matrix: an error above the limit or not a number, too few
 // tokens.
 absl::Status check_solved(const LayerGate& gate, const SolvedMatrix& matrix);
-
-// Warns of matrices with input columns that were zero on the whole text (`dead_columns` of their
-// records): what they weigh was not measured.
-void warn_of_dead_columns(pass::RunContext& context, const std::vector<base::Json>& records);
 
 }  // namespace frugal::passes

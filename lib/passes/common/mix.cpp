@@ -18,7 +18,7 @@ enum class Layers {
 };
 
 struct Rule {
-  std::string_view matrix;
+  architecture::Role matrix;
   Layers layers;
   std::string_view grid;
 };
@@ -30,9 +30,9 @@ struct Mix {
   std::string_view summary;
 };
 
-constexpr std::string_view kValue = "self_attn.v_proj";
-constexpr std::string_view kOutput = "self_attn.o_proj";
-constexpr std::string_view kDown = "mlp.down_proj";
+constexpr auto kValue = architecture::Role::kValue;
+constexpr auto kOutput = architecture::Role::kAttentionOutput;
+constexpr auto kDown = architecture::Role::kDown;
 constexpr std::string_view kHeadGrid = "q6_k";
 
 const std::vector<Mix>& mixes() {
@@ -86,9 +86,10 @@ const Mix* find_mix(std::string_view name) {
   return found == mixes().end() ? nullptr : &*found;
 }
 
-bool applies(Layers layers, int64_t layer, const format::ModelConfig& config) {
-  const int64_t count = config.layer_count;
-  const bool shared = config.head_count / config.key_value_head_count >= 4;
+bool applies(Layers layers, int64_t layer, const architecture::ModelConfig& config) {
+  const int64_t count = config.layer_count();
+  const bool shared =
+      config.layers.front().attention.heads / config.layers.front().attention.key_value_heads >= 4;
   switch (layers) {
     case Layers::kAll:
       return true;
@@ -133,8 +134,8 @@ bool is_mix(std::string_view name) { return find_mix(name) != nullptr; }
 
 std::string mix_grid(std::string_view name) { return std::string(find_mix(name)->grid); }
 
-std::string mix_layer_grid(std::string_view name, std::string_view matrix, int64_t layer,
-                           int64_t columns, const format::ModelConfig& config) {
+std::string mix_layer_grid(std::string_view name, architecture::Role matrix, int64_t layer,
+                           int64_t columns, const architecture::ModelConfig& config) {
   const Mix& mix = *find_mix(name);
   for (const Rule& rule : mix.rules) {
     if (rule.matrix == matrix && applies(rule.layers, layer, config))

@@ -11,7 +11,8 @@
 #include <string_view>
 #include <vector>
 
-#include "format/model_config.h"
+#include "architecture/model_config.h"
+#include "architecture/roles.h"
 
 namespace frugal::passes {
 
@@ -25,10 +26,10 @@ bool is_mix(std::string_view name);
 // The grid of the matrices that no rule of mix `name` speaks of: of most of them.
 std::string mix_grid(std::string_view name);
 
-// The grid that mix `name` gives to the matrix `matrix` ("self_attn.v_proj") of `layer`, with rows
+// The grid that mix `name` gives to the matrix `matrix` of `layer`, with rows
 // of `columns` weights. `name` is a mix.
-std::string mix_layer_grid(std::string_view name, std::string_view matrix, int64_t layer,
-                           int64_t columns, const format::ModelConfig& config);
+std::string mix_layer_grid(std::string_view name, architecture::Role matrix, int64_t layer,
+                           int64_t columns, const architecture::ModelConfig& config);
 
 // Of the head and of the embedding; a tied embedding is the head.
 std::string mix_head_grid(int64_t columns);

@@ -20,18 +20,20 @@ int64_t windows_seen(const TuningDemand& demand) {
 
 // Floats that a token leaves in one layer: what its matrices read and write, and attention's
 // rotated and expanded tensors.
-int64_t layer_floats(const format::ModelConfig& config) {
-  const int64_t heads = config.head_count * config.head_size;
-  const int64_t shared = config.key_value_head_count * config.head_size;
-  const int64_t read = 2 * config.hidden_size + heads + config.intermediate_size;
+int64_t layer_floats(const architecture::ModelConfig& config) {
+  const int64_t heads =
+      config.layers.front().attention.heads * config.layers.front().attention.head_size;
+  const int64_t shared =
+      config.layers.front().attention.key_value_heads * config.layers.front().attention.head_size;
+  const int64_t read = 2 * config.hidden_size + heads + config.layers.front().feed_forward.width;
   const int64_t written =
-      2 * config.hidden_size + heads + 2 * shared + 2 * config.intermediate_size;
+      2 * config.hidden_size + heads + 2 * shared + 2 * config.layers.front().feed_forward.width;
   return read + written + 4 * heads + shared;
 }
 
 }  // namespace
 
-int64_t tuning_memory(const format::ModelConfig& config, const TuningDemand& demand) {
+int64_t tuning_memory(const architecture::ModelConfig& config, const TuningDemand& demand) {
   const bool trains = demand.loop.steps > 0;
   const int64_t parameters = config.parameter_count();
   const int64_t models = 4 * parameters + 4 * (demand.own_student ? parameters : demand.weights);
@@ -49,14 +51,14 @@ int64_t tuning_memory(const format::ModelConfig& config, const TuningDemand& dem
                              : demand.validation_windows);
   const int64_t chunk = std::min(demand.loop.chunk_tokens, demand.window_tokens);
   const int64_t logits = 4 * chunk * config.vocabulary_size * (trains ? 6 : 5);
-  const int64_t layers = trains ? config.layer_count : 1;
+  const int64_t layers = trains ? config.layer_count() : 1;
   const int64_t window = 4 * demand.window_tokens * layer_floats(config) * layers;
   // Those of all matrices wait for the end of a backward, where they are summed over groups.
   const int64_t gradients = trains ? 4 * demand.weights : 0;
   return models + copies + states + factors + workers * (window + logits + gradients);
 }
 
-double tuning_operations(const format::ModelConfig& config, const TuningDemand& demand) {
+double tuning_operations(const architecture::ModelConfig& config, const TuningDemand& demand) {
   const auto parameters = static_cast<double>(config.parameter_count());
   const auto tokens = [&](int64_t windows) {
     return static_cast<double>(windows * demand.window_tokens);

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "format/model_config.h"
+#include "architecture/model_config.h"
 #include "pass/pass.h"
 #include "train/scale_tuning.h"
 
@@ -24,10 +24,10 @@ struct TuningDemand {
 
 // Bytes at the peak, beside the process and the caller's matrices: both models, copies of the
 // codes, the original's hidden states, and what every thread has of a window.
-int64_t tuning_memory(const format::ModelConfig& config, const TuningDemand& demand);
+int64_t tuning_memory(const architecture::ModelConfig& config, const TuningDemand& demand);
 
 // Floating-point operations.
-double tuning_operations(const format::ModelConfig& config, const TuningDemand& demand);
+double tuning_operations(const architecture::ModelConfig& config, const TuningDemand& demand);
 
 // Statistics kl_before, kl_after, ... and the tables `tuning` and `validation`.
 void report_tuning(pass::RunContext& context, const train::ScaleTuningResult& result);

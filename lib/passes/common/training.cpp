@@ -112,7 +112,10 @@ void visit_training_options(pass::OptionVisitor& visitor, TrainingOptions& o) {
                 o.sequence_length);
   visitor.field({.name = "batch_sequences", .help = "Sequences of one forward.", .minimum = 1},
                 o.loop.batch_sequences);
-  visitor.field({.name = "accumulation", .help = "Forwards per optimizer step.", .minimum = 1},
+  visitor.field({.name = "gradient_accumulation",
+                 .help = "Forwards per optimizer step.",
+                 .minimum = 1,
+                 .former_names = {"accumulation"}},
                 o.loop.accumulation);
   visitor.field({.name = "learning_rate",
                  .help = "Peak learning rate of AdamW.",
@@ -135,9 +138,11 @@ void visit_training_options(pass::OptionVisitor& visitor, TrainingOptions& o) {
   visitor.field(
       {.name = "weight_decay", .help = "Decoupled weight decay, on matrices only.", .minimum = 0},
       o.loop.weight_decay);
-  visitor.field({.name = "clip",
-                 .help = "Largest global norm of the gradient; 0 does not clip.",
-                 .minimum = 0},
+  visitor.field({.name = "max_gradient_norm",
+                 .help = "Largest global norm of the gradient; larger ones are clipped, 0 does not "
+                         "clip.",
+                 .minimum = 0,
+                 .former_names = {"clip"}},
                 o.loop.clip);
   visitor.field({.name = "precision",
                  .help = "auto multiplies in bf16 where the device does so natively, else in fp32; "

@@ -4,14 +4,13 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
+#include <utility>
 
 #include "layerwise/rounding/gptq.h"
 #include "passes/common/layer_gate.h"
 
 namespace frugal::passes {
 
-using layerwise::LayerStore;
 using layerwise::StageProblem;
 
 namespace {
@@ -21,7 +20,7 @@ constexpr int64_t kRowsAtOnce = 8192;  // bounds fp64 copies of a head
 }  // namespace
 
 int64_t ChannelSolver::dimension(const StageProblem& problem) const {
-  return options_.uses.at(problem.names.front()) == model::StreamUse::kWrites ? 0 : 1;
+  return options_.uses.at(problem.names.front()) == architecture::StreamUse::kWrites ? 0 : 1;
 }
 
 at::Tensor ChannelSolver::refit(const StageProblem& problem, int64_t begin, int64_t count,
@@ -30,7 +29,7 @@ at::Tensor ChannelSolver::refit(const StageProblem& problem, int64_t begin, int6
   drift.output = drift.output.narrow(0, begin, count);
   if (drift.residual.defined()) drift.residual = drift.residual.narrow(0, begin, count);
   return layerwise::pre_correct(problem.weights.narrow(0, begin, count), drift, factor,
-                                options_.asymmetry)
+                                options_.drift_strength)
       .index_fill_(dimension(problem), at::tensor(options_.removed, at::kLong), 0)
       .to(options_.stored_type)
       .to(at::kFloat);
@@ -60,9 +59,8 @@ absl::StatusOr<at::Tensor> ChannelSolver::solve(const StageProblem& problem) {
   const at::Tensor refitted = parts.size() == 1 ? parts.front() : at::cat(parts);
   const at::Tensor kept = at::tensor(options_.kept, at::kLong);
   const std::vector<at::Tensor> matrices = refitted.split_with_sizes(problem.row_counts, 0);
-  for (size_t i = 0; i < matrices.size(); ++i) {
-    finished_.emplace_back(problem.names[i], matrices[i].index_select(across, kept).contiguous());
-  }
+  for (size_t i = 0; i < matrices.size(); ++i)
+    keep(problem.names[i], matrices[i].index_select(across, kept));
   FRUGAL_RETURN_IF_ERROR(
       check_solved({.max_error = LayerGate::kAnyError, .min_tokens = options_.min_tokens},
                    {.name = problem.names.front(),
@@ -79,42 +77,19 @@ absl::StatusOr<at::Tensor> ChannelSolver::solve(const StageProblem& problem) {
 // gathered. `correction`: how far the refit moved it, as a share of the cut matrix's output.
 void ChannelSolver::record(const StageProblem& problem, const layerwise::Factor& factor,
                            double correction, double seconds) {
-  base::Json row;
-  row["layer"] = problem.layer;
-  row["matrix"] = problem.names.front();
-  row["grid"] = nullptr;
-  row["error_before"] = nullptr;
-  row["error_after"] = nullptr;
-  row["correction"] = base::finite_or_null(correction);
-  row["damping"] = factor.damping > 0 ? base::Json(factor.damping) : base::Json();
-  row["recoveries"] = factor.recoveries;
-  row["dead_columns"] = factor.dead.size();
-  row["structures"] = "channels";
-  row["count"] = options_.kept.size() + options_.removed.size();
-  row["kept"] = options_.kept.size();
-  row["tokens"] = problem.statistics.tokens;
-  row["seconds"] = seconds;
-  records_.push_back(std::move(row));
-}
-
-absl::Status ChannelSolver::finish_layer(int64_t layer) {
-  std::vector<LayerStore::Tensor> tensors;
-  for (const auto& [name, weights] : finished_) {
-    tensors.push_back({name,
-                       format::DType::kF32,
-                       {weights.size(0), weights.size(1)},
-                       std::as_bytes(std::span(weights.const_data_ptr<float>(),
-                                               static_cast<size_t>(weights.numel())))});
-  }
-  const absl::Status status = store_.write(layer, tensors, records_);
-  finished_.clear();
-  records_ = base::Json::array();
-  return status;
-}
-
-absl::StatusOr<bool> ChannelSolver::is_finished(int64_t layer) {
-  FRUGAL_ASSIGN_OR_RETURN(restored_, store_.read(layer));
-  return restored_.has_value();
+  layerwise::MatrixRecord row;
+  row.layer = problem.layer;
+  row.matrix = problem.names.front();
+  row.correction = correction;
+  if (factor.damping > 0) row.damping = factor.damping;
+  row.recoveries = factor.recoveries;
+  row.dead_columns = static_cast<int64_t>(factor.dead.size());
+  row.structures = "channels";
+  row.count = static_cast<int64_t>(options_.kept.size() + options_.removed.size());
+  row.kept = static_cast<int64_t>(options_.kept.size());
+  row.tokens = problem.statistics.tokens;
+  row.seconds = seconds;
+  keep(std::move(row));
 }
 
 absl::StatusOr<at::Tensor> ChannelSolver::restore(const StageProblem& problem) {
@@ -127,10 +102,7 @@ absl::StatusOr<at::Tensor> ChannelSolver::restore(const StageProblem& problem) {
     const int64_t rows = problem.row_counts[i];
     std::vector<int64_t> shape = {rows, columns};
     shape[static_cast<size_t>(across)] = channels;
-    FRUGAL_ASSIGN_OR_RETURN(const auto bytes,
-                            restored_->bytes(problem.names[i], format::DType::kF32, shape));
-    const at::Tensor narrow = at::empty(shape, at::kFloat);
-    std::memcpy(narrow.data_ptr<float>(), bytes.data(), bytes.size());
+    FRUGAL_ASSIGN_OR_RETURN(const at::Tensor narrow, stored().tensor(problem.names[i], shape));
     weights.narrow(0, begin, rows).index_copy_(across, kept, narrow);
     begin += rows;
   }

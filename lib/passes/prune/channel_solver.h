@@ -1,7 +1,7 @@
 // Goes through the layers with a residual stream that has lost channels: refits every matrix, later
-// ones to what earlier ones lost; keeps what it did in a layer store.
+// ones to what earlier ones lost.
 //
-// Readers get the asymmetric target W* (pre_correct.h): their inputs are zero at the removed
+// Readers get the drift-corrected target W* (pre_correct.h): their inputs are zero at the removed
 // channels, so that its other columns at α = 1 are W H̃_{:,S}(H_SS + λI)⁻¹ with H̃ of the original's
 // inputs against the changed ones. Writers get W* without the rows of removed channels; β makes up
 // for what the stream has lost at those kept.
@@ -10,42 +10,36 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
-#include "base/json.h"
+#include "architecture/stages.h"
 #include "base/status.h"
 #include "layerwise/rounding/pre_correct.h"
-#include "layerwise/walk/layer_store.h"
-#include "layerwise/walk/walk.h"
-#include "model/architecture.h"
+#include "layerwise/walk/durable_solver.h"
 
 namespace frugal::passes {
 
 struct ChannelOptions {
   std::vector<int64_t> kept, removed;  // channels, ascending; removed_channels of the walk
-  model::StreamUses uses;
-  layerwise::Asymmetry asymmetry;
+  architecture::StreamUses uses;
+  layerwise::DriftStrength drift_strength;
   layerwise::FactorOptions factor;
   int64_t min_tokens = 0;  // that a matrix must have seen; the error of its output is not known
   at::ScalarType stored_type = at::kFloat;  // the walk goes on with what will be stored
 };
 
-class ChannelSolver final : public layerwise::StageSolver {
+class ChannelSolver final : public layerwise::DurableSolver {
  public:
   // `store` outlives the solver.
   ChannelSolver(ChannelOptions options, const layerwise::LayerStore& store)
-      : options_(std::move(options)), store_(store) {}
+      : DurableSolver(store), options_(std::move(options)) {}
 
   layerwise::Needs needs(int64_t /*layer*/, size_t /*stage*/) const override {
     return layerwise::Needs::kHessian;
   }
   layerwise::DriftForm drift_form() const override { return layerwise::DriftForm::kOutputs; }
   absl::StatusOr<at::Tensor> solve(const layerwise::StageProblem& problem) override;
-  absl::Status finish_layer(int64_t layer) override;
-  absl::StatusOr<bool> is_finished(int64_t layer) override;
   absl::StatusOr<at::Tensor> restore(const layerwise::StageProblem& problem) override;
 
  private:
@@ -58,10 +52,6 @@ class ChannelSolver final : public layerwise::StageSolver {
               double correction, double seconds);
 
   ChannelOptions options_;
-  const layerwise::LayerStore& store_;
-  std::vector<std::pair<std::string, at::Tensor>> finished_;  // of the layer in work, narrow, fp32
-  base::Json records_ = base::Json::array();
-  std::optional<layerwise::LayerStore::Layer> restored_;
 };
 
 }  // namespace frugal::passes

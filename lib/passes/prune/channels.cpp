@@ -2,14 +2,13 @@
 
 #include <ATen/ATen.h>
 
-#include <cstring>
 #include <optional>
 #include <string>
 #include <utility>
 
+#include "architecture/stages.h"
 #include "layerwise/pruning/channels.h"
-#include "layerwise/walk/onlooker.h"
-#include "model/architecture.h"
+#include "layerwise/walk/passive_solver.h"
 #include "model/decoder.h"
 #include "tensor/guard.h"
 #include "tensor/transfer.h"
@@ -17,18 +16,19 @@
 namespace frugal::passes {
 namespace {
 
+using architecture::StreamUse;
 using layerwise::LayerStore;
 using layerwise::Needs;
 using layerwise::StageProblem;
 using layerwise::StructureScore;
-using model::StreamUse;
 
 // Adds up what every channel is worth while the original model goes by.
-class ChannelScout final : public layerwise::Onlooker {
+class ChannelScorer final : public layerwise::PassiveSolver {
  public:
-  ChannelScout(StructureScore score, const format::ModelConfig& config, std::vector<bool> reading)
+  ChannelScorer(StructureScore score, const architecture::ModelConfig& config,
+                std::vector<bool> reading)
       : score_(score),
-        layers_(config.layer_count),
+        layers_(config.layer_count()),
         reading_(std::move(reading)),
         scores_(at::zeros({config.hidden_size}, at::kDouble)) {}
 
@@ -55,14 +55,19 @@ class ChannelScout final : public layerwise::Onlooker {
   at::Tensor scores_;
 };
 
+bool has_use(const architecture::StreamUses& uses, const std::string& name, StreamUse use) {
+  const auto found = uses.find(name);
+  return found != uses.end() && found->second == use;
+}
+
 // The dimension that a weight's channels are, from the end.
 int64_t dimension(StreamUse use) { return use == StreamUse::kWrites ? 0 : -1; }
 
 absl::StatusOr<at::Tensor> magnitudes(const format::Checkpoint& input,
-                                      const model::StreamUses& uses) {
+                                      const architecture::StreamUses& uses) {
   at::Tensor sums = at::zeros({input.config().hidden_size}, at::kDouble);
   for (const auto& [name, use] : uses) {
-    if (use == StreamUse::kGains) continue;
+    if (use == StreamUse::kGains || use == StreamUse::kOffsets) continue;
     FRUGAL_ASSIGN_OR_RETURN(const at::Tensor weights,
                             tensor::load(input, name, at::kFloat, at::kCPU));
     sums +=
@@ -71,47 +76,48 @@ absl::StatusOr<at::Tensor> magnitudes(const format::Checkpoint& input,
   return sums;
 }
 
-// What the scout sees behind the last layer.
+// What the scorer sees behind the last layer.
 absl::Status add_head(const format::Checkpoint& input, layerwise::StatisticsSum& sum,
-                      ChannelScout& scout) {
-  const bool tied = input.config().tied_embeddings;
+                      ChannelScorer& scorer) {
   FRUGAL_ASSIGN_OR_RETURN(
       const at::Tensor weights,
-      tensor::load(input, tied ? model::kEmbedding : model::kHead, at::kFloat, at::kCPU));
+      tensor::load(input, architecture::head_name(input.config()), at::kFloat, at::kCPU));
   return tensor::guarded("the head", [&]() -> absl::Status {
     FRUGAL_ASSIGN_OR_RETURN(const layerwise::InputStatistics statistics, sum.take("the head"));
-    scout.add(weights, statistics);
+    scorer.add(weights, statistics);
     return absl::OkStatus();
   });
 }
 
-absl::StatusOr<at::Tensor> scouted(const format::Checkpoint& input, const text::Windows& windows,
-                                   const layerwise::WalkOptions& walk, StructureScore score,
-                                   const model::StreamUses& uses) {
-  const format::ModelConfig& config = input.config();
-  FRUGAL_ASSIGN_OR_RETURN(const std::vector<model::Stage> stages, model::stages(config));
-  FRUGAL_ASSIGN_OR_RETURN(const auto runner, model::layer_runner(config));
-  FRUGAL_ASSIGN_OR_RETURN(const at::Tensor gains,
-                          tensor::load(input, model::kFinalNorm, at::kFloat, walk.device));
+absl::StatusOr<at::Tensor> measured_scores(const format::Checkpoint& input,
+                                           const text::Windows& windows,
+                                           const layerwise::WalkOptions& walk, StructureScore score,
+                                           const architecture::StreamUses& uses) {
+  const architecture::ModelConfig& config = input.config();
+  const model::LayerRunner runner(config);
+  FRUGAL_ASSIGN_OR_RETURN(
+      const at::Tensor gains,
+      tensor::load(input, architecture::tensor_name(config, architecture::Role::kFinalNorm),
+                   at::kFloat, walk.device));
   std::vector<bool> reading;
-  for (const model::Stage& stage : stages)
-    reading.push_back(uses.at(model::weight_name(0, stage.matrices.front())) == StreamUse::kReads);
-  ChannelScout scout(score, config, std::move(reading));
-  layerwise::StatisticsSum behind(scout.needs());
+  for (const architecture::Stage& stage : architecture::stages(config, 0))
+    reading.push_back(has_use(uses, stage.matrices.front().name, StreamUse::kReads));
+  ChannelScorer scorer(score, config, std::move(reading));
+  layerwise::StatisticsSum behind(scorer.needs());
   layerwise::WalkOptions watched = walk;
   watched.observe = [&](int64_t layer, const std::vector<at::Tensor>& /*before*/,
                         const std::vector<at::Tensor>& after) {
-    if (layer + 1 < config.layer_count) return;
+    if (layer + 1 < config.layer_count()) return;
     for (const at::Tensor& residual : after) {
-      const at::Tensor x = runner->normalize(residual, gains).reshape({-1, config.hidden_size});
+      const at::Tensor x = runner.final_norm(residual, gains).reshape({-1, config.hidden_size});
       std::optional<model::TokenFactor> factor;
-      if (scout.needs() == Needs::kHessian) factor.emplace(x, walk.precision);
+      if (scorer.needs() == Needs::kHessian) factor.emplace(x, walk.precision);
       behind.add(x, factor ? &*factor : nullptr);
     }
   };
-  FRUGAL_RETURN_IF_ERROR(layerwise::walk(input, windows, watched, scout));
-  FRUGAL_RETURN_IF_ERROR(add_head(input, behind, scout));
-  return scout.scores();
+  FRUGAL_RETURN_IF_ERROR(layerwise::walk(input, windows, watched, scorer));
+  FRUGAL_RETURN_IF_ERROR(add_head(input, behind, scorer));
+  return scorer.scores();
 }
 
 // A stored matrix of the narrow model, or undefined.
@@ -120,30 +126,30 @@ absl::StatusOr<at::Tensor> stored(const LayerStore* store, int64_t layer, const 
   if (store == nullptr) return at::Tensor();
   FRUGAL_ASSIGN_OR_RETURN(const std::optional<LayerStore::Layer> found, store->read(layer));
   if (!found || !found->has(name)) return at::Tensor();
-  FRUGAL_ASSIGN_OR_RETURN(const auto bytes, found->bytes(name, format::DType::kF32, shape));
-  at::Tensor value = at::empty(shape, at::kFloat);
-  std::memcpy(value.data_ptr<float>(), bytes.data(), bytes.size());
-  return value;
-}
-
-// The layer of a weight; that of the head behind the last one.
-int64_t layer_of(const std::string& name, const format::ModelConfig& config) {
-  constexpr std::string_view kPrefix = "model.layers.";
-  return name.starts_with(kPrefix) ? std::stoll(name.substr(kPrefix.size())) : config.layer_count;
+  return found->tensor(name, shape);
 }
 
 absl::StatusOr<at::Tensor> narrowed(const format::Checkpoint& input,
-                                    const format::ExpectedTensor& expected, StreamUse use,
+                                    const architecture::Tensor& expected, StreamUse use,
                                     const std::vector<int64_t>& kept, const LayerStore* store) {
-  FRUGAL_ASSIGN_OR_RETURN(at::Tensor value, stored(store, layer_of(expected.name, input.config()),
-                                                   expected.name, expected.shape));
+  const architecture::ModelConfig& config = input.config();
+  const int64_t layer = expected.in_layer() ? expected.layer : config.layer_count();  // the head's
+  FRUGAL_ASSIGN_OR_RETURN(at::Tensor value, stored(store, layer, expected.name, expected.shape));
   if (value.defined()) return value;
   FRUGAL_ASSIGN_OR_RETURN(value, tensor::load(input, expected.name, at::kFloat, at::kCPU));
   return tensor::guarded(expected.name, [&] {
     const at::Tensor part = value.index_select(dimension(use), at::tensor(kept, at::kLong));
-    if (use != StreamUse::kGains) return part;
+    // √C, where it scales the embedding, shrinks with C: the stored embedding makes up for it, and
+    // the final norm where that embedding is the head, too.
     const auto channels = static_cast<int64_t>(kept.size());
-    return part * layerwise::gain_factor(input.config().hidden_size, channels);
+    const double scale =
+        config.embedding_scale / layerwise::with_channels(config, channels).embedding_scale;
+    if (expected.role == architecture::Role::kEmbedding) return scale == 1.0 ? part : part * scale;
+    if (use != StreamUse::kGains) return part;
+    double factor = layerwise::gain_factor(config.hidden_size, channels);
+    if (expected.role == architecture::Role::kFinalNorm && config.tied_embeddings) factor /= scale;
+    const double offset = architecture::stored_offset(config, expected.role, expected.layer);
+    return offset == 0 ? part * factor : (part + offset) * factor - offset;
   });
 }
 
@@ -153,11 +159,11 @@ absl::StatusOr<std::vector<int64_t>> choose_channels(const format::Checkpoint& i
                                                      const text::Windows& windows,
                                                      const layerwise::WalkOptions& walk,
                                                      const ChannelChoice& choice) {
-  FRUGAL_ASSIGN_OR_RETURN(const model::StreamUses uses, model::stream_uses(input.config()));
+  const architecture::StreamUses uses = architecture::stream_uses(input.config());
   FRUGAL_ASSIGN_OR_RETURN(const at::Tensor scores,
                           choice.score == StructureScore::kMagnitude
                               ? magnitudes(input, uses)
-                              : scouted(input, windows, walk, choice.score, uses));
+                              : measured_scores(input, windows, walk, choice.score, uses));
   return tensor::guarded("choosing channels", [&] {
     return layerwise::choose_structures({.target = at::empty({0, input.config().hidden_size}),
                                          .mean_absolute = {},
@@ -170,12 +176,12 @@ absl::StatusOr<std::vector<int64_t>> choose_channels(const format::Checkpoint& i
 absl::Status write_without_channels(const format::Checkpoint& input,
                                     const std::vector<int64_t>& kept, const LayerStore* store,
                                     const std::filesystem::path& folder) {
-  FRUGAL_ASSIGN_OR_RETURN(const model::StreamUses uses, model::stream_uses(input.config()));
-  const format::ModelConfig config =
+  const architecture::StreamUses uses = architecture::stream_uses(input.config());
+  const architecture::ModelConfig config =
       layerwise::with_channels(input.config(), static_cast<int64_t>(kept.size()));
-  const std::vector<format::ExpectedTensor> expected = format::expected_tensors(config);
+  const std::vector<architecture::Tensor> expected = architecture::tensors(config);
   std::vector<format::CheckpointWriter::Tensor> tensors;
-  for (const format::ExpectedTensor& tensor : expected) {
+  for (const architecture::Tensor& tensor : expected) {
     FRUGAL_ASSIGN_OR_RETURN(const format::TensorInfo info, input.info(tensor.name));
     const auto use = uses.find(tensor.name);
     const bool gains = use != uses.end() && use->second == StreamUse::kGains;
@@ -183,7 +189,7 @@ absl::Status write_without_channels(const format::Checkpoint& input,
   }
   FRUGAL_ASSIGN_OR_RETURN(format::CheckpointWriter writer,
                           format::CheckpointWriter::create(folder, config, tensors));
-  for (const format::ExpectedTensor& tensor : expected) {
+  for (const architecture::Tensor& tensor : expected) {
     const auto use = uses.find(tensor.name);
     if (use == uses.end()) {
       FRUGAL_ASSIGN_OR_RETURN(const auto bytes, input.bytes(tensor.name));

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
 #include <optional>
 #include <utility>
 
@@ -27,35 +26,16 @@ at::Tensor spread(const at::Tensor& narrowed, const std::vector<int64_t>& column
   return full.index_copy_(1, at::tensor(columns, at::kLong), narrowed);
 }
 
-template <typename T>
-std::span<const std::byte> bytes_of(const T* data, size_t count) {
-  return std::as_bytes(std::span<const T>(data, count));
-}
-
-template <typename T>
-std::vector<T> values_of(std::span<const std::byte> bytes) {
-  std::vector<T> values(bytes.size() / sizeof(T));
-  std::memcpy(values.data(), bytes.data(), values.size() * sizeof(T));
-  return values;
-}
-
-bool is_one_of(const std::string& name, const std::vector<std::string>& matrices) {
-  return std::any_of(matrices.begin(), matrices.end(), [&](const std::string& matrix) {
-    return name.ends_with(base::str_cat(".", matrix, ".weight"));
-  });
-}
-
 // The error after, where there is H to measure it by.
-std::optional<double> add_errors(base::Json& row, const at::Tensor& before, const at::Tensor& after,
-                                 const at::Tensor& target, const at::Tensor& hessian) {
-  row["error_before"] = nullptr;
-  row["error_after"] = nullptr;
+std::optional<double> add_errors(layerwise::MatrixRecord& row, const at::Tensor& before,
+                                 const at::Tensor& after, const at::Tensor& target,
+                                 const at::Tensor& hessian) {
   if (!hessian.defined()) return std::nullopt;
   const layerwise::OutputError cut = layerwise::output_error(before, target, hessian);
   const layerwise::OutputError refitted = layerwise::output_error(after, target, hessian);
-  row["error_before"] = base::finite_or_null(cut.relative());
-  row["error_after"] = base::finite_or_null(refitted.relative());
-  row["squared_error"] = base::finite_or_null(refitted.squared);
+  row.error_before = cut.relative();
+  row.error_after = refitted.relative();
+  row.squared_error = refitted.squared;
   return relative_error(refitted.squared, refitted.reference);
 }
 
@@ -87,7 +67,7 @@ void CutSolver::remember_magnitude(const StageProblem& problem, const Cut& cut) 
   int64_t begin = 0;
   for (size_t i = 0; i < problem.names.size(); ++i) {
     const int64_t rows = problem.row_counts[i];
-    if (is_one_of(problem.names[i], cut.rows)) {
+    if (cut.goes_along(problem.roles[i])) {
       const at::Tensor squares =
           problem.weights.narrow(0, begin, rows).to(at::kDouble).square().sum(1);
       magnitude *= squares.view({cut.count, rows / cut.count}).sum(1).sqrt();
@@ -107,7 +87,7 @@ absl::StatusOr<at::Tensor> CutSolver::narrow(const StageProblem& problem, const 
     FRUGAL_ASSIGN_OR_RETURN(
         factor, layerwise::factorize(problem.statistics.hessian, at::arange(columns, at::kLong),
                                      options_.factor));
-    target = layerwise::pre_correct(weights, problem.drift, factor, options_.asymmetry);
+    target = layerwise::pre_correct(weights, problem.drift, factor, options_.drift_strength);
   }
   const at::Tensor norms =
       weights.to(at::kDouble).square().sum(0).view({cut.count, cut.unit}).sum(1).sqrt();
@@ -117,19 +97,19 @@ absl::StatusOr<at::Tensor> CutSolver::narrow(const StageProblem& problem, const 
                                        .factor = options_.needs_hessian() ? &factor : nullptr,
                                        .unit = cut.unit,
                                        .groups = cut.groups};
-  Done done;
-  done.kept = layerwise::choose_structures(scores, options_.score, cut.keep);
-  const std::vector<int64_t> kept = layerwise::elements_of(done.kept, cut.unit);
+  const std::vector<int64_t> structures =
+      layerwise::choose_structures(scores, options_.score, cut.keep);
+  const std::vector<int64_t> kept = layerwise::elements_of(structures, cut.unit);
   const at::Tensor plain = weights.index_select(1, at::tensor(kept, at::kLong));
-  done.narrowed = plain;
+  at::Tensor narrowed = plain;
   if (options_.compensate) {
-    FRUGAL_ASSIGN_OR_RETURN(done.narrowed, layerwise::compensate(target, factor, kept));
+    FRUGAL_ASSIGN_OR_RETURN(narrowed, layerwise::compensate(target, factor, kept));
   }
-  done.narrowed = done.narrowed.to(options_.stored_type).to(at::kFloat).contiguous();
-  const at::Tensor result = spread(done.narrowed, kept, columns);
+  narrowed = narrowed.to(options_.stored_type).to(at::kFloat).contiguous();
+  const at::Tensor result = spread(narrowed, kept, columns);
   const std::chrono::duration<double> span = std::chrono::steady_clock::now() - start;
-  base::Json row = record(problem, cut, factor);
-  row["seconds"] = span.count();
+  layerwise::MatrixRecord row = record(problem, cut, factor);
+  row.seconds = span.count();
   const std::optional<double> error =
       add_errors(row, spread(plain, kept, columns), result, target, problem.statistics.hessian);
   FRUGAL_RETURN_IF_ERROR(check_solved(
@@ -139,67 +119,42 @@ absl::StatusOr<at::Tensor> CutSolver::narrow(const StageProblem& problem, const 
        .error = error,
        .tokens = options_.measures() ? std::optional(problem.statistics.tokens) : std::nullopt,
        .remedy = "keep more, raise `damping` or calibrate on more text"}));
-  records_.push_back(std::move(row));
-  done_[cut.out_stage] = std::move(done);
+  keep(std::move(row));
+  keep(kept_name(cut), at::tensor(structures, at::kLong));
+  keep(reader_name(cut), narrowed);
   return result;
 }
 
-base::Json CutSolver::record(const StageProblem& problem, const Cut& cut,
-                             const layerwise::Factor& factor) const {
-  base::Json row;
-  row["layer"] = problem.layer;
-  row["matrix"] = problem.names.front();
-  row["grid"] = nullptr;
-  row["damping"] = factor.damping > 0 ? base::Json(factor.damping) : base::Json();
-  row["recoveries"] = factor.recoveries;
-  row["dead_columns"] = options_.needs_hessian() ? base::Json(factor.dead.size()) : base::Json();
-  row["structures"] = cut.what;
-  row["count"] = cut.count;
-  row["kept"] = cut.keep;
-  row["tokens"] = problem.statistics.tokens;
+layerwise::MatrixRecord CutSolver::record(const StageProblem& problem, const Cut& cut,
+                                          const layerwise::Factor& factor) const {
+  layerwise::MatrixRecord row;
+  row.layer = problem.layer;
+  row.matrix = problem.names.front();
+  if (factor.damping > 0) row.damping = factor.damping;
+  row.recoveries = factor.recoveries;
+  if (options_.needs_hessian()) row.dead_columns = static_cast<int64_t>(factor.dead.size());
+  row.structures = cut.what;
+  row.count = cut.count;
+  row.kept = cut.keep;
+  row.tokens = problem.statistics.tokens;
   return row;
-}
-
-absl::Status CutSolver::finish_layer(int64_t layer) {
-  std::vector<LayerStore::Tensor> tensors;
-  for (const Cut& cut : options_.cuts) {
-    const Done& done = done_.at(cut.out_stage);
-    tensors.push_back({kept_name(cut),
-                       format::DType::kI64,
-                       {cut.keep},
-                       bytes_of(done.kept.data(), done.kept.size())});
-    tensors.push_back({reader_name(cut),
-                       format::DType::kF32,
-                       {done.narrowed.size(0), done.narrowed.size(1)},
-                       bytes_of(done.narrowed.const_data_ptr<float>(),
-                                static_cast<size_t>(done.narrowed.numel()))});
-  }
-  const absl::Status status = store_.write(layer, tensors, records_);
-  records_ = base::Json::array();
-  done_.clear();
-  return status;
-}
-
-absl::StatusOr<bool> CutSolver::is_finished(int64_t layer) {
-  FRUGAL_ASSIGN_OR_RETURN(restored_, store_.read(layer));
-  return restored_.has_value();
 }
 
 absl::StatusOr<at::Tensor> CutSolver::restore(const StageProblem& problem) {
   const Cut* const cut = options_.read_by(problem.stage);
   if (cut == nullptr) return at::Tensor();
   const int64_t rows = problem.weights.size(0);
-  FRUGAL_ASSIGN_OR_RETURN(const std::vector<int64_t> kept, stored_structures(*restored_, *cut));
-  FRUGAL_ASSIGN_OR_RETURN(const std::vector<float> values, stored_weights(*restored_, *cut, rows));
-  return spread(at::tensor(values, at::kFloat).view({rows, cut->kept_columns()}),
-                layerwise::elements_of(kept, cut->unit), problem.weights.size(1));
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<int64_t> kept, stored_structures(stored(), *cut));
+  FRUGAL_ASSIGN_OR_RETURN(const at::Tensor narrowed, stored_weights(stored(), *cut, rows));
+  return spread(narrowed, layerwise::elements_of(kept, cut->unit), problem.weights.size(1));
 }
 
 absl::StatusOr<std::vector<int64_t>> CutSolver::stored_structures(const LayerStore::Layer& layer,
                                                                   const Cut& cut) {
-  FRUGAL_ASSIGN_OR_RETURN(const auto bytes,
-                          layer.bytes(kept_name(cut), format::DType::kI64, {cut.keep}));
-  std::vector<int64_t> kept = values_of<int64_t>(bytes);
+  FRUGAL_ASSIGN_OR_RETURN(const at::Tensor values,
+                          layer.tensor(kept_name(cut), {cut.keep}, at::kLong));
+  const int64_t* const begin = values.const_data_ptr<int64_t>();
+  const std::vector<int64_t> kept(begin, begin + values.numel());
   for (const int64_t structure : kept) {
     if (structure < 0 || structure >= cut.count)
       return base::data_loss("a stored layer keeps ", cut.what, " ", structure, " of ", cut.count);
@@ -207,11 +162,9 @@ absl::StatusOr<std::vector<int64_t>> CutSolver::stored_structures(const LayerSto
   return kept;
 }
 
-absl::StatusOr<std::vector<float>> CutSolver::stored_weights(const LayerStore::Layer& layer,
-                                                             const Cut& cut, int64_t rows) {
-  FRUGAL_ASSIGN_OR_RETURN(const auto bytes, layer.bytes(reader_name(cut), format::DType::kF32,
-                                                        {rows, cut.kept_columns()}));
-  return values_of<float>(bytes);
+absl::StatusOr<at::Tensor> CutSolver::stored_weights(const LayerStore::Layer& layer, const Cut& cut,
+                                                     int64_t rows) {
+  return layer.tensor(reader_name(cut), {rows, cut.kept_columns()});
 }
 
 }  // namespace frugal::passes

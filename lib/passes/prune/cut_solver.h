@@ -1,43 +1,45 @@
-// Removes neurons and heads while the walk goes by; keeps what it did in a layer store.
+// Removes neurons and heads while the walk goes by.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
-#include <optional>
 #include <string>
 #include <vector>
 
-#include "base/json.h"
+#include "architecture/roles.h"
 #include "base/status.h"
-#include "format/dtype.h"
 #include "layerwise/pruning/width.h"
 #include "layerwise/rounding/pre_correct.h"
-#include "layerwise/walk/layer_store.h"
-#include "layerwise/walk/walk.h"
+#include "layerwise/walk/durable_solver.h"
 #include "passes/common/layer_gate.h"
 
 namespace frugal::passes {
 
 // One kind of structure: rows of the matrices that make it, columns of the one that reads it.
 struct Cut {
-  std::string what;               // "neurons", "heads", "key_value_heads"
-  size_t in_stage = 0;            // gate and up; q, k, v
-  size_t out_stage = 0;           // down; o
-  std::vector<std::string> rows;  // matrices of in_stage (below the layer) whose rows go along
-  int64_t count = 0;              // structures before
-  int64_t keep = 0;               // and after, in every layer
-  int64_t unit = 1;               // columns of the reader that make one structure
-  int64_t groups = 1;             // runs of structures that keep the same number each
+  std::string what;                      // "neurons", "heads", "key_value_heads"
+  size_t in_stage = 0;                   // gate and up; q, k, v
+  size_t out_stage = 0;                  // down; o
+  std::vector<architecture::Role> rows;  // matrices of in_stage whose rows go along
+  architecture::Role reader = architecture::Role::kDown;  // the matrix of out_stage
+  int64_t count = 0;                                      // structures before
+  int64_t keep = 0;                                       // and after, in every layer
+  int64_t unit = 1;    // columns of the reader that make one structure
+  int64_t groups = 1;  // runs of structures that keep the same number each
   int64_t kept_columns() const { return keep * unit; }
+  bool goes_along(architecture::Role role) const {
+    return std::find(rows.begin(), rows.end(), role) != rows.end();
+  }
 };
 
 struct CutOptions {
   std::vector<Cut> cuts;  // each with an out_stage of its own
   layerwise::StructureScore score = layerwise::StructureScore::kObs;
   bool compensate = true;
-  layerwise::Asymmetry asymmetry;
+  layerwise::DriftStrength drift_strength;
   layerwise::FactorOptions factor;
   LayerGate gate;
   at::ScalarType stored_type =
@@ -53,45 +55,36 @@ struct CutOptions {
   const Cut* read_by(size_t stage) const;
 };
 
-class CutSolver final : public layerwise::StageSolver {
+class CutSolver final : public layerwise::DurableSolver {
  public:
   // `store` outlives the solver.
   CutSolver(CutOptions options, const layerwise::LayerStore& store)
-      : options_(std::move(options)), store_(store) {}
+      : DurableSolver(store), options_(std::move(options)) {}
 
   layerwise::Needs needs(int64_t layer, size_t stage) const override;
   layerwise::DriftForm drift_form() const override {
-    return options_.needs_hessian() && options_.asymmetry.active() ? layerwise::DriftForm::kOutputs
-                                                                   : layerwise::DriftForm::kNone;
+    return options_.needs_hessian() && options_.drift_strength.active()
+               ? layerwise::DriftForm::kOutputs
+               : layerwise::DriftForm::kNone;
   }
   absl::StatusOr<at::Tensor> solve(const layerwise::StageProblem& problem) override;
-  absl::Status finish_layer(int64_t layer) override;
-  absl::StatusOr<bool> is_finished(int64_t layer) override;
   absl::StatusOr<at::Tensor> restore(const layerwise::StageProblem& problem) override;
 
   // The kept structures of a stored layer, and its narrowed reader, fp32 [rows, kept_columns].
   static absl::StatusOr<std::vector<int64_t>> stored_structures(
       const layerwise::LayerStore::Layer& layer, const Cut& cut);
-  static absl::StatusOr<std::vector<float>> stored_weights(
-      const layerwise::LayerStore::Layer& layer, const Cut& cut, int64_t rows);
+  static absl::StatusOr<at::Tensor> stored_weights(const layerwise::LayerStore::Layer& layer,
+                                                   const Cut& cut, int64_t rows);
 
  private:
-  struct Done {
-    std::vector<int64_t> kept;
-    at::Tensor narrowed;  // [C, kept_columns] fp32
-  };
   void remember_magnitude(const layerwise::StageProblem& problem, const Cut& cut);
   absl::StatusOr<at::Tensor> narrow(const layerwise::StageProblem& problem, const Cut& cut);
-  base::Json record(const layerwise::StageProblem& problem, const Cut& cut,
-                    const layerwise::Factor& factor) const;
+  layerwise::MatrixRecord record(const layerwise::StageProblem& problem, const Cut& cut,
+                                 const layerwise::Factor& factor) const;
 
   CutOptions options_;
-  const layerwise::LayerStore& store_;
   std::map<size_t, at::Tensor> magnitude_;  // by in_stage: [count] of the layer in work, without
                                             // the reader
-  std::map<size_t, Done> done_;             // by out_stage, of the layer in work
-  base::Json records_ = base::Json::array();
-  std::optional<layerwise::LayerStore::Layer> restored_;
 };
 
 }  // namespace frugal::passes

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
 #include <functional>
 #include <utility>
 
@@ -14,7 +13,6 @@
 
 namespace frugal::passes {
 
-using layerwise::LayerStore;
 using layerwise::StageProblem;
 using layerwise::WeightScore;
 
@@ -132,9 +130,9 @@ absl::StatusOr<MaskSolver::Solved> MaskSolver::solve_stack(const StageProblem& p
   solved.damping = factor->damping;
   solved.recoveries = factor->recoveries;
   solved.dead_columns = static_cast<int64_t>(factor->dead.size());
-  if (options_.moves_weights() && options_.asymmetry.active()) {
+  if (options_.moves_weights() && options_.drift_strength.active()) {
     solved.target =
-        layerwise::pre_correct(problem.weights, problem.drift, *factor, options_.asymmetry)
+        layerwise::pre_correct(problem.weights, problem.drift, *factor, options_.drift_strength)
             .contiguous();
     keep_dense(problem, solved);
   }
@@ -182,9 +180,6 @@ absl::Status MaskSolver::record(const StageProblem& problem, const Solved& solve
       return errors.defined() ? std::optional(relative_error(part(errors), part(outputs)))
                               : std::nullopt;
     };
-    const auto number = [](std::optional<double> value) {
-      return value ? base::finite_or_null(*value) : base::Json();
-    };
     const std::optional<double> error = share(after);
     status = check_solved(
         options_.gate,
@@ -194,49 +189,28 @@ absl::Status MaskSolver::record(const StageProblem& problem, const Solved& solve
          .tokens = options_.calibrated ? std::optional(problem.statistics.tokens) : std::nullopt,
          .remedy = "take away less, raise `damping` or calibrate on more text"});
     const at::Tensor weights = solved.weights.narrow(0, begin, rows);
-    base::Json row;
-    row["layer"] = problem.layer;
-    row["matrix"] = problem.names[i];
-    row["grid"] = nullptr;
-    row["pattern"] = layerwise::to_text(pattern);
-    row["error_before"] = number(share(before));
-    row["error_after"] = number(error);
-    row["squared_error"] = after.defined() ? base::finite_or_null(part(after)) : base::Json();
-    row["damping"] = solved.damping > 0 ? base::Json(solved.damping) : base::Json();
-    row["recoveries"] = solved.recoveries;
-    row["dead_columns"] = solved.dead_columns ? base::Json(*solved.dead_columns) : base::Json();
-    row["fell_back"] = solved.fell_back;
-    row["steps"] = solved.steps;
-    row["rows_unfinished"] = solved.rows_unfinished;  // of the whole stack
-    row["weights"] = weights.numel();
-    row["zeros"] = (weights == 0).sum().item<int64_t>();
-    row["tokens"] = problem.statistics.tokens;
-    row["seconds"] =
+    layerwise::MatrixRecord row;
+    row.layer = problem.layer;
+    row.matrix = problem.names[i];
+    row.pattern = layerwise::to_text(pattern);
+    row.error_before = share(before);
+    row.error_after = error;
+    if (after.defined()) row.squared_error = part(after);
+    if (solved.damping > 0) row.damping = solved.damping;
+    row.recoveries = solved.recoveries;
+    row.dead_columns = solved.dead_columns;
+    row.fell_back = solved.fell_back;
+    row.steps = solved.steps;
+    row.rows_unfinished = solved.rows_unfinished;  // of the whole stack
+    row.weights = weights.numel();
+    row.zeros = (weights == 0).sum().item<int64_t>();
+    row.tokens = problem.statistics.tokens;
+    row.seconds =
         seconds * static_cast<double>(rows) / static_cast<double>(problem.weights.size(0));
-    records_.push_back(std::move(row));
-    finished_.emplace_back(problem.names[i], weights.contiguous());
+    keep(std::move(row));
+    keep(problem.names[i], weights);
   });
   return status;
-}
-
-absl::Status MaskSolver::finish_layer(int64_t layer) {
-  std::vector<LayerStore::Tensor> tensors;
-  for (const auto& [name, weights] : finished_) {
-    tensors.push_back({name,
-                       format::DType::kF32,
-                       {weights.size(0), weights.size(1)},
-                       std::as_bytes(std::span(weights.const_data_ptr<float>(),
-                                               static_cast<size_t>(weights.numel())))});
-  }
-  const absl::Status status = store_.write(layer, tensors, records_);
-  finished_.clear();
-  records_ = base::Json::array();
-  return status;
-}
-
-absl::StatusOr<bool> MaskSolver::is_finished(int64_t layer) {
-  FRUGAL_ASSIGN_OR_RETURN(restored_, store_.read(layer));
-  return restored_.has_value();
 }
 
 absl::StatusOr<at::Tensor> MaskSolver::restore(const StageProblem& problem) {
@@ -246,10 +220,9 @@ absl::StatusOr<at::Tensor> MaskSolver::restore(const StageProblem& problem) {
   for (size_t i = 0; i < problem.names.size(); ++i) {
     const int64_t rows = problem.row_counts[i], columns = weights.size(1);
     if (!target(problem.names[i]).pattern.none()) {
-      FRUGAL_ASSIGN_OR_RETURN(
-          const auto bytes,
-          restored_->bytes(problem.names[i], format::DType::kF32, {rows, columns}));
-      std::memcpy(weights.narrow(0, begin, rows).data_ptr<float>(), bytes.data(), bytes.size());
+      FRUGAL_ASSIGN_OR_RETURN(const at::Tensor part,
+                              stored().tensor(problem.names[i], {rows, columns}));
+      weights.narrow(0, begin, rows).copy_(part);
     }
     begin += rows;
   }

@@ -1,5 +1,5 @@
-// Zeros weights while the walk goes by: magnitude, Wanda, SparseGPT or recipe S, with or
-// without the exact refit; keeps what it did in a layer store.
+// Zeros weights while the walk goes by: by magnitude, Wanda, OBS scores or SparseGPT, with or
+// without the exact refit of what is left.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -10,12 +10,10 @@
 #include <string>
 #include <vector>
 
-#include "base/json.h"
 #include "base/status.h"
 #include "layerwise/pruning/sparse.h"
 #include "layerwise/rounding/pre_correct.h"
-#include "layerwise/walk/layer_store.h"
-#include "layerwise/walk/walk.h"
+#include "layerwise/walk/durable_solver.h"
 #include "passes/common/layer_gate.h"
 
 namespace frugal::passes {
@@ -37,7 +35,7 @@ struct MaskOptions {
   layerwise::PatternScope scope = layerwise::PatternScope::kRow;
   int64_t mask_block = layerwise::kPatternBlock;
   layerwise::RefitOptions refitting;
-  layerwise::Asymmetry asymmetry;  // where weights move: refit or SparseGPT
+  layerwise::DriftStrength drift_strength;  // where weights move: refit or SparseGPT
   layerwise::FactorOptions factor;
   LayerGate gate;
 
@@ -45,21 +43,19 @@ struct MaskOptions {
   bool needs_factor() const { return moves_weights() || score == layerwise::WeightScore::kObs; }
 };
 
-class MaskSolver final : public layerwise::StageSolver {
+class MaskSolver final : public layerwise::DurableSolver {
  public:
   // `store` outlives the solver.
   MaskSolver(MaskOptions options, const layerwise::LayerStore& store)
-      : options_(std::move(options)), store_(store) {}
+      : DurableSolver(store), options_(std::move(options)) {}
 
   layerwise::Needs needs(int64_t layer, size_t stage) const override;
   layerwise::DriftForm drift_form() const override {
-    return options_.calibrated && options_.moves_weights() && options_.asymmetry.active()
+    return options_.calibrated && options_.moves_weights() && options_.drift_strength.active()
                ? layerwise::DriftForm::kOutputs
                : layerwise::DriftForm::kNone;
   }
   absl::StatusOr<at::Tensor> solve(const layerwise::StageProblem& problem) override;
-  absl::Status finish_layer(int64_t layer) override;
-  absl::StatusOr<bool> is_finished(int64_t layer) override;
   absl::StatusOr<at::Tensor> restore(const layerwise::StageProblem& problem) override;
 
  private:
@@ -83,10 +79,6 @@ class MaskSolver final : public layerwise::StageSolver {
   absl::Status record(const layerwise::StageProblem& problem, const Solved& solved, double seconds);
 
   MaskOptions options_;
-  const layerwise::LayerStore& store_;
-  std::vector<std::pair<std::string, at::Tensor>> finished_;  // of the layer in work, fp32
-  base::Json records_ = base::Json::array();
-  std::optional<layerwise::LayerStore::Layer> restored_;
 };
 
 }  // namespace frugal::passes

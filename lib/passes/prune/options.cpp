@@ -1,9 +1,6 @@
 #include "passes/prune/options.h"
 
-#include <map>
-
 #include "base/text.h"
-#include "model/architecture.h"
 #include "passes/common/calibration_options.h"
 
 namespace frugal::passes {
@@ -16,20 +13,23 @@ void visit_mask(pass::OptionVisitor& visitor, PruneOptions& o) {
                "neighboring columns are kept (2:4), or a share of the whole rows or columns of "
                "every matrix (rows 25%, columns 25%); counts are exact. none leaves them."},
       o.pattern);
-  visitor.field({.name = "solver",
-                 .help = "pattern: s chooses the mask by score on weights corrected for the layers "
-                         "before and refits what is kept by least squares; sparsegpt sweeps column "
-                         "by column; wanda and magnitude only cut.",
-                 .choices = {"s", "sparsegpt", "wanda", "magnitude"}},
-                o.solver);
-  visitor.field({.name = "mask_score",
-                 .help = "solver s: obs, the rise of the output error when all other weights make "
-                         "up for one; wanda, the weight times its input's size; magnitude.",
-                 .choices = {"obs", "wanda", "magnitude"}},
-                o.mask_score);
+  visitor.field(
+      {.name = "solver",
+       .help = "pattern: mask_refit chooses the mask by score on weights corrected for the "
+               "drift of the layers before and refits what is kept by least squares; "
+               "sparsegpt sweeps column by column; wanda and magnitude only cut.",
+       .choices = {"mask_refit", "sparsegpt", "wanda", "magnitude"},
+       .former_choices = {{"s", "mask_refit"}}},
+      o.solver);
+  visitor.field(
+      {.name = "mask_score",
+       .help = "solver mask_refit: obs, the rise of the output error when all other weights make "
+               "up for one; wanda, the weight times its input's size; magnitude.",
+       .choices = {"obs", "wanda", "magnitude"}},
+      o.mask_score);
   visitor.field({.name = "refit",
                  .help = "Refit the kept weights by least squares after the mask of wanda, "
-                         "magnitude or sparsegpt, too (s always does)."},
+                         "magnitude or sparsegpt, too (mask_refit always does)."},
                 o.refit);
   visitor.field(
       {.name = "scope",
@@ -38,11 +38,12 @@ void visit_mask(pass::OptionVisitor& visitor, PruneOptions& o) {
                "counted over the matrix.",
        .choices = {"row", "matrix", "block"}},
       o.scope);
-  visitor.field({.name = "layers",
-                 .help = "Patterns of single matrices, as 'glob=pattern' on weight names: "
-                         "'*.down_proj.weight=60%', 'model.layers.0.*=none'; the last that matches "
-                         "counts."},
-                o.layers);
+  visitor.field({.name = "overrides",
+                 .help = "Patterns of single matrices: globs over weight names "
+                         "(\"*.down_proj.weight\": 60%, \"model.layers.0.*\": none); the last that "
+                         "matches counts, and one that matches nothing is an error.",
+                 .former_names = {"layers"}},
+                o.overrides);
   visitor.field({.name = "mask_block",
                  .help = "sparsegpt: columns whose mask is chosen at once; fewer are better and "
                          "slower.",
@@ -109,9 +110,10 @@ void visit_depth(pass::OptionVisitor& visitor, PruneOptions& o) {
                  .help = "How many layers go: those that turn the residual stream least.",
                  .minimum = 0},
                 o.drop_layers);
-  visitor.field({.name = "dropped_layers",
-                 .help = "The very layers that go, counted from 0, in place of drop_layers."},
-                o.dropped_layers);
+  visitor.field({.name = "drop_layer_indices",
+                 .help = "The very layers that go, counted from 0, in place of drop_layers.",
+                 .former_names = {"dropped_layers"}},
+                o.drop_layer_indices);
   visitor.field(
       {.name = "protect_first", .help = "drop_layers: this many first layers stay.", .minimum = 0},
       o.protect_first);
@@ -144,66 +146,28 @@ void visit_solving(pass::OptionVisitor& visitor, PruneOptions& o) {
 void visit_calibration(pass::OptionVisitor& visitor, PruneOptions& o) {
   visitor.field({.name = "calibration",
                  .help = "Text whose activations are used; only magnitude without refit or "
-                         "compensation and dropped_layers need none."},
+                         "compensation and drop_layer_indices need none."},
                 o.calibration);
   visit_windows(visitor, o.windows);
   visit_gate(visitor, o.gate);
 }
 
-struct Override {
-  std::string glob;
-  layerwise::Pattern pattern;
-  bool used = false;
-};
-
-absl::StatusOr<std::vector<Override>> overrides(const PruneOptions& options) {
-  std::vector<Override> result;
-  for (const std::string& entry : options.layers) {
-    const size_t equals = entry.rfind('=');
-    if (equals == std::string::npos || equals == 0) {
-      return base::invalid_argument("prune: layers: '", entry,
-                                    "' is not of the form 'glob=pattern', such as "
-                                    "'*.down_proj.weight=60%'");
-    }
-    const auto pattern = layerwise::parse_pattern(std::string_view(entry).substr(equals + 1));
-    if (!pattern.ok()) return base::annotate(pattern.status(), base::str_cat("layers: ", entry));
-    result.push_back({std::string(base::trim(entry.substr(0, equals))), *pattern});
-  }
-  return result;
-}
-
-absl::Status check_used(const std::vector<Override>& entries,
-                        const std::vector<MatrixPattern>& matrices) {
-  std::string unused;
-  for (const Override& entry : entries) {
-    if (entry.used) continue;
-    std::vector<std::string> names;
-    for (const MatrixPattern& matrix : matrices) names.push_back(matrix.name);
-    const auto near = base::nearest(entry.glob, names);
-    unused += base::str_cat(unused.empty() ? "" : "; ", "'", entry.glob, "'",
-                            near ? base::str_cat(" (did you mean '", *near, "'?)") : std::string());
-  }
-  if (unused.empty()) return absl::OkStatus();
-  return base::invalid_argument("prune: layers: no decoder matrix matches ", unused,
-                                "; names look like '", matrices.front().name, "' and '",
-                                matrices.back().name, "'");
-}
-
 }  // namespace
 
 absl::StatusOr<PruneKind> PruneOptions::kind() const {
-  const bool mask = pattern != "none" || !layers.empty();
+  const bool mask = pattern != "none" || !overrides.entries.empty();
   const bool width = ffn > 0 || heads > 0;
-  const bool depth = drop_layers > 0 || !dropped_layers.empty();
+  const bool depth = drop_layers > 0 || !drop_layer_indices.empty();
   if (mask + width + depth + (channels > 0) > 1) {
     return base::invalid_argument(
-        "prune: one step removes weights (pattern, layers), or neurons and heads (ffn, heads), or "
-        "channels, or layers (drop_layers, dropped_layers), not several of them: what is left "
+        "prune: one step removes weights (pattern, overrides), or neurons and heads (ffn, heads), "
+        "or "
+        "channels, or layers (drop_layers, drop_layer_indices), not several of them: what is left "
         "after one is what the next must be fitted to; write a step for each, layers first, "
         "weights last");
   }
-  if (drop_layers > 0 && !dropped_layers.empty())
-    return base::invalid_argument("prune: give drop_layers or dropped_layers, not both");
+  if (drop_layers > 0 && !drop_layer_indices.empty())
+    return base::invalid_argument("prune: give drop_layers or drop_layer_indices, not both");
   if (mask) return PruneKind::kMask;
   if (width) return PruneKind::kWidth;
   if (channels > 0) return PruneKind::kChannels;
@@ -227,41 +191,10 @@ layerwise::PatternScope PruneOptions::pattern_scope() const {
   return scope == "block" ? layerwise::PatternScope::kBlock : layerwise::PatternScope::kRow;
 }
 
-bool PruneOptions::moves_weights(PruneKind kind) const {
-  switch (kind) {
-    case PruneKind::kMask:
-      return refits() || solver == "sparsegpt";
-    case PruneKind::kWidth:
-    case PruneKind::kChannels:
-      return compensate;
-    case PruneKind::kDepth:
-      break;
-  }
-  return false;
-}
-
-bool PruneOptions::needs_calibration(PruneKind kind) const {
-  switch (kind) {
-    case PruneKind::kMask:
-      return refits() || solver != "magnitude";
-    case PruneKind::kWidth:
-    case PruneKind::kChannels:
-      return compensate || score != "magnitude";
-    case PruneKind::kDepth:
-      break;
-  }
-  return dropped_layers.empty();
-}
-
-bool PruneOptions::wants_drift(PruneKind kind) const {
-  const bool targets = moves_weights(kind) ||
-                       (kind == PruneKind::kWidth && (score == "auto" || score.starts_with("obs")));
-  return targets && (alpha != 0 || beta != 0);
-}
-
-bool PruneOptions::whole_key_value_heads(const format::ModelConfig& config) const {
+bool PruneOptions::whole_key_value_heads(const architecture::ModelConfig& config) const {
   return heads_by == "group" ||
-         (heads_by == "auto" && config.head_count == config.key_value_head_count);
+         (heads_by == "auto" &&
+          config.layers.front().attention.heads == config.layers.front().attention.key_value_heads);
 }
 
 void visit_prune_options(pass::OptionVisitor& visitor, PruneOptions& options) {
@@ -270,36 +203,6 @@ void visit_prune_options(pass::OptionVisitor& visitor, PruneOptions& options) {
   visit_depth(visitor, options);
   visit_solving(visitor, options);
   visit_calibration(visitor, options);
-}
-
-absl::StatusOr<std::vector<MatrixPattern>> matrix_patterns(const PruneOptions& options,
-                                                           const format::ModelConfig& config) {
-  FRUGAL_ASSIGN_OR_RETURN(const layerwise::Pattern general,
-                          layerwise::parse_pattern(options.pattern));
-  FRUGAL_ASSIGN_OR_RETURN(std::vector<Override> entries, overrides(options));
-  FRUGAL_ASSIGN_OR_RETURN(const std::vector<model::Stage> stages, model::stages(config));
-  std::map<std::string, std::vector<int64_t>> shapes;
-  for (const format::ExpectedTensor& tensor : format::expected_tensors(config))
-    shapes.emplace(tensor.name, tensor.shape);
-  std::vector<MatrixPattern> result;
-  for (int64_t layer = 0; layer < config.layer_count; ++layer) {
-    for (size_t stage = 0; stage < stages.size(); ++stage) {
-      for (const std::string& matrix : stages[stage].matrices) {
-        const std::string name = model::weight_name(layer, matrix);
-        MatrixPattern entry{name, layer, stage, shapes.at(name), general};
-        for (Override& other : entries) {
-          if (!base::glob_match(other.glob, name)) continue;
-          entry.pattern = other.pattern;
-          other.used = true;
-        }
-        FRUGAL_RETURN_IF_ERROR(
-            layerwise::check_pattern(entry.pattern, entry.shape.front(), entry.shape.back(), name));
-        result.push_back(std::move(entry));
-      }
-    }
-  }
-  FRUGAL_RETURN_IF_ERROR(check_used(entries, result));
-  return result;
 }
 
 }  // namespace frugal::passes

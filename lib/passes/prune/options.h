@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "architecture/model_config.h"
 #include "base/status.h"
-#include "format/model_config.h"
 #include "layerwise/pruning/depth.h"
 #include "layerwise/pruning/pattern.h"
 #include "layerwise/pruning/width.h"
@@ -22,11 +22,11 @@ enum class PruneKind { kMask, kWidth, kChannels, kDepth };
 
 struct PruneOptions {
   std::string pattern = "none";
-  std::string solver = "s";
+  std::string solver = "mask_refit";
   std::string mask_score = "obs";
   bool refit = false;
   std::string scope = "row";
-  std::vector<std::string> layers;
+  pass::Assignments overrides;
   int64_t mask_block = layerwise::kPatternBlock;
   int64_t refit_steps = 60;
 
@@ -39,7 +39,7 @@ struct PruneOptions {
   bool compensate = true;
 
   int64_t drop_layers = 0;
-  std::vector<int64_t> dropped_layers;
+  std::vector<int64_t> drop_layer_indices;
   int64_t protect_first = 1;
   int64_t protect_last = 1;
 
@@ -55,26 +55,11 @@ struct PruneOptions {
   absl::StatusOr<PruneKind> kind() const;
   layerwise::StructureScore structure_score(PruneKind kind) const;
   layerwise::PatternScope pattern_scope() const;
-  bool refits() const { return solver == "s" || refit; }
-  bool moves_weights(PruneKind kind) const;
-  bool needs_calibration(PruneKind kind) const;
-  bool wants_drift(PruneKind kind) const;
+  bool refits() const { return solver == "mask_refit" || refit; }
   // Whether whole key/value heads go with their query heads, rather than query heads of each.
-  bool whole_key_value_heads(const format::ModelConfig& config) const;
+  bool whole_key_value_heads(const architecture::ModelConfig& config) const;
 };
 
 void visit_prune_options(pass::OptionVisitor& visitor, PruneOptions& options);
-
-// The pattern of every decoder matrix: `pattern`, or the last entry of `layers` whose glob matches.
-// Errors: a pattern that cannot be read or does not fit a matrix; a glob that matches nothing.
-struct MatrixPattern {
-  std::string name;
-  int64_t layer = 0;
-  size_t stage = 0;
-  std::vector<int64_t> shape;
-  layerwise::Pattern pattern;
-};
-absl::StatusOr<std::vector<MatrixPattern>> matrix_patterns(const PruneOptions& options,
-                                                           const format::ModelConfig& config);
 
 }  // namespace frugal::passes

@@ -1,38 +1,39 @@
 #include "passes/prune/output.h"
 
+#include <ATen/core/Tensor.h>
+
+#include <algorithm>
 #include <cstring>
 #include <functional>
 #include <map>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <utility>
 
+#include "architecture/tensors.h"
 #include "base/text.h"
 #include "layerwise/pruning/width.h"
-#include "model/architecture.h"
-#include "passes/common/layer_gate.h"
+#include "passes/common/matrix_report.h"
+#include "tensor/transfer.h"
 
 namespace frugal::passes {
 namespace {
 
 using layerwise::LayerStore;
-
-absl::StatusOr<LayerStore::Layer> stored_layer(const LayerStore& store, int64_t layer) {
-  FRUGAL_ASSIGN_OR_RETURN(std::optional<LayerStore::Layer> stored, store.read(layer));
-  if (!stored) return base::internal("layer ", layer, " was not stored");
-  return *std::move(stored);
-}
+using layerwise::MatrixRecord;
 
 // Writes the named tensor of the output.
 using WriteTensor =
     std::function<absl::Status(const std::string& name, format::CheckpointWriter& writer)>;
 
 // Every tensor that `config` demands, in the dtype of the input's `source_of(name)`.
-absl::Status write_checkpoint(const format::Checkpoint& input, const format::ModelConfig& config,
+absl::Status write_checkpoint(const format::Checkpoint& input,
+                              const architecture::ModelConfig& config,
                               const std::function<std::string(const std::string&)>& source_of,
                               const WriteTensor& write, const std::filesystem::path& folder) {
   std::vector<format::CheckpointWriter::Tensor> tensors;
-  for (const format::ExpectedTensor& expected : format::expected_tensors(config)) {
+  for (const architecture::Tensor& expected : architecture::tensors(config)) {
     FRUGAL_ASSIGN_OR_RETURN(const format::TensorInfo info, input.info(source_of(expected.name)));
     tensors.push_back({expected.name, info.dtype, expected.shape, std::nullopt});
   }
@@ -68,16 +69,16 @@ struct Place {
   bool reads = false;  // its columns are the structures; else its rows
 };
 
-absl::StatusOr<std::map<std::string, Place, std::less<>>> places(const format::ModelConfig& config,
-                                                                 const std::vector<Cut>& cuts) {
-  FRUGAL_ASSIGN_OR_RETURN(const std::vector<model::Stage> stages, model::stages(config));
+std::map<std::string, Place, std::less<>> cut_places(const architecture::ModelConfig& config,
+                                                     const std::vector<Cut>& cuts) {
   std::map<std::string, Place, std::less<>> result;
-  for (int64_t layer = 0; layer < config.layer_count; ++layer) {
+  for (const architecture::Tensor& tensor : architecture::tensors(config)) {
     for (const Cut& cut : cuts) {
-      for (const std::string& matrix : cut.rows)
-        result.emplace(model::weight_name(layer, matrix), Place{layer, &cut, false});
-      for (const std::string& matrix : stages[cut.out_stage].matrices)
-        result.emplace(model::weight_name(layer, matrix), Place{layer, &cut, true});
+      // A bias belongs to the rows of its matrix.
+      const bool makes = std::find(cut.rows.begin(), cut.rows.end(),
+                                   architecture::matrix_of(tensor.role)) != cut.rows.end();
+      if (makes || tensor.role == cut.reader)
+        result.emplace(tensor.name, Place{tensor.layer, &cut, !makes});
     }
   }
   return result;
@@ -86,11 +87,11 @@ absl::StatusOr<std::map<std::string, Place, std::less<>>> places(const format::M
 absl::Status write_cut(const format::Checkpoint& input, const std::string& name, const Place& place,
                        const LayerStore& store, format::CheckpointWriter& writer) {
   FRUGAL_ASSIGN_OR_RETURN(const format::TensorInfo info, input.info(name));
-  FRUGAL_ASSIGN_OR_RETURN(const LayerStore::Layer layer, stored_layer(store, place.layer));
+  FRUGAL_ASSIGN_OR_RETURN(const LayerStore::Layer layer, store.require(place.layer));
   if (place.reads) {
-    FRUGAL_ASSIGN_OR_RETURN(const std::vector<float> values,
+    FRUGAL_ASSIGN_OR_RETURN(const at::Tensor values,
                             CutSolver::stored_weights(layer, *place.cut, info.shape[0]));
-    return writer.write_values(name, values);
+    return tensor::write(writer, name, values);
   }
   FRUGAL_ASSIGN_OR_RETURN(const auto bytes, input.bytes(name));
   FRUGAL_ASSIGN_OR_RETURN(const std::vector<int64_t> kept,
@@ -100,54 +101,24 @@ absl::Status write_cut(const format::Checkpoint& input, const std::string& name,
       name, select_rows(bytes, rows, layerwise::elements_of(kept, rows / place.cut->count)));
 }
 
-std::vector<float> stored_floats(std::span<const std::byte> bytes) {
-  std::vector<float> values(bytes.size() / sizeof(float));
-  std::memcpy(values.data(), bytes.data(), bytes.size());
-  return values;
-}
-
 std::string same_name(const std::string& name) { return name; }
 
-double number_or(const base::Json& record, const char* key, double fallback) {
-  const auto found = record.find(key);
-  return found != record.end() && found->is_number() ? found->get<double>() : fallback;
+// Of all layers, and of the head where it was solved.
+absl::StatusOr<std::vector<MatrixRecord>> solved_records(const pass::RunContext& context,
+                                                         const LayerStore& store) {
+  const int64_t head = context.input()->config().layer_count();
+  std::vector<int64_t> layers(static_cast<size_t>(head));
+  std::iota(layers.begin(), layers.end(), 0);
+  FRUGAL_ASSIGN_OR_RETURN(const auto stored_head, store.read(head));
+  if (stored_head) layers.push_back(head);
+  return layerwise::stored_records(store, layers);
 }
 
-absl::StatusOr<std::vector<base::Json>> stored_records(const pass::RunContext& context,
-                                                       const LayerStore& store) {
-  std::vector<base::Json> records;
-  for (int64_t number = 0; number < context.input()->config().layer_count; ++number) {
-    FRUGAL_ASSIGN_OR_RETURN(const LayerStore::Layer layer, stored_layer(store, number));
-    for (const base::Json& record : layer.record()) records.push_back(record);
-  }
-  FRUGAL_ASSIGN_OR_RETURN(const auto head, store.read(context.input()->config().layer_count));
-  if (head) records.insert(records.end(), head->record().begin(), head->record().end());
-  return records;
-}
-
-void report_mean_error(pass::RunContext& context, const std::vector<base::Json>& records) {
-  double sum = 0;
-  int64_t measured = 0;
-  for (const base::Json& record : records) {
-    const double error = number_or(record, "error_after", -1);
-    if (error < 0) continue;
-    sum += error;
-    ++measured;
-  }
-  context.statistic(
-      {.name = "mean_relative_error",
-       .value =
-           measured > 0 ? std::optional<double>(sum / static_cast<double>(measured)) : std::nullopt,
-       .help = "Mean over matrices of the squared error of their outputs relative to these, on the "
-               "calibration text, against what the step aimed at.",
-       .n = measured});
-}
-
-void warn_of(pass::RunContext& context, const std::vector<base::Json>& records) {
+void warn_of_fallbacks(pass::RunContext& context, const std::vector<MatrixRecord>& records) {
   int64_t fell_back = 0, unfinished = 0;
-  for (const base::Json& record : records) {
-    fell_back += record.value("fell_back", false) ? 1 : 0;
-    unfinished += number_or(record, "rows_unfinished", 0) > 0 ? 1 : 0;
+  for (const MatrixRecord& record : records) {
+    fell_back += record.fell_back.value_or(false) ? 1 : 0;
+    unfinished += record.rows_unfinished.value_or(0) > 0 ? 1 : 0;
   }
   if (fell_back > 0) {
     context.warn(base::str_cat(
@@ -164,15 +135,19 @@ void warn_of(pass::RunContext& context, const std::vector<base::Json>& records) 
 
 }  // namespace
 
-format::ModelConfig narrowed_config(format::ModelConfig config, const std::vector<Cut>& cuts) {
-  for (const Cut& cut : cuts) {
-    if (cut.what == "neurons") {
-      config.intermediate_size = cut.keep;
-    } else if (cut.what == "heads") {
-      config.head_count = cut.keep;
-    } else {
-      config.head_count = cut.keep * (config.head_count / config.key_value_head_count);
-      config.key_value_head_count = cut.keep;
+architecture::ModelConfig narrowed_config(architecture::ModelConfig config,
+                                          const std::vector<Cut>& cuts) {
+  for (architecture::Layer& layer : config.layers) {
+    architecture::Attention& attention = layer.attention;
+    for (const Cut& cut : cuts) {
+      if (cut.what == "neurons") {
+        layer.feed_forward.width = cut.keep;
+      } else if (cut.what == "heads") {
+        attention.heads = cut.keep;
+      } else {
+        attention.heads = cut.keep * (attention.heads / attention.key_value_heads);
+        attention.key_value_heads = cut.keep;
+      }
     }
   }
   return config;
@@ -180,7 +155,7 @@ format::ModelConfig narrowed_config(format::ModelConfig config, const std::vecto
 
 absl::Status write_narrowed(const format::Checkpoint& input, const std::vector<Cut>& cuts,
                             const LayerStore& store, const std::filesystem::path& folder) {
-  FRUGAL_ASSIGN_OR_RETURN(const auto narrowed, places(input.config(), cuts));
+  const auto narrowed = cut_places(input.config(), cuts);
   const WriteTensor write = [&](const std::string& name, format::CheckpointWriter& writer) {
     const auto place = narrowed.find(name);
     if (place == narrowed.end()) return copy_tensor(input, name, name, writer);
@@ -192,37 +167,39 @@ absl::Status write_narrowed(const format::Checkpoint& input, const std::vector<C
 absl::Status write_masked(const format::Checkpoint& input, const LayerStore& store,
                           const std::filesystem::path& folder) {
   std::map<std::string, int64_t, std::less<>> layer_of;
-  FRUGAL_ASSIGN_OR_RETURN(const std::vector<model::Stage> stages, model::stages(input.config()));
-  for (int64_t layer = 0; layer < input.config().layer_count; ++layer) {
-    for (const model::Stage& stage : stages) {
-      for (const std::string& matrix : stage.matrices)
-        layer_of.emplace(model::weight_name(layer, matrix), layer);
-    }
+  for (const architecture::Tensor& tensor : architecture::tensors(input.config())) {
+    if (tensor.in_layer() && tensor.is_matrix()) layer_of.emplace(tensor.name, tensor.layer);
   }
   const WriteTensor write = [&](const std::string& name,
                                 format::CheckpointWriter& writer) -> absl::Status {
     const auto found = layer_of.find(name);
     if (found == layer_of.end()) return copy_tensor(input, name, name, writer);
-    FRUGAL_ASSIGN_OR_RETURN(const LayerStore::Layer layer, stored_layer(store, found->second));
+    FRUGAL_ASSIGN_OR_RETURN(const LayerStore::Layer layer, store.require(found->second));
     if (!layer.has(name)) return copy_tensor(input, name, name, writer);  // stayed dense
     FRUGAL_ASSIGN_OR_RETURN(const format::TensorInfo info, input.info(name));
-    FRUGAL_ASSIGN_OR_RETURN(const auto bytes, layer.bytes(name, format::DType::kF32, info.shape));
-    return writer.write_values(name, stored_floats(bytes));
+    FRUGAL_ASSIGN_OR_RETURN(const at::Tensor values, layer.tensor(name, info.shape));
+    return tensor::write(writer, name, values);
   };
   return write_checkpoint(input, input.config(), same_name, write, folder);
 }
 
+architecture::ModelConfig shallower_config(architecture::ModelConfig config,
+                                           const std::vector<int64_t>& kept) {
+  std::vector<architecture::Layer> layers;
+  for (const int64_t layer : kept) layers.push_back(config.layers[static_cast<size_t>(layer)]);
+  config.layers = std::move(layers);
+  return config;
+}
+
 absl::Status write_shallower(const format::Checkpoint& input, const std::vector<int64_t>& kept,
                              const std::filesystem::path& folder) {
-  constexpr std::string_view kPrefix = "model.layers.";
+  const architecture::ModelConfig config = shallower_config(input.config(), kept);
+  const auto places = architecture::places(config);
   const auto source_of = [&](const std::string& name) -> std::string {
-    if (!name.starts_with(kPrefix)) return name;
-    const size_t dot = name.find('.', kPrefix.size());
-    const auto layer = static_cast<size_t>(std::stoll(name.substr(kPrefix.size())));
-    return base::str_cat(kPrefix, kept[layer], name.substr(dot));
+    const auto [role, layer] = places.find(name)->second;
+    if (layer == architecture::kNoLayer) return name;
+    return architecture::tensor_name(input.config(), role, kept[static_cast<size_t>(layer)]);
   };
-  format::ModelConfig config = input.config();
-  config.layer_count = static_cast<int64_t>(kept.size());
   const WriteTensor write = [&](const std::string& name, format::CheckpointWriter& writer) {
     return copy_tensor(input, source_of(name), name, writer);
   };
@@ -230,27 +207,20 @@ absl::Status write_shallower(const format::Checkpoint& input, const std::vector<
 }
 
 absl::Status report_errors(pass::RunContext& context, const LayerStore& store) {
-  FRUGAL_ASSIGN_OR_RETURN(std::vector<base::Json> records, stored_records(context, store));
-  double squared_sum = 0;
-  for (const base::Json& record : records) squared_sum += number_or(record, "squared_error", 0);
-  for (base::Json record : records) {
-    const double squared = number_or(record, "squared_error", -1);
-    record["share"] =
-        squared >= 0 && squared_sum > 0 ? base::Json(squared / squared_sum) : base::Json();
-    context.row("layer_error", std::move(record));
-  }
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<MatrixRecord> records, solved_records(context, store));
+  report_layer_errors(context, records);
   report_mean_error(context, records);
   warn_of_dead_columns(context, records);
-  warn_of(context, records);
+  warn_of_fallbacks(context, records);
   return absl::OkStatus();
 }
 
 absl::Status report_zeros(pass::RunContext& context, const LayerStore& store) {
-  FRUGAL_ASSIGN_OR_RETURN(const std::vector<base::Json> records, stored_records(context, store));
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<MatrixRecord> records, solved_records(context, store));
   double zeros = 0, weights = 0;
-  for (const base::Json& record : records) {
-    zeros += number_or(record, "zeros", 0);
-    weights += number_or(record, "weights", 0);
+  for (const MatrixRecord& record : records) {
+    zeros += static_cast<double>(record.zeros.value_or(0));
+    weights += static_cast<double>(record.weights.value_or(0));
   }
   context.statistic({.name = "zeros",
                      .value = zeros,

@@ -14,7 +14,8 @@
 namespace frugal::passes {
 
 // The config of a model narrowed by `cuts`.
-format::ModelConfig narrowed_config(format::ModelConfig config, const std::vector<Cut>& cuts);
+architecture::ModelConfig narrowed_config(architecture::ModelConfig config,
+                                          const std::vector<Cut>& cuts);
 
 absl::Status write_narrowed(const format::Checkpoint& input, const std::vector<Cut>& cuts,
                             const layerwise::LayerStore& store,
@@ -22,6 +23,9 @@ absl::Status write_narrowed(const format::Checkpoint& input, const std::vector<C
 absl::Status write_masked(const format::Checkpoint& input, const layerwise::LayerStore& store,
                           const std::filesystem::path& folder);
 // `kept`: the layers, ascending.
+// The config of the layers `kept` (ascending) alone.
+architecture::ModelConfig shallower_config(architecture::ModelConfig config,
+                                           const std::vector<int64_t>& kept);
 absl::Status write_shallower(const format::Checkpoint& input, const std::vector<int64_t>& kept,
                              const std::filesystem::path& folder);
 

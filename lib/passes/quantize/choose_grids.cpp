@@ -50,8 +50,7 @@ absl::StatusOr<Sensitivities> sensitivities(const format::Checkpoint& input,
                                  .title = base::str_cat(options.title, ": gradients")}));
   for (const FreeMatrix& matrix : plan.free)
     settings.candidates[name_of(plan, matrix)] = matrix.grids;
-  settings.stages = decoder.stages();
-  settings.layer_count = decoder.config().layer_count;
+  settings.stages = architecture::all_stages(decoder.config());
   settings.importance = options.importance;
   layerwise::SensitivitySolver solver(std::move(settings));
   const layerwise::WalkOptions walk{.device = options.device,

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstring>
 #include <utility>
 
 #include "base/text.h"
@@ -46,11 +47,11 @@ const std::string* GridSolver::grid_name(const std::string& weight) const {
 layerwise::Needs GridSolver::needs(int64_t layer, size_t stage) const {
   const auto on_grid = [&](const std::string& weight) { return grid_name(weight) != nullptr; };
   bool any = false;
-  if (layer == options_.layer_count) {
-    any = on_grid(std::string(model::kHead));
+  if (layer == options_.layer_count()) {
+    any = on_grid(options_.head);
   } else {
-    for (const std::string& matrix : options_.stages[stage].matrices)
-      any = any || on_grid(model::weight_name(layer, matrix));
+    for (const architecture::Tensor& matrix : options_.stage(layer, stage).matrices)
+      any = any || on_grid(matrix.name);
   }
   // Rounding to nearest, too: its errors are measured with H.
   return any ? layerwise::Needs::kHessian : layerwise::Needs::kNothing;
@@ -59,24 +60,25 @@ layerwise::Needs GridSolver::needs(int64_t layer, size_t stage) const {
 layerwise::DriftForm GridSolver::drift_form() const {
   using layerwise::DriftForm;
   if (!options_.calibrated || options_.method != RoundingMethod::kGptq) return DriftForm::kNone;
-  if (!options_.choose_asymmetry && !options_.asymmetry.active()) return DriftForm::kNone;
+  if (!options_.choose_drift_strength && !options_.drift_strength.active()) return DriftForm::kNone;
   return options_.gptaq ? DriftForm::kInputs : DriftForm::kOutputs;
 }
 
 at::Tensor GridSolver::target(const StageProblem& problem, const layerwise::Factor& factor,
-                              layerwise::Asymmetry& asymmetry) const {
-  asymmetry = options_.asymmetry;
-  if (!options_.choose_asymmetry)
-    return layerwise::pre_correct(problem.weights, problem.drift, factor, asymmetry);
+                              layerwise::DriftStrength& drift_strength) const {
+  drift_strength = options_.drift_strength;
+  if (!options_.choose_drift_strength)
+    return layerwise::pre_correct(problem.weights, problem.drift, factor, drift_strength);
   const layerwise::Correction correction =
       layerwise::corrections(problem.weights, problem.drift, factor);
-  asymmetry = layerwise::choose_asymmetry(
+  drift_strength = layerwise::choose_drift_strength(
       problem.weights, correction, problem.held_out_statistics.hessian, problem.held_out_drift);
-  return layerwise::pre_correct(problem.weights, correction, asymmetry);
+  return layerwise::pre_correct(problem.weights, correction, drift_strength);
 }
 
 bool GridSolver::is_sparse(const StageProblem& problem) const {
-  return problem.layer < options_.layer_count && (options_.keep_zeros || !options_.pattern.none());
+  return problem.layer < options_.layer_count() &&
+         (options_.keep_zeros || !options_.pattern.none());
 }
 
 at::Tensor GridSolver::choose_zeros(const StageProblem& problem, const at::Tensor& target,
@@ -119,18 +121,20 @@ absl::StatusOr<layerwise::GptqResult> GridSolver::solve_columns(
   const at::Tensor importance = options_.importance ? mean_square : at::ones_like(mean_square);
   if (options_.gptaq && drift_form() != layerwise::DriftForm::kNone) {
     return layerwise::gptaq(problem.weights, rounded.target, problem.drift.input,
-                            options_.asymmetry.alpha, importance, factor, grid, options_.gptq);
+                            options_.drift_strength.alpha, importance, factor, grid, options_.gptq);
   }
-  if (options_.metrics != nullptr) {
-    FRUGAL_ASSIGN_OR_RETURN(const std::vector<layerwise::OutputMetric> metrics,
-                            options_.metrics->of(problem.layer, problem.names, problem.row_counts));
+  if (options_.output_fisher != nullptr) {
+    FRUGAL_ASSIGN_OR_RETURN(
+        const std::vector<layerwise::OutputFisher> fishers,
+        options_.output_fisher->of(problem.layer, problem.names, problem.row_counts));
     int64_t rows = 0;
-    for (const layerwise::OutputMetric& metric : metrics)
-      rows = std::max(rows, metric.products.defined() ? metric.rows : 0);
+    for (const layerwise::OutputFisher& fisher : fishers)
+      rows = std::max(rows, fisher.products.defined() ? fisher.rows : 0);
     if (rows > 0) {
-      rounded.output_damping = layerwise::output_damping_for(rows, options_.metrics->tokens());
-      return layerwise::gptq_with_feedback(goal, importance, factor, grid, options_.gptq, metrics,
-                                           rounded.output_damping, rounded.mask);
+      rounded.output_damping =
+          layerwise::output_damping_for(rows, options_.output_fisher->tokens());
+      return layerwise::gptq_two_sided(goal, importance, factor, grid, options_.gptq, fishers,
+                                       rounded.output_damping, rounded.mask);
     }
   }
   return layerwise::gptq(goal, importance, factor, grid, options_.gptq, rounded.mask);
@@ -156,7 +160,7 @@ absl::StatusOr<GridSolver::Rounded> GridSolver::round(
   result.recoveries = factor->recoveries;
   result.dead_columns = static_cast<int64_t>(factor->dead.size());
   const bool drifts = drift_form() != layerwise::DriftForm::kNone;
-  at::Tensor goal = drifts ? target(problem, *factor, result.asymmetry)
+  at::Tensor goal = drifts ? target(problem, *factor, result.drift_strength)
                            : problem.weights.to(factor->upper.device());
   result.target = goal.cpu();
   result.mask = choose_zeros(problem, result.target, &*factor);
@@ -191,44 +195,48 @@ absl::StatusOr<std::vector<GridSolver::Part>> GridSolver::split(const StageProbl
   return parts;
 }
 
-absl::StatusOr<at::Tensor> GridSolver::solve_part(const Part& part,
-                                                  std::vector<at::Tensor>& targets) {
+void GridSolver::keep_matrix(const std::string& name, const grid::QuantizedMatrix& matrix) {
+  const std::vector<std::byte> blocks = grid::pack_matrix(matrix);
+  const at::Tensor packed = at::empty({matrix.rows, matrix.row_bytes()}, at::kByte);
+  std::memcpy(packed.mutable_data_ptr<uint8_t>(), blocks.data(), blocks.size());
+  keep(name, packed);
+}
+
+absl::Status GridSolver::solve_part(const Part& part, SolvedStage& stage) {
   const auto start = std::chrono::steady_clock::now();
   FRUGAL_ASSIGN_OR_RETURN(const Rounded rounded, round(part.problem, part.grid));
-  at::Tensor decoded = layerwise::decode(rounded.matrix);
+  const at::Tensor decoded = layerwise::decode(rounded.matrix);
   const std::chrono::duration<double> span = std::chrono::steady_clock::now() - start;
   FRUGAL_RETURN_IF_ERROR(record(part.problem, rounded, decoded, span.count()));
   int64_t begin = 0;
   for (size_t i = 0; i < part.problem.names.size(); ++i) {
     const int64_t rows = part.problem.row_counts[i];
-    finished_[part.problem.names[i]] = layerwise::take_rows(rounded.matrix, begin, rows);
-    targets[part.members[i]] = rounded.target.narrow(0, begin, rows).contiguous();
+    const size_t member = part.members[i];
+    stage.matrices[member] = layerwise::take_rows(rounded.matrix, begin, rows);
+    keep_matrix(part.problem.names[i], stage.matrices[member]);
+    stage.targets[member] = rounded.target.narrow(0, begin, rows).contiguous();
+    stage.weights[member] = decoded.narrow(0, begin, rows);
     begin += rows;
   }
-  return decoded;
+  return absl::OkStatus();
 }
 
 absl::StatusOr<at::Tensor> GridSolver::solve(const StageProblem& problem) {
   FRUGAL_ASSIGN_OR_RETURN(const std::vector<Part> parts, split(problem));
-  std::vector<at::Tensor> rows = problem.weights.split_with_sizes(problem.row_counts, 0);
-  std::vector<at::Tensor> targets = rows;
-  for (const Part& part : parts) {
-    FRUGAL_ASSIGN_OR_RETURN(const at::Tensor decoded, solve_part(part, targets));
-    const std::vector<at::Tensor> matrices = decoded.split_with_sizes(part.problem.row_counts, 0);
-    for (size_t i = 0; i < matrices.size(); ++i) rows[part.members[i]] = matrices[i];
+  SolvedStage stage;
+  stage.weights = problem.weights.split_with_sizes(problem.row_counts, 0);
+  stage.targets = stage.weights;
+  stage.matrices.resize(problem.names.size());
+  for (const Part& part : parts) FRUGAL_RETURN_IF_ERROR(solve_part(part, stage));
+  if (reconstructs_layers()) {
+    std::vector<layerwise::BlockMatrix>& matrices = layer_.emplace_back();
+    for (size_t i = 0; i < problem.names.size(); ++i)
+      matrices.push_back({std::move(stage.matrices[i]), stage.targets[i].contiguous()});
   }
-  if (polishes_layers()) {
-    std::vector<layerwise::BlockMatrix>& stage = layer_.emplace_back();
-    for (size_t i = 0; i < problem.names.size(); ++i) {
-      const auto found = finished_.find(problem.names[i]);
-      stage.push_back({found == finished_.end() ? grid::QuantizedMatrix{} : found->second,
-                       targets[i].contiguous()});
-    }
-  }
-  return at::cat(rows);
+  return at::cat(stage.weights);
 }
 
-absl::StatusOr<std::vector<at::Tensor>> GridSolver::polish_layer(
+absl::StatusOr<std::vector<at::Tensor>> GridSolver::reconstruct_layer(
     const layerwise::LayerProblem& problem) {
   layerwise::BlockLayer layer = std::exchange(layer_, {});
   const auto on_grid = [](const std::vector<layerwise::BlockMatrix>& stage) {
@@ -241,15 +249,14 @@ absl::StatusOr<std::vector<at::Tensor>> GridSolver::polish_layer(
                           layerwise::round_block(problem, *options_.learned_rounding, layer));
   for (size_t stage = 0; stage < layer.size(); ++stage) {
     for (size_t i = 0; i < layer[stage].size(); ++i) {
-      const std::string name =
-          model::weight_name(problem.layer, options_.stages[stage].matrices[i]);
-      if (const auto found = finished_.find(name); found != finished_.end())
-        found->second = layer[stage][i].matrix;
+      const grid::QuantizedMatrix& matrix = layer[stage][i].matrix;
+      if (matrix.grid == nullptr) continue;
+      keep_matrix(options_.stage(problem.layer, stage).matrices[i].name, matrix);
     }
   }
-  for (base::Json& record : records_) {
-    record["layer_output_error_before"] = base::finite_or_null(result.before);
-    record["layer_output_error_after"] = base::finite_or_null(result.after);
+  for (layerwise::MatrixRecord& row : records()) {
+    row.layer_output_error_before = result.before;
+    row.layer_output_error_after = result.after;
   }
   return layerwise::stacked_weights(layer);
 }
@@ -277,61 +284,41 @@ absl::Status GridSolver::record(const StageProblem& problem, const Rounded& roun
                       .error = error,
                       .tokens = measured ? std::optional(problem.statistics.tokens) : std::nullopt,
                       .remedy = "raise `damping`, calibrate on more text or take a finer grid"}));
-    base::Json row;
-    row["layer"] = problem.layer;
-    row["matrix"] = problem.names[i];
-    row["grid"] = grid;
-    row["error_before"] =
-        before ? base::finite_or_null(relative_error(before->part(begin, rows), reference))
-               : base::Json();
-    row["error_after"] = measured ? base::finite_or_null(error) : base::Json();
-    row["error_original"] =
-        measured ? base::finite_or_null(relative_error(original.part(begin, rows), reference))
-                 : base::Json();
-    row["weight_error"] = measured ? base::Json() : base::finite_or_null(error);
-    row["squared_error"] = measured ? base::finite_or_null(squared) : base::Json();
-    row["zeros"] =
-        rounded.mask.defined()
-            ? base::Json(rows * columns - rounded.mask.narrow(0, begin, rows).sum().item<int64_t>())
-            : base::Json();
+    layerwise::MatrixRecord row;
+    row.layer = problem.layer;
+    row.matrix = problem.names[i];
+    row.grid = grid;
+    if (before) row.error_before = relative_error(before->part(begin, rows), reference);
+    if (measured) {
+      row.error_after = error;
+      row.error_original = relative_error(original.part(begin, rows), reference);
+      row.squared_error = squared;
+    } else {
+      row.weight_error = error;
+    }
+    if (rounded.mask.defined())
+      row.zeros = rows * columns - rounded.mask.narrow(0, begin, rows).sum().item<int64_t>();
     const at::Tensor given = problem.weights.narrow(0, begin, rows).eq(0);
-    row["zeros_given"] = given.sum().item<int64_t>();  // that the input has, and those that moved
-    row["zeros_filled"] =
+    row.zeros_given = given.sum().item<int64_t>();
+    row.zeros_filled =
         given.logical_and_(decoded.narrow(0, begin, rows).ne(0)).sum().item<int64_t>();
-    row["alpha"] = rounded.asymmetry.alpha;
-    row["beta"] = rounded.asymmetry.beta;
-    row["damping"] = rounded.damping > 0 ? base::Json(rounded.damping) : base::Json();
-    row["output_damping"] =
-        rounded.output_damping > 0 ? base::Json(rounded.output_damping) : base::Json();
-    row["recoveries"] = rounded.recoveries;
-    row["dead_columns"] = rounded.dead_columns ? base::Json(*rounded.dead_columns) : base::Json();
-    row["fell_back"] = rounded.fell_back;
-    row["sweep_kernel"] =
-        rounded.sweep_kernel.empty() ? base::Json() : base::Json(rounded.sweep_kernel);
-    row["sweep_fallback"] =
-        rounded.sweep_fallback.empty() ? base::Json() : base::Json(rounded.sweep_fallback);
-    row["weights"] = rows * columns;
-    row["tokens"] = problem.statistics.tokens;
-    row["seconds"] =
+    row.alpha = rounded.drift_strength.alpha;
+    row.beta = rounded.drift_strength.beta;
+    if (rounded.damping > 0) row.damping = rounded.damping;
+    if (rounded.output_damping > 0) row.output_damping = rounded.output_damping;
+    row.recoveries = rounded.recoveries;
+    row.dead_columns = rounded.dead_columns;
+    row.fell_back = rounded.fell_back;
+    if (!rounded.sweep_kernel.empty()) row.sweep_kernel = rounded.sweep_kernel;
+    if (!rounded.sweep_fallback.empty()) row.sweep_fallback = rounded.sweep_fallback;
+    row.weights = rows * columns;
+    row.tokens = problem.statistics.tokens;
+    row.seconds =
         seconds * static_cast<double>(rows) / static_cast<double>(problem.weights.size(0));
-    records_.push_back(std::move(row));
+    keep(std::move(row));
     begin += rows;
   }
   return absl::OkStatus();
-}
-
-absl::Status GridSolver::finish_layer(int64_t layer) {
-  std::vector<std::vector<std::byte>> blocks;
-  std::vector<LayerStore::Tensor> tensors;
-  blocks.reserve(finished_.size());
-  for (const auto& [name, matrix] : finished_) {
-    blocks.push_back(grid::pack_matrix(matrix));
-    tensors.push_back({name, format::DType::kU8, {matrix.rows, matrix.row_bytes()}, blocks.back()});
-  }
-  const absl::Status status = store_.write(layer, tensors, records_);
-  finished_.clear();
-  records_ = base::Json::array();
-  return status;
 }
 
 absl::StatusOr<grid::QuantizedMatrix> GridSolver::stored_matrix(const LayerStore::Layer& layer,
@@ -346,19 +333,14 @@ absl::StatusOr<grid::QuantizedMatrix> GridSolver::stored_matrix(const LayerStore
   return grid::unpack_matrix(grid, rows, columns, bytes);
 }
 
-absl::StatusOr<bool> GridSolver::is_finished(int64_t layer) {
-  FRUGAL_ASSIGN_OR_RETURN(restored_, store_.read(layer));
-  return restored_.has_value();
-}
-
 absl::StatusOr<at::Tensor> GridSolver::restore(const StageProblem& problem) {
   std::vector<at::Tensor> rows = problem.weights.split_with_sizes(problem.row_counts, 0);
   for (size_t i = 0; i < problem.names.size(); ++i) {
     const std::string* name = grid_name(problem.names[i]);
     if (name == nullptr) continue;
     FRUGAL_ASSIGN_OR_RETURN(const grid::QuantizedMatrix matrix,
-                            stored_matrix(*restored_, problem.names[i], *name,
-                                          problem.row_counts[i], problem.weights.size(1)));
+                            stored_matrix(stored(), problem.names[i], *name, problem.row_counts[i],
+                                          problem.weights.size(1)));
     rows[i] = layerwise::decode(matrix);
   }
   return at::cat(rows);

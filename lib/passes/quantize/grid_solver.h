@@ -1,5 +1,4 @@
-// Puts the matrices of every stage on a grid while the walk goes by; keeps what it did in a layer
-// store.
+// Puts the matrices of every stage on a grid while the walk goes by.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -11,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "base/json.h"
+#include "architecture/stages.h"
 #include "base/status.h"
 #include "grid/grid.h"
 #include "layerwise/pruning/pattern.h"
@@ -19,11 +18,9 @@
 #include "layerwise/rounding/gptq.h"
 #include "layerwise/rounding/order.h"
 #include "layerwise/rounding/pre_correct.h"
-#include "layerwise/walk/layer_store.h"
-#include "layerwise/walk/walk.h"
-#include "model/architecture.h"
+#include "layerwise/walk/durable_solver.h"
 #include "passes/common/layer_gate.h"
-#include "passes/quantize/output_metrics.h"
+#include "passes/quantize/output_fisher_store.h"
 
 namespace frugal::passes {
 
@@ -31,15 +28,17 @@ enum class RoundingMethod { kRoundToNearest, kGptq };
 
 struct GridSolverOptions {
   std::map<std::string, std::string, std::less<>> grids;  // by weight name; absent = kept
-  std::vector<model::Stage> stages;                       // of every layer
-  int64_t layer_count = 0;
+  std::vector<std::vector<architecture::Stage>> stages;   // by layer
+  std::string head;                                       // name of the head's weight
   RoundingMethod method = RoundingMethod::kGptq;
   bool calibrated = false;  // activations are there: errors are measured in the metric of H
   bool importance = true;   // scales are searched weighted by E[x²]
-  layerwise::Asymmetry asymmetry;
-  bool gptaq = false;  // at asymmetry.alpha in the sweep, not in its target alone
-  const OutputMetrics* metrics = nullptr;  // outlives the solver; null: rows by themselves
-  bool choose_asymmetry = false;  // on the walk's held-out windows, stage by stage; else as given
+  layerwise::DriftStrength drift_strength;
+  bool gptaq = false;  // at drift_strength.alpha in the sweep, not in its target alone
+  const OutputFisherStore* output_fisher =
+      nullptr;  // outlives the solver; null: rows by themselves
+  bool choose_drift_strength =
+      false;  // on the walk's held-out windows, stage by stage; else as given
   layerwise::FactorOptions factor;
   layerwise::ColumnOrder order = layerwise::ColumnOrder::kGroupAware;
   layerwise::GptqOptions gptq;
@@ -48,22 +47,25 @@ struct GridSolverOptions {
   std::optional<layerwise::BlockRoundingOptions> learned_rounding;  // of every layer, afterwards
   LayerGate gate;
   at::Device device = at::kCPU;  // of factorizations and sweeps
+
+  int64_t layer_count() const { return static_cast<int64_t>(stages.size()); }
+  const architecture::Stage& stage(int64_t layer, size_t index) const {
+    return stages[static_cast<size_t>(layer)][index];
+  }
 };
 
-class GridSolver final : public layerwise::StageSolver {
+class GridSolver final : public layerwise::DurableSolver {
  public:
   // `store` outlives the solver.
   GridSolver(GridSolverOptions options, const layerwise::LayerStore& store)
-      : options_(std::move(options)), store_(store) {}
+      : DurableSolver(store), options_(std::move(options)) {}
 
   layerwise::Needs needs(int64_t layer, size_t stage) const override;
   layerwise::DriftForm drift_form() const override;
   absl::StatusOr<at::Tensor> solve(const layerwise::StageProblem& problem) override;
-  bool polishes_layers() const override { return options_.learned_rounding.has_value(); }
-  absl::StatusOr<std::vector<at::Tensor>> polish_layer(
+  bool reconstructs_layers() const override { return options_.learned_rounding.has_value(); }
+  absl::StatusOr<std::vector<at::Tensor>> reconstruct_layer(
       const layerwise::LayerProblem& problem) override;
-  absl::Status finish_layer(int64_t layer) override;
-  absl::StatusOr<bool> is_finished(int64_t layer) override;
   absl::StatusOr<at::Tensor> restore(const layerwise::StageProblem& problem) override;
 
   // The stored matrix `name` of `layer`, [rows, columns] on its grid.
@@ -74,11 +76,11 @@ class GridSolver final : public layerwise::StageSolver {
  private:
   struct Rounded {
     grid::QuantizedMatrix matrix;
-    at::Tensor target;    // what the solver aimed at: W, or W* of the asymmetric target
+    at::Tensor target;    // what the solver aimed at: W, or W* corrected for drift
     at::Tensor baseline;  // rounded to nearest with the same importance; undefined where that is
                           // the method
     at::Tensor mask;      // uint8, 0 = pinned to zero; undefined where nothing is
-    layerwise::Asymmetry asymmetry;
+    layerwise::DriftStrength drift_strength;
     double damping = 0;
     double output_damping = 0;  // 0: rows by themselves
     int64_t recoveries = 0;
@@ -94,7 +96,13 @@ class GridSolver final : public layerwise::StageSolver {
     layerwise::StageProblem problem;
   };
   absl::StatusOr<std::vector<Part>> split(const layerwise::StageProblem& problem) const;
-  absl::StatusOr<at::Tensor> solve_part(const Part& part, std::vector<at::Tensor>& targets);
+  // What is known of every matrix of a stage: as it came, until its part is solved.
+  struct SolvedStage {
+    std::vector<at::Tensor> weights, targets;  // [rows, in]
+    std::vector<grid::QuantizedMatrix> matrices;
+  };
+  absl::Status solve_part(const Part& part, SolvedStage& stage);
+  void keep_matrix(const std::string& name, const grid::QuantizedMatrix& matrix);
   absl::StatusOr<Rounded> round(const layerwise::StageProblem& problem,
                                 const std::shared_ptr<const grid::Grid>& grid) const;
   // GPTQ of the target in whichever metric there is.
@@ -104,7 +112,7 @@ class GridSolver final : public layerwise::StageSolver {
                                                       const std::shared_ptr<const grid::Grid>& grid,
                                                       Rounded& rounded) const;
   at::Tensor target(const layerwise::StageProblem& problem, const layerwise::Factor& factor,
-                    layerwise::Asymmetry& asymmetry) const;
+                    layerwise::DriftStrength& drift_strength) const;
   absl::StatusOr<Rounded> round_nearest(const layerwise::StageProblem& problem,
                                         const std::shared_ptr<const grid::Grid>& grid) const;
   bool is_sparse(const layerwise::StageProblem& problem) const;
@@ -115,12 +123,7 @@ class GridSolver final : public layerwise::StageSolver {
   const std::string* grid_name(const std::string& weight) const;
 
   GridSolverOptions options_;
-  const layerwise::LayerStore& store_;
-  // Of the layer in work: matrices by name, and what learned rounding needs of each stage.
-  std::map<std::string, grid::QuantizedMatrix> finished_;
-  layerwise::BlockLayer layer_;
-  std::optional<layerwise::LayerStore::Layer> restored_;
-  base::Json records_ = base::Json::array();
+  layerwise::BlockLayer layer_;  // what learned rounding needs of each stage of the layer in work
 };
 
 }  // namespace frugal::passes

@@ -29,72 +29,57 @@ const std::string& grid_sentence() {
 
 // Of the recipes that take longer. More text for the statistics, of inputs and of gradients, is
 // worth more than more steps; scales of two and three bits go on gaining for longer than those of
-// four (tests/bench/quality/README.md).
+// four (tests/bench/quality/README.md). Other numbers are another version of the pass: a cache key
+// holds the recipe's name.
 constexpr int64_t kTunedWindows = 448, kGradientWindows = 192;
 constexpr int64_t kTuneSteps = 8, kLowbitTuneSteps = 100;
 constexpr double kTuneRate = 2e-3;
 constexpr int64_t kTunedHeldOut = 16;  // they choose the step to keep, too
-constexpr int64_t kBlockIterations = 100;
-
-void apply_recipe(QuantizeOptions& o) {
-  const QuantizeOptions fresh;
-  const bool tuned = o.recipe == "best" || o.recipe == "lowbit";
-  o.method = o.recipe == "rtn" ? "rtn" : fresh.method;
-  o.windows.windows = tuned ? kTunedWindows : fresh.windows.windows;
-  o.held_out = tuned ? kTunedHeldOut : fresh.held_out;
-  o.metric = tuned ? "both" : fresh.metric;
-  o.gradient_windows = tuned ? kGradientWindows : fresh.gradient_windows;
-  o.tune_steps = o.recipe == "best" ? kTuneSteps : tuned ? kLowbitTuneSteps : 0;
-  o.tune_rate = tuned ? kTuneRate : fresh.tune_rate;
-  o.block_iterations = o.recipe == "lowbit" ? kBlockIterations : 0;
-}
+constexpr int64_t kRoundingIterations = 100;
 
 void visit_recipe(pass::OptionVisitor& visitor, QuantizeOptions& o) {
-  const std::string before = o.recipe;
   visitor.field(
       {.name = "recipe",
        .help = "A set of defaults for the options below. fast: GPTQ on drift-corrected "
                "weights with activation-weighted scales, coordinate descent and scale "
-               "refits; best: more text, rounding errors measured by what the model minds "
-               "besides (metric), then all scales tuned end to end against the original "
+               "refits; best: more text, the two-sided Hessian (hessian), then all scales tuned "
+               "end to end against the original "
                "model; lowbit: learned rounding of each layer between the two; rtn: rounding "
                "to nearest.",
        .choices = {"fast", "best", "lowbit", "rtn"}},
       o.recipe);
-  if (o.recipe != before) apply_recipe(o);
 }
 
 void visit_rounding(pass::OptionVisitor& visitor, QuantizeOptions& o) {
-  visitor.field({.name = "grid", .help = grid_sentence()}, o.grid);
-  visit_target_options(visitor, o.target);
-  const std::string method = o.method;
+  visitor.field({.name = "grid", .help = grid_sentence()}, o.given.grid);
+  visit_target_options(visitor, o.given.target);
   visitor.field({.name = "method",
                  .help = "rtn rounds every weight to the nearest level; gptq makes up for each "
                          "rounding error in the "
                          "weights not rounded yet, so that the layer's outputs stay close.",
-                 .choices = {"gptq", "rtn"}},
+                 .choices = {"gptq", "rtn"},
+                 .otherwise = "gptq, rtn with recipe: rtn"},
                 o.method);
-  if (o.method != method && !o.gptq()) o.metric = "inputs";
   visitor.field(
       {.name = "activations",
        .help = "int8 also rounds the inputs of those matrices, per token by their largest; "
                "with grid int8:row, for runtimes that multiply integers (ONNX).",
        .choices = {"none", "int8"}},
-      o.activations);
+      o.given.activations);
   visitor.field({.name = "overrides",
                  .help = "Grids of single matrices: globs over weight names "
                          "(\"*.layers.0.*\": q6_k), or keep; the last that matches counts, and one "
                          "that matches nothing is an error."},
-                o.overrides);
+                o.given.overrides);
   visitor.field({.name = "embeddings",
                  .help = "Grid of the token embedding (rounded to nearest), or keep; auto is what "
                          "the mix says, else keep."},
-                o.embeddings);
+                o.given.embeddings);
   visitor.field(
       {.name = "head",
        .help = "Grid of the output head where it is a matrix of its own, or keep; auto is "
                "what the mix says, else keep."},
-      o.head);
+      o.given.head);
 }
 
 void visit_calibration(pass::OptionVisitor& visitor, QuantizeOptions& o) {
@@ -102,58 +87,53 @@ void visit_calibration(pass::OptionVisitor& visitor, QuantizeOptions& o) {
                  .help = "Text whose activations say which columns matter; gptq needs it, rtn "
                          "weighs its scale search "
                          "by it where given."},
-                o.calibration);
-  visit_windows(visitor, o.windows);
+                o.given.calibration);
+  visit_windows(visitor, o.windows, "as the recipe says (best, lowbit: 448)", o.given.windows);
   visitor.field({.name = "importance",
                  .help = "Weigh the search for scales by the mean square of each input column "
                          "(with calibration)."},
-                o.importance);
+                o.given.importance);
 }
 
-// The published method takes its share as given.
-void apply_asymmetric(QuantizeOptions& o) {
-  const QuantizeOptions fresh;
-  const bool fixed = o.asymmetric != fresh.asymmetric;
-  o.strength = fixed ? "fixed" : fresh.strength;
-  o.alpha = o.asymmetric == "gptaq" ? layerwise::kPublishedAlpha : fresh.alpha;
-  if (o.asymmetric == "gptaq") o.metric = "inputs";
-}
-
-void visit_asymmetry(pass::OptionVisitor& visitor, QuantizeOptions& o) {
-  const std::string before = o.asymmetric;
-  visitor.field({.name = "asymmetric",
-                 .help = "gptq: how weights make up for the drift that the layers rounded before "
-                         "cause. pre_correct moves them before rounding; gptaq corrects column by "
-                         "column in the sweep, as published (strength: fixed, alpha 0.25 unless "
-                         "given); none leaves the drift.",
-                 .choices = {"pre_correct", "gptaq", "none"}},
-                o.asymmetric);
-  if (o.asymmetric != before) apply_asymmetric(o);
-  visitor.field({.name = "strength",
+void visit_drift_correction(pass::OptionVisitor& visitor, QuantizeOptions& o) {
+  visitor.field({.name = "drift_correction",
+                 .help = "gptq: how weights make up for the drift of the activations that the "
+                         "layers quantized before cause. pre_correct moves the weights before "
+                         "rounding; gptaq corrects column by column in the sweep, as published "
+                         "(drift_strength: fixed, alpha 0.25 unless given); none leaves the drift.",
+                 .choices = {"pre_correct", "gptaq", "none"},
+                 .former_names = {"asymmetric"}},
+                o.given.drift_correction);
+  visitor.field({.name = "drift_strength",
                  .help = "gptq: fixed takes alpha and beta as given; held_out chooses both for "
                          "every stage on windows that its statistics have not seen.",
-                 .choices = {"fixed", "held_out"}},
-                o.strength);
+                 .choices = {"fixed", "held_out"},
+                 .otherwise = "held_out with drift_correction: pre_correct, else fixed",
+                 .former_names = {"strength"}},
+                o.drift_strength);
   visitor.field(
-      {.name = "held_out",
+      {.name = "held_out_windows",
        .help = "Windows kept out of the statistics and of all training, for what is chosen or "
-               "judged by them (strength: held_out, learned rounding, tuning, swaps, max_kl); "
-               "taken from the same text besides `windows`.",
-       .minimum = 1},
-      o.held_out);
+               "judged by them (drift_strength: held_out, learned rounding, tuning, swaps, "
+               "max_kl); taken from the same text besides `windows`.",
+       .minimum = 1,
+       .otherwise = "8, with recipe: best or lowbit 16",
+       .former_names = {"held_out"}},
+      o.held_out_windows);
   visitor.field({.name = "alpha",
                  .help = "gptq: share of the input drift, caused by the layers rounded before, "
                          "that weights are corrected "
                          "for before rounding.",
                  .minimum = 0,
-                 .maximum = 1},
+                 .maximum = 1,
+                 .otherwise = "0.5, with drift_correction: gptaq 0.25"},
                 o.alpha);
   visitor.field({.name = "beta",
                  .help = "gptq: share of the residual stream's drift that matrices writing into it "
                          "are corrected for.",
                  .minimum = 0,
                  .maximum = 1},
-                o.beta);
+                o.given.beta);
 }
 
 void visit_solver(pass::OptionVisitor& visitor, QuantizeOptions& o) {
@@ -163,45 +143,51 @@ void visit_solver(pass::OptionVisitor& visitor, QuantizeOptions& o) {
                "the number of columns and tokens.",
        .minimum = 0,
        .maximum = 1},
-      o.damping);
-  visitor.field({.name = "metric",
-                 .help = "gptq: what rounding errors are measured by. inputs: the second moment of "
-                         "a matrix's inputs; both: besides, that of the model's gradients by its "
-                         "outputs, so that rows make up for each other where the model minds "
-                         "(lower divergence for a pass with gradients before).",
-                 .choices = {"inputs", "both"}},
-                o.metric);
+      o.given.damping);
+  visitor.field({.name = "hessian",
+                 .help = "gptq: what rounding errors are measured by. one_sided: the second moment "
+                         "H of a matrix's inputs, as GPTQ does; two_sided: besides, the Fisher "
+                         "information G of its outputs (K-FAC, as YAQA does), so that rows make up "
+                         "for each other, too: lower divergence for a pass with gradients before.",
+                 .choices = {"one_sided", "two_sided"},
+                 .otherwise = "one_sided, with recipe: best or lowbit two_sided",
+                 .former_names = {"metric"},
+                 .former_choices = {{"inputs", "one_sided"}, {"both", "two_sided"}}},
+                o.hessian);
   visitor.field({.name = "gradient_windows",
-                 .help = "Calibration windows that the gradients of metric: both come from, at "
-                         "most.",
-                 .minimum = 1},
+                 .help = "Calibration windows that the gradients of hessian: two_sided come from, "
+                         "at most.",
+                 .minimum = 1,
+                 .otherwise = "64, with recipe: best or lowbit 192"},
                 o.gradient_windows);
-  const std::string order = o.order;
   visitor.field({.name = "order",
                  .help = "gptq: group_aware rounds the columns with the strongest inputs first, "
                          "block by block; act does so over the whole row (GPTQ's act-order, with "
                          "scales: static, so that files are as without it); natural goes from left "
                          "to right.",
                  .choices = {"group_aware", "act", "natural"}},
-                o.order);
-  if (o.order != order) o.scales = o.order == "act" ? "static" : QuantizeOptions().scales;
+                o.given.order);
   visitor.field({.name = "scales",
                  .help = "gptq: dynamic chooses a block's scales when the sweep first touches it, "
                          "on the weights as "
                          "corrected by then; static chooses all of them before.",
-                 .choices = {"dynamic", "static"}},
+                 .choices = {"dynamic", "static"},
+                 .otherwise = "dynamic, with order: act static"},
                 o.scales);
-  visitor.field({.name = "sweeps",
-                 .help = "gptq: passes of coordinate descent over the codes after the sweep.",
-                 .minimum = 0,
-                 .maximum = 100},
-                o.sweeps);
-  visitor.field({.name = "refits",
+  visitor.field(
+      {.name = "descent_passes",
+       .help = "gptq: passes of coordinate descent over the codes after the column sweep.",
+       .minimum = 0,
+       .maximum = 100,
+       .former_names = {"sweeps"}},
+      o.given.descent_passes);
+  visitor.field({.name = "scale_refits",
                  .help = "gptq: how often scales are refitted to the codes, each before a pass of "
                          "coordinate descent.",
                  .minimum = 0,
-                 .maximum = 100},
-                o.refits);
+                 .maximum = 100,
+                 .former_names = {"refits"}},
+                o.given.scale_refits);
 }
 
 void visit_sparsity(pass::OptionVisitor& visitor, QuantizeOptions& o) {
@@ -213,54 +199,84 @@ void visit_sparsity(pass::OptionVisitor& visitor, QuantizeOptions& o) {
               "neighbors kept (2:4), or whole rows or columns of every matrix (rows 25%, columns "
               "25%); for grids that hold an exact zero.",
       },
-      o.pattern);
+      o.given.pattern);
   visitor.field({.name = "keep_zeros",
                  .help = "Weights that come as exact zeros (from prune) stay zero; the others make "
                          "up for it."},
-                o.keep_zeros);
+                o.given.keep_zeros);
 }
 
 void visit_tuning(pass::OptionVisitor& visitor, QuantizeOptions& o) {
-  visitor.field({.name = "block_iterations",
-                 .help = "Iterations of learned rounding for every layer, after its matrices are "
-                         "rounded (worth it at 2 and 3 bits); 0 = none.",
-                 .minimum = 0},
-                o.block_iterations);
+  visitor.field({.name = "rounding_iterations",
+                 .help = "Iterations of learned rounding (SignRound) for every layer, after its "
+                         "matrices are rounded (worth it at 2 and 3 bits); 0 = none.",
+                 .minimum = 0,
+                 .otherwise = "0, with recipe: lowbit 100",
+                 .former_names = {"block_iterations"}},
+                o.rounding_iterations);
   visitor.field({.name = "tune_steps",
                  .help = "Steps of 2048 tokens that tune all scales by the divergence from the "
                          "original model, codes as they are; 0 = none.",
-                 .minimum = 0},
+                 .minimum = 0,
+                 .otherwise = "0, with recipe: best 8, lowbit 100"},
                 o.tune_steps);
   visitor.field(
       {.name = "tune_windows",
        .help = "Windows for tuning, taken from the same text besides `windows`: fresh text "
                "is what makes it hold.",
        .minimum = 1},
-      o.tune_windows);
-  visitor.field({.name = "tune_rate",
+      o.given.tune_windows);
+  visitor.field({.name = "tune_learning_rate",
                  .help = "Peak rate of the tuning, of the relative change of a scale.",
                  .minimum = 0,
-                 .minimum_exclusive = true},
-                o.tune_rate);
+                 .minimum_exclusive = true,
+                 .otherwise = "0.0015, with recipe: best or lowbit 0.002",
+                 .former_names = {"tune_rate"}},
+                o.tune_learning_rate);
 }
 
 void visit_gates(pass::OptionVisitor& visitor, QuantizeOptions& o) {
-  visit_gate(visitor, o.gate);
+  visit_gate(visitor, o.given.gate);
   visitor.field({.name = "max_kl",
                  .help = "Stop where the divergence KL(original || quantized) on held-out windows "
                          "exceeds this; 0 = no limit.",
                  .unit = "nats per token",
                  .minimum = 0},
-                o.max_kl);
+                o.given.max_kl);
 }
 
 }  // namespace
+
+QuantizeSettings resolve(const QuantizeOptions& o) {
+  const QuantizeSettings plain;
+  const bool tuned = o.recipe == "best" || o.recipe == "lowbit";
+  QuantizeSettings s = o.given;
+  s.method = o.method.value_or(o.recipe == "rtn" ? "rtn" : plain.method);
+  const bool as_published =
+      s.drift_correction == "gptaq";  // its share is given, and rows are apart
+  s.windows.windows = o.windows.value_or(tuned ? kTunedWindows : plain.windows.windows);
+  s.held_out_windows = o.held_out_windows.value_or(tuned ? kTunedHeldOut : plain.held_out_windows);
+  s.drift_strength = o.drift_strength.value_or(
+      s.drift_correction == plain.drift_correction ? plain.drift_strength : "fixed");
+  s.alpha = o.alpha.value_or(as_published ? layerwise::kPublishedAlpha : plain.alpha);
+  s.hessian = o.hessian.value_or(tuned && s.gptq() && !as_published ? "two_sided" : plain.hessian);
+  s.gradient_windows =
+      o.gradient_windows.value_or(tuned ? kGradientWindows : plain.gradient_windows);
+  s.scales = o.scales.value_or(s.order == "act" ? "static" : plain.scales);
+  s.rounding_iterations =
+      o.rounding_iterations.value_or(o.recipe == "lowbit" ? kRoundingIterations : 0);
+  const int64_t steps = o.recipe == "best" ? kTuneSteps : tuned ? kLowbitTuneSteps : 0;
+  s.tune_steps = o.tune_steps.value_or(steps);
+  s.tune_learning_rate =
+      o.tune_learning_rate.value_or(tuned ? kTuneRate : plain.tune_learning_rate);
+  return s;
+}
 
 void visit_quantize_options(pass::OptionVisitor& visitor, QuantizeOptions& options) {
   visit_recipe(visitor, options);
   visit_rounding(visitor, options);
   visit_calibration(visitor, options);
-  visit_asymmetry(visitor, options);
+  visit_drift_correction(visitor, options);
   visit_solver(visitor, options);
   visit_sparsity(visitor, options);
   visit_tuning(visitor, options);

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "base/text.h"
-#include "passes/common/layer_gate.h"
+#include "passes/common/matrix_report.h"
 #include "passes/common/zeros.h"
 #include "passes/quantize/grid_solver.h"
 
@@ -14,13 +14,8 @@ namespace frugal::passes {
 namespace {
 
 using layerwise::LayerStore;
+using layerwise::MatrixRecord;
 using Place = PlannedTensor::Place;
-
-absl::StatusOr<LayerStore::Layer> stored_layer(const LayerStore& store, int64_t layer) {
-  FRUGAL_ASSIGN_OR_RETURN(std::optional<LayerStore::Layer> stored, store.read(layer));
-  if (!stored) return base::internal("layer ", layer, " was not stored");
-  return *std::move(stored);
-}
 
 absl::StatusOr<grid::QuantizedMatrix> planned_matrix(const format::Checkpoint& input,
                                                      const PlannedTensor& tensor,
@@ -31,89 +26,60 @@ absl::StatusOr<grid::QuantizedMatrix> planned_matrix(const format::Checkpoint& i
     FRUGAL_ASSIGN_OR_RETURN(const std::vector<float> values, input.values(tensor.name));
     return grid::round_to_nearest(std::move(grid), values.data(), rows, columns, {}, true);
   }
-  FRUGAL_ASSIGN_OR_RETURN(const LayerStore::Layer layer, stored_layer(store, tensor.layer));
+  FRUGAL_ASSIGN_OR_RETURN(const LayerStore::Layer layer, store.require(tensor.layer));
   return GridSolver::stored_matrix(layer, tensor.name, tensor.grid, rows, columns);
 }
 
 // The records of every layer of the plan, in order.
-absl::StatusOr<std::vector<base::Json>> stored_records(const std::vector<PlannedTensor>& plan,
-                                                       const LayerStore& store) {
+absl::StatusOr<std::vector<MatrixRecord>> planned_records(const std::vector<PlannedTensor>& plan,
+                                                          const LayerStore& store) {
   std::set<int64_t> layers;
   for (const PlannedTensor& tensor : plan) {
     if (tensor.place == Place::kLayer || tensor.place == Place::kHead) layers.insert(tensor.layer);
   }
-  std::vector<base::Json> records;
-  for (const int64_t number : layers) {
-    FRUGAL_ASSIGN_OR_RETURN(const LayerStore::Layer layer, stored_layer(store, number));
-    for (const base::Json& record : layer.record()) records.push_back(record);
-  }
-  return records;
-}
-
-double number_or(const base::Json& record, const char* key, double fallback) {
-  const auto found = record.find(key);
-  return found != record.end() && found->is_number() ? found->get<double>() : fallback;
+  return layerwise::stored_records(store, {layers.begin(), layers.end()});
 }
 
 struct Summary {
-  int64_t matrices = 0, measured = 0, recoveries = 0, fallbacks = 0;
-  double error_sum = 0, before_sum = 0, squared_sum = 0, worst = -1;
+  int64_t measured = 0, recoveries = 0, fallbacks = 0;
+  double before_sum = 0, worst = -1;
   int64_t with_before = 0;
   std::string worst_name;
   int64_t sweeps_on_cpu = 0;  // that should have run on a device
   std::string why_on_cpu;
 };
 
-Summary summarize(const std::vector<base::Json>& records) {
+Summary summarize(const std::vector<MatrixRecord>& records) {
   Summary summary;
-  for (const base::Json& record : records) {
-    ++summary.matrices;
-    summary.recoveries += static_cast<int64_t>(number_or(record, "recoveries", 0));
-    summary.fallbacks += record.value("fell_back", false) ? 1 : 0;
-    if (const auto why = record.find("sweep_fallback"); why != record.end() && why->is_string()) {
+  for (const MatrixRecord& record : records) {
+    summary.recoveries += record.recoveries.value_or(0);
+    summary.fallbacks += record.fell_back.value_or(false) ? 1 : 0;
+    if (record.sweep_fallback) {
       ++summary.sweeps_on_cpu;
-      summary.why_on_cpu = why->get<std::string>();
+      summary.why_on_cpu = *record.sweep_fallback;
     }
-    const double error = number_or(record, "error_after", -1);
-    if (error < 0) continue;
+    if (!record.error_after) continue;
     ++summary.measured;
-    summary.error_sum += error;
-    summary.squared_sum += number_or(record, "squared_error", 0);
-    if (const double before = number_or(record, "error_before", -1); before >= 0) {
+    if (record.error_before) {
       ++summary.with_before;
-      summary.before_sum += before;
+      summary.before_sum += *record.error_before;
     }
-    if (error > summary.worst) {
-      summary.worst = error;
-      summary.worst_name = record.value("matrix", "");
+    if (*record.error_after > summary.worst) {
+      summary.worst = *record.error_after;
+      summary.worst_name = record.matrix.value_or("");
     }
   }
   return summary;
 }
 
-void write_rows(pass::RunContext& context, std::vector<base::Json> records, double squared_sum) {
-  for (base::Json& record : records) {
-    const double squared = number_or(record, "squared_error", -1);
-    record["share"] =
-        squared >= 0 && squared_sum > 0 ? base::Json(squared / squared_sum) : base::Json();
-    context.row("layer_error", std::move(record));
-  }
-}
-
-void write_error_statistics(pass::RunContext& context, const std::vector<base::Json>& records,
-                            const Summary& summary) {
-  const auto mean = [](double sum, int64_t count) {
-    return count > 0 ? std::optional<double>(sum / static_cast<double>(count)) : std::nullopt;
-  };
-  context.statistic({.name = "mean_relative_error",
-                     .value = mean(summary.error_sum, summary.measured),
-                     .unit = "",
-                     .help = "Mean over matrices of the squared output error relative to the "
-                             "output, on the calibration "
-                             "text, against what the step aimed at.",
-                     .n = summary.measured});
+void report_error_statistics(pass::RunContext& context, const std::vector<MatrixRecord>& records,
+                             const Summary& summary) {
+  report_mean_error(context, records);
   context.statistic({.name = "mean_relative_error_nearest",
-                     .value = mean(summary.before_sum, summary.with_before),
+                     .value = summary.with_before > 0
+                                  ? std::optional<double>(summary.before_sum /
+                                                          static_cast<double>(summary.with_before))
+                                  : std::nullopt,
                      .unit = "",
                      .help = "The same for rounding to nearest with the same importance.",
                      .n = summary.with_before});
@@ -127,33 +93,37 @@ void write_error_statistics(pass::RunContext& context, const std::vector<base::J
                      .value = static_cast<double>(summary.recoveries),
                      .unit = "",
                      .help = "Times a factorization needed more damping than asked for."});
+}
+
+void warn_of_fallbacks(pass::RunContext& context, const std::vector<MatrixRecord>& records,
+                       const Summary& summary) {
   if (summary.sweeps_on_cpu > 0) {
     context.warn(base::str_cat(
-        summary.sweeps_on_cpu, " of ", summary.matrices,
+        summary.sweeps_on_cpu, " of ", records.size(),
         " matrices were swept on the CPU and not on the device: ", summary.why_on_cpu));
   }
   warn_of_dead_columns(context, records);
   if (summary.fallbacks > 0) {
     context.warn(base::str_cat(
-        summary.fallbacks, " of ", summary.matrices,
+        summary.fallbacks, " of ", records.size(),
         " matrices were rounded to nearest because their input statistics could not be "
         "factorized; calibrate on more text"));
   }
 }
 
 // Of zeros that the input came with, unless new ones were chosen.
-void warn_of_zeros(pass::RunContext& context, const std::vector<base::Json>& records,
+void warn_of_zeros(pass::RunContext& context, const std::vector<MatrixRecord>& records,
                    bool keeps_zeros) {
-  int64_t pruned = 0;
-  double given = 0, filled = 0;
-  for (const base::Json& record : records) {
-    const double zeros = number_or(record, "zeros_given", 0);
+  int64_t pruned = 0, given = 0, filled = 0;
+  for (const MatrixRecord& record : records) {
+    const int64_t zeros = record.zeros_given.value_or(0);
     given += zeros;
-    const bool chosen = !keeps_zeros && number_or(record, "zeros", -1) >= 0;
-    if (chosen || zeros < kPrunedShare * number_or(record, "weights", 0)) continue;
-    if (number_or(record, "zeros_filled", 0) == 0) continue;
+    const bool chosen = !keeps_zeros && record.zeros.has_value();
+    const auto weights = static_cast<double>(record.weights.value_or(0));
+    if (chosen || static_cast<double>(zeros) < kPrunedShare * weights) continue;
+    if (record.zeros_filled.value_or(0) == 0) continue;
     ++pruned;
-    filled += number_or(record, "zeros_filled", 0);
+    filled += *record.zeros_filled;
   }
   if (keeps_zeros && given == 0) {
     context.warn(
@@ -168,8 +138,8 @@ void warn_of_zeros(pass::RunContext& context, const std::vector<base::Json>& rec
   }
 }
 
-void write_size_statistics(pass::RunContext& context, const std::vector<PlannedTensor>& plan,
-                           int64_t total_bytes) {
+void report_size_statistics(pass::RunContext& context, const std::vector<PlannedTensor>& plan,
+                            int64_t total_bytes) {
   int64_t bytes = 0, weights = 0;
   for (const PlannedTensor& tensor : plan) {
     if (tensor.grid.empty()) continue;
@@ -235,14 +205,15 @@ absl::Status write_quantized(const format::Checkpoint& input,
 
 absl::Status report_quantized(pass::RunContext& context, const std::vector<PlannedTensor>& plan,
                               bool keeps_zeros, const LayerStore& store) {
-  FRUGAL_ASSIGN_OR_RETURN(std::vector<base::Json> records, stored_records(plan, store));
+  FRUGAL_ASSIGN_OR_RETURN(std::vector<MatrixRecord> records, planned_records(plan, store));
   const Summary summary = summarize(records);
-  write_error_statistics(context, records, summary);
+  report_error_statistics(context, records, summary);
+  warn_of_fallbacks(context, records, summary);
   warn_of_zeros(context, records, keeps_zeros);
-  write_rows(context, std::move(records), summary.squared_sum);
+  report_layer_errors(context, std::move(records));
   FRUGAL_ASSIGN_OR_RETURN(const format::Checkpoint output,
                           format::Checkpoint::open(context.output_folder()));
-  write_size_statistics(context, plan, output.weight_bytes());
+  report_size_statistics(context, plan, output.weight_bytes());
   return absl::OkStatus();
 }
 

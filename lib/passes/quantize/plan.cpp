@@ -2,9 +2,9 @@
 
 #include <map>
 
+#include "architecture/tensors.h"
 #include "base/text.h"
 #include "grid/grid.h"
-#include "model/architecture.h"
 #include "passes/common/mix.h"
 
 namespace frugal::passes {
@@ -41,22 +41,14 @@ class Misfits {
   std::map<int64_t, Entry> entries_;
 };
 
-// "self_attn.v_proj" of "model.layers.3.self_attn.v_proj.weight".
-std::string matrix_name(const PlannedTensor& tensor) {
-  const std::string prefix = base::str_cat("model.layers.", tensor.layer, ".");
-  std::string name = tensor.name.substr(prefix.size());
-  return name.substr(0, name.size() - std::string_view(".weight").size());
-}
-
 // What the plain options say of a matrix, before overrides; "keep" where it stays as it is.
-std::string basic_grid(const PlannedTensor& tensor, const GridChoice& choice,
-                       const format::ModelConfig& config) {
+std::string basic_grid(const PlannedTensor& tensor, architecture::Role role,
+                       const GridChoice& choice, const architecture::ModelConfig& config) {
   const bool mix = is_mix(choice.grid);
   const int64_t columns = tensor.shape.back();
   switch (tensor.place) {
     case PlannedTensor::Place::kLayer:
-      return mix ? mix_layer_grid(choice.grid, matrix_name(tensor), tensor.layer, columns, config)
-                 : choice.grid;
+      return mix ? mix_layer_grid(choice.grid, role, tensor.layer, columns, config) : choice.grid;
     case PlannedTensor::Place::kHead:
       if (choice.head != kAuto) return choice.head;
       return mix ? mix_head_grid(columns) : std::string(kKeep);
@@ -102,20 +94,6 @@ class Overrides {
   std::vector<std::string> names_;
 };
 
-using LayerOfMatrix = std::map<std::string, int64_t, std::less<>>;
-
-absl::StatusOr<LayerOfMatrix> layer_of_matrices(const format::ModelConfig& config) {
-  FRUGAL_ASSIGN_OR_RETURN(const std::vector<model::Stage> stages, model::stages(config));
-  LayerOfMatrix result;
-  for (int64_t layer = 0; layer < config.layer_count; ++layer) {
-    for (const model::Stage& stage : stages) {
-      for (const std::string& matrix : stage.matrices)
-        result.emplace(model::weight_name(layer, matrix), layer);
-    }
-  }
-  return result;
-}
-
 absl::Status set_grid(PlannedTensor& tensor, const std::string& name, Misfits& misfits) {
   if (name == kKeep) {
     tensor.place = PlannedTensor::Place::kKept;
@@ -130,16 +108,16 @@ absl::Status set_grid(PlannedTensor& tensor, const std::string& name, Misfits& m
   return absl::OkStatus();
 }
 
-PlannedTensor place_tensor(const format::ExpectedTensor& expected, const LayerOfMatrix& layer_of,
-                           int64_t layer_count) {
+PlannedTensor place_tensor(const architecture::Tensor& expected, int64_t layer_count) {
   PlannedTensor tensor{.name = expected.name, .shape = expected.shape};
-  if (const auto found = layer_of.find(expected.name); found != layer_of.end()) {
+  if (expected.in_layer()) {
+    if (!expected.is_matrix()) return tensor;
     tensor.place = PlannedTensor::Place::kLayer;
-    tensor.layer = found->second;
-  } else if (expected.name == model::kHead) {
+    tensor.layer = expected.layer;
+  } else if (expected.role == architecture::Role::kHead) {
     tensor.place = PlannedTensor::Place::kHead;
     tensor.layer = layer_count;
-  } else if (expected.name == model::kEmbedding) {
+  } else if (expected.role == architecture::Role::kEmbedding) {
     tensor.place = PlannedTensor::Place::kEmbedding;
   }
   return tensor;
@@ -147,20 +125,19 @@ PlannedTensor place_tensor(const format::ExpectedTensor& expected, const LayerOf
 
 }  // namespace
 
-absl::StatusOr<std::vector<PlannedTensor>> plan_grids(const format::ModelConfig& config,
+absl::StatusOr<std::vector<PlannedTensor>> plan_grids(const architecture::ModelConfig& config,
                                                       const GridChoice& choice) {
   if (config.tied_embeddings && choice.head != kKeep && choice.head != kAuto) {
     return base::invalid_argument(
         "head = '", choice.head,
         "', but this model's head is its embedding (tied); set `embeddings` instead");
   }
-  FRUGAL_ASSIGN_OR_RETURN(const LayerOfMatrix layer_of, layer_of_matrices(config));
   Misfits misfits;
   Overrides overrides(choice);
   std::vector<PlannedTensor> result;
-  for (const format::ExpectedTensor& expected : format::expected_tensors(config)) {
-    PlannedTensor tensor = place_tensor(expected, layer_of, config.layer_count);
-    std::string grid = basic_grid(tensor, choice, config);
+  for (const architecture::Tensor& expected : architecture::tensors(config)) {
+    PlannedTensor tensor = place_tensor(expected, config.layer_count());
+    std::string grid = basic_grid(tensor, expected.role, choice, config);
     if (tensor.place != PlannedTensor::Place::kKept)
       grid = overrides.apply(tensor.name, std::move(grid));
     FRUGAL_RETURN_IF_ERROR(set_grid(tensor, grid, misfits));

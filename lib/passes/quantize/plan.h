@@ -7,8 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "architecture/model_config.h"
 #include "base/status.h"
-#include "format/model_config.h"
 
 namespace frugal::passes {
 
@@ -36,7 +36,7 @@ struct PlannedTensor {
 // Every tensor that `config` demands, in its order. Errors: a misspelt grid; an override that
 // matches no matrix; rows that do not fit (all such matrices in one message, with the remedy); a
 // grid for the head of a model whose head is the embedding.
-absl::StatusOr<std::vector<PlannedTensor>> plan_grids(const format::ModelConfig& config,
+absl::StatusOr<std::vector<PlannedTensor>> plan_grids(const architecture::ModelConfig& config,
                                                       const GridChoice& choice);
 
 }  // namespace frugal::passes

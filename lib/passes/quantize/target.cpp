@@ -22,7 +22,7 @@ std::vector<std::string> default_candidates(int64_t columns) {
 }
 
 // Candidates as given: each must be a grid that fits every free matrix, as `grid` must.
-absl::Status check_candidates(const format::ModelConfig& config, const GridChoice& choice,
+absl::Status check_candidates(const architecture::ModelConfig& config, const GridChoice& choice,
                               const std::vector<std::string>& candidates) {
   if (candidates.size() == 1) {
     return base::invalid_argument("candidates: ", candidates.front(),
@@ -142,8 +142,8 @@ absl::Status check_target(const TargetOptions& target, const std::string& grid, 
       "is measured on text");
 }
 
-absl::StatusOr<TargetPlan> plan_target(const format::ModelConfig& config, const GridChoice& choice,
-                                       const TargetOptions& target) {
+absl::StatusOr<TargetPlan> plan_target(const architecture::ModelConfig& config,
+                                       const GridChoice& choice, const TargetOptions& target) {
   if (!target.candidates.empty())
     FRUGAL_RETURN_IF_ERROR(check_candidates(config, choice, target.candidates));
   GridChoice others = choice;
@@ -152,7 +152,7 @@ absl::StatusOr<TargetPlan> plan_target(const format::ModelConfig& config, const 
   FRUGAL_ASSIGN_OR_RETURN(plan.tensors, plan_grids(config, others));
   for (size_t i = 0; i < plan.tensors.size(); ++i) {
     PlannedTensor& tensor = plan.tensors[i];
-    if (!is_free(tensor, choice, config.layer_count)) continue;
+    if (!is_free(tensor, choice, config.layer_count())) continue;
     FRUGAL_ASSIGN_OR_RETURN(FreeMatrix matrix, free_matrix(tensor, i, target.candidates));
     plan.free.push_back(std::move(matrix));
   }

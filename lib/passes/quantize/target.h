@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "architecture/model_config.h"
 #include "base/status.h"
-#include "format/model_config.h"
 #include "pass/options.h"
 #include "passes/quantize/plan.h"
 
@@ -44,8 +44,8 @@ struct TargetPlan {
 // of a matrix's rows, the K types; else other types of the GGUF family; else int2 to int8 in groups
 // of 16 or by row. Errors: as plan_grids; candidates that are given twice, fewer than two, mixes or
 // "keep"; no free matrix.
-absl::StatusOr<TargetPlan> plan_target(const format::ModelConfig& config, const GridChoice& choice,
-                                       const TargetOptions& target);
+absl::StatusOr<TargetPlan> plan_target(const architecture::ModelConfig& config,
+                                       const GridChoice& choice, const TargetOptions& target);
 
 // Bytes that the free matrices may take together, `kept_bytes` being those of tensors that stay as
 // they are. Errors: a target below the smallest or above the largest that can be reached.

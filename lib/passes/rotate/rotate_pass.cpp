@@ -6,19 +6,19 @@
 #include <string>
 #include <vector>
 
+#include "architecture/stages.h"
 #include "base/interrupt.h"
 #include "base/progress.h"
 #include "base/text.h"
 #include "layerwise/transform/rotation.h"
 #include "layerwise/walk/calibration.h"
 #include "layerwise/walk/estimate.h"
-#include "layerwise/walk/onlooker.h"
-#include "model/architecture.h"
+#include "layerwise/walk/passive_solver.h"
 #include "model/decoder.h"
 #include "model/products.h"
 #include "passes/common/calibration_options.h"
 #include "passes/common/zeros.h"
-#include "passes/rotate/turn.h"
+#include "passes/rotate/rotate_weights.h"
 #include "tensor/device.h"
 #include "tensor/guard.h"
 #include "tensor/tiles.h"
@@ -36,21 +36,21 @@ class RotatePass final : public pass::Pass {
         .name = "rotate",
         .version = 2,
         .summary =
-            "Turns the residual stream and the value heads by orthogonal matrices: an equivalent "
+            "Rotates the residual stream and the value heads by orthogonal matrices: an equivalent "
             "model without outlier channels, or, with kind pca, one whose channels can be pruned."};
     return info;
   }
 
   void visit_options(pass::OptionVisitor& visitor) override {
     visitor.field({.name = "residual",
-                   .help = "Turn the residual stream; norm gains go into the matrices behind them, "
+                   .help = "Rotate the residual stream; norm gains go into the matrices behind them, "
                            "and a tied head becomes a matrix of its own."},
                   residual_);
-    visitor.field({.name = "heads", .help = "Turn every value head, layer by layer."}, heads_);
+    visitor.field({.name = "heads", .help = "Rotate every value head, layer by layer."}, heads_);
     visitor.field(
         {.name = "kind",
          .help = "hadamard spreads each channel evenly over all (random signs); orthogonal "
-                 "is uniform over all rotations; pca turns the residual stream to its "
+                 "is uniform over all rotations; pca rotates the residual stream to its "
                  "principal directions on the calibration text, the largest first, for "
                  "prune to take channels away (value heads then go by hadamard).",
          .choices = {"hadamard", "orthogonal", "pca"}},
@@ -71,7 +71,7 @@ class RotatePass final : public pass::Pass {
   absl::Status run(pass::RunContext& context) const override;
 
  private:
-  TurnOptions options() const {
+  RotateOptions options() const {
     return {.residual = residual_,
             .heads = heads_,
             .kind = kind_ == "orthogonal" ? layerwise::RotationKind::kOrthogonal
@@ -79,7 +79,7 @@ class RotatePass final : public pass::Pass {
             .seed = static_cast<uint64_t>(seed_)};
   }
 
-  absl::StatusOr<int64_t> walk_bytes_of(const format::ModelConfig& config,
+  absl::StatusOr<int64_t> walk_bytes_of(const architecture::ModelConfig& config,
                                         const layerwise::CalibrationPlan& calibration) const;
   absl::StatusOr<layerwise::CalibrationPlan> check_calibration(pass::CheckContext& context,
                                                                const pass::ModelInfo& model) const;
@@ -113,7 +113,7 @@ absl::StatusOr<layerwise::CalibrationPlan> RotatePass::check_calibration(
 
 // Of the walk that looks at the residual stream: its own second moment beside the activations.
 absl::StatusOr<int64_t> RotatePass::walk_bytes_of(
-    const format::ModelConfig& config, const layerwise::CalibrationPlan& calibration) const {
+    const architecture::ModelConfig& config, const layerwise::CalibrationPlan& calibration) const {
   if (calibration.tokens() == 0) return 0;
   const int64_t moment = 8 * config.hidden_size * config.hidden_size;
   layerwise::WalkDemand demand = walk_demand(windows_, calibration);
@@ -133,10 +133,10 @@ absl::Status RotatePass::check(pass::CheckContext& context, pass::ModelInfo& mod
     return base::invalid_argument(
         "rotate: residual and heads are both false; nothing would change");
   }
-  FRUGAL_ASSIGN_OR_RETURN(const TurnRoles roles, turn_roles(model.config, options()));
+  FRUGAL_ASSIGN_OR_RETURN(const RotationRoles roles, rotation_roles(model.config, options()));
   lose_zeros(
       context, "rotate", model, [&](const std::string& weight) { return roles.contains(weight); },
-      "turned weights are sums of all others, and the zeros are lost; rotate first, prune "
+      "rotated weights are sums of all others, and the zeros are lost; rotate first, prune "
       "afterwards");
   FRUGAL_ASSIGN_OR_RETURN(const layerwise::CalibrationPlan calibration,
                           check_calibration(context, model));
@@ -145,19 +145,19 @@ absl::Status RotatePass::check(pass::CheckContext& context, pass::ModelInfo& mod
       tokens > 0 ? layerwise::estimate_walk_operations(model.config, tokens, false) : 0;
   FRUGAL_ASSIGN_OR_RETURN(const int64_t walk_bytes, walk_bytes_of(model.config, calibration));
   const auto parameters = static_cast<double>(model.config.parameter_count());
-  model.config = turned_config(model.config, options());
+  model.config = rotated_config(model.config, options());
   const auto width = static_cast<double>(model.config.hidden_size);
-  const auto turned = static_cast<double>(model.config.parameter_count());
+  const auto rotated = static_cast<double>(model.config.parameter_count());
   model.size_bytes =
-      static_cast<int64_t>(static_cast<double>(model.size_bytes) * turned / parameters);
+      static_cast<int64_t>(static_cast<double>(model.size_bytes) * rotated / parameters);
   if (dtype_ == "f32") {
     model.dtype = "F32";
     model.size_bytes = 4 * model.config.parameter_count();
   }
   const int64_t side = model.config.hidden_size;
-  const int64_t matrix = side * std::max(model.config.intermediate_size, side);
+  const int64_t matrix = side * std::max(model.config.layers.front().feed_forward.width, side);
   context.estimate(
-      {.seconds = (2 * turned * width + walk_operations) / kOperationsPerSecond,
+      {.seconds = (2 * rotated * width + walk_operations) / kOperationsPerSecond,
        .peak_memory_bytes =
            layerwise::process_memory() + std::max(walk_bytes, 8 * (3 * side * side + 4 * matrix)),
        .output_bytes = model.size_bytes,
@@ -190,14 +190,15 @@ class Peaks {
 struct Written {
   Peaks before, after;
   int64_t pruned = 0;  // matrices whose zeros went
-  double defect = 0;
+  double orthogonality_error = 0;
 };
 
-absl::Status write_turned(const format::Checkpoint& input,
-                          const std::vector<format::CheckpointWriter::Tensor>& tensors,
-                          const TurnRoles& roles, const TurnOptions& options, Written& written,
-                          format::CheckpointWriter& writer) {
-  Turner turner(input, options);
+absl::Status write_rotated(const format::Checkpoint& input,
+                           const std::vector<format::CheckpointWriter::Tensor>& tensors,
+                           const RotationRoles& roles, const RotateOptions& options,
+                           Written& written, format::CheckpointWriter& writer) {
+  WeightRotator rotator(input, options);
+  const auto places = architecture::places(rotated_config(input.config(), options));
   base::Progress progress("rotate", "tensors", static_cast<int64_t>(tensors.size()));
   for (const format::CheckpointWriter::Tensor& tensor : tensors) {
     FRUGAL_RETURN_IF_ERROR(base::check_interrupt());
@@ -208,8 +209,8 @@ absl::Status write_turned(const format::Checkpoint& input,
       FRUGAL_RETURN_IF_ERROR(writer.write(tensor.name, bytes));
       continue;
     }
-    FRUGAL_ASSIGN_OR_RETURN(const at::Tensor value, turner.turned(tensor.name, role->second));
-    if (value.dim() == 2 && tensor.name.starts_with("model.layers.")) {
+    FRUGAL_ASSIGN_OR_RETURN(const at::Tensor value, rotator.rotated(tensor.name, role->second));
+    if (places.at(tensor.name).layer != architecture::kNoLayer && value.dim() == 2) {
       FRUGAL_ASSIGN_OR_RETURN(const at::Tensor original,
                               tensor::load(input, tensor.name, at::kFloat, at::kCPU));
       FRUGAL_RETURN_IF_ERROR(tensor::guarded(tensor.name, [&] {
@@ -221,43 +222,43 @@ absl::Status write_turned(const format::Checkpoint& input,
     }
     FRUGAL_RETURN_IF_ERROR(tensor::write(writer, tensor.name, value));
   }
-  written.defect = turner.defect();
+  written.orthogonality_error = rotator.orthogonality_error();
   return absl::OkStatus();
 }
 
 void report(pass::RunContext& context, const Written& written) {
   if (written.pruned > 0) {
     context.warn(base::str_cat("rotate: ", written.pruned,
-                               " matrices came with zeros, as from prune, which turning has "
+                               " matrices came with zeros, as from prune, which rotating has "
                                "filled; rotate first, prune afterwards"));
   }
-  context.statistic({.name = "rotation_defect",
-                     .value = written.defect,
+  context.statistic({.name = "orthogonality_error",
+                     .value = written.orthogonality_error,
                      .help = "Largest element of QᵀQ - I over all rotations, fp64."});
   context.statistic(
-      {.name = "weight_peak_before",
+      {.name = "weight_max_to_rms_before",
        .value = written.before.mean(),
        .help = "Largest weight over root mean square, mean over the layers' matrices."});
-  context.statistic(
-      {.name = "weight_peak", .value = written.after.mean(), .help = "The same after turning."});
+  context.statistic({.name = "weight_max_to_rms",
+                     .value = written.after.mean(),
+                     .help = "The same after rotating."});
 }
 
 // Second moments of the residual stream over its norm, without gains, before every layer and behind
 // the last: what one rotation for all of them can know.
 absl::StatusOr<at::Tensor> RotatePass::principal_directions(pass::RunContext& context) const {
   const format::Checkpoint& input = *context.input();
-  const format::ModelConfig& config = input.config();
+  const architecture::ModelConfig& config = input.config();
   FRUGAL_ASSIGN_OR_RETURN(const at::Device device, tensor::open_device(context.device()));
   FRUGAL_ASSIGN_OR_RETURN(const text::DataSource source, context.data(calibration_));
   FRUGAL_ASSIGN_OR_RETURN(const auto plan, layerwise::plan_calibration(config, source, windows_));
   FRUGAL_ASSIGN_OR_RETURN(const text::Windows windows,
                           layerwise::load_calibration(input, source, plan));
-  FRUGAL_ASSIGN_OR_RETURN(const auto runner, model::layer_runner(config));
-  const at::Tensor ones = at::ones({config.hidden_size}, at::device(device));
+  const model::LayerRunner runner(config);
   model::ProductSum sum(/*symmetric=*/true);
   const auto add = [&](const std::vector<at::Tensor>& chunks) {
     for (const at::Tensor& chunk : chunks) {
-      const at::Tensor x = runner->normalize(chunk, ones).reshape({-1, config.hidden_size});
+      const at::Tensor x = runner.normalize(chunk).reshape({-1, config.hidden_size});
       const model::TokenFactor factor(x, windows_.products());
       sum.add(factor, factor);
     }
@@ -266,27 +267,29 @@ absl::StatusOr<at::Tensor> RotatePass::principal_directions(pass::RunContext& co
   walk.observe = [&](int64_t layer, const std::vector<at::Tensor>& before,
                      const std::vector<at::Tensor>& after) {
     add(before);
-    if (layer + 1 == config.layer_count) add(after);
+    if (layer + 1 == config.layer_count()) add(after);
   };
-  layerwise::Onlooker onlooker;
-  FRUGAL_RETURN_IF_ERROR(layerwise::walk(input, windows, walk, onlooker));
+  layerwise::PassiveSolver observer;
+  FRUGAL_RETURN_IF_ERROR(layerwise::walk(input, windows, walk, observer));
   return tensor::guarded("principal directions",
                          [&] { return layerwise::principal_rotation(sum.take()); });
 }
 
 absl::Status RotatePass::run(pass::RunContext& context) const {
   const format::Checkpoint& input = *context.input();
-  TurnOptions turn = options();
+  RotateOptions settings = options();
   if (kind_ == "pca") {
-    FRUGAL_ASSIGN_OR_RETURN(turn.stream, principal_directions(context));
+    FRUGAL_ASSIGN_OR_RETURN(settings.stream, principal_directions(context));
   }
-  FRUGAL_ASSIGN_OR_RETURN(const TurnRoles roles, turn_roles(input.config(), turn));
-  const format::ModelConfig config = turned_config(input.config(), turn);
+  FRUGAL_ASSIGN_OR_RETURN(const RotationRoles roles, rotation_roles(input.config(), settings));
+  const architecture::ModelConfig config = rotated_config(input.config(), settings);
   std::vector<format::CheckpointWriter::Tensor> tensors;
-  for (const format::ExpectedTensor& expected : format::expected_tensors(config)) {
+  for (const architecture::Tensor& expected : architecture::tensors(config)) {
     const bool is_new = !input.has(expected.name);  // the head of a tied model
-    FRUGAL_ASSIGN_OR_RETURN(const format::TensorInfo info,
-                            input.info(is_new ? std::string(model::kEmbedding) : expected.name));
+    FRUGAL_ASSIGN_OR_RETURN(
+        const format::TensorInfo info,
+        input.info(is_new ? architecture::tensor_name(config, architecture::Role::kEmbedding)
+                          : expected.name));
     const bool widen = dtype_ == "f32" && roles.contains(expected.name);
     tensors.push_back({expected.name, widen ? format::DType::kF32 : info.dtype, expected.shape});
   }
@@ -294,7 +297,7 @@ absl::Status RotatePass::run(pass::RunContext& context) const {
       format::CheckpointWriter writer,
       format::CheckpointWriter::create(context.output_folder(), config, tensors));
   Written written;
-  FRUGAL_RETURN_IF_ERROR(write_turned(input, tensors, roles, turn, written, writer));
+  FRUGAL_RETURN_IF_ERROR(write_rotated(input, tensors, roles, settings, written, writer));
   FRUGAL_RETURN_IF_ERROR(writer.copy_side_files(input));
   FRUGAL_RETURN_IF_ERROR(writer.finish());
   report(context, written);

@@ -1,4 +1,4 @@
-// rotate: turns the residual stream and the value heads of a model by random orthogonal matrices.
+// rotate: rotates the residual stream and the value heads of a model by random orthogonal matrices.
 #pragma once
 
 #include <memory>

@@ -6,25 +6,26 @@
 #include <string>
 #include <vector>
 
+#include "architecture/model_config.h"
+#include "architecture/roles.h"
 #include "base/status.h"
-#include "format/model_config.h"
 #include "layerwise/transform/equalize.h"
 
 namespace frugal::passes {
 
 struct ScaleGroup {
-  std::string stage;                  // "attention_in"
-  std::vector<std::string> matrices;  // below the layer; their columns are multiplied
-  std::string source;                 // below the layer; a norm [in], or the rows of a matrix
-  layerwise::Sharing sharing;         // columns that one row of `source` makes
+  std::string stage;                         // "attention_in"
+  std::vector<architecture::Role> matrices;  // their columns are multiplied
+  architecture::Role source = architecture::Role::kNormBeforeAttention;  // gains [in], or rows
+  layerwise::Sharing sharing;  // columns that one row of `source` makes
   int64_t columns = 0;
 };
 
 // One group per stage of a layer, in their order. Errors: an architecture with a stage whose input
-// no weight scales, or with biases, which the exchange would have to scale too.
-absl::StatusOr<std::vector<ScaleGroup>> scale_groups(const format::ModelConfig& config);
+// no weight scales.
+absl::StatusOr<std::vector<ScaleGroup>> scale_groups(const architecture::ModelConfig& config);
 
 // Matrices whose rounding moves attention scores; AWQ never clips them.
-bool makes_scores(std::string_view matrix);
+bool is_query_or_key(architecture::Role matrix);
 
 }  // namespace frugal::passes

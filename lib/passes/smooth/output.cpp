@@ -2,12 +2,15 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
+#include <numeric>
 #include <string>
+#include <vector>
 
+#include "architecture/tensors.h"
 #include "base/text.h"
-#include "model/architecture.h"
 #include "passes/smooth/scale_solver.h"
 #include "tensor/guard.h"
 #include "tensor/transfer.h"
@@ -16,6 +19,7 @@ namespace frugal::passes {
 namespace {
 
 using layerwise::LayerStore;
+using layerwise::MatrixRecord;
 
 // What happens to a weight: its columns are multiplied by the scale of the stage that reads it,
 // what it makes is divided by that of the stage behind.
@@ -23,29 +27,26 @@ struct Role {
   int64_t layer = 0;
   const ScaleGroup* reads = nullptr;
   const ScaleGroup* makes = nullptr;
+  double offset = 0;  // what the model adds to a stored gain
 };
 using Roles = std::map<std::string, Role, std::less<>>;
 
-Roles find_roles(const format::ModelConfig& config, const std::vector<ScaleGroup>& groups) {
+Roles find_roles(const architecture::ModelConfig& config, const std::vector<ScaleGroup>& groups) {
   Roles roles;
-  for (int64_t layer = 0; layer < config.layer_count; ++layer) {
-    const auto role = [&](const std::string& below) -> Role& {
-      Role& found = roles[model::weight_name(layer, below)];
-      found.layer = layer;
-      return found;
-    };
+  for (const architecture::Tensor& tensor : architecture::tensors(config)) {
+    if (!tensor.in_layer()) continue;
+    Role role{.layer = tensor.layer};
     for (const ScaleGroup& group : groups) {
-      for (const std::string& matrix : group.matrices) role(matrix).reads = &group;
-      role(group.source).makes = &group;
+      const auto& readers = group.matrices;
+      if (std::find(readers.begin(), readers.end(), tensor.role) != readers.end())
+        role.reads = &group;
+      // A bias is added to what the matrix's rows make, and is divided with them.
+      if (architecture::matrix_of(tensor.role) == group.source) role.makes = &group;
     }
+    role.offset = architecture::stored_offset(config, tensor.role, tensor.layer);
+    if (role.reads != nullptr || role.makes != nullptr) roles.emplace(tensor.name, role);
   }
   return roles;
-}
-
-absl::StatusOr<LayerStore::Layer> stored_layer(const LayerStore& store, int64_t layer) {
-  FRUGAL_ASSIGN_OR_RETURN(std::optional<LayerStore::Layer> stored, store.read(layer));
-  if (!stored) return base::internal("layer ", layer, " was not stored");
-  return *std::move(stored);
 }
 
 absl::StatusOr<at::Tensor> smoothed(const format::Checkpoint& input, const std::string& name,
@@ -61,7 +62,8 @@ absl::StatusOr<at::Tensor> smoothed(const format::Checkpoint& input, const std::
   if (role.makes != nullptr) {
     FRUGAL_ASSIGN_OR_RETURN(const at::Tensor scale, ScaleSolver::stored_scale(layer, *role.makes));
     const at::Tensor divisor = layerwise::source_values(scale.to(at::kDouble), role.makes->sharing);
-    value = value.dim() == 1 ? value / divisor : value / divisor.unsqueeze(1);
+    value = value.dim() == 1 ? (value + role.offset) / divisor - role.offset
+                             : value / divisor.unsqueeze(1);
   }
   return value;
 }
@@ -74,45 +76,40 @@ absl::Status write_tensor(const format::Checkpoint& input, const std::string& na
     FRUGAL_ASSIGN_OR_RETURN(const auto bytes, input.bytes(name));
     return writer.write(name, bytes);
   }
-  FRUGAL_ASSIGN_OR_RETURN(const LayerStore::Layer layer, stored_layer(store, role->second.layer));
+  FRUGAL_ASSIGN_OR_RETURN(const LayerStore::Layer layer, store.require(role->second.layer));
   FRUGAL_ASSIGN_OR_RETURN(const at::Tensor value, tensor::guarded(name, [&] {
                             return smoothed(input, name, role->second, layer);
                           }));
   return tensor::write(writer, name, value);
 }
 
-double number(const base::Json& record, const char* key) {
-  const auto found = record.find(key);
-  return found != record.end() && found->is_number() ? found->get<double>() : 0;
-}
-
 struct Sums {
   int64_t groups = 0, changed = 0;
   double before = 0, after = 0, log_ratio = 0, clip_before = 0, clip_after = 0;
-  double uneven_before = 0, uneven = 0;
+  double outliers_before = 0, outliers = 0;
   bool clipped = false, rounded = false;
 };
 
-void add(const base::Json& record, Sums& sums) {
+void add(const MatrixRecord& record, Sums& sums) {
   ++sums.groups;
-  sums.uneven_before += number(record, "unevenness_before");
-  sums.uneven += number(record, "unevenness");
-  if (record.contains("clip_error")) {
+  sums.outliers_before += record.outlier_ratio_before.value_or(0);
+  sums.outliers += record.outlier_ratio.value_or(0);
+  if (record.clip_error) {
     sums.clipped = true;
-    sums.clip_before += number(record, "clip_error_before");
-    sums.clip_after += number(record, "clip_error");
+    sums.clip_before += record.clip_error_before.value_or(0);
+    sums.clip_after += *record.clip_error;
   }
-  if (!record.contains("squared_error")) return;
+  if (!record.squared_error) return;
   sums.rounded = true;
-  const double before = number(record, "squared_error_before");
-  const double after = number(record, "squared_error");
+  const double before = record.squared_error_before.value_or(0);
+  const double after = *record.squared_error;
   sums.before += before;
   sums.after += after;
   if (before > 0 && after > 0) sums.log_ratio += std::log(after / before);
   if (after < before) ++sums.changed;
 }
 
-void write_rounding(pass::RunContext& context, const Sums& sums) {
+void report_rounding(pass::RunContext& context, const Sums& sums) {
   const auto groups = static_cast<double>(sums.groups);
   const auto share = [](double a, double b) {
     return b > 0 ? std::optional<double>(a / b) : std::nullopt;
@@ -151,7 +148,7 @@ absl::Status write_smoothed(const format::Checkpoint& input, const std::vector<S
                             const std::filesystem::path& folder) {
   const Roles roles = find_roles(input.config(), groups);
   std::vector<format::CheckpointWriter::Tensor> tensors;
-  for (const format::ExpectedTensor& expected : format::expected_tensors(input.config())) {
+  for (const architecture::Tensor& expected : architecture::tensors(input.config())) {
     FRUGAL_ASSIGN_OR_RETURN(const format::TensorInfo info, input.info(expected.name));
     const bool widen = !keep_type && roles.contains(expected.name);
     tensors.push_back({expected.name, widen ? format::DType::kF32 : info.dtype, expected.shape});
@@ -166,24 +163,26 @@ absl::Status write_smoothed(const format::Checkpoint& input, const std::vector<S
 
 absl::Status report_smoothed(pass::RunContext& context, const LayerStore& store) {
   Sums sums;
-  for (int64_t layer = 0; layer < context.input()->config().layer_count; ++layer) {
-    FRUGAL_ASSIGN_OR_RETURN(const LayerStore::Layer stored, stored_layer(store, layer));
-    for (const base::Json& record : stored.record()) {
-      add(record, sums);
-      context.row("smoothing", record);
-    }
+  std::vector<int64_t> layers(static_cast<size_t>(context.input()->config().layer_count()));
+  std::iota(layers.begin(), layers.end(), 0);
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<MatrixRecord> records,
+                          layerwise::stored_records(store, layers));
+  for (const MatrixRecord& record : records) {
+    add(record, sums);
+    context.row("smoothing", to_json(record));
   }
-  if (sums.rounded) write_rounding(context, sums);
+  if (sums.rounded) report_rounding(context, sums);
   const auto mean = [&](double sum) {
     return sums.groups > 0 ? std::optional<double>(sum / static_cast<double>(sums.groups))
                            : std::nullopt;
   };
-  context.statistic({.name = "unevenness_before",
-                     .value = mean(sums.uneven_before),
+  context.statistic({.name = "outlier_ratio_before",
+                     .value = mean(sums.outliers_before),
                      .help = "Largest over mean of the channels' largest inputs, mean over groups: "
                              "what rounding activations suffers from."});
-  context.statistic(
-      {.name = "unevenness", .value = mean(sums.uneven), .help = "The same after the scales."});
+  context.statistic({.name = "outlier_ratio",
+                     .value = mean(sums.outliers),
+                     .help = "The same after the scales."});
   return absl::OkStatus();
 }
 

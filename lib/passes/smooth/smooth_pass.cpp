@@ -47,20 +47,20 @@ void visit_method(pass::OptionVisitor& visitor, Options& o) {
   visitor.field({.name = "grid", .help = "awq: the grid that the later quantize step will use."},
                 o.grid);
   visitor.field(
-      {.name = "duo",
-       .help = "awq: also try scales that divide by a power of each channel's mean weight."},
+      {.name = "duo_scaling",
+       .help = "awq: also try scales that divide by a power of each channel's mean weight.",
+       .former_names = {"duo"}},
       o.duo);
   visitor.field({.name = "clip",
                  .help = "awq: also limit the weights of each group where that lowers the error on "
                          "`grid` (never query and key); the result is then no longer equivalent."},
                 o.clip);
-  visitor.field(
-      {.name = "alpha",
-       .help = "smoothquant: share of the unevenness that goes from inputs to weights; .5 "
-               "is the paper's, .85 was found good for Llama 2 and 3, .8 for Mistral.",
-       .minimum = 0,
-       .maximum = 1},
-      o.alpha);
+  visitor.field({.name = "alpha",
+                 .help = "smoothquant: share of the outliers that goes from inputs to weights; .5 "
+                         "is the paper's, .85 was found good for Llama 2 and 3, .8 for Mistral.",
+                 .minimum = 0,
+                 .maximum = 1},
+                o.alpha);
 }
 
 void visit_text(pass::OptionVisitor& visitor, Options& o) {
@@ -99,7 +99,8 @@ class SmoothPass final : public pass::Pass {
 
  private:
   absl::Status check_options() const;
-  absl::Status check_grid(const std::vector<ScaleGroup>& groups) const;
+  absl::Status check_grid(const architecture::ModelConfig& config,
+                          const std::vector<ScaleGroup>& groups) const;
 
   Options options_;
 };
@@ -126,12 +127,13 @@ absl::Status SmoothPass::check_options() const {
   return absl::OkStatus();
 }
 
-absl::Status SmoothPass::check_grid(const std::vector<ScaleGroup>& groups) const {
+absl::Status SmoothPass::check_grid(const architecture::ModelConfig& config,
+                                    const std::vector<ScaleGroup>& groups) const {
   if (options_.smoothquant()) return absl::OkStatus();
   for (const ScaleGroup& group : groups) {
     FRUGAL_ASSIGN_OR_RETURN(const auto grid, grid::find_grid(options_.grid, group.columns));
-    FRUGAL_RETURN_IF_ERROR(
-        grid::check_columns(grid->spec(), group.columns, group.matrices.front()));
+    FRUGAL_RETURN_IF_ERROR(grid::check_columns(grid->spec(), group.columns,
+                                               architecture::stem(config, group.matrices.front())));
   }
   return absl::OkStatus();
 }
@@ -143,15 +145,15 @@ absl::Status SmoothPass::check(pass::CheckContext& context, pass::ModelInfo& mod
   }
   FRUGAL_RETURN_IF_ERROR(check_options());
   FRUGAL_ASSIGN_OR_RETURN(const std::vector<ScaleGroup> groups, scale_groups(model.config));
-  FRUGAL_RETURN_IF_ERROR(check_grid(groups));
+  FRUGAL_RETURN_IF_ERROR(check_grid(model.config, groups));
   FRUGAL_ASSIGN_OR_RETURN(
       const layerwise::CalibrationPlan calibration,
       check_windows(context, "smooth", model, options_.calibration, options_.windows));
   double operations =
       layerwise::estimate_walk_operations(model.config, calibration.tokens(), false);
   if (!options_.smoothquant()) {  // a product with H per ratio
-    for (const format::ExpectedTensor& tensor : format::expected_tensors(model.config)) {
-      if (tensor.shape.size() != 2 || !tensor.name.starts_with("model.layers.")) continue;
+    for (const architecture::Tensor& tensor : architecture::tensors(model.config)) {
+      if (!tensor.is_matrix() || !tensor.in_layer()) continue;
       const auto rows = static_cast<double>(tensor.shape[0]);
       const auto columns = static_cast<double>(tensor.shape[1]);
       operations += (options_.duo ? 40 : 20) * 2 * rows * columns * columns;
@@ -192,7 +194,7 @@ absl::Status SmoothPass::run(pass::RunContext& context) const {
       context.resume_folder(),
       base::str_cat("smooth ", info().version, " ", calibration.text_sha256));
   ScaleSolver solver({.groups = groups,
-                      .layer_count = input.config().layer_count,
+                      .config = input.config(),
                       .smoothquant = options_.smoothquant(),
                       .grid = options_.grid,
                       .duo = options_.duo,

@@ -60,7 +60,7 @@ void visit_shape(pass::OptionVisitor& visitor, Shape& o) {
                 o.tied_embeddings);
 }
 
-absl::StatusOr<format::ModelConfig> config_of(const Shape& shape) {
+absl::StatusOr<architecture::ModelConfig> config_of(const Shape& shape) {
   if (shape.hidden_size % shape.heads != 0 || shape.hidden_size / shape.heads % 2 != 0) {
     return invalid_argument("train: hidden_size = ", shape.hidden_size, " does not split into ",
                             shape.heads, " heads of an even size; choose a multiple of ",
@@ -70,22 +70,20 @@ absl::StatusOr<format::ModelConfig> config_of(const Shape& shape) {
     return invalid_argument("train: key_value_heads = ", shape.key_value_heads,
                             " does not divide heads = ", shape.heads);
   }
-  format::ModelConfig config;
-  config.architecture = "LlamaForCausalLM";
-  config.model_type = "llama";
+  architecture::Layer layer;
+  layer.before_attention = layer.before_feed_forward = {.epsilon = 1e-5};
+  layer.attention.heads = shape.heads;
+  layer.attention.key_value_heads = shape.key_value_heads;
+  layer.attention.head_size = shape.hidden_size / shape.heads;
+  layer.attention.score_scale = 1.0 / std::sqrt(static_cast<double>(layer.attention.head_size));
+  layer.feed_forward.width = shape.intermediate_size;
+  architecture::ModelConfig config = architecture::make_llama(shape.layers, layer);
   config.vocabulary_size = shape.vocabulary_size;
   config.hidden_size = shape.hidden_size;
-  config.intermediate_size = shape.intermediate_size;
-  config.layer_count = shape.layers;
-  config.head_count = shape.heads;
-  config.key_value_head_count = shape.key_value_heads;
-  config.head_size = shape.hidden_size / shape.heads;
   config.context_length = shape.context_length;
-  config.norm_epsilon = 1e-5;
   config.tied_embeddings = shape.tied_embeddings;
   config.bos_token_ids = {0};
   config.eos_token_ids = {0};
-  config.source = base::Json::object();
   return config;
 }
 
@@ -117,7 +115,7 @@ class TrainPass final : public pass::Pass {
   absl::Status run(pass::RunContext& context) const override {
     FRUGAL_ASSIGN_OR_RETURN(const at::Device device, tensor::open_device(context.device()));
     FRUGAL_ASSIGN_OR_RETURN(const auto tokenizer, make_tokenizer(context));
-    FRUGAL_ASSIGN_OR_RETURN(const format::ModelConfig config, config_of(shape_));
+    FRUGAL_ASSIGN_OR_RETURN(const architecture::ModelConfig config, config_of(shape_));
     FRUGAL_ASSIGN_OR_RETURN(model::Decoder decoder,
                             model::Decoder::create(config, context.seed(), device));
     FRUGAL_RETURN_IF_ERROR(run_training(context, training_, *tokenizer, decoder, nullptr));

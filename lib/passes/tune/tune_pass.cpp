@@ -98,7 +98,7 @@ void visit_loop(pass::OptionVisitor& visitor, train::ScaleTuningOptions& o) {
 
 // The windows of both texts: [0] to tune on, [1] to choose by.
 absl::StatusOr<std::pair<layerwise::CalibrationPlan, layerwise::CalibrationPlan>> plan_windows(
-    const format::ModelConfig& config, const text::DataSource& data,
+    const architecture::ModelConfig& config, const text::DataSource& data,
     const text::DataSource* validation, const TuneOptions& o) {
   layerwise::CalibrationOptions wanted = o.windows;
   if (validation == nullptr) wanted.windows += o.validation_windows;
@@ -112,9 +112,9 @@ absl::StatusOr<std::pair<layerwise::CalibrationPlan, layerwise::CalibrationPlan>
 
 // What a configuration means, without what else its file said (a quantized checkpoint lists its
 // grids there).
-base::Json plain_json(format::ModelConfig config) {
+base::Json plain_json(architecture::ModelConfig config) {
   config.source = base::Json();
-  return format::to_json(config);
+  return architecture::to_json(config);
 }
 
 absl::StatusOr<train::QuantizedMatrices> read_matrices(const format::Checkpoint& checkpoint) {
@@ -160,7 +160,7 @@ absl::Status write_tuned(const format::Checkpoint& input, const train::Quantized
 // What is on grids: a byte per code, and parameters.
 TuningDemand tuned_weights(const pass::ModelInfo& model) {
   TuningDemand demand;
-  for (const format::ExpectedTensor& tensor : format::expected_tensors(model.config)) {
+  for (const architecture::Tensor& tensor : architecture::tensors(model.config)) {
     if (!model.grids.contains(tensor.name)) continue;
     const int64_t count = tensor.shape[0] * tensor.shape[1];
     demand.weights += count;

@@ -28,7 +28,7 @@ struct Recipe {
   passes::RoundingMethod method;
   bool dynamic;
   int sweeps;
-  double asymmetry;
+  double drift_strength;
 };
 using passes::RoundingMethod;
 constexpr Recipe kRecipes[] = {{"rtn", RoundingMethod::kRoundToNearest, true, 0, 0},
@@ -66,11 +66,11 @@ double divergence(const model::Decoder& original, const model::Decoder& changed,
 // The walk's result, straight from the layer store into a decoder.
 absl::Status take_weights(const layerwise::LayerStore& store, const std::string& grid,
                           model::Decoder& decoder) {
-  for (int64_t layer = 0; layer < decoder.config().layer_count; ++layer) {
+  for (int64_t layer = 0; layer < decoder.config().layer_count(); ++layer) {
     FRUGAL_ASSIGN_OR_RETURN(const auto stored, store.read(layer));
-    for (const model::Stage& stage : decoder.stages()) {
-      for (const std::string& matrix : stage.matrices) {
-        const std::string name = model::weight_name(layer, matrix);
+    for (const architecture::Stage& stage : decoder.stages()) {
+      for (const architecture::Tensor& matrix : stage.matrices) {
+        const std::string name = matrix.name;
         const at::Tensor& old = decoder.parameters().at(name);
         FRUGAL_ASSIGN_OR_RETURN(
             const grid::QuantizedMatrix codes,
@@ -97,16 +97,15 @@ absl::Status measure(benchmark::State& state, const Material& material, const st
   const layerwise::LayerStore store(folder, "bench");
   passes::GridSolverOptions options;
   options.stages = material.original.stages();
-  options.layer_count = material.model.config().layer_count;
+  options.layer_count = material.model.config().layer_count();
   for (int64_t layer = 0; layer < options.layer_count; ++layer) {
-    for (const model::Stage& stage : options.stages) {
-      for (const std::string& matrix : stage.matrices)
-        options.grids[model::weight_name(layer, matrix)] = grid;
+    for (const architecture::Stage& stage : options.stages) {
+      for (const architecture::Tensor& matrix : stage.matrices) options.grids[matrix.name] = grid;
     }
   }
   options.method = recipe.method;
   options.calibrated = true;
-  options.asymmetry = {recipe.asymmetry, recipe.asymmetry};
+  options.drift_strength = {recipe.drift_strength, recipe.drift_strength};
   options.gptq = {.dynamic_scales = recipe.dynamic,
                   .sweeps = recipe.sweeps,
                   .refits = recipe.sweeps > 0 ? 2 : 0};

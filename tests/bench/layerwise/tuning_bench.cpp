@@ -94,7 +94,7 @@ class RecipeSolver final : public layerwise::StageSolver {
     return layer < layers_ ? layerwise::Needs::kHessian : layerwise::Needs::kNothing;
   }
   layerwise::DriftForm drift_form() const override { return layerwise::DriftForm::kOutputs; }
-  bool polishes_layers() const override { return iterations_ > 0; }
+  bool reconstructs_layers() const override { return iterations_ > 0; }
 
   absl::StatusOr<at::Tensor> solve(const layerwise::StageProblem& problem) override {
     FRUGAL_ASSIGN_OR_RETURN(const auto grid, grid::find_grid(grid_, problem.weights.size(1)));
@@ -117,7 +117,7 @@ class RecipeSolver final : public layerwise::StageSolver {
     return layerwise::decode(rounded.matrix);
   }
 
-  absl::StatusOr<std::vector<at::Tensor>> polish_layer(
+  absl::StatusOr<std::vector<at::Tensor>> reconstruct_layer(
       const layerwise::LayerProblem& problem) override {
     FRUGAL_ASSIGN_OR_RETURN(const auto result,
                             layerwise::round_block(problem, {.iterations = iterations_}, stages_));
@@ -128,7 +128,7 @@ class RecipeSolver final : public layerwise::StageSolver {
     return layerwise::stacked_weights(stages_);
   }
 
-  absl::Status finish_layer(int64_t) override {
+  absl::Status store_layer(int64_t) override {
     size_t next = 0;
     for (auto& stage : stages_) {
       for (auto& matrix : stage) matrices[names_[next++]] = std::move(matrix.matrix);
@@ -137,7 +137,7 @@ class RecipeSolver final : public layerwise::StageSolver {
     names_.clear();
     return absl::OkStatus();
   }
-  absl::StatusOr<bool> is_finished(int64_t) override { return false; }
+  absl::StatusOr<bool> has_stored(int64_t) override { return false; }
   absl::StatusOr<at::Tensor> restore(const layerwise::StageProblem&) override {
     return base::internal("nothing is stored");
   }
@@ -199,7 +199,7 @@ struct Start {
 absl::Status round(benchmark::State* state, const Material& material, const std::string& grid,
                    Start& start) {
   RecipeSolver solver(grid, material.alpha, material.iterations,
-                      material.model.config().layer_count);
+                      material.model.config().layer_count());
   const auto walk = [&] {
     const Texts& texts = material.texts;  // learned rounding chooses by windows not in H
     return layerwise::walk(material.model, layerwise::joined(texts.calibration, texts.validation),

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Sparsity at equal zeros: frugal's recipe S and SparseGPT sweep against SparseGPT as published.
+"""Sparsity at equal zeros: frugal's mask refit and its SparseGPT sweep against SparseGPT as published.
 
 One run, one model, the same calibration tokens for all, one thread each. The oracle is a plain torch implementation of the published
 algorithm (published.py). Quality is the perplexity gap to the dense model and the mean KL divergence to it over held-out windows, both by
@@ -10,10 +10,10 @@ the oracle's is given twice, whole and without importing its libraries (loading,
 the latter. The oracle gets token ids. Wall time says nothing on a machine that does other things.
 
 usage: against_sparsegpt.py MODEL CALIBRATION.txt... [--held-out TEXT.txt] [--windows 64] [--length 256] [--held-out-windows 60]
-                            [--patterns 50% 2:4] [--solvers s sparsegpt] [--options ...] [--frugal build/release/bin/frugal] [--check]
+                            [--patterns 50% 2:4] [--solvers mask_refit sparsegpt] [--options ...] [--frugal build/release/bin/frugal] [--check]
 
 MODEL `synthetic`: random weights (width 512, 8 layers, 28 million), for time and memory; nothing is scored.
---check: exit with 1 where recipe S misses a bar: PPL gap at most 0.4 of SparseGPT's; CPU time at most SparseGPT's, on the synthetic model a
+--check: exit with 1 where the mask refit misses a bar: PPL gap at most 0.4 of SparseGPT's; CPU time at most SparseGPT's, on the synthetic model a
 fifth of it.
 Needs NumPy, torch, safetensors and tokenizers (sentencepiece for models with a tokenizer.model alone).
 """
@@ -36,7 +36,7 @@ def arguments():
     parser.add_argument("model"), parser.add_argument("calibration", nargs="+"), parser.add_argument("--held-out")
     parser.add_argument("--windows", type=int, default=64), parser.add_argument("--length", type=int, default=256)
     parser.add_argument("--held-out-windows", type=int, default=60)
-    parser.add_argument("--patterns", nargs="+", default=["50%", "2:4"]), parser.add_argument("--solvers", nargs="+", default=["s", "sparsegpt"])
+    parser.add_argument("--patterns", nargs="+", default=["50%", "2:4"]), parser.add_argument("--solvers", nargs="+", default=["mask_refit", "sparsegpt"])
     parser.add_argument("--frugal", default=common.FRUGAL), parser.add_argument("--check", action="store_true")
     parser.add_argument("--options", nargs="*", default=[], help="further options of frugal prune, as one word each: --options=--damping=0.02")
     return parser.parse_args()
@@ -88,12 +88,12 @@ def print_rows(rows):
 
 
 def print_ratios(rows, cpu_bar):
-    """Ratios of frugal to SparseGPT; returns whether recipe S meets every bar."""
+    """Ratios of frugal to SparseGPT; returns whether the mask refit meets every bar."""
     print("\n| pattern | frugal / SparseGPT | gap | KLD | CPU, whole | CPU, without imports | peak memory | bytes |\n|---|---|---|---|---|---|---|---|")
     good = True
     for ours in (r for r in rows if r["method"].startswith("frugal")):
         base = next(r for r in rows if r["pattern"] == ours["pattern"] and not r["method"].startswith("frugal"))
-        held = ours["method"] == "frugal s"
+        held = ours["method"] == "frugal mask_refit"
         gap, met = judged(ours["gap"] / base["gap"], GAP_BAR if held else None) if "gap" in ours else ("–", True)
         kld = f"{ours['kld'] / base['kld']:.3f}" if "kld" in ours else "–"
         cpu, cpu_met = judged(ours["cpu"] / base["working_cpu"], cpu_bar if held else None)

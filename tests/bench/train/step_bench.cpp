@@ -44,7 +44,7 @@ std::map<std::string, int64_t> read_options(int count, char** arguments, bool& b
   return options;
 }
 
-format::ModelConfig make_config(std::map<std::string, int64_t>& o) {
+architecture::ModelConfig make_config(std::map<std::string, int64_t>& o) {
   const base::Json json = {{"architectures", {"LlamaForCausalLM"}},
                            {"model_type", "llama"},
                            {"hidden_size", o["width"]},
@@ -60,7 +60,7 @@ format::ModelConfig make_config(std::map<std::string, int64_t>& o) {
                            {"hidden_act", "silu"},
                            {"bos_token_id", 0},
                            {"eos_token_id", 0}};
-  return format::parse_model_config(json, "step_bench").value();
+  return architecture::parse_model_config(json, "step_bench").value();
 }
 
 // Random ids; each row holds `documents` documents of equal length.
@@ -86,7 +86,7 @@ text::PackedTokens make_data(std::map<std::string, int64_t>& o) {
 int main(int count, char** arguments) {
   bool bf16 = false;
   std::map<std::string, int64_t> o = read_options(count, arguments, bf16);
-  const format::ModelConfig config = make_config(o);
+  const architecture::ModelConfig config = make_config(o);
   model::Decoder student = model::Decoder::create(config, 1, at::kCPU).value();
   const model::Decoder teacher = model::Decoder::create(config, 2, at::kCPU).value();
   train::TrainOptions options;

@@ -1,0 +1,342 @@
+#include "architecture/config_reader.h"
+
+#include <array>
+#include <cmath>
+#include <utility>
+
+namespace frugal::architecture {
+namespace {
+
+using base::Json;
+
+// Far above any model, and small enough that no product of them overflows 64 bits.
+constexpr int64_t kMaxVocabulary = int64_t{1} << 26;
+constexpr int64_t kMaxWidth = int64_t{1} << 20;
+constexpr int64_t kMaxLayers = int64_t{1} << 12;
+
+struct ActivationName {
+  std::string_view name;
+  Activation activation;
+};
+// The names of transformers' ACT2FN; the first of an activation is the one that is written.
+constexpr std::array kActivations = {
+    ActivationName{"silu", Activation::kSilu},
+    ActivationName{"swish", Activation::kSilu},
+    ActivationName{"gelu", Activation::kGelu},
+    ActivationName{"gelu_pytorch_tanh", Activation::kGeluTanh},
+    ActivationName{"gelu_new", Activation::kGeluTanh},
+    ActivationName{"relu", Activation::kRelu},
+};
+
+std::string shown(const Json& value) {
+  return value.is_primitive()
+             ? value.dump(-1, ' ', true, Json::error_handler_t::replace).substr(0, 40)
+             : "a list or object";
+}
+
+bool absent(const Json& json, std::string_view key) {
+  const auto found = json.find(std::string(key));
+  return found == json.end() || found->is_null();
+}
+
+absl::StatusOr<Activation> read_activation(const Json& json, std::string_view where,
+                                           const Defaults& defaults) {
+  FRUGAL_ASSIGN_OR_RETURN(const std::string wanted,
+                          base::json_get_or<std::string>(json, defaults.activation_key,
+                                                         std::string(defaults.activation), where));
+  std::vector<std::string> known;
+  for (const ActivationName& entry : kActivations) {
+    if (entry.name == wanted) return entry.activation;
+    known.emplace_back(entry.name);
+  }
+  return base::unimplemented(where, ": '", defaults.activation_key, "' is '", wanted.substr(0, 40),
+                             "'; frugal has ", base::join(known, ", "));
+}
+
+absl::Status read_heads(const Json& json, std::string_view where, const Defaults& defaults,
+                        int64_t width, Attention& attention) {
+  FRUGAL_ASSIGN_OR_RETURN(attention.heads, positive(json, "num_attention_heads", kMaxWidth, where));
+  FRUGAL_ASSIGN_OR_RETURN(
+      attention.key_value_heads,
+      positive_or(json, "num_key_value_heads", defaults.key_value_heads.value_or(attention.heads),
+                  kMaxWidth, where));
+  if (attention.heads % attention.key_value_heads != 0) {
+    return base::invalid_argument(where, ": 'num_key_value_heads' is ", attention.key_value_heads,
+                                  ", expected a divisor of 'num_attention_heads' ",
+                                  attention.heads);
+  }
+  FRUGAL_ASSIGN_OR_RETURN(
+      attention.head_size,
+      positive_or(json, "head_dim", defaults.head_size.value_or(0), kMaxWidth, where));
+  if (attention.head_size == 0) {
+    if (width % attention.heads != 0) {
+      return base::invalid_argument(where, ": 'head_dim' is absent and 'hidden_size' ", width,
+                                    " is no multiple of 'num_attention_heads' ", attention.heads);
+    }
+    attention.head_size = width / attention.heads;
+  }
+  if (attention.head_size % 2 != 0) {
+    return base::invalid_argument(where, ": the head size is ", attention.head_size,
+                                  ", expected an even number (rotary pairs)");
+  }
+  if (attention.heads > kMaxWidth / attention.head_size) {
+    return base::invalid_argument(where, ": ", attention.heads, " heads of ", attention.head_size,
+                                  " are wider than ", kMaxWidth);
+  }
+  attention.score_scale = 1.0 / std::sqrt(static_cast<double>(attention.head_size));
+  return absl::OkStatus();
+}
+
+// An id, a list of ids, or null; -1 is an old spelling of "none".
+absl::StatusOr<std::vector<int64_t>> token_ids(const Json& json, std::string_view key,
+                                               int64_t vocabulary_size, std::string_view where) {
+  std::vector<int64_t> ids;
+  const auto found = json.find(std::string(key));
+  if (found == json.end() || found->is_null()) return ids;
+  const Json list = found->is_array() ? *found : Json::array({*found});
+  for (const Json& element : list) {
+    if (element.is_number_integer() && element == -1) continue;
+    // Numbers of a file are unsigned, numbers set by a program may be signed.
+    const bool in_range = element.is_number_integer() && element >= 0 && element < vocabulary_size;
+    if (!in_range) {
+      return base::invalid_argument(where, ": '", key, "' holds ", shown(element),
+                                    ", expected ids below 'vocab_size' ", vocabulary_size,
+                                    " or null");
+    }
+    ids.push_back(element.get<int64_t>());
+  }
+  return ids;
+}
+
+absl::Status read_token_ids(const Json& json, std::string_view where, ModelConfig& config) {
+  const int64_t size = config.vocabulary_size;
+  FRUGAL_ASSIGN_OR_RETURN(config.bos_token_ids, token_ids(json, "bos_token_id", size, where));
+  FRUGAL_ASSIGN_OR_RETURN(config.eos_token_ids, token_ids(json, "eos_token_id", size, where));
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<int64_t> pad,
+                          token_ids(json, "pad_token_id", size, where));
+  if (!pad.empty()) config.pad_token_id = pad.front();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<RopeScaling> read_llama3_scaling(const Json& rope, std::string_view where) {
+  RopeScaling scaling;
+  FRUGAL_ASSIGN_OR_RETURN(scaling.factor, positive_number(rope, "factor", where));
+  FRUGAL_ASSIGN_OR_RETURN(scaling.low_freq_factor, positive_number(rope, "low_freq_factor", where));
+  FRUGAL_ASSIGN_OR_RETURN(scaling.high_freq_factor,
+                          positive_number(rope, "high_freq_factor", where));
+  FRUGAL_ASSIGN_OR_RETURN(scaling.original_max_position_embeddings,
+                          positive(rope, "original_max_position_embeddings", kMaxContext, where));
+  if (scaling.low_freq_factor >= scaling.high_freq_factor) {
+    return base::invalid_argument(where, ": 'low_freq_factor' ", scaling.low_freq_factor,
+                                  " must be below 'high_freq_factor' ", scaling.high_freq_factor);
+  }
+  return scaling;
+}
+
+absl::Status refuse_partial_rotation(const Json& json, std::string_view where) {
+  FRUGAL_ASSIGN_OR_RETURN(const double share,
+                          base::json_get_or<double>(json, "partial_rotary_factor", 1.0, where));
+  if (share == 1.0) return absl::OkStatus();
+  return base::unimplemented(where, ": 'partial_rotary_factor' is ", share,
+                             "; frugal supports only 1");
+}
+
+Json ids_to_json(const std::vector<int64_t>& ids) {
+  if (ids.empty()) return nullptr;
+  return ids.size() == 1 ? Json(ids.front()) : Json(ids);
+}
+
+}  // namespace
+
+std::string_view name(Activation activation) {
+  for (const ActivationName& entry : kActivations) {
+    if (entry.activation == activation) return entry.name;
+  }
+  return "";
+}
+
+absl::StatusOr<int64_t> positive(const Json& json, std::string_view key, int64_t limit,
+                                 std::string_view where) {
+  FRUGAL_ASSIGN_OR_RETURN(const int64_t value, base::json_get<int64_t>(json, key, where));
+  if (value >= 1 && value <= limit) return value;
+  return base::invalid_argument(where, ": '", key, "' is ", value, ", expected 1 to ", limit);
+}
+
+absl::StatusOr<int64_t> positive_or(const Json& json, std::string_view key, int64_t fallback,
+                                    int64_t limit, std::string_view where) {
+  if (absent(json, key)) return fallback;
+  return positive(json, key, limit, where);
+}
+
+absl::StatusOr<double> positive_number(const Json& json, std::string_view key,
+                                       std::string_view where) {
+  FRUGAL_ASSIGN_OR_RETURN(const double value, base::json_get<double>(json, key, where));
+  if (std::isfinite(value) && value > 0) return value;
+  return base::invalid_argument(where, ": '", key, "' is ", value, ", expected a positive number");
+}
+
+absl::StatusOr<double> positive_number_or(const Json& json, std::string_view key, double fallback,
+                                          std::string_view where) {
+  if (absent(json, key)) return fallback;
+  return positive_number(json, key, where);
+}
+
+absl::Status read_sizes(const Json& json, std::string_view where, const Defaults& defaults,
+                        ModelConfig& config) {
+  FRUGAL_ASSIGN_OR_RETURN(config.vocabulary_size,
+                          positive(json, "vocab_size", kMaxVocabulary, where));
+  FRUGAL_ASSIGN_OR_RETURN(config.hidden_size, positive(json, "hidden_size", kMaxWidth, where));
+  FRUGAL_ASSIGN_OR_RETURN(config.context_length,
+                          positive(json, "max_position_embeddings", kMaxContext, where));
+  Layer layer;
+  FRUGAL_ASSIGN_OR_RETURN(layer.feed_forward.width,
+                          positive(json, "intermediate_size", kMaxWidth, where));
+  FRUGAL_ASSIGN_OR_RETURN(layer.feed_forward.activation, read_activation(json, where, defaults));
+  FRUGAL_ASSIGN_OR_RETURN(const int64_t layer_count,
+                          positive(json, "num_hidden_layers", kMaxLayers, where));
+  FRUGAL_RETURN_IF_ERROR(read_heads(json, where, defaults, config.hidden_size, layer.attention));
+  FRUGAL_ASSIGN_OR_RETURN(config.final_norm.epsilon, positive_number(json, "rms_norm_eps", where));
+  layer.before_attention = layer.before_feed_forward = config.final_norm;
+  FRUGAL_RETURN_IF_ERROR(refuse_partial_rotation(json, where));
+  config.layers.assign(static_cast<size_t>(layer_count), layer);
+  FRUGAL_ASSIGN_OR_RETURN(
+      config.tied_embeddings,
+      base::json_get_or<bool>(json, "tie_word_embeddings", defaults.tied_embeddings, where));
+  FRUGAL_ASSIGN_OR_RETURN(
+      config.initializer_range,
+      positive_number_or(json, "initializer_range", config.initializer_range, where));
+  return read_token_ids(json, where, config);
+}
+
+absl::Status read_rope_object(const Json& object, std::string_view where, Rope& rope) {
+  if (!object.is_object()) return base::invalid_argument(where, " is no object");
+  FRUGAL_ASSIGN_OR_RETURN(rope.theta, positive_number_or(object, "rope_theta", rope.theta, where));
+  FRUGAL_RETURN_IF_ERROR(refuse_partial_rotation(object, where));
+  const std::string_view type_key = object.contains("rope_type") ? "rope_type" : "type";
+  FRUGAL_ASSIGN_OR_RETURN(const std::string type,
+                          base::json_get_or<std::string>(object, type_key, "default", where));
+  if (type == "default") {
+    rope.scaling.reset();
+    return absl::OkStatus();
+  }
+  if (type == "linear") {
+    rope.scaling = RopeScaling{.kind = RopeScaling::Kind::kLinear};
+    FRUGAL_ASSIGN_OR_RETURN(rope.scaling->factor, positive_number(object, "factor", where));
+    return absl::OkStatus();
+  }
+  if (type != "llama3") {
+    return base::unimplemented(where, ": '", type_key, "' is '", type.substr(0, 40),
+                               "'; frugal supports 'default', 'linear' and 'llama3'");
+  }
+  FRUGAL_ASSIGN_OR_RETURN(rope.scaling, read_llama3_scaling(object, where));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Rope> read_rope(const Json& json, std::string_view where) {
+  Rope rope;
+  FRUGAL_ASSIGN_OR_RETURN(rope.theta, positive_number_or(json, "rope_theta", rope.theta, where));
+  for (const std::string_view key : {"rope_scaling", "rope_parameters"}) {  // the newer place wins
+    if (absent(json, key)) continue;
+    FRUGAL_RETURN_IF_ERROR(
+        read_rope_object(json[std::string(key)], base::str_cat(where, ": '", key, "'"), rope));
+  }
+  return rope;
+}
+
+absl::StatusOr<std::optional<std::vector<bool>>> read_layer_types(const Json& json,
+                                                                  std::string_view where,
+                                                                  size_t layer_count) {
+  if (absent(json, "layer_types")) return std::nullopt;
+  const Json& list = json["layer_types"];
+  if (!list.is_array() || list.size() != layer_count) {
+    return base::invalid_argument(where, ": 'layer_types' ",
+                                  list.is_array() ? base::str_cat("has ", list.size(), " entries")
+                                                  : std::string("is no list"),
+                                  ", expected one for each of 'num_hidden_layers' ", layer_count);
+  }
+  std::vector<bool> windowed;
+  for (const Json& entry : list) {
+    if (entry != "sliding_attention" && entry != "full_attention") {
+      return base::unimplemented(where, ": 'layer_types' holds ", shown(entry),
+                                 "; frugal supports \"full_attention\" and \"sliding_attention\"");
+    }
+    windowed.push_back(entry == "sliding_attention");
+  }
+  return windowed;
+}
+
+Json layer_types(const ModelConfig& config) {
+  Json list = Json::array();
+  for (const Layer& layer : config.layers)
+    list.push_back(layer.attention.window ? "sliding_attention" : "full_attention");
+  return list;
+}
+
+absl::Status refuse_true(const Json& json, std::string_view where,
+                         const std::vector<std::string_view>& keys) {
+  for (const std::string_view key : keys) {
+    FRUGAL_ASSIGN_OR_RETURN(const bool set, base::json_get_or<bool>(json, key, false, where));
+    if (set) return base::unimplemented(where, ": '", key, "' is true; frugal supports only false");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status refuse_present(const Json& json, std::string_view where,
+                            const std::vector<std::string_view>& keys) {
+  for (const std::string_view key : keys) {
+    if (absent(json, key)) continue;
+    return base::unimplemented(where, ": '", key, "' is ", shown(json[std::string(key)]),
+                               "; frugal supports only null");
+  }
+  return absl::OkStatus();
+}
+
+void write_sizes(const ModelConfig& config, const Defaults& defaults, Json& json) {
+  const Layer& layer = config.layers.front();
+  json["vocab_size"] = config.vocabulary_size;
+  json["hidden_size"] = config.hidden_size;
+  json["intermediate_size"] = layer.feed_forward.width;
+  json["num_hidden_layers"] = config.layer_count();
+  json["num_attention_heads"] = layer.attention.heads;
+  json["num_key_value_heads"] = layer.attention.key_value_heads;
+  json["head_dim"] = layer.attention.head_size;
+  json["max_position_embeddings"] = config.context_length;
+  json["rms_norm_eps"] = config.final_norm.epsilon;
+  json["tie_word_embeddings"] = config.tied_embeddings;
+  json["bos_token_id"] = ids_to_json(config.bos_token_ids);
+  json["eos_token_id"] = ids_to_json(config.eos_token_ids);
+  json["pad_token_id"] = config.pad_token_id ? Json(*config.pad_token_id) : Json(nullptr);
+  const std::string_view activation = name(layer.feed_forward.activation);
+  if (!json.contains(defaults.activation_key) && activation != defaults.activation)
+    json[std::string(defaults.activation_key)] = activation;
+}
+
+void write_rope_object(const Rope& rope, Json& object) {
+  const bool linear = rope.scaling && rope.scaling->kind == RopeScaling::Kind::kLinear;
+  object["rope_type"] = linear ? "linear" : rope.scaling ? "llama3" : "default";
+  for (const char* key : {"type", "factor", "low_freq_factor", "high_freq_factor",
+                          "original_max_position_embeddings"}) {
+    object.erase(key);
+  }
+  if (!rope.scaling) return;
+  object["factor"] = rope.scaling->factor;
+  if (linear) return;
+  object["low_freq_factor"] = rope.scaling->low_freq_factor;
+  object["high_freq_factor"] = rope.scaling->high_freq_factor;
+  object["original_max_position_embeddings"] = rope.scaling->original_max_position_embeddings;
+}
+
+void write_rope(const ModelConfig& config, Json& json) {
+  const Rope& rope = config.layers.front().attention.rope;
+  json["rope_theta"] = rope.theta;
+  if (json.contains("rope_parameters") && json["rope_parameters"].is_object()) {
+    json["rope_parameters"]["rope_theta"] = rope.theta;
+    write_rope_object(rope, json["rope_parameters"]);
+    json.erase("rope_scaling");
+  } else {
+    json["rope_scaling"] = nullptr;
+    if (rope.scaling) write_rope_object(rope, json["rope_scaling"]);
+  }
+}
+
+}  // namespace frugal::architecture

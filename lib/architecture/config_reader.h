@@ -1,0 +1,66 @@
+// Pieces of config.json that families have in common.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "architecture/model_config.h"
+
+namespace frugal::architecture {
+
+inline constexpr int64_t kMaxContext = int64_t{1} << 30;
+
+// A required integer in [1, limit]; `fallback` where the key is absent or null.
+absl::StatusOr<int64_t> positive(const base::Json& json, std::string_view key, int64_t limit,
+                                 std::string_view where);
+absl::StatusOr<int64_t> positive_or(const base::Json& json, std::string_view key, int64_t fallback,
+                                    int64_t limit, std::string_view where);
+// A required number above zero and finite.
+absl::StatusOr<double> positive_number(const base::Json& json, std::string_view key,
+                                       std::string_view where);
+absl::StatusOr<double> positive_number_or(const base::Json& json, std::string_view key,
+                                          double fallback, std::string_view where);
+
+// Vocabulary, width, context, token ids, tied embeddings; `config.layers` becomes equal layers of
+// heads and width as the config gives them, with RMS norms of "rms_norm_eps" and SwiGLU.
+struct Defaults {
+  std::optional<int64_t> key_value_heads =
+      {};  // where "num_key_value_heads" is absent; else the number of heads
+  std::optional<int64_t> head_size = {};  // where "head_dim" is absent; else width / heads
+  bool tied_embeddings = false;
+  std::string_view activation_key = "hidden_act";
+  std::string_view activation = "silu";
+};
+absl::Status read_sizes(const base::Json& json, std::string_view where, const Defaults& defaults,
+                        ModelConfig& config);
+
+// rope_theta and scaling, from both the old place ("rope_scaling") and "rope_parameters"
+// (transformers >= 5).
+absl::StatusOr<Rope> read_rope(const base::Json& json, std::string_view where);
+// One such object over what `rope` says so far.
+absl::Status read_rope_object(const base::Json& object, std::string_view where, Rope& rope);
+
+// Which layers are windowed, by "layer_types" ("sliding_attention", "full_attention"), where the
+// key is there. Errors: another number of entries than layers, other words.
+absl::StatusOr<std::optional<std::vector<bool>>> read_layer_types(const base::Json& json,
+                                                                  std::string_view where,
+                                                                  size_t layer_count);
+base::Json layer_types(const ModelConfig& config);
+
+// Refuses keys that are true and change the computation.
+absl::Status refuse_true(const base::Json& json, std::string_view where,
+                         const std::vector<std::string_view>& keys);
+// Refuses keys that are neither absent nor null.
+absl::Status refuse_present(const base::Json& json, std::string_view where,
+                            const std::vector<std::string_view>& keys);
+
+// What read_sizes reads, of the first layer; and the rope of all layers.
+void write_sizes(const ModelConfig& config, const Defaults& defaults, base::Json& json);
+void write_rope(const ModelConfig& config, base::Json& json);
+// The members of one rope object.
+void write_rope_object(const Rope& rope, base::Json& object);
+
+}  // namespace frugal::architecture

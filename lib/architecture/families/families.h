@@ -1,0 +1,14 @@
+// Every family, one file each; family.cpp lists them.
+#pragma once
+
+#include "architecture/family.h"
+
+namespace frugal::architecture {
+
+extern const Family kLlama;
+extern const Family kMistral;
+extern const Family kQwen2;
+extern const Family kQwen3;
+extern const Family kGemma3;
+
+}  // namespace frugal::architecture

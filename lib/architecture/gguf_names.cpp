@@ -1,0 +1,121 @@
+#include "architecture/gguf_names.h"
+
+#include <array>
+#include <charconv>
+
+#include "architecture/family.h"
+#include "base/text.h"
+
+namespace frugal::architecture {
+namespace {
+
+constexpr std::string_view kLayerPrefix = "blk.";
+
+// LLM_TENSOR_* of llama.cpp.
+constexpr std::array kStems = {
+    RoleName{Role::kEmbedding, "token_embd"},
+    RoleName{Role::kNormBeforeAttention, "attn_norm"},
+    RoleName{Role::kQuery, "attn_q"},
+    RoleName{Role::kKey, "attn_k"},
+    RoleName{Role::kValue, "attn_v"},
+    RoleName{Role::kQueryNorm, "attn_q_norm"},
+    RoleName{Role::kKeyNorm, "attn_k_norm"},
+    RoleName{Role::kAttentionOutput, "attn_output"},
+    RoleName{Role::kNormAfterAttention, "post_attention_norm"},
+    RoleName{Role::kNormBeforeFeedForward, "ffn_norm"},
+    RoleName{Role::kGate, "ffn_gate"},
+    RoleName{Role::kUp, "ffn_up"},
+    RoleName{Role::kDown, "ffn_down"},
+    RoleName{Role::kNormAfterFeedForward, "post_ffw_norm"},
+    RoleName{Role::kFinalNorm, "output_norm"},
+    RoleName{Role::kHead, "output"},
+};
+
+bool is_outside(Role role) {
+  return role == Role::kEmbedding || role == Role::kFinalNorm || role == Role::kHead;
+}
+
+// What llama.cpp's graph of the architecture computes after a gate.
+Activation gguf_activation(std::string_view architecture) {
+  return architecture == "gemma3" ? Activation::kGeluTanh : Activation::kSilu;
+}
+
+absl::Status check_windows(const ModelConfig& config, const Family& family) {
+  if (family.gguf_windows) return absl::OkStatus();
+  for (size_t i = 0; i < config.layers.size(); ++i) {
+    const std::optional<int64_t>& window = config.layers[i].attention.window;
+    if (!window || *window >= config.context_length) continue;
+    return base::unimplemented("llama.cpp's ", family.gguf, " has no sliding window, but layer ", i,
+                               " sees ", *window, " tokens of a context of ", config.context_length,
+                               "; lower max_position_embeddings to the window to use the model "
+                               "inside it");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+std::string gguf_tensor_name(Role role, int64_t layer) {
+  const std::string_view suffix = is_bias(role) ? ".bias" : ".weight";
+  for (const RoleName& entry : kStems) {
+    if (entry.role != matrix_of(role)) continue;
+    if (is_outside(role)) return base::str_cat(entry.stem, suffix);
+    return base::str_cat(kLayerPrefix, layer, ".", entry.stem, suffix);
+  }
+  return "";
+}
+
+std::optional<Place> gguf_place(std::string_view gguf_name) {
+  Place place;
+  std::string_view rest = gguf_name;
+  if (rest.starts_with(kLayerPrefix)) {
+    rest.remove_prefix(kLayerPrefix.size());
+    const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), place.layer);
+    if (error != std::errc() || place.layer < 0) return std::nullopt;
+    rest.remove_prefix(static_cast<size_t>(end - rest.data()));
+    if (!rest.starts_with(".")) return std::nullopt;
+    rest.remove_prefix(1);
+  }
+  const bool bias = rest.ends_with(".bias");
+  if (!bias && !rest.ends_with(".weight")) return std::nullopt;
+  const std::string_view stem = rest.substr(0, rest.rfind('.'));
+  for (const RoleName& entry : kStems) {
+    if (entry.stem != stem || is_outside(entry.role) != (place.layer == kNoLayer)) continue;
+    place.role = bias ? bias_of(entry.role) : entry.role;
+    if (bias && place.role == entry.role) return std::nullopt;
+    return place;
+  }
+  return std::nullopt;
+}
+
+absl::StatusOr<std::string_view> gguf_architecture(const ModelConfig& config) {
+  const Family& family = family_of(config);
+  if (family.gguf.empty()) {
+    return base::unimplemented("llama.cpp has no architecture for ", config.architecture);
+  }
+  FRUGAL_RETURN_IF_ERROR(check_windows(config, family));
+  for (size_t i = 0; i < config.layers.size(); ++i) {
+    const Activation activation = config.layers[i].feed_forward.activation;
+    if (activation == gguf_activation(family.gguf)) continue;
+    return base::unimplemented("llama.cpp's ", family.gguf, " computes ",
+                               name(gguf_activation(family.gguf)), ", but layer ", i, " has ",
+                               name(activation));
+  }
+  return family.gguf;
+}
+
+int64_t gguf_interleaved_heads(const ModelConfig& config, Role role, int64_t layer) {
+  if (!family_of(config).gguf_interleaves) return 0;
+  const Attention& attention =
+      config.layers.at(static_cast<size_t>(layer == kNoLayer ? 0 : layer)).attention;
+  switch (matrix_of(role)) {
+    case Role::kQuery:
+      return attention.heads;
+    case Role::kKey:
+      return attention.key_value_heads;
+    default:
+      return 0;
+  }
+}
+
+}  // namespace frugal::architecture

@@ -1,0 +1,28 @@
+// How llama.cpp calls tensors and architectures, in both directions: one table for export and
+// import.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "architecture/model_config.h"
+#include "architecture/tensors.h"
+
+namespace frugal::architecture {
+
+// "blk.3.attn_q.weight", "token_embd.weight".
+std::string gguf_tensor_name(Role role, int64_t layer = kNoLayer);
+// The way back; absent for a name that no role has.
+std::optional<Place> gguf_place(std::string_view gguf_name);
+
+// `general.architecture`, which also begins the keys of its numbers. Errors: llama.cpp has no such
+// architecture, or computes this model otherwise (windows, activations, biases): named.
+absl::StatusOr<std::string_view> gguf_architecture(const ModelConfig& config);
+
+// How many heads' rows of this tensor lie interleaved in the file (neighboring channels turn
+// together there); 0: as they are.
+int64_t gguf_interleaved_heads(const ModelConfig& config, Role role, int64_t layer);
+
+}  // namespace frugal::architecture

@@ -1,0 +1,190 @@
+#include "architecture/tensors.h"
+
+#include <array>
+#include <utility>
+
+#include "architecture/family.h"
+#include "base/text.h"
+
+namespace frugal::architecture {
+namespace {
+
+constexpr std::string_view kLayerPrefix = "model.layers.";
+
+// The names that most families use (transformers' Llama); a family lists what differs.
+constexpr std::array kStems = {
+    RoleName{Role::kEmbedding, "model.embed_tokens"},
+    RoleName{Role::kNormBeforeAttention, "input_layernorm"},
+    RoleName{Role::kQuery, "self_attn.q_proj"},
+    RoleName{Role::kKey, "self_attn.k_proj"},
+    RoleName{Role::kValue, "self_attn.v_proj"},
+    RoleName{Role::kQueryNorm, "self_attn.q_norm"},
+    RoleName{Role::kKeyNorm, "self_attn.k_norm"},
+    RoleName{Role::kAttentionOutput, "self_attn.o_proj"},
+    RoleName{Role::kNormBeforeFeedForward, "post_attention_layernorm"},
+    RoleName{Role::kGate, "mlp.gate_proj"},
+    RoleName{Role::kUp, "mlp.up_proj"},
+    RoleName{Role::kDown, "mlp.down_proj"},
+    RoleName{Role::kFinalNorm, "model.norm"},
+    RoleName{Role::kHead, "lm_head"},
+};
+
+bool is_outside(Role role) {
+  return role == Role::kEmbedding || role == Role::kFinalNorm || role == Role::kHead;
+}
+
+using Shape = std::vector<int64_t>;
+
+// Calls add(role, shape) for every tensor of a layer.
+template <typename Add>
+void for_each_role(const ModelConfig& config, const Layer& layer, const Add& add) {
+  const Attention& attention = layer.attention;
+  const int64_t width = config.hidden_size, neurons = layer.feed_forward.width;
+  const int64_t query = attention.query_width(), key_value = attention.key_value_width();
+  add(Role::kNormBeforeAttention, Shape{width});
+  add(Role::kQuery, Shape{query, width});
+  add(Role::kKey, Shape{key_value, width});
+  add(Role::kValue, Shape{key_value, width});
+  if (attention.input_bias) {
+    add(Role::kQueryBias, Shape{query});
+    add(Role::kKeyBias, Shape{key_value});
+    add(Role::kValueBias, Shape{key_value});
+  }
+  if (attention.head_norm) {
+    add(Role::kQueryNorm, Shape{attention.head_size});
+    add(Role::kKeyNorm, Shape{attention.head_size});
+  }
+  add(Role::kAttentionOutput, Shape{width, query});
+  if (attention.output_bias) add(Role::kAttentionOutputBias, Shape{width});
+  if (layer.after_attention) add(Role::kNormAfterAttention, Shape{width});
+  add(Role::kNormBeforeFeedForward, Shape{width});
+  add(Role::kGate, Shape{neurons, width});
+  add(Role::kUp, Shape{neurons, width});
+  if (layer.feed_forward.bias) {
+    add(Role::kGateBias, Shape{neurons});
+    add(Role::kUpBias, Shape{neurons});
+  }
+  add(Role::kDown, Shape{width, neurons});
+  if (layer.feed_forward.bias) add(Role::kDownBias, Shape{width});
+  if (layer.after_feed_forward) add(Role::kNormAfterFeedForward, Shape{width});
+}
+
+void add_layer(const ModelConfig& config, int64_t index, std::vector<Tensor>& result) {
+  for_each_role(config, config.layers.at(static_cast<size_t>(index)), [&](Role role, Shape shape) {
+    result.push_back({tensor_name(config, role, index), std::move(shape), role, index});
+  });
+}
+
+}  // namespace
+
+std::vector<Tensor> tensors(const ModelConfig& config) {
+  std::vector<Tensor> result;
+  result.reserve(config.layers.size() * 16 + 3);
+  const auto outside = [&](Role role, Shape shape) {
+    result.push_back({tensor_name(config, role), std::move(shape), role, kNoLayer});
+  };
+  outside(Role::kEmbedding, {config.vocabulary_size, config.hidden_size});
+  for (int64_t layer = 0; layer < config.layer_count(); ++layer) add_layer(config, layer, result);
+  outside(Role::kFinalNorm, {config.hidden_size});
+  if (!config.tied_embeddings) outside(Role::kHead, {config.vocabulary_size, config.hidden_size});
+  return result;
+}
+
+std::vector<Tensor> layer_tensors(const ModelConfig& config, int64_t layer) {
+  std::vector<Tensor> result;
+  add_layer(config, layer, result);
+  return result;
+}
+
+std::string_view stem(const ModelConfig& config, Role role) {
+  const Role wanted = matrix_of(role);
+  for (const RoleName& entry : family_of(config).names) {
+    if (entry.role == wanted) return entry.stem;
+  }
+  for (const RoleName& entry : kStems) {
+    if (entry.role == wanted) return entry.stem;
+  }
+  return "";  // of a role that only other families have, which they name
+}
+
+std::string tensor_name(const ModelConfig& config, Role role, int64_t layer) {
+  const std::string_view suffix = is_bias(role) ? ".bias" : ".weight";
+  if (is_outside(role)) return base::str_cat(stem(config, role), suffix);
+  return base::str_cat(kLayerPrefix, layer, ".", stem(config, role), suffix);
+}
+
+std::string head_name(const ModelConfig& config) {
+  return tensor_name(config, config.tied_embeddings ? Role::kEmbedding : Role::kHead);
+}
+
+std::map<std::string, Place, std::less<>> places(const ModelConfig& config) {
+  std::map<std::string, Place, std::less<>> result;
+  for (Tensor& tensor : tensors(config))
+    result.emplace(std::move(tensor.name), Place{tensor.role, tensor.layer});
+  return result;
+}
+
+const Norm& norm_of(const ModelConfig& config, Role role, int64_t layer) {
+  if (role == Role::kFinalNorm) return config.final_norm;
+  const Layer& at = config.layers.at(static_cast<size_t>(layer));
+  switch (role) {
+    case Role::kNormAfterAttention:
+      return at.after_attention.value();
+    case Role::kNormBeforeFeedForward:
+      return at.before_feed_forward;
+    case Role::kNormAfterFeedForward:
+      return at.after_feed_forward.value();
+    case Role::kQueryNorm:
+    case Role::kKeyNorm:
+      return at.attention.head_norm.value();
+    default:
+      return at.before_attention;
+  }
+}
+
+double stored_offset(const ModelConfig& config, Role role, int64_t layer) {
+  return is_norm(role) && norm_of(config, role, layer).one_plus ? 1.0 : 0.0;
+}
+
+StreamUses stream_uses(const ModelConfig& config) {
+  StreamUses uses;
+  for (const Tensor& tensor : tensors(config)) {
+    switch (tensor.role) {
+      case Role::kNormBeforeAttention:
+      case Role::kNormAfterAttention:
+      case Role::kNormBeforeFeedForward:
+      case Role::kNormAfterFeedForward:
+      case Role::kFinalNorm:
+        uses.emplace(tensor.name, StreamUse::kGains);
+        break;
+      case Role::kEmbedding:
+      case Role::kHead:
+      case Role::kQuery:
+      case Role::kKey:
+      case Role::kValue:
+      case Role::kGate:
+      case Role::kUp:
+        uses.emplace(tensor.name, StreamUse::kReads);
+        break;
+      case Role::kAttentionOutput:
+      case Role::kDown:
+        uses.emplace(tensor.name, StreamUse::kWrites);
+        break;
+      case Role::kAttentionOutputBias:
+      case Role::kDownBias:
+        uses.emplace(tensor.name, StreamUse::kOffsets);
+        break;
+      case Role::kQueryBias:
+      case Role::kKeyBias:
+      case Role::kValueBias:
+      case Role::kQueryNorm:
+      case Role::kKeyNorm:
+      case Role::kGateBias:
+      case Role::kUpBias:
+        break;
+    }
+  }
+  return uses;
+}
+
+}  // namespace frugal::architecture

@@ -1,0 +1,64 @@
+// Every tensor of a model, by role: its name, shape and place.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "architecture/model_config.h"
+#include "architecture/roles.h"
+
+namespace frugal::architecture {
+
+inline constexpr int64_t kNoLayer = -1;
+
+struct Tensor {
+  std::string name;  // as the checkpoint calls it: "model.layers.3.self_attn.q_proj.weight"
+  std::vector<int64_t> shape;
+  Role role = Role::kEmbedding;
+  int64_t layer = kNoLayer;
+
+  bool in_layer() const { return layer != kNoLayer; }
+  bool is_matrix() const { return shape.size() == 2; }
+};
+
+// All tensors that `config` demands, in the order of the forward; a tied head is not among them.
+std::vector<Tensor> tensors(const ModelConfig& config);
+// Those of one layer.
+std::vector<Tensor> layer_tensors(const ModelConfig& config, int64_t layer);
+
+// The name of one tensor. `layer` is looked at for tensors of layers alone.
+std::string tensor_name(const ModelConfig& config, Role role, int64_t layer = kNoLayer);
+// The same without layer and suffix, for people and for patterns: "self_attn.q_proj".
+std::string_view stem(const ModelConfig& config, Role role);
+// The weight that makes logits of hidden states: the embedding where the head is tied to it.
+std::string head_name(const ModelConfig& config);
+
+// Role and layer of a name that tensors() has.
+struct Place {
+  Role role = Role::kEmbedding;
+  int64_t layer = kNoLayer;
+};
+std::map<std::string, Place, std::less<>> places(const ModelConfig& config);
+
+// The norm whose gain has this role; must be there.
+const Norm& norm_of(const ModelConfig& config, Role role, int64_t layer);
+// What the model adds to a stored weight before it uses it: 1 for the gain of a one-plus norm, else
+// 0.
+double stored_offset(const ModelConfig& config, Role role, int64_t layer);
+
+// What a weight has to do with the channels of the residual stream.
+enum class StreamUse {
+  kGains,    // [C]: a norm's, one for each channel
+  kOffsets,  // [C]: a bias behind a matrix that writes
+  kReads,    // [.., C]: its columns are channels; the embedding's are, too
+  kWrites,   // [C, ..]: its rows are channels
+};
+// By name, every tensor of `config` that has anything to do with them.
+using StreamUses = std::map<std::string, StreamUse, std::less<>>;
+StreamUses stream_uses(const ModelConfig& config);
+
+}  // namespace frugal::architecture

@@ -1,0 +1,84 @@
+// The forward of a decoder, composed of blocks by its description: embedding, layers stage by
+// stage, final norm, logits. One runner serves inference, training (autograd), the layer walk,
+// gradients and losses.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "architecture/model_config.h"
+#include "architecture/roles.h"
+#include "architecture/stages.h"
+#include "model/attention_context.h"
+
+namespace frugal::model {
+
+// Keys and values of the tokens seen so far, per layer [B, K, T_past, D]; grown by forward. The
+// tensors are views of buffers that double when full, so a token costs no copy of the past.
+class KeyValueCache {
+ public:
+  std::vector<at::Tensor> keys;
+  std::vector<at::Tensor> values;
+  int64_t length() const;  // T_past
+
+  // Appends key and value [B, K, T, D] to `layer` and returns all of that layer.
+  std::pair<at::Tensor, at::Tensor> append(int64_t layer, const at::Tensor& key,
+                                           const at::Tensor& value);
+  // Keeps only these rows of the batch, int64 [B'].
+  void select_rows(const at::Tensor& rows);
+
+ private:
+  std::vector<at::Tensor> key_buffers_, value_buffers_;
+};
+
+// A layer in the middle of its forward.
+struct LayerState {
+  at::Tensor residual;  // [B, T, C], updated behind attention and feed-forward
+  at::Tensor input;     // [B, T, in] of the stage that comes next
+};
+
+// Parameters of one layer that no stage multiplies: gains of norms, biases.
+using LayerParameters = std::map<architecture::Role, at::Tensor>;
+
+// One layer's staged execution: state = begin(layer, x); for each stage: outputs[m] = state.input ·
+// W_mᵀ; advance(state, stage, outputs). After the last stage `residual` is the layer's output.
+// Differentiable; throws.
+// Virtual for tests of solvers alone, which take a layer of one matrix.
+class LayerRunner {
+ public:
+  virtual ~LayerRunner() = default;
+  explicit LayerRunner(architecture::ModelConfig config) : config_(std::move(config)) {}
+
+  // Rows of `table` [V, C] times the embedding's scale: [.., C].
+  at::Tensor embed(const at::Tensor& table, const at::Tensor& ids) const;
+  virtual LayerState begin(int64_t layer, const at::Tensor& x,
+                           const LayerParameters& parameters) const;
+  // `outputs`: one tensor [B, T, out] per matrix of the stage, without its bias. `cache`: extend it
+  // by this layer.
+  virtual void advance(LayerState& state, const architecture::StageRef& at,
+                       const std::vector<at::Tensor>& outputs, const LayerParameters& parameters,
+                       const AttentionContexts& contexts, KeyValueCache* cache = nullptr) const;
+  // The norm behind the last layer, by its stored weight [C].
+  at::Tensor final_norm(const at::Tensor& x, const at::Tensor& weight) const;
+  // Without any gain: x / sqrt(mean(x²) + epsilon), with the epsilon of the final norm.
+  at::Tensor normalize(const at::Tensor& x) const;
+
+  const architecture::ModelConfig& config() const { return config_; }
+
+ private:
+  at::Tensor attend(const architecture::Attention& attention, std::vector<at::Tensor> outputs,
+                    const LayerParameters& parameters, const AttentionContext& context,
+                    int64_t layer, KeyValueCache* cache) const;
+
+  architecture::ModelConfig config_;
+};
+
+// Logits of hidden states [.., C] behind the final norm: [.., V] fp32, by the head's weight [V, C]
+// of the same type.
+at::Tensor head_logits(const at::Tensor& hidden, const at::Tensor& weight);
+
+}  // namespace frugal::model

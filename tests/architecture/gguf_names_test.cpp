@@ -1,0 +1,63 @@
+#include "architecture/gguf_names.h"
+
+#include <gtest/gtest.h>
+
+#include "architecture/tiny_config.h"
+
+namespace frugal::architecture {
+namespace {
+
+using test::parsed;
+using test::tiny_config_json;
+using test::tiny_gemma3;
+
+TEST(GgufNames, AreTheWayBackToRoles) {
+  for (const ModelConfig& config :
+       {test::tiny_config(), parsed(tiny_config_json("Qwen2ForCausalLM", "qwen2")),
+        parsed(tiny_config_json("Qwen3ForCausalLM", "qwen3")), tiny_gemma3()}) {
+    for (const Tensor& tensor : tensors(config)) {
+      const auto place = gguf_place(gguf_tensor_name(tensor.role, tensor.layer));
+      ASSERT_TRUE(place.has_value()) << tensor.name;
+      EXPECT_EQ(place->role, tensor.role) << tensor.name;
+      EXPECT_EQ(place->layer, tensor.layer) << tensor.name;
+    }
+  }
+}
+
+TEST(GgufNames, AreLlamaCpps) {
+  EXPECT_EQ(gguf_tensor_name(Role::kEmbedding), "token_embd.weight");
+  EXPECT_EQ(gguf_tensor_name(Role::kKeyBias, 12), "blk.12.attn_k.bias");
+  EXPECT_EQ(gguf_tensor_name(Role::kNormAfterFeedForward, 0), "blk.0.post_ffw_norm.weight");
+}
+
+TEST(GgufNames, WhatIsNoTensorOfOursHasNoPlace) {
+  for (const char* name :
+       {"", "blk.", "blk.0", "blk.-1.attn_q.weight", "blk.0.attn_q", "blk.0.attn_z.weight",
+        "attn_q.weight", "blk.0.token_embd.weight", "blk.0.attn_norm.bias", "rope_freqs.weight"}) {
+    EXPECT_FALSE(gguf_place(name).has_value()) << name;
+  }
+}
+
+TEST(GgufArchitecture, RefusesWhatLlamaCppComputesOtherwise) {
+  EXPECT_EQ(gguf_architecture(test::tiny_config()).value(), "llama");
+  EXPECT_EQ(gguf_architecture(tiny_gemma3()).value(), "gemma3");
+  const auto no = absl::StatusCode::kUnimplemented;
+  base::Json json = tiny_config_json("MistralForCausalLM", "mistral", {{"sliding_window", 64}});
+  FRUGAL_EXPECT_ERROR(gguf_architecture(parsed(json)), no,
+                      "llama.cpp's llama has no sliding window, but layer 0 sees 64 tokens");
+  json = tiny_config_json();
+  json["hidden_act"] = "relu";
+  FRUGAL_EXPECT_ERROR(gguf_architecture(parsed(json)), no, "computes silu, but layer 0 has relu");
+}
+
+TEST(GgufArchitecture, OnlyLlamaInterleavesHeads) {
+  const ModelConfig llama = test::tiny_config(), gemma = tiny_gemma3();
+  EXPECT_EQ(gguf_interleaved_heads(llama, Role::kQuery, 0), 4);
+  EXPECT_EQ(gguf_interleaved_heads(llama, Role::kKeyBias, 1), 2);
+  EXPECT_EQ(gguf_interleaved_heads(llama, Role::kValue, 0), 0);
+  EXPECT_EQ(gguf_interleaved_heads(llama, Role::kEmbedding, kNoLayer), 0);
+  EXPECT_EQ(gguf_interleaved_heads(gemma, Role::kQuery, 0), 0);
+}
+
+}  // namespace
+}  // namespace frugal::architecture
