@@ -37,6 +37,10 @@ void devices() {
   const auto cuda = open_device("cuda");
   if (cuda.ok()) {
     say("ok", cuda->description);
+    const auto kernels = cuda_kernels();
+    say(kernels.ok() ? "ok" : "!",
+        base::str_cat("CUDA kernels: ",
+                      kernels.ok() ? *kernels : std::string(kernels.status().message())));
   } else {
     say("-", base::str_cat("no CUDA: ", base::as_std(cuda.status().message())));
   }

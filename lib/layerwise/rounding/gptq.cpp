@@ -169,8 +169,7 @@ void sweep_columns(const at::Tensor& goal, const at::Tensor& importance, const F
       return;
     }
     result.fallback = cuda != nullptr           ? "sweeps with a mask run on the CPU"
-                      : module.table == nullptr ? module.problem
-                                                : "the CUDA module sees no device";
+                                                : kernels::cuda_problem();
   }
   Factor here = factor;
   here.upper = factor.upper.cpu();

@@ -68,7 +68,7 @@ class FeedbackSweep {
         options_(options),
         mask_(mask) {
     factor_.upper = factor.upper.to(at::kFloat);  // once for all blocks
-    factor_.damped = factor.damped.to(at::kFloat);
+    factor_.damped = factor.damped.to(at::kCPU, at::kFloat);  // where the finish wants it
     result_.matrix = grid::empty_matrix(grid, target.size(0), target.size(1));
   }
 

@@ -37,9 +37,10 @@ struct ChunkRange {
 class DriftSum {
  public:
   DriftSum(const at::Tensor& weights, DriftForm form, bool residual,
-           const model::StageProduct& product)
+           const model::StageProduct& product, const at::Device& device)
       : weights_(weights),
         product_(product),
+        device_(device),
         form_(form),
         residual_wanted_(residual),
         // Two products of R · in instead of one of in · in.
@@ -70,7 +71,8 @@ class DriftSum {
     }
     drift.input = mean(input_.take(), weights_.size(1));
     if (form_ == DriftForm::kInputs) return drift;
-    drift.output = tensor::matrix_product(weights_.to(at::kDouble), drift.input);
+    const at::Tensor weights = weights_.to(device_, at::kDouble);
+    drift.output = tensor::matrix_product(weights, drift.input.to(device_)).cpu();
     drift.input = at::Tensor();
     return drift;
   }
@@ -78,6 +80,7 @@ class DriftSum {
  private:
   const at::Tensor& weights_;
   const model::StageProduct& product_;
+  at::Device device_;
   DriftForm form_;
   bool residual_wanted_, through_outputs_;
   model::ProductSum input_{false}, output_{false}, residual_{false};
@@ -347,7 +350,8 @@ class Walk {
                       Drift& drift) const {
     const bool drifts = drift_ != DriftForm::kNone && needs == Needs::kHessian;
     StatisticsSum sum(needs);
-    DriftSum drift_sum(problem.weights, drift_, problem.writes_residual, product);
+    DriftSum drift_sum(problem.weights, drift_, problem.writes_residual, product,
+                       options_.device);
     for (size_t i = range.begin; i < range.end; ++i) {
       if (i + 1 < range.end) expect_chunk(i + 1, drifts && diverged_, problem.writes_residual);
       const at::Tensor x = input(changed_, i);

@@ -1,4 +1,4 @@
-// Speed of the CUDA sweep and of packing; tests/bench/gpu.sh builds and runs it.
+// Speed of the CUDA sweep and of packing; the bundle of scripts/gpu-bundle runs it.
 //
 //   frugal_cuda_sweep_bench --benchmark_filter=q4_0
 //
@@ -159,7 +159,7 @@ int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   if (!frugal::kernels::cuda_available()) {
-    std::fprintf(stderr, "no CUDA device: %s\n", frugal::kernels::cuda_module().problem.c_str());
+    std::fprintf(stderr, "no CUDA device: %s\n", frugal::kernels::cuda_problem().c_str());
     return 1;
   }
   std::printf("module: %s\n", frugal::kernels::cuda_module().table->build);
