@@ -4,6 +4,7 @@
 //
 //   frugal_gpu_bench layer [--device cuda] [--width 2048] [--neurons 8192] [--tokens 16384]
 //                          [--window 2048]
+//   frugal_gpu_bench sweep
 //   frugal_gpu_bench codes FOLDER FOLDER [--least SHARE]
 //   frugal_gpu_bench energy [--device cuda] [--seconds 10]
 //
@@ -43,6 +44,7 @@ int main(int argc, char** argv) {
   layer_command->add_option("--neurons", layer.neurons)->capture_default_str();
   layer_command->add_option("--tokens", layer.tokens)->capture_default_str();
   layer_command->add_option("--window", layer.window)->capture_default_str();
+  CLI::App* const sweep_command = app.add_subcommand("sweep", "Times the CUDA kernels alone");
   std::vector<std::string> folders;
   double least = 0;
   CLI::App* const codes_command = app.add_subcommand("codes", "Compares quantized checkpoints");
@@ -60,6 +62,7 @@ int main(int argc, char** argv) {
   }
   frugal::tensor::use_block_cache();
   if (layer_command->parsed()) return report(time_layer(layer));
+  if (sweep_command->parsed()) return report(time_sweeps());
   if (codes_command->parsed()) return report(compare_codes(folders[0], folders[1], least));
   return report(check_energy(device, seconds));
 }

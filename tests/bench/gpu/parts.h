@@ -20,6 +20,9 @@ struct LayerOptions {
 // operations and bytes against what the device reaches on large products and copies.
 absl::Status time_layer(const LayerOptions& options);
 
+// Times the sweep kernel and packing alone, without LibTorch.
+absl::Status time_sweeps();
+
 // Two quantized checkpoints: shares of equal codes and of equal stored parameters. False where
 // fewer codes than `least` are equal.
 absl::StatusOr<bool> compare_codes(const std::string& a, const std::string& b, double least);
