@@ -2,8 +2,8 @@
 // input.
 //
 // A layer is a list of stages. A stage reads one input X [tokens, in], multiplies it by its
-// matrices (stacked rows share X, so one Hessian and one factorization serve them all:
-// algorithms.md §0.4), and hands the outputs on. Stages with `writes_residual` add their output to
+// matrices (stacked rows share X, so one Hessian and one factorization serve them
+// all), and hands the outputs on. Stages with `writes_residual` add their output to
 // the residual stream.
 //   Llama: {q,k,v} -> {o} -> {gate,up} -> {down}
 #pragma once

@@ -89,7 +89,7 @@ class LayerRunner {
 absl::StatusOr<std::shared_ptr<const LayerRunner>> layer_runner(const format::ModelConfig& config);
 
 struct LoadOptions {
-  at::ScalarType type = at::kFloat;  // kFloat or kBFloat16; on CPU never fp16 (dependencies.md §7)
+  at::ScalarType type = at::kFloat;  // kFloat or kBFloat16; on the CPU never fp16: slow there
   at::Device device = at::kCPU;
 };
 

@@ -1,6 +1,5 @@
 // A checkpoint as GGUF for llama.cpp: metadata, tokenizer, tensor names and the row order of q and
-// k. Codes go into the file as they are; nothing is rounded again. Keys and traps: formats.md
-// §1.2–1.5.
+// k. Codes go into the file as they are; nothing is rounded again.
 #pragma once
 
 #include <filesystem>

@@ -1,8 +1,9 @@
 // A checkpoint as an onnxruntime-genai folder: model.onnx + model.onnx.data + genai_config.json +
-// tokenizer files. The graph is the one genai's own builder emits (formats.md §2.1, runtimes.md
-// §5): GroupQueryAttention with rotary inside, simplified layer normalization, MatMul for float
-// weights, MatMulNBits for 2-, 4- and 8-bit integer groups with the checkpoint's codes; where the
-// checkpoint rounds inputs to int8, standard operators around MatMulInteger.
+// tokenizer files. The graph is the one genai's own builder emits
+// (onnxruntime-genai, builder.py): GroupQueryAttention with rotary inside, simplified layer
+// normalization, MatMul for float weights, MatMulNBits for 2-, 4- and 8-bit integer groups with the
+// checkpoint's codes; where the checkpoint rounds inputs to int8, standard operators around
+// MatMulInteger.
 #pragma once
 
 #include <cstdint>

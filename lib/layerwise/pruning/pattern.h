@@ -34,7 +34,7 @@ struct Pattern {
 
 // Over what a share of single weights is counted; whole rows and columns are counted over the
 // matrix. Rows of stacked matrices have different scales: a
-// threshold over all of them costs quality (sparsity.md).
+// threshold over all of them costs quality (Wanda, arXiv 2306.11695).
 enum class PatternScope {
   kRow,
   kMatrix,

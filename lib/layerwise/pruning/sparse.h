@@ -1,4 +1,4 @@
-// Sparse matrices of a stage: scores, the exact refit on a mask (recipe S, sparsity.md) and
+// Sparse matrices of a stage: scores, the exact refit on a mask (recipe S of ../README.md) and
 // SparseGPT's sweep.
 //
 // Recipe S: a mask chosen on the asymmetric target W* (pre_correct.h), then for every row with

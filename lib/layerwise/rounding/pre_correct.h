@@ -1,5 +1,5 @@
-// The asymmetric target (recipe P step 1, rounding.md): weights that, fed with the changed prefix's
-// input X, best reproduce what the original model computes from its own input X̃.
+// The asymmetric target (after GPTAQ, arXiv 2504.02692): weights that, fed with the changed
+// prefix's input X, best reproduce what the original model computes from its own input X̃.
 //
 //   W* = W + [α W (X̃ − X) + β (r̃ − r)] Xᵀ/T · (H + λI)⁻¹
 //
