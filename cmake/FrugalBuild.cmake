@@ -24,6 +24,12 @@ if(FRUGAL_SANITIZE)
   add_link_options(-fsanitize=${FRUGAL_SANITIZE})
 endif()
 
+# clang's own OpenMP runtime must not stand beside the libgomp of LibTorch: with this spelling it leaves the pragmas alone.
+set(FRUGAL_OPENMP -fopenmp)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  set(FRUGAL_OPENMP -fopenmp=libgomp)
+endif()
+
 find_program(FRUGAL_CCACHE ccache)
 if(FRUGAL_CCACHE)  # without both words ccache refuses everything that uses a precompiled header
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros

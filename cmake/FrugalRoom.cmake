@@ -37,14 +37,18 @@ function(frugal_room room)
   endif()
 endfunction()
 
-# frugal_room_test(<room> [TORCH] SOURCES <file>... [USES <room>...] [PACKAGES <target>...]): one GoogleTest executable
-# and one CTest entry per room (starting a process that links LibTorch is slow), labelled with the room's name.
+# frugal_room_test(<room> [TORCH] [CPU_LEVELS] SOURCES <file>... [USES <room>...] [PACKAGES <target>...]): one GoogleTest
+# executable and one CTest entry per room (starting a process that links LibTorch is slow), labelled with the room's name.
+# CPU_LEVELS: one entry more, <room>.avx2, that runs as on a CPU without AVX-512, for rooms that choose loops, or
+# whose outcomes rest on such loops.
 # Tests find their data through the environment: FRUGAL_SHARED_DATA (real material, may be absent), see tests/support.
+set(FRUGAL_WITHOUT_AVX512 FRUGAL_CPU_LEVEL=avx2 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2
+  ONEDNN_MAX_CPU_ISA=AVX2)
 function(frugal_room_test room)
   if(NOT FRUGAL_TESTS)
     return()
   endif()
-  cmake_parse_arguments(TEST "TORCH" "" "SOURCES;USES;PACKAGES" ${ARGN})
+  cmake_parse_arguments(TEST "TORCH;CPU_LEVELS" "" "SOURCES;USES;PACKAGES" ${ARGN})
   set(target frugal_${room}_test)
   add_executable(${target} ${TEST_SOURCES})
   target_link_libraries(${target} PRIVATE frugal::${room} frugal::test_support ${TEST_PACKAGES})
@@ -58,9 +62,15 @@ function(frugal_room_test room)
     set_target_properties(${target} PROPERTIES INSTALL_RPATH "$ORIGIN/../../torch/lib;$ORIGIN/../../../torch/lib")
     install(TARGETS ${target} RUNTIME DESTINATION libexec/frugal)
   endif()
+  set(environment OMP_WAIT_POLICY=PASSIVE FRUGAL_SHARED_DATA=${FRUGAL_SHARED_DATA} FRUGAL_SOURCE_DIR=${CMAKE_SOURCE_DIR}
+    FRUGAL_EXECUTABLE=$<$<TARGET_EXISTS:frugal>:$<TARGET_FILE:frugal>>)
   add_test(NAME ${room} COMMAND ${target})
-  set_tests_properties(${room} PROPERTIES LABELS ${room} TIMEOUT 600
-    ENVIRONMENT "OMP_WAIT_POLICY=PASSIVE;FRUGAL_SHARED_DATA=${FRUGAL_SHARED_DATA};FRUGAL_EXECUTABLE=$<$<TARGET_EXISTS:frugal>:$<TARGET_FILE:frugal>>;FRUGAL_SOURCE_DIR=${CMAKE_SOURCE_DIR}")
+  set_tests_properties(${room} PROPERTIES LABELS ${room} TIMEOUT 600 ENVIRONMENT "${environment}")
+  if(TEST_CPU_LEVELS)
+    add_test(NAME ${room}.avx2 COMMAND ${target})
+    set_tests_properties(${room}.avx2 PROPERTIES LABELS "${room};avx2" TIMEOUT 900
+      ENVIRONMENT "${environment};${FRUGAL_WITHOUT_AVX512}")
+  endif()
 endfunction()
 
 function(frugal_use_torch_in_test target)

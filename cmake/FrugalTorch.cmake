@@ -32,8 +32,8 @@ add_library(frugal_torch INTERFACE)
 add_library(frugal::torch ALIAS frugal_torch)
 target_include_directories(frugal_torch SYSTEM INTERFACE ${_torch}/include ${_torch}/include/torch/csrc/api/include)
 target_compile_definitions(frugal_torch INTERFACE AT_PER_OPERATOR_HEADERS)
-target_compile_options(frugal_torch INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fopenmp>)
-target_link_options(frugal_torch INTERFACE -fopenmp)  # OpenMP::OpenMP_CXX makes CMake warn about the run path
+target_compile_options(frugal_torch INTERFACE $<$<COMPILE_LANGUAGE:CXX>:${FRUGAL_OPENMP}>)
+target_link_options(frugal_torch INTERFACE ${FRUGAL_OPENMP})  # OpenMP::OpenMP_CXX makes CMake warn about the run path
 target_link_libraries(frugal_torch INTERFACE frugal_torch_cpu frugal_c10)
 foreach(d ${_gomp_dir} ${_torch}/lib ${FRUGAL_SITE}/nvidia/cu13/lib ${FRUGAL_SITE}/nvidia/nccl/lib)
   target_link_options(frugal_torch INTERFACE LINKER:-rpath,${d})  # this order; survives install

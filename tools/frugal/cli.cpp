@@ -8,6 +8,7 @@
 #include <map>
 
 #include "commands.h"
+#include "grid/cpu_level.h"
 #include "pass/option_reader.h"
 #include "pass/runner.h"
 #include "passes/registry.h"
@@ -66,6 +67,8 @@ class CommandLine {
   }
 
   int run() {
+    if (const auto level = grid::cpu_level(); !level.ok())
+      return fail(base::as_std(level.status().message()), pass::kExitUsage);
     try {
       app_.parse(argc_, argv_);
     } catch (const CLI::ParseError& error) {
