@@ -4,13 +4,19 @@
 # Lower rooms first; a room may use only rooms before it.
 set(FRUGAL_ROOMS base energy grid format text tensor kernels model layerwise train evaluate artifact pass passes report)
 set(FRUGAL_TORCH_FREE_ROOMS base energy grid format text pass report)
+set(FRUGAL_INSTRUCTION_SET_ROOMS grid kernels)  # with sources for several of them (FrugalPch.cmake)
 
-# frugal_room(<room> [TORCH] SOURCES <file>... [USES <room>...] [PACKAGES <target>...])
+# Rooms that read what others wrote: their tests also run with sanitizers in CI (scripts/test-sanitized).
+set(FRUGAL_SANITIZED_ROOMS base grid format text)
+add_custom_target(sanitized_tests)
+
+# frugal_room(<room> [TORCH] [COLD] SOURCES <file>... [USES <room>...] [PACKAGES <target>...])
 #   USES      rooms whose headers this room's headers or sources include
 #   PACKAGES  third-party targets, private: no header of theirs may appear in a public header of the room
-#   TORCH     links LibTorch and uses the precompiled ATen header
+#   TORCH     links LibTorch
+#   COLD      no loop of it matters: optimized only as far as that is fast to compile
 function(frugal_room room)
-  cmake_parse_arguments(ROOM "TORCH" "" "SOURCES;USES;PACKAGES" ${ARGN})
+  cmake_parse_arguments(ROOM "TORCH;COLD" "" "SOURCES;USES;PACKAGES" ${ARGN})
   list(FIND FRUGAL_ROOMS ${room} own)
   if(own EQUAL -1)
     message(FATAL_ERROR "Room '${room}' is not in FRUGAL_ROOMS (cmake/FrugalRoom.cmake)")
@@ -29,11 +35,17 @@ function(frugal_room room)
     target_link_libraries(frugal_${room} PUBLIC frugal::${used})
   endforeach()
   target_link_libraries(frugal_${room} PRIVATE ${ROOM_PACKAGES})
+  if(ROOM_COLD)
+    frugal_optimize_little(frugal_${room})
+  endif()
   if(ROOM_TORCH)
     if(room IN_LIST FRUGAL_TORCH_FREE_ROOMS)
       message(FATAL_ERROR "Room '${room}' must stay free of LibTorch")
     endif()
-    frugal_use_torch(frugal_${room})
+    target_link_libraries(frugal_${room} PUBLIC frugal::torch)
+    frugal_use_pch(frugal_${room} frugal_torch_pch)
+  elseif(NOT room IN_LIST FRUGAL_INSTRUCTION_SET_ROOMS)
+    frugal_use_pch(frugal_${room} frugal_core_pch)
   endif()
 endfunction()
 
@@ -57,6 +69,8 @@ function(frugal_room_test room)
   endforeach()
   if(TEST_TORCH)
     frugal_use_torch_in_test(${target})
+  else()
+    frugal_use_pch(${target} frugal_core_test_pch)
   endif()
   if(FRUGAL_INSTALL_TESTS)  # to be carried to a machine that has LibTorch but none of our packages
     set_target_properties(${target} PROPERTIES INSTALL_RPATH "$ORIGIN/../../torch/lib;$ORIGIN/../../../torch/lib")
@@ -66,6 +80,10 @@ function(frugal_room_test room)
     FRUGAL_EXECUTABLE=$<$<TARGET_EXISTS:frugal>:$<TARGET_FILE:frugal>>)
   add_test(NAME ${room} COMMAND ${target})
   set_tests_properties(${room} PROPERTIES LABELS ${room} TIMEOUT 600 ENVIRONMENT "${environment}")
+  if(room IN_LIST FRUGAL_SANITIZED_ROOMS)
+    add_dependencies(sanitized_tests ${target})
+    set_property(TEST ${room} APPEND PROPERTY LABELS sanitized)
+  endif()
   if(TEST_CPU_LEVELS)
     add_test(NAME ${room}.avx2 COMMAND ${target})
     set_tests_properties(${room}.avx2 PROPERTIES LABELS "${room};avx2" TIMEOUT 900
@@ -75,9 +93,7 @@ endfunction()
 
 function(frugal_use_torch_in_test target)
   target_link_libraries(${target} PRIVATE frugal::torch)
-  if(FRUGAL_PCH)
-    target_precompile_headers(${target} REUSE_FROM frugal_torch_pch)
-  endif()
+  frugal_use_pch(${target} frugal_torch_test_pch)
 endfunction()
 
 # frugal_gpu_test(<room> [TORCH] SOURCES <file>...): tests that need a CUDA device, labelled gpu. They skip without one, and
