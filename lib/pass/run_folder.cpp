@@ -1,3 +1,4 @@
+// Tested by: tests/pass/runner_test.cpp
 #include "pass/run_folder.h"
 
 #include <algorithm>
