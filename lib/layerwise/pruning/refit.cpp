@@ -1,3 +1,4 @@
+// Tested by: tests/layerwise/sparse_test.cpp
 // Masked conjugate gradients, tile by tile of rows.
 #include <ATen/ATen.h>
 

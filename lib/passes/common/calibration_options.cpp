@@ -1,3 +1,4 @@
+// Tested by: tests/passes/chain_test.cpp
 #include "passes/common/calibration_options.h"
 
 #include <ATen/Parallel.h>

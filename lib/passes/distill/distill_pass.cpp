@@ -1,3 +1,4 @@
+// Tested by: tests/passes/training_test.cpp
 #include "passes/distill/distill_pass.h"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// Tested by: tests/passes/training_test.cpp
 #include "passes/finetune/finetune_pass.h"
 
 #include "model/decoder.h"

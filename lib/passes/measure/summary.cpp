@@ -1,3 +1,4 @@
+// Tested by: tests/passes/measure_test.cpp
 #include "passes/measure/summary.h"
 
 #include <algorithm>

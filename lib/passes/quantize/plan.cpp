@@ -1,3 +1,4 @@
+// Tested by: tests/passes/target_test.cpp
 #include "passes/quantize/plan.h"
 
 #include <map>

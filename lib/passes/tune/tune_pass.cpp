@@ -1,3 +1,4 @@
+// Tested by: tests/passes/tune_test.cpp
 #include "passes/tune/tune_pass.h"
 
 #include <ATen/Parallel.h>
