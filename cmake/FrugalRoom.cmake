@@ -69,7 +69,7 @@ function(frugal_room_test room)
   endforeach()
   if(TEST_TORCH)
     frugal_use_torch_in_test(${target})
-  else()
+  elseif(NOT room IN_LIST FRUGAL_INSTRUCTION_SET_ROOMS)  # those have OpenMP, too
     frugal_use_pch(${target} frugal_core_test_pch)
   endif()
   if(FRUGAL_INSTALL_TESTS)  # to be carried to a machine that has LibTorch but none of our packages
