@@ -755,7 +755,7 @@ TEST(PruneRealModel, CompensationAndObsPay) {
   FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint input, format::Checkpoint::open(folder));
   FRUGAL_ASSERT_OK_AND_ASSIGN(
       const text::Windows windows,
-      layerwise::load_calibration(input, source_of(held_out), {.windows = 24, .length = 256}));
+      layerwise::load_calibration(input, source_of(held_out), {.windows = 60, .length = 256}));
   FRUGAL_ASSERT_OK_AND_ASSIGN(const model::Decoder original, model::Decoder::load(input, {}));
   test::TemporaryFolder work;
   std::map<std::string, std::vector<double>> found;  // of each window
