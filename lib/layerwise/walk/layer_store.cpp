@@ -5,6 +5,8 @@
 #include <map>
 #include <utility>
 
+#include "base/file.h"
+
 namespace frugal::layerwise {
 
 absl::StatusOr<std::span<const std::byte>> LayerStore::Layer::bytes(
@@ -48,8 +50,8 @@ absl::Status LayerStore::write(int64_t layer, const std::vector<Tensor>& tensors
 
 absl::StatusOr<std::optional<LayerStore::Layer>> LayerStore::read(int64_t layer) const {
   const std::filesystem::path file = path(layer);
-  std::error_code error;
-  if (!std::filesystem::exists(file, error)) return std::nullopt;
+  FRUGAL_ASSIGN_OR_RETURN(const bool exists, base::exists(file));
+  if (!exists) return std::nullopt;
   Layer result;
   result.path_ = file;
   FRUGAL_ASSIGN_OR_RETURN(result.file_, format::SafetensorsFile::open(file));
