@@ -1,11 +1,8 @@
 #include "one_liner.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <charconv>
 
-#include "base/file.h"
 #include "base/hash.h"
 #include "pass/option_reader.h"
 
@@ -189,65 +186,11 @@ class Builder {
   pass::Pipeline pipeline_;
 };
 
-absl::Status copy_folder(const fs::path& from, const fs::path& to) {
-  std::error_code error;
-  fs::create_directories(to, error);
-  for (auto entry = fs::recursive_directory_iterator(from, error);
-       !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
-    const fs::path target = to / entry->path().lexically_relative(from);
-    if (entry->is_directory()) {
-      fs::create_directories(target, error);
-    } else {
-      FRUGAL_RETURN_IF_ERROR(base::copy_file(entry->path(), target));
-    }
-  }
-  return error ? base::system_error("copy", from.string(), error.value()) : absl::OkStatus();
-}
-
-absl::Status replace_folder(const fs::path& staging, const fs::path& out, bool force) {
-  std::error_code error;
-  const fs::path old = out.string() + base::str_cat(".old-", ::getpid());
-  const bool exists = fs::exists(out, error);
-  if (exists && !force)
-    return base::failed("'", out.string(), "' exists; give --force to replace it");
-  if (exists) fs::rename(out, old, error);
-  if (error) return base::system_error("replace", out.string(), error.value());
-  FRUGAL_RETURN_IF_ERROR(base::publish_folder(staging, out));
-  fs::remove_all(old, error);
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 pass::Pipeline pipeline_of(const PassArguments& arguments, const pass::Registry& registry,
                            pass::Problems& problems) {
   return Builder(arguments, registry, problems).build();
-}
-
-absl::Status publish_result(const fs::path& result, const fs::path& out, bool force) {
-  std::error_code error;
-  std::vector<fs::path> entries;
-  for (auto entry = fs::directory_iterator(result, error);
-       !error && entry != fs::directory_iterator(); entry.increment(error)) {
-    entries.push_back(entry->path());
-  }
-  if (error) return base::system_error("list", result.string(), error.value());
-  const fs::path target = absolute(out.string());
-  fs::create_directories(target.parent_path(), error);
-  // An artifact is one file or one folder inside of the output; a checkpoint is the output itself.
-  const fs::path source = entries.size() == 1 ? entries[0] : result;
-  if (fs::is_regular_file(source, error)) {
-    if (fs::is_directory(target, error))
-      return base::failed("'", target.string(), "' is a folder; the result is one file");
-    if (fs::exists(target, error) && !force)
-      return base::failed("'", target.string(), "' exists; give --force to replace it");
-    return base::copy_file(source, target);
-  }
-  const fs::path staging = target.string() + base::str_cat(".partial-", ::getpid());
-  const absl::Status copied = copy_folder(source, staging);
-  const absl::Status published = copied.ok() ? replace_folder(staging, target, force) : copied;
-  fs::remove_all(staging, error);
-  return published;
 }
 
 }  // namespace frugal::tool
