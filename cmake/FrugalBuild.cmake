@@ -8,7 +8,7 @@ set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O2 -g1")
 if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
 endif()
-option(FRUGAL_PCH "Precompile the ATen headers" ON)
+option(FRUGAL_PCH "Precompile common headers (cmake/FrugalPch.cmake)" ON)
 option(FRUGAL_CUDA "Insist on the CUDA set of LibTorch, so that --device cuda works where there is a driver" OFF)
 option(FRUGAL_TESTS "Build the tests" ON)
 option(FRUGAL_INSTALL_TESTS "Install the test executables, too" OFF)
@@ -24,6 +24,12 @@ if(FRUGAL_SANITIZE)
   add_link_options(-fsanitize=${FRUGAL_SANITIZE})
 endif()
 
+# clang's own OpenMP runtime must not stand beside the libgomp of LibTorch: with this spelling it leaves the pragmas alone.
+set(FRUGAL_OPENMP -fopenmp)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  set(FRUGAL_OPENMP -fopenmp=libgomp)
+endif()
+
 find_program(FRUGAL_CCACHE ccache)
 if(FRUGAL_CCACHE)  # without both words ccache refuses everything that uses a precompiled header
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros
@@ -34,3 +40,7 @@ find_program(FRUGAL_MOLD mold)
 if(FRUGAL_MOLD)
   add_link_options(-fuse-ld=mold)
 endif()
+
+function(frugal_optimize_little target)
+  target_compile_options(${target} PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-O1>)  # the last -O counts
+endfunction()

@@ -1,3 +1,4 @@
+// Tested by: tests/architecture/model_config_test.cpp
 #include "architecture/config_reader.h"
 
 #include <array>

@@ -1,3 +1,4 @@
+// Tested by: tests/architecture/families_test.cpp
 #include "architecture/family.h"
 
 #include <array>

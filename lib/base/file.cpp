@@ -127,6 +127,13 @@ const fs::path& MappedFile::path() const {
   return mapping_ == nullptr ? kNone : mapping_->path;
 }
 
+absl::StatusOr<bool> exists(const fs::path& path) {
+  struct stat info{};
+  if (::stat(path.c_str(), &info) == 0) return true;
+  if (errno == ENOENT || errno == ENOTDIR) return false;
+  return system_error("inspect", path.string(), errno);
+}
+
 absl::StatusOr<std::string> read_file(const fs::path& path, int64_t max_bytes) {
   FRUGAL_ASSIGN_OR_RETURN(const OpenedFile file, open_regular(path));
   const auto too_large = [&](int64_t found) {
@@ -323,7 +330,9 @@ absl::StatusOr<AppendFile> AppendFile::open(const fs::path& path) {
   if (!S_ISREG(info.st_mode))
     return invalid_argument("'", path.string(), "' is not a regular file");
   // A writer that still lives would lose the line it is writing.
-  if (::flock(number, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+  // Without the lock nothing is cut off.
+  if (::flock(number, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return system_error("lock", path.string(), errno);
     return failed("cannot continue '", path.string(), "': another process is writing it");
   }
   FRUGAL_ASSIGN_OR_RETURN(const int64_t end, end_of_last_line(number, info.st_size, path.string()));
@@ -384,6 +393,37 @@ absl::Status publish_folder(const fs::path& from, const fs::path& to) {
   if (outcome != 0) {
     return annotate(system_error("create", to.string(), errno),
                     str_cat("publishing '", from.string(), "'"));
+  }
+  return sync_folder(parent_of(to));
+}
+
+namespace {
+
+absl::Status exchange_in_steps(const fs::path& from, const fs::path& to) {
+  const fs::path aside = to.string() + str_cat(".old-", ::getpid());
+  if (::rename(to.c_str(), aside.c_str()) != 0) {
+    return system_error("replace", to.string(), errno);
+  }
+  if (::rename(from.c_str(), to.c_str()) != 0) {
+    const absl::Status failure = system_error("replace", to.string(), errno);
+    if (::rename(aside.c_str(), to.c_str()) == 0) return failure;
+    return annotate(failure, str_cat("the old folder could not be put back and lies in '",
+                                     aside.string(), "'"));
+  }
+  if (::rename(aside.c_str(), from.c_str()) != 0) {
+    return annotate(system_error("rename", aside.string(), errno),
+                    str_cat("'", to.string(), "' is replaced; the old folder remains"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status exchange_folders(const fs::path& from, const fs::path& to) {
+  FRUGAL_RETURN_IF_ERROR(sync_folder(from));
+  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_EXCHANGE) != 0) {
+    if (errno != EINVAL && errno != ENOSYS) return system_error("replace", to.string(), errno);
+    FRUGAL_RETURN_IF_ERROR(exchange_in_steps(from, to));
   }
   return sync_folder(parent_of(to));
 }

@@ -26,6 +26,11 @@ class MappedFile {
   std::shared_ptr<const Mapping> mapping_;
 };
 
+// Whether something stands under `path` (links are followed). Only the file system's word that
+// there is nothing counts as no; what kept it from answering (EIO, a stale NFS handle, no
+// permission) is an error, because whoever takes it for "absent" writes over finished work.
+absl::StatusOr<bool> exists(const std::filesystem::path& path);
+
 // The whole file as text. Errors: NotFound, ResourceExhausted above `max_bytes`.
 absl::StatusOr<std::string> read_file(const std::filesystem::path& path,
                                       int64_t max_bytes = int64_t{1} << 32);
@@ -77,6 +82,12 @@ class AppendFile {
 
 // Renames a finished folder onto `to` (which must not exist), syncing the parent.
 absl::Status publish_folder(const std::filesystem::path& from, const std::filesystem::path& to);
+
+// Exchanges two existing folders of one parent: `to` then is what `from` was, and `from` holds the
+// old one. In one step where the file system can; else `to` is absent for a moment and is put back
+// when the new one cannot take its place. After an error both are what they were; should even
+// putting back fail, the message says where the old folder lies.
+absl::Status exchange_folders(const std::filesystem::path& from, const std::filesystem::path& to);
 
 // `name` resolved below `folder`. Errors: absolute names, "..", symbolic links that leave the
 // folder.

@@ -1,10 +1,13 @@
 #include "base/hash.h"
 
+#include <fcntl.h>
 #include <openssl/evp.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdint>
 #include <vector>
 
@@ -67,6 +70,25 @@ KeyHasher& KeyHasher::add(std::string_view part) {
 }
 
 std::string KeyHasher::hex() const { return hexadecimal(XXH3_128bits_digest(state_->hash)); }
+
+absl::StatusOr<std::string> xxh3_128_of_file(const fs::path& path) {
+  constexpr size_t kPieceBytes = size_t{1} << 20;
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (descriptor < 0) return system_error("open", path.string(), errno);
+  std::vector<char> piece(kPieceBytes);
+  const std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state(XXH3_createState(),
+                                                                              &XXH3_freeState);
+  XXH3_128bits_reset(state.get());
+  while (true) {
+    const ssize_t count = ::read(descriptor, piece.data(), piece.size());
+    if (count < 0 && errno == EINTR) continue;
+    const int error = errno;
+    if (count <= 0) ::close(descriptor);
+    if (count < 0) return system_error("read", path.string(), error);
+    if (count == 0) return hexadecimal(XXH3_128bits_digest(state.get()));
+    XXH3_128bits_update(state.get(), piece.data(), static_cast<size_t>(count));
+  }
+}
 
 std::string sha256(std::span<const std::byte> bytes) { return sha256(as_text(bytes)); }
 

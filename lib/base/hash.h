@@ -29,6 +29,10 @@ class KeyHasher {
   std::unique_ptr<State> state_;
 };
 
+// Of a file's content, read piece by piece: an error of the disk is a Status here, where a mapping
+// would raise SIGBUS.
+absl::StatusOr<std::string> xxh3_128_of_file(const std::filesystem::path& path);
+
 // 64 hexadecimal digits.
 std::string sha256(std::span<const std::byte> bytes);
 std::string sha256(std::string_view bytes);

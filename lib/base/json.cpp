@@ -11,6 +11,7 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "base/file.h"
+#include "base/file_kind.h"
 
 namespace frugal::base {
 namespace {
@@ -254,6 +255,7 @@ absl::StatusOr<Json> parse_json(std::string_view text, std::string_view where) {
 
 absl::StatusOr<Json> read_json(const std::filesystem::path& path, int64_t max_bytes) {
   FRUGAL_ASSIGN_OR_RETURN(const std::string text, read_file(path, max_bytes));
+  FRUGAL_RETURN_IF_ERROR(refuse_foreign(text, path));
   return parse_json(text, path.string());
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/process.h"
 #include "energy/cpu_model_meter.h"
+#include "energy/cuda_devices.h"
 #include "energy/nvml_meter.h"
 #include "energy/rapl_meter.h"
 
@@ -16,10 +17,27 @@ void move_into(std::vector<T>&& from, std::vector<T>* to) {
   to->insert(to->end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
 }
 
-std::optional<std::string> visible_gpus(const DetectOptions& options) {
-  if (options.gpus) return options.gpus;
-  const char* variable = std::getenv("CUDA_VISIBLE_DEVICES");
+std::optional<std::string> environment(const char* name) {
+  const char* variable = std::getenv(name);
   return variable == nullptr ? std::nullopt : std::optional<std::string>(variable);
+}
+
+// Errors: the device in use cannot be told from the others.
+absl::StatusOr<GpuChoice> choice_of(const DetectOptions& options) {
+  GpuChoice choice{.list = options.gpus, .bus_order = true, .cuda_library = options.cuda_library};
+  if (options.cuda_index) {
+    FRUGAL_ASSIGN_OR_RETURN(const auto uuids, cuda_uuids(options.cuda_library));
+    const auto index = static_cast<size_t>(*options.cuda_index);
+    if (index >= uuids.size()) {
+      return base::failed("CUDA shows ", uuids.size(), " devices, none has the number ", index);
+    }
+    choice.list = uuids[index];
+    return choice;
+  }
+  if (options.gpus) return choice;
+  choice.list = environment("CUDA_VISIBLE_DEVICES");
+  choice.bus_order = environment("CUDA_DEVICE_ORDER") == "PCI_BUS_ID";
+  return choice;
 }
 
 }  // namespace
@@ -28,7 +46,13 @@ Detected detect_meters(const DetectOptions& options) {
   const Clock& clock = options.clock == nullptr ? system_clock() : *options.clock;
   Detected out;
   if (options.gpu) {
-    NvmlMeters nvml = find_nvml_meters(options.nvml_library, visible_gpus(options), clock);
+    const auto choice = choice_of(options);
+    NvmlMeters nvml;
+    if (choice.ok()) {
+      nvml = find_nvml_meters(options.nvml_library, *choice, clock);
+    } else {
+      nvml.unavailable.push_back({"nvml", std::string(choice.status().message())});
+    }
     move_into(std::move(nvml.gpus), &out.meters);
     move_into(std::move(nvml.unavailable), &out.unavailable);
   }

@@ -16,15 +16,19 @@ struct DetectOptions {
   bool gpu = true;
   bool cpu = true;
   bool dram = true;
-  // What of the GPUs counts: a list as in CUDA_VISIBLE_DEVICES (NVML indices or UUIDs). Absent: the
-  // environment variable, where it is set; else every GPU.
+  // What of the GPUs counts: a list as in CUDA_VISIBLE_DEVICES, its numbers in the order of the bus
+  // (nvidia-smi's). Absent: the environment variable, where it is set, read as CUDA reads it
+  // (CUDA_DEVICE_ORDER); else every GPU.
   std::optional<std::string> gpus;
+  // The device in use as CUDA counts it: its board alone counts. Absent: what `gpus` says.
+  std::optional<int64_t> cuda_index;
   // Model the CPU where no package counter can be read.
   bool cpu_model_when_unmeasured = true;
   // For the CPU model; absent: an assumed default (cpu_model_meter.h).
   std::optional<HardwareProfile> cpu_profile;
 
   std::string nvml_library = "libnvidia-ml.so.1";
+  std::string cuda_library = "libcuda.so.1";
   std::filesystem::path powercap_root = "/sys/class/powercap";
   const Clock* clock = nullptr;  // absent: the system's
 };

@@ -1,6 +1,8 @@
 #include "energy/hardware.h"
 
 #include "base/file.h"
+#include "base/file_kind.h"
+#include "energy/plausible.h"
 #include "energy/provenance.h"
 #include "energy/strict_yaml.h"
 
@@ -9,10 +11,28 @@ namespace {
 
 constexpr int64_t kMaxConfigBytes = 1 << 20;
 
-std::optional<Range> read_range(StrictMap& map, std::string_view key) {
-  std::optional<StrictMap> inner = map.map_or_none(key);
+// What a part or a machine can be: far outside of what is sold, so that only slips are refused.
+struct Plausible {
+  double least_watts, most_watts;
+  double least_kg, most_kg;  // CO2e of its manufacture
+};
+
+Plausible plausible(std::string_view kind) {
+  if (kind == "cpu") return {1, 2000, 1, 2000};
+  if (kind == "gpu") return {5, 5000, 1, 5000};
+  return {2, 200000, 1, 50000};  // from a board in a box to a rack
+}
+
+std::optional<Range> read_embodied(StrictMap& map, const Plausible& bounds) {
+  std::optional<StrictMap> inner = map.map_or_none("embodied_kg_co2e");
   if (!inner) return std::nullopt;
-  const Range range{inner->number("low", 0, 1e9), inner->number("high", 0, 1e9)};
+  const auto read = [&](const char* key) {
+    return inner->number(key, bounds.least_kg, bounds.most_kg, [&](double value) {
+      return likely_unit(value, bounds.least_kg, bounds.most_kg,
+                         {{"grams", 1e-3}, {"tonnes", 1000}});
+    });
+  };
+  const Range range{read("low"), read("high")};
   if (range.low > range.high) inner->complain("'low' is above 'high'");
   return range;
 }
@@ -26,12 +46,28 @@ absl::StatusOr<HardwareProfile> parse_hardware(std::string_view text, std::strin
   profile.kind = map.choice("kind", {"cpu", "gpu", "machine"});
   profile.source = map.text("source");
   profile.year = map.integer("year", 1990, 2100);
-  profile.tdp_watts = map.number_or_none("tdp_watts", 0.1, 1e6);
-  profile.threads = map.integer_or_none("threads", 1, 1 << 20);
-  profile.load_factor = map.number_or_none("load_factor", 0.01, 10).value_or(1);
-  profile.embodied_kg_co2e = read_range(map, "embodied_kg_co2e");
-  profile.lifetime_years = map.number_or_none("lifetime_years", 0.1, 100);
-  profile.price = map.number_or_none("price", 0, 1e9);
+  const Plausible bounds = plausible(profile.kind);
+  profile.tdp_watts =
+      map.number_or_none("tdp_watts", bounds.least_watts, bounds.most_watts, [&](double value) {
+        return likely_unit(value, bounds.least_watts, bounds.most_watts,
+                           {{"kilowatts", 1000}, {"milliwatts", 1e-3}});
+      });
+  profile.threads = map.integer_or_none("threads", 1, 4096);
+  profile.load_factor =
+      map.number_or_none(
+             "load_factor", 0.01, 2,
+             [](double value) { return likely_unit(value, 0.01, 2, {{"percent", 0.01}}); })
+          .value_or(1);
+  profile.embodied_kg_co2e = read_embodied(map, bounds);
+  profile.lifetime_years = map.number_or_none("lifetime_years", 0.5, 30, [](double value) {
+    return likely_unit(value, 0.5, 30,
+                       {{"months", 1.0 / 12}, {"days", 1.0 / 365}, {"hours", 1.0 / 8760}});
+  });
+  // A part or a machine for less than 1 of any currency is a price in thousands.
+  profile.price = map.number_or_none("price", 1, 1e10, [](double value) {
+    if (value == 0) return std::string("leave `price` out where it is not known");
+    return likely_unit(value, 1, 1e10, {{"thousands", 1000}});
+  });
   profile.currency = map.text_or("currency", "");
   if (profile.price && profile.currency.empty()) map.complain("'price' needs a 'currency'");
   if (profile.threads && !profile.tdp_watts) map.complain("'threads' needs 'tdp_watts'");
@@ -41,6 +77,7 @@ absl::StatusOr<HardwareProfile> parse_hardware(std::string_view text, std::strin
 
 absl::StatusOr<HardwareProfile> load_hardware(const std::filesystem::path& path) {
   FRUGAL_ASSIGN_OR_RETURN(const std::string text, base::read_file(path, kMaxConfigBytes));
+  FRUGAL_RETURN_IF_ERROR(base::refuse_foreign(text, path));
   return parse_hardware(text, path.string());
 }
 

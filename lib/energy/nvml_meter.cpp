@@ -2,8 +2,12 @@
 
 #include <dlfcn.h>
 
+#include <algorithm>
+#include <set>
 #include <string_view>
 #include <utility>
+
+#include "energy/cuda_devices.h"
 
 namespace frugal::energy {
 namespace {
@@ -29,6 +33,8 @@ struct Api {
   Return (*power)(Device, unsigned*) = nullptr;
   Return (*temperature)(Device, int, unsigned*) = nullptr;
   Return (*power_limit)(Device, unsigned*) = nullptr;
+  Return (*slice_count)(Device, unsigned*) = nullptr;
+  Return (*slice)(Device, unsigned, Device*) = nullptr;
   bool initialized = false;
 
   Api() = default;
@@ -70,6 +76,9 @@ absl::StatusOr<std::shared_ptr<Api>> open_nvml(const std::string& library) {
   api->find("nvmlDeviceGetPowerUsage", &api->power);
   api->find("nvmlDeviceGetTemperature", &api->temperature);
   api->find("nvmlDeviceGetEnforcedPowerLimit", &api->power_limit);
+  // Of drivers that know MIG.
+  api->find("nvmlDeviceGetMaxMigDeviceCount", &api->slice_count);
+  api->find("nvmlDeviceGetMigDeviceHandleByIndex", &api->slice);
   if (const Return code = api->init(); code != kSuccess) return api->error("nvmlInit", code);
   api->initialized = true;
   return api;
@@ -112,44 +121,130 @@ class NvmlMeter : public Meter {
   const Clock& clock_;
 };
 
-// Does an entry of CUDA_VISIBLE_DEVICES name this device?
-bool names(std::string_view entry, unsigned index, std::string_view uuid) {
-  return entry == base::str_cat(index) || (entry.starts_with("GPU-") && uuid.starts_with(entry));
+// A GPU as the driver lists it, and the UUIDs of the MIG slices it is cut into.
+struct Board {
+  unsigned index = 0;  // NVML's: in the order of the bus
+  Device device = nullptr;
+  std::string uuid;                      // "GPU-…"
+  std::vector<std::string> slices = {};  // "MIG-…"
+};
+
+absl::StatusOr<std::string> uuid_of(const Api& api, Device device) {
+  char uuid[kNameBytes] = {};
+  if (const Return code = api.uuid(device, uuid, kNameBytes); code != kSuccess) {
+    return api.error("nvmlDeviceGetUUID", code);
+  }
+  return uuid;
 }
 
-bool is_visible(const std::optional<std::string>& visible, unsigned index, std::string_view uuid) {
-  if (!visible) return true;
-  for (const std::string& part : base::split(*visible, ',')) {
+std::vector<std::string> slices_of(const Api& api, Device board) {
+  std::vector<std::string> out;
+  unsigned count = 0;
+  if (api.slice_count == nullptr || api.slice == nullptr) return out;
+  if (api.slice_count(board, &count) != kSuccess) return out;  // a GPU that cannot be cut
+  for (unsigned i = 0; i < count; ++i) {
+    Device slice = nullptr;
+    if (api.slice(board, i, &slice) != kSuccess) continue;  // places that are not taken
+    if (auto uuid = uuid_of(api, slice); uuid.ok()) out.push_back(*std::move(uuid));
+  }
+  return out;
+}
+
+absl::StatusOr<Board> board_at(const Api& api, unsigned index) {
+  Board board{.index = index};
+  if (const Return code = api.handle(index, &board.device); code != kSuccess) {
+    return api.error("nvmlDeviceGetHandleByIndex", code);
+  }
+  FRUGAL_ASSIGN_OR_RETURN(board.uuid, uuid_of(api, board.device));
+  board.slices = slices_of(api, board.device);
+  return board;
+}
+
+bool is_number(std::string_view text) {
+  return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
+// The length of a UUID in text.
+constexpr size_t kUuidDigits = 36;
+
+// Does an entry of a list name this board or a slice of it? "2", "GPU-8f…", "MIG-1a…",
+// "MIG-GPU-8f…/gi/ci" (drivers before 470), or a whole UUID of either.
+bool names(std::string_view entry, const Board& board) {
+  if (is_number(entry)) return entry == base::str_cat(board.index);
+  if (entry.size() == kUuidDigits && !entry.starts_with("GPU-") && !entry.starts_with("MIG-")) {
+    return names(base::str_cat("GPU-", entry), board) || names(base::str_cat("MIG-", entry), board);
+  }
+  if (entry.starts_with("MIG-GPU-")) return board.uuid == entry.substr(4, entry.find('/') - 4);
+  if (entry.starts_with("GPU-")) return board.uuid.starts_with(entry);
+  if (!entry.starts_with("MIG-")) return false;
+  return std::any_of(board.slices.begin(), board.slices.end(),
+                     [&](const std::string& slice) { return slice.starts_with(entry); });
+}
+
+using Chosen = std::set<unsigned>;  // NVML's indices
+
+// The boards that a list names. As CUDA reads it: what stands behind an entry that names nothing is
+// hidden.
+Chosen chosen_by(std::string_view list, const std::vector<Board>& boards) {
+  Chosen chosen;
+  for (const std::string& part : base::split(list, ',')) {
     const std::string_view entry = base::trim(part);
-    if (entry == "-1" || entry.empty()) return false;  // as CUDA: what follows is hidden
-    if (names(entry, index, uuid)) return true;
+    const auto board =
+        std::find_if(boards.begin(), boards.end(), [&](const Board& b) { return names(entry, b); });
+    if (entry.empty() || board == boards.end()) break;
+    chosen.insert(board->index);
+  }
+  return chosen;
+}
+
+// Whether the list counts GPUs as CUDA does, which NVML's indices may not follow.
+bool counts_in_another_order(const GpuChoice& choice, size_t boards) {
+  if (choice.bus_order || boards < 2) return false;
+  for (const std::string& part : base::split(*choice.list, ',')) {
+    if (is_number(base::trim(part))) return true;
   }
   return false;
 }
 
-absl::StatusOr<std::unique_ptr<Meter>> make_meter(const std::shared_ptr<Api>& api, unsigned index,
-                                                  const std::optional<std::string>& visible,
-                                                  const Clock& clock) {
-  Device device = nullptr;
-  if (const Return code = api->handle(index, &device); code != kSuccess) {
-    return api->error("nvmlDeviceGetHandleByIndex", code);
+absl::StatusOr<Chosen> choose(const GpuChoice& choice, const std::vector<Board>& boards) {
+  if (!choice.list) {
+    Chosen all;
+    for (const Board& board : boards) all.insert(board.index);
+    return all;
   }
-  char name[kNameBytes] = {}, uuid[kNameBytes] = {};
-  if (const Return code = api->uuid(device, uuid, kNameBytes); code != kSuccess) {
-    return api->error("nvmlDeviceGetUUID", code);
+  if (!counts_in_another_order(choice, boards.size())) return chosen_by(*choice.list, boards);
+  const auto uuids = cuda_uuids(choice.cuda_library);
+  if (!uuids.ok()) {
+    return base::failed("CUDA_VISIBLE_DEVICES=", *choice.list,
+                        " counts GPUs in CUDA's order, the energy counters are in the order of the "
+                        "bus, and CUDA does not tell which is which (",
+                        uuids.status().message(),
+                        "); set CUDA_DEVICE_ORDER=PCI_BUS_ID, or list UUIDs (nvidia-smi -L)");
   }
-  if (!is_visible(visible, index, uuid)) return std::unique_ptr<Meter>();
-  const bool named = api->name(device, name, kNameBytes) == kSuccess;
+  Chosen chosen;
+  for (const std::string& uuid : *uuids) {
+    for (const Board& board : boards) {
+      if (names(uuid, board)) chosen.insert(board.index);
+    }
+  }
+  return chosen;
+}
+
+absl::StatusOr<std::unique_ptr<Meter>> make_meter(const std::shared_ptr<Api>& api,
+                                                  const Board& board, const Clock& clock) {
+  char name[kNameBytes] = {};
+  const bool named = api->name(board.device, name, kNameBytes) == kSuccess;
   MeterInfo info;
-  info.name = base::str_cat("gpu-", index);
-  info.scope = base::str_cat("GPU ", index, " board",
-                             named ? base::str_cat(" (", std::string(name), ")") : "");
+  info.name = base::str_cat("gpu-", board.index);
+  info.scope = base::str_cat("GPU ", board.index, " board",
+                             named ? base::str_cat(" (", std::string(name), ")") : "",
+                             board.slices.empty() ? "" : ", all of its MIG slices");
   info.domain = Domain::kGpu;
-  info.method = base::str_cat("NVML total energy counter of ", std::string(uuid));
+  info.method = base::str_cat("NVML total energy counter of ", board.uuid);
   info.unit = "mJ";
   info.joules_per_unit = 1e-3;
   info.update_seconds = 0.1;
-  auto meter = std::make_unique<NvmlMeter>(api, device, std::move(info), clock);
+  auto meter = std::make_unique<NvmlMeter>(api, board.device, std::move(info), clock);
   const auto first = meter->read();  // GPUs before Volta have no such counter
   FRUGAL_RETURN_IF_ERROR(first.status());
   return meter;
@@ -157,27 +252,43 @@ absl::StatusOr<std::unique_ptr<Meter>> make_meter(const std::shared_ptr<Api>& ap
 
 }  // namespace
 
-NvmlMeters find_nvml_meters(const std::string& library, const std::optional<std::string>& visible,
+NvmlMeters find_nvml_meters(const std::string& library, const GpuChoice& choice,
                             const Clock& clock) {
   NvmlMeters out;
+  const auto unavailable = [&](std::string name, const absl::Status& why) {
+    out.unavailable.push_back({std::move(name), std::string(why.message())});
+  };
   const auto api = open_nvml(library);
   if (!api.ok()) {
-    out.unavailable.push_back({"nvml", std::string(api.status().message())});
+    unavailable("nvml", api.status());
     return out;
   }
   unsigned count = 0;
   if (const Return code = (*api)->count(&count); code != kSuccess) {
-    out.unavailable.push_back(
-        {"nvml", std::string((*api)->error("nvmlDeviceGetCount", code).message())});
+    unavailable("nvml", (*api)->error("nvmlDeviceGetCount", code));
     return out;
   }
+  std::vector<Board> boards;
   for (unsigned index = 0; index < count; ++index) {
-    auto meter = make_meter(*api, index, visible, clock);
-    if (!meter.ok()) {
-      out.unavailable.push_back(
-          {base::str_cat("gpu-", index), std::string(meter.status().message())});
-    } else if (*meter != nullptr) {
+    auto board = board_at(**api, index);
+    if (board.ok()) {
+      boards.push_back(*std::move(board));
+    } else {
+      unavailable(base::str_cat("gpu-", index), board.status());
+    }
+  }
+  const auto chosen = choose(choice, boards);
+  if (!chosen.ok()) {
+    unavailable("nvml", chosen.status());
+    return out;
+  }
+  for (const Board& board : boards) {
+    if (!chosen->contains(board.index)) continue;
+    auto meter = make_meter(*api, board, clock);
+    if (meter.ok()) {
       out.gpus.push_back(*std::move(meter));
+    } else {
+      unavailable(base::str_cat("gpu-", board.index), meter.status());
     }
   }
   if (out.gpus.empty() && out.unavailable.empty()) {

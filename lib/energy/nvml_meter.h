@@ -16,10 +16,20 @@ struct NvmlMeters {
   std::vector<Unavailable> unavailable;
 };
 
-// `library`: name or path for dlopen. `visible`: as CUDA_VISIBLE_DEVICES (indices, UUIDs or their
-// beginnings); absent: every GPU. NVML counts devices in PCI order, as CUDA does with
-// CUDA_DEVICE_ORDER=PCI_BUS_ID.
-NvmlMeters find_nvml_meters(const std::string& library, const std::optional<std::string>& visible,
+// Which GPUs count.
+struct GpuChoice {
+  // As CUDA_VISIBLE_DEVICES: numbers, UUIDs or their beginnings ("GPU-8f"), MIG slices
+  // ("MIG-<uuid>", "MIG-GPU-<uuid>/gi/ci"), of which the whole board is metered, or a bare UUID of
+  // either. Absent: every GPU.
+  std::optional<std::string> list = {};
+  // Numbers are in the order of the bus, as NVML's are; else in CUDA's, which the driver is asked
+  // for.
+  bool bus_order = true;
+  std::string cuda_library = "libcuda.so.1";
+};
+
+// `library`: name or path for dlopen.
+NvmlMeters find_nvml_meters(const std::string& library, const GpuChoice& choice,
                             const Clock& clock);
 
 }  // namespace frugal::energy

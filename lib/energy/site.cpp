@@ -1,6 +1,8 @@
 #include "energy/site.h"
 
 #include "base/file.h"
+#include "base/file_kind.h"
+#include "energy/plausible.h"
 #include "energy/provenance.h"
 #include "energy/strict_yaml.h"
 
@@ -11,11 +13,26 @@ using base::Json;
 constexpr int64_t kMaxConfigBytes = 1 << 20;
 constexpr int64_t kFirstYear = 1990, kLastYear = 2100;
 
-Intensity read_intensity(StrictMap map) {
+// Lignite burned for nothing else emits 1200 g/kWh, the cleanest grids 20 (water, wind and atoms,
+// life cycle), a few less where only what is burned counts.
+constexpr double kCleanestGrid = 1, kDirtiestGrid = 2000;
+
+// `contract`: of a tariff, which may count as 0.
+Intensity read_intensity(StrictMap map, bool contract) {
   Intensity intensity;
-  // The dirtiest grids are near 1000 g/kWh: more than 3000 is kg, lb or MWh taken for something
-  // else.
-  intensity.grams_per_kwh = map.number("grams_per_kwh", 0, 3000);
+  const auto slip = [&](double value) {
+    if (value == 0 && !contract)
+      return std::string("no grid emits nothing; what a contract says belongs to market_intensity");
+    return likely_unit(value, kCleanestGrid, kDirtiestGrid,
+                       {{"kilograms per kWh", 1000}, {"grams per MWh", 1e-3}});
+  };
+  intensity.grams_per_kwh =
+      map.number("grams_per_kwh", contract ? 0 : kCleanestGrid, kDirtiestGrid, slip);
+  if (contract && intensity.grams_per_kwh > 0 && intensity.grams_per_kwh < kCleanestGrid)
+    map.complain_of("grams_per_kwh",
+                    base::str_cat("'grams_per_kwh' is ", intensity.grams_per_kwh,
+                                  ", expected 0 or a number from ", kCleanestGrid, " to ",
+                                  kDirtiestGrid, "; ", slip(intensity.grams_per_kwh)));
   intensity.kind = map.choice("kind", {"average", "marginal"});
   intensity.year = map.integer("year", kFirstYear, kLastYear);
   intensity.source = map.text("source");
@@ -24,7 +41,12 @@ Intensity read_intensity(StrictMap map) {
 
 Effectiveness read_effectiveness(StrictMap map) {
   Effectiveness pue;
-  pue.value = map.number("value", 1, 10);
+  // The worst server rooms that were published use three times what their computers do.
+  pue.value = map.number("value", 1, 4, [](double value) -> std::string {
+    if (value > 0 && value < 1)
+      return base::str_cat("the overhead alone? The PUE counts the computers, too: ", 1 + value);
+    return likely_unit(value, 1, 4, {{"percent", 0.01}});
+  });
   pue.year = map.integer("year", kFirstYear, kLastYear);
   pue.source = map.text("source");
   return pue;
@@ -32,8 +54,13 @@ Effectiveness read_effectiveness(StrictMap map) {
 
 Price read_price(StrictMap map) {
   Price price;
-  price.per_kwh = map.number("per_kwh", 0, 1e6);
   price.currency = map.text("currency");
+  const PriceRange range = price_per_kwh(price.currency);
+  price.per_kwh = map.number("per_kwh", range.low, range.high, [&](double value) {
+    if (value == 0) return std::string("leave `price` out where it is not known");
+    return likely_unit(value, range.low, range.high,
+                       {{"cents", 0.01}, {"the price of a MWh", 1e-3}, {"the price of a Wh", 1e3}});
+  });
   price.year = map.integer("year", kFirstYear, kLastYear);
   price.source = map.text("source");
   return price;
@@ -54,9 +81,9 @@ absl::StatusOr<Site> parse_site(std::string_view text, std::string_view where,
   Site site;
   site.name = map.text("name");
   site.region = map.text("region");
-  site.intensity = read_intensity(map.map("intensity"));
+  site.intensity = read_intensity(map.map("intensity"), false);
   if (auto market = map.map_or_none("market_intensity"))
-    site.market_intensity = read_intensity(*market);
+    site.market_intensity = read_intensity(*market, true);
   site.pue = read_effectiveness(map.map("pue"));
   if (auto price = map.map_or_none("price")) site.price = read_price(*price);
   const std::string hardware = map.text_or("hardware", "");
@@ -72,6 +99,7 @@ absl::StatusOr<Site> parse_site(std::string_view text, std::string_view where,
 
 absl::StatusOr<Site> load_site(const std::filesystem::path& path) {
   FRUGAL_ASSIGN_OR_RETURN(const std::string text, base::read_file(path, kMaxConfigBytes));
+  FRUGAL_RETURN_IF_ERROR(base::refuse_foreign(text, path));
   return parse_site(text, path.string(), path.parent_path());
 }
 

@@ -119,27 +119,30 @@ std::string StrictMap::text_or(std::string_view key, std::string_view fallback) 
   return value == nullptr ? std::string(fallback) : *value;
 }
 
-std::optional<double> StrictMap::number_or_none(std::string_view key, double low, double high) {
+std::optional<double> StrictMap::number_or_none(std::string_view key, double low, double high,
+                                                const Slip& slip) {
   const std::string* value = scalar(key, false);
   if (value == nullptr) return std::nullopt;
   double number = 0;
   const char* end = value->data() + value->size();
   const auto [stop, error] = std::from_chars(value->data(), end, number);
   if (error != std::errc() || stop != end || !(number >= low && number <= high)) {
-    document_->complain(
-        node_->find(key)->place,
-        str_cat("'", key, "' is '", *value, "', expected a number from ", low, " to ", high));
+    const bool is_number = error == std::errc() && stop == end;
+    const std::string meant = is_number && slip ? slip(number) : "";
+    document_->complain(node_->find(key)->place,
+                        str_cat("'", key, "' is '", *value, "', expected a number from ", low,
+                                " to ", high, meant.empty() ? "" : "; ", meant));
     return std::nullopt;
   }
   return number;
 }
 
-double StrictMap::number(std::string_view key, double low, double high) {
+double StrictMap::number(std::string_view key, double low, double high, const Slip& slip) {
   if (node_->find(key) == nullptr) {
     scalar(key, true);
     return low;
   }
-  return number_or_none(key, low, high).value_or(low);
+  return number_or_none(key, low, high, slip).value_or(low);
 }
 
 std::optional<int64_t> StrictMap::integer_or_none(std::string_view key, int64_t low, int64_t high) {
@@ -189,6 +192,11 @@ StrictMap StrictMap::map(std::string_view key) {
   // Stands in for what is not there; what is asked of it goes to a document that nobody reads.
   auto nowhere = std::make_shared<Document>();
   return StrictMap(nowhere, std::make_shared<Node>());
+}
+
+void StrictMap::complain_of(std::string_view key, std::string_view message) {
+  const Node::Entry* entry = node_->find(key);
+  document_->complain(entry == nullptr ? node_->place : entry->place, message);
 }
 
 void StrictMap::complain(std::string_view message) { document_->complain(node_->place, message); }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -23,15 +24,21 @@ class StrictMap {
 
   std::string text(std::string_view key);  // required, not empty
   std::string text_or(std::string_view key, std::string_view fallback);
-  double number(std::string_view key, double low, double high);  // required, in [low, high]
-  std::optional<double> number_or_none(std::string_view key, double low, double high);
+  // What a number outside of its range was probably meant to be: "kilograms? Then it is 380".
+  // Empty: nothing comes to mind.
+  using Slip = std::function<std::string(double)>;
+  double number(std::string_view key, double low, double high,
+                const Slip& slip = {});  // required, in [low, high]
+  std::optional<double> number_or_none(std::string_view key, double low, double high,
+                                       const Slip& slip = {});
   int64_t integer(std::string_view key, int64_t low, int64_t high);
   std::optional<int64_t> integer_or_none(std::string_view key, int64_t low, int64_t high);
   std::string choice(std::string_view key, const std::vector<std::string>& choices);
   StrictMap map(std::string_view key);  // required
   std::optional<StrictMap> map_or_none(std::string_view key);
 
-  // An error at this mapping.
+  // An error at this mapping, or at the place of `key` in it.
+  void complain_of(std::string_view key, std::string_view message);
   void complain(std::string_view message);
 
   // Every key that was never asked for is an error, here and in the mappings below. Call it on the

@@ -70,7 +70,7 @@ struct NonInferiority {
   std::string explanation;  // one sentence with the numbers
 };
 
-// Paired non-inferiority (evaluation.md §4): claimed when mean(d) - z * SE > -m, one-sided 5%, SE^2
+// Paired non-inferiority: claimed when mean(d) - z * SE > -m, one-sided 5%, SE^2
 // = var(d) / n, which for right/wrong scores is (psi - delta^2) / n. A relative margin is tested as
 // mean(s - (1 - m) r) > 0, so that the reference's own uncertainty counts.
 // - Right/wrong scores (all 0 or 1): var(d) is at least m (1 - m), its smallest value under the

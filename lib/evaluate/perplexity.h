@@ -1,5 +1,5 @@
 // Perplexity under named protocols. A perplexity without its protocol, window length and text says
-// nothing: the same model and text give 5.47 or 5.79 (evaluation.md §1).
+// nothing: the same model and text give 5.47 or 5.79 (Llama 2 7B).
 //
 //   gptq-<L>      documents joined by "\n\n", tokenized once without special tokens, disjoint
 //   windows of L, tail dropped;

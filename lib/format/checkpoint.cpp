@@ -10,6 +10,8 @@
 #include "base/hash.h"
 #include "base/process.h"
 #include "format/checkpoint_files.h"
+#include "format/generation_config.h"
+#include "format/model_folder.h"
 
 namespace frugal::format {
 namespace {
@@ -87,19 +89,19 @@ absl::StatusOr<Entries> parse_quantized(const Json& config, std::string_view whe
   return entries;
 }
 
-// Weights packed by other tools have other names and layouts: say so before "missing tensor" does.
-absl::Status check_quantization_method(const Json& config, std::string_view where) {
+// The method under quantization_config where it is another tool's, else nothing.
+absl::StatusOr<std::optional<std::string>> foreign_packing(const Json& config,
+                                                           std::string_view where) {
   const auto found = config.find("quantization_config");
-  if (found == config.end() || found->is_null()) return absl::OkStatus();
-  FRUGAL_ASSIGN_OR_RETURN(
-      const std::string method,
-      base::json_get<std::string>(*found, "quant_method",
-                                  base::str_cat(where, ": 'quantization_config'")));
-  if (method == kQuantMethod) return absl::OkStatus();
-  return base::unimplemented(
-      where, ": the weights are packed as '", method,
-      "'; frugal reads plain F32, F16 or BF16 weights and its own grids: start from the "
-      "unquantized model");
+  if (found == config.end() || found->is_null()) return std::nullopt;
+  const std::string place = base::str_cat(where, ": 'quantization_config'");
+  FRUGAL_ASSIGN_OR_RETURN(std::string method,
+                          base::json_get_or<std::string>(*found, "quant_method", "", place));
+  if (method == kQuantMethod) return std::nullopt;
+  if (method.empty())  // bitsandbytes did not name itself at first
+    method = found->contains("load_in_4bit") || found->contains("load_in_8bit") ? "bitsandbytes"
+                                                                                : "unknown";
+  return method;
 }
 
 absl::StatusOr<std::map<std::string, std::string>> read_weight_map(const fs::path& index) {
@@ -138,11 +140,28 @@ absl::StatusOr<Weights> open_single(const fs::path& file) {
   return weights;
 }
 
+absl::Status check_shards_are_there(const fs::path& folder, const std::set<std::string>& files) {
+  std::vector<std::string> missing;
+  std::error_code ignored;
+  for (const std::string& file : files) {
+    if (!fs::exists(folder / file, ignored)) missing.push_back(file);
+  }
+  if (missing.empty()) return absl::OkStatus();
+  const size_t count = missing.size();
+  missing.resize(std::min<size_t>(count, 4));
+  return base::not_found((folder / kIndexFile).string(), ": of its ", files.size(), " shards ",
+                         count, count == 1 ? " is" : " are",
+                         " not there: ", base::join(missing, ", "),
+                         count > missing.size() ? ", …" : "", "; download the rest of the model",
+                         unfinished_download(folder));
+}
+
 absl::StatusOr<Weights> open_sharded(const fs::path& folder) {
   const fs::path index = folder / kIndexFile;
   FRUGAL_ASSIGN_OR_RETURN(const auto file_of, read_weight_map(index));
   std::set<std::string> files;
   for (const auto& [name, file] : file_of) files.insert(file);
+  FRUGAL_RETURN_IF_ERROR(check_shards_are_there(folder, files));
   Weights weights;
   for (const std::string& file : files) {
     absl::StatusOr<SafetensorsFile> shard = SafetensorsFile::open(folder / file);
@@ -181,13 +200,7 @@ absl::StatusOr<Weights> open_weights(const fs::path& folder) {
   }
   if (single) return open_single(folder / kSingleFile);
   if (sharded) return open_sharded(folder);
-  const bool torch_file = fs::exists(folder / "pytorch_model.bin", ignored) ||
-                          fs::exists(folder / "pytorch_model.bin.index.json", ignored);
-  return base::not_found(
-      folder.string(), ": no weights: neither '", kSingleFile, "' nor '", kIndexFile, "'",
-      torch_file ? "; pytorch_model.bin is not read (it can run code): save the model again with "
-                   "safe_serialization=True"
-                 : "");
+  return explain_no_weights(folder);
 }
 
 absl::Status check_quantized_tensor(const QuantizedEntry& entry, const TensorInfo& info,
@@ -251,6 +264,29 @@ absl::Status Checkpoint::check_expected() const {
   return absl::OkStatus();
 }
 
+// Weights packed by other tools have other names and layouts: say so before "missing tensor" does.
+// A leftover of the key over plain weights is another matter.
+absl::Status Checkpoint::check_packing() const {
+  const std::string file = (folder_ / kConfigFile).string();
+  FRUGAL_ASSIGN_OR_RETURN(const auto method, foreign_packing(config_.source, file));
+  const std::vector<std::string> names = tensor_names();
+  if (!method.has_value()) {
+    // Names of weights in wrappers hide the true ones, which would be called missing.
+    const std::string cause = check_expected().ok() ? "" : explain_tensor_names(names);
+    return cause.empty() ? absl::OkStatus() : base::invalid_argument(folder_.string(), ": ", cause);
+  }
+  if (check_expected().ok()) {
+    return base::invalid_argument(
+        file, ": 'quantization_config' says ", *method, ", but all weights are plain numbers (",
+        "the model was probably saved after it was unpacked): delete the key "
+        "'quantization_config' from config.json");
+  }
+  return base::unimplemented(
+      file, ": the weights are packed as '", *method,
+      "'; frugal reads plain F32, F16 or BF16 weights and its own grids: start from the "
+      "unquantized model");
+}
+
 absl::Status Checkpoint::hide_tied_head() {
   const std::string head_name = architecture::tensor_name(config_, architecture::Role::kHead);
   const std::string embedding_name =
@@ -282,6 +318,8 @@ absl::Status Checkpoint::check_nothing_else() const {
   }
   if (!unknown.empty()) {
     const size_t count = unknown.size();
+    if (const std::string cause = explain_tensor_names(unknown); !cause.empty())
+      return base::invalid_argument(folder_.string(), ": ", cause);
     unknown.resize(std::min<size_t>(count, 8));
     return base::invalid_argument(folder_.string(), ": ", count, " tensor(s) that a ",
                                   config_.architecture, " of ", config_.layer_count(),
@@ -299,27 +337,22 @@ absl::Status Checkpoint::check_nothing_else() const {
 
 absl::StatusOr<Checkpoint> Checkpoint::open(const fs::path& folder) {
   std::error_code ignored;
-  if (!fs::is_directory(folder, ignored)) {
-    return base::not_found(
-        folder.string(), ": no such folder; expected a Hugging Face model folder with config.json");
-  }
   const fs::path config_file = folder / kConfigFile;
-  if (!fs::exists(config_file, ignored)) {
-    return base::not_found(folder.string(),
-                           ": no config.json; expected a Hugging Face model folder");
-  }
+  if (!fs::exists(config_file, ignored)) return explain_no_model(folder);
+  FRUGAL_RETURN_IF_ERROR(refuse_adapter(folder));
   FRUGAL_ASSIGN_OR_RETURN(const Json json, base::read_json(config_file, kMaxJsonBytes));
   Checkpoint result;
   result.folder_ = folder;
   FRUGAL_ASSIGN_OR_RETURN(result.config_,
                           architecture::parse_model_config(json, config_file.string()));
-  FRUGAL_RETURN_IF_ERROR(check_quantization_method(json, config_file.string()));
+  FRUGAL_RETURN_IF_ERROR(apply_generation_config(folder, result.config_));
   FRUGAL_ASSIGN_OR_RETURN(result.quantized_, parse_quantized(json, config_file.string()));
   FRUGAL_ASSIGN_OR_RETURN(Weights weights, open_weights(folder));
   std::erase_if(weights.shard_of, [](const auto& item) { return is_known_buffer(item.first); });
   result.shards_ = std::move(weights.shards);
   result.shard_of_ = std::move(weights.shard_of);
   result.hash_cache_ = std::make_shared<HashCache>();
+  FRUGAL_RETURN_IF_ERROR(result.check_packing());
   FRUGAL_RETURN_IF_ERROR(result.hide_tied_head());
   FRUGAL_RETURN_IF_ERROR(result.check_expected());
   FRUGAL_RETURN_IF_ERROR(result.check_nothing_else());

@@ -73,6 +73,7 @@ class Checkpoint {
  private:
   absl::Status check_expected() const;
   absl::Status check_nothing_else() const;
+  absl::Status check_packing() const;
   absl::Status hide_tied_head();
 
   std::filesystem::path folder_;

@@ -11,6 +11,7 @@ namespace frugal::format {
 inline constexpr std::string_view kConfigFile = "config.json";
 inline constexpr std::string_view kSingleFile = "model.safetensors";
 inline constexpr std::string_view kIndexFile = "model.safetensors.index.json";
+inline constexpr std::string_view kGenerationConfigFile = "generation_config.json";
 inline constexpr std::string_view kQuantMethod = "frugal";
 inline constexpr int64_t kMaxJsonBytes = int64_t{1} << 28;  // configs and indices are far below
 

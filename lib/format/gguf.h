@@ -1,5 +1,5 @@
 // GGUF v3: container only; which keys and names a model needs is the exporter's business.
-// Grammar and the hardening of the reader: formats.md §1.1, §1.7 (llama.cpp's gguf.cpp).
+// Grammar: docs/gguf.md of ggml; the reader refuses at least what llama.cpp's gguf.cpp refuses.
 #pragma once
 
 #include <cstddef>

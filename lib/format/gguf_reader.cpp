@@ -3,6 +3,7 @@
 #include <limits>
 #include <type_traits>
 
+#include "base/file_kind.h"
 #include "format/gguf.h"
 #include "format/gguf_check.h"
 
@@ -289,7 +290,11 @@ absl::StatusOr<GgufFile> GgufFile::open(const std::filesystem::path& path) {
   GgufFile result;
   FRUGAL_ASSIGN_OR_RETURN(result.file_, base::MappedFile::open(path));
   absl::StatusOr<Header> header = read_header(result.file_.bytes());
-  if (!header.ok()) return base::annotate(header.status(), path.string());
+  if (!header.ok()) {
+    if (base::recognize(result.file_.bytes()) != base::FileKind::kGguf)
+      FRUGAL_RETURN_IF_ERROR(base::refuse_foreign(result.file_.bytes(), path));
+    return base::annotate(header.status(), path.string());
+  }
   result.version_ = header->version;
   result.data_begin_ = header->data_begin;
   result.metadata_ = std::move(header->metadata);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/file_kind.h"
 #include "format/checkpoint.h"
 #include "format/checkpoint_files.h"
 #include "format/gguf.h"
@@ -223,10 +224,16 @@ absl::StatusOr<Json> inspect(const fs::path& path) {
   std::error_code ignored;
   if (!fs::exists(path, ignored)) return base::not_found(path.string(), ": no such file or folder");
   if (fs::is_directory(path, ignored)) return inspect_folder(path);
-  const std::string suffix = path.extension().string();
+  const std::string suffix = base::suffix_of(path);
+  FRUGAL_ASSIGN_OR_RETURN(const base::FileKind kind, base::recognize_file(path));
+  // The content says what a file is; a name that promises one of these makes errors speak of it.
+  if (kind == base::FileKind::kGguf) return inspect_gguf(path);
+  if (kind == base::FileKind::kSafetensors) return inspect_safetensors(path);
   if (suffix == ".safetensors") return inspect_safetensors(path);
   if (suffix == ".gguf") return inspect_gguf(path);
   if (suffix == ".onnx") return inspect_onnx(path);
+  if (kind != base::FileKind::kOther)
+    return base::invalid_argument(path.string(), ": it is ", base::describe(kind, path));
   return base::invalid_argument(
       path.string(), ": '", suffix,
       "' is no kind of file that can be inspected; expected a model folder or a "

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <string>
 
@@ -22,6 +23,8 @@ struct ModelInfo {
       zeros;  // weight name -> pattern of its zeros ("2:4"), where it is known to have one
   std::string dtype = "F32";  // of the others
   bool has_tokenizer = false;
+  // Where it can be read already; empty for one that a step before will make.
+  std::filesystem::path tokenizer_folder = {};
   int64_t size_bytes = 0;  // of all weights as stored
 };
 

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "base/file.h"
+#include "base/file_kind.h"
 #include "format/onnx.h"
 #include "onnx/onnx-ml.pb.h"
 
@@ -249,10 +250,12 @@ absl::StatusOr<OnnxSummary> read_onnx(const fs::path& path) {
   }
   onnx::ModelProto proto;
   if (!proto.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    FRUGAL_RETURN_IF_ERROR(base::refuse_foreign(bytes, path));
     return base::data_loss(path.string(),
                            ": no ONNX model, or a truncated one (protobuf cannot parse it)");
   }
   if (!proto.has_graph() || proto.ir_version() < 1) {
+    FRUGAL_RETURN_IF_ERROR(base::refuse_foreign(bytes, path));
     return base::invalid_argument(path.string(), ": no ONNX model: IR version or graph is missing");
   }
   OnnxSummary summary;

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <limits>
 
+#include "base/file_kind.h"
 #include "base/json.h"
 
 namespace frugal::format {
@@ -202,7 +203,11 @@ absl::StatusOr<SafetensorsFile> SafetensorsFile::open(const std::filesystem::pat
   SafetensorsFile result;
   FRUGAL_ASSIGN_OR_RETURN(result.file_, base::MappedFile::open(path));
   absl::StatusOr<Header> header = parse_header(result.file_.bytes());
-  if (!header.ok()) return base::annotate(header.status(), path.string());
+  if (!header.ok()) {
+    if (base::recognize(result.file_.bytes()) != base::FileKind::kSafetensors)
+      FRUGAL_RETURN_IF_ERROR(base::refuse_foreign(result.file_.bytes(), path));
+    return base::annotate(header.status(), path.string());
+  }
   result.data_begin_ = header->data_begin;
   result.tensors_ = std::move(header->tensors);
   result.metadata_ = std::move(header->metadata);

@@ -3,7 +3,7 @@
 // Words: a *block* is `block_columns` consecutive columns of one row that share stored parameters
 // (32 for Q4_0, 256 for Q4_K, the group for int4). A *group* is `group_columns` consecutive columns
 // inside it that share one (scale, offset). decode: w = scale * level(code) + offset, evaluated in
-// fp32; the result equals the runtime's decode bit for bit (algorithms.md §3).
+// fp32; the result equals the runtime's decode bit for bit.
 #pragma once
 
 #include <cstddef>
@@ -55,8 +55,8 @@ class Grid {
 
   // Chooses the parameters of one block for the weights `x` [block_columns] by a search that
   // minimizes sum_i w_i (x_i - decode_i)^2 with w_i = importance_i * sqrt(2 mean(x^2) + x_i^2)
-  // (rounding.md); importance [block_columns] = E[input_i^2] >= 0, or empty when there was no
-  // calibration (all columns equal). Never worse in that sum than the plain rule. Writes
+  // (the imatrix rule of ggml); importance [block_columns] = E[input_i^2] >= 0, or empty when there
+  // was no calibration (all columns equal). Never worse in that sum than the plain rule. Writes
   // spec().parameter_bytes bytes. `search` false: the plain min-max/absmax rule (the baseline that
   // tools without a search use). Stored scales saturate at the largest fp16 (65504); blocks of
   // zeros, or of weights too small for the smallest fp16, get scale 0 and decode to 0. Weights must

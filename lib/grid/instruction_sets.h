@@ -1,4 +1,6 @@
-// Which instruction sets this compiler can build loops for, and which this machine can run.
+// Which instruction sets this compiler can build loops for, and which this process may run. Without
+// any other header: what a source for another instruction set includes must hold no inline function
+// of the standard library, which the linker would take for every caller.
 #pragma once
 
 // GCC compiles functions for another instruction set after `#pragma GCC target`; clang ignores it.
@@ -10,14 +12,10 @@
 
 namespace frugal::grid {
 
+// Of cpu_level() (grid/cpu_level.h).
 inline bool always_available() { return true; }
-#if FRUGAL_X86_TARGETS
-inline bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
-inline bool has_avx512() {
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-}
-inline bool has_avx512_bf16() { return has_avx512() && __builtin_cpu_supports("avx512bf16"); }
-#endif
+bool has_avx2();
+bool has_avx512();
+bool has_avx512_bf16();
 
 }  // namespace frugal::grid

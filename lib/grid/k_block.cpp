@@ -1,3 +1,4 @@
+// Tested by: tests/grid/affine_k_test.cpp
 #include "grid/k_block.h"
 
 #include <algorithm>

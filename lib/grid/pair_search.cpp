@@ -1,3 +1,4 @@
+// Tested by: tests/grid/scale_search_test.cpp
 // Searches for two numbers a block: a scale with a zero point, or with an offset.
 #include <algorithm>
 #include <array>

@@ -1,3 +1,4 @@
+// Tested by: tests/grid/scale_search_test.cpp
 // Which build of the scale-search loops runs on this machine.
 #include <algorithm>
 #include <iterator>

@@ -64,7 +64,7 @@ struct ScaleKernel {
 std::span<const ScaleKernel> scale_kernels();  // most specialised first
 const ScaleKernel& scale_kernel();             // the first that this machine can run
 
-// w_i = h_i sqrt(2 mean(x^2) + x_i^2), up to a common factor (imatrix rule of ggml, rounding.md);
+// w_i = h_i sqrt(2 mean(x^2) + x_i^2), up to a common factor (the imatrix rule of ggml);
 // importance empty: h = 1. `weights` has the size of x. False when every weight is zero or too
 // small for any stored scale (nothing to search).
 bool search_weights(std::span<const float> x, std::span<const float> importance,

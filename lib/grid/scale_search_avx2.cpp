@@ -1,3 +1,4 @@
+// Tested by: tests/grid/scale_search_test.cpp
 #include "grid/scale_kernels.h"
 
 #if FRUGAL_X86_TARGETS

@@ -1,3 +1,4 @@
+// Tested by: tests/grid/affine_k_test.cpp
 // The scale of scales of the K types.
 #include <algorithm>
 #include <limits>

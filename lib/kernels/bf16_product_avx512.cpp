@@ -1,3 +1,4 @@
+// Tested by: tests/kernels/bf16_product_test.cpp
 #include <algorithm>
 
 #include "kernels/bf16_product_kernels.h"

@@ -1,3 +1,4 @@
+// Tested by: tests/kernels/bf16_product_test.cpp
 // The definition: plain C++, one element at a time.
 #include <algorithm>
 #include <bit>

@@ -76,10 +76,16 @@ const CudaModule& cuda_module() {
   return module;
 }
 
-bool cuda_available() {
-  const FrugalCudaModule* const table = cuda_module().table;
+bool cuda_available() { return cuda_problem().empty(); }
+
+std::string cuda_problem() {
+  const CudaModule& module = cuda_module();
+  if (module.table == nullptr) return module.problem;
   int count = 0;
-  return table != nullptr && table->device_count(&count) == 0 && count > 0;
+  const std::string which = "the CUDA module " + module.path + " (" + module.table->build + ") ";
+  if (const int code = module.table->device_count(&count); code != 0)
+    return which + "cannot use a device: " + module.table->error_text(code);
+  return count > 0 ? "" : which + "sees no device";
 }
 
 void check_cuda(const FrugalCudaModule& module, int code, const char* what) {

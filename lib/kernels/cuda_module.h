@@ -27,6 +27,8 @@ CudaModule open_cuda_module(const std::filesystem::path& path);
 
 // A module is there, and the driver shows it a device.
 bool cuda_available();
+// Why cuda_available() says no; empty where it says yes.
+std::string cuda_problem();
 
 // Throws std::runtime_error where `code`, an answer of the module, is not 0; `what` says what was
 // being done.

@@ -1,3 +1,4 @@
+// Tested by: tests/kernels/mask_sweep_test.cpp
 #include "kernels/mask_sweep_kernels.h"
 
 #if FRUGAL_X86_TARGETS

@@ -1,3 +1,4 @@
+// Tested by: tests/kernels/mask_sweep_test.cpp
 #include <cmath>
 
 #include "kernels/mask_sweep_kernels.h"

@@ -3,12 +3,12 @@
 //
 // With E = Q - W*, G = E (H + lambda I), every step lowers the row's objective E (H + lambda I)
 // E^T:
-//   code i    t_i <- nearest((Q_i - G_i / H_ii - c) / a)                       (rounding.md, recipe
-//   P step 3) group j   (a, c) <- its least-squares optimum given the codes, snapped to what the
-//   grid can store: for a symmetric
-//             grid a <- a - (t^T G_j) / (t^T H_jj t); for an affine one the 2x2 system in (a, c)
+//   code i    t_i <- nearest((Q_i - G_i / H_ii - c) / a)
+//   group j   (a, c) <- its least-squares optimum given the codes, snapped to what the grid can
+//             store: for a symmetric grid a <- a - (t^T G_j) / (t^T H_jj t); for an affine one the
+//             2x2 system in (a, c)
 //   block b   super-scales of grids with sub-scales: all scales and all offsets by one factor each,
-//   again a 2x2 system
+//             again a 2x2 system
 // A weight that `mask` pins is zero and stays so: no step moves it, and where a zero point moves,
 // its code moves with it; t and 1 above then run over the kept weights. A step whose stored result
 // would not lower the objective is not taken, and a row that ended higher than it began (possible

@@ -1,3 +1,4 @@
+// Tested by: tests/kernels/refine_test.cpp
 #include "kernels/refine_kernels.h"
 
 #if FRUGAL_X86_TARGETS

@@ -1,3 +1,4 @@
+// Tested by: tests/kernels/refine_test.cpp
 #include <cmath>
 #include <cstring>
 

@@ -1,3 +1,4 @@
+// Tested by: tests/kernels/refine_test.cpp
 // The decisions of the finish that are taken row by row: which stored parameters, and whether they
 // pay.
 #include <cmath>

@@ -1,3 +1,4 @@
+// Tested by: tests/kernels/softmax_rows_test.cpp
 #include <cmath>
 #include <limits>
 

@@ -1,3 +1,4 @@
+// Tested by: tests/kernels/softmax_rows_test.cpp
 // The definition: plain C++, one value at a time.
 #include <cmath>
 #include <limits>

@@ -65,7 +65,7 @@ struct SweepBlock {
   int64_t errors_stride = 0;
 
   // Optional [rows], added to: sum over p of errors^2. Over all windows this is the row's
-  // (w - q) (H + lambda I) (w - q)^T exactly (algorithms.md §1).
+  // (w - q) (H + lambda I) (w - q)^T exactly.
   double* row_loss = nullptr;
 
   // Optional [rows, matrix columns] in the matrix's column order, read at columns[p] only: 0 pins

@@ -1,3 +1,4 @@
+// Tested by: tests/kernels/sweep_test.cpp
 #include "kernels/sweep_kernels.h"
 
 #if FRUGAL_X86_TARGETS

@@ -1,3 +1,4 @@
+// Tested by: tests/kernels/cuda_sweep_test.cpp
 #include "kernels/sweep_cuda.h"
 
 #include <algorithm>

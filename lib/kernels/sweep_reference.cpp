@@ -1,3 +1,4 @@
+// Tested by: tests/kernels/sweep_test.cpp
 #include <cmath>
 
 #include "kernels/sweep_kernels.h"

@@ -1,3 +1,4 @@
+// Tested by: tests/kernels/sweep_test.cpp
 // What the tiled sweeps share and what need not be fast: loading, fitting, storing.
 #include <algorithm>
 

@@ -1,3 +1,4 @@
+// Tested by: tests/model/families_test.cpp
 #include "model/attention_context.h"
 
 #include <ATen/ATen.h>

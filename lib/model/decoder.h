@@ -24,7 +24,7 @@
 namespace frugal::model {
 
 struct LoadOptions {
-  at::ScalarType type = at::kFloat;  // kFloat or kBFloat16; on CPU never fp16 (dependencies.md §7)
+  at::ScalarType type = at::kFloat;  // kFloat or kBFloat16; on the CPU never fp16: slow there
   at::Device device = at::kCPU;
 };
 

@@ -47,7 +47,7 @@ class TokenFactor {
 };
 
 // Sum of leftᵀ right over chunks that come one after the other, [tokens_i, m] and [tokens_i, n].
-// Chunks are multiplied unscaled in fp32 and added in fp64 in their order (algorithms.md §0.2). On
+// Chunks are multiplied unscaled in fp32 and added in fp64 in their order. On
 // the CPU in tiles: the same bits at any number of threads.
 class ProductSum {
  public:

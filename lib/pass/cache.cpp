@@ -30,12 +30,16 @@ absl::Status make_folder(const fs::path& folder) {
   return error ? base::system_error("create", folder.string(), error.value()) : absl::OkStatus();
 }
 
+int64_t nanoseconds(const struct stat& info) {
+  return int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
+}
+
 absl::StatusOr<int64_t> modified_nanoseconds(const fs::path& path) {
   struct stat info{};
   if (::stat(path.c_str(), &info) != 0) {
     return base::system_error("inspect", path.string(), errno);
   }
-  return int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
+  return nanoseconds(info);
 }
 
 // Regular files below `folder`, sorted by their relative names.
@@ -53,11 +57,6 @@ absl::StatusOr<std::vector<std::string>> files_below(const fs::path& folder) {
   return names;
 }
 
-absl::StatusOr<std::string> hash_of_file(const fs::path& path) {
-  FRUGAL_ASSIGN_OR_RETURN(const base::MappedFile file, base::MappedFile::open(path));
-  return base::xxh3_128(file.bytes());
-}
-
 absl::StatusOr<base::Json> describe_files(const fs::path& folder) {
   FRUGAL_ASSIGN_OR_RETURN(const std::vector<std::string> names, files_below(folder));
   base::Json files = base::Json::array();
@@ -66,7 +65,7 @@ absl::StatusOr<base::Json> describe_files(const fs::path& folder) {
     std::error_code error;
     const auto size = fs::file_size(folder / name, error);
     if (error) return base::system_error("inspect", (folder / name).string(), error.value());
-    FRUGAL_ASSIGN_OR_RETURN(const std::string hash, hash_of_file(folder / name));
+    FRUGAL_ASSIGN_OR_RETURN(const std::string hash, base::xxh3_128_of_file(folder / name));
     FRUGAL_ASSIGN_OR_RETURN(const int64_t modified, modified_nanoseconds(folder / name));
     files.push_back({{"path", name},
                      {"bytes", static_cast<int64_t>(size)},
@@ -76,31 +75,44 @@ absl::StatusOr<base::Json> describe_files(const fs::path& folder) {
   return files;
 }
 
+// DataLoss is the proof that an entry is damaged, and nothing else is: files that cannot be looked
+// at may be sound.
 absl::Status verify_file(const fs::path& folder, const base::Json& file) {
-  const std::string where = (folder / "files.json").string();
-  FRUGAL_ASSIGN_OR_RETURN(const std::string name, base::json_get<std::string>(file, "path", where));
-  FRUGAL_ASSIGN_OR_RETURN(const int64_t bytes, base::json_get<int64_t>(file, "bytes", where));
-  FRUGAL_ASSIGN_OR_RETURN(const std::string hash, base::json_get<std::string>(file, "xxh3", where));
-  FRUGAL_ASSIGN_OR_RETURN(const int64_t written,
-                          base::json_get<int64_t>(file, "modified_nanoseconds", where));
-  std::error_code error;
-  const auto size = fs::file_size(folder / name, error);
-  if (error) return base::data_loss("'", name, "' is missing");
-  if (static_cast<int64_t>(size) != bytes) {
-    return base::data_loss("'", name, "' has ", static_cast<int64_t>(size), " bytes, expected ",
-                           bytes);
+  const auto name = base::json_get<std::string>(file, "path", "files.json");
+  const auto bytes = base::json_get<int64_t>(file, "bytes", "files.json");
+  const auto hash = base::json_get<std::string>(file, "xxh3", "files.json");
+  const auto written = base::json_get<int64_t>(file, "modified_nanoseconds", "files.json");
+  for (const absl::Status& status :
+       {name.status(), bytes.status(), hash.status(), written.status()}) {
+    if (!status.ok()) return base::data_loss(status.message());
   }
-  FRUGAL_ASSIGN_OR_RETURN(const int64_t modified, modified_nanoseconds(folder / name));
-  if (modified == written) return absl::OkStatus();
-  FRUGAL_ASSIGN_OR_RETURN(const std::string found, hash_of_file(folder / name));
-  return found == hash ? absl::OkStatus() : base::data_loss("'", name, "' was changed");
+  struct stat info{};
+  if (::stat((folder / *name).c_str(), &info) != 0) {
+    if (errno == ENOENT) return base::data_loss("'", *name, "' is missing");
+    return base::system_error("inspect", (folder / *name).string(), errno);
+  }
+  if (info.st_size != *bytes) {
+    return base::data_loss("'", *name, "' has ", int64_t{info.st_size}, " bytes, expected ",
+                           *bytes);
+  }
+  if (nanoseconds(info) == *written) return absl::OkStatus();
+  FRUGAL_ASSIGN_OR_RETURN(const std::string found, base::xxh3_128_of_file(folder / *name));
+  return found == *hash ? absl::OkStatus() : base::data_loss("'", *name, "' was changed");
+}
+
+absl::StatusOr<base::Json> json_of_entry(const fs::path& folder, const char* name) {
+  const auto text = base::read_file(folder / name);
+  if (absl::IsNotFound(text.status())) return base::data_loss("'", name, "' is missing");
+  if (!text.ok()) return text.status();
+  auto json = base::parse_json(*text, name);
+  return json.ok() ? json : base::data_loss(json.status().message());
 }
 
 absl::StatusOr<base::Json> verified_record(const fs::path& folder) {
-  FRUGAL_ASSIGN_OR_RETURN(const base::Json files, base::read_json(folder / "files.json"));
+  FRUGAL_ASSIGN_OR_RETURN(const base::Json files, json_of_entry(folder, "files.json"));
   if (!files.is_array()) return base::data_loss("files.json is no list");
   for (const base::Json& file : files) FRUGAL_RETURN_IF_ERROR(verify_file(folder, file));
-  return base::read_json(folder / "record.json");
+  return json_of_entry(folder, "record.json");
 }
 
 }  // namespace
@@ -150,15 +162,47 @@ bool Cache::contains(std::string_view key) const {
   return !key.empty() && fs::exists(entry(key) / "record.json", error);
 }
 
-std::optional<Cache::Entry> Cache::find(std::string_view key) const {
-  std::error_code error;
-  if (key.empty() || !fs::exists(entry(key), error)) return std::nullopt;
-  auto record = verified_record(entry(key));
+absl::StatusOr<std::optional<Cache::Entry>> Cache::verified(std::string_view key,
+                                                            std::string& damage) const {
+  if (key.empty()) return std::nullopt;
+  const auto exists = base::exists(entry(key));
+  if (exists.ok() && !*exists) return std::nullopt;
+  auto record = exists.ok() ? verified_record(entry(key)) : exists.status();
   if (record.ok()) return Entry{entry(key), *std::move(record)};
-  base::warn("the cache entry ", key, " is damaged (", record.status().message(),
+  if (absl::IsDataLoss(record.status())) {
+    damage = std::string(record.status().message());
+    return std::nullopt;
+  }
+  return base::annotate(
+      record.status(),
+      base::str_cat("the finished step in '", entry(key).string(),
+                    "' cannot be checked, and nothing was removed; run again when this is mended"));
+}
+
+absl::StatusOr<std::optional<Cache::Entry>> Cache::find(std::string_view key) const {
+  std::string damage;
+  return verified(key, damage);
+}
+
+absl::StatusOr<std::optional<Cache::Entry>> Cache::find(std::string_view key,
+                                                        const FileLock&) const {
+  std::string damage;
+  FRUGAL_ASSIGN_OR_RETURN(std::optional<Entry> found, verified(key, damage));
+  if (damage.empty()) return found;
+  base::warn("the cache entry ", key, " is damaged (", damage,
              "); it is removed and computed again");
-  fs::remove_all(entry(key), error);
+  FRUGAL_RETURN_IF_ERROR(remove(key));
   return std::nullopt;
+}
+
+// By one rename first: nobody finds half of it.
+absl::Status Cache::remove(std::string_view key) const {
+  discard(key);
+  std::error_code error;
+  fs::rename(entry(key), staging(key), error);
+  if (error) return base::system_error("remove", entry(key).string(), error.value());
+  discard(key);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<FileLock> Cache::lock(std::string_view key) const {
@@ -202,10 +246,11 @@ absl::StatusOr<fs::path> Cache::shared(
     std::string_view key, const std::function<absl::Status(const fs::path&)>& make) const {
   const std::string hash = base::KeyHasher().add("shared").add(key).hex();
   const fs::path target = folder_ / "shared" / hash;
-  std::error_code error;
-  if (fs::exists(target, error)) return target;
+  FRUGAL_ASSIGN_OR_RETURN(bool exists, base::exists(target));
+  if (exists) return target;
   FRUGAL_ASSIGN_OR_RETURN(const FileLock held, lock(hash));
-  if (fs::exists(target, error)) return target;
+  FRUGAL_ASSIGN_OR_RETURN(exists, base::exists(target));  // another run may have made it meanwhile
+  if (exists) return target;
   discard(hash);
   FRUGAL_RETURN_IF_ERROR(make_folder(staging(hash)));
   const absl::Status made = make(staging(hash));

@@ -53,9 +53,14 @@ class Cache {
   };
   // Whether a finished entry stands there, unverified (for plans).
   bool contains(std::string_view key) const;
-  // The verified entry. Every file must be there with its size; a file whose time changed since it
-  // was written is hashed again. A damaged entry is removed with a warning and counts as absent.
-  std::optional<Entry> find(std::string_view key) const;
+  // The verified entry; nullopt where there is none or it is damaged. Every file must be there with
+  // its size; a file whose time changed since it was written is hashed again. Errors: the files
+  // could not be looked at (too many open files, a disk error, a stale handle), which proves
+  // nothing about them.
+  absl::StatusOr<std::optional<Entry>> find(std::string_view key) const;
+  // The same; a damaged entry is removed with a warning, so that it can be made again. `held` is
+  // the lock of `key`: nobody else is looking at it or making it.
+  absl::StatusOr<std::optional<Entry>> find(std::string_view key, const FileLock& held) const;
 
   absl::StatusOr<FileLock> lock(std::string_view key) const;
   // Empty folder with output/ and items/ inside. The caller holds the lock of `key`.
@@ -74,6 +79,8 @@ class Cache {
 
  private:
   explicit Cache(std::filesystem::path folder) : folder_(std::move(folder)) {}
+  absl::StatusOr<std::optional<Entry>> verified(std::string_view key, std::string& damage) const;
+  absl::Status remove(std::string_view key) const;
   std::filesystem::path staging(std::string_view key) const { return folder_ / "staging" / key; }
   std::filesystem::path entry(std::string_view key) const { return folder_ / "steps" / key; }
   std::filesystem::path folder_;

@@ -1,3 +1,4 @@
+// Tested by: tests/pass/plan_test.cpp
 #include "pass/matrix.h"
 
 #include <algorithm>

@@ -223,8 +223,21 @@ class ValueReader {
     const bool low = info_.minimum_exclusive ? value > info_.minimum : value >= info_.minimum;
     if (low && value <= info_.maximum) return true;
     problems_.add(node.position, "option '", info_.name, "' is ", node.text, ", allowed is ",
-                  range_text(info_));
+                  range_text(info_), likely_slip(value));
     return false;
+  }
+  // What a number outside of its range was probably meant to be.
+  std::string likely_slip(double value) const {
+    if (info_.maximum == 1 && value > 1 && value <= 100) {
+      return base::str_cat("; it is a share: ", value, "% is ", value / 100);
+    }
+    if (info_.unit == "bytes" && value > 0 && value < info_.minimum) {
+      return base::str_cat("; it is in bytes: ", value, " GiB is written ", value, "GiB");
+    }
+    if (info_.unit == "seconds" && value > info_.maximum && value / 1000 <= info_.maximum) {
+      return base::str_cat("; it is in seconds: ", value, " ms are ", value / 1000);
+    }
+    return "";
   }
   bool in_choices(const Node& node, const std::string& value) {
     if (info_.choices.empty() ||

@@ -263,10 +263,14 @@ class PipelineReader {
     }
     if (const Node* margin = reader.require("margin", "the loss that is still acceptable")) {
       const auto value = as_number(*margin);
-      if (value && *value > 0) {
+      if (value && *value > 0 && *value <= 1) {
         claim.margin = *value;
       } else {
-        reader.wrong(*margin, "margin", "a number above 0");
+        const bool percent = value && *value > 1 && *value <= 100;
+        reader.wrong(*margin, "margin",
+                     base::str_cat("a number above 0, at most 1",
+                                   percent ? base::str_cat("; ", *value, "% is ", *value / 100)
+                                           : std::string()));
       }
     }
     reader.choice("kind", {"absolute", "relative"}, claim.kind);

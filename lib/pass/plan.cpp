@@ -156,6 +156,10 @@ class Planner {
       return;
     }
     expect_hash("data", entry.name, entry.position, entry.expected_hash, *content);
+    if (const absl::Status status = text::check_data(entry.source); !status.ok()) {
+      problems_.add(entry.position, "data '", entry.name, "': ", status.message());
+      return;
+    }
     const text::DataSource& source = entry.source;
     base::KeyHasher key;
     key.add("data").add(*content).add(source.prompt).add(source.completion).add(source.split);
@@ -403,6 +407,7 @@ absl::StatusOr<ModelInfo> model_info(std::string name, const format::Checkpoint&
     if (base == "tokenizer.json" || base == "tokenizer.model" || base == "vocab.json" ||
         base == "tokenizer.bin") {
       info.has_tokenizer = true;
+      info.tokenizer_folder = checkpoint.folder();
     }
   }
   return info;

@@ -1,3 +1,4 @@
+// Tested by: tests/pass/plan_test.cpp
 // What `frugal plan` prints.
 #include <algorithm>
 

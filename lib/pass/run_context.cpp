@@ -1,3 +1,4 @@
+// Tested by: tests/pass/runner_test.cpp
 #include "pass/run_context.h"
 
 #include "base/file.h"

@@ -1,6 +1,8 @@
+// Tested by: tests/pass/runner_test.cpp
 #include "pass/run_folder.h"
 
 #include <algorithm>
+#include <string_view>
 #include <vector>
 
 #include "base/file.h"
@@ -15,32 +17,79 @@ absl::Status make_folder(const fs::path& folder) {
   return error ? base::system_error("create", folder.string(), error.value()) : absl::OkStatus();
 }
 
+// Whether `link` leads to what a finished step left in a cache: <cache>/steps/<key>/output…
+bool leads_to_cache(const fs::path& link) {
+  std::error_code error;
+  const fs::path target = fs::read_symlink(link, error);
+  const std::vector<fs::path> parts(target.begin(), target.end());
+  for (size_t i = 0; !error && i + 2 < parts.size(); ++i) {
+    if (parts[i] == "steps" && parts[i + 2] == "output") return true;
+  }
+  return false;
+}
+
 // A relative link, so that a run folder and the cache beside it can be moved together.
 absl::Status make_link(const fs::path& target, const fs::path& link) {
   FRUGAL_RETURN_IF_ERROR(make_folder(link.parent_path()));
   std::error_code error;
   const fs::path relative = fs::relative(target, link.parent_path(), error);
   if (error) return base::system_error("resolve", target.string(), error.value());
-  fs::remove(link, error);  // of an earlier run; a folder of the user is not empty and stays
+  if (leads_to_cache(link)) fs::remove(link, error);  // of an earlier run
   fs::create_symlink(relative, link, error);
+  if (error == std::errc::file_exists) {
+    return base::failed("'", link.string(),
+                        "' was not made by frugal and stands where a result belongs; move it away, "
+                        "or give --out another folder");
+  }
   return error ? base::system_error("create", link.string(), error.value()) : absl::OkStatus();
 }
 
-void remove_links(const fs::path& folder) {
+// Removes our links below `folder`, and the folders that are empty without them.
+absl::Status remove_links(const fs::path& folder) {
   std::error_code error;
-  std::vector<fs::path> links, folders;
+  std::vector<fs::path> links;
   for (auto entry = fs::recursive_directory_iterator(folder, error);
        !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
-    if (entry->is_symlink()) {
-      links.push_back(entry->path());
-    } else if (entry->is_directory()) {
-      folders.push_back(entry->path());
-    }
+    if (leads_to_cache(entry->path())) links.push_back(entry->path());
   }
-  for (const fs::path& link : links) fs::remove(link, error);
-  std::reverse(folders.begin(), folders.end());
-  for (const fs::path& empty : folders) fs::remove(empty, error);  // refused when not empty
-  fs::remove(folder, error);
+  if (error == std::errc::no_such_file_or_directory) return absl::OkStatus();
+  if (error) return base::system_error("list", folder.string(), error.value());
+  for (const fs::path& link : links) {
+    fs::remove(link, error);
+    if (error) return base::system_error("remove", link.string(), error.value());
+    for (fs::path parent = link.parent_path(); fs::remove(parent, error) && parent != folder;)
+      parent = parent.parent_path();  // refused where something of the user is left
+  }
+  return absl::OkStatus();
+}
+
+// What a run writes into its folder under fixed names.
+constexpr const char* kItems = "items";
+constexpr const char* kJournal = "journal.jsonl";
+
+// A folder that is given to a run is empty, is one of an earlier run (its journal says so), or
+// holds other things under other names: what a run replaces or continues must be a run's.
+absl::Status check_owner(const fs::path& folder) {
+  FRUGAL_ASSIGN_OR_RETURN(const bool has_journal, base::exists(folder / kJournal));
+  if (has_journal) {
+    FRUGAL_ASSIGN_OR_RETURN(const base::MappedFile journal,
+                            base::MappedFile::open(folder / kJournal));
+    const std::string_view text(reinterpret_cast<const char*>(journal.bytes().data()),
+                                journal.bytes().size());
+    // A kill may have torn even the first line.
+    constexpr std::string_view kStart = R"({"event":"run_start")";
+    if (kStart.starts_with(text.substr(0, kStart.size()))) return absl::OkStatus();
+    return base::failed("'", (folder / kJournal).string(),
+                        "' is not the journal of a run; give --out another folder");
+  }
+  for (const char* name :
+       {kItems, "pipeline.resolved.yaml", "report.html", "report.json", "report.csv"}) {
+    FRUGAL_ASSIGN_OR_RETURN(const bool exists, base::exists(folder / name));
+    if (!exists) continue;
+    return base::failed("'", folder.string(), "' has no journal of a run, so its '", name,
+                        "' is not frugal's to replace; give --out another folder");
+  }
+  return absl::OkStatus();
 }
 
 absl::Status copy_items(const fs::path& from, const fs::path& to) {
@@ -68,20 +117,21 @@ absl::StatusOr<RunFolder> RunFolder::open(const fs::path& folder) {
     return base::failed("another run is working in '", path.string(),
                         "': wait until it ends, or give --out another folder");
   }
+  FRUGAL_RETURN_IF_ERROR(check_owner(path));
   return RunFolder(path, *std::move(lock));
 }
 
 absl::Status RunFolder::clear() const {
-  remove_links(path_ / "checkpoints");
-  remove_links(path_ / "artifacts");
+  FRUGAL_RETURN_IF_ERROR(remove_links(path_ / "checkpoints"));
+  FRUGAL_RETURN_IF_ERROR(remove_links(path_ / "artifacts"));
   std::error_code error;
-  fs::remove_all(path_ / "items", error);
-  return error ? base::system_error("remove", (path_ / "items").string(), error.value())
+  fs::remove_all(path_ / kItems, error);  // of a run: open() looked
+  return error ? base::system_error("remove", (path_ / kItems).string(), error.value())
                : absl::OkStatus();
 }
 
 absl::StatusOr<std::string> RunFolder::publish(const Unit& unit, const Cache::Entry& entry) const {
-  FRUGAL_RETURN_IF_ERROR(copy_items(entry.items(), path_ / "items" / unit.name()));
+  FRUGAL_RETURN_IF_ERROR(copy_items(entry.items(), path_ / kItems / unit.name()));
   switch (unit.pass->info().output) {
     case Output::kNone:
       return "";

@@ -14,7 +14,7 @@ namespace frugal::pass {
 class RunFolder {
  public:
   // Creates the folder and takes its lock. Errors: FailedPrecondition while another run works in
-  // it.
+  // it, or where files of somebody else stand under the names of a run's.
   static absl::StatusOr<RunFolder> open(const std::filesystem::path& folder);
   const std::filesystem::path& path() const { return path_; }
 

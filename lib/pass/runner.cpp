@@ -164,12 +164,13 @@ class Runner {
   absl::Status run_unit(size_t index) {
     FRUGAL_RETURN_IF_ERROR(base::check_interrupt());
     const Unit& unit = plan_.units[index];
-    std::optional<Cache::Entry> entry = cache_.find(unit.key);
-    if (entry) return finish_unit(index, *std::move(entry), true);
+    auto found = cache_.find(unit.key);
+    if (found.ok() && *found) return finish_unit(index, **std::move(found), true);
     FRUGAL_ASSIGN_OR_RETURN(const FileLock lock, cache_.lock(unit.key));
-    entry = cache_.find(unit.key);  // another run may have made it meanwhile
-    if (entry) return finish_unit(index, *std::move(entry), true);
+    found = cache_.find(unit.key, lock);  // another run may have made it meanwhile
+    if (found.ok() && *found) return finish_unit(index, **std::move(found), true);
     FRUGAL_RETURN_IF_ERROR(journal_.write("step_start", start_fields(unit)));
+    if (!found.ok()) return unit_failed(index, found.status(), {});
     auto made = make_unit(index);
     if (!made.ok()) return made.status();
     return finish_unit(index, *std::move(made), false);
@@ -239,18 +240,24 @@ class Runner {
       return entry;
     }
     cache_.discard(unit.key);
-    const bool stopped = base::is_interrupted(entry.status());
+    return unit_failed(index, entry.status(), measured);
+  }
+
+  // Journal and console of a unit that failed; returns the error with the unit's name.
+  absl::Status unit_failed(size_t index, const absl::Status& error, const Measured& measured) {
+    const Unit& unit = plan_.units[index];
+    const bool stopped = base::is_interrupted(error);
     base::Json fields = start_fields(unit);
     fields["seconds"] = measured.seconds;
     fields["energy"] = measured.energy;
     if (measured.energy.is_null()) fields["energy_reason"] = measured.energy_reason;
-    fields["error"] = std::string(entry.status().message());
-    fields["code"] = stopped ? "INTERRUPTED" : absl::StatusCodeToString(entry.status().code());
+    fields["error"] = std::string(error.message());
+    fields["code"] = stopped ? "INTERRUPTED" : absl::StatusCodeToString(error.code());
     // On a full disk the journal may fail too; why the step failed says more.
     const absl::Status written = journal_.write("step_failed", fields);
     if (!written.ok()) base::warn(base::as_std(written.message()));
-    if (!stopped) console_.failed(index, base::as_std(entry.status().message()));
-    return base::annotate(entry.status(), unit.name());
+    if (!stopped) console_.failed(index, base::as_std(error.message()));
+    return base::annotate(error, unit.name());
   }
 
   absl::StatusOr<Cache::Entry> try_unit(const Unit& unit, Measured& measured) {

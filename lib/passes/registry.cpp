@@ -1,3 +1,4 @@
+// Tested by: tests/tools/command_line_test.cpp
 #include "passes/registry.h"
 
 #include "passes/distill/distill_pass.h"

@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "base/text.h"
 #include "report/access.h"
+#include "report/architectures.h"
 #include "report/models.h"
 
 namespace frugal::report {
@@ -40,28 +41,12 @@ std::string baseline_of(const JournalView& journal) {
   return text_at(object_at(journal.run_start, "report"), "baseline");
 }
 
-// Energy metric of the models: the first of these that is known.
-std::optional<std::string> energy_metric(const Json& models) {
-  for (const Json& model : models) {
-    for (const auto& [metric, number] : model["cells"].items()) {
-      if (base::glob_match("*joules_per_million_tokens", metric) && !number["value"].is_null())
-        return metric;
-    }
-  }
-  for (const Json& model : models) {
-    for (const auto& [metric, number] : model["cells"].items()) {
-      if (base::glob_match("*joules_per_token", metric) && !number["value"].is_null())
-        return metric;
-    }
-  }
-  return std::nullopt;
-}
+constexpr std::string_view kEnergy = "joules_per_million_tokens";
 
 struct Candidate {
   const Json* row;
   const Json* model;
-  double size_bytes;  // the exact number to choose by: joules of models that are near each other
-                      // differ by noise
+  double size_bytes;  // what to choose by
 };
 
 double size_of(const Json& model) {
@@ -70,9 +55,9 @@ double size_of(const Json& model) {
                            : (*number)["value"].get<double>();
 }
 
-// "at 12% of the weights' bytes and 0.41 times the joules per token (modelled)".
-std::string savings(const Json& student, const Json* baseline,
-                    const std::optional<std::string>& energy) {
+// " at 12% of its bytes", and where the student's architecture is another one than the baseline's
+// also what that saves: " and 0.41 times its architecture's joules per token (modelled)".
+std::string savings(const Json& student, const Json* baseline, const Json& architectures) {
   if (baseline == nullptr) return "";
   std::vector<std::string> parts;
   const Json* size = find_number(student, "weight_bytes");
@@ -81,11 +66,13 @@ std::string savings(const Json& student, const Json* baseline,
     parts.push_back(absl::StrFormat("%.0f%% of its bytes", 100 * (*size)["value"].get<double>() /
                                                                (*full)["value"].get<double>()));
   }
-  const Json* joules = energy ? find_number(student, *energy) : nullptr;
-  const Json* full_joules = energy ? find_number(*baseline, *energy) : nullptr;
+  const bool other = of_other_architecture(student, *baseline);
+  const Json* joules = other ? architecture_number(architectures, student, kEnergy) : nullptr;
+  const Json* full_joules =
+      other ? architecture_number(architectures, *baseline, kEnergy) : nullptr;
   if (joules != nullptr && full_joules != nullptr && (*full_joules)["value"].get<double>() > 0) {
     parts.push_back(
-        absl::StrFormat("%.2f times its joules per token (%s)",
+        absl::StrFormat("%.2f times its architecture's joules per token (%s)",
                         (*joules)["value"].get<double>() / (*full_joules)["value"].get<double>(),
                         text_at(*joules, "provenance", "measured")));
   }
@@ -99,9 +86,8 @@ bool smaller(const Candidate& a, const Candidate& b) {
 }
 
 Json claim_verdict(const Json& claim, const Json& models, const Json& comparisons,
-                   const std::string& baseline) {
+                   const Json& architectures, const std::string& baseline) {
   const std::string metric = text_at(claim, "metric");
-  const auto energy = energy_metric(models);
   std::vector<Candidate> all;
   for (const Json& row : comparisons) {
     const Json* model = find_model(models, text_at(row, "model"));
@@ -143,7 +129,7 @@ Json claim_verdict(const Json& claim, const Json& models, const Json& comparison
   if (kept) {
     return {{"status", "kept"},
             {"sentence", str_cat(name, " keeps ", metric, " within ", margin, " of ", baseline,
-                                 savings(*best.model, full, energy), ".")},
+                                 savings(*best.model, full, architectures), ".")},
             {"detail", str_cat("Difference ", against, ". ", static_cast<int64_t>(held.size()),
                                " of ", static_cast<int64_t>(all.size()),
                                " compared models meet the claim, declared before anything ran.")}};
@@ -167,7 +153,8 @@ std::string in_words(double value, std::string_view unit) {
   return absl::StrFormat("%.4g", value);
 }
 
-Json verdict(const JournalView& journal, const Json& models, const Json& comparisons) {
+Json verdict(const JournalView& journal, const Json& models, const Json& comparisons,
+             const Json& architectures) {
   for (const Json& step : journal.steps) {
     if (text_at(step, "event") == "step_failed") {
       return {{"status", "failed"},
@@ -177,7 +164,7 @@ Json verdict(const JournalView& journal, const Json& models, const Json& compari
   }
   const Json* claim = claim_of(journal);
   const std::string baseline = baseline_of(journal);
-  if (claim != nullptr) return claim_verdict(*claim, models, comparisons, baseline);
+  if (claim != nullptr) return claim_verdict(*claim, models, comparisons, architectures, baseline);
   const auto count = static_cast<int64_t>(models.size());
   return {
       {"status", "no_claim"},
@@ -203,8 +190,7 @@ Json collect_comparisons(const JournalView& journal) {
 }
 
 Json tradeoff_figure(const Json& models, std::string_view claimed_metric) {
-  const auto energy = energy_metric(models);
-  const std::string x_key = energy.value_or("weight_bytes");
+  constexpr const char* x_key = "weight_bytes";
   std::string y_key(claimed_metric);
   for (const std::string_view fallback : {"sentiment/accuracy", "perplexity", "kld/mean"}) {
     const bool known = std::any_of(models.begin(), models.end(), [&](const Json& m) {
@@ -248,28 +234,19 @@ Json tradeoff_figure(const Json& models, std::string_view claimed_metric) {
           : str_cat(static_cast<int64_t>(front.size()), " of ", static_cast<int64_t>(points.size()),
                     " models are worth choosing between: ", base::join(names, ", "),
                     front.size() > 3 ? " and others" : "");
-  const std::string x_title = energy ? "joules per token" : "bytes of the weights";
-  return {
-      {"finding", finding},
-      {"description",
-       str_cat(
-           y_key, " against ", energy ? *energy : std::string("size"),
-           "; bars are 95% intervals, dominated models are pale, the dashed line joins the rest.")},
-      {"note",
-       energy
-           ? Json()
-           : Json(
-                 "Energy per token is unknown on this machine (no meter could be read while a "
-                 "model ran), so "
-                 "the horizontal axis shows size instead. `frugal doctor` tells what is missing.")},
-      {"x", x_key},
-      {"y", y_key},
-      {"x_title", energy ? x_key : x_title},
-      {"y_title", y_key},
-      {"x_unit", energy ? "" : "bytes"},
-      {"y_unit", is_share(y_key) ? "fraction" : ""},
-      {"x_log", low > 0 && high / low > 8},
-      {"points", points}};
+  return {{"finding", finding},
+          {"description",
+           str_cat(y_key,
+                   " against size; bars are 95% intervals, dominated models are pale, the dashed "
+                   "line joins the rest.")},
+          {"x", x_key},
+          {"y", y_key},
+          {"x_title", "bytes of the weights"},
+          {"y_title", y_key},
+          {"x_unit", "bytes"},
+          {"y_unit", is_share(y_key) ? "fraction" : ""},
+          {"x_log", low > 0 && high / low > 8},
+          {"points", points}};
 }
 
 Json comparison_figure(const JournalView& journal, const Json& comparisons) {
@@ -331,6 +308,44 @@ Json steps_figure(const JournalView& journal) {
           {"rows", rows}};
 }
 
+namespace {
+
+// The name of a matrix without the number of its layer and what stands before it, so that the same
+// matrix of every layer has one column: "model.layers.3.mlp.up_proj.weight" is "mlp.up_proj".
+std::string within_layer(std::string name, int64_t layer) {
+  constexpr std::string_view kSuffix = ".weight";
+  if (name.ends_with(kSuffix)) name.resize(name.size() - kSuffix.size());
+  const std::string number = str_cat(".", layer, ".");
+  const size_t at = name.find(number);
+  return at == std::string::npos ? name : name.substr(at + number.size());
+}
+
+// The last `count` components of a dotted name.
+std::string last_components(std::string_view name, size_t count) {
+  size_t at = name.size();
+  for (; count > 0 && at != std::string_view::npos && at > 0; --count) at = name.rfind('.', at - 1);
+  return std::string(at == std::string_view::npos || at == 0 ? name : name.substr(at + 1));
+}
+
+// The shortest ends of the names that tell them apart.
+std::vector<std::string> short_labels(const std::vector<std::string>& names) {
+  std::vector<std::string> labels;
+  for (const std::string& name : names) {
+    size_t count = 1;
+    const auto is_shared = [&] {
+      const std::string label = last_components(name, count);
+      return std::count_if(names.begin(), names.end(), [&](const std::string& other) {
+               return last_components(other, count) == label;
+             }) > 1;
+    };
+    while (is_shared() && last_components(name, count) != name) ++count;
+    labels.push_back(last_components(name, count));
+  }
+  return labels;
+}
+
+}  // namespace
+
 Json layer_error_figure(const JournalView& journal) {
   Json variants = Json::array();
   double low = std::numeric_limits<double>::infinity(), high = 0, worst = 0;
@@ -341,8 +356,8 @@ Json layer_error_figure(const JournalView& journal) {
     std::vector<std::string> matrices;
     std::vector<int64_t> layers;
     for (const Json& row : (*tables)["layer_error"]) {
-      const std::string matrix = text_at(row, "matrix");
       const int64_t layer = integer_at(row, "layer");
+      const std::string matrix = within_layer(text_at(row, "matrix"), layer);
       if (std::find(matrices.begin(), matrices.end(), matrix) == matrices.end())
         matrices.push_back(matrix);
       if (std::find(layers.begin(), layers.end(), layer) == layers.end()) layers.push_back(layer);
@@ -353,7 +368,8 @@ Json layer_error_figure(const JournalView& journal) {
       for (const std::string& matrix : matrices) {
         Json found;
         for (const Json& row : (*tables)["layer_error"]) {
-          if (text_at(row, "matrix") == matrix && integer_at(row, "layer") == layer)
+          if (integer_at(row, "layer") == layer &&
+              within_layer(text_at(row, "matrix"), layer) == matrix)
             found = any_at(row, "error_after");
         }
         if (found.is_number()) {
@@ -369,10 +385,8 @@ Json layer_error_figure(const JournalView& journal) {
       }
       values.push_back(line);
     }
-    for (std::string& matrix : matrices)
-      matrix = matrix.substr(matrix.rfind('.') == std::string::npos ? 0 : matrix.rfind('.') + 1);
     variants.push_back({{"name", step_name(step)},
-                        {"matrices", matrices},
+                        {"matrices", short_labels(matrices)},
                         {"layers", layers},
                         {"values", values}});
   }
@@ -394,7 +408,21 @@ Json training_figure(const JournalView& journal) {
     const auto tables = step.find("tables");
     if (tables == step.end() || !tables->is_object() || !tables->contains("training_curve"))
       continue;
-    curves.push_back({{"step", step_name(step)}, {"rows", (*tables)["training_curve"]}});
+    const Json& rows = (*tables)["training_curve"];
+    const auto has = [&](const char* key) {
+      return std::any_of(rows.begin(), rows.end(),
+                         [&](const Json& row) { return any_at(row, key).is_number(); });
+    };
+    // Held-out loss is a cross-entropy. A distillation's loss is a mixture on another scale: beside
+    // the held-out curve stands the cross-entropy in it; where it has none, the divergence to the
+    // teacher has a drawing of its own.
+    const bool distills = has("divergence"), apart = distills && !has("cross_entropy");
+    const char* key = apart ? "divergence" : distills ? "cross_entropy" : "loss";
+    curves.push_back({{"step", step_name(step)},
+                      {"key", key},
+                      {"title", apart ? "divergence to the teacher" : "cross-entropy"},
+                      {"held_out_apart", apart},
+                      {"rows", rows}});
   }
   if (curves.empty()) return nullptr;
   std::vector<std::string> ends;
@@ -407,58 +435,52 @@ Json training_figure(const JournalView& journal) {
     if (last)
       ends.push_back(absl::StrFormat("%s at %.3f", curve["step"].get<std::string>(), *last));
   }
-  return {{"finding", ends.empty() ? "Training loss by step"
-                                   : str_cat("Held-out loss ends with ", base::join(ends, ", "))},
-          {"description",
-           "Loss in nats per token (for distillation: the mixture that was trained on)."},
-          {"curves", curves}};
+  return {
+      {"finding", ends.empty() ? "Training loss by step"
+                               : str_cat("Held-out loss ends with ", base::join(ends, ", "))},
+      {"description",
+       "Cross-entropy in nats per token, of training and held-out data in one unit; the mixture "
+       "that a distillation descends on stands in the journal."},
+      {"curves", curves}};
 }
 
-Json derived_figure(const JournalView& journal, const Json& models) {
-  const auto energy = energy_metric(models);
+Json derived_figure(const JournalView& journal, const Json& architectures) {
   const auto site = journal.run_start.find("site");
-  if (!energy || site == journal.run_start.end() || !site->is_object()) return nullptr;
+  if (site == journal.run_start.end() || !site->is_object()) return nullptr;
   Json rows = Json::array();
-  const bool per_token = base::glob_match("*joules_per_token", *energy);
-  for (const Json& model : models) {
-    const Json* number = find_number(model, *energy);
-    if (number == nullptr) continue;
-    Json joules = *number;
-    for (const char* key : {"value", "low", "high"}) {
-      if (per_token && joules.contains(key) && joules[key].is_number())
-        joules[key] = joules[key].get<double>() * 1e6;
-    }
-    rows.push_back({{"model", model["name"]}, {"joules", joules}});
+  for (const Json& row : architectures) {
+    const Json* joules = find_number(row, kEnergy);
+    if (joules == nullptr) continue;
+    rows.push_back({{"architecture", row["architecture"]}, {"joules", *joules}});
   }
-  const Json intensity = object_at(*site, "intensity");
-  const Json pue = object_at(*site, "pue");
+  if (rows.empty()) return nullptr;
+  const Json price = object_at(*site, "price");
   Json assumptions = Json::array();
+  // An assumption that the site file does not make is null: the reader may make it, nobody else.
   const auto assume = [&](const char* key, std::string title, const Json& value, const Json& of) {
-    if (!value.is_number()) return;
     assumptions.push_back(
         {{"key", key},
          {"title", std::move(title)},
-         {"value", value},
-         {"source", str_cat(text_at(of, "source"), ", ", integer_at(of, "year"))}});
+         {"value", value.is_number() ? value : Json()},
+         {"source", value.is_number() ? str_cat(text_at(of, "source"), ", ", integer_at(of, "year"))
+                                      : "not in the site file"}});
   };
+  const Json intensity = object_at(*site, "intensity");
+  const Json pue = object_at(*site, "pue");
   assume("intensity", "grid, gCO2e/kWh", any_at(intensity, "grams_per_kwh"), intensity);
   assume("pue", "PUE", any_at(pue, "value"), pue);
-  const Json price =
-      site->contains("price") && (*site)["price"].is_object() ? (*site)["price"] : Json::object();
-  assumptions.push_back(
-      {{"key", "price"},
-       {"title", str_cat("price per kWh, ", text_at(price, "currency", "any currency"))},
-       {"value", number_at(price, "per_kwh")},
-       {"source", text_at(price, "source", "not in the site file")}});
-  return {{"finding", str_cat("Carbon and cost of a million tokens at ",
-                              text_at(*site, "name", "the assumed site"))},
-          {"description",
-           "Joules are of this run; grid, PUE and price are assumptions of the site file, and may "
-           "be edited here."},
-          {"joules_title", "J per 1M tokens"},
-          {"currency", text_at(price, "currency", "per kWh price")},
-          {"assumptions", assumptions},
-          {"rows", rows}};
+  assume("price", str_cat("price per kWh, ", text_at(price, "currency", "any currency")),
+         any_at(price, "per_kwh"), price);
+  return {
+      {"finding", str_cat("Carbon and cost of a million tokens at ",
+                          text_at(*site, "name", "the assumed site"))},
+      {"description",
+       "Joules are of this run, of each architecture in frugal's own fp32 forward; grid, PUE and "
+       "price are assumptions of the site file, and may be edited here."},
+      {"joules_title", "J per 1M tokens"},
+      {"currency", text_at(price, "currency", "in the currency of the price")},
+      {"assumptions", assumptions},
+      {"rows", rows}};
 }
 
 }  // namespace frugal::report

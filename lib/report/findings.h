@@ -11,7 +11,7 @@ namespace frugal::report {
 // {status, sentence, detail}: the claim declared in the pipeline against the comparisons in the
 // journal.
 base::Json verdict(const JournalView& journal, const base::Json& models,
-                   const base::Json& comparisons);
+                   const base::Json& comparisons, const base::Json& architectures);
 
 // All rows of the tables named `comparison`, with the model's name added.
 base::Json collect_comparisons(const JournalView& journal);
@@ -22,7 +22,7 @@ base::Json comparison_figure(const JournalView& journal, const base::Json& compa
 base::Json steps_figure(const JournalView& journal);
 base::Json layer_error_figure(const JournalView& journal);
 base::Json training_figure(const JournalView& journal);
-base::Json derived_figure(const JournalView& journal, const base::Json& models);
+base::Json derived_figure(const JournalView& journal, const base::Json& architectures);
 
 // "83.1%", "12.4", "1.8 MiB": a number in its unit for sentences.
 std::string in_words(double value, std::string_view unit);

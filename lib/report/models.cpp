@@ -15,7 +15,9 @@ namespace {
 
 using base::Json;
 
-// How a metric is shown; patterns are tried in order, and the order is that of the columns.
+// How a metric is shown. Joules and tokens per second are not in the table of models: they are of
+// an architecture (architectures.h). Patterns are tried in order, and the order is that of the
+// columns.
 struct Look {
   std::string_view pattern;
   std::string_view title;
@@ -29,13 +31,9 @@ constexpr std::array kLooks = {
     Look{"*/accuracy", "accuracy", "fraction", 1, true},
     Look{"*/coverage", "coverage", "fraction", 1, true},
     Look{"*/macro_f1", "macro F1", "fraction", 1, false},
-    Look{"*joules_per_million_tokens", "J per 1M tokens", "", -1, true},
     Look{"perplexity", "perplexity", "", -1, true},
     Look{"kld/mean", "KL divergence", "", -1, true},
     Look{"kld/same_top", "same top token", "fraction", 1, true},
-    Look{"*joules_per_token", "J per token", "", -1, true},
-    Look{"*joules_per_request", "J per request", "", -1, true},
-    Look{"*tokens_per_second", "tokens/s", "", 1, true},
     Look{"parameters", "parameters", "count", -1, true},
 };
 
@@ -78,8 +76,11 @@ struct Models {
   Json& at(const std::string& name) {
     const auto [entry, added] = position.try_emplace(name, list.size());
     if (added)
-      list.push_back(
-          {{"name", name}, {"role", "student"}, {"pass", ""}, {"cells", Json::object()}});
+      list.push_back({{"name", name},
+                      {"role", "student"},
+                      {"pass", ""},
+                      {"architecture", nullptr},
+                      {"cells", Json::object()}});
     return list[entry->second];
   }
 };
@@ -91,10 +92,9 @@ void add_statistics(const Json& step, Json& model) {
   }
 }
 
-void add_output(const Json& step, Json& model) {
-  const std::string source = step_name(step);
-  model["pass"] = text_at(step, "pass");
-  const Json& output = step["output"];
+// Architecture and size, of a checkpoint that a step made or that was given.
+void add_description(const Json& output, const std::string& source, Json& model) {
+  model["architecture"] = any_at(output, "architecture");
   for (const std::string_view key : {"weight_bytes", "parameters", "bits_per_weight"}) {
     const auto found = output.find(std::string(key));
     if (found == output.end() || found->is_null()) continue;
@@ -144,19 +144,24 @@ Json energy_number(const Json& step) {
 
 Json collect_models(const JournalView& journal, std::string_view baseline) {
   Models models;
+  const Json given = object_at(journal.run_start, "models");
   for (const Json& step : journal.steps) {
     if (text_at(step, "event") != "step_end") continue;
     if (yields_model(step)) {
       Json& model = models.at(step_name(step));
+      model["pass"] = text_at(step, "pass");
       add_statistics(step, model);
-      add_output(step, model);  // last: sizes of the whole checkpoint, whatever a pass says of the
-                                // part it changed
+      add_description(step["output"], step_name(step),
+                      model);  // last: sizes of the whole checkpoint, whatever a pass says of the
+                               // part it changed
     } else if (describes_input(step)) {
       add_statistics(step, models.at(step["from"][0].get<std::string>()));
     }
   }
   for (Json& model : models.list) {
-    if (model["name"] == std::string(baseline)) model["role"] = "baseline";
+    const std::string name = text_at(model, "name");
+    if (name == baseline) model["role"] = "baseline";
+    if (given.contains(name)) add_description(given[name], "given", model);
   }
   return models.list;
 }

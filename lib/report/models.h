@@ -18,8 +18,8 @@ base::Json number_of(const base::Json& statistic, std::string_view source);
 // The energy of a step record as a number: total joules, or null with the reason.
 base::Json energy_number(const base::Json& step);
 
-// [{name, role, pass, cells: {metric: number}}] in order of appearance: every model that a step
-// yields or an evaluation names.
+// [{name, role, pass, architecture (null: unknown), cells: {metric: number}}] in order of
+// appearance: every model that a step yields or an evaluation names.
 base::Json collect_models(const JournalView& journal, std::string_view baseline);
 
 // The columns of the table: those metrics that at least one model has, best known ones first, with

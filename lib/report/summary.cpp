@@ -1,7 +1,8 @@
 // report.json:
 //   {schema, name, description, frugal, started, status, command, seed, journal_sha256,
 //    verdict {status, sentence, detail}, claim, columns [{key, title, unit, help, better}],
-//    models [{name, role, pass, cells {metric: number}}], table {finding, description}, figures
+//    models [{name, role, pass, architecture, cells {metric: number}}], table {finding,
+//    description}, figures
 //    {...}, provenance {...}}
 //   number: {value|null, unit, help, provenance, low, high, confidence, n, method, reason, source}
 #include <set>
@@ -10,6 +11,7 @@
 #include "absl/strings/str_format.h"
 #include "base/text.h"
 #include "report/access.h"
+#include "report/architectures.h"
 #include "report/findings.h"
 #include "report/models.h"
 #include "report/report.h"
@@ -110,6 +112,7 @@ absl::StatusOr<Json> summarize(const JournalView& journal) {
   const Json claim = any_at(declared, "claim");
   const Json models = collect_models(journal, baseline);
   const Json comparisons = collect_comparisons(journal);
+  const Json architectures = collect_architectures(journal, models);
   const std::string metric = text_at(claim, "metric");
   return Json{{"schema", 1},
               {"name", text_at(start, "name")},
@@ -120,18 +123,19 @@ absl::StatusOr<Json> summarize(const JournalView& journal) {
               {"command", text_at(start, "command")},
               {"seed", any_at(start, "seed")},
               {"journal_sha256", journal.sha256},
-              {"verdict", verdict(journal, models, comparisons)},
+              {"verdict", verdict(journal, models, comparisons, architectures)},
               {"claim", claim},
               {"columns", collect_columns(models)},
               {"models", models},
               {"table", table_heading(models, baseline)},
               {"figures",
                {{"tradeoff", tradeoff_figure(models, metric)},
+                {"architectures", architectures_figure(architectures)},
                 {"comparisons", comparison_figure(journal, comparisons)},
                 {"steps", steps_figure(journal)},
                 {"layer_error", layer_error_figure(journal)},
                 {"training", training_figure(journal)},
-                {"derived", derived_figure(journal, models)}}},
+                {"derived", derived_figure(journal, architectures)}}},
               {"provenance", provenance(journal)}};
 }
 

@@ -1,3 +1,4 @@
+// Tested by: tests/layerwise/gpu_test.cpp
 #include "tensor/copy_queue.h"
 
 #include <ATen/ATen.h>

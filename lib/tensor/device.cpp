@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "grid/instruction_sets.h"
 #include "tensor/guard.h"
 
 namespace frugal::tensor {
@@ -129,6 +130,6 @@ std::string describe(const at::Device& device) {
 }
 
 // Every CPU with AMX tiles for bf16 has AVX512_BF16, too.
-bool cpu_has_native_bf16() { return __builtin_cpu_supports("avx512bf16") != 0; }
+bool cpu_has_native_bf16() { return grid::has_avx512_bf16(); }
 
 }  // namespace frugal::tensor

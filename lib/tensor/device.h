@@ -18,8 +18,8 @@ absl::StatusOr<at::Device> open_device(std::string_view name);
 // "cpu", "cuda:0 (NVIDIA H200)".
 std::string describe(const at::Device& device);
 
-// True where this CPU multiplies bf16 natively (AVX512_BF16 or AMX): bf16 autocast pays only there
-// (dependencies.md §7).
+// True where this CPU multiplies bf16 natively (AVX512_BF16 or AMX): bf16 autocast pays only there;
+// elsewhere oneDNN emulates it, slower than fp32. False below FRUGAL_CPU_LEVEL=avx512_bf16.
 bool cpu_has_native_bf16();
 
 }  // namespace frugal::tensor

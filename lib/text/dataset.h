@@ -48,6 +48,18 @@ struct Example {
 absl::StatusOr<std::vector<Example>> load_examples(const DataSource& source);
 
 // Hash of the content the source yields (file bytes, or generator version + seed), for cache keys.
+// The first examples, of about `bytes` bytes together (the last text may be cut there), and whether
+// they are all. Reads no more of plain text than that. Errors: those of load_examples.
+struct ExampleHead {
+  std::vector<Example> examples;
+  bool all = false;
+};
+absl::StatusOr<ExampleHead> first_examples(const DataSource& source, int64_t bytes);
+
+// Whether the files are of a form that load_examples reads and their first record fits the
+// templates: what a plan can say from their beginnings. Errors: those of load_examples.
+absl::Status check_data(const DataSource& source);
+
 absl::StatusOr<std::string> content_hash(const DataSource& source);
 
 // An example as ids. The boundary between prompt and completion is the longest common start of the

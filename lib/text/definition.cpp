@@ -63,10 +63,19 @@ void type_pieces(const TokenizerDefinition& definition, const base::string_map<T
 
 // llama.cpp's name says how to cut the text, so nothing else may change it before (NFC is Qwen's,
 // and llama.cpp drops it).
-std::string pre_tokenizer_name(const TokenizerParts& parts, const base::Json& normalizer) {
-  if (parts.vocabulary.kind == Vocabulary::Kind::kSentencePieceBpe) return "default";
+void name_pre_tokenizer(const PreTokenizer& pre_tokenizer, const TokenizerDefinition& definition,
+                        Vocabulary& vocabulary) {
+  if (vocabulary.kind == Vocabulary::Kind::kSentencePieceBpe) {
+    vocabulary.pre_tokenizer = "default";
+    return;
+  }
+  const base::Json& normalizer = definition.normalizer;
   const bool plain = normalizer.is_null() || normalizer.value("type", "") == "NFC";
-  return plain ? parts.pre_tokenizer.llamacpp_name() : "";
+  if (plain) vocabulary.pre_tokenizer = pre_tokenizer.llamacpp_name();
+  if (!vocabulary.pre_tokenizer.empty()) return;
+  vocabulary.unnamed_pattern = definition.pre_tokenizer.dump(-1, ' ', false);
+  if (!plain)
+    vocabulary.unnamed_pattern += " behind the normalizer " + normalizer.dump(-1, ' ', false);
 }
 
 void fill_holes(Vocabulary& vocabulary) {
@@ -148,7 +157,7 @@ absl::StatusOr<TokenizerParts> build_parts(TokenizerDefinition definition, std::
     vocabulary.scores = scores_of(vocabulary, merges);
   }
   fill_holes(vocabulary);
-  vocabulary.pre_tokenizer = pre_tokenizer_name(parts, definition.normalizer);
+  name_pre_tokenizer(parts.pre_tokenizer, definition, vocabulary);
   vocabulary.add_space_prefix =
       parts.normalizer.prepends_space() || parts.pre_tokenizer.prepends_space();
   FRUGAL_RETURN_IF_ERROR(parse_post_processor(definition.post_processor,

@@ -2,7 +2,9 @@
 #include <system_error>
 
 #include "base/file.h"
+#include "base/file_kind.h"
 #include "base/hash.h"
+#include "text/data_file.h"
 #include "text/dataset.h"
 #include "text/records.h"
 #include "text/storefront.h"
@@ -12,6 +14,22 @@ namespace frugal::text {
 namespace {
 
 namespace fs = std::filesystem;
+
+// "; the folder holds a.jsonl, b.parquet": for a pattern that matched nothing.
+std::string what_is_there(const fs::path& folder) {
+  constexpr size_t kMost = 6;
+  std::vector<std::string> names;
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
+    if (entry.is_regular_file(error)) names.push_back(entry.path().filename().string());
+  }
+  if (names.empty()) return "";
+  std::sort(names.begin(), names.end());
+  const bool more = names.size() > kMost;
+  names.resize(std::min(names.size(), kMost));
+  return base::str_cat("; the folder holds ", base::join(names, ", "), more ? ", …" : "",
+                       "; name a file of it, or a pattern that matches");
+}
 
 // Files of the patterns, in order; what one pattern matches is sorted by name.
 absl::StatusOr<std::vector<fs::path>> expand(const std::vector<std::string>& patterns) {
@@ -31,7 +49,8 @@ absl::StatusOr<std::vector<fs::path>> expand(const std::vector<std::string>& pat
       if (base::glob_match(path.filename().string(), entry.path().filename().string()))
         matches.push_back(entry.path());
     }
-    if (matches.empty()) return base::not_found("no file matches '", pattern, "'");
+    if (matches.empty())
+      return base::not_found("no file matches '", pattern, "'", what_is_there(path.parent_path()));
     std::sort(matches.begin(), matches.end());
     files.insert(files.end(), matches.begin(), matches.end());
   }
@@ -47,15 +66,43 @@ std::string with_unix_line_ends(std::string_view text) {
   return out;
 }
 
+// A file whose name and whose content both say that it holds records is not meant to be read with
+// its brackets as text.
+absl::Status refuse_records(std::string_view head, const fs::path& file) {
+  const fs::path name = base::suffix_of(file) == ".gz" ? file.stem() : file;
+  const std::string suffix = base::suffix_of(name);
+  const DataForm form = data_form(head, file);
+  const bool json = suffix == ".json" || suffix == ".jsonl" || suffix == ".ndjson";
+  const bool table = suffix == ".csv" || suffix == ".tsv";
+  if ((!json || (form != DataForm::kJsonLines && form != DataForm::kJsonArray)) &&
+      (!table || form != DataForm::kTable))
+    return absl::OkStatus();
+  return base::invalid_argument(file.string(), ": holds records (", json ? "JSON" : "a table",
+                                "), which `text` would read with all their brackets and marks; "
+                                "name it under `",
+                                json ? "jsonl" : "table",
+                                "`, or rename it to .txt if they are the text that is meant");
+}
+
+absl::StatusOr<std::string> read_text(const fs::path& file) {
+  FRUGAL_ASSIGN_OR_RETURN(std::string content, read_data_file(file));
+  FRUGAL_RETURN_IF_ERROR(refuse_records(content, file));
+  if (base::is_valid_utf8(content)) return content;
+  if (content.find('\0') != std::string::npos) {
+    return base::invalid_argument(file.string(),
+                                  ": not a text: it holds zero bytes; give text, JSON or CSV");
+  }
+  return base::invalid_argument(
+      file.string(), ": not valid UTF-8; convert the file, for example from Latin-1: iconv -f ",
+      "ISO-8859-1 -t UTF-8 '", file.filename().string(), "'");
+}
+
 absl::StatusOr<std::vector<Example>> load_text(const DataSource& source) {
   FRUGAL_ASSIGN_OR_RETURN(const std::vector<fs::path> files, expand(source.text));
   std::vector<Example> examples;
   for (const fs::path& file : files) {
     if (source.limit > 0 && static_cast<int64_t>(examples.size()) >= source.limit) break;
-    FRUGAL_ASSIGN_OR_RETURN(const std::string content, base::read_file(file));
-    if (!base::is_valid_utf8(content)) {
-      return base::invalid_argument(file.string(), ": not valid UTF-8; convert the file");
-    }
+    FRUGAL_ASSIGN_OR_RETURN(const std::string content, read_text(file));
     Example example;
     example.id = file.filename().string();
     example.completion = with_unix_line_ends(content);
@@ -115,8 +162,12 @@ class Composer {
       example.completion = completion->second;
     } else {
       return base::invalid_argument(
-          record.where, ": no field 'text' or 'completion', and no templates say what to use; ",
-          "found ", field_names(record));
+          record.where,
+          ": no field 'text' or 'completion', and no template says what to use; found ",
+          describe_fields(record),
+          "; map them by `prompt` and `completion` (one-liners: --data-prompt, "
+          "--data-completion), for example ",
+          suggest_templates(record));
     }
     return example;
   }
@@ -127,7 +178,7 @@ class Composer {
       const auto field = record.fields.find(name);
       if (field == record.fields.end()) {
         return base::invalid_argument(record.where, ": no field '", name,
-                                      "' for the template; found ", field_names(record));
+                                      "' for the template; found ", describe_fields(record));
       }
       if (as_label && !labels_.contains(field->second)) {
         return base::invalid_argument(record.where, ": the label '", field->second,
@@ -139,13 +190,6 @@ class Composer {
       const std::string& value = record.fields.find(name)->second;
       return as_label ? labels_.at(value) : value;
     });
-  }
-
-  static std::string field_names(const Record& record) {
-    std::vector<std::string> names;
-    for (const auto& [name, value] : record.fields) names.push_back(name);
-    std::sort(names.begin(), names.end());
-    return base::join(names, ", ");
   }
 
   Template prompt_, completion_;
@@ -203,6 +247,70 @@ absl::StatusOr<std::vector<Example>> load_examples(const DataSource& source) {
         "' yields no example");
   }
   return examples;
+}
+
+namespace {
+
+// Plain text from the heads of its files.
+absl::StatusOr<ExampleHead> first_texts(const DataSource& source, int64_t bytes) {
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<fs::path> files, expand(source.text));
+  ExampleHead head;
+  int64_t total = 0;
+  for (size_t i = 0; i < files.size(); ++i) {
+    if (source.limit > 0 && static_cast<int64_t>(i) >= source.limit) break;
+    if (total >= bytes) return head;
+    FRUGAL_ASSIGN_OR_RETURN(std::string text, read_data_head(files[i]));
+    std::error_code error;
+    const bool cut = text.size() >= kDataHeadBytes || base::suffix_of(files[i]) == ".gz";
+    total += static_cast<int64_t>(text.size());
+    head.examples.push_back(
+        {.id = files[i].filename().string(), .completion = with_unix_line_ends(text)});
+    if (cut) return head;
+  }
+  head.all = true;
+  return head;
+}
+
+}  // namespace
+
+absl::StatusOr<ExampleHead> first_examples(const DataSource& source, int64_t bytes) {
+  FRUGAL_RETURN_IF_ERROR(check(source));
+  if (!source.text.empty()) return first_texts(source, bytes);
+  constexpr int64_t kFirst = 32, kGrowth = 16;
+  ExampleHead head;
+  for (int64_t limit = kFirst;; limit *= kGrowth) {
+    DataSource part = source;
+    part.limit = source.limit > 0 ? std::min(source.limit, limit) : limit;
+    FRUGAL_ASSIGN_OR_RETURN(head.examples, load_examples(part));
+    head.all =
+        part.limit == source.limit || static_cast<int64_t>(head.examples.size()) < part.limit;
+    int64_t total = 0;
+    for (const Example& example : head.examples)
+      total += static_cast<int64_t>(example.prompt.size() + example.completion.size());
+    if (head.all || total >= bytes) return head;
+  }
+}
+
+absl::Status check_data(const DataSource& source) {
+  FRUGAL_RETURN_IF_ERROR(check(source));
+  if (!source.builtin.empty()) return absl::OkStatus();
+  if (!source.text.empty()) {
+    FRUGAL_ASSIGN_OR_RETURN(const std::vector<fs::path> files, expand(source.text));
+    for (const fs::path& file : files) {
+      FRUGAL_ASSIGN_OR_RETURN(const std::string head, read_data_head(file));
+      FRUGAL_RETURN_IF_ERROR(refuse_records(head, file));
+    }
+    return absl::OkStatus();
+  }
+  const fs::path file = source.jsonl.empty() ? source.table : source.jsonl;
+  std::error_code error;
+  const auto size = fs::file_size(file, error);
+  // One record says whether the templates fit; a large file is read when the step runs.
+  constexpr uintmax_t kReadAtOnceBytes = uintmax_t{64} << 20;
+  if (error || size > kReadAtOnceBytes) return read_data_head(file).status();
+  DataSource first = source;
+  first.limit = 1;
+  return load_examples(first).status();
 }
 
 absl::StatusOr<std::string> content_hash(const DataSource& source) {

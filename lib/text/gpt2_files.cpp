@@ -1,6 +1,7 @@
 #include <array>
 
 #include "base/file.h"
+#include "base/file_kind.h"
 #include "text/origins.h"
 #include "text/tokenizer_json.h"
 
@@ -33,6 +34,7 @@ const Family* find_family(const FolderTokens& tokens) {
 
 absl::Status read_merges(const std::filesystem::path& path, TokenizerDefinition& definition) {
   FRUGAL_ASSIGN_OR_RETURN(const std::string content, base::read_file(path, kMaxFileBytes));
+  FRUGAL_RETURN_IF_ERROR(base::refuse_foreign(content, path));
   int64_t line_number = 0;
   for (size_t at = 0; at < content.size();) {
     const size_t end = std::min(content.find('\n', at), content.size());

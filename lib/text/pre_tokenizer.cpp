@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "text/normalizer.h"
+#include "text/tokenizer.h"
 
 namespace frugal::text {
 namespace {
@@ -69,6 +70,13 @@ std::string_view pre_tokenizer_pattern(std::string_view name) {
     if (entry.name == name) return entry.pattern;
   }
   return {};
+}
+
+std::vector<std::string> named_pre_tokenizers() {
+  std::vector<std::string> names;
+  for (const NamedPattern& entry : kPatterns) names.emplace_back(entry.name);
+  names.emplace_back("smollm");  // a sequence of two: see llamacpp_name
+  return names;
 }
 
 absl::StatusOr<PreTokenizer> PreTokenizer::parse(const base::Json& json) {

@@ -1,5 +1,6 @@
 #include "text/regex.h"
 
+#include <algorithm>
 #include <limits>
 #include <new>
 
@@ -44,16 +45,15 @@ struct MatchState {
   pcre2_match_context* context = nullptr;
   pcre2_jit_stack* stack = nullptr;
 
-  explicit MatchState(const pcre2_code* code)
+  MatchState(const pcre2_code* code, size_t text_bytes)
       : data(pcre2_match_data_create_from_pattern(code, nullptr)) {
     context = pcre2_match_context_create(nullptr);
     if (data == nullptr || context == nullptr) {
       release();
       throw std::bad_alloc();
     }
-    // Texts are whole books and patterns come from the user's own model: bounded by memory, not by
-    // step counts.
-    pcre2_set_match_limit(context, std::numeric_limits<uint32_t>::max());
+    pcre2_set_match_limit(context, steps(text_bytes));
+    pcre2_set_depth_limit(context, steps(text_bytes));
     pcre2_set_heap_limit(context, 1u << 20);  // KiB
   }
   ~MatchState() { release(); }
@@ -67,6 +67,13 @@ struct MatchState {
   }
 
  private:
+  // Texts are whole books with runs of any length: a limit that is linear in them.
+  static uint32_t steps(size_t text_bytes) {
+    constexpr size_t kSteps = 1'000'000, kStepsForByte = 64;
+    constexpr size_t kMost = std::numeric_limits<uint32_t>::max();
+    return static_cast<uint32_t>(
+        std::min(text_bytes, (kMost - kSteps) / kStepsForByte) * kStepsForByte + kSteps);
+  }
   void release() {
     pcre2_jit_stack_free(stack);
     pcre2_match_context_free(context);
@@ -127,7 +134,7 @@ void Regex::for_each_match(std::string_view text,
     }
     return;
   }
-  MatchState state(code_->code);
+  MatchState state(code_->code, text.size());
   const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
   size_t at = 0;
   uint32_t options = PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY;
@@ -139,6 +146,12 @@ void Regex::for_each_match(std::string_view text,
       continue;
     }
     if (found == PCRE2_ERROR_NOMATCH) return;
+    if (found == PCRE2_ERROR_MATCHLIMIT || found == PCRE2_ERROR_DEPTHLIMIT) {
+      throw PatternLimit(base::str_cat(
+          "the tokenizer's pattern '", pattern_.substr(0, 200), "' gives up behind byte ", at,
+          " of a text of ", text.size(),
+          " bytes: it backtracks without bound; write it without nested repetitions"));
+    }
     if (found < 0) throw std::bad_alloc();  // with the limits above, only memory is left to run out
     const PCRE2_SIZE* range = pcre2_get_ovector_pointer(state.data);
     // `\K` in a lookahead may put the end before the start; such a match takes nothing.

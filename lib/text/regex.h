@@ -5,12 +5,20 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 
 #include "base/status.h"
 
 namespace frugal::text {
+
+// A pattern that would take too long at some place of a text: it backtracks, and a tokenizer.json
+// that holds it would hang whoever reads text with it.
+class PatternLimit : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
 
 class Regex {
  public:
@@ -21,7 +29,9 @@ class Regex {
   static Regex literal(std::string_view text);
 
   // Calls `match(begin, end)` for every non-empty match in `text` (valid UTF-8), from left to
-  // right, not overlapping. Throws std::bad_alloc where the matcher runs out of memory.
+  // right, not overlapping. At any one place a match may take a million steps and 64 for every byte
+  // of the text; patterns of published tokenizers take one or two for a character. Throws
+  // PatternLimit beyond that, std::bad_alloc where the matcher runs out of memory.
   void for_each_match(std::string_view text,
                       const std::function<void(size_t, size_t)>& match) const;
 

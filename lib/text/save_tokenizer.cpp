@@ -89,13 +89,21 @@ Json config_json(const PipelineTokenizer& tokenizer) {
 
 }  // namespace
 
+absl::Status check_can_save(const Tokenizer& tokenizer) {
+  const bool pipeline = dynamic_cast<const PipelineTokenizer*>(&tokenizer) != nullptr;
+  const Vocabulary& vocabulary = tokenizer.vocabulary();
+  if (pipeline && vocabulary.kind == Vocabulary::Kind::kByteLevelBpe) return absl::OkStatus();
+  const std::string origin = vocabulary.origin.empty() ? "the tokenizer" : vocabulary.origin;
+  return base::unimplemented(
+      "cannot write tokenizer.json for ", origin,
+      ": only byte-level BPE is written; make one "
+      "beside it, in Python: transformers.AutoTokenizer.from_pretrained(FOLDER)"
+      ".save_pretrained(FOLDER)");
+}
+
 absl::Status save_tokenizer(const Tokenizer& tokenizer, const std::filesystem::path& folder) {
+  FRUGAL_RETURN_IF_ERROR(check_can_save(tokenizer));
   const auto* pipeline = dynamic_cast<const PipelineTokenizer*>(&tokenizer);
-  if (pipeline == nullptr || tokenizer.vocabulary().kind != Vocabulary::Kind::kByteLevelBpe) {
-    return base::unimplemented(
-        "cannot write '", (folder / "tokenizer.json").string(),
-        "': only byte-level BPE is written; copy the model's own tokenizer files");
-  }
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error) return base::system_error("create", folder.string(), error.value());

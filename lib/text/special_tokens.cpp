@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/file.h"
+#include "base/file_kind.h"
 #include "text/tokenizer_json.h"
 
 namespace frugal::text {
@@ -72,6 +73,8 @@ absl::Status read_chat_template(const fs::path& folder, const Json& config,
   const fs::path file = folder / "chat_template.jinja";
   if (fs::exists(file, error)) {
     FRUGAL_ASSIGN_OR_RETURN(special.chat_template, base::read_file(file, kMaxConfigBytes));
+    if (!special.chat_template.empty())
+      FRUGAL_RETURN_IF_ERROR(base::refuse_foreign(special.chat_template, file));
     return absl::OkStatus();
   }
   const auto found = config.find("chat_template");

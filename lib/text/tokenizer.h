@@ -40,11 +40,13 @@ struct Vocabulary {
   std::vector<std::string> merges;  // "a b" in rank order; byte-level BPE only
   std::string pre_tokenizer;        // llama.cpp's name: "gpt-2", "llama-bpe", "qwen2", "smollm";
                                     // "default" for SPM; empty = unknown
+  std::string unnamed_pattern;      // where it is unknown: what llama.cpp has no name for
   std::optional<TokenId> bos, eos, unknown, padding;
   bool add_bos = false;  // encode(text, special=true) puts it in front
   bool add_eos = false;
   bool add_space_prefix = true;  // SentencePiece only
   std::string chat_template;     // empty: none
+  std::string origin;            // the file that the pieces are from; empty: trained here
 };
 
 class Tokenizer {
@@ -83,7 +85,13 @@ class StreamingDecoder {
 absl::StatusOr<std::shared_ptr<const Tokenizer>> load_tokenizer(
     const std::filesystem::path& folder_or_file);
 
-// Whether the tokenizer's ids fit an embedding of `embedding_rows`; the error gives both sizes.
+// The tokenizer of `folder`, read again only where its files have changed since: checks of many
+// steps ask for the same one. Errors: those of load_tokenizer.
+absl::StatusOr<std::shared_ptr<const Tokenizer>> shared_tokenizer(
+    const std::filesystem::path& folder);
+
+// Whether the tokenizer's ids fit an embedding of `embedding_rows`; the error gives both sizes, the
+// first piece without a row, the file it is from and what to do.
 absl::Status check_fits(const Tokenizer& tokenizer, int64_t embedding_rows, std::string_view where);
 
 // Trains byte-level BPE with the pre-tokenizer pattern `pre_tokenizer` ("gpt-2", "qwen2",
@@ -96,6 +104,12 @@ struct BpeTrainerOptions {
 };
 absl::StatusOr<std::shared_ptr<const Tokenizer>> train_bpe(std::span<const std::string> texts,
                                                            const BpeTrainerOptions& options);
+
+// Whether save_tokenizer can write it. Errors: Unimplemented for other than byte-level BPE.
+absl::Status check_can_save(const Tokenizer& tokenizer);
+
+// llama.cpp's names of the pre-tokenizer patterns that are told by their pattern.
+std::vector<std::string> named_pre_tokenizers();
 
 // Writes tokenizer.json and tokenizer_config.json that Hugging Face tokenizers and
 // onnxruntime-genai load (byte-level).

@@ -4,7 +4,7 @@
 // group, S, Z to the block. S and Z exist only where a block's groups share stored super-scales (K
 // types): they move in steps of fp16, while s and z only choose among the integer sub-scales. What
 // a forward sees is always what the grid can store; gradients pass the rounding straight through
-// (rounding.md, end-to-end KL).
+// (Bengio et al. 2013, arXiv 1308.3432).
 #pragma once
 
 #include <ATen/core/Tensor.h>

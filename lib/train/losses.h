@@ -1,7 +1,7 @@
 // Cross-entropy and forward KL over a chunked head.
 //
 // The head's logits z = h Wᵀ exist for `chunk_tokens` tokens at a time; each chunk's gradient by z
-// is turned at once into its share of the gradients by h and W (algorithms.md §6), so a batch costs
+// is turned at once into its share of the gradients by h and W, so a batch costs
 // chunk_tokens * V floats instead of tokens * V (several times). Per counted token, with p, s the
 // teacher's and student's softmax:
 //   loss = (1 - alpha) (-log s[target]) + alpha T² KL(p_T || s_T),   p_T = softmax(z_teacher / T)

@@ -1,7 +1,7 @@
 // End-to-end tuning of a quantized model's scales: codes frozen, scales (and offsets) trained so
 // that the model's distribution comes close to the original's, by KL(original || quantized) over
-// every position (rounding.md, "best": after it GPTQ's divergence falls by a quarter to a third;
-// more text than calibration needs is what makes it hold on unseen text).
+// every position (what it gains: layerwise/README.md, "scale tuning"; more text than calibration
+// needs is what makes it hold on unseen text).
 //
 // On the CPU each window runs on one thread and results are added in the order of windows: the same
 // bits at any number of threads. (With less than two windows a step there is nothing to run side by

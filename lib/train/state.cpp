@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/file.h"
 #include "base/text.h"
 #include "format/safetensors.h"
 #include "tensor/guard.h"
@@ -126,8 +127,8 @@ absl::Status save_state(const std::filesystem::path& path, const TrainState& sta
 absl::StatusOr<std::optional<base::Json>> load_state(const std::filesystem::path& path,
                                                      TrainState& state,
                                                      std::string_view fingerprint) {
-  std::error_code error;
-  if (!std::filesystem::exists(path, error)) return std::optional<base::Json>();
+  FRUGAL_ASSIGN_OR_RETURN(const bool exists, base::exists(path));
+  if (!exists) return std::optional<base::Json>();
   FRUGAL_ASSIGN_OR_RETURN(const format::SafetensorsFile file, format::SafetensorsFile::open(path));
   absl::StatusOr<base::Json> record = load_from(file, state, fingerprint);
   if (!record.ok()) {

@@ -1,3 +1,4 @@
+// Tested by: tests/train/scale_tuning_test.cpp
 #include "train/window_states.h"
 
 #include <ATen/ATen.h>

@@ -105,7 +105,8 @@ TEST(ModelConfig, ReadsRopeFromBothPlaces) {
                         {"original_max_position_embeddings", 8192}};
   FRUGAL_ASSERT_OK_AND_ASSIGN(const ModelConfig old_place, parse_with("rope_scaling", scaling));
   ASSERT_TRUE(old_place.layers.front().attention.rope.scaling.has_value());
-  EXPECT_EQ(*old_place.layers.front().attention.rope.scaling, (RopeScaling{RopeScaling::Kind::kLlama3, 32.0, 1.0, 4.0, 8192}));
+  EXPECT_EQ(*old_place.layers.front().attention.rope.scaling,
+            (RopeScaling{RopeScaling::Kind::kLlama3, 32.0, 1.0, 4.0, 8192}));
   Json parameters = scaling;
   parameters["rope_theta"] = 500000.0;
   FRUGAL_ASSERT_OK_AND_ASSIGN(const ModelConfig new_place,

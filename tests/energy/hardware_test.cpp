@@ -52,6 +52,26 @@ TEST(Hardware, ErrorsNameThePlaceAndComeTogether) {
   }
 }
 
+TEST(Hardware, SlipsOfUnitsAreNamed) {
+  const auto gpu = [](const std::string& line) {
+    return parse_hardware("name: x\nkind: gpu\nsource: s\nyear: 2024\n" + line + "\n", "h");
+  };
+  const std::vector<std::pair<const char*, const char*>> slips = {
+      {"tdp_watts: 0.7", "kilowatts? Then it is 700"},
+      {"tdp_watts: 350000", "milliwatts? Then it is 350"},
+      {"embodied_kg_co2e: {low: 0.164, high: 200}", "tonnes? Then it is 164"},
+      {"embodied_kg_co2e: {low: 164, high: 575000}", "grams? Then it is 575"},
+      {"lifetime_years: 36", "months? Then it is 3"},
+      {"lifetime_years: 26280", "hours? Then it is 3"},
+      {"lifetime_years: 0.1", "from 0.5 to 30"},
+      {"tdp_watts: 700\nload_factor: 80", "percent? Then it is 0.8"},
+      {"price: 0.9\ncurrency: EUR", "thousands? Then it is 900"},
+      {"price: 0\ncurrency: EUR", "leave `price` out"}};
+  for (const auto& [line, slip] : slips)
+    FRUGAL_EXPECT_ERROR(gpu(line), absl::StatusCode::kInvalidArgument, slip);
+  FRUGAL_EXPECT_OK(gpu("tdp_watts: 700\nembodied_kg_co2e: {low: 164, high: 575}"));
+}
+
 TEST(Hardware, SourceAndYearAreRequired) {
   const absl::Status status = parse_hardware("name: x\nkind: gpu\n", "h").status();
   FRUGAL_EXPECT_ERROR(status, absl::StatusCode::kInvalidArgument, "'source' is missing");

@@ -76,14 +76,34 @@ TEST(Site, SourceAndYearAreRequiredEverywhere) {
 
 TEST(Site, ImpossibleValuesAreErrors) {
   FRUGAL_EXPECT_ERROR(parse_site(replaced(kSite, "400", "-1"), "s", "."), kInvalid,
-                      "from 0 to 3000");
+                      "from 1 to 2000");
   FRUGAL_EXPECT_ERROR(parse_site(replaced(kSite, "400", "0.4 kg"), "s", "."), kInvalid, "'0.4 kg'");
   FRUGAL_EXPECT_ERROR(parse_site(replaced(kSite, "1.25", "0.9"), "s", "."), kInvalid,
-                      "from 1 to 10");
+                      "from 1 to 4; the overhead alone?");
   FRUGAL_EXPECT_ERROR(parse_site(replaced(kSite, "kind: average", "kind: mean"), "s", "."),
                       kInvalid, "'mean'");
   FRUGAL_EXPECT_ERROR(parse_site(replaced(kSite, "year: 2024", "year: 24"), "s", "."), kInvalid,
                       "1990");
+}
+
+// Each field has a bound on either side, and names the unit that was probably meant.
+TEST(Site, SlipsOfUnitsAreNamed) {
+  const auto site = [](std::string_view from, std::string_view to) {
+    return parse_site(replaced(kSite, from, to), "s", ".");
+  };
+  FRUGAL_EXPECT_ERROR(site("400", "0.38"), kInvalid, "kilograms per kWh? Then it is 380");
+  FRUGAL_EXPECT_ERROR(site("400", "381000"), kInvalid, "grams per MWh? Then it is 381");
+  FRUGAL_EXPECT_ERROR(site("400", "0"), kInvalid, "market_intensity");
+  FRUGAL_EXPECT_ERROR(site("grams_per_kwh: 10,", "grams_per_kwh: 0.01,"), kInvalid,
+                      "kilograms per kWh? Then it is 10");
+  FRUGAL_EXPECT_OK(site("grams_per_kwh: 10,", "grams_per_kwh: 0,"));  // of a contract
+  FRUGAL_EXPECT_ERROR(site("1.25", "125"), kInvalid, "percent? Then it is 1.25");
+  FRUGAL_EXPECT_ERROR(site("1.25", "0.25"), kInvalid, "the overhead alone?");
+  FRUGAL_EXPECT_ERROR(site("0.3,", "30,"), kInvalid, "cents? Then it is 0.3");
+  FRUGAL_EXPECT_ERROR(site("0.3,", "300,"), kInvalid, "the price of a MWh? Then it is 0.3");
+  FRUGAL_EXPECT_ERROR(site("0.3,", "0.0003,"), kInvalid, "the price of a Wh? Then it is 0.3");
+  FRUGAL_EXPECT_ERROR(site("0.3,", "0,"), kInvalid, "leave `price` out");
+  FRUGAL_EXPECT_OK(site("0.3, currency: EUR", "30, currency: JPY"));
 }
 
 TEST(Site, ShippedSitesAreValid) {

@@ -90,14 +90,14 @@ TEST(NonInferiorityTest, StandardErrorIsThatOfThePairs) {
   EXPECT_NE(r.explanation.find("n 1000"), std::string::npos) << r.explanation;
 }
 
-// evaluation.md §4: items for 2 points, one-sided 5%, power 80%, no true loss: 773, 1,546, 3,092.
+// Items for 2 points, one-sided 5%, power 80%, no true loss: 773, 1,546, 3,092.
 TEST(NonInferiorityTest, PlansTheItemsNeeded) {
   EXPECT_EQ(tested(right_wrong(1800, 100, 50, 50), {0.02}).items_needed, 773);
   EXPECT_EQ(tested(right_wrong(1700, 100, 100, 100), {0.02}).items_needed, 1546);
   EXPECT_EQ(tested(right_wrong(1500, 100, 200, 200), {0.02}).items_needed, 3092);
 }
 
-// evaluation.md §4: SST-2 has 872 examples; at psi 0.1 no margin under 2.7 points can be proved.
+// SST-2 has 872 examples; at psi 0.1 no margin under 2.7 points can be proved.
 TEST(NonInferiorityTest, RefusesTwoPercentOnSst2) {
   const NonInferiority r = tested(right_wrong(700, 84, 44, 44), {0.02});
   EXPECT_EQ(r.n, 872);

@@ -42,7 +42,7 @@ TEST(ProtocolTest, NamesSayWhatIsScored) {
   EXPECT_EQ(protocol("gptq-2048").first_target(), 1);
   EXPECT_EQ(protocol("llamacpp-512").id(), "llamacpp-512");
   EXPECT_EQ(protocol("llamacpp-512").first_target(),
-            257);  // 257..511: 255, not 256 (evaluation.md §1)
+            257);  // 257..511: 255, not 256 (llama.cpp, perplexity.cpp)
   EXPECT_EQ(protocol("documents-256").id(), "documents-256");
 }
 
@@ -223,7 +223,7 @@ struct NovelReference {
                           // fp32, the first 20,480 ids
 };
 
-// Their fp32 engines differ from each other by 2.5e-5 in a logit (runtimes.md §1); a mean over
+// Their fp32 engines differ from each other by 2.5e-5 in a logit; a mean over
 // 10,000 tokens by far less. The README prints six digits.
 constexpr double kReferenceTolerance = 2e-5;
 

@@ -80,7 +80,7 @@ TEST_F(CheckpointTest, SaysWhatFolderThisIs) {
   FRUGAL_EXPECT_ERROR(Checkpoint::open(folder()), absl::StatusCode::kNotFound, "no weights");
   test::write_text(folder() / "pytorch_model.bin", "x");
   FRUGAL_EXPECT_ERROR(Checkpoint::open(folder()), absl::StatusCode::kNotFound,
-                      "safe_serialization");
+                      "'pytorch_model.bin' is a PyTorch or pickle file");
   fs::remove(folder() / "config.json");
   FRUGAL_EXPECT_ERROR(Checkpoint::open(folder()), absl::StatusCode::kNotFound, "no config.json");
 }
@@ -159,8 +159,32 @@ TEST_F(CheckpointTest, PackedWeightsOfOtherToolsAreNamed) {
   Json json = config_json();
   json["quantization_config"] = {{"quant_method", "gptq"}};
   set_config(json);
+  edit_weights([](Tensors& tensors) {
+    tensors.erase("model.layers.0.mlp.up_proj.weight");
+    tensors["model.layers.0.mlp.up_proj.qweight"] = {
+        DType::kI32, {4, 64}, std::vector<std::byte>(4 * 4 * 64)};
+  });
   FRUGAL_EXPECT_ERROR(Checkpoint::open(folder()), absl::StatusCode::kUnimplemented,
                       "packed as 'gptq'");
+  json.erase("quantization_config");
+  set_config(json);
+  FRUGAL_EXPECT_ERROR(Checkpoint::open(folder()), absl::StatusCode::kInvalidArgument,
+                      "'model.layers.0.mlp.up_proj.qweight' is of weights that another quantizer");
+}
+
+TEST_F(CheckpointTest, StaleQuantizationConfigIsToldFromPackedWeights) {
+  const Json plain = config_json();
+  for (const Json& stale : {Json{{"quant_method", "bitsandbytes"}}, Json{{"load_in_4bit", true}}}) {
+    Json json = plain;
+    json["quantization_config"] = stale;
+    set_config(json);
+    FRUGAL_EXPECT_ERROR(Checkpoint::open(folder()), absl::StatusCode::kInvalidArgument,
+                        "'quantization_config' says bitsandbytes, but all weights are plain");
+    FRUGAL_EXPECT_ERROR(Checkpoint::open(folder()), absl::StatusCode::kInvalidArgument,
+                        "delete the key 'quantization_config'");
+  }
+  set_config(plain);  // the advice, followed
+  FRUGAL_EXPECT_OK(Checkpoint::open(folder()));
 }
 
 TEST_F(CheckpointTest, QuantizedEntriesAreChecked) {

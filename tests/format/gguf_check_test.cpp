@@ -10,7 +10,7 @@ namespace frugal::format {
 namespace {
 
 TEST(GgufCheck, TypesAreThoseOfGgml) {
-  // Block sizes: formats.md §1.5 and gguf 0.19.0's GGML_QUANT_SIZES.
+  // Block sizes: gguf 0.19.0's GGML_QUANT_SIZES.
   struct Case {
     const char* name;
     uint32_t id;

@@ -135,7 +135,8 @@ TEST_F(SafetensorsTest, TruncationIsNamed) {
   FRUGAL_EXPECT_ERROR(open("short"), absl::StatusCode::kDataLoss, "truncated: 5 bytes");
   const std::string file =
       raw_safetensors(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", "12345678");
-  for (size_t size = 0; size < file.size(); ++size) {
+  FRUGAL_EXPECT_ERROR(open(""), absl::StatusCode::kInvalidArgument, "an empty file");
+  for (size_t size = 1; size < file.size(); ++size) {
     const absl::Status status = open(std::string_view(file).substr(0, size)).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << size << " " << status;
     EXPECT_THAT(std::string(status.message()), HasSubstr("a.safetensors"));
@@ -183,7 +184,7 @@ TEST_F(SafetensorsTest, HostileHeadersAreRefused) {
 }
 
 TEST_F(SafetensorsTest, AbsurdHeaderLengthAllocatesNothing) {
-  std::string file(16, '\xff');
+  std::string file(16, '\x7f');
   FRUGAL_EXPECT_ERROR(open(file), absl::StatusCode::kInvalidArgument, "no safetensors file");
 }
 

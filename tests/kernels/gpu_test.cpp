@@ -17,9 +17,8 @@ namespace {
 class Gpu : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (cuda_available()) return;
-    std::string reason = cuda_module().problem;
-    if (reason.empty()) reason = "the CUDA module sees no device";
+    const std::string reason = cuda_problem();
+    if (reason.empty()) return;
     const char* const required = std::getenv("FRUGAL_REQUIRE_GPU");
     if (required != nullptr && std::string_view(required) == "1")
       FAIL() << "FRUGAL_REQUIRE_GPU=1, but " << reason;

@@ -70,7 +70,7 @@ LayerProblem random_problem(int64_t rows, int64_t columns, uint64_t seed) {
 
 std::vector<float> inverse_factor(const std::vector<double>& hessian,
                                   const std::vector<int32_t>& order) {
-  // With J the reversal and L = chol(J H J): U = (J L J)^-1 (algorithms.md §1).
+  // With J the reversal and L = chol(J H J): U = (J L J)^-1.
   const auto n = static_cast<int64_t>(order.size());
   std::vector<double> lower(n * n);
   for (int64_t i = 0; i < n; ++i) {

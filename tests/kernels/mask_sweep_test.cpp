@@ -80,7 +80,7 @@ TEST(MaskSweep, KeepsWhatItShould) {
   }
 }
 
-// Sum of squared errors = tr(dW (H + lambda I) dW^T), row by row (algorithms.md §1).
+// Sum of squared errors = tr(dW (H + lambda I) dW^T), row by row.
 TEST(MaskSweep, LossIsTheObjective) {
   const LayerProblem problem = random_problem(12, 72, 3);
   for (const Rule rule : kRules) {

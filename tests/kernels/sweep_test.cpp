@@ -109,7 +109,7 @@ TEST(Sweep, UncorrelatedInputsAreRoundToNearest) {
   }
 }
 
-// Sum of squared errors = tr(dW (H + lambda I) dW^T), row by row (algorithms.md §1).
+// Sum of squared errors = tr(dW (H + lambda I) dW^T), row by row.
 TEST(Sweep, LossIsTheObjective) {
   const LayerProblem problem = random_problem(12, 256, 6);
   for (const char* name : {"q4_0", "iq4_nl", "q4_k", "int8:g32:asym"}) {

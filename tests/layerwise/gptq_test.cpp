@@ -51,8 +51,8 @@ bool same_matrix(const grid::QuantizedMatrix& a, const grid::QuantizedMatrix& b)
 
 GptqOptions plain() { return {.sweeps = 0, .refits = 0}; }
 
-// Σe² = tr(ΔW (H + λI) ΔWᵀ) holds exactly when every update has reached every column behind it
-// (algorithms.md §2): windows of several blocks, blocks as wide as a window, blocks wider than one.
+// Σe² = tr(ΔW (H + λI) ΔWᵀ) holds exactly when every update has reached every column behind
+// it: windows of several blocks, blocks as wide as a window, blocks wider than one.
 TEST(Gptq, SumOfErrorsIsTheObjective) {
   struct Shape {
     const char* grid;

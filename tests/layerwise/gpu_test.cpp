@@ -4,6 +4,8 @@
 #include <cstdlib>
 
 #include "kernels/cuda_module.h"
+#include "layerwise/pruning/sparse.h"
+#include "layerwise/rounding/gptaq.h"
 #include "layerwise/rounding/gptq.h"
 #include "layerwise/rounding/order.h"
 #include "layerwise/walk/statistics.h"
@@ -74,6 +76,54 @@ TEST_F(Gpu, SweepReachesTheCpusObjective) {
     // Other roundings between windows flip codes near a middle, up or down: their sum hardly moves.
     EXPECT_NEAR(gpu.sweep_objective, cpu.sweep_objective, 1e-2 * cpu.sweep_objective) << name;
   }
+}
+
+// Solvers whose loops are the CPU's get factors that lie on the device.
+TEST_F(Gpu, FactorsThereServeSolversHere) {
+  const at::Tensor weights = random_matrix(45, "weights", 48, 512);
+  const at::Tensor h = second_moment(random_inputs(45, 2000, 512));
+  const at::Tensor order = at::arange(512, at::kLong);
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const Factor cpu, factorize(h, order, {}));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const Factor gpu, factorize(h.to(device_), order, {}));
+  // fp64 factors that differ by their condition times 2^-53, far below fp32.
+  const auto near = [](const at::Tensor& a, const at::Tensor& b) {
+    return (a - b).abs().max().item<double>() <= 1e-6 * b.abs().max().item<double>();
+  };
+  for (const PatternOf of : {PatternOf::kWeights, PatternOf::kRows, PatternOf::kColumns}) {
+    const Pattern pattern{.fraction = 0.5, .of = of};
+    EXPECT_TRUE(near(pattern_scores(weights, pattern, WeightScore::kObs, h.diagonal(), &gpu),
+                     pattern_scores(weights, pattern, WeightScore::kObs, h.diagonal(), &cpu)));
+  }
+  const at::Tensor mask = choose_mask(weight_scores(weights, WeightScore::kObs, h.diagonal(), &cpu),
+                                      {.fraction = 0.5}, PatternScope::kRow);
+  // Both minimize the same convex objective by the same loop; what is left of it is known to the
+  // tolerance at which rows stop.
+  const RefitOptions options;
+  const double expected = refit(weights, mask, cpu, options).objective;
+  EXPECT_NEAR(refit(weights, mask, gpu, options).objective, expected,
+              2 * options.tolerance * expected);
+  const auto grid = grid::find_grid("q4_0", 512).value();
+  const GptqOptions plain{.sweeps = 0, .refits = 0};
+  const GptqResult masked = gptq(weights.to(device_), h.diagonal(), gpu, grid, plain, mask);
+  EXPECT_EQ(masked.fallback, "sweeps with a mask run on the CPU");
+  EXPECT_TRUE(decode(masked.matrix).masked_select(mask.eq(0)).eq(0).all().item<bool>());
+}
+
+TEST_F(Gpu, TheSweepOfGptaqReachesTheCpusObjective) {
+  const auto grid = grid::find_grid("q4_0", 512).value();
+  const at::Tensor weights = random_matrix(46, "weights", 200, 512);
+  const at::Tensor inputs = random_inputs(46, 2000, 512);
+  const at::Tensor h = second_moment(inputs);
+  const at::Tensor drift = gather_drift({inputs * 1.01}, {inputs}, {inputs});
+  const at::Tensor order = column_order(h.diagonal(), 32, ColumnOrder::kGroupAware);
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const Factor cpu, factorize(h, order, {}));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const Factor gpu, factorize(h.to(device_), order, {}));
+  const GptqOptions plain{.sweeps = 0, .refits = 0};
+  const GptqResult here = gptaq(weights, weights, drift, 0.5, h.diagonal(), cpu, grid, plain);
+  const GptqResult there = gptaq(weights, weights, drift, 0.5, h.diagonal(), gpu, grid, plain);
+  EXPECT_EQ(there.sweep_kernel, "cuda") << there.fallback;
+  // As above: codes near a middle flip up or down.
+  EXPECT_NEAR(there.sweep_objective, here.sweep_objective, 1e-2 * here.sweep_objective);
 }
 
 // Shrinks every weight and remembers what it was shown.

@@ -97,7 +97,7 @@ f:12:32: 'from' of a step is a list of 0 values, expected at least one name
 f:13:10: 'teacher' is already the name of a model
 f:13:48: the matrix of 'factor' is the number 2, expected a list of values
 f:14:53: 'factor' stands in 'with' and in 'matrix'
-f:15:37: 'margin' of the claim is the number 0, expected a number above 0
+f:15:37: 'margin' of the claim is the number 0, expected a number above 0, at most 1
 f:15:46: 'kind' of the claim is 'exact', expected one of absolute, relative
 f:15:60: there is no file '/base/none.yaml')");
 }

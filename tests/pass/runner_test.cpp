@@ -143,6 +143,54 @@ TEST_F(RunnerTest, LinksOfEarlierPipelinesGoAndFilesOfTheUserStay) {
   EXPECT_EQ(artifact("notes.txt"), "mine");
 }
 
+TEST_F(RunnerTest, FilesOfTheUserUnderNamesOfResultsStay) {
+  const fs::path run = shop_.run_folder();
+  // Nothing of a folder that no run made is replaced.
+  fs::create_directories(run / "items");
+  FRUGAL_ASSERT_OK(base::write_file_atomically(run / "items" / "list.txt", "mine"));
+  FRUGAL_EXPECT_ERROR(shop_.run(kText), absl::StatusCode::kFailedPrecondition,
+                      "its 'items' is not frugal's to replace");
+  EXPECT_EQ(base::read_file(run / "items" / "list.txt").value(), "mine");
+  fs::remove_all(run / "items");
+  FRUGAL_ASSERT_OK(base::write_file_atomically(run / "journal.jsonl", "dear diary"));
+  FRUGAL_EXPECT_ERROR(shop_.run(kText), absl::StatusCode::kFailedPrecondition,
+                      "is not the journal of a run");
+  EXPECT_EQ(base::read_file(run / "journal.jsonl").value(), "dear diary");
+  fs::remove(run / "journal.jsonl");
+
+  // Beside the links of a run.
+  FRUGAL_ASSERT_OK(shop_.run(kText));
+  fs::create_symlink(shop_.path() / "teacher", run / "checkpoints" / "mine");
+  fs::create_directories(run / "artifacts" / "empty");
+  FRUGAL_ASSERT_OK(shop_.run(kText));
+  EXPECT_TRUE(fs::exists(run / "checkpoints" / "mine" / "config.json"));
+  EXPECT_TRUE(fs::exists(run / "artifacts" / "empty"));
+  fs::remove(run / "checkpoints" / "small" / "2");
+  FRUGAL_ASSERT_OK(base::write_file_atomically(run / "checkpoints" / "small" / "2", "mine"));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const RunResult refused, shop_.run(kText));
+  EXPECT_EQ(refused.exit_code, kExitFailed);
+  EXPECT_THAT(refused.message, testing::HasSubstr("was not made by frugal"));
+  EXPECT_EQ(base::read_file(run / "checkpoints" / "small" / "2").value(), "mine");
+}
+
+TEST_F(RunnerTest, AnEntryThatCannotBeCheckedFailsTheStepAndStays) {
+  FRUGAL_ASSERT_OK(shop_.run(kText));
+  const Plan plan = shop_.plan(kText);
+  const fs::path files = shop_.path() / "cache" / "steps" / plan.units[1].key / "files.json";
+  const std::string before = base::read_file(files).value();
+  fs::remove(files);
+  fs::create_symlink("/proc/self/mem", files);  // reading it is an EIO
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const RunResult result, shop_.run_plan(plan, shop_.run_folder()));
+  EXPECT_EQ(result.exit_code, kExitFailed);
+  EXPECT_THAT(result.message, testing::AllOf(testing::HasSubstr("small/3: the finished step"),
+                                             testing::HasSubstr("Input/output error")));
+  EXPECT_EQ(shop_.events("step_failed").size(), 1u);
+  fs::remove(files);
+  FRUGAL_ASSERT_OK(base::write_file_atomically(files, before));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const RunResult mended, shop_.run(kText));
+  EXPECT_EQ(mended.steps_cached, 7);
+}
+
 TEST_F(RunnerTest, AFailureIsMeteredAndLeavesNothing) {
   test::set_hook(
       [](int64_t step) { return step == 1 ? base::failed("the toy broke") : absl::OkStatus(); });

@@ -4,6 +4,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <string>
 
 #include "base/file.h"
@@ -49,30 +50,144 @@ TEST(Page, RefersToNothingOutside) {
     EXPECT_THAT(page, Not(HasSubstr(part)));
 }
 
-TEST(Page, DrawsItselfInABrowser) {
-  if (output_of("command -v chromium").empty()) {
+// The page of `journal` as Chromium draws it in a window of 1200 px, without the script's own text;
+// `script` runs behind it. Skips where there is no Chromium.
+class PageInABrowser : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!output_of("command -v chromium").empty()) return;
     const char* required = std::getenv("FRUGAL_REQUIRE_RUNTIMES");
     if (required != nullptr && std::string(required) == "1")
       FAIL() << "FRUGAL_REQUIRE_RUNTIMES=1, but there is no chromium";
     GTEST_SKIP() << "no chromium on this machine (scripts/setup --tests)";
   }
-  const test::TemporaryFolder folder;
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const base::Json report, summarize(sample_journal()));
-  FRUGAL_ASSERT_OK(base::write_file_atomically(folder.path() / "report.html", render_page(report)));
-  const std::string dom = output_of(
-      "HOME='" + folder.path().string() +
-      "' timeout 60 chromium --headless=new --no-sandbox --disable-gpu --dump-dom 'file://" +
-      (folder.path() / "report.html").string() + "' 2>/dev/null");
-  const std::string drawn =
-      dom.substr(0, dom.find("<script id="));  // what a reader sees, without the script's own text
-  EXPECT_THAT(dom, HasSubstr("data-drawn=\"yes\""));
+
+  std::string draw(const JournalView& journal, const std::string& script = "") {
+    const auto report = summarize(journal);
+    if (!report.ok()) {
+      ADD_FAILURE() << report.status();
+      return "";
+    }
+    const std::filesystem::path file = folder_.path() / "report.html";
+    FRUGAL_EXPECT_OK(base::write_file_atomically(
+        file, render_page(*report) + "<script>" + script + "</script>"));
+    const std::string dom = output_of(
+        "HOME='" + folder_.path().string() +
+        "' timeout 120 chromium --headless=new --no-sandbox --disable-gpu --window-size=1200,900 "
+        "--dump-dom 'file://" +
+        file.string() + "' 2>/dev/null");
+    EXPECT_THAT(dom, HasSubstr("data-drawn=\"yes\"")) << "the script did not come to its end";
+    const std::string drawn = dom.substr(0, dom.find("<script id="));
+    for (const char* slip : {"undefined", "NaN", "[object"})
+      EXPECT_THAT(drawn, Not(HasSubstr(slip))) << "a field the script expects is missing";
+    return drawn;
+  }
+  test::TemporaryFolder folder_;
+};
+
+TEST_F(PageInABrowser, DrawsEveryFigure) {
+  JournalView journal = sample_journal();
+  journal.steps[1]["warnings"] = {"the first one", "the second one"};
+  const std::string drawn = draw(journal);
   EXPECT_THAT(drawn, HasSubstr("keeps sentiment/accuracy within 2.0 points of teacher"));
   EXPECT_GE(
       count(drawn, "<svg"),
       8u);  // three marks, and a figure each for trade-off, differences, steps, layers, training
   EXPECT_GE(count(drawn, "<circle"), 3u);        // the models as points
   EXPECT_THAT(drawn, HasSubstr("url(#hatch)"));  // modelled energy is hatched
-  EXPECT_THAT(drawn, Not(HasSubstr("undefined"))) << "a field the script expects is missing";
+  EXPECT_THAT(drawn, HasSubstr(">down_proj</text>"));
+  EXPECT_THAT(drawn, HasSubstr("Llama 2L"));
+  EXPECT_THAT(drawn, HasSubstr("<li>small/q4_0: the first one</li>"
+                               "<li>small/q4_0: the second one</li>"));
+}
+
+// Nothing that a run may lack breaks the page, and nothing unknown is shown as zero.
+TEST_F(PageInABrowser, DrawsARunThatKnowsLittle) {
+  JournalView journal = sample_journal("");
+  journal.run_start["report"] = {{"baseline", nullptr}, {"claim", nullptr}};
+  journal.run_start["meters"] = base::Json::array();
+  journal.run_start["site"]["intensity"]["grams_per_kwh"] = nullptr;
+  for (base::Json& step : journal.steps) {
+    step["energy"] = nullptr;
+    step["peak_memory_bytes"] = nullptr;
+    for (base::Json& number : step["statistics"]) number.erase("low");
+  }
+  journal.steps[0]["tables"]["training_curve"] = {
+      {{"step", 0}, {"loss", 6.0}, {"cross_entropy", nullptr}, {"divergence", 6.0}},
+      {{"step", 0}, {"loss", nullptr}, {"validation_loss", 2.1}}};
+  const std::string drawn = draw(journal);
+  EXPECT_THAT(drawn, HasSubstr("no claim declared"));
+  EXPECT_THAT(drawn, HasSubstr("teacher: divergence to the teacher by step"));
+  EXPECT_THAT(drawn, HasSubstr("teacher: cross-entropy on held-out data by step"));
+  // Carbon and cost: unknown, and saying which assumption is missing.
+  EXPECT_THAT(drawn, HasSubstr("grid, gCO2e/kWh is unknown: enter one above"));
+  EXPECT_THAT(drawn, HasSubstr("price per kWh, any currency is unknown: enter one above"));
+}
+
+TEST_F(PageInABrowser, DrawsARunThatFailedAtOnce) {
+  JournalView journal;
+  journal.sha256 = std::string(64, 'a');
+  journal.run_start = {{"event", "run_start"}, {"name", "short"}};
+  journal.steps = {{{"event", "step_failed"},
+                    {"id", "gguf"},
+                    {"pass", "export"},
+                    {"key", "k"},
+                    {"error", "disk full"}}};
+  const std::string drawn = draw(journal);
+  EXPECT_THAT(drawn, HasSubstr("The run failed at step gguf."));
+  EXPECT_THAT(drawn, HasSubstr("run failed</span>"));
+}
+
+TEST_F(PageInABrowser, AnswersItsReader) {
+  // What a click or a key does is written into the page, one line each.
+  const std::string drawn = draw(sample_journal(), R"js(
+    const say = (text) => { const p = document.createElement("p"); p.textContent = text; document.querySelector("main").append(p); };
+    const table = document.querySelector("main table");
+    const firsts = () => [...table.querySelectorAll("tbody tr")].map((r) => r.cells[0].textContent).join(" < ");
+    const head = [...table.querySelectorAll("th")].find((t) => t.textContent === "weights");
+    head.click(); say("up: " + firsts());
+    head.click(); say("down: " + firsts());
+    const price = [...document.querySelectorAll("input")].find((i) => i.getAttribute("aria-label").startsWith("price"));
+    const costs = () => price.closest("section").querySelector("tbody tr").cells[3].textContent;
+    say("cost: " + costs());
+    price.value = "400"; price.dispatchEvent(new Event("input")); say("cost at 400: " + costs());
+    price.value = "0"; price.dispatchEvent(new Event("input")); say("cost at 0: " + costs());
+    price.value = ""; price.dispatchEvent(new Event("input")); say("cost again: " + costs());
+  )js");
+  EXPECT_THAT(drawn, HasSubstr("up: small/q4_0 &lt; teacher<"));
+  EXPECT_THAT(drawn, HasSubstr("down: teacher &lt; small/q4_0<"));
+  EXPECT_THAT(drawn, HasSubstr("cost: –<"));
+  EXPECT_THAT(drawn, HasSubstr("cost at 400: 0.0161<"));  // 120.5 J / 3.6e6 × PUE 1.2 × 400
+  EXPECT_THAT(drawn, HasSubstr("cost at 0: 0<"));
+  EXPECT_THAT(drawn, HasSubstr("cost again: –<"));
+}
+
+TEST_F(PageInABrowser, NoTableLosesAColumnAt1200Pixels) {
+  JournalView journal = sample_journal();
+  for (base::Json& step : journal.steps) {
+    if (step["pass"] != "evaluate") continue;
+    for (const char* metric : {"reasoning/accuracy", "sentiment/coverage", "reasoning/coverage",
+                               "kld/mean", "kld/same_top"}) {
+      base::Json number = statistic(metric, 0.12345, "");
+      number["low"] = 0.11111;
+      number["high"] = 0.13333;
+      step["statistics"].push_back(number);
+    }
+    for (base::Json& number : step["statistics"]) number["value"] = 0.95;
+  }
+  for (const size_t step : {0, 1}) {
+    journal.steps[step]["output"]["parameters"] = 123456789;
+    journal.steps[step]["output"]["bits_per_weight"] = 4.5;
+    journal.steps[step]["variant"] = "q4_k-group-of-32-symmetric-and-more";
+  }
+  const std::string drawn = draw(journal, R"js(
+    document.querySelectorAll("details").forEach((d) => { d.open = true; });
+    const wide = [...document.querySelectorAll(".scroll")].filter((s) => s.scrollWidth > s.clientWidth);
+    const p = document.createElement("p");
+    p.textContent = `${document.querySelectorAll(".scroll").length > 5 ? "many" : "few"} tables, too wide: ${wide.length}: ${wide.map((s) => s.textContent.slice(0, 80)).join(" | ")}.`;
+    document.querySelector("main").append(p);
+  )js");
+  EXPECT_THAT(drawn, HasSubstr("many tables, too wide: 0: ."));
 }
 
 }  // namespace

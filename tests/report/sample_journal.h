@@ -60,6 +60,7 @@ inline base::Json checkpoint_step(std::string id, std::string variant, std::stri
             {"path", "x"},
             {"bytes", bytes},
             {"weight_bytes", bytes},
+            {"architecture", "Llama 2L"},
             {"hash", "h"}}},
           {"warnings", base::Json::array()}};
 }
@@ -73,8 +74,7 @@ inline base::Json evaluation_step(std::string model, double accuracy, std::strin
   number["low"] = accuracy - 0.02;
   number["high"] = accuracy + 0.02;
   number["n"] = 1000;
-  step["statistics"] = {number, statistic("perplexity", 5.0),
-                        statistic("decode/joules_per_token", 0.5, "J")};
+  step["statistics"] = {number, statistic("perplexity", 5.0)};
   if (!verdict.empty()) {
     step["tables"] = {{"comparison",
                        {{{"metric", "sentiment/accuracy"},
@@ -91,6 +91,22 @@ inline base::Json evaluation_step(std::string model, double accuracy, std::strin
                          {"margin", 0.02},
                          {"verdict", verdict}}}}};
   }
+  return step;
+}
+
+// What the measure pass says of a model: `joules` for a million tokens, two less and more at the
+// ends.
+inline base::Json measure_step(std::string model, double joules) {
+  base::Json step = checkpoint_step("speed", "", "measure", 0);
+  step["variant"] = model;
+  step["output"] = nullptr;
+  step["from"] = {model};
+  base::Json number = statistic("joules_per_million_tokens", joules, "J");
+  number["low"] = joules - 2;
+  number["high"] = joules + 2;
+  number["n"] = 10;
+  step["statistics"] = {number, statistic("joules_per_request", joules / 1000, "J"),
+                        statistic("tokens_per_second", 1e6 / joules, "tokens/s")};
   return step;
 }
 
@@ -130,8 +146,12 @@ inline JournalView sample_journal(const std::string& verdict = "claimed") {
   small["tables"] = {{"layer_error",
                       {{{"layer", 0}, {"matrix", "self_attn.q_proj"}, {"error_after", 0.01}},
                        {{"layer", 0}, {"matrix", "mlp.down_proj"}, {"error_after", 0.03}}}}};
-  journal.steps = {teacher, small, evaluation_step("teacher", 0.95, ""),
-                   evaluation_step("small/q4_0", 0.945, verdict)};
+  journal.steps = {teacher,
+                   small,
+                   evaluation_step("teacher", 0.95, ""),
+                   evaluation_step("small/q4_0", 0.945, verdict),
+                   measure_step("teacher", 100),
+                   measure_step("small/q4_0", 141)};
   journal.run_end = {{"event", "run_end"}, {"status", "done"}, {"seconds", 20}};
   return journal;
 }

@@ -6,12 +6,31 @@
 namespace frugal::report {
 namespace {
 
-TEST(Summary, IsAFunctionOfTheJournal) {
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const base::Json first, summarize(sample_journal()));
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const base::Json second, summarize(sample_journal()));
-  EXPECT_EQ(first.dump(), second.dump());
-  EXPECT_EQ(first["status"], "done");
-  EXPECT_EQ(first["provenance"]["meters"][1]["detail"], "no NVIDIA driver");
+TEST(Summary, SaysWhatTheJournalSays) {
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const base::Json report, summarize(sample_journal()));
+  EXPECT_EQ(report["name"], "sample </script><b>");
+  EXPECT_EQ(report["status"], "done");
+  EXPECT_EQ(report["command"], "frugal run sample.yaml");
+  EXPECT_EQ(report["journal_sha256"], std::string(64, 'a'));
+  EXPECT_EQ(report["provenance"]["meters"][0]["scope"], "CPU (model)");
+  EXPECT_EQ(report["provenance"]["meters"][1]["detail"], "no NVIDIA driver");
+  ASSERT_EQ(report["models"].size(), 2u);
+  const base::Json& student = report["models"][1];
+  EXPECT_EQ(student["name"], "small/q4_0");
+  EXPECT_EQ(student["cells"]["weight_bytes"]["value"], 1e6);
+  EXPECT_EQ(student["cells"]["weight_bytes"]["source"], "small/q4_0");
+  const base::Json& accuracy = student["cells"]["sentiment/accuracy"];
+  EXPECT_EQ(accuracy["value"], 0.945);
+  EXPECT_EQ(accuracy["low"], 0.945 - 0.02);
+  EXPECT_EQ(accuracy["source"], "quality/small/q4_0");
+}
+
+TEST(Summary, TheVerdictIsTheJournals) {
+  for (const auto& [said, status] :
+       {std::pair{"claimed", "kept"}, {"not claimed", "lost"}, {"", "not_shown"}}) {
+    FRUGAL_ASSERT_OK_AND_ASSIGN(const base::Json report, summarize(sample_journal(said)));
+    EXPECT_EQ(report["verdict"]["status"], status) << said;
+  }
 }
 
 TEST(Summary, EveryShownNumberNamesItsSource) {

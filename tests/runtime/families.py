@@ -23,7 +23,6 @@ PLAIN_ID = 33  # 'A' of the tokenizer: a piece of one character, see Server
 # window: it knows no sliding window for that architecture, so that the exporter must refuse.
 GGUF = {"llama": "exact", "mistral": "window", "mistral-full": "exact", "qwen2": "exact", "qwen2-untied": "exact", "qwen2-window": "window",
         "qwen3": "exact", "gemma3": "gelu", "gemma3-scaled": "gelu"}
-# Goldens that wait for their exporters; a family is turned on by taking it out here.
 
 
 def load_goldens():

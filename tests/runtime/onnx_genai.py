@@ -1,6 +1,8 @@
 # needs: numpy onnxruntime_genai safetensors tokenizers
 """ONNX folders in onnxruntime-genai: its tokenizer gives the ids of ours, the last position's logits equal frugal's, and greedy
 generation gives the same ids."""
+import json
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -12,6 +14,12 @@ from common import *
 from genai_text import generate
 
 PROMPTS = ["The lamp is small but", "Numbers like 12, 345"]
+
+
+def set_json(path, **values):
+    content = json.loads(path.read_text()) if path.exists() else {}
+    content.update(values)
+    path.write_text(json.dumps(content))
 
 
 def compare(name, folder, plain, count=24):
@@ -39,4 +47,29 @@ with tempfile.TemporaryDirectory() as work:
     frugal("export", work / "int4", "--format", "onnx", "--out", work / "int4-onnx")
     frugal("export", work / "int4", "--format", "huggingface", "--out", work / "int4-plain")
     compare("int4", work / "int4-onnx", work / "int4-plain")
+
+    # What the folder says beside the weights: every end of text, and the chat template that transformers would take.
+    chatty = shutil.copytree(model, work / "chatty")
+    set_json(chatty / "config.json", eos_token_id=None, bos_token_id=None)
+    greedy = our_greedy(model, [1, 2, 3], 12)
+    end = greedy[-1]
+    set_json(chatty / "generation_config.json", eos_token_id=[0, end])
+    set_json(chatty / "tokenizer_config.json", chat_template=[{"name": "tool_use", "template": "t"}, {"name": "default", "template": "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"}])
+    frugal("export", chatty, "--format", "onnx", "--out", work / "chatty-onnx")
+    loaded = og.Model(str(work / "chatty-onnx"))
+    text = og.Tokenizer(loaded).apply_chat_template(json.dumps([{"role": "user", "content": "hi"}]), add_generation_prompt=False)
+    expect_true("chat template", text == "<user>hi", text)
+    parameters = og.GeneratorParams(loaded)
+    parameters.set_search_options(max_length=3 + 24, do_sample=False)
+    generator = og.Generator(loaded, parameters)
+    generator.append_tokens([1, 2, 3])
+    while not generator.is_done():
+        generator.generate_next_token()
+    stopped = [int(i) for i in generator.get_sequence(0)][3:]
+    expected = greedy[:next(i for i, id in enumerate(greedy) if id in (0, end))]
+    expect_true("stops at the second end of text", [i for i in stopped if i not in (0, end)] == expected and len(stopped) <= len(expected) + 1, f"{stopped} {greedy}")
+    set_json(chatty / "generation_config.json", eos_token_id=None)
+    set_json(chatty / "tokenizer_config.json", eos_token=None, bos_token=None, pad_token=None, chat_template=None)
+    done = frugal("export", chatty, "--format", "onnx", "--plan", check=False)
+    expect_true("a model without an end of text is refused by the plan", done.returncode != 0 and "eos_token_id" in done.stderr, done.stderr[-200:])
 finish()

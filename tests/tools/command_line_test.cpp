@@ -232,6 +232,16 @@ TEST_F(CommandLine, MeterPassesTheExitCodeOn) {
   EXPECT_TRUE(window.contains("meters"));
 }
 
+TEST_F(CommandLine, TheCpuLevelOfTheEnvironmentIsChecked) {
+  ::setenv("FRUGAL_CPU_LEVEL", "avx22", 1);
+  const Outcome refused = frugal("passes");
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("FRUGAL_CPU_LEVEL: unknown CPU level 'avx22'; did you mean"));
+  ::setenv("FRUGAL_CPU_LEVEL", "plain", 1);
+  EXPECT_THAT(frugal("doctor").out, HasSubstr("loops of frugal for plain"));
+  ::unsetenv("FRUGAL_CPU_LEVEL");
+}
+
 TEST_F(CommandLine, DoctorLooksAround) {
   const Outcome doctor = frugal("doctor");
   EXPECT_EQ(doctor.code, 0);

@@ -8,6 +8,7 @@
 #include <map>
 
 #include "commands.h"
+#include "grid/cpu_level.h"
 #include "pass/option_reader.h"
 #include "pass/runner.h"
 #include "passes/registry.h"
@@ -66,6 +67,8 @@ class CommandLine {
   }
 
   int run() {
+    if (const auto level = grid::cpu_level(); !level.ok())
+      return fail(base::as_std(level.status().message()), pass::kExitUsage);
     try {
       app_.parse(argc_, argv_);
     } catch (const CLI::ParseError& error) {
@@ -120,7 +123,7 @@ class CommandLine {
           ->add_option("--idle-seconds", arguments.idle_seconds,
                        "Idle power is measured this long before and after")
           ->capture_default_str()
-          ->check(CLI::NonNegativeNumber);
+          ->check(CLI::Range(0.0, 3600.0));
     }
     if (is_free(command, "--quiet")) {
       command->add_flag("--quiet,-q", arguments.quiet, "Only warnings and errors");
@@ -260,8 +263,9 @@ class CommandLine {
   }
 
   static void add_data_options(CLI::App* command, PassArguments& arguments) {
-    command->add_option("--data-prompt", arguments.data_prompt,
-                        "Template of .jsonl and .tsv data: \"{sentence}\\nSentiment:\"");
+    command->add_option(
+        "--data-prompt", arguments.data_prompt,
+        "Template of data with fields (JSON, CSV, TSV): \"{sentence}\\nSentiment:\"");
     command->add_option("--data-completion", arguments.data_completion,
                         "Template of what is to be learned: \" {label}\"");
     command

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/process.h"
 #include "device.h"
+#include "grid/cpu_level.h"
 #include "session.h"
 
 namespace frugal::tool {
@@ -23,6 +24,8 @@ void machine() {
   const std::string cpu = base::cpu_model_name();
   say("ok", base::str_cat(cpu.empty() ? "CPU of unknown name" : cpu, ", ", base::available_cpus(),
                           " of ", base::online_cpus(), " hardware threads"));
+  if (const auto level = grid::cpu_level(); level.ok())
+    say("ok", base::str_cat("loops of frugal for ", grid::cpu_level_name(*level)));
   const double memory =
       static_cast<double>(::sysconf(_SC_PHYS_PAGES)) * static_cast<double>(::sysconf(_SC_PAGESIZE));
   say("ok", base::str_cat(base::format_bytes(memory), " memory"));
@@ -37,6 +40,10 @@ void devices() {
   const auto cuda = open_device("cuda");
   if (cuda.ok()) {
     say("ok", cuda->description);
+    const auto kernels = cuda_kernels();
+    say(kernels.ok() ? "ok" : "!",
+        base::str_cat("CUDA kernels: ",
+                      kernels.ok() ? *kernels : std::string(kernels.status().message())));
   } else {
     say("-", base::str_cat("no CUDA: ", base::as_std(cuda.status().message())));
   }

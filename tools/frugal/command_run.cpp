@@ -1,5 +1,6 @@
 // frugal run, frugal plan.
 #include "base/file.h"
+#include "base/file_kind.h"
 #include "session.h"
 
 namespace frugal::tool {
@@ -11,6 +12,7 @@ constexpr int64_t kLargestPipelineBytes = int64_t{1} << 20;
 absl::StatusOr<Planned> load(const PipelineArguments& arguments, bool read_weights) {
   FRUGAL_ASSIGN_OR_RETURN(const std::string text,
                           base::read_file(arguments.file, kLargestPipelineBytes));
+  if (!text.empty()) FRUGAL_RETURN_IF_ERROR(base::refuse_foreign(text, arguments.file));
   pass::Problems problems(arguments.file);
   pass::Settings settings;
   for (const std::string& setting : arguments.settings) {
@@ -40,7 +42,7 @@ int plan_pipeline(const PipelineArguments& arguments) {
   const auto planned = load(arguments, false);
   if (!planned.ok())
     return fail(base::as_std(planned.status().message()), exit_code(planned.status()));
-  return print_plan(*planned, arguments.run.json);
+  return print_plan(*planned, arguments.run);
 }
 
 }  // namespace frugal::tool

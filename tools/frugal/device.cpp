@@ -4,6 +4,7 @@
 #include <torch/version.h>
 
 #include "base/text.h"
+#include "kernels/cuda_module.h"
 #include "tensor/block_cache.h"
 #include "tensor/device.h"
 
@@ -20,6 +21,12 @@ std::vector<std::string> torch_facts() {
           tensor::cpu_has_native_bf16()
               ? "bf16 arithmetic: native on this CPU"
               : "bf16 arithmetic: not native on this CPU; training uses fp32"};
+}
+
+absl::StatusOr<std::string> cuda_kernels() {
+  const std::string problem = kernels::cuda_problem();
+  if (!problem.empty()) return base::not_found(problem);
+  return base::str_cat(kernels::cuda_module().table->build, " (", kernels::cuda_module().path, ")");
 }
 
 }  // namespace frugal::tool

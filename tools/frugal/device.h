@@ -18,4 +18,7 @@ absl::StatusOr<Device> open_device(const std::string& name);
 // Lines about LibTorch and what this CPU can do, for `frugal doctor`.
 std::vector<std::string> torch_facts();
 
+// What the CUDA kernels of our own are and where. Errors: why they cannot be used.
+absl::StatusOr<std::string> cuda_kernels();
+
 }  // namespace frugal::tool

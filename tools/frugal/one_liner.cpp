@@ -1,13 +1,13 @@
 #include "one_liner.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <charconv>
 
 #include "base/file.h"
+#include "base/file_kind.h"
 #include "base/hash.h"
 #include "pass/option_reader.h"
+#include "text/data_file.h"
 
 namespace frugal::tool {
 namespace fs = std::filesystem;
@@ -28,6 +28,18 @@ std::string name_from(std::string_view text) {
 std::string kebab(std::string name) {
   std::replace(name.begin(), name.end(), '_', '-');
   return name;
+}
+
+// "\\n" and "\\t" as a shell hands them over become what they stand for.
+std::string with_line_breaks(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char next = text[i] == '\\' && i + 1 < text.size() ? text[i + 1] : '\0';
+    const bool escape = next == 'n' || next == 't' || next == '\\';
+    out += !escape ? text[i] : next == 'n' ? '\n' : next == 't' ? '\t' : '\\';
+    i += escape;
+  }
+  return out;
 }
 
 fs::path absolute(const std::string& path) {
@@ -56,6 +68,7 @@ class Builder {
       step.from.push_back({"input", {0, 0, "MODEL"}});
     }
     for (const auto& [name, value] : arguments_.options) add_option(*pass, name, value, step);
+    choose_format(step);
     pipeline_.steps.push_back(std::move(step));
     add_export(*pass);
     pipeline_.sha256 = base::sha256(arguments_.run.command);
@@ -131,23 +144,34 @@ class Builder {
     return name;
   }
 
+  // What a file is, its content says.
   static void fill_path(text::DataSource& source, const fs::path& path) {
     std::error_code error;
-    const std::string suffix = path.extension().string();
-    if (suffix == ".jsonl") {
-      source.jsonl = path.string();
-    } else if (suffix == ".tsv") {
-      source.table = path.string();
-    } else if (fs::is_directory(path, error)) {
+    if (fs::is_directory(path, error)) {
       source.text.push_back((path / "*.txt").string());
-    } else {
+      return;
+    }
+    if (!fs::is_regular_file(path, error)) {  // a pattern, or nothing: the plan says which
       source.text.push_back(path.string());
+      return;
+    }
+    const auto head = text::read_data_head(path);  // an error: the plan says it
+    switch (head.ok() ? text::data_form(*head, path) : text::DataForm::kText) {
+      case text::DataForm::kJsonLines:
+      case text::DataForm::kJsonArray:
+        source.jsonl = path.string();
+        break;
+      case text::DataForm::kTable:
+        source.table = path.string();
+        break;
+      case text::DataForm::kText:
+        source.text.push_back(path.string());
     }
   }
 
   void fill_templates(text::DataSource& source, const pass::Position& position) {
-    source.prompt = arguments_.data_prompt;
-    source.completion = arguments_.data_completion;
+    source.prompt = with_line_breaks(arguments_.data_prompt);
+    source.completion = with_line_breaks(arguments_.data_completion);
     source.split = arguments_.data_split;
     source.limit = arguments_.data_limit;
     source.tokens = arguments_.data_tokens;
@@ -162,15 +186,66 @@ class Builder {
     }
   }
 
+  // The format that the name of --out asks for; empty: a folder, which may have any name.
+  static std::string format_of(const fs::path& out) {
+    const std::string suffix = base::suffix_of(out);
+    if (suffix == ".gguf") return "gguf";
+    const std::string name = base::suffix_of("x." + out.filename().string());  // in lower case
+    return suffix == ".onnx" || name.ends_with("-onnx") ? "onnx" : "";
+  }
+
+  // What a user who names a file so expects is not what would stand there.
+  void refuse_file_names(const fs::path& out) {
+    const std::string suffix = base::suffix_of(out);
+    for (const char* file : {".safetensors", ".bin", ".pt", ".pth", ".ggml", ".tflite", ".zip"}) {
+      if (suffix != file) continue;
+      problems_.add({0, 0, "--out"}, "'", out.filename().string(), "' is named like a ", suffix,
+                    " file, and the result would be a folder; name a folder (a Hugging Face "
+                    "checkpoint), FILE.gguf, or FOLDER-onnx");
+    }
+  }
+
+  // What --out asks for that the pass cannot give.
+  void check_out() {
+    if (arguments_.out.empty()) return;
+    const fs::path out = absolute(arguments_.out);
+    refuse_file_names(out);
+    std::error_code error;
+    if (fs::exists(out, error) && !arguments_.force)
+      problems_.add({0, 0, "--out"}, "'", arguments_.out, "' exists; give --force to replace it");
+    const std::string asked = format_of(out), given = given_format();
+    if (arguments_.pass != "export" || given.empty() || asked.empty() || asked == given) return;
+    problems_.add({0, 0, "--out"}, "format ", given, " does not go with the name '",
+                  out.filename().string(), "'; give --format ", asked, ", or another name");
+  }
+
+  // --format as it was typed; empty: left to the name of --out.
+  std::string given_format() const {
+    for (const auto& [name, value] : arguments_.options) {
+      if (name == "format") return value;
+    }
+    return "";
+  }
+
+  // export: the name of --out chooses the format where no option does.
+  void choose_format(pass::StepEntry& step) const {
+    if (arguments_.pass != "export" || arguments_.out.empty() || !given_format().empty()) return;
+    const std::string format = format_of(absolute(arguments_.out));
+    const pass::Position position{0, 0, "--out"};
+    if (!format.empty())
+      step.with.members.push_back({"format", position, pass::scalar_node(format, position, true)});
+  }
+
   // A checkpoint that is to become a .gguf or an ONNX folder.
   void add_export(const pass::Pass& pass) {
+    check_out();
     if (arguments_.out.empty() || pass.info().output != pass::Output::kCheckpoint) return;
     const fs::path out = absolute(arguments_.out);
-    std::string format, stem = out.stem().string();
-    if (out.extension() == ".gguf") format = "gguf";
-    if (out.extension() == ".onnx" || out.filename().string().ends_with("-onnx")) format = "onnx";
+    std::string stem = out.stem().string();
+    const std::string format = format_of(out);
     if (format.empty()) return;
-    if (stem.ends_with("-onnx")) stem.resize(stem.size() - 5);
+    if (format == "onnx" && stem.size() > 5 && base::suffix_of("x." + stem).ends_with("-onnx"))
+      stem.resize(stem.size() - 5);
     const pass::Position position{0, 0, "--out"};
     pass::StepEntry step;
     step.id = step.pass = "export";
@@ -189,65 +264,11 @@ class Builder {
   pass::Pipeline pipeline_;
 };
 
-absl::Status copy_folder(const fs::path& from, const fs::path& to) {
-  std::error_code error;
-  fs::create_directories(to, error);
-  for (auto entry = fs::recursive_directory_iterator(from, error);
-       !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
-    const fs::path target = to / entry->path().lexically_relative(from);
-    if (entry->is_directory()) {
-      fs::create_directories(target, error);
-    } else {
-      FRUGAL_RETURN_IF_ERROR(base::copy_file(entry->path(), target));
-    }
-  }
-  return error ? base::system_error("copy", from.string(), error.value()) : absl::OkStatus();
-}
-
-absl::Status replace_folder(const fs::path& staging, const fs::path& out, bool force) {
-  std::error_code error;
-  const fs::path old = out.string() + base::str_cat(".old-", ::getpid());
-  const bool exists = fs::exists(out, error);
-  if (exists && !force)
-    return base::failed("'", out.string(), "' exists; give --force to replace it");
-  if (exists) fs::rename(out, old, error);
-  if (error) return base::system_error("replace", out.string(), error.value());
-  FRUGAL_RETURN_IF_ERROR(base::publish_folder(staging, out));
-  fs::remove_all(old, error);
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 pass::Pipeline pipeline_of(const PassArguments& arguments, const pass::Registry& registry,
                            pass::Problems& problems) {
   return Builder(arguments, registry, problems).build();
-}
-
-absl::Status publish_result(const fs::path& result, const fs::path& out, bool force) {
-  std::error_code error;
-  std::vector<fs::path> entries;
-  for (auto entry = fs::directory_iterator(result, error);
-       !error && entry != fs::directory_iterator(); entry.increment(error)) {
-    entries.push_back(entry->path());
-  }
-  if (error) return base::system_error("list", result.string(), error.value());
-  const fs::path target = absolute(out.string());
-  fs::create_directories(target.parent_path(), error);
-  // An artifact is one file or one folder inside of the output; a checkpoint is the output itself.
-  const fs::path source = entries.size() == 1 ? entries[0] : result;
-  if (fs::is_regular_file(source, error)) {
-    if (fs::is_directory(target, error))
-      return base::failed("'", target.string(), "' is a folder; the result is one file");
-    if (fs::exists(target, error) && !force)
-      return base::failed("'", target.string(), "' exists; give --force to replace it");
-    return base::copy_file(source, target);
-  }
-  const fs::path staging = target.string() + base::str_cat(".partial-", ::getpid());
-  const absl::Status copied = copy_folder(source, staging);
-  const absl::Status published = copied.ok() ? replace_folder(staging, target, force) : copied;
-  fs::remove_all(staging, error);
-  return published;
 }
 
 }  // namespace frugal::tool

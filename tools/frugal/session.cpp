@@ -65,7 +65,15 @@ absl::StatusOr<Planned> make_plan(pass::Pipeline pipeline, const RunArguments& a
   return Planned{std::move(cache), std::move(plan)};
 }
 
-int print_plan(const Planned& planned, bool json) {
+int print_plan(const Planned& planned, const RunArguments& arguments) {
+  // What execute() refuses before its first step.
+  if (const auto device = open_device(arguments.device); !device.ok())
+    return fail(base::as_std(device.status().message()), pass::kExitUsage);
+  if (!arguments.hardware.empty()) {
+    if (const auto profile = energy::load_hardware(arguments.hardware); !profile.ok())
+      return fail(base::as_std(profile.status().message()), pass::kExitUsage);
+  }
+  const bool json = arguments.json;
   const std::string text = json ? pass::plan_json(planned.plan, planned.cache).dump(1) + "\n"
                                 : pass::plan_table(planned.plan, planned.cache);
   std::fwrite(text.data(), 1, text.size(), stdout);

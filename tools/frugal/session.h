@@ -45,6 +45,6 @@ int execute(const Planned& planned, const RunArguments& arguments,
             const std::function<absl::Status(const pass::RunResult&)>& publish);
 
 // Prints the plan as a table or as JSON.
-int print_plan(const Planned& planned, bool json);
+int print_plan(const Planned& planned, const RunArguments& arguments);
 
 }  // namespace frugal::tool

@@ -1,3 +1,4 @@
+// Tested by: tests/architecture/families_test.cpp
 // Gemma 3, text (Gemma Team 2025): one-plus norms, four of them in a layer, norms of heads, a
 // scaled embedding, five windowed layers to one that sees everything and turns by another theta.
 #include <array>

@@ -1,3 +1,4 @@
+// Tested by: tests/architecture/families_test.cpp
 // Llama 1 to 3.2 (Touvron et al. 2023): pre-norm layers, SwiGLU, grouped-query attention; biases
 // where the config says so.
 #include "architecture/config_reader.h"

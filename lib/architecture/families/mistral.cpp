@@ -1,3 +1,4 @@
+// Tested by: tests/architecture/families_test.cpp
 // Mistral (Jiang et al. 2023): Llama with a window over all layers.
 #include "architecture/config_reader.h"
 #include "architecture/families/families.h"

@@ -1,3 +1,4 @@
+// Tested by: tests/architecture/families_test.cpp
 // Qwen2 and 2.5 (Yang et al. 2024): Llama with biases behind query, key and value.
 #include "architecture/config_reader.h"
 #include "architecture/families/families.h"

@@ -1,3 +1,4 @@
+// Tested by: tests/architecture/families_test.cpp
 // Qwen3 (Yang et al. 2025): Llama with a norm over each head's query and key.
 #include "architecture/config_reader.h"
 #include "architecture/families/families.h"

@@ -9,8 +9,11 @@
 #include "architecture/gguf_names.h"
 #include "architecture/tensors.h"
 #include "artifact/exact_layout.h"
+#include "artifact/gguf/file_type.h"
 #include "artifact/gguf/hyperparameters.h"
+#include "artifact/gguf/pre_tokenizer_names.h"
 #include "artifact/onnx/rotary.h"
+#include "artifact/special_ids.h"
 #include "base/text.h"
 
 namespace frugal::artifact {
@@ -20,17 +23,6 @@ namespace {
 using base::invalid_argument;
 using base::str_cat;
 using format::GgufValue;
-
-struct FileType {
-  std::string_view type;
-  uint32_t number;
-};
-// enum llama_ftype (llama.h).
-constexpr std::array kFileTypes = {
-    FileType{"F32", 0},     FileType{"F16", 1},   FileType{"q4_0", 2},  FileType{"q4_1", 3},
-    FileType{"q8_0", 7},    FileType{"q5_0", 8},  FileType{"q5_1", 9},  FileType{"q2_k", 10},
-    FileType{"q3_k", 11},   FileType{"q4_k", 14}, FileType{"q5_k", 16}, FileType{"q6_k", 18},
-    FileType{"iq4_nl", 25}, FileType{"BF16", 32}};
 
 constexpr std::string_view kRopeFrequencies = "rope_freqs.weight";
 
@@ -49,8 +41,13 @@ absl::Status check_pieces(const text::Vocabulary& vocabulary) {
   std::set<std::string_view> seen;
   for (size_t id = 0; id < vocabulary.pieces.size(); ++id) {
     if (!seen.insert(vocabulary.pieces[id]).second) {
-      return invalid_argument("cannot write this tokenizer to GGUF: piece '", vocabulary.pieces[id],
-                              "' (id ", id, ") occurs twice, and llama.cpp aborts on that");
+      const auto first =
+          std::find(vocabulary.pieces.begin(), vocabulary.pieces.end(), vocabulary.pieces[id]);
+      return invalid_argument("cannot write ",
+                              vocabulary.origin.empty() ? "this tokenizer" : vocabulary.origin,
+                              " to GGUF: piece '", vocabulary.pieces[id], "' occurs twice (ids ",
+                              first - vocabulary.pieces.begin(), " and ", id,
+                              "), and llama.cpp aborts on that; rename or remove one of them");
     }
   }
   return absl::OkStatus();
@@ -62,38 +59,58 @@ void add_id(GgufMetadata& metadata, std::string_view key, const std::optional<Id
     metadata.emplace_back(str_cat("tokenizer.ggml.", key), static_cast<uint32_t>(*id));
 }
 
-std::optional<int64_t> first_of(const std::vector<int64_t>& ids,
-                                const std::optional<text::TokenId>& fallback) {
-  if (!ids.empty()) return ids.front();
-  if (fallback.has_value()) return *fallback;
-  return std::nullopt;
+// llama.cpp's name of the pattern that cuts texts before merging.
+absl::StatusOr<std::string> pre_tokenizer_of(const text::Vocabulary& vocabulary,
+                                             const GgufOptions& options) {
+  if (vocabulary.kind != text::Vocabulary::Kind::kByteLevelBpe) {
+    if (options.pre_tokenizer.empty()) return std::string("default");
+    return invalid_argument("pre_tokenizer = ", options.pre_tokenizer,
+                            " names the pattern of a byte-level tokenizer, and this one is "
+                            "SentencePiece's; leave it out");
+  }
+  if (!options.pre_tokenizer.empty()) {
+    FRUGAL_RETURN_IF_ERROR(check_pre_tokenizer_name(options.pre_tokenizer));
+    return options.pre_tokenizer;
+  }
+  if (!vocabulary.pre_tokenizer.empty()) return vocabulary.pre_tokenizer;
+  constexpr size_t kShown = 600;
+  const std::string& pattern = vocabulary.unnamed_pattern;
+  return invalid_argument(
+      "cannot write ", vocabulary.origin.empty() ? "this tokenizer" : vocabulary.origin,
+      " to GGUF: llama.cpp has no name for its pre-tokenizer ", pattern.substr(0, kShown),
+      pattern.size() > kShown ? "…" : "", "; known by their pattern are ",
+      base::join(text::named_pre_tokenizers(), ", "),
+      ". Where llama.cpp supports this model, its name for the pattern can be given: "
+      "pre_tokenizer (one of ",
+      base::join(pre_tokenizer_names(), ", "), ")");
 }
 
 absl::Status add_tokenizer(const architecture::ModelConfig& config,
-                           const text::Tokenizer& tokenizer, GgufMetadata& metadata) {
+                           const text::Tokenizer& tokenizer, const GgufOptions& options,
+                           GgufMetadata& metadata) {
   FRUGAL_RETURN_IF_ERROR(text::check_fits(tokenizer, config.vocabulary_size, "GGUF export"));
   text::Vocabulary vocabulary = tokenizer.vocabulary();
   add_padding(vocabulary, config.vocabulary_size);
   FRUGAL_RETURN_IF_ERROR(check_pieces(vocabulary));
   const bool byte_level = vocabulary.kind == text::Vocabulary::Kind::kByteLevelBpe;
-  if (byte_level && vocabulary.pre_tokenizer.empty()) {
-    return invalid_argument(
-        "cannot write this tokenizer to GGUF: llama.cpp has no name for its pre-tokenizer pattern; "
-        "known are gpt-2, llama-bpe, qwen2 and smollm");
-  }
+  FRUGAL_ASSIGN_OR_RETURN(std::string pre_tokenizer, pre_tokenizer_of(vocabulary, options));
   metadata.emplace_back("tokenizer.ggml.model", std::string(byte_level ? "gpt2" : "llama"));
-  metadata.emplace_back("tokenizer.ggml.pre",
-                        byte_level ? vocabulary.pre_tokenizer : std::string("default"));
+  metadata.emplace_back("tokenizer.ggml.pre", std::move(pre_tokenizer));
   metadata.emplace_back("tokenizer.ggml.tokens", vocabulary.pieces);
   if (!byte_level) metadata.emplace_back("tokenizer.ggml.scores", vocabulary.scores);
   std::vector<int32_t> types;
   for (const text::PieceType type : vocabulary.types) types.push_back(static_cast<int32_t>(type));
   metadata.emplace_back("tokenizer.ggml.token_type", std::move(types));
   if (byte_level) metadata.emplace_back("tokenizer.ggml.merges", vocabulary.merges);
-  add_id(metadata, "bos_token_id", first_of(config.bos_token_ids, vocabulary.bos));
-  add_id(metadata, "eos_token_id", first_of(config.eos_token_ids, vocabulary.eos));
+  FRUGAL_RETURN_IF_ERROR(check_given_ids(options.eos, config.vocabulary_size));
+  const SpecialIds ids = special_ids(config, vocabulary, options.eos);
+  const GgufEnds ends = gguf_ends(ids.eos, vocabulary);
+  add_id(metadata, "bos_token_id", ids.bos);
+  add_id(metadata, "eos_token_id", ends.eos);
+  add_id(metadata, "eot_token_id", ends.eot);
+  add_id(metadata, "eom_token_id", ends.eom);
   add_id(metadata, "unknown_token_id", vocabulary.unknown);
-  add_id(metadata, "padding_token_id", vocabulary.padding);
+  add_id(metadata, "padding_token_id", ids.pad);
   metadata.emplace_back("tokenizer.ggml.add_bos_token", vocabulary.add_bos);
   metadata.emplace_back("tokenizer.ggml.add_eos_token", vocabulary.add_eos);
   if (!byte_level)
@@ -200,30 +217,36 @@ absl::StatusOr<Payload> payload_of(const format::Checkpoint& checkpoint, const G
   return result;
 }
 
-// The stored type that most matrix elements of the checkpoint have: what general.file_type names.
-std::string most_common_type(const format::Checkpoint& checkpoint,
-                             const std::vector<GgufSource>& sources) {
-  std::map<std::string, int64_t> elements;
+// The matrices of the layers as they will stand in the file.
+absl::StatusOr<std::vector<StoredMatrix>> stored_matrices(const format::Checkpoint& checkpoint,
+                                                          const std::vector<GgufSource>& sources) {
+  std::vector<StoredMatrix> matrices;
+  const auto places = architecture::places(checkpoint.config());
   for (const GgufSource& source : sources) {
+    const auto place = places.find(source.weight);
+    if (place == places.end() || place->second.layer == architecture::kNoLayer) continue;
     if (source.shape.size() < 2) continue;
-    const auto entry = checkpoint.quantized().find(source.weight);
-    const int64_t count = source.shape[0] * source.shape[1];
-    if (entry != checkpoint.quantized().end()) {
-      const auto target = gguf_grid_for(entry->second.grid, entry->second.columns);
-      elements[target.ok() && target->has_value() ? **target : entry->second.grid] += count;
-    } else if (const auto info = checkpoint.info(source.weight); info.ok()) {
-      elements[std::string(format::name(info->dtype))] += count;
+    StoredMatrix matrix{.layer = place->second.layer,
+                        .role = place->second.role,
+                        .columns = source.shape[1],
+                        .elements = source.shape[0] * source.shape[1]};
+    if (const auto entry = checkpoint.quantized().find(source.weight);
+        entry != checkpoint.quantized().end()) {
+      FRUGAL_ASSIGN_OR_RETURN(const auto target,
+                              gguf_grid_for(entry->second.grid, entry->second.columns));
+      matrix.type = target.value_or(entry->second.grid);
+    } else {
+      FRUGAL_ASSIGN_OR_RETURN(const format::TensorInfo info, checkpoint.info(source.weight));
+      matrix.type = std::string(format::name(info.dtype));
     }
+    matrices.push_back(std::move(matrix));
   }
-  const auto best =
-      std::max_element(elements.begin(), elements.end(),
-                       [](const auto& a, const auto& b) { return a.second < b.second; });
-  return best == elements.end() ? "F32" : best->first;
+  return matrices;
 }
 
 }  // namespace
 
-absl::Status check_gguf(const format::ModelInfo& model) {
+absl::Status check_gguf(const format::ModelInfo& model, const GgufOptions& options) {
   FRUGAL_RETURN_IF_ERROR(base::annotate(check_hyperparameters(model.config),
                                         str_cat("cannot write ", model.name, " to GGUF")));
   if (!model.has_tokenizer) {
@@ -247,7 +270,34 @@ absl::Status check_gguf(const format::ModelInfo& model) {
     FRUGAL_ASSIGN_OR_RETURN(const auto target, gguf_grid_for(grid_name, columns));
     if (!target.has_value()) return no_gguf_layout(weight, grid_name);
   }
-  return absl::OkStatus();
+  if (!options.pre_tokenizer.empty())
+    FRUGAL_RETURN_IF_ERROR(check_pre_tokenizer_name(options.pre_tokenizer));
+  if (model.tokenizer_folder.empty()) return absl::OkStatus();
+  FRUGAL_ASSIGN_OR_RETURN(const auto tokenizer, text::shared_tokenizer(model.tokenizer_folder));
+  GgufMetadata metadata;
+  return add_tokenizer(model.config, *tokenizer, options, metadata);
+}
+
+std::vector<std::string> gguf_losses(const architecture::ModelConfig& config,
+                                     const text::Tokenizer& tokenizer, const GgufOptions& options) {
+  const text::Vocabulary& vocabulary = tokenizer.vocabulary();
+  const SpecialIds ids = special_ids(config, vocabulary, options.eos);
+  const GgufEnds ends = gguf_ends(ids.eos, vocabulary);
+  std::vector<std::string> losses;
+  if (!ends.eos.has_value()) {
+    losses.push_back(
+        "neither config.json nor the tokenizer names an end of text, so that llama.cpp will not "
+        "stop by itself; give eos_token_id");
+  }
+  for (const int64_t id : ends.left_out) {
+    const auto index = static_cast<size_t>(id);
+    losses.push_back(str_cat(
+        "generation is to stop at id ", id, " ('",
+        index < vocabulary.pieces.size() ? vocabulary.pieces[index] : std::string(),
+        "'), too, but a GGUF file names one end of text and one end of turn: llama.cpp will go on "
+        "behind it"));
+  }
+  return losses;
 }
 
 std::vector<GgufSource> gguf_tensors(const architecture::ModelConfig& config) {
@@ -282,16 +332,10 @@ std::vector<int64_t> interleaved_row_order(int64_t rows, int64_t heads) {
   return order;
 }
 
-uint32_t gguf_file_type(std::string_view most_common_type) {
-  for (const FileType& entry : kFileTypes) {
-    if (entry.type == most_common_type) return entry.number;
-  }
-  return 0;
-}
-
 absl::StatusOr<GgufMetadata> gguf_metadata(const architecture::ModelConfig& config,
                                            const text::Tokenizer& tokenizer, std::string_view name,
-                                           uint32_t file_type, bool quantized) {
+                                           uint32_t file_type, bool quantized,
+                                           const GgufOptions& options) {
   GgufMetadata metadata;
   FRUGAL_ASSIGN_OR_RETURN(const std::string_view architecture,
                           architecture::gguf_architecture(config));
@@ -301,17 +345,19 @@ absl::StatusOr<GgufMetadata> gguf_metadata(const architecture::ModelConfig& conf
   metadata.emplace_back("general.file_type", file_type);
   if (quantized) metadata.emplace_back("general.quantization_version", uint32_t{2});
   add_hyperparameters(config, architecture, metadata);
-  FRUGAL_RETURN_IF_ERROR(add_tokenizer(config, tokenizer, metadata));
+  FRUGAL_RETURN_IF_ERROR(add_tokenizer(config, tokenizer, options, metadata));
   return metadata;
 }
 
 absl::Status write_gguf(const format::Checkpoint& checkpoint, const text::Tokenizer& tokenizer,
-                        std::string_view name, const std::filesystem::path& path) {
+                        std::string_view name, const std::filesystem::path& path,
+                        const GgufOptions& options) {
   const std::vector<GgufSource> sources = gguf_tensors(checkpoint.config());
-  const uint32_t file_type = gguf_file_type(most_common_type(checkpoint, sources));
+  FRUGAL_ASSIGN_OR_RETURN(const auto matrices, stored_matrices(checkpoint, sources));
+  const uint32_t file_type = gguf_file_type(matrices, checkpoint.config());
   FRUGAL_ASSIGN_OR_RETURN(const GgufMetadata metadata,
                           gguf_metadata(checkpoint.config(), tokenizer, name, file_type,
-                                        !checkpoint.quantized().empty()));
+                                        !checkpoint.quantized().empty(), options));
   std::vector<format::GgufWriter::Declaration> declarations;
   for (const GgufSource& source : sources) {
     FRUGAL_ASSIGN_OR_RETURN(const format::GgmlType type, type_of(checkpoint, source));

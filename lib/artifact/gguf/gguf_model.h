@@ -1,6 +1,5 @@
 // A checkpoint as GGUF for llama.cpp: metadata, tokenizer, tensor names and the row order of q and
-// k. Codes go into the file as they are; nothing is rounded again. Keys and traps: formats.md
-// §1.2–1.5.
+// k. Codes go into the file as they are; nothing is rounded again.
 #pragma once
 
 #include <filesystem>
@@ -29,21 +28,30 @@ struct GgufSource {
   double offset = 0, factor = 1;
 };
 
-// Refuses, from metadata alone, what GGUF or llama.cpp cannot hold: architecture, a grid without a
-// layout there.
-absl::Status check_gguf(const format::ModelInfo& model);
+struct GgufOptions {
+  std::string pre_tokenizer = {};  // llama.cpp's name of the pattern; empty: found by the pattern
+  std::vector<int64_t> eos = {};   // ids that end texts, in place of those the model names
+};
+
+// Refuses, before anything runs, what GGUF or llama.cpp cannot hold: architecture, a grid without a
+// layout there, and where the tokenizer can be read already everything that gguf_metadata refuses.
+absl::Status check_gguf(const format::ModelInfo& model, const GgufOptions& options = {});
+
+// What the file will not say, one sentence each: ids that end texts and that llama.cpp will not
+// stop at.
+std::vector<std::string> gguf_losses(const architecture::ModelConfig& config,
+                                     const text::Tokenizer& tokenizer,
+                                     const GgufOptions& options = {});
 
 // The file's tensors in file order.
 std::vector<GgufSource> gguf_tensors(const architecture::ModelConfig& config);
 
 // Metadata of model and tokenizer. `file_type` as llama.cpp numbers them. Errors: duplicate pieces,
-// unknown pre-tokenizer, more pieces than embedding rows.
+// unknown pre-tokenizer, more pieces than embedding rows; each names what it is about.
 absl::StatusOr<GgufMetadata> gguf_metadata(const architecture::ModelConfig& config,
                                            const text::Tokenizer& tokenizer, std::string_view name,
-                                           uint32_t file_type, bool quantized);
-
-// llama.cpp's number of the type that most weights have ("q4_k", "F32").
-uint32_t gguf_file_type(std::string_view most_common_type);
+                                           uint32_t file_type, bool quantized,
+                                           const GgufOptions& options = {});
 
 // Row r of the result is row `order[r]` of the source: Hugging Face's half-split rotary order to
 // llama.cpp's interleaved one, for `heads` heads of `rows / heads` rows.
@@ -51,6 +59,7 @@ std::vector<int64_t> interleaved_row_order(int64_t rows, int64_t heads);
 
 // Writes the whole file. Errors as above, and those of reading and writing.
 absl::Status write_gguf(const format::Checkpoint& checkpoint, const text::Tokenizer& tokenizer,
-                        std::string_view name, const std::filesystem::path& path);
+                        std::string_view name, const std::filesystem::path& path,
+                        const GgufOptions& options = {});
 
 }  // namespace frugal::artifact

@@ -1,3 +1,4 @@
+// Tested by: tests/runtime/families.py
 #include "artifact/gguf/hyperparameters.h"
 
 #include <cmath>

@@ -1,3 +1,4 @@
+// Tested by: tests/passes/export_pass_test.cpp
 #include "artifact/huggingface/plain_model.h"
 
 #include <vector>

@@ -1,3 +1,4 @@
+// Tested by: tests/runtime/onnx_runtime.py
 #include "artifact/onnx/onnx_graph.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Tested by: tests/runtime/onnx_runtime.py
 #include "artifact/onnx/onnx_model.h"
 
 #include <cmath>
@@ -8,6 +9,7 @@
 #include "artifact/onnx/onnx_graph.h"
 #include "artifact/onnx/onnx_weights.h"
 #include "artifact/onnx/rotary.h"
+#include "artifact/special_ids.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/text.h"
@@ -109,29 +111,8 @@ class WeightStream {
   Int8Matrix integers_;
 };
 
-base::Json genai_config(const architecture::ModelConfig& config,
-                        const text::Vocabulary& vocabulary) {
-  const auto id_or = [](const std::vector<int64_t>& ids,
-                        const std::optional<text::TokenId>& other) -> base::Json {
-    if (ids.size() > 1) return ids;
-    if (!ids.empty()) return ids.front();
-    return other.has_value() ? base::Json(*other) : base::Json(0);
-  };
-  const base::Json eos = id_or(config.eos_token_ids, vocabulary.eos);
-  const base::Json pad = config.pad_token_id.has_value() ? base::Json(*config.pad_token_id)
-                         : eos.is_array()                ? eos[0]
-                                                         : eos;
-  return {
-      {"model",
-       {{"type", std::string(architecture::family_of(config).genai)},
-        {"bos_token_id", config.bos_token_ids.empty() ? id_or({}, vocabulary.bos)
-                                                      : base::Json(config.bos_token_ids.front())},
-        {"eos_token_id", eos},
-        {"pad_token_id", pad},
-        {"context_length", config.context_length},
-        {"vocab_size", config.vocabulary_size},
-        {"decoder",
-         {{"filename", "model.onnx"},
+base::Json decoder_json(const architecture::ModelConfig& config) {
+  return {{"filename", "model.onnx"},
           {"head_size", config.layers.front().attention.head_size},
           {"hidden_size", config.hidden_size},
           {"num_attention_heads", config.layers.front().attention.heads},
@@ -147,34 +128,113 @@ base::Json genai_config(const architecture::ModelConfig& config,
           {"outputs",
            {{"logits", "logits"},
             {"present_key_names", "present.%d.key"},
-            {"present_value_names", "present.%d.value"}}}}}}},
-      {"search",
-       {{"do_sample", false},
-        {"max_length", config.context_length},
-        {"min_length", 0},
-        {"num_beams", 1},
-        {"num_return_sequences", 1},
-        {"past_present_share_buffer", true},
-        {"repetition_penalty", 1.0},
-        {"temperature", 1.0},
-        {"top_k", 1},
-        {"top_p", 1.0}}}};
+            {"present_value_names", "present.%d.value"}}}};
+}
+
+// An id, a list of ids, or nothing where there is none: absent is not zero.
+void set_ids(base::Json& model, const char* key, const std::vector<int64_t>& ids) {
+  if (ids.size() > 1) model[key] = ids;
+  if (ids.size() == 1) model[key] = ids.front();
+}
+
+// How genai samples where its caller does not say: as generation_config.json says, else greedily.
+absl::StatusOr<base::Json> search_json(const architecture::ModelConfig& config,
+                                       const std::filesystem::path& folder) {
+  base::Json search = {{"do_sample", false},
+                       {"max_length", config.context_length},
+                       {"min_length", 0},
+                       {"num_beams", 1},
+                       {"num_return_sequences", 1},
+                       {"past_present_share_buffer", true},
+                       {"repetition_penalty", 1.0},
+                       {"temperature", 1.0},
+                       {"top_k", 1},
+                       {"top_p", 1.0}};
+  const std::filesystem::path file = folder / "generation_config.json";
+  if (!std::filesystem::exists(file)) return search;
+  FRUGAL_ASSIGN_OR_RETURN(const base::Json given, base::read_json(file));
+  const auto sampled = given.find("do_sample");
+  if (sampled != given.end() && sampled->is_boolean() && sampled->get<bool>()) {
+    search["do_sample"] = true;
+    search["top_k"] = 50;  // transformers' default
+  }
+  for (const char* key : {"repetition_penalty", "temperature", "top_k", "top_p"}) {
+    const auto value = given.find(key);
+    if (value != given.end() && value->is_number()) search[key] = *value;
+  }
+  return search;
+}
+
+base::Json genai_config(const architecture::ModelConfig& config, const SpecialIds& ids,
+                        base::Json search) {
+  base::Json model = {{"type", std::string(architecture::family_of(config).genai)}};
+  if (ids.bos.has_value()) model["bos_token_id"] = *ids.bos;
+  set_ids(model, "eos_token_id", ids.eos);
+  // Where it is absent genai pads with id 0, an ordinary piece; its own builder takes EOS then.
+  model["pad_token_id"] = ids.pad.has_value() ? *ids.pad : ids.eos.front();
+  model["context_length"] = config.context_length;
+  model["vocab_size"] = config.vocabulary_size;
+  model["decoder"] = decoder_json(config);
+  return {{"model", std::move(model)}, {"search", std::move(search)}};
+}
+
+// genai looks for the chat template in tokenizer_config.json first, where it must be one text (a
+// list of named ones makes it refuse the tokenizer), then in chat_template.jinja; transformers the
+// other way round. Both get the one that transformers takes.
+absl::Status write_tokenizer_config(const std::filesystem::path& source,
+                                    const std::string& chat_template,
+                                    const std::filesystem::path& target) {
+  base::Json config = {{"tokenizer_class", "PreTrainedTokenizerFast"}};  // genai wants the file
+  const bool present = std::filesystem::exists(source);
+  if (present) {
+    FRUGAL_ASSIGN_OR_RETURN(config, base::read_json(source));
+  }
+  const auto found = config.find("chat_template");
+  const bool fits = found == config.end() ? chat_template.empty() : *found == chat_template;
+  if (fits && present) return base::copy_file(source, target);
+  if (chat_template.empty())
+    config.erase("chat_template");
+  else
+    config["chat_template"] = chat_template;
+  return base::write_file_atomically(target, config.dump(2) + "\n");
 }
 
 absl::Status copy_tokenizer(const format::Checkpoint& checkpoint, const text::Tokenizer& tokenizer,
                             const std::filesystem::path& folder) {
+  const std::string& chat_template = tokenizer.vocabulary().chat_template;
+  if (!chat_template.empty()) {
+    FRUGAL_RETURN_IF_ERROR(
+        base::write_file_atomically(folder / "chat_template.jinja", chat_template));
+  }
   if (!std::filesystem::exists(checkpoint.folder() / "tokenizer.json"))
     return text::save_tokenizer(tokenizer, folder);
-  for (const char* name : {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"}) {
+  for (const char* name : {"tokenizer.json", "special_tokens_map.json", "added_tokens.json"}) {
     if (!std::filesystem::exists(checkpoint.folder() / name)) continue;
     FRUGAL_RETURN_IF_ERROR(base::copy_file(checkpoint.folder() / name, folder / name));
   }
-  return absl::OkStatus();
+  return write_tokenizer_config(checkpoint.folder() / "tokenizer_config.json", chat_template,
+                                folder / "tokenizer_config.json");
+}
+
+// What write_onnx_folder would refuse of the tokenizer and the ids.
+absl::Status check_tokenizer(const architecture::ModelConfig& config,
+                             const text::Tokenizer& tokenizer, const std::filesystem::path& source,
+                             const OnnxOptions& options) {
+  FRUGAL_RETURN_IF_ERROR(text::check_fits(tokenizer, config.vocabulary_size, "ONNX export"));
+  if (!std::filesystem::exists(source / "tokenizer.json"))
+    FRUGAL_RETURN_IF_ERROR(text::check_can_save(tokenizer));
+  FRUGAL_RETURN_IF_ERROR(check_given_ids(options.eos, config.vocabulary_size));
+  if (!special_ids(config, tokenizer.vocabulary(), options.eos).eos.empty())
+    return absl::OkStatus();
+  return invalid_argument(
+      "ONNX export: neither config.json and generation_config.json nor the tokenizer names an end "
+      "of text, and onnxruntime-genai would take id 0 for it, an ordinary piece; give "
+      "eos_token_id (in the one-liner --eos-token-id), or set it in config.json");
 }
 
 }  // namespace
 
-absl::Status check_onnx(const format::ModelInfo& model) {
+absl::Status check_onnx(const format::ModelInfo& model, const OnnxOptions& options) {
   if (!model.has_tokenizer) {
     return invalid_argument(
         "cannot write ", model.name,
@@ -190,14 +250,16 @@ absl::Status check_onnx(const format::ModelInfo& model) {
     if (!layout.ok())
       return base::annotate(layout.status(), str_cat("cannot write ", tensor.name, " to ONNX"));
   }
-  return absl::OkStatus();
+  if (model.tokenizer_folder.empty()) return absl::OkStatus();
+  FRUGAL_ASSIGN_OR_RETURN(const auto tokenizer, text::shared_tokenizer(model.tokenizer_folder));
+  return check_tokenizer(model.config, *tokenizer, model.tokenizer_folder, options);
 }
 
 absl::Status write_onnx_folder(const format::Checkpoint& checkpoint,
                                const text::Tokenizer& tokenizer, const OnnxOptions& options,
                                const std::filesystem::path& folder) {
   FRUGAL_RETURN_IF_ERROR(
-      text::check_fits(tokenizer, checkpoint.config().vocabulary_size, "ONNX export"));
+      check_tokenizer(checkpoint.config(), tokenizer, checkpoint.folder(), options));
   FRUGAL_ASSIGN_OR_RETURN(const OnnxGraph graph, build_onnx_graph(checkpoint, options));
   FRUGAL_ASSIGN_OR_RETURN(auto writer,
                           format::OnnxWriter::create(folder / "model.onnx", graph.model));
@@ -205,9 +267,11 @@ absl::Status write_onnx_folder(const format::Checkpoint& checkpoint,
   for (const OnnxSource& source : graph.sources) FRUGAL_RETURN_IF_ERROR(stream.write(source));
   FRUGAL_RETURN_IF_ERROR(writer.commit());
   FRUGAL_RETURN_IF_ERROR(copy_tokenizer(checkpoint, tokenizer, folder));
+  FRUGAL_ASSIGN_OR_RETURN(base::Json search, search_json(checkpoint.config(), checkpoint.folder()));
+  const SpecialIds ids = special_ids(checkpoint.config(), tokenizer.vocabulary(), options.eos);
   return base::write_file_atomically(
       folder / "genai_config.json",
-      genai_config(checkpoint.config(), tokenizer.vocabulary()).dump(2) + "\n");
+      genai_config(checkpoint.config(), ids, std::move(search)).dump(2) + "\n");
 }
 
 }  // namespace frugal::artifact

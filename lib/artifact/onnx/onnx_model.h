@@ -1,12 +1,14 @@
 // A checkpoint as an onnxruntime-genai folder: model.onnx + model.onnx.data + genai_config.json +
-// tokenizer files. The graph is the one genai's own builder emits (formats.md §2.1, runtimes.md
-// §5): GroupQueryAttention with rotary inside, simplified layer normalization, MatMul for float
-// weights, MatMulNBits for 2-, 4- and 8-bit integer groups with the checkpoint's codes; where the
-// checkpoint rounds inputs to int8, standard operators around MatMulInteger.
+// tokenizer files. The graph is the one genai's own builder emits
+// (onnxruntime-genai, builder.py): GroupQueryAttention with rotary inside, simplified layer
+// normalization, MatMul for float weights, MatMulNBits for 2-, 4- and 8-bit integer groups with the
+// checkpoint's codes; where the checkpoint rounds inputs to int8, standard operators around
+// MatMulInteger.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
+#include <vector>
 
 #include "base/status.h"
 #include "format/checkpoint.h"
@@ -16,13 +18,16 @@
 namespace frugal::artifact {
 
 struct OnnxOptions {
-  int64_t accuracy_level = 1;  // of MatMulNBits
+  int64_t accuracy_level = 1;     // of MatMulNBits
+  std::vector<int64_t> eos = {};  // ids that end texts, in place of those the model names
 };
 
 // Refuses from metadata what the graph cannot hold: architecture, a grid without a MatMulNBits
 // layout (levels that are not consecutive integers, sub-scales, groups that are no power of two >=
-// 16), no tokenizer.
-absl::Status check_onnx(const format::ModelInfo& model);
+// 16), no tokenizer; and where that can be read already, one that does not fit the embedding or
+// that onnxruntime-genai has no form of, and a model that names no end of text (genai would take id
+// 0 for it).
+absl::Status check_onnx(const format::ModelInfo& model, const OnnxOptions& options = {});
 
 absl::Status write_onnx_folder(const format::Checkpoint& checkpoint,
                                const text::Tokenizer& tokenizer, const OnnxOptions& options,

@@ -1,3 +1,4 @@
+// Tested by: tests/runtime/onnx_runtime.py
 #include "artifact/onnx/rotary.h"
 
 #include <ATen/ATen.h>

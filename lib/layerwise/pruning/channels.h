@@ -4,7 +4,7 @@
 // the stream and columns R of those that read it go. With zeros in their place instead, x_R = 0
 // everywhere, and the full-width model computes the same: its norms divide by
 //   √(Σ x²/d + ε) = √(d'/d) · √(Σ x²/d' + ε d/d'),   d' = d − |R|,
-// so that the narrow model's gains are γ √(d/d') and its epsilon ε d/d' (algorithms.md §5).
+// so that the narrow model's gains are γ √(d/d') and its epsilon ε d/d'.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -11,8 +11,8 @@
 namespace frugal::layerwise {
 
 // 1 − E cos(h, h') over tokens, h before and h' behind a layer; chunks [.., C], any float type. 0:
-// the layer changes nothing but lengths. Token by token in fp64 sums (algorithms.md §5). A token
-// with a zero vector on either side counts as turned by a right angle.
+// the layer changes nothing but lengths. Token by token in fp64 sums (ShortGPT, arXiv 2403.03853).
+// A token with a zero vector on either side counts as turned by a right angle.
 double block_influence(const std::vector<at::Tensor>& before, const std::vector<at::Tensor>& after);
 
 struct DepthOptions {

@@ -171,6 +171,17 @@ int64_t zero_count(const Pattern& pattern, PatternScope scope, int64_t rows, int
   return zeros_before(pattern, rows * columns);
 }
 
+absl::Status check_zeros(const Pattern& pattern, PatternScope scope, int64_t rows, int64_t columns,
+                         std::string_view name) {
+  const int64_t zeros = zero_count(pattern, scope, rows, columns);
+  if (zeros > 0 && zeros < rows * columns) return absl::OkStatus();
+  return base::invalid_argument(
+      name, ": ", to_text(pattern), " of ", scope == PatternScope::kRow ? "each row of " : "",
+      scope == PatternScope::kRow ? columns : rows * columns, " weights is ",
+      zeros == 0 ? "less than half a weight, so that none would go" : "all of them",
+      "; give it another pattern");
+}
+
 at::Tensor choose_mask(const at::Tensor& scores, const Pattern& pattern, PatternScope scope) {
   TORCH_CHECK(scores.dim() == 2 && scores.scalar_type() == at::kFloat && scores.is_cpu(),
               "scores must be an fp32 matrix on the CPU");

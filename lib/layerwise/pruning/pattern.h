@@ -34,7 +34,7 @@ struct Pattern {
 
 // Over what a share of single weights is counted; whole rows and columns are counted over the
 // matrix. Rows of stacked matrices have different scales: a
-// threshold over all of them costs quality (sparsity.md).
+// threshold over all of them costs quality (Wanda, arXiv 2306.11695).
 enum class PatternScope {
   kRow,
   kMatrix,
@@ -56,6 +56,11 @@ int64_t zeros_before(const Pattern& pattern, int64_t end);
 
 // The exact number of zeros in a matrix of this shape.
 int64_t zero_count(const Pattern& pattern, PatternScope scope, int64_t rows, int64_t columns);
+
+// OK where the pattern comes out as some zeros and some weights in a matrix of this shape: a share
+// may round to none or to all. `pattern` is not none.
+absl::Status check_zeros(const Pattern& pattern, PatternScope scope, int64_t rows, int64_t columns,
+                         std::string_view name);
 
 // The mask that keeps the highest of `scores` [R, in] fp32 (finite, >= 0; CPU); ties keep the lower
 // column, then the lower row. Of whole rows or columns the scores, and the mask, are [R, 1] or

@@ -1,3 +1,4 @@
+// Tested by: tests/layerwise/sparse_test.cpp
 // Masked conjugate gradients, tile by tile of rows.
 #include <ATen/ATen.h>
 
@@ -168,7 +169,7 @@ RefitResult refit(const at::Tensor& target, const at::Tensor& mask, const Factor
   TORCH_CHECK(mask.sizes() == target.sizes() && mask.scalar_type() == at::kByte,
               "the mask must be uint8 ", target.sizes(), ", found ", mask.sizes());
   TORCH_CHECK_VALUE(at::isfinite(target).all().item<bool>(), "the weights hold a NaN or infinity");
-  const at::Tensor hessian = factor.damped.to(at::kFloat).contiguous();
+  const at::Tensor hessian = factor.damped.to(at::kCPU, at::kFloat).contiguous();
   const at::Tensor inverse = hessian.diagonal().reciprocal().contiguous();
   RefitResult result;
   result.weights = at::empty_like(target, at::MemoryFormat::Contiguous);

@@ -95,7 +95,7 @@ at::Tensor weight_scores(const at::Tensor& target, WeightScore score, const at::
   }
   TORCH_CHECK(factor != nullptr && factor->upper.size(0) == columns, "H of ", columns,
               " columns expected");
-  return magnitude.div_(inverse_diagonal(*factor).sqrt_().to(at::kFloat));
+  return magnitude.div_(inverse_diagonal(*factor).sqrt_().to(magnitude.device(), at::kFloat));
 }
 
 at::Tensor pattern_scores(const at::Tensor& target, const Pattern& pattern, WeightScore score,
@@ -103,7 +103,8 @@ at::Tensor pattern_scores(const at::Tensor& target, const Pattern& pattern, Weig
   if (pattern.of == PatternOf::kRows && score == WeightScore::kObs) {
     TORCH_CHECK(factor != nullptr && factor->damped.size(0) == target.size(1), "H of ",
                 target.size(1), " columns expected");
-    return tensor::row_products(target, factor->damped, target).unsqueeze(1).to(at::kFloat);
+    const at::Tensor hessian = factor->damped.to(target.device());  // a factor may lie on a GPU
+    return tensor::row_products(target, hessian, target).unsqueeze(1).to(at::kFloat);
   }
   const at::Tensor scores = weight_scores(target, score, mean_square, factor);
   if (pattern.of == PatternOf::kWeights) return scores;

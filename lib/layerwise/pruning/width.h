@@ -5,8 +5,7 @@
 // of gate and up), a head is head_dim columns of o. S = kept columns, X = the reader's input, H its
 // second moment, W* = the reader (or its drift-corrected target, pre_correct.h). Keeping S, the
 // best reader is W' = W* H_{:,S} (H_SS + λI)⁻¹; removing the columns J costs tr(w*_J [((H +
-// λI)⁻¹)_JJ]⁻¹ w*_Jᵀ), which is ‖w*_j‖² / ((H + λI)⁻¹)_jj for one (Hassibi and Stork 1993;
-// algorithms.md §5).
+// λI)⁻¹)_JJ]⁻¹ w*_Jᵀ), which is ‖w*_j‖² / ((H + λI)⁻¹)_jj for one (Hassibi and Stork 1993).
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -1,7 +1,7 @@
 // The factorization that every solver of a stage shares.
 //
 // U is upper triangular with (H + λI)⁻¹ = UᵀU in processing order. The flip trick: with J the
-// reversal and J(H + λI)J = L Lᵀ, U = (J L J)⁻¹ (algorithms.md §1): one Cholesky factorization and
+// reversal and J(H + λI)J = L Lᵀ, U = (J L J)⁻¹: one Cholesky factorization and
 // one triangular inverse, in fp64.
 #pragma once
 

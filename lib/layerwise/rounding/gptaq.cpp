@@ -12,7 +12,8 @@ namespace {
 // (I − P)⁻¹, unit upper triangular.
 at::Tensor accumulation(const at::Tensor& p) {
   const at::Tensor lower = (at::eye(p.size(0), p.options()) - p).t().contiguous();
-  return invert_lower(lower).t().contiguous();
+  const at::Tensor inverse = lower.is_cpu() ? invert_lower(lower) : invert_lower_whole(lower);
+  return inverse.t().contiguous();
 }
 
 }  // namespace

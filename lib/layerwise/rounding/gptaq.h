@@ -4,7 +4,7 @@
 // = (X̃ − X)Xᵀ and
 //   P = α triu(D Uᵀ, 1) U   (strictly upper triangular),
 // each column i, once rounded, changes those behind it by −e_i U[i, k] + w_i P[i, k], w_i its
-// weight before and e_i = (w_i − q_i) / U[i, i] (algorithms.md §2).
+// weight before and e_i = (w_i − q_i) / U[i, i] (arXiv 2504.02692).
 //
 // The w_i are themselves linear in W and the e_j: w (I − P) = W − e (U − diag U). So the sweep is
 // GPTQ's own, on the weights W (I − P)⁻¹ and with (U − diag U)(I − P)⁻¹ above the diagonal of U; no

@@ -168,9 +168,8 @@ void sweep_columns(const at::Tensor& goal, const at::Tensor& importance, const F
           sweep_on_device(goal, importance, factor, result.matrix, dynamic, *module.table);
       return;
     }
-    result.fallback = cuda != nullptr           ? "sweeps with a mask run on the CPU"
-                      : module.table == nullptr ? module.problem
-                                                : "the CUDA module sees no device";
+    result.fallback =
+        cuda != nullptr ? "sweeps with a mask run on the CPU" : kernels::cuda_problem();
   }
   Factor here = factor;
   here.upper = factor.upper.cpu();

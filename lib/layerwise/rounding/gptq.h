@@ -1,4 +1,4 @@
-// Rounding the stacked matrices of a stage to a grid.
+// Rounding the stacked matrices of a stage to a grid: GPTQ (arXiv 2210.17323).
 //
 // GPTQ in the factor's order; parameters of a block are fitted, weighted by importance, on the
 // current weights when the sweep first touches it ("dynamic": its columns must then be processed

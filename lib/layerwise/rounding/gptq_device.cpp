@@ -1,6 +1,7 @@
 #include "layerwise/rounding/gptq_device.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/DeviceGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <algorithm>
@@ -135,6 +136,8 @@ class DeviceSweep {
 double sweep_on_device(const at::Tensor& target, const at::Tensor& importance, const Factor& factor,
                        grid::QuantizedMatrix& matrix, bool dynamic,
                        const FrugalCudaModule& module) {
+  // The module allocates and waits on the current device, which need not be the target's.
+  const c10::DeviceGuard guard(target.device());
   return DeviceSweep(target, importance, factor, matrix, dynamic, module).run();
 }
 

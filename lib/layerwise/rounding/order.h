@@ -10,7 +10,7 @@ namespace frugal::layerwise {
 enum class ColumnOrder {
   kNatural,
   kGroupAware,  // whole blocks by their largest diag H, columns inside a block by diag H, both
-                // descending: stored layouts stay as they are (GPTQModel's GAR; algorithms.md §2)
+                // descending: stored layouts stay as they are (GPTQModel's GAR)
   kDescending,  // all columns by diag H, descending (GPTQ's act-order). Blocks are taken apart, so
                 // that scales must be there before the sweep (GptqOptions::dynamic_scales false);
                 // then layouts stay as they are, too.

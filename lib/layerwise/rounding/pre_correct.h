@@ -1,4 +1,4 @@
-// The drift-corrected target (after GPTAQ, Li et al. 2025, and Qronos): weights that, fed with the
+// The drift-corrected target (after GPTAQ, arXiv 2504.02692): weights that, fed with the
 // changed prefix's input X, best reproduce what the original model computes from its own input X̃.
 //
 //   W* = W + [α W (X̃ − X) + β (r̃ − r)] Xᵀ/T · (H + λI)⁻¹

@@ -1,3 +1,4 @@
+// Tested by: tests/passes/target_test.cpp
 #include "layerwise/rounding/sensitivity.h"
 
 #include <ATen/ATen.h>

@@ -67,8 +67,8 @@ class TwoSidedSweep {
         grid_(grid),
         options_(options),
         mask_(mask) {
-    factor_.upper = factor.upper.to(at::kFloat);  // once for all blocks
-    factor_.damped = factor.damped.to(at::kFloat);
+    factor_.upper = factor.upper.to(at::kFloat);              // once for all blocks
+    factor_.damped = factor.damped.to(at::kCPU, at::kFloat);  // where the finish wants it
     result_.matrix = grid::empty_matrix(grid, target.size(0), target.size(1));
   }
 

@@ -2,7 +2,7 @@
 //
 // Input channel j of a stage's stacked matrices W [R, in] is multiplied by s_j and the weight that
 // made it divided by s_j: the outputs stay as they are, what rounding W·diag(s) loses does not.
-// AWQ (Lin et al. 2023; algorithms.md §2) takes s_j = mean|x_j|^ρ and tries ρ = 0, .05, .., .95;
+// AWQ (Lin et al. 2023, arXiv 2306.00978) takes s_j = mean|x_j|^ρ and tries ρ = 0, .05, .., .95;
 // the loss is tr(ΔW H ΔWᵀ) with ΔW = Q(W·diag(s))·diag(s)⁻¹ − W, without a forward per ratio.
 // SmoothQuant (Xiao et al. 2022) takes s_j = max|x_j|^α / max_r|W_rj|^(1−α).
 #pragma once

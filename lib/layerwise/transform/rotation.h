@@ -1,6 +1,6 @@
 // Orthogonal matrices, seeded or of principal directions, for turning a model's residual stream and
-// its heads (QuaRot, Ashkboos et al. 2024; SpinQuant, Liu et al. 2024; algorithms.md §2,
-// "Rotations").
+// its heads (QuaRot, Ashkboos et al. 2024; SpinQuant, Liu et al. 2024:
+// arXiv 2404.00456, 2405.16406).
 #pragma once
 
 #include <ATen/core/Tensor.h>

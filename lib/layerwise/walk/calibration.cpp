@@ -35,7 +35,7 @@ absl::StatusOr<CalibrationPlan> plan_calibration(const architecture::ModelConfig
 absl::StatusOr<text::Windows> load_calibration(const format::Checkpoint& checkpoint,
                                                const text::DataSource& source,
                                                const CalibrationPlan& plan) {
-  FRUGAL_ASSIGN_OR_RETURN(const auto tokenizer, text::load_tokenizer(checkpoint.folder()));
+  FRUGAL_ASSIGN_OR_RETURN(const auto tokenizer, text::shared_tokenizer(checkpoint.folder()));
   const int64_t vocabulary = checkpoint.config().vocabulary_size;
   FRUGAL_RETURN_IF_ERROR(text::check_fits(*tokenizer, vocabulary, checkpoint.folder().string()));
   FRUGAL_ASSIGN_OR_RETURN(const std::vector<text::Example> examples, text::load_examples(source));

@@ -1,3 +1,4 @@
+// Tested by: tests/layerwise/walk_test.cpp
 #include "layerwise/walk/drift_sum.h"
 
 #include <ATen/ATen.h>
@@ -7,9 +8,10 @@
 namespace frugal::layerwise {
 
 DriftSum::DriftSum(const at::Tensor& weights, DriftForm form, bool residual,
-                   const model::StageProduct& product)
+                   const model::StageProduct& product, const at::Device& device)
     : weights_(weights),
       product_(product),
+      device_(device),
       form_(form),
       residual_wanted_(residual),
       // Two products of R · in instead of one of in · in.
@@ -41,7 +43,8 @@ Drift DriftSum::take(int64_t tokens) {
   }
   drift.input = mean(input_.take(), weights_.size(1));
   if (form_ == DriftForm::kInputs) return drift;
-  drift.output = tensor::matrix_product(weights_.to(at::kDouble), drift.input);
+  const at::Tensor weights = weights_.to(device_, at::kDouble);
+  drift.output = tensor::matrix_product(weights, drift.input.to(device_)).cpu();
   drift.input = at::Tensor();
   return drift;
 }

@@ -15,9 +15,9 @@ namespace frugal::layerwise {
 class DriftSum {
  public:
   // Of a stage with `weights` [R, in], whose product with inputs is `product`; both outlive the
-  // sum. `residual`: of the residual stream, too.
+  // sum. `residual`: of the residual stream, too. `device` is the one that multiplies.
   DriftSum(const at::Tensor& weights, DriftForm form, bool residual,
-           const model::StageProduct& product);
+           const model::StageProduct& product, const at::Device& device);
 
   // Inputs [tokens, in] of the original model and of the changed one; `factor` is that of `x`.
   void add_input(const at::Tensor& original, const at::Tensor& x, const model::TokenFactor& factor);
@@ -31,6 +31,7 @@ class DriftSum {
  private:
   const at::Tensor& weights_;
   const model::StageProduct& product_;
+  at::Device device_;
   DriftForm form_;
   bool residual_wanted_, through_outputs_;
   model::ProductSum input_{false}, output_{false}, residual_{false};

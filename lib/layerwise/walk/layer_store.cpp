@@ -7,6 +7,7 @@
 #include <map>
 #include <utility>
 
+#include "base/file.h"
 #include "tensor/guard.h"
 #include "tensor/transfer.h"
 
@@ -70,8 +71,8 @@ absl::Status LayerStore::write(int64_t layer, const StoredTensors& tensors,
 
 absl::StatusOr<std::optional<LayerStore::Layer>> LayerStore::read(int64_t layer) const {
   const std::filesystem::path file = path(layer);
-  std::error_code error;
-  if (!std::filesystem::exists(file, error)) return std::nullopt;
+  FRUGAL_ASSIGN_OR_RETURN(const bool exists, base::exists(file));
+  if (!exists) return std::nullopt;
   Layer result;
   result.path_ = file;
   FRUGAL_ASSIGN_OR_RETURN(result.file_, format::SafetensorsFile::open(file));

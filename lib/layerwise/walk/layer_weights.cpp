@@ -1,3 +1,4 @@
+// Tested by: tests/layerwise/walk_test.cpp
 #include "layerwise/walk/layer_weights.h"
 
 #include <ATen/ATen.h>

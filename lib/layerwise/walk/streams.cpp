@@ -1,3 +1,4 @@
+// Tested by: tests/layerwise/walk_test.cpp
 #include "layerwise/walk/streams.h"
 
 #include <ATen/core/grad_mode.h>

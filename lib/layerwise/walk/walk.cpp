@@ -246,7 +246,7 @@ class Walk {
                       Drift& drift) const {
     const bool drifts = drift_ != DriftForm::kNone && needs == Needs::kHessian;
     StatisticsSum sum(needs);
-    DriftSum drift_sum(problem.weights, drift_, problem.writes_residual, product);
+    DriftSum drift_sum(problem.weights, drift_, problem.writes_residual, product, options_.device);
     for (size_t i = range.begin; i < range.end; ++i) {
       if (i + 1 < range.end) prefetch_chunk(i + 1, drifts && diverged_, problem.writes_residual);
       const at::Tensor x = input(changed_, i);

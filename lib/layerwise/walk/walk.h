@@ -4,7 +4,7 @@
 // Two streams of activations: X runs through the layers as changed so far, X̃ (only where a solver
 // asks for the drift) through the original ones. For each stage the walk gathers the statistics of
 // X, hands the stacked original weights to the solver and goes on with the weights it returns
-// (algorithms.md §0.3: inputs always come from the changed prefix, at one forward in all). Weights
+// (inputs always come from the changed prefix, at one forward in all). Weights
 // are read layer by layer from the mapped checkpoint; activations stay in memory, in chunks of
 // whole windows, and beyond a limit in a file (activation_store.h), with the same results. On a GPU
 // the next stage's weights and the next chunk's activations are copied while it computes.

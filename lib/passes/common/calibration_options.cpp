@@ -1,3 +1,4 @@
+// Tested by: tests/passes/chain_test.cpp
 #include "passes/common/calibration_options.h"
 
 #include <ATen/Parallel.h>
@@ -5,6 +6,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "passes/common/text_checks.h"
 
 namespace frugal::passes {
 namespace {
@@ -31,7 +33,7 @@ void visit_other_windows(pass::OptionVisitor& visitor, layerwise::CalibrationOpt
                "file in the run's folder, of a GPU to the host's memory, with the same "
                "result. 0 keeps all.",
        .unit = "bytes",
-       .minimum = 0},
+       .minimum = 1 << 20},  // the default, 0, can be written in spite of it
       options.activation_memory);
 }
 
@@ -69,7 +71,12 @@ absl::StatusOr<layerwise::CalibrationPlan> check_windows(
                                   "read; put tokenizer.json or tokenizer.model into its folder");
   }
   FRUGAL_ASSIGN_OR_RETURN(const text::DataSource source, context.data(calibration));
-  return layerwise::plan_calibration(model.config, source, options);
+  FRUGAL_ASSIGN_OR_RETURN(const layerwise::CalibrationPlan plan,
+                          layerwise::plan_calibration(model.config, source, options));
+  FRUGAL_ASSIGN_OR_RETURN(const auto tokenizer, planned_tokenizer(model, pass));
+  FRUGAL_RETURN_IF_ERROR(check_fills_window(source, tokenizer.get(), plan.length,
+                                            base::str_cat(pass, ": calibration")));
+  return plan;
 }
 
 layerwise::WalkDemand walk_demand(const layerwise::CalibrationOptions& options,

@@ -21,6 +21,13 @@ void visit_gate(pass::OptionVisitor& visitor, LayerGate& gate) {
                 gate.min_tokens);
 }
 
+absl::Status check_gate(const LayerGate& gate, int64_t tokens, std::string_view pass) {
+  if (tokens == 0 || tokens >= gate.min_tokens) return absl::OkStatus();
+  return base::invalid_argument(pass, ": min_tokens = ", gate.min_tokens,
+                                ", but calibration takes ", tokens,
+                                " tokens at most; raise `windows` or lower min_tokens");
+}
+
 double relative_error(double squared, double reference) {
   if (reference > 0) return squared / reference;
   if (std::isnan(reference)) return reference;

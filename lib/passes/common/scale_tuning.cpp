@@ -1,3 +1,4 @@
+// Tested by: tests/passes/tune_test.cpp
 #include "passes/common/scale_tuning.h"
 
 #include <algorithm>

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/progress.h"
 #include "base/text.h"
+#include "passes/common/text_checks.h"
 #include "passes/common/zeros.h"
 #include "tensor/guard.h"
 #include "text/dataset.h"
@@ -120,6 +121,7 @@ void visit_training_options(pass::OptionVisitor& visitor, TrainingOptions& o) {
   visitor.field({.name = "learning_rate",
                  .help = "Peak learning rate of AdamW.",
                  .minimum = 0,
+                 .maximum = 1,
                  .minimum_exclusive = true},
                 o.loop.learning_rate);
   visitor.field({.name = "warmup_steps",
@@ -135,9 +137,11 @@ void visit_training_options(pass::OptionVisitor& visitor, TrainingOptions& o) {
                  .minimum = 0,
                  .maximum = 1},
                 o.loop.final_rate_share);
-  visitor.field(
-      {.name = "weight_decay", .help = "Decoupled weight decay, on matrices only.", .minimum = 0},
-      o.loop.weight_decay);
+  visitor.field({.name = "weight_decay",
+                 .help = "Decoupled weight decay, on matrices only.",
+                 .minimum = 0,
+                 .maximum = 1},
+                o.loop.weight_decay);
   visitor.field({.name = "max_gradient_norm",
                  .help = "Largest global norm of the gradient; larger ones are clipped, 0 does not "
                          "clip.",
@@ -190,9 +194,16 @@ absl::Status check_training(pass::CheckContext& context, std::string_view pass,
     return invalid_argument(
         "keep_best needs `validation`: without held-out data there is no best step");
   }
+  FRUGAL_RETURN_IF_ERROR(planned_tokenizer(model, pass).status());
   FRUGAL_RETURN_IF_ERROR(context.data(options.data).status());
   if (!options.validation.name.empty())
     FRUGAL_RETURN_IF_ERROR(context.data(options.validation).status());
+  if (options.loop.steps == 0 && options.loop.tokens > 0 &&
+      options.loop.tokens < options.sequence_length) {
+    return invalid_argument("tokens = ", options.loop.tokens, " is less than one sequence of ",
+                            options.sequence_length, "; in millions? Then it is written ",
+                            options.loop.tokens, "M");
+  }
   FRUGAL_ASSIGN_OR_RETURN(const int64_t steps,
                           train::planned_steps(options.loop, options.sequence_length));
   const double tokens = static_cast<double>(steps * options.loop.batch_sequences *

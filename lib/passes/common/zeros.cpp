@@ -1,3 +1,4 @@
+// Tested by: tests/passes/prune_test.cpp
 #include "passes/common/zeros.h"
 
 #include "base/text.h"

@@ -1,9 +1,11 @@
+// Tested by: tests/passes/training_test.cpp
 #include "passes/distill/distill_pass.h"
 
 #include <ATen/ATen.h>
 
 #include "base/text.h"
 #include "model/decoder.h"
+#include "passes/common/text_checks.h"
 #include "passes/common/training.h"
 #include "tensor/device.h"
 #include "text/tokenizer.h"
@@ -55,6 +57,7 @@ class DistillPass final : public pass::Pass {
         {.name = "temperature",
          .help = "Both distributions are softened by this; the KL is scaled by its square.",
          .minimum = 0,
+         .maximum = 100,
          .minimum_exclusive = true},
         options_.loop.temperature);
     visit_training_options(visitor, options_);
@@ -67,6 +70,9 @@ class DistillPass final : public pass::Pass {
                               " vocabulary rows and its teacher '", teacher.name, "' ",
                               teacher.config.vocabulary_size, "; they must be equal");
     }
+    FRUGAL_ASSIGN_OR_RETURN(const auto own, planned_tokenizer(model, "distill"));
+    FRUGAL_ASSIGN_OR_RETURN(const auto others, planned_tokenizer(teacher, "distill"));
+    if (own && others) FRUGAL_RETURN_IF_ERROR(check_same_pieces(*own, *others));
     model.dtype = options_.dtype;
     model.size_bytes = model.config.parameter_count() * (options_.dtype == "F32" ? 4 : 2);
     return check_training(context, "distill", model, options_, teacher.config.parameter_count());
@@ -76,9 +82,9 @@ class DistillPass final : public pass::Pass {
     FRUGAL_ASSIGN_OR_RETURN(const at::Device device, tensor::open_device(context.device()));
     const format::Checkpoint& input = *context.input();
     FRUGAL_ASSIGN_OR_RETURN(const format::Checkpoint teacher_checkpoint, context.model(teacher_));
-    FRUGAL_ASSIGN_OR_RETURN(const auto tokenizer, text::load_tokenizer(input.folder()));
+    FRUGAL_ASSIGN_OR_RETURN(const auto tokenizer, text::shared_tokenizer(input.folder()));
     FRUGAL_ASSIGN_OR_RETURN(const auto teacher_tokenizer,
-                            text::load_tokenizer(teacher_checkpoint.folder()));
+                            text::shared_tokenizer(teacher_checkpoint.folder()));
     FRUGAL_RETURN_IF_ERROR(check_same_pieces(*tokenizer, *teacher_tokenizer));
     FRUGAL_ASSIGN_OR_RETURN(model::Decoder student,
                             model::Decoder::load(input, {.type = at::kFloat, .device = device}));

@@ -1,3 +1,4 @@
+// Tested by: tests/passes/evaluate_test.cpp
 #include "passes/evaluate/evaluate_pass.h"
 
 #include <algorithm>
@@ -26,7 +27,7 @@ struct Loaded {
 };
 
 absl::StatusOr<Loaded> load(const format::Checkpoint& checkpoint, const at::Device& device) {
-  FRUGAL_ASSIGN_OR_RETURN(auto tokenizer, text::load_tokenizer(checkpoint.folder()));
+  FRUGAL_ASSIGN_OR_RETURN(auto tokenizer, text::shared_tokenizer(checkpoint.folder()));
   FRUGAL_RETURN_IF_ERROR(text::check_fits(*tokenizer, checkpoint.config().vocabulary_size,
                                           checkpoint.folder().string()));
   FRUGAL_ASSIGN_OR_RETURN(auto decoder,

@@ -1,8 +1,10 @@
+// Tested by: tests/passes/evaluate_test.cpp
 #include "passes/evaluate/options.h"
 
 #include <algorithm>
 
 #include "base/text.h"
+#include "passes/common/text_checks.h"
 
 namespace frugal::passes {
 namespace {
@@ -109,6 +111,59 @@ absl::Status check_claim(const EvaluateOptions& options) {
   return absl::OkStatus();
 }
 
+// One window as the run will cut it; the beginning of the text is enough where it fills it.
+absl::Status check_windows(const text::DataSource& source, const text::Tokenizer& tokenizer,
+                           const evaluate::Protocol& protocol, evaluate::BosPolicy bos) {
+  constexpr int64_t kBytesPerToken = 16;
+  const evaluate::WindowLimits one{.windows = 1, .bos = bos};
+  FRUGAL_ASSIGN_OR_RETURN(const text::ExampleHead head,
+                          text::first_examples(source, kBytesPerToken * protocol.window_length));
+  absl::Status status = evaluate::scored_windows(head.examples, tokenizer, protocol, one).status();
+  if (status.ok() || head.all) return base::annotate(status, "evaluate");
+  FRUGAL_ASSIGN_OR_RETURN(const auto examples, text::load_examples(source));
+  return base::annotate(evaluate::scored_windows(examples, tokenizer, protocol, one).status(),
+                        "evaluate");
+}
+
+// A task is solved by labels, or by attributes, which only built-in data has.
+absl::Status check_task(const EvaluateOptions& options, const pass::CheckContext& context,
+                        const pass::ModelInfo& model, const pass::DataReference& task) {
+  FRUGAL_ASSIGN_OR_RETURN(const text::DataSource source, context.data(task));
+  if (source.builtin.empty() && source.labels.size() < 2) {
+    return base::invalid_argument(
+        "evaluate: task '", task.name, "' has ", source.labels.empty() ? "no labels" : "one label",
+        ", and without two of them there is nothing to choose between; give the data `labels` "
+        "(raw: text for each), or use it under `perplexity`");
+  }
+  const bool generates = !source.builtin.empty() && source.task != "sentiment";
+  if (generates && options.max_new_tokens >= model.config.context_length) {
+    return base::invalid_argument("evaluate: max_new_tokens = ", options.max_new_tokens,
+                                  " leaves no room for a prompt in the context of ",
+                                  model.config.context_length, " tokens; lower it");
+  }
+  return absl::OkStatus();
+}
+
+// Both tokenizers must cut the text alike, or the two models would be asked different questions.
+absl::Status check_same_cut(const EvaluateOptions& options, const pass::CheckContext& context,
+                            const pass::ModelInfo& model, const pass::ModelInfo& reference) {
+  FRUGAL_ASSIGN_OR_RETURN(const auto own, planned_tokenizer(model, "evaluate"));
+  FRUGAL_ASSIGN_OR_RETURN(const auto other, planned_tokenizer(reference, "evaluate"));
+  if (own == nullptr || other == nullptr || own == other) return absl::OkStatus();
+  FRUGAL_ASSIGN_OR_RETURN(const text::DataSource source, context.data(options.perplexity));
+  constexpr int64_t kBytes = 1 << 14;
+  FRUGAL_ASSIGN_OR_RETURN(const text::ExampleHead head, text::first_examples(source, kBytes));
+  for (const text::Example& example : head.examples) {
+    const std::string text = (example.prompt + example.completion).substr(0, kBytes);
+    if (own->encode(text, false) == other->encode(text, false)) continue;
+    return base::invalid_argument(
+        "evaluate: '", model.name, "' and the reference '", options.reference.name,
+        "' tokenize the text differently, so their distributions cannot be compared; evaluate "
+        "perplexity without a reference");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status check_reference(const EvaluateOptions& options, const pass::CheckContext& context,
                              const pass::ModelInfo& model) {
   if (options.reference.name.empty()) return absl::OkStatus();
@@ -124,7 +179,7 @@ absl::Status check_reference(const EvaluateOptions& options, const pass::CheckCo
         options.reference.name, "' ", reference.config.vocabulary_size,
         "; a divergence needs one vocabulary. Evaluate tasks only, or choose another reference");
   }
-  return absl::OkStatus();
+  return check_same_cut(options, context, model, reference);
 }
 
 absl::Status check_perplexity(const EvaluateOptions& options, const pass::CheckContext& context,
@@ -133,7 +188,12 @@ absl::Status check_perplexity(const EvaluateOptions& options, const pass::CheckC
   FRUGAL_RETURN_IF_ERROR(context.data(options.perplexity).status());
   FRUGAL_ASSIGN_OR_RETURN(const evaluate::Protocol protocol,
                           evaluate::parse_protocol(options.protocol));
-  return evaluate::check_context(protocol, model.config.context_length);
+  FRUGAL_RETURN_IF_ERROR(evaluate::check_context(protocol, model.config.context_length));
+  FRUGAL_ASSIGN_OR_RETURN(const auto tokenizer, planned_tokenizer(model, "evaluate"));
+  if (tokenizer == nullptr) return absl::OkStatus();
+  FRUGAL_ASSIGN_OR_RETURN(const auto bos, evaluate::parse_bos_policy(options.bos));
+  FRUGAL_ASSIGN_OR_RETURN(const auto source, context.data(options.perplexity));
+  return check_windows(source, *tokenizer, protocol, bos);
 }
 
 }  // namespace
@@ -160,8 +220,9 @@ absl::Status check(const EvaluateOptions& options, pass::CheckContext& context,
         "' has no tokenizer beside its weights, so text cannot be scored");
   }
   for (const pass::DataReference& task : options.tasks) {
-    FRUGAL_RETURN_IF_ERROR(context.data(task).status());
+    FRUGAL_RETURN_IF_ERROR(check_task(options, context, model, task));
   }
+  FRUGAL_RETURN_IF_ERROR(planned_tokenizer(model, "evaluate").status());
   FRUGAL_RETURN_IF_ERROR(check_perplexity(options, context, model));
   FRUGAL_RETURN_IF_ERROR(check_claim(options));
   FRUGAL_RETURN_IF_ERROR(check_reference(options, context, model));

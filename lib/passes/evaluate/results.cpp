@@ -1,3 +1,4 @@
+// Tested by: tests/passes/evaluate_test.cpp
 #include "passes/evaluate/results.h"
 
 #include <cmath>

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <vector>
 
 #include "artifact/gguf/gguf_model.h"
 #include "artifact/huggingface/plain_model.h"
@@ -33,7 +34,7 @@ class ExportPass final : public pass::Pass {
  public:
   const pass::PassInfo& info() const override {
     static const pass::PassInfo info{.name = "export",
-                                     .version = 1,
+                                     .version = 2,
                                      .summary =
                                          "Writes a checkpoint as GGUF (llama.cpp) or as an ONNX "
                                          "folder (ONNX Runtime, onnxruntime-genai), with "
@@ -63,11 +64,21 @@ class ExportPass final : public pass::Pass {
                    .minimum = 0,
                    .maximum = 4},
                   accuracy_level_);
+    visitor.field({.name = "eos_token_id",
+                   .help = "gguf and onnx: ids that end a text, in place of those that "
+                           "generation_config.json, config.json and the tokenizer name; needed "
+                           "where none of them names one."},
+                  eos_token_ids_);
+    visitor.field({.name = "pre_tokenizer",
+                   .help = "gguf: llama.cpp's name of the pattern that a byte-level tokenizer cuts "
+                           "texts by (tokenizer.ggml.pre); empty finds it by the pattern."},
+                  pre_tokenizer_);
   }
 
   absl::Status check(pass::CheckContext& context, pass::ModelInfo& model) const override {
-    if (format_ == "gguf") FRUGAL_RETURN_IF_ERROR(check_gguf(model));
-    if (format_ == "onnx") FRUGAL_RETURN_IF_ERROR(check_onnx(model));
+    FRUGAL_RETURN_IF_ERROR(check_options());
+    if (format_ == "gguf") FRUGAL_RETURN_IF_ERROR(check_file(context, model));
+    if (format_ == "onnx") FRUGAL_RETURN_IF_ERROR(check_onnx(model, onnx_options()));
     if (format_ == "huggingface" && !model.activations.empty()) {
       context.warn(
           "export: a plain folder holds decoded weights alone; whoever runs it will not round "
@@ -84,17 +95,52 @@ class ExportPass final : public pass::Pass {
   }
 
  private:
+  artifact::GgufOptions gguf_options() const {
+    return {.pre_tokenizer = pre_tokenizer_, .eos = eos_token_ids_};
+  }
+  artifact::OnnxOptions onnx_options() const {
+    return {.accuracy_level = accuracy_level_, .eos = eos_token_ids_};
+  }
+
+  // Options that another format has no use for would be passed over in silence.
+  absl::Status check_options() const {
+    if (format_ != "gguf" && !pre_tokenizer_.empty()) {
+      return base::invalid_argument("export: pre_tokenizer is for format gguf; leave it out for ",
+                                    format_);
+    }
+    if (format_ == "huggingface" && !eos_token_ids_.empty()) {
+      return base::invalid_argument(
+          "export: eos_token_id is for formats gguf and onnx; a Hugging Face folder says it in "
+          "config.json and generation_config.json");
+    }
+    if (name_.find('/') != std::string::npos) {
+      return base::invalid_argument("export: name = '", name_,
+                                    "' is a path; the artifact goes to the run's folder (--out "
+                                    "puts it elsewhere)");
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status check_file(pass::CheckContext& context, const pass::ModelInfo& model) const {
+    FRUGAL_RETURN_IF_ERROR(check_gguf(model, gguf_options()));
+    if (model.tokenizer_folder.empty()) return absl::OkStatus();
+    FRUGAL_ASSIGN_OR_RETURN(const auto tokenizer, text::shared_tokenizer(model.tokenizer_folder));
+    for (const std::string& loss : artifact::gguf_losses(model.config, *tokenizer, gguf_options()))
+      context.warn("export: " + loss);
+    return absl::OkStatus();
+  }
+
   absl::Status write(const format::Checkpoint& checkpoint, const std::string& stem,
                      const fs::path& output) const {
     if (format_ == "huggingface") {
       FRUGAL_ASSIGN_OR_RETURN(const fs::path folder, make_folder(output / (stem + "-hf")));
       return write_plain_folder(checkpoint, folder);
     }
-    FRUGAL_ASSIGN_OR_RETURN(const auto tokenizer, text::load_tokenizer(checkpoint.folder()));
+    FRUGAL_ASSIGN_OR_RETURN(const auto tokenizer, text::shared_tokenizer(checkpoint.folder()));
     if (format_ == "gguf")
-      return write_gguf(checkpoint, *tokenizer, stem, output / (stem + ".gguf"));
+      return write_gguf(checkpoint, *tokenizer, stem, output / (stem + ".gguf"), gguf_options());
     FRUGAL_ASSIGN_OR_RETURN(const fs::path folder, make_folder(output / (stem + "-onnx")));
-    return write_onnx_folder(checkpoint, *tokenizer, {.accuracy_level = accuracy_level_}, folder);
+    return write_onnx_folder(checkpoint, *tokenizer, onnx_options(), folder);
   }
 
   static absl::StatusOr<fs::path> make_folder(const fs::path& folder) {
@@ -130,6 +176,8 @@ class ExportPass final : public pass::Pass {
   std::string format_ = "gguf";
   std::string name_;
   int64_t accuracy_level_ = 1;
+  std::vector<int64_t> eos_token_ids_;
+  std::string pre_tokenizer_;
 };
 
 }  // namespace

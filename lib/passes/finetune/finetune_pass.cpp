@@ -1,3 +1,4 @@
+// Tested by: tests/passes/training_test.cpp
 #include "passes/finetune/finetune_pass.h"
 
 #include "model/decoder.h"
@@ -34,7 +35,7 @@ class FinetunePass final : public pass::Pass {
   absl::Status run(pass::RunContext& context) const override {
     FRUGAL_ASSIGN_OR_RETURN(const at::Device device, tensor::open_device(context.device()));
     const format::Checkpoint& input = *context.input();
-    FRUGAL_ASSIGN_OR_RETURN(const auto tokenizer, text::load_tokenizer(input.folder()));
+    FRUGAL_ASSIGN_OR_RETURN(const auto tokenizer, text::shared_tokenizer(input.folder()));
     FRUGAL_ASSIGN_OR_RETURN(model::Decoder decoder,
                             model::Decoder::load(input, {.type = at::kFloat, .device = device}));
     FRUGAL_RETURN_IF_ERROR(run_training(context, options_, *tokenizer, decoder, nullptr));

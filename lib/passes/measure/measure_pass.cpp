@@ -1,3 +1,4 @@
+// Tested by: tests/passes/measure_test.cpp
 #include "passes/measure/measure_pass.h"
 
 #include <algorithm>
@@ -46,14 +47,16 @@ void visit(MeasureOptions& options, pass::OptionVisitor& visitor) {
       {.name = "seconds_minimum",
        .help = "Shortest duration of a window; meters that move slowly need several seconds.",
        .unit = "seconds",
-       .minimum = 0},
+       .minimum = 0,
+       .maximum = 3600},
       options.seconds_minimum);
   visitor.field({.name = "idle_seconds",
                  .help = "Duration of the idle window before and after; used where a meter counts "
                          "a whole device, 0 "
                          "leaves net energy unknown.",
                  .unit = "seconds",
-                 .minimum = 0},
+                 .minimum = 0,
+                 .maximum = 3600},
                 options.idle_seconds);
 }
 

@@ -1,3 +1,4 @@
+// Tested by: tests/passes/measure_test.cpp
 #include "passes/measure/speed.h"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// Tested by: tests/passes/measure_test.cpp
 #include "passes/measure/summary.h"
 
 #include <algorithm>
@@ -14,7 +15,8 @@ namespace {
 using energy::Figure;
 using pass::Statistic;
 
-constexpr double kWindowSeconds = 5.0;  // energy.md §5
+// Shorter windows rest on too few updates of a power counter.
+constexpr double kWindowSeconds = 5.0;
 constexpr double kWindowUpdates = 50.0;
 
 enum class Phase { kPrefill, kDecode };

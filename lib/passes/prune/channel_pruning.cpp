@@ -1,3 +1,4 @@
+// Tested by: tests/passes/prune_channels_test.cpp
 // Channels of the residual stream, for the whole model at once.
 #include <algorithm>
 #include <string>
@@ -12,6 +13,7 @@
 #include "passes/prune/channels.h"
 #include "passes/prune/method.h"
 #include "passes/prune/output.h"
+#include "passes/prune/share.h"
 #include "tensor/transfer.h"
 
 namespace frugal::passes {
@@ -83,6 +85,10 @@ absl::Status ChannelPruning::check_options(const architecture::ModelConfig& conf
 absl::Status ChannelPruning::check(pass::CheckContext& context, int64_t tokens,
                                    pass::ModelInfo& model) const {
   FRUGAL_RETURN_IF_ERROR(check_options(model.config));
+  const int64_t count = model.config.hidden_size, keep = kept_channels(model.config);
+  FRUGAL_RETURN_IF_ERROR(check_share(context, "channels", options().channels, count, keep,
+                                     "channels",
+                                     possible_multiples(count, keep, options().multiple_of)));
   if (options().compensate) {
     warn_of_little_text(context, model.config, tokens);
     if (model.config.tied_embeddings) {

@@ -1,3 +1,4 @@
+// Tested by: tests/passes/prune_channels_test.cpp
 #include "passes/prune/channel_solver.h"
 
 #include <ATen/ATen.h>

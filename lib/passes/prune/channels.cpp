@@ -1,3 +1,4 @@
+// Tested by: tests/passes/prune_channels_test.cpp
 #include "passes/prune/channels.h"
 
 #include <ATen/ATen.h>

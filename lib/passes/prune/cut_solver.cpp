@@ -1,3 +1,4 @@
+// Tested by: tests/passes/prune_test.cpp
 #include "passes/prune/cut_solver.h"
 
 #include <ATen/ATen.h>

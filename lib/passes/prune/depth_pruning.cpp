@@ -1,3 +1,4 @@
+// Tested by: tests/passes/prune_test.cpp
 // Whole layers: those that change the residual stream least, or those named.
 #include <algorithm>
 #include <string>

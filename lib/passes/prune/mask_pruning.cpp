@@ -1,3 +1,4 @@
+// Tested by: tests/passes/prune_test.cpp
 // Zeros among the weights of the decoder's matrices.
 #include <algorithm>
 #include <string>
@@ -34,6 +35,18 @@ class MaskPruning final : public PruneMethod {
 absl::Status MaskPruning::check(pass::CheckContext& /*context*/, int64_t /*tokens*/,
                                 pass::ModelInfo& model) const {
   FRUGAL_ASSIGN_OR_RETURN(const auto matrices, matrix_patterns(options(), model.config));
+  if (std::all_of(matrices.begin(), matrices.end(),
+                  [](const MatrixPattern& matrix) { return matrix.pattern.none(); })) {
+    return base::invalid_argument(
+        "prune: the patterns leave every matrix as it is; nothing would be removed");
+  }
+  for (const MatrixPattern& matrix : matrices) {
+    if (matrix.pattern.none()) continue;
+    FRUGAL_RETURN_IF_ERROR(base::annotate(
+        layerwise::check_zeros(matrix.pattern, options().pattern_scope(), matrix.shape.front(),
+                               matrix.shape.back(), matrix.name),
+        "prune"));
+  }
   for (const MatrixPattern& matrix : matrices) {
     if (options().solver != "sparsegpt" || matrix.pattern.of == layerwise::PatternOf::kWeights)
       continue;

@@ -1,3 +1,4 @@
+// Tested by: tests/passes/prune_test.cpp
 #include "passes/prune/options.h"
 
 #include "base/text.h"
@@ -40,7 +41,7 @@ void visit_mask(pass::OptionVisitor& visitor, PruneOptions& o) {
       o.scope);
   visitor.field({.name = "overrides",
                  .help = "Patterns of single matrices: globs over weight names "
-                         "(\"*.down_proj.weight\": 60%, \"model.layers.0.*\": none); the last that "
+                         "(\"*down*\": 60%, \"*.layers.0.*\": none); the last that "
                          "matches counts, and one that matches nothing is an error.",
                  .former_names = {"layers"}},
                 o.overrides);

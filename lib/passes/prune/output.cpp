@@ -1,3 +1,4 @@
+// Tested by: tests/passes/prune_test.cpp
 #include "passes/prune/output.h"
 
 #include <ATen/core/Tensor.h>

@@ -1,3 +1,4 @@
+// Tested by: tests/passes/prune_test.cpp
 #include "passes/prune/prune_pass.h"
 
 #include <string>
@@ -6,6 +7,7 @@
 #include "base/text.h"
 #include "layerwise/walk/estimate.h"
 #include "passes/common/calibration_options.h"
+#include "passes/common/text_checks.h"
 #include "passes/prune/method.h"
 #include "passes/prune/options.h"
 #include "tensor/device.h"
@@ -68,6 +70,7 @@ absl::Status PrunePass::check(pass::CheckContext& context, pass::ModelInfo& mode
   const double operations =
       layerwise::estimate_walk_operations(model.config, tokens, method->corrects_drift()) +
       method->extra_operations(model.config, tokens);
+  FRUGAL_RETURN_IF_ERROR(check_gate(options_.gate, tokens, "prune"));
   FRUGAL_RETURN_IF_ERROR(method->check(context, tokens, model));
   const double share =
       static_cast<double>(model.config.parameter_count()) / static_cast<double>(before);
@@ -87,7 +90,9 @@ absl::StatusOr<text::Windows> PrunePass::windows(const PruneMethod& method,
   FRUGAL_ASSIGN_OR_RETURN(const text::DataSource source, context.data(options_.calibration));
   FRUGAL_ASSIGN_OR_RETURN(const auto plan,
                           layerwise::plan_calibration(input.config(), source, options_.windows));
-  return layerwise::load_calibration(input, source, plan);
+  FRUGAL_ASSIGN_OR_RETURN(text::Windows windows, layerwise::load_calibration(input, source, plan));
+  warn_of_fewer_windows(context, "prune", windows, options_.windows.windows);
+  return windows;
 }
 
 absl::Status PrunePass::run(pass::RunContext& context) const {

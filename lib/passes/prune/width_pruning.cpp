@@ -1,3 +1,4 @@
+// Tested by: tests/passes/prune_test.cpp
 // Whole neurons and heads: rows of the matrices that make them, columns of those that read them.
 #include <algorithm>
 #include <string>
@@ -11,6 +12,7 @@
 #include "passes/prune/cut_solver.h"
 #include "passes/prune/method.h"
 #include "passes/prune/output.h"
+#include "passes/prune/share.h"
 #include "tensor/transfer.h"
 
 namespace frugal::passes {
@@ -74,6 +76,34 @@ absl::StatusOr<Cut> head_cut(const PruneOptions& options, const architecture::Mo
   return cut;
 }
 
+std::string possible_heads(const PruneOptions& options, const Cut& cut, int64_t shared) {
+  if (cut.what == "key_value_heads") {
+    return base::str_cat("whole key/value heads go, of which there are ", cut.count,
+                         cut.count > 1
+                             ? "; take another share"
+                             : ", and one must stay; this model's heads cannot be pruned");
+  }
+  std::string numbers;
+  for (int64_t each = 1; each < shared; ++each)
+    numbers += base::str_cat(numbers.empty() ? "" : ", ", each * cut.groups);
+  return base::str_cat("the same number goes from each of ", cut.groups,
+                       " key/value heads, so that ", numbers, " can stay; take such a share",
+                       options.heads_by == "query" ? "" : ", or heads_by: group");
+}
+
+// What the shares come out as in this model.
+absl::Status check_cut(pass::CheckContext& context, const PruneOptions& options, const Cut& cut,
+                       const architecture::ModelConfig& config) {
+  if (cut.what == "neurons") {
+    return check_share(context, "ffn", options.ffn, cut.count, cut.keep, "neurons",
+                       possible_multiples(cut.count, cut.keep, options.multiple_of));
+  }
+  const architecture::Attention& attention = config.layers.front().attention;
+  return check_share(context, "heads", options.heads, cut.count, cut.keep,
+                     cut.what == "heads" ? "heads" : "key/value heads",
+                     possible_heads(options, cut, attention.heads / attention.key_value_heads));
+}
+
 absl::StatusOr<std::vector<Cut>> cuts(const PruneOptions& options,
                                       const architecture::ModelConfig& config) {
   const std::vector<architecture::Stage> stages = architecture::stages(config, 0);
@@ -111,6 +141,8 @@ class WidthPruning final : public PruneMethod {
 absl::Status WidthPruning::check(pass::CheckContext& context, int64_t /*tokens*/,
                                  pass::ModelInfo& model) const {
   FRUGAL_ASSIGN_OR_RETURN(const std::vector<Cut> chosen, cuts(options(), model.config));
+  for (const Cut& cut : chosen)
+    FRUGAL_RETURN_IF_ERROR(check_cut(context, options(), cut, model.config));
   if (options().compensate) {
     const auto places = architecture::places(model.config);
     const auto refitted = [&](const std::string& weight) {

@@ -1,3 +1,4 @@
+// Tested by: tests/passes/quantize_test.cpp
 #include "passes/quantize/check.h"
 
 #include <algorithm>
@@ -90,6 +91,9 @@ absl::Status check_sparsity(const QuantizeSettings& settings,
     }
     FRUGAL_RETURN_IF_ERROR(
         layerwise::check_pattern(pattern, tensor.shape[0], tensor.shape[1], tensor.name));
+    if (pattern.none()) continue;
+    FRUGAL_RETURN_IF_ERROR(layerwise::check_zeros(pattern, layerwise::PatternScope::kRow,
+                                                  tensor.shape[0], tensor.shape[1], tensor.name));
   }
   return absl::OkStatus();
 }
@@ -200,6 +204,12 @@ absl::Status check_quantization(const QuantizeSettings& settings, pass::CheckCon
   int64_t output_bytes = 0;
   FRUGAL_ASSIGN_OR_RETURN(const std::vector<PlannedTensor> plan,
                           checked_plan(settings, model, output_bytes));
+  if (std::all_of(plan.begin(), plan.end(),
+                  [](const auto& tensor) { return tensor.grid.empty(); })) {
+    return base::invalid_argument(
+        "quantize: every matrix is kept as it is, so that nothing would be quantized; give `grid`, "
+        "or overrides that leave some matrices");
+  }
   FRUGAL_RETURN_IF_ERROR(check_order(settings));
   FRUGAL_RETURN_IF_ERROR(check_drift_correction(settings));
   FRUGAL_RETURN_IF_ERROR(check_sparsity(settings, plan));
@@ -211,6 +221,7 @@ absl::Status check_quantization(const QuantizeSettings& settings, pass::CheckCon
   if (settings.calibrated()) {
     FRUGAL_ASSIGN_OR_RETURN(calibration, check_windows(context, "quantize", model,
                                                        settings.calibration, settings.windows));
+    FRUGAL_RETURN_IF_ERROR(check_gate(settings.gate, calibration.tokens(), "quantize"));
     if (settings.gptq()) warn_of_little_text(context, plan, calibration.tokens());
   }
   for (const PlannedTensor& tensor : plan) {

@@ -1,3 +1,4 @@
+// Tested by: tests/passes/target_test.cpp
 #include "passes/quantize/choose_grids.h"
 
 #include <ATen/ATen.h>
@@ -139,7 +140,8 @@ absl::StatusOr<size_t> restore_matrix(const Json& json, const std::string& name,
 // What an interrupted run chose; nothing where there is no file of this stamp.
 absl::StatusOr<std::optional<GridAssignment>> restore(const TargetPlan& plan, int64_t budget,
                                                       const ChooseOptions& options) {
-  if (!std::filesystem::exists(options.file)) return std::nullopt;
+  FRUGAL_ASSIGN_OR_RETURN(const bool exists, base::exists(options.file));
+  if (!exists) return std::nullopt;
   const std::string where = options.file.string();
   FRUGAL_ASSIGN_OR_RETURN(const Json file, base::read_json(options.file));
   FRUGAL_ASSIGN_OR_RETURN(const auto stamp, base::json_get<std::string>(file, "stamp", where));

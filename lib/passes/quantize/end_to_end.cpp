@@ -1,3 +1,4 @@
+// Tested by: tests/passes/quantize_test.cpp
 #include "passes/quantize/end_to_end.h"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// Tested by: tests/passes/quantize_test.cpp
 #include "passes/quantize/forecast.h"
 
 #include <ATen/Parallel.h>

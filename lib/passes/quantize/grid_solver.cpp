@@ -1,3 +1,4 @@
+// Tested by: tests/passes/quantize_test.cpp
 #include "passes/quantize/grid_solver.h"
 
 #include <ATen/ATen.h>
@@ -150,7 +151,9 @@ absl::StatusOr<GridSolver::Rounded> GridSolver::round(
   if (damping.damping == 0)
     damping.damping = layerwise::damping_for(hessian.size(0), problem.statistics.tokens);
   const auto factor = layerwise::factorize(hessian.to(options_.device), order, damping);
-  if (!factor.ok()) {  // recorded, and said in the pass's warnings
+  // Of H itself: recorded, and said in the pass's warnings. A device that fails is an error.
+  if (!factor.ok() && !absl::IsFailedPrecondition(factor.status())) return factor.status();
+  if (!factor.ok()) {
     FRUGAL_ASSIGN_OR_RETURN(Rounded nearest, round_nearest(problem, grid));
     nearest.fell_back = true;
     return nearest;

@@ -1,13 +1,14 @@
+// Tested by: tests/passes/quantize_test.cpp
 #include "passes/quantize/options.h"
 
 #include <string>
 #include <vector>
 
+#include "artifact/gguf/mix.h"
 #include "base/text.h"
 #include "grid/grid.h"
 #include "layerwise/rounding/gptaq.h"
 #include "passes/common/calibration_options.h"
-#include "passes/common/mix.h"
 
 namespace frugal::passes {
 namespace {
@@ -20,8 +21,8 @@ const std::string& grid_sentence() {
     std::string text =
         base::str_cat("Number grid of the decoder's matrices: ", base::join(names, ", "),
                       "; or one of llama.cpp's mixes: ");
-    for (const MixHelp& mix : mix_help())
-      text += base::str_cat(&mix == &mix_help().front() ? "" : ", ", mix.name);
+    for (const artifact::MixHelp& mix : artifact::mix_help())
+      text += base::str_cat(&mix == &artifact::mix_help().front() ? "" : ", ", mix.name);
     return text + ". Required unless a target is given.";
   }();
   return sentence;
@@ -229,6 +230,7 @@ void visit_tuning(pass::OptionVisitor& visitor, QuantizeOptions& o) {
   visitor.field({.name = "tune_learning_rate",
                  .help = "Peak rate of the tuning, of the relative change of a scale.",
                  .minimum = 0,
+                 .maximum = 1,
                  .minimum_exclusive = true,
                  .otherwise = "0.0015, with recipe: best or lowbit 0.002",
                  .former_names = {"tune_rate"}},
@@ -241,7 +243,8 @@ void visit_gates(pass::OptionVisitor& visitor, QuantizeOptions& o) {
                  .help = "Stop where the divergence KL(original || quantized) on held-out windows "
                          "exceeds this; 0 = no limit.",
                  .unit = "nats per token",
-                 .minimum = 0},
+                 .minimum = 0,
+                 .maximum = 12},  // of a uniform guess among 160,000 pieces
                 o.given.max_kl);
 }
 

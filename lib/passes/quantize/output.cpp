@@ -1,3 +1,4 @@
+// Tested by: tests/passes/quantize_test.cpp
 #include "passes/quantize/output.h"
 
 #include <ATen/ATen.h>

@@ -1,11 +1,12 @@
+// Tested by: tests/passes/target_test.cpp
 #include "passes/quantize/plan.h"
 
 #include <map>
 
 #include "architecture/tensors.h"
+#include "artifact/gguf/mix.h"
 #include "base/text.h"
 #include "grid/grid.h"
-#include "passes/common/mix.h"
 
 namespace frugal::passes {
 namespace {
@@ -44,17 +45,18 @@ class Misfits {
 // What the plain options say of a matrix, before overrides; "keep" where it stays as it is.
 std::string basic_grid(const PlannedTensor& tensor, architecture::Role role,
                        const GridChoice& choice, const architecture::ModelConfig& config) {
-  const bool mix = is_mix(choice.grid);
+  const bool mix = artifact::is_mix(choice.grid);
   const int64_t columns = tensor.shape.back();
   switch (tensor.place) {
     case PlannedTensor::Place::kLayer:
-      return mix ? mix_layer_grid(choice.grid, role, tensor.layer, columns, config) : choice.grid;
+      return mix ? artifact::mix_layer_grid(choice.grid, role, tensor.layer, columns, config)
+                 : choice.grid;
     case PlannedTensor::Place::kHead:
       if (choice.head != kAuto) return choice.head;
-      return mix ? mix_head_grid(columns) : std::string(kKeep);
+      return mix ? artifact::mix_head_grid(columns) : std::string(kKeep);
     case PlannedTensor::Place::kEmbedding:
       if (choice.embeddings != kAuto) return choice.embeddings;
-      return mix ? mix_embedding_grid(choice.grid, columns, config.tied_embeddings)
+      return mix ? artifact::mix_embedding_grid(choice.grid, columns, config.tied_embeddings)
                  : std::string(kKeep);
     case PlannedTensor::Place::kKept:
       break;

@@ -1,3 +1,4 @@
+// Tested by: tests/passes/quantize_test.cpp
 #include "passes/quantize/quantize_pass.h"
 
 #include "passes/quantize/check.h"

@@ -1,3 +1,4 @@
+// Tested by: tests/passes/target_test.cpp
 #include "passes/quantize/rounded_model.h"
 
 #include <ATen/ATen.h>

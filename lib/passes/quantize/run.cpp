@@ -1,3 +1,4 @@
+// Tested by: tests/passes/quantize_test.cpp
 #include "passes/quantize/run.h"
 
 #include <ATen/core/Tensor.h>

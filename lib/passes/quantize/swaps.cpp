@@ -1,3 +1,4 @@
+// Tested by: tests/passes/allocation_test.cpp
 #include "passes/quantize/swaps.h"
 
 #include <algorithm>

@@ -5,9 +5,9 @@
 #include <map>
 #include <utility>
 
+#include "artifact/gguf/mix.h"
 #include "base/text.h"
 #include "grid/grid.h"
-#include "passes/common/mix.h"
 
 namespace frugal::passes {
 namespace {
@@ -29,7 +29,7 @@ absl::Status check_candidates(const architecture::ModelConfig& config, const Gri
                                   " alone leaves nothing to choose; give two or more, or `grid`");
   }
   for (const std::string& candidate : candidates) {
-    if (is_mix(candidate) || candidate == kKeep || candidate == kAuto) {
+    if (artifact::is_mix(candidate) || candidate == kKeep || candidate == kAuto) {
       return base::invalid_argument("candidates: '", candidate,
                                     "' is not a grid; give grids such as q3_k, q4_k, q6_k");
     }
@@ -162,6 +162,22 @@ absl::StatusOr<TargetPlan> plan_target(const architecture::ModelConfig& config,
       "the target; leave some of them out, or the target");
 }
 
+namespace {
+
+// "; it is in bytes: 4 MiB are 4194304" where another unit would have made it possible.
+std::string likely_unit(int64_t size, int64_t least, int64_t most) {
+  constexpr std::pair<const char*, int64_t> kUnits[] = {
+      {"KiB", int64_t{1} << 10}, {"MiB", int64_t{1} << 20}, {"GiB", int64_t{1} << 30}, {"kB", 1000},
+      {"MB", 1000 * 1000},       {"GB", 1000 * 1000 * 1000}};
+  for (const auto& [unit, bytes] : kUnits) {
+    if (size <= 0 || size > most / bytes || size * bytes < least) continue;
+    return base::str_cat("; it is in bytes: ", size, " ", unit, " are ", size * bytes);
+  }
+  return "";
+}
+
+}  // namespace
+
 absl::StatusOr<int64_t> target_budget(const TargetPlan& plan, const TargetOptions& target,
                                       int64_t kept_bytes) {
   const Fixed fixed = fixed_part(plan);
@@ -191,7 +207,8 @@ absl::StatusOr<int64_t> target_budget(const TargetPlan& plan, const TargetOption
         " bytes is out of reach: with these candidates and overrides the model's weights take "
         "from ",
         others + smallest, " to ", others + largest, " bytes, of which ", kept_bytes,
-        " are of tensors that stay as they are");
+        " are of tensors that stay as they are",
+        likely_unit(target.target_size, others + smallest, others + largest));
   }
   return target.target_size - others;
 }

@@ -1,3 +1,4 @@
+// Tested by: tests/passes/rotate_test.cpp
 #include "passes/rotate/rotate_pass.h"
 
 #include <ATen/ATen.h>
@@ -17,6 +18,7 @@
 #include "model/decoder.h"
 #include "model/products.h"
 #include "passes/common/calibration_options.h"
+#include "passes/common/text_checks.h"
 #include "passes/common/zeros.h"
 #include "passes/rotate/rotate_weights.h"
 #include "tensor/device.h"
@@ -42,10 +44,11 @@ class RotatePass final : public pass::Pass {
   }
 
   void visit_options(pass::OptionVisitor& visitor) override {
-    visitor.field({.name = "residual",
-                   .help = "Rotate the residual stream; norm gains go into the matrices behind them, "
-                           "and a tied head becomes a matrix of its own."},
-                  residual_);
+    visitor.field(
+        {.name = "residual",
+         .help = "Rotate the residual stream; norm gains go into the matrices behind them, "
+                 "and a tied head becomes a matrix of its own."},
+        residual_);
     visitor.field({.name = "heads", .help = "Rotate every value head, layer by layer."}, heads_);
     visitor.field(
         {.name = "kind",
@@ -255,6 +258,7 @@ absl::StatusOr<at::Tensor> RotatePass::principal_directions(pass::RunContext& co
   FRUGAL_ASSIGN_OR_RETURN(const text::Windows windows,
                           layerwise::load_calibration(input, source, plan));
   const model::LayerRunner runner(config);
+  warn_of_fewer_windows(context, "rotate", windows, windows_.windows);
   model::ProductSum sum(/*symmetric=*/true);
   const auto add = [&](const std::vector<at::Tensor>& chunks) {
     for (const at::Tensor& chunk : chunks) {

@@ -1,3 +1,4 @@
+// Tested by: tests/passes/rotate_test.cpp
 #include "passes/rotate/rotate_weights.h"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// Tested by: tests/passes/smooth_test.cpp
 #include "passes/smooth/groups.h"
 
 #include "architecture/stages.h"

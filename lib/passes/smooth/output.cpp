@@ -1,3 +1,4 @@
+// Tested by: tests/passes/smooth_test.cpp
 #include "passes/smooth/output.h"
 
 #include <ATen/ATen.h>

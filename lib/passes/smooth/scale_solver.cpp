@@ -1,3 +1,4 @@
+// Tested by: tests/passes/smooth_test.cpp
 #include "passes/smooth/scale_solver.h"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,4 @@
+// Tested by: tests/passes/smooth_test.cpp
 #include "passes/smooth/smooth_pass.h"
 
 #include <ATen/ATen.h>
@@ -5,12 +6,13 @@
 #include <string>
 #include <vector>
 
+#include "artifact/gguf/mix.h"
 #include "base/text.h"
 #include "layerwise/walk/calibration.h"
 #include "layerwise/walk/estimate.h"
 #include "passes/common/calibration_options.h"
 #include "passes/common/layer_gate.h"
-#include "passes/common/mix.h"
+#include "passes/common/text_checks.h"
 #include "passes/smooth/groups.h"
 #include "passes/smooth/output.h"
 #include "passes/smooth/scale_solver.h"
@@ -113,13 +115,13 @@ absl::Status SmoothPass::check_options() const {
     return base::invalid_argument(
         "smooth: method awq needs `grid`: the one that the later quantize step will use");
   }
-  if (!options_.smoothquant() && is_mix(options_.grid)) {
+  if (!options_.smoothquant() && artifact::is_mix(options_.grid)) {
     return base::invalid_argument(
         "smooth: grid = ", options_.grid,
         " is a mix of grids, and awq needs one: its scales are merged into neighboring weights, "
         "once for all matrices that share an input; name the grid that most matrices of the mix "
         "go to, ",
-        mix_grid(options_.grid));
+        artifact::mix_grid(options_.grid));
   }
   if (options_.smoothquant() && (options_.clip || options_.duo)) {
     return base::invalid_argument("smooth: clip and duo belong to method awq");
@@ -149,6 +151,7 @@ absl::Status SmoothPass::check(pass::CheckContext& context, pass::ModelInfo& mod
   FRUGAL_ASSIGN_OR_RETURN(
       const layerwise::CalibrationPlan calibration,
       check_windows(context, "smooth", model, options_.calibration, options_.windows));
+  FRUGAL_RETURN_IF_ERROR(check_gate(options_.gate, calibration.tokens(), "smooth"));
   double operations =
       layerwise::estimate_walk_operations(model.config, calibration.tokens(), false);
   if (!options_.smoothquant()) {  // a product with H per ratio
@@ -190,6 +193,7 @@ absl::Status SmoothPass::run(pass::RunContext& context) const {
                           layerwise::plan_calibration(input.config(), source, options_.windows));
   FRUGAL_ASSIGN_OR_RETURN(const text::Windows calibration,
                           layerwise::load_calibration(input, source, plan));
+  warn_of_fewer_windows(context, "smooth", calibration, options_.windows.windows);
   const layerwise::LayerStore store(
       context.resume_folder(),
       base::str_cat("smooth ", info().version, " ", calibration.text_sha256));

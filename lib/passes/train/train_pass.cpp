@@ -1,3 +1,4 @@
+// Tested by: tests/passes/training_test.cpp
 #include "passes/train/train_pass.h"
 
 #include <string>

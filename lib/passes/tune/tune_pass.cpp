@@ -1,3 +1,4 @@
+// Tested by: tests/passes/tune_test.cpp
 #include "passes/tune/tune_pass.h"
 
 #include <ATen/Parallel.h>
@@ -14,6 +15,7 @@
 #include "model/decoder.h"
 #include "passes/common/calibration_options.h"
 #include "passes/common/scale_tuning.h"
+#include "passes/common/text_checks.h"
 #include "tensor/device.h"
 #include "train/scale_tuning.h"
 
@@ -77,6 +79,7 @@ void visit_loop(pass::OptionVisitor& visitor, train::ScaleTuningOptions& o) {
   visitor.field({.name = "learning_rate",
                  .help = "Largest relative change of a scale in a step; falls along a cosine to 0.",
                  .minimum = 0,
+                 .maximum = 1,
                  .minimum_exclusive = true},
                 o.learning_rate);
   visitor.field({.name = "warmup_steps",
@@ -236,6 +239,14 @@ absl::Status TunePass::check(pass::CheckContext& context, pass::ModelInfo& model
   FRUGAL_ASSIGN_OR_RETURN(
       const auto plans,
       plan_windows(model.config, data, separate ? &validation : nullptr, options_));
+  FRUGAL_ASSIGN_OR_RETURN(const auto tokenizer, planned_tokenizer(model, "tune"));
+  // Without `validation` one window is held out of the text.
+  FRUGAL_RETURN_IF_ERROR(check_fills_window(data, tokenizer.get(),
+                                            plans.first.length * (separate ? 1 : 2), "tune: data"));
+  if (separate) {
+    FRUGAL_RETURN_IF_ERROR(
+        check_fills_window(validation, tokenizer.get(), plans.second.length, "tune: validation"));
+  }
   TuningDemand demand = tuned_weights(model);
   demand.own_student = true;
   demand.window_tokens = plans.first.length;
@@ -265,11 +276,7 @@ absl::StatusOr<TunePass::Texts> TunePass::load_texts(pass::RunContext& context) 
       const auto plans, plan_windows(input.config(), data, separate ? &other : nullptr, options_));
   Texts texts;
   FRUGAL_ASSIGN_OR_RETURN(texts.tuning, layerwise::load_calibration(input, data, plans.first));
-  if (texts.tuning.count < plans.first.windows) {
-    context.warn(base::str_cat("tune: the text fills ", texts.tuning.count, " windows of ",
-                               texts.tuning.length, " tokens, ", plans.first.windows,
-                               " were asked for"));
-  }
+  warn_of_fewer_windows(context, "tune", texts.tuning, plans.first.windows);
   if (separate) {
     FRUGAL_ASSIGN_OR_RETURN(texts.validation,
                             layerwise::load_calibration(input, other, plans.second));

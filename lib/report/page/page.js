@@ -284,21 +284,39 @@
   function training(f) {
     if (!f.curves.length) return;
     const box = section(f, "Training");
-    const [W, H, L, B] = [900, 240, 50, 34];
-    for (const curve of f.curves) {
-      const rows = curve.rows.filter((r) => r.loss !== null);
-      const held = curve.rows.filter((r) => r.validation_loss !== null && r.validation_loss !== undefined);
-      const y = scale(...extent([...rows.map((r) => ({ value: r.loss })), ...held.map((r) => ({ value: r.validation_loss }))], 0.05, false), H - B, 10, false);
-      const x = scale(0, Math.max(...curve.rows.map((r) => r.step), 1), L, W - 100, false);
-      const svg = el("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": `${curve.step}: loss over steps` });
+    // One drawing: lines of one unit over the steps.
+    const plot = (title, steps, lines) => {
+      const [W, H, L, B] = [900, 240, 50, 34];
+      const y = scale(...extent(lines.flatMap((l) => l.rows.map((r) => ({ value: r[l.key] }))), 0.05, false), H - B, 10, false);
+      const x = scale(0, Math.max(...steps, 1), L, W - 100, false);
+      const svg = el("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": title });
       for (const t of y.ticks) svg.append(el("line", { class: "axis", x1: L, x2: W - 100, y1: y(t), y2: y(t) }), el("text", { x: L - 8, y: y(t) + 4, "text-anchor": "end" }, digits(t)));
       for (const t of x.ticks) svg.append(el("text", { x: x(t), y: H - B + 18, "text-anchor": "middle" }, t));
-      svg.append(el("polyline", { points: rows.map((r) => `${x(r.step)},${y(r.loss)}`).join(" "), fill: "none", stroke: "var(--c5)", "stroke-width": 1.5 }));
-      if (held.length) svg.append(el("polyline", { points: held.map((r) => `${x(r.step)},${y(r.validation_loss)}`).join(" "), fill: "none", stroke: "var(--c1)", "stroke-width": 2 }),
-        el("text", { x: W - 92, y: y(held[held.length - 1].validation_loss) + 4, style: "fill:var(--c1)" }, "held out"));
-      svg.append(el("text", { class: "label", x: L, y: 8 }, `${curve.step}: loss by step`));
+      for (const l of lines) {
+        svg.append(el("polyline", { points: l.rows.map((r) => `${x(r.step)},${y(r[l.key])}`).join(" "), fill: "none", stroke: l.color, "stroke-width": l.width }));
+        if (l.label) svg.append(el("text", { x: W - 92, y: y(l.rows[l.rows.length - 1][l.key]) + 4, style: `fill:${l.color}` }, l.label));
+      }
+      svg.append(el("text", { class: "label", x: L, y: 8 }, title));
       box.append(el("figure", {}, svg));
+    };
+    const known = (rows, key) => rows.filter((r) => r[key] !== null && r[key] !== undefined);
+    for (const curve of f.curves) {
+      const steps = curve.rows.map((r) => r.step), key = curve.key;
+      const trained = { key, rows: known(curve.rows, key), color: "var(--c5)", width: 1.5 };
+      const held = { key: "validation_loss", rows: known(curve.rows, "validation_loss"), color: "var(--c1)", width: 2, label: "held out" };
+      const title = `${curve.step}: ${curve.title} by step, nats per token`;
+      const groups = curve.held_out_apart ? [[title, [trained]], [`${curve.step}: cross-entropy on held-out data by step, nats per token`, [held]]] : [[title, [trained, held]]];
+      for (const [text, lines] of groups) {
+        const drawn = lines.filter((l) => l.rows.length);
+        if (drawn.length) plot(text, steps, drawn);
+      }
     }
+  }
+
+  function architectures(f) {
+    const box = section(f, "What inference costs");
+    box.append(table([{ key: "architecture", title: "architecture", text: true }, { key: "models", title: "models", text: true }, ...f.columns],
+      f.rows.map((r) => ({ cells: { ...r.cells, architecture: r.architecture, models: r.models.join(", ") } }))));
   }
 
   // Carbon and cost from measured or modelled joules and the reader's assumptions. Only derived numbers change.
@@ -306,16 +324,23 @@
     if (!d || !d.rows.length) return;
     const box = section(d, "What that means in carbon and money");
     const inputs = el("div", { class: "inputs" }), out = el("div", {});
-    const values = Object.fromEntries(d.assumptions.map((a) => [a.key, a.value]));
+    const values = Object.fromEntries(d.assumptions.map((a) => [a.key, a.value])), titles = Object.fromEntries(d.assumptions.map((a) => [a.key, a.title]));
     const draw = () => {
-      const factor = (j) => j / 3.6e6 * values.pue;
-      const derivedNumber = (j, per) => j === null ? { value: null, reason: "energy is unknown" } : { value: factor(j) * per, provenance: "assumed", help: "joules × PUE × the assumption above" };
-      const rows = d.rows.map((r) => ({ cells: { model: name(r.model), joules: r.joules, grams: derivedNumber(r.joules.value, values.intensity), cost: derivedNumber(r.joules.value, values.price) } }));
-      out.replaceChildren(table([{ key: "model", title: "model", text: true }, { key: "joules", title: d.joules_title }, { key: "grams", title: "gCO2e (assumed grid)" }, { key: "cost", title: `cost, ${d.currency}` }], rows));
+      const unknown = (reason) => ({ value: null, reason });
+      const derivedNumber = (j, key) => {
+        if (j === null || j === undefined) return unknown("energy is unknown");
+        for (const needed of ["pue", key]) if (values[needed] === null || values[needed] === undefined) return unknown(`${titles[needed]} is unknown: enter one above`);
+        return { value: j / 3.6e6 * values.pue * values[key], provenance: "assumed", help: "joules × PUE × the assumption above" };
+      };
+      const rows = d.rows.map((r) => ({ cells: { architecture: r.architecture, joules: r.joules, grams: derivedNumber(r.joules.value, "intensity"), cost: derivedNumber(r.joules.value, "price") } }));
+      out.replaceChildren(table([{ key: "architecture", title: "architecture", text: true }, { key: "joules", title: d.joules_title }, { key: "grams", title: "gCO2e (assumed grid)" }, { key: "cost", title: `cost, ${d.currency}` }], rows));
     };
     for (const a of d.assumptions) {
-      const input = el("input", { type: "number", step: "any", value: a.value, "aria-label": a.title });
-      input.addEventListener("input", () => { const v = Number(input.value); if (Number.isFinite(v) && v >= 0) { values[a.key] = v; draw(); } });
+      const input = el("input", { type: "number", step: "any", value: a.value, placeholder: "unknown", "aria-label": a.title });
+      input.addEventListener("input", () => {
+        const v = input.value.trim() === "" ? null : Number(input.value);
+        if (v === null || (Number.isFinite(v) && v >= 0)) { values[a.key] = v; draw(); }
+      });
       inputs.append(el("label", { title: a.source || "" }, a.title, input));
     }
     box.append(inputs, out);
@@ -329,13 +354,14 @@
     if (p.meters.length) box.append(behind("meters", table([{ key: "name", title: "meter", text: true }, { key: "scope", title: "scope", text: true }, { key: "provenance", title: "provenance", text: true }, { key: "detail", title: "detail", text: true }], p.meters.map((m) => ({ cells: m })))));
     if (p.files.length) box.append(behind("files", table([{ key: "path", title: "file", text: true }, { key: "bytes", title: "size", unit: "bytes" }, { key: "sha256", title: "SHA-256", text: true }], p.files.map((f) => ({ cells: { ...f, bytes: { value: f.bytes }, sha256: el("code", {}, f.sha256) } })))));
     box.append(behind("steps and options", table([{ key: "step", title: "step", text: true }, { key: "key", title: "key", text: true }, { key: "options", title: "options", text: true }], p.steps.map((s) => ({ cells: { step: s.step, key: el("code", {}, s.key), options: el("code", {}, JSON.stringify(s.options)) } })))));
-    if (p.warnings.length) box.append(el("p", { class: "note" }, p.warnings.join(" ")));
+    if (p.warnings.length) box.append(el("h3", {}, "Warnings"), el("ul", { class: "note" }, ...p.warnings.map((w) => el("li", {}, w))));
   }
 
   // ---- the page, in order -------------------------------------------------------------------------------------------
   const overview = section(R.table, "Every model beside the baseline");
   overview.append(table([{ key: "model", title: "model", text: true }, ...R.columns], R.models.map((m) => ({ class: m.role === "baseline" ? "baseline" : null, cells: { model: name(m.name), ...m.cells } }))));
   if (R.figures.tradeoff) tradeoff(R.figures.tradeoff);
+  if (R.figures.architectures) architectures(R.figures.architectures);
   if (R.figures.comparisons) comparisons(R.figures.comparisons);
   if (R.figures.steps) steps(R.figures.steps);
   if (R.figures.layer_error) layers(R.figures.layer_error);

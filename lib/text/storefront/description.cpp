@@ -1,3 +1,4 @@
+// Tested by: tests/text/storefront_test.cpp
 #include "base/text.h"
 #include "text/storefront/plan.h"
 

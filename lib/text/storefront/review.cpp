@@ -1,3 +1,4 @@
+// Tested by: tests/text/storefront_test.cpp
 #include <cctype>
 
 #include "base/text.h"

@@ -141,7 +141,8 @@ void run_limit(benchmark::State& state, float (*chains)(int64_t), int width) {
 
 void register_benchmarks() {
   for (const SweepKernel& kernel : sweep_kernels()) {
-    if (kernel.device != Device::kCpu || !kernel.available()) continue;  // cuda_sweep_bench.cpp
+    if (kernel.device != Device::kCpu || !kernel.available())
+      continue;  // tests/bench/gpu/sweep.cpp
     for (const char* name : {"q4_0", "iq4_nl", "q4_k"}) {
       for (const int64_t width : {128, 256}) {
         if (width % (*grid::find_grid(name, 0))->spec().block_columns != 0) continue;

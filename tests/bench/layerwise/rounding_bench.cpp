@@ -4,7 +4,7 @@
 //   frugal_rounding_bench FOLDER CALIBRATION_GLOB HELD_OUT_FILE [GRID...] --benchmark_filter=q4_0/P
 //
 // 64 calibration windows of 256 tokens spread over the text, 60 held-out windows; decoder matrices
-// only (rounding.md). Each grid and recipe runs once; its time is the walk's.
+// only. Each grid and recipe runs once; its time is the walk's.
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 #include <benchmark/benchmark.h>

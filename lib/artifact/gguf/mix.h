@@ -14,7 +14,7 @@
 #include "architecture/model_config.h"
 #include "architecture/roles.h"
 
-namespace frugal::passes {
+namespace frugal::artifact {
 
 struct MixHelp {
   std::string_view name;
@@ -35,4 +35,4 @@ std::string mix_layer_grid(std::string_view name, architecture::Role matrix, int
 std::string mix_head_grid(int64_t columns);
 std::string mix_embedding_grid(std::string_view name, int64_t columns, bool tied);
 
-}  // namespace frugal::passes
+}  // namespace frugal::artifact

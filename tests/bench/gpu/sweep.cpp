@@ -1,25 +1,31 @@
-// Speed of the CUDA sweep and of packing; tests/bench/gpu.sh builds and runs it.
-//
-//   frugal_cuda_sweep_bench --benchmark_filter=q4_0
+// Speed of the CUDA sweep and of packing alone.
 //
 // flop: 2 for each weight and later column of its window. bytes: each weight is read and its error
 // written once (fp32), each code once, and the upper half of the window's U once; what is read
 // again by every thread block (U from L2) is not counted. A batch of calls is queued, then waited
 // for: times hold the launches, as in a solve.
-#include <benchmark/benchmark.h>
+#include <ATen/core/Tensor.h>
 
 #include <cmath>
-#include <cstdio>
+#include <functional>
 #include <numeric>
+#include <vector>
 
 #include "base/random.h"
+#include "base/text.h"
+#include "figures.h"
 #include "grid/grid.h"
 #include "kernels/sweep_cuda.h"
+#include "parts.h"
+#include "stopwatch.h"
+#include "tensor/guard.h"
 
-namespace frugal::kernels {
+namespace frugal::bench {
 namespace {
 
 constexpr int kBatch = 16;
+
+using namespace kernels;
 
 const FrugalCudaModule& module() { return *cuda_module().table; }
 
@@ -59,16 +65,17 @@ std::vector<int32_t> natural(int64_t width) {
   return columns;
 }
 
-void report(benchmark::State& state, double flop, double bytes, double weights) {
-  const auto rate = [](double amount) {
-    return benchmark::Counter(amount * kBatch, benchmark::Counter::kIsIterationInvariantRate);
-  };
-  state.counters["GFLOP/s"] = rate(flop * 1e-9);
-  state.counters["GB/s"] = rate(bytes * 1e-9);
-  state.counters["Gweights/s"] = rate(weights * 1e-9);
+// Of `batch`, kBatch calls that are waited for.
+void report(const std::string& name, const std::function<void()>& batch, double flop, double bytes,
+            double weights) {
+  const double seconds = median_seconds(at::kCPU, batch) / kBatch;
+  std::string note = flop > 0 ? base::str_cat(digits(flop / seconds * 1e-9), " GFLOP/s, ") : "";
+  note += base::str_cat(digits(bytes / seconds * 1e-9), " GB/s, ", digits(weights / seconds * 1e-9),
+                        " billion weights/s");
+  figure(name, seconds * 1e6, "us", note);
 }
 
-void run_sweep(benchmark::State& state, const char* name, int64_t rows, int64_t width, bool fit) {
+void run_sweep(const std::string& title, const char* name, int64_t rows, int64_t width, bool fit) {
   const auto grid = *grid::find_grid(name, width);
   const int64_t stride = width / grid->spec().block_columns * grid->spec().parameter_bytes;
   const std::vector<float> weights = random_weights(rows * width);
@@ -101,23 +108,23 @@ void run_sweep(benchmark::State& state, const char* name, int64_t rows, int64_t 
                             .parameters_stride = stride,
                             .errors = errors.data(),
                             .errors_stride = width};
-  for (auto _ : state) {
+  const auto batch = [&] {
     for (int i = 0; i < kBatch; ++i) sweep_cuda(block, module());
     check_cuda(module(), module().synchronize(), "the sweep");
-  }
+  };
   const double count = static_cast<double>(rows) * static_cast<double>(width);
-  report(state, count * static_cast<double>(width - 1),
+  report(title, batch, count * static_cast<double>(width - 1),
          9 * count + 2.0 * static_cast<double>(width * width) + static_cast<double>(rows * stride),
          count);
 }
 
-void run_pack(benchmark::State& state, const char* name, int64_t rows, int64_t columns) {
+void run_pack(const std::string& title, const char* name, int64_t rows, int64_t columns) {
   const auto grid = *grid::find_grid(name, columns);
   const grid::QuantizedMatrix matrix = grid::empty_matrix(grid, rows, columns);
   const OnDevice<uint8_t> codes(matrix.codes);
   const OnDevice<std::byte> parameters(matrix.parameters),
       packed(std::vector<std::byte>(rows * matrix.row_bytes()));
-  for (auto _ : state) {
+  const auto batch = [&] {
     for (int i = 0; i < kBatch; ++i) {
       pack_cuda({.grid = grid.get(),
                  .rows = rows,
@@ -128,42 +135,34 @@ void run_pack(benchmark::State& state, const char* name, int64_t rows, int64_t c
                 module());
     }
     check_cuda(module(), module().synchronize(), "packing");
-  }
+  };
   const auto count = static_cast<double>(rows * columns);
-  report(state, 0,
+  report(title, batch, 0,
          count + static_cast<double>(matrix.parameters.size()) +
              static_cast<double>(rows * matrix.row_bytes()),
          count);
 }
 
-void register_benchmarks() {
+void run_all() {
   for (const char* name : {"q4_0", "iq4_nl", "q8_0", "int4:g128", "int4:g32:asym", "q4_k"}) {
     for (const int64_t rows : {4096, 16384}) {
       const int64_t width = std::string_view(name) == "q4_k" ? 256 : 128;
       for (const bool fit : {false, true}) {
-        const std::string title = std::string("cuda_sweep/") + name + "/" + std::to_string(rows) +
-                                  "x" + std::to_string(width) + (fit ? "/fit" : "/static");
-        benchmark::RegisterBenchmark(title.c_str(), run_sweep, name, rows, width, fit)
-            ->UseRealTime();
+        run_sweep(base::str_cat("sweep kernel, ", name, " ", rows, " x ", width,
+                                fit ? ", scale search" : ", scales given"),
+                  name, rows, width, fit);
       }
     }
-    const std::string title = std::string("cuda_pack/") + name + "/4096x4096";
-    benchmark::RegisterBenchmark(title.c_str(), run_pack, name, 4096, 4096)->UseRealTime();
+    run_pack(base::str_cat("packing, ", name, " 4096 x 4096"), name, 4096, 4096);
   }
 }
 
 }  // namespace
-}  // namespace frugal::kernels
 
-int main(int argc, char** argv) {
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
-  if (!frugal::kernels::cuda_available()) {
-    std::fprintf(stderr, "no CUDA device: %s\n", frugal::kernels::cuda_module().problem.c_str());
-    return 1;
-  }
-  std::printf("module: %s\n", frugal::kernels::cuda_module().table->build);
-  frugal::kernels::register_benchmarks();
-  benchmark::RunSpecifiedBenchmarks();
-  return 0;
+absl::Status time_sweeps() {
+  const std::string problem = cuda_problem();
+  if (!problem.empty()) return base::not_found(problem);
+  return tensor::guarded("the sweep kernel", run_all);
 }
+
+}  // namespace frugal::bench

@@ -1,8 +1,8 @@
-#include "passes/common/mix.h"
+#include "artifact/gguf/mix.h"
 
 #include <algorithm>
 
-namespace frugal::passes {
+namespace frugal::artifact {
 namespace {
 
 // Which layers a rule is for.
@@ -150,4 +150,4 @@ std::string mix_embedding_grid(std::string_view name, int64_t columns, bool tied
   return tied ? mix_head_grid(columns) : fitting(find_mix(name)->grid, columns);
 }
 
-}  // namespace frugal::passes
+}  // namespace frugal::artifact

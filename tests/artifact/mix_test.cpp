@@ -1,10 +1,10 @@
-#include "passes/common/mix.h"
+#include "artifact/gguf/mix.h"
 
 #include <gtest/gtest.h>
 
 #include <map>
 
-namespace frugal::passes {
+namespace frugal::artifact {
 namespace {
 
 using architecture::Role;
@@ -61,4 +61,4 @@ TEST(Mix, HeadAndEmbedding) {
 }
 
 }  // namespace
-}  // namespace frugal::passes
+}  // namespace frugal::artifact

@@ -1,0 +1,174 @@
+#include "pass/publish.h"
+
+#include <unistd.h>
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/log.h"
+
+namespace frugal::pass {
+namespace fs = std::filesystem;
+namespace {
+
+using Sizes = std::map<std::string, int64_t>;
+
+absl::StatusOr<fs::path> full_path(const fs::path& path) {
+  std::error_code error;
+  const fs::path out = fs::absolute(path, error).lexically_normal();
+  if (error) return base::system_error("resolve", path.string(), error.value());
+  return out.filename().empty() ? out.parent_path() : out;
+}
+
+// Everything below `folder` but folders, with its size; -1 for what is no regular file.
+absl::StatusOr<Sizes> sizes_below(const fs::path& folder) {
+  Sizes sizes;
+  std::error_code error;
+  for (auto entry = fs::recursive_directory_iterator(folder, error);
+       !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
+    const fs::file_status status = entry->symlink_status(error);
+    if (error) break;
+    if (fs::is_directory(status)) continue;
+    const std::string name = entry->path().lexically_relative(folder).generic_string();
+    sizes[name] = fs::is_regular_file(status) ? static_cast<int64_t>(entry->file_size(error)) : -1;
+    if (error) break;
+  }
+  if (error) return base::system_error("list", folder.string(), error.value());
+  return sizes;
+}
+
+absl::Status write_marker(const fs::path& folder) {
+  FRUGAL_ASSIGN_OR_RETURN(const Sizes sizes, sizes_below(folder));
+  base::Json files = base::Json::array();
+  for (const auto& [path, bytes] : sizes) files.push_back({{"path", path}, {"bytes", bytes}});
+  return base::write_file_atomically(folder / kOutputMarker,
+                                     base::Json{{"files", files}}.dump(1) + "\n");
+}
+
+absl::StatusOr<Sizes> read_marker(const fs::path& folder) {
+  const fs::path marker = folder / kOutputMarker;
+  FRUGAL_ASSIGN_OR_RETURN(const base::Json json, base::read_json(marker));
+  FRUGAL_ASSIGN_OR_RETURN(const auto files,
+                          base::json_get<base::Json>(json, "files", marker.string()));
+  if (!files.is_array()) return base::invalid_argument(marker.string(), ": 'files' is no list");
+  Sizes sizes;
+  for (const base::Json& file : files) {
+    FRUGAL_ASSIGN_OR_RETURN(const auto path,
+                            base::json_get<std::string>(file, "path", marker.string()));
+    FRUGAL_ASSIGN_OR_RETURN(sizes[path], base::json_get<int64_t>(file, "bytes", marker.string()));
+  }
+  return sizes;
+}
+
+// Whether `folder` holds what frugal published in it and nothing else.
+absl::Status check_own(const fs::path& folder) {
+  FRUGAL_ASSIGN_OR_RETURN(Sizes found, sizes_below(folder));
+  if (found.empty()) return absl::OkStatus();
+  const auto refused = [&](const auto&... why) {
+    return base::failed("--force does not replace the folder '", folder.string(), "': ", why...,
+                        "; remove it yourself, or give --out another name");
+  };
+  if (!found.contains(kOutputMarker)) {
+    return refused("it was not published by frugal (no ", kOutputMarker, " in it)");
+  }
+  found.erase(kOutputMarker);
+  const auto published = read_marker(folder);
+  if (!published.ok()) return refused(published.status().message());
+  for (const auto& [path, bytes] : found) {
+    const auto known = published->find(path);
+    if (known == published->end()) return refused("frugal did not write its '", path, "'");
+    if (known->second != bytes) {
+      return refused("its '", path, "' was changed: it has ", bytes, " bytes, frugal wrote ",
+                     known->second);
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status copy_folder(const fs::path& from, const fs::path& to) {
+  std::error_code error;
+  fs::create_directories(to, error);
+  if (error) return base::system_error("create", to.string(), error.value());
+  for (auto entry = fs::recursive_directory_iterator(from, error);
+       !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
+    const fs::path target = to / entry->path().lexically_relative(from);
+    if (entry->is_directory(error)) {
+      fs::create_directories(target, error);
+    } else if (!error) {
+      FRUGAL_RETURN_IF_ERROR(base::copy_file(entry->path(), target));
+    }
+    if (error) return base::system_error("copy", entry->path().string(), error.value());
+  }
+  return error ? base::system_error("copy", from.string(), error.value()) : absl::OkStatus();
+}
+
+absl::Status publish_folder(const fs::path& source, const fs::path& out, const fs::path& staging) {
+  FRUGAL_RETURN_IF_ERROR(copy_folder(source, staging));
+  FRUGAL_RETURN_IF_ERROR(write_marker(staging));
+  FRUGAL_ASSIGN_OR_RETURN(const bool replaces, base::exists(out));
+  if (!replaces) return base::publish_folder(staging, out);
+  FRUGAL_RETURN_IF_ERROR(check_own(out));  // again: copying may have taken long
+  return base::exchange_folders(staging, out);
+}
+
+// The one file or folder of an artifact; a checkpoint is the output itself.
+absl::StatusOr<fs::path> source_of(const fs::path& result) {
+  std::error_code error;
+  std::vector<fs::path> entries;
+  for (auto entry = fs::directory_iterator(result, error);
+       !error && entry != fs::directory_iterator(); entry.increment(error)) {
+    entries.push_back(entry->path());
+  }
+  if (error) return base::system_error("list", result.string(), error.value());
+  return entries.size() == 1 ? entries[0] : result;
+}
+
+}  // namespace
+
+absl::Status check_target(const fs::path& out, bool force) {
+  FRUGAL_ASSIGN_OR_RETURN(const fs::path target, full_path(out));
+  std::error_code error;
+  const fs::file_status status = fs::symlink_status(target, error);
+  if (status.type() == fs::file_type::not_found) return absl::OkStatus();
+  if (error) return base::system_error("inspect", target.string(), error.value());
+  if (!force) {
+    return base::failed("'", out.string(), "' exists; give --force to replace it");
+  }
+  if (fs::is_directory(status)) return check_own(target);
+  if (fs::is_regular_file(status)) return absl::OkStatus();
+  return base::failed("--force does not replace '", out.string(), "': it is ",
+                      fs::is_symlink(status) ? "a link" : "neither a file nor a folder",
+                      "; remove it yourself, or give --out another name");
+}
+
+absl::Status publish_result(const fs::path& result, const fs::path& out, bool force) {
+  FRUGAL_ASSIGN_OR_RETURN(const fs::path source, source_of(result));
+  FRUGAL_ASSIGN_OR_RETURN(const fs::path target, full_path(out));
+  FRUGAL_RETURN_IF_ERROR(check_target(target, force));
+  std::error_code error;
+  const bool is_file = fs::is_regular_file(source, error);
+  if (is_file && fs::is_directory(target, error)) {
+    return base::failed("'", target.string(),
+                        "' is a folder, and the result is one file; give "
+                        "--out the name of a file");
+  }
+  if (!is_file && fs::is_regular_file(target, error)) {
+    return base::failed("'", target.string(),
+                        "' is a file, and the result is a folder; give --out "
+                        "the name of a folder");
+  }
+  fs::create_directories(target.parent_path(), error);
+  if (error) return base::system_error("create", target.parent_path().string(), error.value());
+  if (is_file) return base::copy_file(source, target);
+  const fs::path staging = target.string() + base::str_cat(".partial-", ::getpid());
+  const absl::Status published = publish_folder(source, target, staging);
+  // Holds the copy that could not be published, or what it replaced.
+  fs::remove_all(staging, error);
+  if (error) base::warn("'", staging.string(), "' could not be removed: ", error.message());
+  return published;
+}
+
+}  // namespace frugal::pass

@@ -1,0 +1,29 @@
+// Where the result of a command goes when the user names a place for it.
+//
+// A folder that frugal publishes holds one file more than the result, `.frugal-output.json`:
+// {"files": [{"path": "config.json", "bytes": 123}, …]}. By it, and only by it, frugal knows a
+// folder of its own again and may replace it.
+#pragma once
+
+#include <filesystem>
+
+#include "base/status.h"
+
+namespace frugal::pass {
+
+inline constexpr const char* kOutputMarker = ".frugal-output.json";
+
+// Whether a result may be published at `out`: nothing is there, or with `force` a regular file, an
+// empty folder, or a folder that holds exactly what frugal once published in it. Errors:
+// FailedPrecondition naming what stands in the way (without `force`; a folder of somebody else;
+// files added or of another size than published).
+absl::Status check_target(const std::filesystem::path& out, bool force);
+
+// Copies `result` (the output folder of a finished step) to `out`: the one file or folder in it,
+// else the folder itself. It appears by one rename, or takes the place of the old one by one
+// exchange; after an error `out` is what it was. Errors: those of check_target; a file where a
+// folder comes, or the other way round.
+absl::Status publish_result(const std::filesystem::path& result, const std::filesystem::path& out,
+                            bool force);
+
+}  // namespace frugal::pass

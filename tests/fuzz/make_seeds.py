@@ -1,0 +1,134 @@
+#!/usr/bin/env python3
+"""Seeds for the fuzz targets: FOLDER/<target>/, from files of this repository and of a folder of real material.
+
+    make_seeds.py FOLDER [SHARED_DATA]
+
+A fuzzer learns most from small inputs that are accepted: files up to 64 KiB go in as they are, a large tokenizer.json with its
+first pieces and the merges among them, a large SentencePiece model with its first pieces and all else, of safetensors the header
+over zeros where the tensors are small enough.
+"""
+import json
+import pathlib
+import re
+import struct
+import sys
+
+LARGEST = 64 << 10
+PIECES = 300
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def small(path):
+    return path.is_file() and 0 < path.stat().st_size <= LARGEST
+
+
+def shrunk_tokenizer(path):
+    """The first pieces (bytes are among them), the merges that give one of them, and everything else as it was."""
+    root = json.loads(path.read_text(encoding="utf-8"))
+    model = root.get("model", {})
+    vocabulary, merges = model.get("vocab"), model.get("merges")
+    if not isinstance(vocabulary, dict) or not isinstance(merges, list):
+        return None
+    kept = {piece: index for piece, index in vocabulary.items() if index < PIECES}
+    def parts(merge):
+        return merge if isinstance(merge, list) else merge.split(" ", 1)
+    model["vocab"] = kept
+    model["merges"] = [m for m in merges if all(p in kept for p in parts(m)) and "".join(parts(m)) in kept]
+    names = sorted({t["content"] for t in root.get("added_tokens", []) if t["id"] < PIECES})
+    root["added_tokens"] = [t for t in root.get("added_tokens", []) if t["content"] in names]
+    return json.dumps(root, ensure_ascii=False).encode()
+
+
+def wire_fields(data):
+    """(number, whole field) of a protobuf message."""
+    at = 0
+    def varint():
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = data[at]
+            at += 1
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return value
+    while at < len(data):
+        start = at
+        key = varint()
+        kind = key & 7
+        if kind == 0:
+            varint()
+        elif kind == 1:
+            at += 8
+        elif kind == 5:
+            at += 4
+        else:
+            length = varint()
+            at += length
+        yield key >> 3, data[start:at]
+
+
+def shrunk_sentencepiece(path):
+    pieces, rest = [], []
+    for number, field in wire_fields(path.read_bytes()):
+        (pieces if number == 1 else rest).append(field)
+    rest = [field for field in rest if len(field) < 4096]  # not a table of characters
+    return b"".join(pieces[:PIECES] + rest)
+
+
+def shrunk_safetensors(path):
+    """The header of the first tensors that fit, over zeros."""
+    with path.open("rb") as file:
+        size, = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(size))
+    result, end = {}, 0
+    for name, entry in header.items():
+        if name == "__metadata__":
+            result[name] = entry
+            continue
+        begin, stop = entry["data_offsets"]
+        if end + stop - begin <= LARGEST // 2:
+            result[name] = dict(entry, data_offsets=[end, end + stop - begin])
+            end += stop - begin
+    text = json.dumps(result).encode()
+    return struct.pack("<Q", len(text)) + text + bytes(end)
+
+
+def main():
+    out = pathlib.Path(sys.argv[1])
+    shared = pathlib.Path(sys.argv[2]) if len(sys.argv) > 2 else None
+    counts = {}
+
+    def add(target, name, data):
+        if not data:
+            return
+        folder = out / target
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / re.sub(r"[^\w.-]", "_", name)).write_bytes(data)
+        counts[target] = counts.get(target, 0) + 1
+
+    def add_files(target, base, pattern, shrink=None):
+        for path in sorted(base.glob(pattern)):
+            data = path.read_bytes() if small(path) else shrink(path) if shrink and path.is_file() else None
+            add(target, str(path.relative_to(base)), data)
+
+    for target in sorted(p.name for p in (ROOT / "tests/fuzz/seeds").iterdir()):
+        add_files(target, ROOT / "tests/fuzz/seeds" / target, "*")
+    golden = ROOT / "tests/format/golden"
+    add_files("gguf", golden, "*.gguf")
+    add_files("onnx", golden, "*.onnx")
+    add_files("safetensors", golden, "*.safetensors")
+    add_files("tokenizer_json", ROOT / "tests/text/golden/small", "*.json")
+    add_files("pipeline", ROOT, "pipelines/*.yaml")
+    add_files("pipeline", ROOT, "configs/*/*.yaml")
+    if shared and shared.is_dir():
+        add_files("config", shared, "**/*config.json")
+        add_files("tokenizer_json", shared, "**/tokenizer.json", shrunk_tokenizer)
+        add_files("sentencepiece", shared, "babyllama-tok105/*.model", shrunk_sentencepiece)
+        add_files("sentencepiece", shared, "tokenizer-llama2/*.model", shrunk_sentencepiece)
+        add_files("safetensors", shared, "**/*.safetensors", shrunk_safetensors)
+        add_files("gguf", shared, "**/*.gguf")
+    print("seeds: " + ", ".join(f"{target} {count}" for target, count in sorted(counts.items())))
+
+
+main()

@@ -1,0 +1,199 @@
+#include "pass/publish.h"
+
+#include <gtest/gtest.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <functional>
+
+#include "base/file.h"
+#include "support/shared_data.h"
+
+namespace {
+
+bool g_no_exchange = false;                               // a file system without RENAME_EXCHANGE
+std::function<bool(const char*, const char*)> g_refused;  // which renames the disk refuses
+
+}  // namespace
+
+// In place of the C library's, for everything in this executable.
+extern "C" int renameat2(int from_folder, const char* from, int to_folder, const char* to,
+                         unsigned flags) noexcept {
+  const bool exchange = (flags & 2U) != 0;
+  if (exchange && g_no_exchange) {
+    errno = EINVAL;
+    return -1;
+  }
+  if (g_refused && g_refused(from, to)) {
+    errno = EIO;
+    return -1;
+  }
+  return static_cast<int>(::syscall(SYS_renameat2, from_folder, from, to_folder, to, flags));
+}
+extern "C" int rename(const char* from, const char* to) noexcept {
+  if (g_refused && g_refused(from, to)) {
+    errno = EIO;
+    return -1;
+  }
+  return static_cast<int>(::syscall(SYS_renameat2, -100, from, -100, to, 0));
+}
+
+namespace frugal::pass {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr auto kRefused = absl::StatusCode::kFailedPrecondition;
+
+class Publish : public testing::Test {
+ protected:
+  ~Publish() override {
+    g_no_exchange = false;
+    g_refused = {};
+  }
+  // The output of a step: a folder with these files.
+  fs::path result(const std::string& name, const std::vector<std::string>& files) {
+    const fs::path folder = folder_.path() / "cache" / name;
+    for (const std::string& file : files) write(folder / file, name);
+    return folder;
+  }
+  static void write(const fs::path& file, const std::string& text) {
+    fs::create_directories(file.parent_path());
+    FRUGAL_ASSERT_OK(base::write_file_atomically(file, text));
+  }
+  std::string content(const fs::path& file) {
+    return base::read_file(folder_.path() / file).value_or("absent");
+  }
+  // Names in the folder the user sees.
+  std::vector<std::string> names() {
+    std::vector<std::string> out;
+    for (const auto& entry : fs::directory_iterator(folder_.path())) {
+      if (entry.path().filename() != "cache") out.push_back(entry.path().filename());
+    }
+    return out;
+  }
+  fs::path out() { return folder_.path() / "out"; }
+  frugal::test::TemporaryFolder folder_;
+};
+
+TEST_F(Publish, ACheckpointBecomesTheFolderAndAnArtifactItsOneFile) {
+  FRUGAL_ASSERT_OK(publish_result(result("a", {"config.json", "sub/weights"}), out(), false));
+  EXPECT_EQ(content("out/config.json"), "a");
+  EXPECT_EQ(content("out/sub/weights"), "a");
+  FRUGAL_ASSERT_OK(
+      publish_result(result("b", {"model.gguf"}), folder_.path() / "deep" / "x.gguf", false));
+  EXPECT_EQ(content("deep/x.gguf"), "b");
+  EXPECT_THAT(names(), testing::UnorderedElementsAre("out", "deep"));
+}
+
+TEST_F(Publish, WithoutForceNothingIsReplaced) {
+  FRUGAL_ASSERT_OK(publish_result(result("a", {"c", "w"}), out(), false));
+  FRUGAL_EXPECT_ERROR(publish_result(result("b", {"c", "w"}), out(), false), kRefused,
+                      "exists; give --force");
+  EXPECT_EQ(content("out/c"), "a");
+}
+
+TEST_F(Publish, ForceReplacesWhatFrugalPublished) {
+  for (const bool exchanges : {true, false}) {
+    g_no_exchange = !exchanges;
+    fs::remove_all(out());
+    FRUGAL_ASSERT_OK(publish_result(result("a", {"c", "w"}), out(), false));
+    FRUGAL_ASSERT_OK(check_target(out(), true));
+    FRUGAL_ASSERT_OK(publish_result(result("b", {"c", "v"}), out(), true));
+    EXPECT_EQ(content("out/c"), "b");
+    EXPECT_EQ(content("out/v"), "b");
+    EXPECT_EQ(content("out/w"), "absent");
+    FRUGAL_EXPECT_OK(publish_result(result("b", {"c", "v"}), out(), true));  // and again
+    EXPECT_THAT(names(), testing::ElementsAre("out"));
+  }
+}
+
+TEST_F(Publish, ForceKeepsItsHandsOffEverythingElse) {
+  const fs::path fresh = result("b", {"c", "w"});
+  const auto expect_refused = [&](const std::string& reason) {
+    FRUGAL_EXPECT_ERROR(check_target(out(), true), kRefused, reason);
+    FRUGAL_EXPECT_ERROR(publish_result(fresh, out(), true), kRefused, reason);
+  };
+  write(out() / "thesis.tex", "mine");
+  expect_refused("it was not published by frugal");
+  EXPECT_EQ(content("out/thesis.tex"), "mine");
+
+  // A folder of ours in which the user put something, or changed something.
+  fs::remove_all(out());
+  FRUGAL_ASSERT_OK(publish_result(result("a", {"c", "w"}), out(), false));
+  write(out() / "notes" / "today.txt", "mine");
+  expect_refused("frugal did not write its 'notes/today.txt'");
+  fs::remove_all(out() / "notes");
+  write(out() / "c", "changed by hand");
+  expect_refused("its 'c' was changed: it has 15 bytes, frugal wrote 1");
+  write(out() / "c", "a");
+  fs::create_symlink("/etc", out() / "link");
+  expect_refused("frugal did not write its 'link'");
+  fs::remove(out() / "link");
+  write(out() / kOutputMarker, "{");
+  expect_refused(kOutputMarker);
+
+  fs::remove_all(out());
+  fs::create_symlink(folder_.path() / "cache", out());
+  expect_refused("it is a link");
+  EXPECT_THAT(names(), testing::ElementsAre("out"));
+}
+
+TEST_F(Publish, AnEmptyFolderIsNobodys) {
+  fs::create_directories(out());
+  FRUGAL_EXPECT_ERROR(check_target(out(), false), kRefused, "exists");
+  FRUGAL_ASSERT_OK(publish_result(result("a", {"c", "w"}), out(), true));
+  EXPECT_EQ(content("out/c"), "a");
+}
+
+TEST_F(Publish, FileAndFolderDoNotReplaceEachOther) {
+  write(out(), "a file");
+  FRUGAL_EXPECT_ERROR(publish_result(result("a", {"c", "w"}), out(), true), kRefused,
+                      "is a file, and the result is a folder");
+  EXPECT_EQ(content("out"), "a file");
+  fs::remove(out());
+  FRUGAL_ASSERT_OK(publish_result(result("a", {"c", "w"}), out(), false));
+  FRUGAL_EXPECT_ERROR(publish_result(result("b", {"x.gguf"}), out(), true), kRefused,
+                      "is a folder, and the result is one file");
+  EXPECT_EQ(content("out/c"), "a");
+}
+
+TEST_F(Publish, WhatCannotBePutInPlaceIsRolledBack) {
+  FRUGAL_ASSERT_OK(publish_result(result("a", {"c", "w"}), out(), false));
+  const fs::path fresh = result("b", {"c", "w"});
+  const auto expect_rolled_back = [&] {
+    FRUGAL_EXPECT_ERROR(publish_result(fresh, out(), true), kRefused, "Input/output error");
+    g_refused = {};
+    EXPECT_EQ(content("out/c"), "a");
+    EXPECT_EQ(content("out/w"), "a");
+    FRUGAL_EXPECT_OK(check_target(out(), true));  // still a folder of ours
+    EXPECT_THAT(names(), testing::ElementsAre("out"));
+  };
+  const std::string target = out().string();
+  const auto into_place = [target](const char* from, const char* to) {
+    return to == target && std::string(from).find(".partial-") != std::string::npos;
+  };
+  g_refused = into_place;
+  expect_rolled_back();
+  g_no_exchange = true;  // the old folder is already aside when the new one is refused
+  g_refused = into_place;
+  expect_rolled_back();
+  // The old one cannot even be moved aside.
+  g_refused = [target](const char* from, const char*) { return from == target; };
+  expect_rolled_back();
+}
+
+TEST_F(Publish, AnOldFolderThatCannotBePutBackIsNamed) {
+  FRUGAL_ASSERT_OK(publish_result(result("a", {"c", "w"}), out(), false));
+  g_no_exchange = true;
+  g_refused = [target = out().string()](const char*, const char* to) { return to == target; };
+  FRUGAL_EXPECT_ERROR(publish_result(result("b", {"c", "w"}), out(), true), kRefused,
+                      "the old folder could not be put back and lies in '");
+  g_refused = {};
+  ASSERT_EQ(names().size(), 1u);
+  EXPECT_EQ(content(fs::path(names()[0]) / "c"), "a");
+}
+
+}  // namespace
+}  // namespace frugal::pass
