@@ -63,7 +63,7 @@ compare("quantize wide", command(wide, text, "quantize", ["--grid", "q4_0", *few
 tuned = ["--tune-steps", "3", "--tune-windows", "16", *few]
 compare("quantize narrow, best", command(narrow, text, "quantize", ["--grid", "q4_0", "--recipe", "best", *tuned]))
 compare("quantize narrow, lowbit", command(narrow, text, "quantize", ["--grid", "q2_k", "--recipe", "lowbit", "--rounding-iterations", "4", *tuned]))
-compare("quantize wide, max_kl", command(wide, text, "quantize", ["--grid", "q4_0", "--method", "rtn", "--max-kl", "100", *few]))
+compare("quantize wide, max_kl", command(wide, text, "quantize", ["--grid", "q4_0", "--method", "rtn", "--max-kl", "12", *few]))
 quantized = work / "quantized"
 frugal("quantize", wide, "--grid", "q4_0", "--recipe", "rtn", "--out", quantized, "--quiet")
 compare("tune wide", ["tune", str(quantized), "--original", str(wide), "--data", str(text), "--windows", "16", "--steps", "3",
