@@ -88,27 +88,6 @@ absl::Status read_heads(const Json& json, std::string_view where, const Defaults
   return absl::OkStatus();
 }
 
-// An id, a list of ids, or null; -1 is an old spelling of "none".
-absl::StatusOr<std::vector<int64_t>> token_ids(const Json& json, std::string_view key,
-                                               int64_t vocabulary_size, std::string_view where) {
-  std::vector<int64_t> ids;
-  const auto found = json.find(std::string(key));
-  if (found == json.end() || found->is_null()) return ids;
-  const Json list = found->is_array() ? *found : Json::array({*found});
-  for (const Json& element : list) {
-    if (element.is_number_integer() && element == -1) continue;
-    // Numbers of a file are unsigned, numbers set by a program may be signed.
-    const bool in_range = element.is_number_integer() && element >= 0 && element < vocabulary_size;
-    if (!in_range) {
-      return base::invalid_argument(where, ": '", key, "' holds ", shown(element),
-                                    ", expected ids below 'vocab_size' ", vocabulary_size,
-                                    " or null");
-    }
-    ids.push_back(element.get<int64_t>());
-  }
-  return ids;
-}
-
 absl::Status read_token_ids(const Json& json, std::string_view where, ModelConfig& config) {
   const int64_t size = config.vocabulary_size;
   FRUGAL_ASSIGN_OR_RETURN(config.bos_token_ids, token_ids(json, "bos_token_id", size, where));
@@ -180,6 +159,26 @@ absl::StatusOr<double> positive_number_or(const Json& json, std::string_view key
                                           std::string_view where) {
   if (absent(json, key)) return fallback;
   return positive_number(json, key, where);
+}
+
+absl::StatusOr<std::vector<int64_t>> token_ids(const Json& json, std::string_view key,
+                                               int64_t vocabulary_size, std::string_view where) {
+  std::vector<int64_t> ids;
+  const auto found = json.find(std::string(key));
+  if (found == json.end() || found->is_null()) return ids;
+  const Json list = found->is_array() ? *found : Json::array({*found});
+  for (const Json& element : list) {
+    if (element.is_number_integer() && element == -1) continue;
+    // Numbers of a file are unsigned, numbers set by a program may be signed.
+    const bool in_range = element.is_number_integer() && element >= 0 && element < vocabulary_size;
+    if (!in_range) {
+      return base::invalid_argument(where, ": '", key, "' holds ", shown(element),
+                                    ", expected ids below 'vocab_size' ", vocabulary_size,
+                                    " or null");
+    }
+    ids.push_back(element.get<int64_t>());
+  }
+  return ids;
 }
 
 absl::Status read_sizes(const Json& json, std::string_view where, const Defaults& defaults,

@@ -24,6 +24,11 @@ absl::StatusOr<double> positive_number(const base::Json& json, std::string_view 
 absl::StatusOr<double> positive_number_or(const base::Json& json, std::string_view key,
                                           double fallback, std::string_view where);
 
+// An id, a list of ids, or null under `key`; -1 is an old spelling of "none". Errors: ids outside
+// of [0, vocabulary_size).
+absl::StatusOr<std::vector<int64_t>> token_ids(const base::Json& json, std::string_view key,
+                                               int64_t vocabulary_size, std::string_view where);
+
 // Vocabulary, width, context, token ids, tied embeddings; `config.layers` becomes equal layers of
 // heads and width as the config gives them, with RMS norms of "rms_norm_eps" and SwiGLU.
 struct Defaults {

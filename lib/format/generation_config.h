@@ -2,13 +2,9 @@
 // it wins over config.json, as in transformers' generate().
 #pragma once
 
-#include <cstdint>
 #include <filesystem>
-#include <string_view>
-#include <vector>
 
 #include "architecture/model_config.h"
-#include "base/json.h"
 #include "base/status.h"
 
 namespace frugal::format {
@@ -18,11 +14,5 @@ namespace frugal::format {
 // Errors: a malformed file, ids outside of the vocabulary.
 absl::Status apply_generation_config(const std::filesystem::path& folder,
                                      architecture::ModelConfig& config);
-
-// An id, a list of ids, or null under `key`; -1 is an old spelling of "none". Errors: ids outside
-// of [0, vocabulary_size).
-absl::StatusOr<std::vector<int64_t>> read_token_ids(const base::Json& json, std::string_view key,
-                                                    int64_t vocabulary_size,
-                                                    std::string_view where);
 
 }  // namespace frugal::format
