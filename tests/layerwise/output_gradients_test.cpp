@@ -196,17 +196,24 @@ TEST(OutputGradients, PredictTheDivergenceOfSmallChanges) {
     const at::Tensor& weight = decoder.parameters().at(name);
     const at::Tensor change = 0.01 * random_matrix(11, name, weight.size(0), weight.size(1));
     const at::Tensor y = at::mv(change.to(at::kDouble), x[0]);  // ΔW x
-    const double predicted = 0.5 * y.dot(at::mv(gradients.at(name).products, y)).item<double>();
     const auto measured = [&](double factor) {
       model::Decoder changed = decoder;
       changed.set_parameter(name, weight + factor * change);
       return divergence(decoder, changed, ids);
     };
     if (name.find("q_proj") != name.npos || name.find("k_proj") != name.npos) {
-      EXPECT_EQ(predicted, 0) << name;  // one key: its weight is 1 whatever the score
-      EXPECT_EQ(measured(1), 0) << name;
+      EXPECT_EQ(measured(1), 0) << name;  // one key: its weight is 1 whatever the score
+      // The backward pass of attention may form the zero as the difference of two equal sums of
+      // d = 8 products dO·v: what is left is 2 d 2⁻²⁴ |dO| |v| |k| / √d beside |dO| of the values,
+      // 1e-6 by |v| |k| / √d, which is below 10 here.
+      const std::string values =
+          name.substr(0, name.find("self_attn.")) + "self_attn.v_proj.weight";
+      EXPECT_LT(gradients.at(name).squares.max().item<double>(),
+                1e-10 * gradients.at(values).squares.max().item<double>())
+          << name;
       continue;
     }
+    const double predicted = 0.5 * y.dot(at::mv(gradients.at(name).products, y)).item<double>();
     ++compared;
     // Both signs, so that terms of third order cancel; those of fourth show at twice the change.
     const double once = (measured(1) + measured(-1)) / 2;
