@@ -12,15 +12,14 @@
 #include "format/checkpoint_files.h"
 #include "format/generation_config.h"
 #include "format/model_folder.h"
+#include "format/quantized_entries.h"
+#include "format/shards.h"
 
 namespace frugal::format {
 namespace {
 
 namespace fs = std::filesystem;
 using base::Json;
-
-using Entries = std::map<std::string, QuantizedEntry, std::less<>>;
-using ShardOf = std::map<std::string, size_t, std::less<>>;
 
 std::string shape_text(const std::vector<int64_t>& shape) {
   std::string text = "[";
@@ -32,61 +31,6 @@ std::string shape_text(const std::vector<int64_t>& shape) {
 bool is_known_buffer(std::string_view name) {
   return name.ends_with("rotary_emb.inv_freq") || name.ends_with("rotary_emb.cos_cached") ||
          name.ends_with("rotary_emb.sin_cached");
-}
-
-absl::StatusOr<Activations> parse_activations(const Json& json, int64_t version,
-                                              std::string_view where) {
-  if (!json.contains("activations")) return Activations::kFloat;
-  if (version < 2) {
-    return base::invalid_argument(where, ": 'activations' belong to version 2, the file is of ",
-                                  version);
-  }
-  FRUGAL_ASSIGN_OR_RETURN(const auto text, base::json_get<std::string>(json, "activations", where));
-  absl::StatusOr<Activations> found = find_activations(text);
-  if (!found.ok()) return base::annotate(found.status(), where);
-  return found;
-}
-
-absl::StatusOr<QuantizedEntry> parse_quantized_entry(const Json& json, int64_t version,
-                                                     std::string_view where) {
-  QuantizedEntry entry;
-  FRUGAL_ASSIGN_OR_RETURN(entry.grid, base::json_get<std::string>(json, "grid", where));
-  FRUGAL_ASSIGN_OR_RETURN(const Json shape, base::json_get<Json>(json, "shape", where));
-  const bool is_pair = shape.is_array() && shape.size() == 2 && shape[0].is_number_unsigned() &&
-                       shape[1].is_number_unsigned();
-  // Bounds that no matrix reaches keep every product below in range.
-  constexpr uint64_t kMaxSide = uint64_t{1} << 30;
-  if (!is_pair || shape[0].get<uint64_t>() > kMaxSide || shape[1].get<uint64_t>() > kMaxSide ||
-      shape[0].get<uint64_t>() == 0 || shape[1].get<uint64_t>() == 0) {
-    return base::invalid_argument(where, ": 'shape' must be two positive integers [rows, columns]");
-  }
-  entry.rows = shape[0].get<int64_t>();
-  entry.columns = shape[1].get<int64_t>();
-  FRUGAL_ASSIGN_OR_RETURN(entry.activations, parse_activations(json, version, where));
-  return entry;
-}
-
-absl::StatusOr<Entries> parse_quantized(const Json& config, std::string_view where) {
-  Entries entries;
-  const auto frugal = config.find("frugal");
-  if (frugal == config.end() || frugal->is_null()) return entries;
-  const std::string place = base::str_cat(where, ": 'frugal'");
-  FRUGAL_ASSIGN_OR_RETURN(const int64_t version,
-                          base::json_get<int64_t>(*frugal, "version", place));
-  if (version < 1 || version > 2) {
-    return base::unimplemented(place, ": version ", version,
-                               " is newer than this frugal, which reads 1 and 2");
-  }
-  FRUGAL_ASSIGN_OR_RETURN(const Json list,
-                          base::json_get_or<Json>(*frugal, "quantized", Json::object(), place));
-  if (!list.is_object()) return base::invalid_argument(place, ": 'quantized' is no object");
-  for (const auto& [name, value] : list.items()) {
-    FRUGAL_ASSIGN_OR_RETURN(
-        QuantizedEntry entry,
-        parse_quantized_entry(value, version, base::str_cat(place, ": tensor '", name, "'")));
-    entries.emplace(name, std::move(entry));
-  }
-  return entries;
 }
 
 // The method under quantization_config where it is another tool's, else nothing.
@@ -102,105 +46,6 @@ absl::StatusOr<std::optional<std::string>> foreign_packing(const Json& config,
     method = found->contains("load_in_4bit") || found->contains("load_in_8bit") ? "bitsandbytes"
                                                                                 : "unknown";
   return method;
-}
-
-absl::StatusOr<std::map<std::string, std::string>> read_weight_map(const fs::path& index) {
-  FRUGAL_ASSIGN_OR_RETURN(const Json json, base::read_json(index, kMaxJsonBytes));
-  FRUGAL_ASSIGN_OR_RETURN(const Json map, base::json_get<Json>(json, "weight_map", index.string()));
-  if (!map.is_object() || map.empty()) {
-    return base::invalid_argument(index.string(),
-                                  ": 'weight_map' must be an object with at least one tensor");
-  }
-  std::map<std::string, std::string> file_of;
-  for (const auto& [name, file] : map.items()) {
-    const bool is_text = file.is_string();
-    const std::string file_name = is_text ? file.get<std::string>() : "";
-    // A bare name: an index from elsewhere must not reach outside its folder.
-    if (!is_text || file_name.empty() || file_name == "." || file_name == ".." ||
-        file_name.find_first_of("/\\") != std::string::npos) {
-      return base::invalid_argument(
-          index.string(), ": tensor '", name,
-          "' must be mapped to the bare name of a file in the same folder");
-    }
-    file_of[name] = file_name;
-  }
-  return file_of;
-}
-
-struct Weights {
-  std::vector<SafetensorsFile> shards;
-  ShardOf shard_of;
-};
-
-absl::StatusOr<Weights> open_single(const fs::path& file) {
-  Weights weights;
-  FRUGAL_ASSIGN_OR_RETURN(SafetensorsFile shard, SafetensorsFile::open(file));
-  for (const auto& [name, info] : shard.tensors()) weights.shard_of[name] = 0;
-  weights.shards.push_back(std::move(shard));
-  return weights;
-}
-
-absl::Status check_shards_are_there(const fs::path& folder, const std::set<std::string>& files) {
-  std::vector<std::string> missing;
-  std::error_code ignored;
-  for (const std::string& file : files) {
-    if (!fs::exists(folder / file, ignored)) missing.push_back(file);
-  }
-  if (missing.empty()) return absl::OkStatus();
-  const size_t count = missing.size();
-  missing.resize(std::min<size_t>(count, 4));
-  return base::not_found((folder / kIndexFile).string(), ": of its ", files.size(), " shards ",
-                         count, count == 1 ? " is" : " are",
-                         " not there: ", base::join(missing, ", "),
-                         count > missing.size() ? ", …" : "", "; download the rest of the model",
-                         unfinished_download(folder));
-}
-
-absl::StatusOr<Weights> open_sharded(const fs::path& folder) {
-  const fs::path index = folder / kIndexFile;
-  FRUGAL_ASSIGN_OR_RETURN(const auto file_of, read_weight_map(index));
-  std::set<std::string> files;
-  for (const auto& [name, file] : file_of) files.insert(file);
-  FRUGAL_RETURN_IF_ERROR(check_shards_are_there(folder, files));
-  Weights weights;
-  for (const std::string& file : files) {
-    absl::StatusOr<SafetensorsFile> shard = SafetensorsFile::open(folder / file);
-    if (!shard.ok()) {
-      return base::annotate(shard.status(),
-                            base::str_cat("shard '", file, "' that ", index.string(), " names"));
-    }
-    for (const auto& [name, info] : shard->tensors()) {
-      const auto mapped = file_of.find(name);
-      if (mapped == file_of.end() || mapped->second != file) {
-        return base::data_loss(
-            index.string(), ": shard '", file, "' holds tensor '", name, "', which the index ",
-            mapped == file_of.end() ? "does not list" : "places in '",
-            mapped == file_of.end() ? "" : mapped->second, mapped == file_of.end() ? "" : "'",
-            "; index and shards are not of one model");
-      }
-      weights.shard_of[name] = weights.shards.size();
-    }
-    weights.shards.push_back(*std::move(shard));
-  }
-  for (const auto& [name, file] : file_of) {
-    if (weights.shard_of.contains(name)) continue;
-    return base::data_loss(index.string(), ": tensor '", name, "' should be in shard '", file,
-                           "' and is not there");
-  }
-  return weights;
-}
-
-absl::StatusOr<Weights> open_weights(const fs::path& folder) {
-  std::error_code ignored;
-  const bool single = fs::exists(folder / kSingleFile, ignored);
-  const bool sharded = fs::exists(folder / kIndexFile, ignored);
-  if (single && sharded) {
-    return base::invalid_argument(folder.string(), ": both '", kSingleFile, "' and '", kIndexFile,
-                                  "' are here; remove the one that is out of date");
-  }
-  if (single) return open_single(folder / kSingleFile);
-  if (sharded) return open_sharded(folder);
-  return explain_no_weights(folder);
 }
 
 absl::Status check_quantized_tensor(const QuantizedEntry& entry, const TensorInfo& info,
@@ -346,7 +191,7 @@ absl::StatusOr<Checkpoint> Checkpoint::open(const fs::path& folder) {
   FRUGAL_ASSIGN_OR_RETURN(result.config_,
                           architecture::parse_model_config(json, config_file.string()));
   FRUGAL_RETURN_IF_ERROR(apply_generation_config(folder, result.config_));
-  FRUGAL_ASSIGN_OR_RETURN(result.quantized_, parse_quantized(json, config_file.string()));
+  FRUGAL_ASSIGN_OR_RETURN(result.quantized_, parse_quantized_entries(json, config_file.string()));
   FRUGAL_ASSIGN_OR_RETURN(Weights weights, open_weights(folder));
   std::erase_if(weights.shard_of, [](const auto& item) { return is_known_buffer(item.first); });
   result.shards_ = std::move(weights.shards);

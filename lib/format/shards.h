@@ -1,0 +1,24 @@
+// The weight files of a checkpoint folder: one, or shards with an index. Internal.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "format/safetensors.h"
+
+namespace frugal::format {
+
+struct Weights {
+  std::vector<SafetensorsFile> shards;
+  std::map<std::string, size_t, std::less<>> shard_of;  // by tensor
+};
+
+// Errors: no weights, or two sets of them; index and shards that do not agree; a damaged file.
+absl::StatusOr<Weights> open_weights(const std::filesystem::path& folder);
+
+}  // namespace frugal::format
