@@ -1,3 +1,4 @@
+// Tested by: tests/base/file_test.cpp
 // Files that only grow, line by line.
 #include <fcntl.h>
 #include <sys/file.h>

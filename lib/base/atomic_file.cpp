@@ -1,3 +1,4 @@
+// Tested by: tests/base/file_test.cpp
 // Files that appear under their name only when complete.
 #include <fcntl.h>
 #include <linux/fs.h>

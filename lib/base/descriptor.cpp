@@ -1,3 +1,4 @@
+// Tested by: tests/base/file_test.cpp
 #include "base/descriptor.h"
 
 #include <fcntl.h>

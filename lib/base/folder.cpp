@@ -1,3 +1,4 @@
+// Tested by: tests/base/file_test.cpp
 // Folders: publishing them whole, staying inside them, and the room there is.
 #include <fcntl.h>
 #include <sys/statvfs.h>

@@ -1,3 +1,4 @@
+// Tested by: tests/format/checkpoint_test.cpp
 #include "format/quantized_entries.h"
 
 #include <utility>

@@ -1,3 +1,4 @@
+// Tested by: tests/format/checkpoint_test.cpp
 #include "format/shards.h"
 
 #include <algorithm>
