@@ -85,6 +85,14 @@ struct Checkpoint::HashCache {
   std::string hex;
 };
 
+// A stored head that should be the embedding; the bytes live as long as the shards.
+struct Checkpoint::TiedHead {
+  std::string name, embedding_name;
+  std::span<const std::byte> bytes, embedding;
+  std::mutex mutex;
+  std::optional<bool> equal;  // absent: not compared yet
+};
+
 absl::Status Checkpoint::check_expected() const {
   for (const architecture::Tensor& expected : architecture::tensors(config_)) {
     const auto shard = shard_of_.find(expected.name);
@@ -139,18 +147,35 @@ absl::Status Checkpoint::hide_tied_head() {
   if (!config_.tied_embeddings || !has(head_name) || !has(embedding_name)) return absl::OkStatus();
   FRUGAL_ASSIGN_OR_RETURN(const TensorInfo head, info(head_name));
   FRUGAL_ASSIGN_OR_RETURN(const TensorInfo embedding, info(embedding_name));
-  FRUGAL_ASSIGN_OR_RETURN(const auto head_bytes, bytes(head_name));
-  FRUGAL_ASSIGN_OR_RETURN(const auto embedding_bytes, bytes(embedding_name));
-  if (head.dtype != embedding.dtype || head.shape != embedding.shape ||
-      std::memcmp(head_bytes.data(), embedding_bytes.data(), head_bytes.size()) != 0) {
-    return base::invalid_argument(
-        folder_.string(), ": config.json ties the embeddings, but '", head_name, "' differs from '",
-        embedding_name, "'; set \"tie_word_embeddings\" to false, or remove '", head_name, "'");
-  }
+  tied_head_ = std::make_shared<TiedHead>();
+  tied_head_->name = head_name;
+  tied_head_->embedding_name = embedding_name;
+  if (head.dtype != embedding.dtype || head.shape != embedding.shape) return tied_heads_differ();
+  tied_head_->bytes = shards_[shard_of_.find(head_name)->second].bytes(head);
+  tied_head_->embedding = shards_[shard_of_.find(embedding_name)->second].bytes(embedding);
   shard_of_.erase(shard_of_.find(head_name));
   if (const auto entry = quantized_.find(head_name); entry != quantized_.end())
     quantized_.erase(entry);
   return absl::OkStatus();
+}
+
+absl::Status Checkpoint::tied_heads_differ() const {
+  return base::invalid_argument(folder_.string(), ": config.json ties the embeddings, but '",
+                                tied_head_->name, "' differs from '", tied_head_->embedding_name,
+                                "'; set \"tie_word_embeddings\" to false, or remove '",
+                                tied_head_->name, "'");
+}
+
+// Hundreds of megabytes of a large model, so not before somebody reads them anyway, and once.
+absl::Status Checkpoint::check_tied_head() const {
+  if (tied_head_ == nullptr) return absl::OkStatus();
+  const std::lock_guard lock(tied_head_->mutex);
+  if (!tied_head_->equal.has_value()) {
+    tied_head_->equal = std::memcmp(tied_head_->bytes.data(), tied_head_->embedding.data(),
+                                    tied_head_->bytes.size()) == 0;
+    base::release_pages(tied_head_->bytes);
+  }
+  return *tied_head_->equal ? absl::OkStatus() : tied_heads_differ();
 }
 
 absl::Status Checkpoint::check_nothing_else() const {
@@ -226,11 +251,16 @@ std::vector<std::string> Checkpoint::tensor_names() const {
 
 absl::StatusOr<std::span<const std::byte>> Checkpoint::bytes(std::string_view tensor) const {
   FRUGAL_ASSIGN_OR_RETURN(const TensorInfo found, info(tensor));
+  if (tied_head_ != nullptr && tensor == tied_head_->embedding_name)
+    FRUGAL_RETURN_IF_ERROR(check_tied_head());
   return shards_[shard_of_.find(tensor)->second].bytes(found);
 }
 
 void Checkpoint::read_ahead(std::string_view tensor) const {
-  if (const auto stored = bytes(tensor); stored.ok()) base::read_ahead(*stored);
+  const auto shard = shard_of_.find(tensor);
+  if (shard == shard_of_.end()) return;
+  const SafetensorsFile& file = shards_[shard->second];
+  base::read_ahead(file.bytes(file.tensors().find(tensor)->second));
 }
 
 absl::StatusOr<std::vector<float>> Checkpoint::values(std::string_view tensor) const {
@@ -286,6 +316,7 @@ std::vector<fs::path> Checkpoint::side_files() const { return side_files_of(fold
 absl::StatusOr<std::string> Checkpoint::content_hash() const {
   const std::lock_guard lock(hash_cache_->mutex);
   if (!hash_cache_->hex.empty()) return hash_cache_->hex;
+  FRUGAL_RETURN_IF_ERROR(check_tied_head());
   base::KeyHasher hasher;
   hasher.add(kConfigFile).add(config_.source.dump(-1, ' ', true));
   for (const auto& [tensor, shard] : shard_of_) {

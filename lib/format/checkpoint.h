@@ -39,8 +39,9 @@ class Checkpoint {
  public:
   // Opens and cross-checks: config, index against shards both ways, every expected tensor present
   // with its shape (or its quantized form), nothing unknown beside them (rotary buffers are
-  // skipped). Reads no weight data, except that with tied embeddings a stored lm_head must equal
-  // the embedding (it is then hidden). Errors name folder, file, tensor, found and expected.
+  // skipped). Reads no weight data. With tied embeddings a stored lm_head is hidden; that it equals
+  // the embedding is checked when the embedding is first read. Errors name folder, file, tensor,
+  // found and expected.
   static absl::StatusOr<Checkpoint> open(const std::filesystem::path& folder);
 
   const std::filesystem::path& folder() const { return folder_; }
@@ -49,8 +50,9 @@ class Checkpoint {
 
   bool has(std::string_view tensor) const;
   absl::StatusOr<TensorInfo> info(std::string_view tensor) const;
-  std::vector<std::string> tensor_names() const;                                    // sorted
-  absl::StatusOr<std::span<const std::byte>> bytes(std::string_view tensor) const;  // as stored
+  std::vector<std::string> tensor_names() const;  // sorted
+  // As stored. Errors: no such tensor; an embedding that a stored head contradicts (open).
+  absl::StatusOr<std::span<const std::byte>> bytes(std::string_view tensor) const;
   // Starts reading a tensor from the disk while other work goes on. Names that are not there:
   // nothing.
   void read_ahead(std::string_view tensor) const;
@@ -75,6 +77,8 @@ class Checkpoint {
   absl::Status check_nothing_else() const;
   absl::Status check_packing() const;
   absl::Status hide_tied_head();
+  absl::Status check_tied_head() const;
+  absl::Status tied_heads_differ() const;
 
   std::filesystem::path folder_;
   architecture::ModelConfig config_;
@@ -84,6 +88,8 @@ class Checkpoint {
 
   struct HashCache;
   std::shared_ptr<HashCache> hash_cache_;
+  struct TiedHead;
+  std::shared_ptr<TiedHead> tied_head_;  // null: none is stored
 };
 
 // Writes a checkpoint folder tensor by tensor. Shards above `max_shard_bytes`. The folder must

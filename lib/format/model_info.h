@@ -26,6 +26,7 @@ struct ModelInfo {
   // Where it can be read already; empty for one that a step before will make.
   std::filesystem::path tokenizer_folder = {};
   int64_t size_bytes = 0;  // of all weights as stored
+  int64_t side_bytes = 0;  // of the files that travel with them: tokenizer, generation, templates
 };
 
 }  // namespace frugal::format

@@ -265,18 +265,26 @@ absl::StatusOr<fs::path> Cache::shared(
 absl::StatusOr<std::optional<std::string>> HashStore::get(
     const fs::path& folder, const std::function<absl::StatusOr<std::string>()>& compute) {
   FRUGAL_ASSIGN_OR_RETURN(const std::vector<std::string> names, files_below(folder));
+  std::vector<fs::path> files;
+  for (const std::string& name : names) files.push_back(folder / name);
+  return get(folder.string(), files, compute);
+}
+
+absl::StatusOr<std::optional<std::string>> HashStore::get(
+    std::string_view name, const std::vector<fs::path>& files,
+    const std::function<absl::StatusOr<std::string>()>& compute) {
   base::KeyHasher fingerprint;
-  for (const std::string& name : names) {
+  for (const fs::path& path : files) {
     struct stat info{};
-    if (::stat((folder / name).c_str(), &info) != 0) {
-      return base::system_error("inspect", (folder / name).string(), errno);
+    if (::stat(path.c_str(), &info) != 0) {
+      return base::system_error("inspect", path.string(), errno);
     }
-    fingerprint.add(name).add(base::str_cat(info.st_size, " ", info.st_mtim.tv_sec, " ",
-                                            info.st_mtim.tv_nsec, " ", info.st_ino, " ",
-                                            info.st_dev));
+    fingerprint.add(path.string())
+        .add(base::str_cat(info.st_size, " ", info.st_mtim.tv_sec, " ", info.st_mtim.tv_nsec, " ",
+                           info.st_ino, " ", info.st_dev));
   }
   const std::string state = fingerprint.hex();
-  const fs::path file = folder_ / base::xxh3_128(folder.string());
+  const fs::path file = folder_ / base::xxh3_128(name);
   if (const auto known = base::read_file(file, 1 << 12); known.ok()) {
     const std::vector<std::string> parts = base::split(base::trim(*known), ' ');
     if (parts.size() == 2 && parts[0] == state) return parts[1];

@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/json.h"
 #include "base/status.h"
@@ -86,13 +87,18 @@ class Cache {
   std::filesystem::path folder_;
 };
 
-// Content hashes of large folders, remembered by the sizes, times and inodes of their files.
+// Content hashes of large folders and data, remembered by the sizes, times and inodes of their
+// files.
 class HashStore {
  public:
   explicit HashStore(std::filesystem::path folder) : folder_(std::move(folder)) {}
   // The remembered hash of `folder`, or what `compute` says (null: not now, nullopt comes back).
   absl::StatusOr<std::optional<std::string>> get(
       const std::filesystem::path& folder,
+      const std::function<absl::StatusOr<std::string>()>& compute);
+  // The same of these files. `name` tells apart what else the hash depends on.
+  absl::StatusOr<std::optional<std::string>> get(
+      std::string_view name, const std::vector<std::filesystem::path>& files,
       const std::function<absl::StatusOr<std::string>()>& compute);
 
  private:

@@ -352,6 +352,14 @@ std::vector<OptionDescription> describe_options(Pass& pass) {
   return out;
 }
 
+std::vector<std::string> precision_options(Pass& pass) {
+  std::vector<std::string> out;
+  visit(pass, [&](const OptionInfo& info, auto&) {
+    if (info.is_precision) out.emplace_back(info.name);
+  });
+  return out;
+}
+
 std::vector<Reference> references(Pass& pass) {
   std::vector<Reference> out;
   const auto add = [&](const OptionInfo& info, const std::string& name, Reference::Kind kind) {

@@ -55,6 +55,9 @@ struct OptionInfo {
   std::string_view otherwise = "";        // std::optional values: what happens where none is given
   std::vector<std::string_view> former_names = {};
   std::vector<FormerChoice> former_choices = {};
+  // Its value names the precision of products over data: what that means on the device at hand is
+  // part of the step's key (PlanOptions::arithmetic).
+  bool is_precision = false;
 };
 
 class OptionVisitor {

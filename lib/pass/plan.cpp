@@ -150,24 +150,46 @@ class Planner {
   }
 
   void hash_data(const DataEntry& entry) {
-    const auto content = text::content_hash(entry.source);
+    const auto content = hash_of(entry.source);
     if (!content.ok()) {
       problems_.add(entry.position, "data '", entry.name, "': ", content.status().message());
       return;
     }
-    expect_hash("data", entry.name, entry.position, entry.expected_hash, *content);
     if (const absl::Status status = text::check_data(entry.source); !status.ok()) {
       problems_.add(entry.position, "data '", entry.name, "': ", status.message());
       return;
     }
+    plan_.data[entry.name] = {};
+    if (!*content) return;  // large, and seen for the first time
+    expect_hash("data", entry.name, entry.position, entry.expected_hash, **content);
     const text::DataSource& source = entry.source;
     base::KeyHasher key;
-    key.add("data").add(*content).add(source.prompt).add(source.completion).add(source.split);
+    key.add("data").add(**content).add(source.prompt).add(source.completion).add(source.split);
     key.add(source.task)
         .add(base::str_cat(source.limit, " ", source.tokens, " ", source.sequence_length));
     if (!source.builtin.empty()) key.add(base::str_cat(source.builtin, " ", source.seed));
     for (const auto& [label, text] : source.labels) key.add(label).add(text);
-    plan_.data[entry.name] = {*content, key.hex()};
+    plan_.data[entry.name] = {**content, key.hex()};
+  }
+
+  // The hash of the data's content: remembered, or computed where that is soon done or asked for.
+  absl::StatusOr<std::optional<std::string>> hash_of(const text::DataSource& source) const {
+    FRUGAL_ASSIGN_OR_RETURN(const std::vector<fs::path> files, text::data_files(source));
+    const auto compute = [&] { return text::content_hash(source); };
+    if (files.empty()) return compute();  // builtin
+    int64_t bytes = 0;
+    for (const fs::path& file : files) {
+      std::error_code error;
+      bytes += static_cast<int64_t>(fs::file_size(file, error));
+      if (error) return base::system_error("inspect", file.string(), error.value());
+    }
+    base::KeyHasher name;
+    name.add("data").add(source.prompt).add(source.completion).add(base::str_cat(source.limit));
+    for (const auto& [label, text] : source.labels) name.add(label).add(text);
+    for (const fs::path& file : files) name.add(file.string());
+    const bool now = options_.read_weights || bytes <= kHashAtOnceBytes;
+    return options_.hashes->get(name.hex(), files,
+                                now ? compute : std::function<absl::StatusOr<std::string>()>());
   }
 
   static bool contains(const std::vector<std::string>& names, const std::string& name) {
@@ -218,6 +240,7 @@ class Planner {
     }
     if (!resolve_references(step, unit)) return;
     check(step, unit);
+    unit.arithmetic = arithmetic_of(unit);
     unit.key = key_of(unit);
     plan_.units.push_back(std::move(unit));
   }
@@ -300,6 +323,24 @@ class Planner {
     return made == nullptr || made->key.empty() ? "" : "step:" + made->key;
   }
 
+  // An artifact is a copy of a checkpoint's integers; everything else computes. Precisions are of
+  // products over data: without data nothing depends on them.
+  std::string arithmetic_of(const Unit& unit) const {
+    if (unit.pass->info().output == Output::kArtifact) return "";
+    std::string out = options_.device.substr(0, options_.device.find(':'));
+    const bool reads_data = std::any_of(
+        unit.references.begin(), unit.references.end(),
+        [](const Reference& reference) { return reference.kind == Reference::Kind::kData; });
+    if (!reads_data) return out;
+    for (const std::string& option : precision_options(*unit.pass)) {
+      const auto value = unit.options.find(option);
+      if (value == unit.options.end() || !value->is_string()) continue;
+      const auto& name = value->get_ref<const std::string&>();
+      out += base::str_cat(", ", options_.arithmetic ? options_.arithmetic(name) : name);
+    }
+    return out;
+  }
+
   std::string key_of(const Unit& unit) const {
     const PassInfo& info = unit.pass->info();
     base::KeyHasher key;
@@ -308,6 +349,7 @@ class Planner {
         .add(base::str_cat(info.version))
         .add(unit.options.dump());
     key.add(base::str_cat(plan_.pipeline.seed));
+    if (!unit.arithmetic.empty()) key.add("arithmetic").add(unit.arithmetic);
     // An artifact may carry the name of the model it was made from.
     if (info.output == Output::kArtifact) key.add("name").add(unit.from);
     std::vector<std::string> parts;
@@ -317,7 +359,8 @@ class Planner {
         parts.push_back(content_key(reference.name));
       } else {
         const auto found = plan_.data.find(reference.name);
-        parts.push_back(found == plan_.data.end() ? "" : "data:" + found->second.key);
+        const bool hashed = found != plan_.data.end() && !found->second.key.empty();
+        parts.push_back(hashed ? "data:" + found->second.key : "");
       }
     }
     for (const std::string& part : parts) {
@@ -390,6 +433,19 @@ const Unit* Plan::resolve(std::string_view name, std::string_view variant) const
   return count == 1 ? found : nullptr;
 }
 
+std::string architecture_text(const architecture::ModelConfig& config) {
+  const architecture::Layer& first = config.layers.front();
+  return base::str_cat(config.model_type, " ", config.layer_count(), "L ", config.hidden_size, "C ",
+                       first.feed_forward.width, "F ", first.attention.heads, "/",
+                       first.attention.key_value_heads, "H ", config.vocabulary_size, "V");
+}
+
+std::optional<int64_t> output_bytes(const Unit& unit) {
+  if (unit.estimate.output_bytes) return unit.estimate.output_bytes;
+  const bool yields_model = unit.checked && unit.pass->info().output == Output::kCheckpoint;
+  return yields_model ? std::optional(unit.model.size_bytes) : std::nullopt;
+}
+
 absl::StatusOr<ModelInfo> model_info(std::string name, const format::Checkpoint& checkpoint) {
   ModelInfo info;
   info.name = std::move(name);
@@ -403,6 +459,10 @@ absl::StatusOr<ModelInfo> model_info(std::string name, const format::Checkpoint&
   info.size_bytes = checkpoint.weight_bytes();
   peek_zeros(checkpoint, info);
   for (const fs::path& file : checkpoint.side_files()) {
+    std::error_code error;
+    const auto size = fs::file_size(file, error);
+    if (error) return base::system_error("inspect", file.string(), error.value());
+    info.side_bytes += static_cast<int64_t>(size);
     const std::string base = file.filename().string();
     if (base == "tokenizer.json" || base == "tokenizer.model" || base == "vocab.json" ||
         base == "tokenizer.bin") {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -32,6 +33,9 @@ struct Unit {
   ModelInfo model;                    // after the step; for Output::kCheckpoint
   Estimate estimate;
   std::vector<std::string> warnings;
+  // The kind of device and what the options' precisions come to on it ("cpu, bf16 products of …");
+  // empty where the result does not depend on it.
+  std::string arithmetic;
   std::string key;  // of the cache; empty while an input is not hashed
   bool checked = false;
 
@@ -47,8 +51,8 @@ struct ModelInput {
 
 // An entry of `data:`.
 struct DataInput {
-  std::string hash;  // of the content
-  std::string key;   // of content, templates and limits
+  std::string hash;  // of the content; empty = unknown
+  std::string key;   // of content, templates and limits; empty while the content is unknown
 };
 
 struct Plan {
@@ -67,8 +71,13 @@ struct Plan {
 struct PlanOptions {
   const Registry* registry = nullptr;
   HashStore* hashes = nullptr;
-  bool read_weights = false;  // hash models of any size (a run); false: only small or known ones
-  std::string until;          // the last step; empty = all
+  // Hash models and data of any size (a run); false: only small or known ones, so that a plan takes
+  // no longer for large inputs.
+  bool read_weights = false;
+  std::string until = {};      // the last step; empty = all
+  std::string device = "cpu";  // of the run: "cpu", "cuda:0"
+  // What a precision that an option names comes to on the device; null: that name itself.
+  std::function<std::string(std::string_view precision)> arithmetic = {};
 };
 
 // Checks everything; what is wrong goes to `problems`. The plan is fit to run when there are none.
@@ -81,6 +90,14 @@ base::Json resolved_pipeline(const Plan& plan);
 // The table of `frugal plan`.
 std::string plan_table(const Plan& plan, const Cache& cache);
 base::Json plan_json(const Plan& plan, const Cache& cache);
+
+// The shape of a model in one line, which decides what its forward costs: "llama 6L 256C 768F 4/4H
+// 105V" (layers, channels, feed-forward width, heads/groups, vocabulary).
+std::string architecture_text(const architecture::ModelConfig& config);
+
+// Bytes that the unit will write: its estimate, else the weights of the model it makes; absent
+// where neither is known.
+std::optional<int64_t> output_bytes(const Unit& unit);
 
 // Metadata of a checkpoint, and whether it looks pruned.
 absl::StatusOr<ModelInfo> model_info(std::string name, const format::Checkpoint& checkpoint);

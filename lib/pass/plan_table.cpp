@@ -8,14 +8,6 @@
 namespace frugal::pass {
 namespace {
 
-std::string shape_text(const ModelInfo& model) {
-  const architecture::ModelConfig& config = model.config;
-  return base::str_cat(
-      config.layer_count(), "L ", config.hidden_size, "C ",
-      config.layers.front().feed_forward.width, "F ", config.layers.front().attention.heads, "/",
-      config.layers.front().attention.key_value_heads, "H ", config.vocabulary_size, "V");
-}
-
 std::string parameters_text(int64_t count) {
   if (count < 1'000'000) return base::str_cat(base::format_count(count));
   const double millions = static_cast<double>(count) / 1e6;
@@ -42,7 +34,8 @@ std::string plan_table(const Plan& plan, const Cache& cache) {
   table.align_right({4, 5, 6, 7});
   for (const Unit& unit : plan.units) {
     const bool model = yields_model(unit) && unit.checked;
-    table.row({unit.name(), unit.pass->info().name, unit.from, model ? shape_text(unit.model) : "",
+    table.row({unit.name(), unit.pass->info().name, unit.from,
+               model ? architecture_text(unit.model.config) : "",
                model ? parameters_text(unit.model.config.parameter_count()) : "",
                model ? base::format_bytes(static_cast<double>(unit.model.size_bytes))
                : unit.estimate.output_bytes ? bytes_text(unit.estimate.output_bytes)
@@ -66,9 +59,13 @@ base::Json plan_json(const Plan& plan, const Cache& cache) {
     return value ? base::Json(*value) : base::Json(nullptr);
   };
   for (const Unit& unit : plan.units) {
-    base::Json item = {
-        {"id", unit.id},     {"variant", unit.variant}, {"pass", unit.pass->info().name},
-        {"from", unit.from}, {"options", unit.options}, {"key", unit.key}};
+    base::Json item = {{"id", unit.id},
+                       {"variant", unit.variant},
+                       {"pass", unit.pass->info().name},
+                       {"from", unit.from},
+                       {"options", unit.options},
+                       {"key", unit.key},
+                       {"arithmetic", unit.arithmetic}};
     item["cached"] = unit.key.empty() ? base::Json(nullptr) : base::Json(cache.contains(unit.key));
     if (yields_model(unit) && unit.checked) {
       item["parameters"] = unit.model.config.parameter_count();

@@ -94,7 +94,8 @@ base::Json inputs_json(const Plan& plan) {
     }
   }
   for (const DataEntry& entry : plan.pipeline.data) {
-    if (const auto input = plan.data.find(entry.name); input != plan.data.end()) {
+    const auto input = plan.data.find(entry.name);
+    if (input != plan.data.end() && !input->second.hash.empty()) {
       data[entry.name] = input->second.hash;
     }
   }

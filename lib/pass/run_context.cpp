@@ -36,7 +36,10 @@ absl::StatusOr<text::DataSource> UnitContext::data(const DataReference& referenc
 
 absl::StatusOr<fs::path> UnitContext::shared(
     std::string_view key, const std::function<absl::Status(const fs::path&)>& make) {
-  return setting_.cache.shared(key, make);
+  // Results of another arithmetic are other results.
+  const std::string& arithmetic = setting_.unit.arithmetic;
+  return setting_.cache.shared(
+      arithmetic.empty() ? std::string(key) : base::str_cat(key, " ", arithmetic), make);
 }
 
 absl::Status UnitContext::write_items(std::string_view name, const std::vector<base::Json>& items) {

@@ -69,6 +69,17 @@ absl::Status run_guarded(const Pass& pass, RunContext& context) {
   }
 }
 
+// What the report is to know of a checkpoint.
+base::Json describe_checkpoint(const format::Checkpoint& checkpoint) {
+  const int64_t parameters = checkpoint.config().parameter_count();
+  const int64_t weight_bytes = checkpoint.weight_bytes();
+  return {{"architecture", architecture_text(checkpoint.config())},
+          {"weight_bytes", weight_bytes},
+          {"parameters", parameters},
+          {"bits_per_weight",
+           8.0 * static_cast<double>(weight_bytes) / static_cast<double>(parameters)}};
+}
+
 class Runner {
  public:
   Runner(const Plan& plan, const Cache& cache, energy::MeterSet& meters, const RunOptions& options,
@@ -122,6 +133,10 @@ class Runner {
     }
     needs_work_ = std::any_of(plan_.units.begin(), plan_.units.end(),
                               [&](const Unit& unit) { return !cache_.contains(unit.key); });
+    FRUGAL_RETURN_IF_ERROR(check_all_disk());
+    base::Json models = base::Json::object();
+    for (const auto& [name, input] : plan_.models)
+      models[name] = describe_checkpoint(*input.checkpoint);
     console_.begin(folder_.path().string());
     return journal_.write("run_start", {{"schema", 1},
                                         {"frugal", options_.version},
@@ -130,6 +145,7 @@ class Runner {
                                         {"seed", pipeline.seed},
                                         {"pipeline_sha256", pipeline.sha256},
                                         {"machine", machine_json(options_.device_description)},
+                                        {"models", models},
                                         {"meters", meters_.describe()},
                                         {"site", plan_.site},
                                         {"report", report},
@@ -157,6 +173,7 @@ class Runner {
             {"pass", unit.pass->info().name},
             {"version", unit.pass->info().version},
             {"key", unit.key},
+            {"arithmetic", unit.arithmetic},
             {"from", from},
             {"options", unit.options}};
   }
@@ -176,16 +193,33 @@ class Runner {
     return finish_unit(index, *std::move(made), false);
   }
 
-  absl::Status check_disk(const Unit& unit) const {
-    if (!unit.estimate.output_bytes) return absl::OkStatus();
+  absl::Status check_room(std::string_view who, int64_t bytes) const {
     FRUGAL_ASSIGN_OR_RETURN(const int64_t free, base::free_bytes(cache_.folder()));
-    const int64_t needed =
-        *unit.estimate.output_bytes + *unit.estimate.output_bytes / 10 + kSpareDiskBytes;
-    if (free >= needed) return absl::OkStatus();
+    if (free >= bytes + kSpareDiskBytes) return absl::OkStatus();
     return base::resource_exhausted(
-        "it needs about ", base::format_bytes(static_cast<double>(needed)), " of disk, and '",
-        cache_.folder().string(), "' has ", base::format_bytes(static_cast<double>(free)),
+        who, " about ", base::format_bytes(static_cast<double>(bytes + kSpareDiskBytes)),
+        " of disk, and '", cache_.folder().string(), "' has ",
+        base::format_bytes(static_cast<double>(free)),
         " free; free some, or give --cache a folder on another disk");
+  }
+
+  absl::Status check_disk(const Unit& unit) const {
+    const std::optional<int64_t> bytes = output_bytes(unit);
+    return bytes ? check_room("it needs", *bytes + *bytes / 10) : absl::OkStatus();
+  }
+
+  // Before anything runs: what the first steps make must not leave the last one without room.
+  absl::Status check_all_disk() const {
+    int64_t bytes = 0, steps = 0;
+    for (const Unit& unit : plan_.units) {
+      if (cache_.contains(unit.key)) continue;
+      bytes += output_bytes(unit).value_or(0);
+      ++steps;
+    }
+    if (steps == 0) return absl::OkStatus();
+    return check_room(base::str_cat("the ", steps, steps == 1 ? " step" : " steps", " of this run ",
+                                    steps == 1 ? "needs" : "need"),
+                      bytes);
   }
 
   absl::StatusOr<format::Checkpoint> open_model(const std::string& name) const {
@@ -298,12 +332,7 @@ class Runner {
       const auto checkpoint = format::Checkpoint::open(folder);
       if (!checkpoint.ok())
         return base::annotate(checkpoint.status(), "the pass left no sound checkpoint behind");
-      const int64_t parameters = checkpoint->config().parameter_count();
-      const int64_t weight_bytes = checkpoint->weight_bytes();
-      weights = {{"weight_bytes", weight_bytes},
-                 {"parameters", parameters},
-                 {"bits_per_weight",
-                  8.0 * static_cast<double>(weight_bytes) / static_cast<double>(parameters)}};
+      weights = describe_checkpoint(*checkpoint);
     }
     std::error_code error;
     if (fs::is_empty(folder, error)) return base::internal("the pass left nothing behind");

@@ -47,6 +47,10 @@ struct Example {
 // data, empty result, invalid UTF-8, with file and line.
 absl::StatusOr<std::vector<Example>> load_examples(const DataSource& source);
 
+// The files of the source, globs expanded, in reading order; empty for builtin data. Errors: a
+// pattern that matches nothing.
+absl::StatusOr<std::vector<std::filesystem::path>> data_files(const DataSource& source);
+
 // Hash of the content the source yields (file bytes, or generator version + seed), for cache keys.
 // The first examples, of about `bytes` bytes together (the last text may be cut there), and whether
 // they are all. Reads no more of plain text than that. Errors: those of load_examples.

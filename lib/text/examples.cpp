@@ -313,6 +313,13 @@ absl::Status check_data(const DataSource& source) {
   return load_examples(first).status();
 }
 
+absl::StatusOr<std::vector<fs::path>> data_files(const DataSource& source) {
+  FRUGAL_RETURN_IF_ERROR(check(source));
+  if (!source.builtin.empty()) return std::vector<fs::path>{};
+  if (!source.text.empty()) return expand(source.text);
+  return std::vector<fs::path>{source.jsonl.empty() ? source.table : source.jsonl};
+}
+
 absl::StatusOr<std::string> content_hash(const DataSource& source) {
   FRUGAL_RETURN_IF_ERROR(check(source));
   base::KeyHasher hasher;
@@ -325,12 +332,7 @@ absl::StatusOr<std::string> content_hash(const DataSource& source) {
         .add(std::to_string(source.seed));
     return hasher.hex();
   }
-  std::vector<fs::path> files;
-  if (source.text.empty()) {
-    files.emplace_back(source.jsonl.empty() ? source.table : source.jsonl);
-  } else {
-    FRUGAL_ASSIGN_OR_RETURN(files, expand(source.text));
-  }
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<fs::path> files, data_files(source));
   for (const fs::path& file : files) {
     FRUGAL_ASSIGN_OR_RETURN(const base::MappedFile mapped, base::MappedFile::open(file));
     hasher.add(file.filename().string());

@@ -125,9 +125,23 @@ TEST_F(CheckpointTest, TiedHeadMustEqualTheEmbedding) {
       [](Tensors& tensors) { tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"]; });
   FRUGAL_ASSERT_OK_AND_ASSIGN(const auto checkpoint, Checkpoint::open(folder()));
   EXPECT_FALSE(checkpoint.has("lm_head.weight"));
+  FRUGAL_EXPECT_OK(checkpoint.values("model.embed_tokens.weight"));
+  // Compared when the embedding is read, and by its hash; other weights do not wait for it.
   edit_weights([](Tensors& tensors) { tensors["lm_head.weight"].bytes[100] ^= std::byte{1}; });
-  FRUGAL_EXPECT_ERROR(Checkpoint::open(folder()), absl::StatusCode::kInvalidArgument,
-                      "'lm_head.weight' differs from 'model.embed_tokens.weight'");
+  constexpr const char* kDiffers = "'lm_head.weight' differs from 'model.embed_tokens.weight'";
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const auto other, Checkpoint::open(folder()));
+  const Checkpoint copy = other;
+  FRUGAL_EXPECT_OK(other.values("model.norm.weight"));
+  for (const Checkpoint* opened : {&other, &copy}) {
+    FRUGAL_EXPECT_ERROR(opened->values("model.embed_tokens.weight"),
+                        absl::StatusCode::kInvalidArgument, kDiffers);
+    FRUGAL_EXPECT_ERROR(opened->content_hash(), absl::StatusCode::kInvalidArgument, kDiffers);
+  }
+  // Of another shape: seen at once.
+  edit_weights([](Tensors& tensors) {
+    tensors["lm_head.weight"] = tensors["model.layers.0.mlp.down_proj.weight"];
+  });
+  FRUGAL_EXPECT_ERROR(Checkpoint::open(folder()), absl::StatusCode::kInvalidArgument, kDiffers);
 }
 
 TEST_F(CheckpointTest, UntiedHeadMustBeThere) {

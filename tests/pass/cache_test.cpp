@@ -216,5 +216,22 @@ TEST_F(CacheTest, HashesAreRememberedUntilAFileChanges) {
   EXPECT_EQ(store.get(model, compute).value(), "h2");
 }
 
+TEST_F(CacheTest, HashesOfFilesAreTakenApartByWhatElseTheyDependOn) {
+  const fs::path text = folder_.path() / "text";
+  FRUGAL_ASSERT_OK(base::write_file_atomically(text, "1"));
+  HashStore store(folder_.path() / "hashes");
+  int64_t computed = 0;
+  const auto compute = [&]() -> absl::StatusOr<std::string> {
+    return base::str_cat("h", ++computed);
+  };
+  EXPECT_EQ(store.get("a", {text}, compute).value(), "h1");
+  EXPECT_EQ(store.get("a", {text}, compute).value(), "h1");
+  EXPECT_EQ(store.get("b", {text}, compute).value(), "h2");
+  FRUGAL_ASSERT_OK(base::write_file_atomically(text, "2"));
+  EXPECT_EQ(store.get("a", {text}, nullptr).value(), std::nullopt);
+  FRUGAL_EXPECT_ERROR(store.get("a", {folder_.path() / "absent"}, compute),
+                      absl::StatusCode::kNotFound, "absent");
+}
+
 }  // namespace
 }  // namespace frugal::pass

@@ -45,7 +45,7 @@ TEST(OptionReader, ReadsEveryType) {
   EXPECT_EQ(options, base::Json::parse(
                          R"({"factor": 2.0, "mode": "up", "tokens": 20000000, "memory": 75161927680,
       "patience": 7200.0, "compensate": true, "batch": [1, 16], "skip": ["a", "b"], "teacher": "big",
-      "calibration": "novels", "tasks": ["x", "y"]})"));
+      "calibration": "novels", "tasks": ["x", "y"], "precision": "rounded"})"));
 }
 
 TEST(OptionReader, OneValueStandsForAList) {
@@ -180,6 +180,10 @@ TEST(OptionReader, FindsReferences) {
   EXPECT_EQ(found[2].option, "tasks");
   EXPECT_EQ(found[2].name, "y");
   EXPECT_EQ(positions.at("tasks").line, 3);
+}
+
+TEST(OptionReader, FindsPrecisions) {
+  EXPECT_THAT(precision_options(*scale()), testing::ElementsAre("precision"));
 }
 
 TEST(OptionReader, HelpSaysEverything) {

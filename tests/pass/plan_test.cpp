@@ -189,5 +189,62 @@ TEST(Plan, TableShowsSizesAndWarnings) {
   EXPECT_EQ(json["units"][0]["cached"], false);
 }
 
+// A plan of `text`, as `frugal plan` (read: false) and `frugal run` make it.
+Plan plan_of(const Workshop& shop, const std::string& text, bool read, PlanOptions options = {}) {
+  Problems problems("toy.yaml");
+  HashStore hashes(shop.path() / "cache" / "hashes");
+  options.registry = &test::toy_registry();
+  options.hashes = &hashes;
+  options.read_weights = read;
+  Plan plan = make_plan(parse_pipeline(text, shop.path(), {}, problems), options, problems);
+  EXPECT_EQ(problems.text(), "");
+  return plan;
+}
+
+TEST(Plan, LargeDataIsHashedByARunAndRememberedByPlans) {
+  Workshop shop;
+  const std::string text =
+      std::string(kHead) + "steps: [{id: a, pass: scale, with: {factor: 2, calibration: text}}]\n";
+  EXPECT_FALSE(plan_of(shop, text, false).find("a")->key.empty());      // small: at once
+  std::filesystem::resize_file(shop.path() / "a.txt", (64 << 20) + 1);  // a hole: takes no disk
+  const Plan unknown = plan_of(shop, text, false);
+  EXPECT_EQ(unknown.find("a")->key, "");
+  EXPECT_EQ(resolved_pipeline(unknown)["inputs"]["data"].size(), 1u);  // of the small one alone
+  const std::string key = plan_of(shop, text, true).find("a")->key;
+  EXPECT_NE(key, "");
+  EXPECT_EQ(plan_of(shop, text, false).find("a")->key, key);
+}
+
+// What a precision comes to, and the kind of device, are part of the key of what depends on them.
+TEST(Plan, KeysHoldTheArithmetic) {
+  Workshop shop;
+  const std::string text = std::string(kHead) + R"(steps:
+  - {id: plain, pass: scale, with: {factor: 2}}
+  - {id: reads, pass: scale, from: teacher, with: {factor: 2, calibration: text}}
+  - {id: file, pass: pack, from: teacher}
+)";
+  const auto planned = [&](const std::string& device, const std::string& rounded) {
+    return plan_of(shop, text, true,
+                   {.device = device, .arithmetic = [&](std::string_view precision) {
+                      return precision == "rounded" ? rounded : std::string(precision);
+                    }});
+  };
+  const Plan first = planned("cpu", "bf16"), second = planned("cpu", "fp32"),
+             third = planned("cuda:1", "fp32"), fourth = planned("cuda:0", "fp32");
+  EXPECT_EQ(first.find("plain")->arithmetic, "cpu");
+  EXPECT_EQ(first.find("reads")->arithmetic, "cpu, bf16");
+  EXPECT_EQ(third.find("reads")->arithmetic, "cuda, fp32");
+  EXPECT_EQ(first.find("file")->arithmetic, "");
+  const auto same = [](const Plan& a, const Plan& b, const char* id) {
+    return a.find(id)->key == b.find(id)->key;
+  };
+  EXPECT_TRUE(same(first, second, "plain"));   // multiplies nothing by it
+  EXPECT_FALSE(same(first, second, "reads"));  // rounds
+  EXPECT_FALSE(same(second, third, "plain"));
+  EXPECT_FALSE(same(second, third, "reads"));
+  EXPECT_TRUE(same(third, fourth, "reads"));  // any GPU
+  EXPECT_TRUE(same(first, third, "file"));    // a copy
+}
+
 }  // namespace
 }  // namespace frugal::pass

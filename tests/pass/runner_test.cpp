@@ -66,10 +66,12 @@ TEST_F(RunnerTest, TheJournalHoldsWhatItsSchemaSays) {
   const auto starts = shop_.events("run_start");
   ASSERT_EQ(starts.size(), 1u);
   for (const char* key : {"schema", "frugal", "name", "description", "seed", "pipeline_sha256",
-                          "machine", "meters", "site", "report", "command"}) {
+                          "machine", "models", "meters", "site", "report", "command"}) {
     EXPECT_TRUE(starts[0].contains(key)) << key;
   }
   EXPECT_EQ(starts[0]["machine"]["device"], "toy device");
+  EXPECT_EQ(starts[0]["models"]["teacher"]["architecture"], "llama 1L 8C 16F 2/1H 12V");
+  EXPECT_GT(starts[0]["models"]["teacher"]["weight_bytes"], 0);
   const auto ends = shop_.events("step_end");
   ASSERT_EQ(ends.size(), 7u);
   for (const base::Json& end : ends) {
@@ -82,6 +84,8 @@ TEST_F(RunnerTest, TheJournalHoldsWhatItsSchemaSays) {
     EXPECT_EQ(end["energy"]["meters"][0]["joules"], 5.0);  // one reading to the next
   }
   EXPECT_EQ(ends[0]["output"]["path"], "checkpoints/small/2");
+  EXPECT_EQ(ends[0]["output"]["architecture"], "llama 1L 8C 16F 2/1H 12V");
+  EXPECT_EQ(ends[0]["arithmetic"], "cpu");
   EXPECT_EQ(ends[2]["output"]["path"], "artifacts/small-2.bin");
   EXPECT_EQ(ends[0]["tables"]["training_curve"][0]["loss"], 0.5);
   EXPECT_EQ(ends[4]["id"], "look");
@@ -141,6 +145,40 @@ TEST_F(RunnerTest, LinksOfEarlierPipelinesGoAndFilesOfTheUserStay) {
   EXPECT_FALSE(fs::exists(shop_.run_folder() / "checkpoints"));
   EXPECT_EQ(artifact("small-2.bin"), "absent");
   EXPECT_EQ(artifact("notes.txt"), "mine");
+}
+
+// Resume state and shared results of one arithmetic are not taken up by another.
+TEST_F(RunnerTest, AnInterruptedStepIsNotResumedInAnotherArithmetic) {
+  const std::string text =
+      "frugal: 1\nname: toy\nmodels: {teacher: teacher}\ndata: {text: {text: a.txt}}\n"
+      "steps: [{id: a, pass: scale, with: {factor: 2, calibration: text}}]\n";
+  const auto plan = [&](const char* rounded) {
+    Problems problems("toy.yaml");
+    HashStore hashes(shop_.path() / "cache" / "hashes");
+    return make_plan(parse_pipeline(text, shop_.path(), {}, problems),
+                     {.registry = &test::toy_registry(),
+                      .hashes = &hashes,
+                      .read_weights = true,
+                      .arithmetic = [=](std::string_view) { return std::string(rounded); }},
+                     problems);
+  };
+  const auto resumed_at = [&](const char* rounded) {
+    FRUGAL_EXPECT_OK(shop_.run_plan(plan(rounded), shop_.run_folder()));
+    return shop_.events("step_end").at(0)["statistics"][0]["value"];
+  };
+  test::set_hook([](int64_t step) { return step == 2 ? base::failed("stop") : absl::OkStatus(); });
+  FRUGAL_EXPECT_OK(shop_.run_plan(plan("bf16"), shop_.run_folder()));
+  test::set_hook({});
+  EXPECT_EQ(resumed_at("fp32"), 0.0);
+  EXPECT_EQ(resumed_at("bf16"), 2.0);
+}
+
+TEST_F(RunnerTest, ADiskWithoutRoomForAllStepsStopsTheRunBeforeItStarts) {
+  Plan plan = shop_.plan(kText);
+  plan.units[2].estimate.output_bytes = int64_t{1} << 60;  // of the last but one step
+  FRUGAL_EXPECT_ERROR(shop_.run_plan(plan, shop_.run_folder()),
+                      absl::StatusCode::kResourceExhausted, "the 7 steps of this run need about");
+  EXPECT_TRUE(shop_.events("step_start").empty());
 }
 
 TEST_F(RunnerTest, FilesOfTheUserUnderNamesOfResultsStay) {

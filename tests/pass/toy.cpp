@@ -97,6 +97,11 @@ class ScalePass : public Pass {
     visitor.field({.name = "teacher", .help = "A model to follow."}, teacher_);
     visitor.field({.name = "calibration", .help = "Text to look at."}, calibration_);
     visitor.field({.name = "tasks", .help = "Data to score."}, tasks_);
+    visitor.field({.name = "precision",
+                   .help = "Of products over the text.",
+                   .choices = {"rounded", "fp32"},
+                   .is_precision = true},
+                  precision_);
   }
   absl::Status check(CheckContext& context, ModelInfo& model) const override {
     if (factor_ == 7) return base::invalid_argument("a factor of 7 fits no grid; choose another");
@@ -138,6 +143,7 @@ class ScalePass : public Pass {
   int64_t tokens_ = 0;
   int64_t memory_ = 0;
   double patience_ = 0;
+  std::string precision_ = "rounded";
   bool compensate_ = false;
   std::vector<int64_t> batch_ = {1, 8};
   std::vector<std::string> skip_;

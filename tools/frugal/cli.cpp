@@ -109,11 +109,11 @@ class CommandLine {
       command->add_flag("--json", arguments.json,
                         runs ? "Print the journal as JSON lines" : "Print JSON");
     }
-    if (!runs) return;
     if (is_free(command, "--device")) {
       command->add_option("--device", arguments.device, "auto, cpu, cuda or cuda:N")
           ->capture_default_str();
     }
+    if (!runs) return;
     if (is_free(command, "--hardware")) {
       command->add_option("--hardware", arguments.hardware,
                           "Profile of the CPU (configs/hardware) for modelled energy");

@@ -74,7 +74,7 @@ int meter_command(const MeterArguments& arguments) {
     if (!loaded.ok()) return fail(base::as_std(loaded.status().message()), pass::kExitUsage);
     site = *std::move(loaded);
   }
-  auto meters = open_meters(arguments.hardware);
+  auto meters = open_meters(arguments.hardware, "");
   if (!meters.ok()) return fail(base::as_std(meters.status().message()), pass::kExitUsage);
   energy::Window window = meters->begin(arguments.command[0]);
   const int code = run_child(arguments.command);

@@ -7,7 +7,7 @@
 
 #include "base/log.h"
 #include "base/progress.h"
-#include "device.h"
+#include "passes/common/arithmetic.h"
 #include "passes/registry.h"
 #include "report/report.h"
 
@@ -42,8 +42,13 @@ void set_output(const RunArguments& arguments) {
   if (arguments.quiet || arguments.json) base::set_progress_style(base::ProgressStyle::kSilent);
 }
 
-absl::StatusOr<energy::MeterSet> open_meters(const std::string& hardware) {
+absl::StatusOr<energy::MeterSet> open_meters(const std::string& hardware,
+                                             const std::string& device) {
   energy::DetectOptions options;
+  if (constexpr std::string_view kCuda = "cuda"; device.starts_with(kCuda)) {
+    const size_t colon = device.find(':');
+    options.cuda_index = colon == std::string::npos ? 0 : std::stoll(device.substr(colon + 1));
+  }
   if (!hardware.empty()) {
     FRUGAL_ASSIGN_OR_RETURN(options.cpu_profile, energy::load_hardware(hardware));
   }
@@ -52,6 +57,7 @@ absl::StatusOr<energy::MeterSet> open_meters(const std::string& hardware) {
 
 absl::StatusOr<Planned> make_plan(pass::Pipeline pipeline, const RunArguments& arguments,
                                   bool read_weights, pass::Problems problems) {
+  FRUGAL_ASSIGN_OR_RETURN(const Device device, open_device(arguments.device));
   FRUGAL_ASSIGN_OR_RETURN(pass::Cache cache,
                           pass::Cache::open(cache_folder(arguments, pipeline.name)));
   pass::HashStore hashes(cache.folder() / "hashes");
@@ -59,10 +65,15 @@ absl::StatusOr<Planned> make_plan(pass::Pipeline pipeline, const RunArguments& a
                                     {.registry = &passes::registry(),
                                      .hashes = &hashes,
                                      .read_weights = read_weights,
-                                     .until = arguments.until},
+                                     .until = arguments.until,
+                                     .device = device.name,
+                                     .arithmetic =
+                                         [&device](std::string_view precision) {
+                                           return passes::arithmetic_of(precision, device.name);
+                                         }},
                                     problems);
   FRUGAL_RETURN_IF_ERROR(problems.status());
-  return Planned{std::move(cache), std::move(plan)};
+  return Planned{std::move(cache), std::move(plan), device};
 }
 
 int print_plan(const Planned& planned, const RunArguments& arguments) {
@@ -101,16 +112,14 @@ void print_outcome(const fs::path& run_folder) {
 
 int execute(const Planned& planned, const RunArguments& arguments,
             const std::function<absl::Status(const pass::RunResult&)>& publish) {
-  const auto device = open_device(arguments.device);
-  if (!device.ok()) return fail(base::as_std(device.status().message()), pass::kExitUsage);
-  auto meters = open_meters(arguments.hardware);
+  auto meters = open_meters(arguments.hardware, planned.device.name);
   if (!meters.ok()) return fail(base::as_std(meters.status().message()), pass::kExitUsage);
   const pass::OutputStyle style = arguments.json    ? pass::OutputStyle::kJson
                                   : arguments.quiet ? pass::OutputStyle::kQuiet
                                                     : pass::OutputStyle::kText;
   pass::RunOptions options{.run_folder = run_folder(arguments, planned.plan.pipeline.name),
-                           .device = device->name,
-                           .device_description = device->description,
+                           .device = planned.device.name,
+                           .device_description = planned.device.description,
                            .idle_seconds = arguments.idle_seconds,
                            .style = style,
                            .color = pass::wants_color(),

@@ -9,6 +9,7 @@
 
 #include "base/status.h"
 #include "commands.h"
+#include "device.h"
 #include "energy/window.h"
 #include "pass/cache.h"
 #include "pass/pipeline.h"
@@ -29,17 +30,22 @@ std::filesystem::path cache_folder(const RunArguments& arguments, std::string_vi
 // Sets logging and progress as --json and --quiet ask.
 void set_output(const RunArguments& arguments);
 
-absl::StatusOr<energy::MeterSet> open_meters(const std::string& hardware);
+// `device`: what the run computes on ("cpu", "cuda:1"); of the GPUs its board alone is metered. "":
+// nothing of ours, so that every GPU that CUDA shows counts.
+absl::StatusOr<energy::MeterSet> open_meters(const std::string& hardware,
+                                             const std::string& device);
 
-// A plan with the cache it was made for.
+// A plan with the cache and the device it was made for.
 struct Planned {
   pass::Cache cache;
   pass::Plan plan;
+  Device device;
 };
+// Opens the device first: what is cached depends on it.
 absl::StatusOr<Planned> make_plan(pass::Pipeline pipeline, const RunArguments& arguments,
                                   bool read_weights, pass::Problems problems);
 
-// Opens device and meters, runs, draws the report, prints the verdict. `publish` (may be empty) is
+// Opens the meters, runs, draws the report, prints the verdict. `publish` (may be empty) is
 // called when the run is done, with its result.
 int execute(const Planned& planned, const RunArguments& arguments,
             const std::function<absl::Status(const pass::RunResult&)>& publish);

@@ -45,7 +45,8 @@ void visit_precision(pass::OptionVisitor& visitor, layerwise::CalibrationOptions
        .help = "Of products over calibration tokens. rounded: factors in bfloat16 on CPUs "
                "that multiply them twice as fast (AVX512-BF16), in TF32 on CUDA, sums in "
                "fp32; fp32 elsewhere.",
-       .choices = {"rounded", "fp32"}},
+       .choices = {"rounded", "fp32"},
+       .is_precision = true},
       options.precision);
 }
 

@@ -151,7 +151,8 @@ void visit_training_options(pass::OptionVisitor& visitor, TrainingOptions& o) {
   visitor.field({.name = "precision",
                  .help = "auto multiplies in bf16 where the device does so natively, else in fp32; "
                          "weights, optimizer and loss are fp32 always.",
-                 .choices = {"auto", "fp32", "bf16"}},
+                 .choices = {"auto", "fp32", "bf16"},
+                 .is_precision = true},
                 o.precision);
   visitor.field(
       {.name = "loss_on_prompt",
