@@ -109,6 +109,8 @@ class OnnxWriter {
   // exporter is wrong): a name defined twice or used before it is defined, a domain without opset,
   // content of the wrong size, an output that nothing computes.
   static absl::StatusOr<OnnxWriter> create(const std::filesystem::path& path, OnnxModel model);
+  // Bytes of both files of a model called "model.onnx", without writing them.
+  static absl::StatusOr<int64_t> size_bytes(const OnnxModel& model);
   OnnxWriter(OnnxWriter&&) noexcept;
   ~OnnxWriter();
   // Bytes of the next streamed initializer, which must be called `name`; several calls may bring

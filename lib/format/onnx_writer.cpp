@@ -204,6 +204,16 @@ absl::StatusOr<OnnxWriter> OnnxWriter::create(const fs::path& path, OnnxModel mo
   return OnnxWriter(std::move(state));
 }
 
+absl::StatusOr<int64_t> OnnxWriter::size_bytes(const OnnxModel& model) {
+  State state;
+  state.path = "model.onnx";
+  state.data_path = "model.onnx.data";
+  FRUGAL_RETURN_IF_ERROR(state.serialize(model));
+  const int64_t data =
+      state.streamed.empty() ? 0 : state.streamed.back().offset + state.streamed.back().size_bytes;
+  return static_cast<int64_t>(state.model_bytes.size()) + data;
+}
+
 absl::Status OnnxWriter::write(std::string_view name, std::span<const std::byte> bytes) {
   State& state = *state_;
   // Initializers without a single element need no call.

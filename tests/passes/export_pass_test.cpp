@@ -83,5 +83,36 @@ TEST(ExportPass, RefusesAnOnnxGridBeforeAnythingRuns) {
   FRUGAL_EXPECT_ERROR(pass->check(check, info), absl::StatusCode::kInvalidArgument, "MatMulNBits");
 }
 
+// What check says will be written against what run writes, of weights on several grids.
+TEST(ExportPass, ForecastsItsBytesWithinAPercent) {
+  const test::TemporaryFolder folder;
+  const format::Checkpoint toy =
+      toy_checkpoint(folder.path() / "toy", {.layers = 3, .width = 256, .neurons = 1024});
+  for (const char* grid : {"", "q4_0", "int4:g64:asym", "q6_k"}) {
+    const std::string name = std::string(grid).empty() ? "plain" : base::str_cat("on-", grid);
+    format::Checkpoint input = toy;
+    if (*grid != '\0') {
+      FakeRunContext quantized(folder.path() / name, toy);
+      const auto quantize = make_quantize_pass();
+      set_options(*quantize, {{"grid", grid}, {"method", "rtn"}});
+      FRUGAL_ASSERT_OK(quantize->run(quantized));
+      FRUGAL_ASSERT_OK_AND_ASSIGN(input, format::Checkpoint::open(quantized.output_folder()));
+    }
+    FRUGAL_ASSERT_OK_AND_ASSIGN(pass::ModelInfo info, pass::model_info("toy", input));
+    for (const char* format : {"gguf", "onnx", "huggingface"}) {
+      const auto pass = make_export_pass();
+      set_options(*pass, {{"format", format}});
+      FakeCheckContext check;
+      if (!pass->check(check, info).ok()) continue;  // no layout of this format holds the grid
+      ASSERT_TRUE(check.estimated.output_bytes.has_value());
+      FakeRunContext context(folder.path() / base::str_cat(name, "-", format), input);
+      FRUGAL_ASSERT_OK(pass->run(context));
+      const double written = context.value("artifact_bytes").value();
+      EXPECT_NEAR(static_cast<double>(*check.estimated.output_bytes), written, 0.01 * written)
+          << name << " as " << format;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace frugal::passes

@@ -81,6 +81,13 @@ with tempfile.TemporaryDirectory() as work:
             operators = compare(f"{name} {grid}", out, plain, ids)
             expect_true(f"{name} {grid}: uses MatMulNBits", "MatMulNBits" in operators)
         compare_integers(name, work, model)
+    # A context whose rotary tables would take 128 MiB: the graph computes them.
+    model = make_llama(work / "long", context=1 << 19)
+    frugal("export", model, "--format", "onnx", "--out", work / "long-onnx")
+    operators = compare("long context", work / "long-onnx", model, ids)
+    expect_true("long context: rotary tables are computed", {"Range", "Cos", "Sin"} <= operators)
+    size = sum(f.stat().st_size for f in (work / "long-onnx").iterdir())
+    expect_true(f"long context: the folder takes {size} bytes", size < 2 * (work / "long" / "model.safetensors").stat().st_size)
     for grid in ("q4_k", "q5_0", "int3", "nf4", "fp8"):
         out = work / f"{grid}-onnx"
         done = frugal("quantize", work / "tied", "--grid", grid, "--method", "rtn", "--out", out, check=False)

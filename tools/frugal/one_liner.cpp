@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "artifact/exporter.h"
 #include "base/file.h"
 #include "base/file_kind.h"
 #include "base/hash.h"
@@ -188,10 +189,8 @@ class Builder {
 
   // The format that the name of --out asks for; empty: a folder, which may have any name.
   static std::string format_of(const fs::path& out) {
-    const std::string suffix = base::suffix_of(out);
-    if (suffix == ".gguf") return "gguf";
-    const std::string name = base::suffix_of("x." + out.filename().string());  // in lower case
-    return suffix == ".onnx" || name.ends_with("-onnx") ? "onnx" : "";
+    const artifact::Exporter* exporter = artifact::exporter_of(out);
+    return exporter == nullptr ? "" : std::string(exporter->name);
   }
 
   // What a user who names a file so expects is not what would stand there.
@@ -241,11 +240,9 @@ class Builder {
     check_out();
     if (arguments_.out.empty() || pass.info().output != pass::Output::kCheckpoint) return;
     const fs::path out = absolute(arguments_.out);
-    std::string stem = out.stem().string();
-    const std::string format = format_of(out);
-    if (format.empty()) return;
-    if (format == "onnx" && stem.size() > 5 && base::suffix_of("x." + stem).ends_with("-onnx"))
-      stem.resize(stem.size() - 5);
+    const artifact::Exporter* exporter = artifact::exporter_of(out);
+    if (exporter == nullptr) return;
+    const std::string format(exporter->name), stem = artifact::stem_of(out, *exporter);
     const pass::Position position{0, 0, "--out"};
     pass::StepEntry step;
     step.id = step.pass = "export";

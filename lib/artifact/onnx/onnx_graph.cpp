@@ -1,4 +1,3 @@
-// Tested by: tests/runtime/onnx_runtime.py
 #include "artifact/onnx/onnx_graph.h"
 
 #include <algorithm>
@@ -8,6 +7,7 @@
 #include <utility>
 
 #include "architecture/tensors.h"
+#include "artifact/onnx/rotary.h"
 #include "base/text.h"
 
 namespace frugal::artifact {
@@ -25,8 +25,8 @@ constexpr const char* kContrib = "com.microsoft";
 
 class GraphBuilder {
  public:
-  GraphBuilder(const format::Checkpoint& checkpoint, const OnnxOptions& options)
-      : checkpoint_(checkpoint), config_(checkpoint.config()), options_(options) {
+  GraphBuilder(const format::ModelInfo& model, const OnnxOptions& options)
+      : info_(model), config_(model.config), options_(options) {
     for (const architecture::Tensor& tensor : architecture::tensors(config_))
       shapes_[tensor.name] = tensor.shape;
   }
@@ -46,6 +46,10 @@ class GraphBuilder {
   }
 
  private:
+  struct Tables {
+    std::string cosine, sine;
+  };
+
   // The epsilon of all norms: config.json has one.
   float epsilon() const { return static_cast<float>(config_.final_norm.epsilon); }
 
@@ -142,22 +146,52 @@ class GraphBuilder {
 
   // One pair of tables for each rotation; layers share them.
   void add_rotary_tables() {
-    std::vector<std::pair<architecture::Rope, int64_t>> known;
+    const bool stored = rotary_bytes(config_) <= kLargestRotaryBytes;
+    if (!stored) add_positions();
+    const std::vector<Rotation> known = rotations(config_);
+    std::set<size_t> added;
     for (int64_t layer = 0; layer < config_.layer_count(); ++layer) {
-      const architecture::Attention& attention = at(layer).attention;
-      const std::pair<architecture::Rope, int64_t> kind(attention.rope, attention.head_size);
-      const auto found = std::find(known.begin(), known.end(), kind);
-      const std::string suffix = found == known.begin() ? "" : str_cat(".", found - known.begin());
+      const auto found = std::find(known.begin(), known.end(), rotation_of(config_, layer));
+      const auto index = static_cast<size_t>(found - known.begin());
+      const std::string suffix = index == 0 ? "" : str_cat(".", index);
       tables_.push_back({"cosine_cache" + suffix, "sine_cache" + suffix});
-      if (found != known.end()) continue;
-      known.push_back(kind);
-      const std::vector<int64_t> dims = {config_.context_length, attention.head_size / 2};
-      for (const bool sine : {false, true}) {
-        initializer(sine ? tables_.back().sine : tables_.back().cosine, OnnxType::kFloat, dims, "",
-                    sine ? OnnxContent::kSine : OnnxContent::kCosine);
-        graph_.sources.back().layer = layer;
+      if (!added.insert(index).second) continue;
+      if (stored) {
+        store_tables(tables_.back(), layer);
+      } else {
+        compute_tables(tables_.back(), layer, suffix);
       }
     }
+  }
+
+  void store_tables(const Tables& tables, int64_t layer) {
+    const std::vector<int64_t> dims = {config_.context_length, at(layer).attention.head_size / 2};
+    for (const bool sine : {false, true}) {
+      initializer(sine ? tables.sine : tables.cosine, OnnxType::kFloat, dims, "",
+                  sine ? OnnxContent::kSine : OnnxContent::kCosine);
+      graph_.sources.back().layer = layer;
+    }
+  }
+
+  // Those up to the last token, as a column.
+  void add_positions() {
+    constant<int64_t>("zero", {}, {0});
+    node("Range", "", {"zero", "mask_length", "one"}, {"positions"});
+    node("Cast", "", {"positions"}, {"positions.float"},
+         {{"to", static_cast<int64_t>(OnnxType::kFloat)}});
+    node("Unsqueeze", "", {"positions.float", "axis_one"}, {"positions.column"});
+  }
+
+  // Position times frequency in fp32, as the stored tables have it.
+  void compute_tables(const Tables& tables, int64_t layer, const std::string& suffix) {
+    const std::string frequencies = "rotary_frequencies" + suffix,
+                      angles = "rotary_angles" + suffix;
+    initializer(frequencies, OnnxType::kFloat, {1, at(layer).attention.head_size / 2}, "",
+                OnnxContent::kFrequencies);
+    graph_.sources.back().layer = layer;
+    node("Mul", "", {"positions.column", frequencies}, {angles});
+    node("Cos", "", {angles}, {tables.cosine});
+    node("Sin", "", {angles}, {tables.sine});
   }
 
   // multiply() and the bias behind it, where the model has one.
@@ -177,17 +211,17 @@ class GraphBuilder {
   absl::Status multiply(const std::string& input, const std::string& weight,
                         const std::string& output) {
     const int64_t rows = shapes_.at(weight)[0], columns = shapes_.at(weight)[1];
-    const auto entry = checkpoint_.quantized().find(weight);
-    if (entry == checkpoint_.quantized().end()) {
+    const auto entry = info_.grids.find(weight);
+    if (entry == info_.grids.end()) {
       initializer(weight, OnnxType::kFloat, {columns, rows}, weight, OnnxContent::kTransposed);
       node("MatMul", "", {input, weight}, {output});
       return absl::OkStatus();
     }
-    if (entry->second.activations != format::Activations::kFloat) {
+    if (info_.activations.contains(weight)) {
       multiply_integers(input, weight, output);
       return absl::OkStatus();
     }
-    FRUGAL_ASSIGN_OR_RETURN(const auto grid, grid::find_grid(entry->second.grid, columns));
+    FRUGAL_ASSIGN_OR_RETURN(const auto grid, grid::find_grid(entry->second, columns));
     absl::StatusOr<NBitsLayout> layout = nbits_layout(grid->spec());
     if (!layout.ok())
       return base::annotate(layout.status(), str_cat("cannot write ", weight, " to ONNX"));
@@ -388,13 +422,10 @@ class GraphBuilder {
     return absl::OkStatus();
   }
 
-  const format::Checkpoint& checkpoint_;
+  const format::ModelInfo& info_;
   const architecture::ModelConfig& config_;
   const OnnxOptions& options_;
   std::map<std::string, std::vector<int64_t>, std::less<>> shapes_;
-  struct Tables {
-    std::string cosine, sine;
-  };
   std::vector<Tables> tables_;             // of each layer
   std::set<std::string> shapes_of_heads_;  // constants that norm_heads has added
   std::set<std::string> rounded_;          // inputs that round_tokens has seen to
@@ -403,9 +434,16 @@ class GraphBuilder {
 
 }  // namespace
 
-absl::StatusOr<OnnxGraph> build_onnx_graph(const format::Checkpoint& checkpoint,
+int64_t rotary_bytes(const architecture::ModelConfig& config) {
+  constexpr int64_t kTables = 2;
+  int64_t channels = 0;
+  for (const Rotation& rotation : rotations(config)) channels += rotation.head_size / 2;
+  return kTables * config.context_length * channels * static_cast<int64_t>(sizeof(float));
+}
+
+absl::StatusOr<OnnxGraph> build_onnx_graph(const format::ModelInfo& model,
                                            const OnnxOptions& options) {
-  return GraphBuilder(checkpoint, options).build();
+  return GraphBuilder(model, options).build();
 }
 
 }  // namespace frugal::artifact

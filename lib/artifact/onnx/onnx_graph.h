@@ -7,7 +7,7 @@
 
 #include "artifact/onnx/onnx_model.h"
 #include "artifact/onnx/onnx_weights.h"
-#include "format/checkpoint.h"
+#include "format/model_info.h"
 #include "format/onnx.h"
 
 namespace frugal::artifact {
@@ -19,6 +19,7 @@ enum class OnnxContent {
   kTransposed,
   kCosine,
   kSine,
+  kFrequencies,
   kNBitsValues,
   kNBitsScales,
   kNBitsZeroPoints,
@@ -40,8 +41,13 @@ struct OnnxGraph {
       sources;  // in streaming order: that of the model's initializers without content
 };
 
-// Errors: a quantized weight whose grid has no MatMulNBits layout.
-absl::StatusOr<OnnxGraph> build_onnx_graph(const format::Checkpoint& checkpoint,
+// Tables of cosines and sines for every position lie in the file up to this size, together; models
+// of longer contexts compute them from the frequencies, as far as the tokens reach.
+inline constexpr int64_t kLargestRotaryBytes = int64_t{64} << 20;
+int64_t rotary_bytes(const architecture::ModelConfig& config);
+
+// From metadata alone. Errors: a quantized weight whose grid has no MatMulNBits layout.
+absl::StatusOr<OnnxGraph> build_onnx_graph(const format::ModelInfo& model,
                                            const OnnxOptions& options);
 
 }  // namespace frugal::artifact

@@ -26,15 +26,19 @@ std::span<const std::byte> bytes_of(const std::vector<T>& values) {
   return std::as_bytes(std::span<const T>(values));
 }
 
+std::vector<float> frequencies(const architecture::ModelConfig& config, int64_t layer) {
+  const Rotation rotation = rotation_of(config, layer);
+  return rotary_frequencies(rotation.rope, rotation.head_size);
+}
+
 // cos or sin of position times frequency, [context_length, D / 2] fp32; the product is formed in
 // fp32, as the forward does.
 std::vector<float> rotary_table(const architecture::ModelConfig& config, int64_t layer, bool sine) {
-  const architecture::Attention& attention = config.layers.at(static_cast<size_t>(layer)).attention;
+  const std::vector<float> by_channel = frequencies(config, layer);
   std::vector<float> table;
-  table.reserve(config.context_length * attention.head_size / 2);
-  const std::vector<float> frequencies = rotary_frequencies(attention.rope, attention.head_size);
+  table.reserve(static_cast<size_t>(config.context_length) * by_channel.size());
   for (int64_t position = 0; position < config.context_length; ++position) {
-    for (const float frequency : frequencies) {
+    for (const float frequency : by_channel) {
       const float angle = static_cast<float>(position) * frequency;
       table.push_back(sine ? std::sin(angle) : std::cos(angle));
     }
@@ -54,6 +58,8 @@ class WeightStream {
       case OnnxContent::kSine:
         return send(source, rotary_table(checkpoint_.config(), source.layer,
                                          source.content == OnnxContent::kSine));
+      case OnnxContent::kFrequencies:
+        return send(source, frequencies(checkpoint_.config(), source.layer));
       case OnnxContent::kValues:
       case OnnxContent::kGains:
       case OnnxContent::kTransposed:
@@ -232,6 +238,18 @@ absl::Status check_tokenizer(const architecture::ModelConfig& config,
       "eos_token_id (in the one-liner --eos-token-id), or set it in config.json");
 }
 
+// What the graph depends on.
+format::ModelInfo metadata_of(const format::Checkpoint& checkpoint) {
+  format::ModelInfo info;
+  info.config = checkpoint.config();
+  for (const auto& [name, entry] : checkpoint.quantized()) {
+    info.grids[name] = entry.grid;
+    if (entry.activations != format::Activations::kFloat)
+      info.activations[name] = entry.activations;
+  }
+  return info;
+}
+
 }  // namespace
 
 absl::Status check_onnx(const format::ModelInfo& model, const OnnxOptions& options) {
@@ -260,7 +278,8 @@ absl::Status write_onnx_folder(const format::Checkpoint& checkpoint,
                                const std::filesystem::path& folder) {
   FRUGAL_RETURN_IF_ERROR(
       check_tokenizer(checkpoint.config(), tokenizer, checkpoint.folder(), options));
-  FRUGAL_ASSIGN_OR_RETURN(const OnnxGraph graph, build_onnx_graph(checkpoint, options));
+  FRUGAL_ASSIGN_OR_RETURN(const OnnxGraph graph,
+                          build_onnx_graph(metadata_of(checkpoint), options));
   FRUGAL_ASSIGN_OR_RETURN(auto writer,
                           format::OnnxWriter::create(folder / "model.onnx", graph.model));
   WeightStream stream(checkpoint, writer);

@@ -4,23 +4,15 @@
 #include <string>
 #include <vector>
 
-#include "artifact/gguf/gguf_model.h"
-#include "artifact/huggingface/plain_model.h"
-#include "artifact/onnx/onnx_model.h"
+#include "artifact/exporter.h"
 #include "base/hash.h"
 #include "base/text.h"
-#include "text/tokenizer.h"
 
 namespace frugal::passes {
 
 namespace {
 
 namespace fs = std::filesystem;
-using artifact::check_gguf;
-using artifact::check_onnx;
-using artifact::write_gguf;
-using artifact::write_onnx_folder;
-using artifact::write_plain_folder;
 using base::str_cat;
 
 // "small/q4_k" -> "small-q4_k": a model's name as a file name.
@@ -28,6 +20,20 @@ std::string file_stem(std::string_view model_name) {
   std::string stem(model_name);
   std::replace(stem.begin(), stem.end(), '/', '-');
   return stem;
+}
+
+std::vector<std::string> format_names() {
+  std::vector<std::string> names;
+  for (const artifact::Exporter& exporter : artifact::exporters())
+    names.emplace_back(exporter.name);
+  return names;
+}
+
+std::string format_help() {
+  std::string help = "What to write: ";
+  for (const artifact::Exporter& exporter : artifact::exporters())
+    help += str_cat(help.ends_with(": ") ? "" : "; ", exporter.summary);
+  return help + ".";
 }
 
 class ExportPass final : public pass::Pass {
@@ -45,13 +51,8 @@ class ExportPass final : public pass::Pass {
   }
 
   void visit_options(pass::OptionVisitor& visitor) override {
-    visitor.field(
-        {.name = "format",
-         .help =
-             "What to write: gguf is one file for llama.cpp; onnx is a folder for ONNX Runtime and "
-             "onnxruntime-genai; huggingface is a plain folder with decoded weights.",
-         .choices = {"gguf", "onnx", "huggingface"}},
-        format_);
+    static const std::string help = format_help();
+    visitor.field({.name = "format", .help = help, .choices = format_names()}, format_);
     visitor.field(
         {.name = "name",
          .help = "Name of the artifact, without its suffix; empty takes the input's name."},
@@ -76,78 +77,43 @@ class ExportPass final : public pass::Pass {
   }
 
   absl::Status check(pass::CheckContext& context, pass::ModelInfo& model) const override {
-    FRUGAL_RETURN_IF_ERROR(check_options());
-    if (format_ == "gguf") FRUGAL_RETURN_IF_ERROR(check_file(context, model));
-    if (format_ == "onnx") FRUGAL_RETURN_IF_ERROR(check_onnx(model, onnx_options()));
-    if (format_ == "huggingface" && !model.activations.empty()) {
-      context.warn(
-          "export: a plain folder holds decoded weights alone; whoever runs it will not round "
-          "activations to int8");
-    }
-    context.estimate({.output_bytes = model.size_bytes, .basis = "bytes of the weights"});
-    return absl::OkStatus();
-  }
-
-  absl::Status run(pass::RunContext& context) const override {
-    const std::string stem = name_.empty() ? file_stem(context.input_name()) : name_;
-    FRUGAL_RETURN_IF_ERROR(write(*context.input(), stem, context.output_folder()));
-    return record_files(context);
-  }
-
- private:
-  artifact::GgufOptions gguf_options() const {
-    return {.pre_tokenizer = pre_tokenizer_, .eos = eos_token_ids_};
-  }
-  artifact::OnnxOptions onnx_options() const {
-    return {.accuracy_level = accuracy_level_, .eos = eos_token_ids_};
-  }
-
-  // Options that another format has no use for would be passed over in silence.
-  absl::Status check_options() const {
-    if (format_ != "gguf" && !pre_tokenizer_.empty()) {
-      return base::invalid_argument("export: pre_tokenizer is for format gguf; leave it out for ",
-                                    format_);
-    }
-    if (format_ == "huggingface" && !eos_token_ids_.empty()) {
-      return base::invalid_argument(
-          "export: eos_token_id is for formats gguf and onnx; a Hugging Face folder says it in "
-          "config.json and generation_config.json");
-    }
     if (name_.find('/') != std::string::npos) {
       return base::invalid_argument("export: name = '", name_,
                                     "' is a path; the artifact goes to the run's folder (--out "
                                     "puts it elsewhere)");
     }
+    const artifact::Exporter& exporter = *artifact::find_exporter(format_);
+    std::vector<std::string> warnings;
+    FRUGAL_RETURN_IF_ERROR(exporter.check(model, options(""), warnings));
+    for (const std::string& warning : warnings) context.warn(str_cat("export: ", warning));
+    FRUGAL_ASSIGN_OR_RETURN(const int64_t bytes, exporter.estimate_bytes(model, options("")));
+    context.estimate({.output_bytes = bytes,
+                      .basis = str_cat("the tensors as ", exporter.name, " stores them")});
     return absl::OkStatus();
   }
 
-  absl::Status check_file(pass::CheckContext& context, const pass::ModelInfo& model) const {
-    FRUGAL_RETURN_IF_ERROR(check_gguf(model, gguf_options()));
-    if (model.tokenizer_folder.empty()) return absl::OkStatus();
-    FRUGAL_ASSIGN_OR_RETURN(const auto tokenizer, text::shared_tokenizer(model.tokenizer_folder));
-    for (const std::string& loss : artifact::gguf_losses(model.config, *tokenizer, gguf_options()))
-      context.warn("export: " + loss);
-    return absl::OkStatus();
+  absl::Status run(pass::RunContext& context) const override {
+    const artifact::Exporter& exporter = *artifact::find_exporter(format_);
+    const std::string stem = name_.empty() ? file_stem(context.input_name()) : name_;
+    const fs::path path = context.output_folder() / str_cat(stem, exporter.suffix);
+    if (exporter.is_folder) FRUGAL_RETURN_IF_ERROR(make_folder(path));
+    FRUGAL_RETURN_IF_ERROR(exporter.write(*context.input(), options(stem), path));
+    return record_files(context);
   }
 
-  absl::Status write(const format::Checkpoint& checkpoint, const std::string& stem,
-                     const fs::path& output) const {
-    if (format_ == "huggingface") {
-      FRUGAL_ASSIGN_OR_RETURN(const fs::path folder, make_folder(output / (stem + "-hf")));
-      return write_plain_folder(checkpoint, folder);
-    }
-    FRUGAL_ASSIGN_OR_RETURN(const auto tokenizer, text::shared_tokenizer(checkpoint.folder()));
-    if (format_ == "gguf")
-      return write_gguf(checkpoint, *tokenizer, stem, output / (stem + ".gguf"), gguf_options());
-    FRUGAL_ASSIGN_OR_RETURN(const fs::path folder, make_folder(output / (stem + "-onnx")));
-    return write_onnx_folder(checkpoint, *tokenizer, onnx_options(), folder);
+ private:
+  artifact::ExportOptions options(const std::string& stem) const {
+    return {.name = stem,
+            .accuracy_level = accuracy_level_,
+            .eos = eos_token_ids_,
+            .pre_tokenizer = pre_tokenizer_};
   }
 
-  static absl::StatusOr<fs::path> make_folder(const fs::path& folder) {
+  static absl::Status make_folder(const fs::path& folder) {
     std::error_code error;
     fs::create_directories(folder, error);
     if (error) return base::system_error("create folder", folder.string(), error.value());
-    return folder;
+    return absl::OkStatus();
   }
 
   static absl::Status record_files(pass::RunContext& context) {
@@ -173,7 +139,7 @@ class ExportPass final : public pass::Pass {
     return absl::OkStatus();
   }
 
-  std::string format_ = "gguf";
+  std::string format_ = std::string(artifact::exporters().front().name);
   std::string name_;
   int64_t accuracy_level_ = 1;
   std::vector<int64_t> eos_token_ids_;

@@ -1,0 +1,77 @@
+// Tested by: tests/passes/export_pass_test.cpp
+#include "artifact/exact_layout.h"
+#include "artifact/exporter.h"
+#include "artifact/gguf/gguf_model.h"
+#include "grid/grid.h"
+#include "text/tokenizer.h"
+
+namespace frugal::artifact {
+namespace {
+
+constexpr int64_t kAlignment = 32;  // of every tensor's bytes
+
+int64_t aligned(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+int64_t elements(const std::vector<int64_t>& shape) {
+  int64_t count = 1;
+  for (const int64_t size : shape) count *= size;
+  return count;
+}
+
+// Bytes of the tensor in the file: codes on the grid they move to, vectors in fp32, other matrices
+// as they are stored.
+absl::StatusOr<int64_t> tensor_bytes(const GgufSource& source, const format::ModelInfo& model) {
+  if (source.weight.empty() || source.shape.size() < 2) return 4 * elements(source.shape);
+  const auto entry = model.grids.find(source.weight);
+  if (entry == model.grids.end()) return dtype_bytes(model.dtype) * elements(source.shape);
+  const int64_t columns = source.shape[1];
+  FRUGAL_ASSIGN_OR_RETURN(const auto name, gguf_grid_for(entry->second, columns));
+  if (!name.has_value()) return no_gguf_layout(source.weight, entry->second);
+  FRUGAL_ASSIGN_OR_RETURN(const auto grid, grid::find_grid(*name, columns));
+  return source.shape[0] * (columns / grid->spec().block_columns) * grid->spec().block_bytes;
+}
+
+GgufOptions gguf_options(const ExportOptions& options) {
+  return {.pre_tokenizer = options.pre_tokenizer, .eos = options.eos};
+}
+
+absl::Status check(const format::ModelInfo& model, const ExportOptions& options,
+                   std::vector<std::string>& warnings) {
+  FRUGAL_RETURN_IF_ERROR(check_gguf(model, gguf_options(options)));
+  if (model.tokenizer_folder.empty()) return absl::OkStatus();
+  FRUGAL_ASSIGN_OR_RETURN(const auto tokenizer, text::shared_tokenizer(model.tokenizer_folder));
+  for (std::string& loss : gguf_losses(model.config, *tokenizer, gguf_options(options)))
+    warnings.push_back(std::move(loss));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<int64_t> estimate_bytes(const format::ModelInfo& model, const ExportOptions&) {
+  // A tensor's entry: length and text of its name, number and sizes of dimensions, type, offset.
+  constexpr int64_t kEntryBytes = 8 + 4 + 2 * 8 + 4 + 8;
+  constexpr int64_t kMetadataBytes = 1 << 10;  // all but the tokenizer's
+  int64_t bytes = kMetadataBytes + model.side_bytes;
+  for (const GgufSource& source : gguf_tensors(model.config)) {
+    FRUGAL_ASSIGN_OR_RETURN(const int64_t tensor, tensor_bytes(source, model));
+    bytes += aligned(tensor) + kEntryBytes + static_cast<int64_t>(source.name.size());
+  }
+  return bytes;
+}
+
+absl::Status write(const format::Checkpoint& checkpoint, const ExportOptions& options,
+                   const std::filesystem::path& path) {
+  FRUGAL_ASSIGN_OR_RETURN(const auto tokenizer, text::shared_tokenizer(checkpoint.folder()));
+  return write_gguf(checkpoint, *tokenizer, options.name, path, gguf_options(options));
+}
+
+}  // namespace
+
+constinit const Exporter kGgufExporter{.name = "gguf",
+                                       .suffix = ".gguf",
+                                       .summary = "gguf is one file for llama.cpp",
+                                       .is_folder = false,
+                                       .chosen_by_suffix = true,
+                                       .check = check,
+                                       .estimate_bytes = estimate_bytes,
+                                       .write = write};
+
+}  // namespace frugal::artifact
