@@ -6,6 +6,7 @@
 #include <limits>
 #include <set>
 
+#include "allocation_reference.h"
 #include "base/random.h"
 #include "passes/quantize/swaps.h"
 #include "support/shared_data.h"
@@ -128,6 +129,63 @@ TEST(Allocation, RefusesWhatItCannotDo) {
                       "ascending");
   FRUGAL_EXPECT_ERROR(allocate({{{10}, {std::nan("")}}}, 30), absl::StatusCode::kInternal,
                       "finite");
+}
+
+TEST(Allocation, EqualsItsDefinition) {
+  base::RandomStream stream(5, "definition");
+  for (int round = 0; round < 60; ++round) {
+    // Enough items for several blocks; ties in costs and bytes among them.
+    std::vector<AllocationItem> items = random_items(stream, 1 + stream.below(70), 3);
+    for (AllocationItem& item : items) {
+      if (stream.below(4) == 0) item = items[0];
+    }
+    const auto [smallest, largest] = range(items);
+    const int64_t budget =
+        smallest +
+        static_cast<int64_t>(stream.below(static_cast<uint64_t>(largest - smallest + 9)));
+    const int64_t units = stream.below(2) == 0 ? int64_t{1} << 17 : 50;
+    FRUGAL_ASSERT_OK_AND_ASSIGN(const Allocation found, allocate(items, budget, units));
+    EXPECT_EQ(found.choice, reference::allocate(items, budget, units).choice) << round;
+  }
+}
+
+TEST(Swaps, EqualTheirDefinition) {
+  base::RandomStream stream(6, "swaps by definition");
+  int64_t kept = 0;
+  for (int round = 0; round < 60; ++round) {
+    std::vector<AllocationItem> items = random_items(stream, 2 + stream.below(14), 3);
+    for (AllocationItem& item : items) {
+      if (stream.below(3) == 0) item = items[0];
+    }
+    const auto [smallest, largest] = range(items);
+    const int64_t budget =
+        smallest +
+        static_cast<int64_t>(stream.below(static_cast<uint64_t>(largest - smallest + 9)));
+    FRUGAL_ASSERT_OK_AND_ASSIGN(const Allocation start, allocate(items, budget));
+    // True costs are off by a factor each; what was measured, in order.
+    std::vector<double> factors;
+    for (size_t i = 0; i < items.size(); ++i) factors.push_back(std::exp(stream.normal()));
+    const auto run = [&](const auto& improver, std::vector<std::vector<size_t>>& measured) {
+      return improver(items, start, budget,
+                      SwapOptions{.tries = 1 + static_cast<int64_t>(round % 12)},
+                      [&](const std::vector<size_t>& choice) -> absl::StatusOr<double> {
+                        measured.push_back(choice);
+                        double sum = 0;
+                        for (size_t i = 0; i < items.size(); ++i)
+                          sum += factors[i] * items[i].costs[choice[i]];
+                        return sum;
+                      });
+    };
+    std::vector<std::vector<size_t>> measured, expected_measured;
+    FRUGAL_ASSERT_OK_AND_ASSIGN(const SwapResult found, run(improve, measured));
+    FRUGAL_ASSERT_OK_AND_ASSIGN(const SwapResult expected,
+                                run(reference::improve, expected_measured));
+    EXPECT_EQ(measured, expected_measured) << round;
+    EXPECT_EQ(found.allocation.choice, expected.allocation.choice) << round;
+    EXPECT_EQ(found.after, expected.after) << round;
+    kept += found.kept;
+  }
+  EXPECT_GT(kept, 0);  // some swaps were worth keeping: the lists were made more than once
 }
 
 // A measurement that knows true costs, of which the predictions are off by a factor each.

@@ -61,6 +61,40 @@ std::vector<uint8_t> add_item(const std::vector<Step>& steps, std::vector<double
   return chosen;
 }
 
+// The choice of least cost within `sums` - 1 units. What every item chose at every sum would take
+// gigabytes for thousands of items: costs are kept at the beginning of each block of items (8 bytes
+// a sum), and choices (1 byte) of one block at a time, made again from there on the way back.
+std::vector<size_t> best_choice(const std::vector<std::vector<Step>>& steps, size_t sums) {
+  const size_t count = steps.size();
+  const auto block = static_cast<size_t>(
+      std::ceil(std::sqrt(static_cast<double>(sizeof(double) * std::max<size_t>(count, 1)))));
+  std::vector<double> best(sums, 0.0);
+  std::vector<std::vector<double>> starts;
+  std::vector<std::vector<uint8_t>> chosen;  // of the block that was gone through last
+  const auto go_through = [&](size_t first) {
+    chosen.clear();
+    for (size_t i = first; i < std::min(first + block, count); ++i)
+      chosen.push_back(add_item(steps[i], best));
+  };
+  for (size_t first = 0; first < count; first += block) {
+    starts.push_back(best);
+    go_through(first);
+  }
+  std::vector<size_t> choice(count);
+  size_t left = sums - 1;
+  for (size_t b = starts.size(); b-- > 0;) {
+    if (b + 1 < starts.size()) {
+      best = std::move(starts[b]);
+      go_through(b * block);
+    }
+    for (size_t i = std::min((b + 1) * block, count); i-- > b * block;) {
+      choice[i] = chosen[i - b * block][left];
+      left -= static_cast<size_t>(steps[i][choice[i]].units);
+    }
+  }
+  return choice;
+}
+
 }  // namespace
 
 Allocation total(const std::vector<AllocationItem>& items, std::vector<size_t> choice) {
@@ -89,21 +123,13 @@ absl::StatusOr<Allocation> allocate(const std::vector<AllocationItem>& items, in
   // Rounding up may cost a unit per item, which must not keep what fits a large budget from it.
   const int64_t rounding = static_cast<int64_t>(items.size()) * unit;
   const int64_t spare = std::min(budget, largest + rounding) - smallest;
-  std::vector<double> best(static_cast<size_t>(spare / unit + 1), 0.0);
   std::vector<std::vector<Step>> steps;
-  std::vector<std::vector<uint8_t>> chosen;
   for (const AllocationItem& item : items) {
     std::vector<Step>& item_steps = steps.emplace_back();
     for (size_t i = 0; i < item.bytes.size(); ++i)
       item_steps.push_back({(item.bytes[i] - item.bytes.front() + unit - 1) / unit, item.costs[i]});
-    chosen.push_back(add_item(item_steps, best));
   }
-  std::vector<size_t> choice(items.size());
-  size_t left = best.size() - 1;
-  for (size_t i = items.size(); i-- > 0;) {
-    choice[i] = chosen[i][left];
-    left -= static_cast<size_t>(steps[i][choice[i]].units);
-  }
+  std::vector<size_t> choice = best_choice(steps, static_cast<size_t>(spare / unit + 1));
   return total(items, std::move(choice));
 }
 

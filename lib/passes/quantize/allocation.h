@@ -29,8 +29,8 @@ Allocation total(const std::vector<AllocationItem>& items, std::vector<size_t> c
 // columns on K types: 256 bytes). Where that makes more than `max_units` (of the largest choice),
 // units are coarser and bytes round up: the result is then no worse than the best for a budget
 // smaller by a unit per item. Either way it is never over budget, and a larger budget never gives a
-// larger cost. Time items * candidates * units, memory items * units bytes. Errors: items that are
-// not as described, a budget below the smallest choice.
+// larger cost. Time twice items * candidates * units, memory 6 * sqrt(items) * units bytes. Errors:
+// items that are not as described, a budget below the smallest choice.
 absl::StatusOr<Allocation> allocate(const std::vector<AllocationItem>& items, int64_t budget,
                                     int64_t max_units = int64_t{1} << 17);
 

@@ -3,7 +3,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <iterator>
+#include <limits>
+#include <map>
 #include <numbers>
 #include <optional>
 #include <set>
@@ -23,107 +26,272 @@ double expected_improvement(double gain, double deviation) {
   return gain * below + deviation * density;
 }
 
+// Items that a swap put on another candidate, and which: ascending items.
+using Difference = std::vector<std::pair<size_t, size_t>>;
+
+// A swap by the negative of the gain that is to be expected of it; of equal ones the choice that is
+// smaller in lexicographic order, as whole choices compare.
+struct Ranked {
+  double key;
+  Difference difference;
+};
+class ByKey {
+ public:
+  explicit ByKey(const Choice& from) : from_(&from) {}
+  bool operator()(const Ranked& a, const Ranked& b) const {
+    if (a.key != b.key) return a.key < b.key;
+    auto x = a.difference.begin(), y = b.difference.begin();
+    while (x != a.difference.end() || y != b.difference.end()) {
+      const bool x_first =
+          y == b.difference.end() || (x != a.difference.end() && x->first <= y->first);
+      const size_t item = x_first ? x->first : y->first;
+      const bool y_too = y != b.difference.end() && y->first == item;
+      const size_t of_a = x_first ? x->second : (*from_)[item];
+      const size_t of_b = y_too ? y->second : (*from_)[item];
+      if (of_a != of_b) return of_a < of_b;
+      if (x_first) ++x;
+      if (y_too) ++y;
+    }
+    return false;
+  }
+
+ private:
+  const Choice* from_;
+};
+
+// Numbers in a fixed order, asked for the first one from a place on that is not above a bound.
+class FirstFit {
+ public:
+  explicit FirstFit(const std::vector<int64_t>& values) : count_(values.size()) {
+    while (size_ < count_) size_ *= 2;
+    least_.assign(2 * size_, std::numeric_limits<int64_t>::max());
+    std::copy(values.begin(), values.end(), least_.begin() + static_cast<std::ptrdiff_t>(size_));
+    for (size_t i = size_; i-- > 1;) least_[i] = std::min(least_[2 * i], least_[2 * i + 1]);
+  }
+  // Its index; the number of values where there is none.
+  size_t find(size_t begin, int64_t bound) const {
+    if (begin >= count_) return count_;
+    size_t node = begin + size_;
+    while (least_[node] > bound) {
+      while ((node & 1) != 0) node >>= 1;  // right children lead up
+      if (node == 0) return count_;        // the whole rest was looked at
+      ++node;
+    }
+    while (node < size_) node = least_[2 * node] <= bound ? 2 * node : 2 * node + 1;
+    return std::min(node - size_, count_);
+  }
+
+ private:
+  size_t count_;
+  size_t size_ = 1;
+  std::vector<int64_t> least_;  // a binary tree of minima, values as leaves
+};
+
+// Choices that were measured, by a sum of random numbers of their candidates: a choice that differs
+// little from another is looked up without comparing the two.
+class Seen {
+ public:
+  static uint64_t number(size_t item, size_t candidate) {
+    uint64_t x = (static_cast<uint64_t>(item) << 8 | candidate) + 0x9E3779B97F4A7C15U;
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9U;  // splitmix64
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EBU;
+    return x ^ (x >> 31);
+  }
+  static uint64_t sum(const Choice& choice) {
+    uint64_t sum = 0;
+    for (size_t i = 0; i < choice.size(); ++i) sum += number(i, choice[i]);
+    return sum;
+  }
+  void insert(const Choice& choice) { choices_[sum(choice)].push_back(choice); }
+  bool contains(uint64_t sum, const Choice& choice) const {
+    const auto found = choices_.find(sum);
+    return found != choices_.end() &&
+           std::find(found->second.begin(), found->second.end(), choice) != found->second.end();
+  }
+
+ private:
+  std::map<uint64_t, std::vector<Choice>> choices_;
+};
+
+// Goes through all swaps of one allocation. Each changes few items: the steps of all others lie in
+// two lists that are sorted once, so that a swap costs little more than the steps it takes.
 class Swaps {
  public:
   Swaps(const std::vector<AllocationItem>& items, const Allocation& from, int64_t budget,
         double relative_error)
-      : items_(items), from_(from), budget_(budget), relative_error_(relative_error) {}
+      : items_(items),
+        from_(from.choice),
+        budget_(budget),
+        relative_error_(relative_error),
+        downs_(sorted_downs()),
+        ups_(sorted_ups()),
+        up_bytes_(bytes_of(ups_)),
+        from_bytes_(total(items, from.choice).bytes),
+        from_sum_(Seen::sum(from.choice)),
+        choice_(from.choice),
+        is_changed_(items.size(), 0) {}
 
   // The `limit` most promising choices that are not in `seen`, best first.
-  std::vector<Choice> best(size_t limit, const std::set<Choice>& seen) const {
-    Ranked ranked;
+  std::vector<Choice> best(size_t limit, const Seen& seen) {
+    std::set<Ranked, ByKey> ranked{ByKey(from_)};
     for (size_t up = 0; up < items_.size(); ++up) {
-      if (from_.choice[up] + 1 >= items_[up].bytes.size()) continue;
-      Choice choice = from_.choice;
-      ++choice[up];
-      add(up, choice, limit, seen, ranked);
+      if (from_[up] + 1 >= items_[up].bytes.size()) continue;
+      rank(up, std::nullopt, limit, seen, ranked);
       for (size_t down = 0; down < items_.size(); ++down) {
-        if (down == up || from_.choice[down] == 0) continue;
-        --choice[down];
-        add(up, choice, limit, seen, ranked);
-        ++choice[down];
+        if (down != up && from_[down] > 0) rank(up, down, limit, seen, ranked);
       }
     }
     std::vector<Choice> result;
-    for (const auto& [loss, choice] : ranked) result.push_back(choice);
+    for (const Ranked& swap : ranked) {
+      Choice& choice = result.emplace_back(from_);
+      for (const auto& [item, candidate] : swap.difference) choice[item] = candidate;
+    }
     return result;
   }
 
  private:
-  using Ranked = std::set<std::pair<double, Choice>>;  // by the negative of the expected gain
-
-  int64_t bytes(const Choice& choice) const {
-    int64_t sum = 0;
-    for (size_t i = 0; i < items_.size(); ++i) sum += items_[i].bytes[choice[i]];
-    return sum;
-  }
-
-  // Takes a step from whatever loses least per byte until the choice fits.
-  void make_room(size_t up, Choice& choice) const {
-    while (bytes(choice) > budget_) {
-      std::optional<size_t> best;
-      double least = 0;
-      for (size_t i = 0; i < items_.size(); ++i) {
-        if (i == up || choice[i] == 0) continue;
-        const double slope = loss_per_byte(i, choice[i] - 1);
-        if (best && slope >= least) continue;
-        best = i;
-        least = slope;
-      }
-      if (!best) return;
-      --choice[*best];
-    }
-  }
-
-  // Gives what is left to the steps that gain most per byte.
-  void fill(Choice& choice) const {
-    int64_t left = budget_ - bytes(choice);
-    while (true) {
-      std::optional<size_t> best;
-      double most = 0;
-      for (size_t i = 0; i < items_.size(); ++i) {
-        if (choice[i] + 1 >= items_[i].bytes.size()) continue;
-        if (items_[i].bytes[choice[i] + 1] - items_[i].bytes[choice[i]] > left) continue;
-        const double slope = loss_per_byte(i, choice[i]);
-        if (slope <= most) continue;
-        best = i;
-        most = slope;
-      }
-      if (!best) return;
-      left -= items_[*best].bytes[choice[*best] + 1] - items_[*best].bytes[choice[*best]];
-      ++choice[*best];
-    }
-  }
+  struct Step {
+    double slope;
+    size_t item;
+  };
 
   // Cost of going down from candidate `lower` + 1 to `lower`, per byte.
   double loss_per_byte(size_t item, size_t lower) const {
     const AllocationItem& it = items_[item];
-    const auto freed = static_cast<double>(it.bytes[lower + 1] - it.bytes[lower]);
-    return (it.costs[lower] - it.costs[lower + 1]) / std::max(freed, 1.0);
+    return (it.costs[lower] - it.costs[lower + 1]) /
+           std::max(static_cast<double>(step_bytes(item, lower)), 1.0);
+  }
+  int64_t step_bytes(size_t item, size_t lower) const {
+    return items_[item].bytes[lower + 1] - items_[item].bytes[lower];
   }
 
-  // Ranks `choice` once it is made to fit, where it can be.
-  void add(size_t up, Choice choice, size_t limit, const std::set<Choice>& seen,
-           Ranked& ranked) const {
-    make_room(up, choice);
-    if (bytes(choice) > budget_) return;
-    fill(choice);
-    if (seen.contains(choice)) return;
-    double gain = 0, squares = 0;
+  // What each item's step down loses, least first; of equal ones the first item.
+  std::vector<Step> sorted_downs() const {
+    std::vector<Step> steps;
     for (size_t i = 0; i < items_.size(); ++i) {
-      const double fall = items_[i].costs[from_.choice[i]] - items_[i].costs[choice[i]];
+      if (from_[i] > 0) steps.push_back({loss_per_byte(i, from_[i] - 1), i});
+    }
+    std::stable_sort(steps.begin(), steps.end(),
+                     [](const Step& a, const Step& b) { return a.slope < b.slope; });
+    return steps;
+  }
+  // What each item's step up gains, most first, where it gains.
+  std::vector<Step> sorted_ups() const {
+    std::vector<Step> steps;
+    for (size_t i = 0; i < items_.size(); ++i) {
+      if (from_[i] + 1 >= items_[i].bytes.size()) continue;
+      if (const double slope = loss_per_byte(i, from_[i]); slope > 0) steps.push_back({slope, i});
+    }
+    std::stable_sort(steps.begin(), steps.end(),
+                     [](const Step& a, const Step& b) { return a.slope > b.slope; });
+    return steps;
+  }
+  FirstFit bytes_of(const std::vector<Step>& steps) const {
+    std::vector<int64_t> bytes;
+    for (const Step& step : steps) bytes.push_back(step_bytes(step.item, from_[step.item]));
+    return FirstFit(bytes);
+  }
+
+  void put(size_t item, size_t candidate) {
+    bytes_ += items_[item].bytes[candidate] - items_[item].bytes[choice_[item]];
+    sum_ += Seen::number(item, candidate) - Seen::number(item, choice_[item]);
+    choice_[item] = candidate;
+    if (is_changed_[item] != 0) return;
+    is_changed_[item] = 1;
+    changed_.push_back(item);
+  }
+
+  // Takes a step from whatever loses least per byte until the choice fits.
+  void make_room(size_t up) {
+    size_t next = 0;  // of the items as they were
+    while (bytes_ > budget_) {
+      while (next < downs_.size() && is_changed_[downs_[next].item] != 0) ++next;
+      std::optional<Step> best;
+      if (next < downs_.size()) best = downs_[next];
+      for (const size_t item : changed_) {
+        if (item == up || choice_[item] == 0) continue;
+        const double slope = loss_per_byte(item, choice_[item] - 1);
+        if (!best || slope < best->slope || (slope == best->slope && item < best->item))
+          best = Step{slope, item};
+      }
+      if (!best) return;
+      put(best->item, choice_[best->item] - 1);
+    }
+  }
+
+  // Gives what is left to the steps that gain most per byte.
+  void fill() {
+    while (true) {
+      const int64_t left = budget_ - bytes_;
+      size_t next = up_bytes_.find(0, left);
+      while (next < ups_.size() && is_changed_[ups_[next].item] != 0)
+        next = up_bytes_.find(next + 1, left);
+      std::optional<Step> best;
+      if (next < ups_.size()) best = ups_[next];
+      for (const size_t item : changed_) {
+        if (choice_[item] + 1 >= items_[item].bytes.size()) continue;
+        if (step_bytes(item, choice_[item]) > left) continue;
+        const double slope = loss_per_byte(item, choice_[item]);
+        if (slope <= 0) continue;
+        if (!best || slope > best->slope || (slope == best->slope && item < best->item))
+          best = Step{slope, item};
+      }
+      if (!best) return;
+      put(best->item, choice_[best->item] + 1);
+    }
+  }
+
+  // Ranks the swap of `up` against `down` once it is made to fit, where it can be.
+  void rank(size_t up, std::optional<size_t> down, size_t limit, const Seen& seen,
+            std::set<Ranked, ByKey>& ranked) {
+    bytes_ = from_bytes_;
+    sum_ = from_sum_;
+    put(up, from_[up] + 1);
+    if (down) put(*down, from_[*down] - 1);
+    make_room(up);
+    if (bytes_ <= budget_) {
+      fill();
+      if (!seen.contains(sum_, choice_)) keep(limit, ranked);
+    }
+    for (const size_t item : changed_) {
+      choice_[item] = from_[item];
+      is_changed_[item] = 0;
+    }
+    changed_.clear();
+  }
+
+  void keep(size_t limit, std::set<Ranked, ByKey>& ranked) {
+    std::sort(changed_.begin(), changed_.end());
+    double gain = 0, squares = 0;
+    for (const size_t item : changed_) {
+      const double fall = items_[item].costs[from_[item]] - items_[item].costs[choice_[item]];
       gain += fall;
       squares += fall * fall;
     }
-    const double expected = expected_improvement(gain, relative_error_ * std::sqrt(squares));
-    ranked.emplace(-expected, std::move(choice));
+    const double key = -expected_improvement(gain, relative_error_ * std::sqrt(squares));
+    if (ranked.size() == limit && (limit == 0 || key > ranked.rbegin()->key)) return;
+    Ranked swap{key, {}};
+    for (const size_t item : changed_) {
+      if (choice_[item] != from_[item]) swap.difference.emplace_back(item, choice_[item]);
+    }
+    ranked.insert(std::move(swap));
     if (ranked.size() > limit) ranked.erase(std::prev(ranked.end()));
   }
 
   const std::vector<AllocationItem>& items_;
-  const Allocation& from_;
+  const Choice& from_;
   int64_t budget_;
   double relative_error_;
+  std::vector<Step> downs_, ups_;
+  FirstFit up_bytes_;
+  int64_t from_bytes_;
+  uint64_t from_sum_;
+  // The swap at hand.
+  Choice choice_;
+  std::vector<uint8_t> is_changed_;
+  std::vector<size_t> changed_;
+  int64_t bytes_ = 0;
+  uint64_t sum_ = 0;
 };
 
 }  // namespace
@@ -135,12 +303,13 @@ absl::StatusOr<SwapResult> improve(const std::vector<AllocationItem>& items, All
   result.allocation = std::move(start);
   FRUGAL_ASSIGN_OR_RETURN(result.before, measure(result.allocation.choice));
   result.after = result.before;
-  std::set<Choice> seen{result.allocation.choice};
+  Seen seen;
+  seen.insert(result.allocation.choice);
   bool moved = true;
   while (moved && result.tried < options.tries) {
     moved = false;
     const auto left = static_cast<size_t>(options.tries - result.tried);
-    const Swaps swaps(items, result.allocation, budget, options.relative_error);
+    Swaps swaps(items, result.allocation, budget, options.relative_error);
     for (const Choice& choice : swaps.best(left, seen)) {
       FRUGAL_ASSIGN_OR_RETURN(const double value, measure(choice));
       seen.insert(choice);
