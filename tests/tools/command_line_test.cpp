@@ -97,6 +97,103 @@ TEST_F(CommandLine, HelpExplainsWithExamples) {
   EXPECT_THAT(frugal("--version").out, testing::MatchesRegex("frugal [0-9.]+\n"));
 }
 
+TEST_F(CommandLine, EveryCommandHasHelp) {
+  std::vector<std::string> commands = {"run",    "plan",   "report", "inspect",
+                                       "passes", "doctor", "meter"};
+  const Json passes = Json::parse(frugal("passes --json").out);
+  for (const Json& pass : passes) commands.push_back(pass["name"]);
+  EXPECT_GE(commands.size(), 18u);
+  for (const std::string& command : commands) {
+    const Outcome help = frugal(command + " --help");
+    EXPECT_EQ(help.code, 0) << command;
+    EXPECT_EQ(help.err, "") << command;
+    EXPECT_THAT(help.out, HasSubstr("--help")) << command;
+  }
+  // Every option of a pass stands in its help, spelled as it is typed.
+  for (const Json& pass : passes) {
+    const std::string help = frugal(pass["name"].get<std::string>() + " --help").out;
+    for (const Json& option : pass["options"]) {
+      std::string name = "--" + option["name"].get<std::string>();
+      std::replace(name.begin(), name.end(), '_', '-');
+      EXPECT_THAT(help, HasSubstr(name)) << pass["name"];
+    }
+  }
+}
+
+TEST_F(CommandLine, ErrorsOfEveryCommandHaveTheirExitCodeAndNameTheirCause) {
+  write_model(folder_.path() / "model");
+  write("p.yaml",
+        "frugal: 1\nname: p\nmodels: {model: model}\n"
+        "steps: [{id: small, pass: quantize, with: {grid: q8_0, method: rtn}}]\n");
+  write("broken.gguf", "GGUF, but not really");
+  write("site.yaml", "name: nowhere\n");
+  std::filesystem::create_directories(folder_.path() / "empty");
+  struct Case {
+    const char* arguments;
+    int code;
+    const char* text;
+  };
+  for (const Case& c : std::initializer_list<Case>{
+           {"run p.yaml --set grid", 2, "--set grid: expected NAME=VALUE"},
+           {"run p.yaml --set =x", 2, "expected NAME=VALUE"},
+           {"run p.yaml --until smal", 2, "there is no step 'smal'; did you mean 'small'?"},
+           {"run p.yaml --device gpu", 2, "unknown device 'gpu'; expected auto, cpu, cuda"},
+           {"plan p.yaml --device cuda:x", 2, "unknown device 'cuda:x'"},
+           {"run p.yaml --hardware absent.yaml", 2, "absent.yaml"},
+           {"run p.yaml --idle-seconds -1", 2, "--idle-seconds"},
+           {"run p.yaml --out p.yaml", 1, "p.yaml"},
+           {"run empty", 2, "it is a folder"},
+           {"report absent", 2, "absent"},
+           {"report empty", 2, "journal.jsonl"},
+           {"inspect broken.gguf", 1, "broken.gguf"},
+           {"inspect empty", 1, "empty"},
+           {"passes absent --json", 2, "there is no pass 'absent'"},
+           {"meter --site absent.yaml -- true", 2, "absent.yaml"},
+           {"meter --site site.yaml -- true", 2, "site.yaml"},
+           {"meter --json empty -- true", 1, "it is a folder"},
+           {"quantize absent --grid q8_0", 2, "absent"},
+           {"quantize model --grid", 2, "--grid"},
+           {"evaluate model --out numbers", 2, "there is no option '--out'"}}) {
+    const Outcome outcome = frugal(c.arguments);
+    EXPECT_EQ(outcome.code, c.code) << c.arguments << "\n" << outcome.out << outcome.err;
+    EXPECT_THAT(outcome.err, HasSubstr(c.text)) << c.arguments;
+  }
+  EXPECT_EQ(frugal("inspect empty").out, "");
+}
+
+TEST_F(CommandLine, ForceReplacesOwnFoldersAlone) {
+  write_model(folder_.path() / "model");
+  std::filesystem::create_directories(folder_.path() / "thesis");
+  write("thesis/chapter.tex", "mine");
+  const std::string command = "quantize model --grid q8_0 --method rtn --idle-seconds 0 --force";
+  const Outcome foreign = frugal(command + " --out thesis");
+  EXPECT_EQ(foreign.code, 2);
+  EXPECT_THAT(foreign.err, HasSubstr("--force does not replace the folder 'thesis'"));
+  EXPECT_FALSE(exists("runs"));  // refused before anything ran
+  EXPECT_TRUE(exists("thesis/chapter.tex"));
+  EXPECT_EQ(frugal(command + " --out small").code, 0);
+  EXPECT_EQ(frugal(command + " --out small").code, 0);
+  write("small/notes.txt", "mine");
+  const Outcome touched = frugal(command + " --out small");
+  EXPECT_EQ(touched.code, 2);
+  EXPECT_THAT(touched.err, HasSubstr("frugal did not write its 'notes.txt'"));
+}
+
+TEST_F(CommandLine, ThePlanKnowsWhatTheRunLeftInTheCache) {
+  write_model(folder_.path() / "model");
+  write("p.yaml",
+        "frugal: 1\nname: p\nmodels: {model: model}\n"
+        "steps:\n  - {id: small, pass: quantize, with: {grid: q8_0, method: rtn}}\n");
+  const auto unit = [&] {
+    return Json::parse(frugal("plan p.yaml --json --device cpu").out)["units"][0];
+  };
+  EXPECT_EQ(unit()["cached"], false);
+  EXPECT_EQ(frugal("run p.yaml --idle-seconds 0 --quiet --device cpu").code, 0);
+  EXPECT_EQ(unit()["cached"], true);
+  EXPECT_EQ(frugal("report runs/p").code, 0);
+  EXPECT_TRUE(exists("runs/p/report.html"));
+}
+
 TEST_F(CommandLine, UsageErrorsNameTheNearestWord) {
   const auto expect_usage = [&](const std::string& arguments, const std::string& text) {
     const Outcome outcome = frugal(arguments);
