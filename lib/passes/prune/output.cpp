@@ -15,6 +15,7 @@
 #include "architecture/tensors.h"
 #include "base/text.h"
 #include "layerwise/pruning/width.h"
+#include "layerwise/walk/layer_reader.h"
 #include "passes/common/matrix_report.h"
 #include "tensor/transfer.h"
 
@@ -86,17 +87,17 @@ std::map<std::string, Place, std::less<>> cut_places(const architecture::ModelCo
 }
 
 absl::Status write_cut(const format::Checkpoint& input, const std::string& name, const Place& place,
-                       const LayerStore& store, format::CheckpointWriter& writer) {
+                       layerwise::LayerReader& layers, format::CheckpointWriter& writer) {
   FRUGAL_ASSIGN_OR_RETURN(const format::TensorInfo info, input.info(name));
-  FRUGAL_ASSIGN_OR_RETURN(const LayerStore::Layer layer, store.require(place.layer));
+  FRUGAL_ASSIGN_OR_RETURN(const LayerStore::Layer* layer, layers.require(place.layer));
   if (place.reads) {
     FRUGAL_ASSIGN_OR_RETURN(const at::Tensor values,
-                            CutSolver::stored_weights(layer, *place.cut, info.shape[0]));
+                            CutSolver::stored_weights(*layer, *place.cut, info.shape[0]));
     return tensor::write(writer, name, values);
   }
   FRUGAL_ASSIGN_OR_RETURN(const auto bytes, input.bytes(name));
   FRUGAL_ASSIGN_OR_RETURN(const std::vector<int64_t> kept,
-                          CutSolver::stored_structures(layer, *place.cut));
+                          CutSolver::stored_structures(*layer, *place.cut));
   const int64_t rows = info.shape[0];
   return writer.write(
       name, select_rows(bytes, rows, layerwise::elements_of(kept, rows / place.cut->count)));
@@ -157,10 +158,11 @@ architecture::ModelConfig narrowed_config(architecture::ModelConfig config,
 absl::Status write_narrowed(const format::Checkpoint& input, const std::vector<Cut>& cuts,
                             const LayerStore& store, const std::filesystem::path& folder) {
   const auto narrowed = cut_places(input.config(), cuts);
+  layerwise::LayerReader layers(store);
   const WriteTensor write = [&](const std::string& name, format::CheckpointWriter& writer) {
     const auto place = narrowed.find(name);
     if (place == narrowed.end()) return copy_tensor(input, name, name, writer);
-    return write_cut(input, name, place->second, store, writer);
+    return write_cut(input, name, place->second, layers, writer);
   };
   return write_checkpoint(input, narrowed_config(input.config(), cuts), same_name, write, folder);
 }
@@ -171,14 +173,15 @@ absl::Status write_masked(const format::Checkpoint& input, const LayerStore& sto
   for (const architecture::Tensor& tensor : architecture::tensors(input.config())) {
     if (tensor.in_layer() && tensor.is_matrix()) layer_of.emplace(tensor.name, tensor.layer);
   }
+  layerwise::LayerReader layers(store);
   const WriteTensor write = [&](const std::string& name,
                                 format::CheckpointWriter& writer) -> absl::Status {
     const auto found = layer_of.find(name);
     if (found == layer_of.end()) return copy_tensor(input, name, name, writer);
-    FRUGAL_ASSIGN_OR_RETURN(const LayerStore::Layer layer, store.require(found->second));
-    if (!layer.has(name)) return copy_tensor(input, name, name, writer);  // stayed dense
+    FRUGAL_ASSIGN_OR_RETURN(const LayerStore::Layer* layer, layers.require(found->second));
+    if (!layer->has(name)) return copy_tensor(input, name, name, writer);  // stayed dense
     FRUGAL_ASSIGN_OR_RETURN(const format::TensorInfo info, input.info(name));
-    FRUGAL_ASSIGN_OR_RETURN(const at::Tensor values, layer.tensor(name, info.shape));
+    FRUGAL_ASSIGN_OR_RETURN(const at::Tensor values, layer->tensor(name, info.shape));
     return tensor::write(writer, name, values);
   };
   return write_checkpoint(input, input.config(), same_name, write, folder);

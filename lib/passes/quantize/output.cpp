@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/text.h"
+#include "layerwise/walk/layer_reader.h"
 #include "passes/common/matrix_report.h"
 #include "passes/common/zeros.h"
 #include "passes/quantize/grid_solver.h"
@@ -20,15 +21,15 @@ using Place = PlannedTensor::Place;
 
 absl::StatusOr<grid::QuantizedMatrix> planned_matrix(const format::Checkpoint& input,
                                                      const PlannedTensor& tensor,
-                                                     const LayerStore& store) {
+                                                     layerwise::LayerReader& layers) {
   const int64_t rows = tensor.shape[0], columns = tensor.shape[1];
   if (tensor.place == Place::kEmbedding) {
     FRUGAL_ASSIGN_OR_RETURN(auto grid, grid::find_grid(tensor.grid, columns));
     FRUGAL_ASSIGN_OR_RETURN(const std::vector<float> values, input.values(tensor.name));
     return grid::round_to_nearest(std::move(grid), values.data(), rows, columns, {}, true);
   }
-  FRUGAL_ASSIGN_OR_RETURN(const LayerStore::Layer layer, store.require(tensor.layer));
-  return GridSolver::stored_matrix(layer, tensor.name, tensor.grid, rows, columns);
+  FRUGAL_ASSIGN_OR_RETURN(const LayerStore::Layer* layer, layers.require(tensor.layer));
+  return GridSolver::stored_matrix(*layer, tensor.name, tensor.grid, rows, columns);
 }
 
 // The records of every layer of the plan, in order.
@@ -167,9 +168,10 @@ absl::StatusOr<train::QuantizedMatrices> planned_matrices(const format::Checkpoi
                                                           const std::vector<PlannedTensor>& plan,
                                                           const LayerStore& store) {
   train::QuantizedMatrices matrices;
+  layerwise::LayerReader layers(store);
   for (const PlannedTensor& tensor : plan) {
     if (tensor.grid.empty()) continue;
-    absl::StatusOr<grid::QuantizedMatrix> matrix = planned_matrix(input, tensor, store);
+    absl::StatusOr<grid::QuantizedMatrix> matrix = planned_matrix(input, tensor, layers);
     if (!matrix.ok()) return base::annotate(matrix.status(), tensor.name);
     matrices.emplace(tensor.name, *std::move(matrix));
   }

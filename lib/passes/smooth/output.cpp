@@ -12,6 +12,7 @@
 
 #include "architecture/tensors.h"
 #include "base/text.h"
+#include "layerwise/walk/layer_reader.h"
 #include "passes/smooth/scale_solver.h"
 #include "tensor/guard.h"
 #include "tensor/transfer.h"
@@ -70,16 +71,16 @@ absl::StatusOr<at::Tensor> smoothed(const format::Checkpoint& input, const std::
 }
 
 absl::Status write_tensor(const format::Checkpoint& input, const std::string& name,
-                          const Roles& roles, const LayerStore& store,
+                          const Roles& roles, layerwise::LayerReader& layers,
                           format::CheckpointWriter& writer) {
   const auto role = roles.find(name);
   if (role == roles.end()) {
     FRUGAL_ASSIGN_OR_RETURN(const auto bytes, input.bytes(name));
     return writer.write(name, bytes);
   }
-  FRUGAL_ASSIGN_OR_RETURN(const LayerStore::Layer layer, store.require(role->second.layer));
+  FRUGAL_ASSIGN_OR_RETURN(const LayerStore::Layer* layer, layers.require(role->second.layer));
   FRUGAL_ASSIGN_OR_RETURN(const at::Tensor value, tensor::guarded(name, [&] {
-                            return smoothed(input, name, role->second, layer);
+                            return smoothed(input, name, role->second, *layer);
                           }));
   return tensor::write(writer, name, value);
 }
@@ -156,8 +157,9 @@ absl::Status write_smoothed(const format::Checkpoint& input, const std::vector<S
   }
   FRUGAL_ASSIGN_OR_RETURN(format::CheckpointWriter writer,
                           format::CheckpointWriter::create(folder, input.config(), tensors));
+  layerwise::LayerReader layers(store);
   for (const format::CheckpointWriter::Tensor& tensor : tensors)
-    FRUGAL_RETURN_IF_ERROR(write_tensor(input, tensor.name, roles, store, writer));
+    FRUGAL_RETURN_IF_ERROR(write_tensor(input, tensor.name, roles, layers, writer));
   FRUGAL_RETURN_IF_ERROR(writer.copy_side_files(input));
   return writer.finish();
 }
