@@ -1,60 +1,16 @@
 #include "pass/plan.h"
 
 #include <algorithm>
-#include <span>
 
-#include "architecture/tensors.h"
-#include "base/hash.h"
 #include "energy/site.h"
 #include "pass/inputs.h"
 #include "pass/matrix.h"
-#include "text/dataset.h"
+#include "pass/pipeline_inputs.h"
+#include "pass/unit_key.h"
 
 namespace frugal::pass {
 namespace fs = std::filesystem;
 namespace {
-
-constexpr int64_t kHashAtOnceBytes = int64_t{64} << 20;  // in a plan: hashed in well under 0.1 s
-
-std::string weight_dtype(const format::Checkpoint& checkpoint) {
-  std::map<std::string, int64_t> bytes;
-  for (const std::string& name : checkpoint.tensor_names()) {
-    if (checkpoint.quantized().contains(name)) continue;
-    const auto info = checkpoint.info(name);
-    if (info.ok()) bytes[std::string(format::name(info->dtype))] += info->size_bytes;
-  }
-  const auto most = std::max_element(
-      bytes.begin(), bytes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
-  return most == bytes.end() ? "F32" : most->first;
-}
-
-bool is_zero(std::span<const std::byte> value) {
-  return std::all_of(value.begin(), value.end() - 1,
-                     [](std::byte byte) { return byte == std::byte{0}; }) &&
-         (value.back() & std::byte{0x7f}) == std::byte{0};  // little endian: the sign is last
-}
-
-// The pattern of zeros that prune left, as far as the first weights of some matrices show it: a
-// peek at a few kilobytes, not a count.
-void peek_zeros(const format::Checkpoint& checkpoint, ModelInfo& info) {
-  constexpr size_t kWeights = 2048;
-  constexpr size_t kFewestInTen = 1;  // weights as trained have next to none
-  std::vector<architecture::Tensor> some = architecture::layer_tensors(info.config, 0);
-  for (auto& tensor : architecture::layer_tensors(info.config, info.config.layer_count() / 2))
-    some.push_back(std::move(tensor));
-  for (const auto& [name, shape, role, layer] : some) {
-    const auto tensor = checkpoint.info(name);
-    const auto bytes = checkpoint.bytes(name);
-    if (!tensor.ok() || !bytes.ok() || tensor->shape.size() != 2 || info.grids.contains(name))
-      continue;
-    const size_t size = tensor->dtype == format::DType::kF32 ? 4 : 2;
-    const size_t count = std::min(kWeights, bytes->size() / size);
-    size_t zeros = 0;
-    for (size_t i = 0; i < count; ++i) zeros += is_zero(bytes->subspan(i * size, size)) ? 1 : 0;
-    if (count > 0 && 10 * zeros >= kFewestInTen * count)
-      info.zeros[name] = base::str_cat("about ", (100 * zeros + count / 2) / count, "%");
-  }
-}
 
 // Reads what checks ask for from the plan as far as it is made.
 class PlanCheckContext : public CheckContext {
@@ -91,8 +47,10 @@ class Planner {
   }
 
   Plan make() {
-    for (const ModelEntry& entry : plan_.pipeline.models) open_model(entry);
-    for (const DataEntry& entry : plan_.pipeline.data) hash_data(entry);
+    for (const ModelEntry& entry : plan_.pipeline.models) {
+      if (!open_model(entry, options_, plan_, problems_)) broken_.insert(entry.name);
+    }
+    for (const DataEntry& entry : plan_.pipeline.data) open_data(entry, options_, plan_, problems_);
     for (size_t i = 0; i < plan_.pipeline.steps.size(); ++i) {
       plan_step(i);
       if (plan_.pipeline.steps[i].id == options_.until) break;
@@ -105,92 +63,6 @@ class Planner {
 
  private:
   const StepEntry& step_at(size_t i) const { return plan_.pipeline.steps[i]; }
-
-  void open_model(const ModelEntry& entry) {
-    auto checkpoint = format::Checkpoint::open(entry.folder);
-    if (!checkpoint.ok()) {
-      problems_.add(entry.position, "model '", entry.name, "': ", checkpoint.status().message(),
-                    fs::exists(entry.folder) || plan_.pipeline.file.empty()
-                        ? ""
-                        : "; paths are relative to the pipeline file");
-      broken_.insert(entry.name);
-      return;
-    }
-    ModelInput& input = plan_.models[entry.name];
-    if (auto info = model_info(entry.name, *checkpoint); info.ok()) {
-      input.info = *std::move(info);
-    } else {
-      problems_.add(entry.position, "model '", entry.name, "': ", info.status().message());
-    }
-    hash_model(entry, *checkpoint, input);
-    input.checkpoint = *std::move(checkpoint);
-  }
-
-  void hash_model(const ModelEntry& entry, const format::Checkpoint& checkpoint,
-                  ModelInput& input) {
-    std::function<absl::StatusOr<std::string>()> compute;
-    if (options_.read_weights || checkpoint.weight_bytes() <= kHashAtOnceBytes) {
-      compute = [&] { return checkpoint.content_hash(); };
-    }
-    const auto hash = options_.hashes->get(entry.folder, compute);
-    if (!hash.ok()) {
-      problems_.add(entry.position, "model '", entry.name, "': ", hash.status().message());
-      return;
-    }
-    input.hash = hash->value_or("");
-    expect_hash("model", entry.name, entry.position, entry.expected_hash, input.hash);
-  }
-
-  void expect_hash(std::string_view kind, const std::string& name, const Position& position,
-                   const std::string& expected, const std::string& found) {
-    if (expected.empty() || found.empty() || expected == found) return;
-    problems_.add(position, kind, " '", name,
-                  "' has changed since this pipeline was resolved: its hash is ", found,
-                  ", expected ", expected, "; remove it from inputs: to take it as it is");
-  }
-
-  void hash_data(const DataEntry& entry) {
-    const auto content = hash_of(entry.source);
-    if (!content.ok()) {
-      problems_.add(entry.position, "data '", entry.name, "': ", content.status().message());
-      return;
-    }
-    if (const absl::Status status = text::check_data(entry.source); !status.ok()) {
-      problems_.add(entry.position, "data '", entry.name, "': ", status.message());
-      return;
-    }
-    plan_.data[entry.name] = {};
-    if (!*content) return;  // large, and seen for the first time
-    expect_hash("data", entry.name, entry.position, entry.expected_hash, **content);
-    const text::DataSource& source = entry.source;
-    base::KeyHasher key;
-    key.add("data").add(**content).add(source.prompt).add(source.completion).add(source.split);
-    key.add(source.task)
-        .add(base::str_cat(source.limit, " ", source.tokens, " ", source.sequence_length));
-    if (!source.builtin.empty()) key.add(base::str_cat(source.builtin, " ", source.seed));
-    for (const auto& [label, text] : source.labels) key.add(label).add(text);
-    plan_.data[entry.name] = {**content, key.hex()};
-  }
-
-  // The hash of the data's content: remembered, or computed where that is soon done or asked for.
-  absl::StatusOr<std::optional<std::string>> hash_of(const text::DataSource& source) const {
-    FRUGAL_ASSIGN_OR_RETURN(const std::vector<fs::path> files, text::data_files(source));
-    const auto compute = [&] { return text::content_hash(source); };
-    if (files.empty()) return compute();  // builtin
-    int64_t bytes = 0;
-    for (const fs::path& file : files) {
-      std::error_code error;
-      bytes += static_cast<int64_t>(fs::file_size(file, error));
-      if (error) return base::system_error("inspect", file.string(), error.value());
-    }
-    base::KeyHasher name;
-    name.add("data").add(source.prompt).add(source.completion).add(base::str_cat(source.limit));
-    for (const auto& [label, text] : source.labels) name.add(label).add(text);
-    for (const fs::path& file : files) name.add(file.string());
-    const bool now = options_.read_weights || bytes <= kHashAtOnceBytes;
-    return options_.hashes->get(name.hex(), files,
-                                now ? compute : std::function<absl::StatusOr<std::string>()>());
-  }
 
   static bool contains(const std::vector<std::string>& names, const std::string& name) {
     return std::find(names.begin(), names.end(), name) != names.end();
@@ -240,8 +112,8 @@ class Planner {
     }
     if (!resolve_references(step, unit)) return;
     check(step, unit);
-    unit.arithmetic = arithmetic_of(unit);
-    unit.key = key_of(unit);
+    unit.arithmetic = arithmetic_of(unit, options_);
+    unit.key = key_of(unit, plan_);
     plan_.units.push_back(std::move(unit));
   }
 
@@ -313,61 +185,6 @@ class Planner {
     const std::string own = unit.pass->info().name + ": ";
     if (message.starts_with(own)) message.remove_prefix(own.size());  // the unit's name says it
     problems_.add(step.position, unit.name(), ": ", message);
-  }
-
-  std::string content_key(const std::string& name) const {
-    if (const auto model = plan_.models.find(name); model != plan_.models.end()) {
-      return model->second.hash.empty() ? "" : "model:" + model->second.hash;
-    }
-    const Unit* made = plan_.find(name);
-    return made == nullptr || made->key.empty() ? "" : "step:" + made->key;
-  }
-
-  // An artifact is a copy of a checkpoint's integers; everything else computes. Precisions are of
-  // products over data: without data nothing depends on them.
-  std::string arithmetic_of(const Unit& unit) const {
-    if (unit.pass->info().output == Output::kArtifact) return "";
-    std::string out = options_.device.substr(0, options_.device.find(':'));
-    const bool reads_data = std::any_of(
-        unit.references.begin(), unit.references.end(),
-        [](const Reference& reference) { return reference.kind == Reference::Kind::kData; });
-    if (!reads_data) return out;
-    for (const std::string& option : precision_options(*unit.pass)) {
-      const auto value = unit.options.find(option);
-      if (value == unit.options.end() || !value->is_string()) continue;
-      const auto& name = value->get_ref<const std::string&>();
-      out += base::str_cat(", ", options_.arithmetic ? options_.arithmetic(name) : name);
-    }
-    return out;
-  }
-
-  std::string key_of(const Unit& unit) const {
-    const PassInfo& info = unit.pass->info();
-    base::KeyHasher key;
-    key.add("frugal step 1")
-        .add(info.name)
-        .add(base::str_cat(info.version))
-        .add(unit.options.dump());
-    key.add(base::str_cat(plan_.pipeline.seed));
-    if (!unit.arithmetic.empty()) key.add("arithmetic").add(unit.arithmetic);
-    // An artifact may carry the name of the model it was made from.
-    if (info.output == Output::kArtifact) key.add("name").add(unit.from);
-    std::vector<std::string> parts;
-    if (!unit.from.empty()) parts.push_back(content_key(unit.from));
-    for (const Reference& reference : unit.references) {
-      if (reference.kind == Reference::Kind::kModel) {
-        parts.push_back(content_key(reference.name));
-      } else {
-        const auto found = plan_.data.find(reference.name);
-        const bool hashed = found != plan_.data.end() && !found->second.key.empty();
-        parts.push_back(hashed ? "data:" + found->second.key : "");
-      }
-    }
-    for (const std::string& part : parts) {
-      if (part.empty()) return "";
-      key.add(part);
-    }
-    return key.hex();
   }
 
   void check_until() {
@@ -444,33 +261,6 @@ std::optional<int64_t> output_bytes(const Unit& unit) {
   if (unit.estimate.output_bytes) return unit.estimate.output_bytes;
   const bool yields_model = unit.checked && unit.pass->info().output == Output::kCheckpoint;
   return yields_model ? std::optional(unit.model.size_bytes) : std::nullopt;
-}
-
-absl::StatusOr<ModelInfo> model_info(std::string name, const format::Checkpoint& checkpoint) {
-  ModelInfo info;
-  info.name = std::move(name);
-  info.config = checkpoint.config();
-  for (const auto& [tensor, entry] : checkpoint.quantized()) {
-    info.grids[tensor] = entry.grid;
-    if (entry.activations != format::Activations::kFloat)
-      info.activations[tensor] = entry.activations;
-  }
-  info.dtype = weight_dtype(checkpoint);
-  info.size_bytes = checkpoint.weight_bytes();
-  peek_zeros(checkpoint, info);
-  for (const fs::path& file : checkpoint.side_files()) {
-    std::error_code error;
-    const auto size = fs::file_size(file, error);
-    if (error) return base::system_error("inspect", file.string(), error.value());
-    info.side_bytes += static_cast<int64_t>(size);
-    const std::string base = file.filename().string();
-    if (base == "tokenizer.json" || base == "tokenizer.model" || base == "vocab.json" ||
-        base == "tokenizer.bin") {
-      info.has_tokenizer = true;
-      info.tokenizer_folder = checkpoint.folder();
-    }
-  }
-  return info;
 }
 
 Plan make_plan(Pipeline pipeline, const PlanOptions& options, Problems& problems) {

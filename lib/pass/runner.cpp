@@ -1,19 +1,17 @@
 #include "pass/runner.h"
 
-#include <sys/utsname.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
 #include <new>
 #include <optional>
 
 #include "base/file.h"
-#include "base/hash.h"
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "pass/disk_room.h"
 #include "pass/journal.h"
+#include "pass/records.h"
 #include "pass/run_context.h"
 #include "pass/run_folder.h"
 #include "pass/yaml.h"
@@ -22,39 +20,8 @@ namespace frugal::pass {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr int64_t kSpareDiskBytes = int64_t{64} << 20;
-
 double seconds_since(std::chrono::steady_clock::time_point begin) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
-
-base::Json machine_json(const std::string& device) {
-  utsname name{};
-  ::uname(&name);
-  const int64_t memory = int64_t{::sysconf(_SC_PHYS_PAGES)} * ::sysconf(_SC_PAGESIZE);
-  return {{"cpu", base::cpu_model_name()},
-          {"cores", base::available_cpus()},
-          {"memory_bytes", memory > 0 ? base::Json(memory) : base::Json(nullptr)},
-          {"os", base::str_cat(name.sysname, " ", name.release, " ", name.machine)},
-          {"device", device}};
-}
-
-absl::StatusOr<int64_t> folder_bytes(const fs::path& folder) {
-  int64_t bytes = 0;
-  std::error_code error;
-  for (auto entry = fs::recursive_directory_iterator(folder, error);
-       !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
-    if (entry->is_regular_file(error) && !error)
-      bytes += static_cast<int64_t>(entry->file_size(error));
-  }
-  if (error) return base::system_error("list", folder.string(), error.value());
-  return bytes;
-}
-
-std::string_view kind_text(Output output) {
-  return output == Output::kCheckpoint ? "checkpoint"
-         : output == Output::kArtifact ? "artifact"
-                                       : "none";
 }
 
 // LibTorch and the standard library throw; a pass should have turned that into a Status, and a run
@@ -67,17 +34,6 @@ absl::Status run_guarded(const Pass& pass, RunContext& context) {
   } catch (const std::exception& error) {
     return base::internal(error.what());
   }
-}
-
-// What the report is to know of a checkpoint.
-base::Json describe_checkpoint(const format::Checkpoint& checkpoint) {
-  const int64_t parameters = checkpoint.config().parameter_count();
-  const int64_t weight_bytes = checkpoint.weight_bytes();
-  return {{"architecture", architecture_text(checkpoint.config())},
-          {"weight_bytes", weight_bytes},
-          {"parameters", parameters},
-          {"bits_per_weight",
-           8.0 * static_cast<double>(weight_bytes) / static_cast<double>(parameters)}};
 }
 
 class Runner {
@@ -120,20 +76,9 @@ class Runner {
                                                        resolved_text(plan_)));
     FRUGAL_RETURN_IF_ERROR(folder_.clear());
     const Pipeline& pipeline = plan_.pipeline;
-    base::Json report = base::Json::object();
-    report["baseline"] = pipeline.report.baseline.name.empty()
-                             ? base::Json(nullptr)
-                             : base::Json(pipeline.report.baseline.name);
-    report["claim"] = nullptr;
-    if (const auto& claim = pipeline.report.claim) {
-      report["claim"] = {{"metric", claim->metric},
-                         {"margin", claim->margin},
-                         {"kind", claim->kind},
-                         {"gate", claim->gate}};
-    }
     needs_work_ = std::any_of(plan_.units.begin(), plan_.units.end(),
                               [&](const Unit& unit) { return !cache_.contains(unit.key); });
-    FRUGAL_RETURN_IF_ERROR(check_all_disk());
+    FRUGAL_RETURN_IF_ERROR(check_room_for(plan_, cache_));
     base::Json models = base::Json::object();
     for (const auto& [name, input] : plan_.models)
       models[name] = describe_checkpoint(*input.checkpoint);
@@ -148,7 +93,7 @@ class Runner {
                                         {"models", models},
                                         {"meters", meters_.describe()},
                                         {"site", plan_.site},
-                                        {"report", report},
+                                        {"report", report_json(pipeline.report)},
                                         {"command", options_.command}});
   }
 
@@ -165,19 +110,6 @@ class Runner {
     return base::check_interrupt();
   }
 
-  static base::Json start_fields(const Unit& unit) {
-    base::Json from = base::Json::array();
-    if (!unit.from.empty()) from.push_back(unit.from);
-    return {{"id", unit.id},
-            {"variant", unit.variant},
-            {"pass", unit.pass->info().name},
-            {"version", unit.pass->info().version},
-            {"key", unit.key},
-            {"arithmetic", unit.arithmetic},
-            {"from", from},
-            {"options", unit.options}};
-  }
-
   absl::Status run_unit(size_t index) {
     FRUGAL_RETURN_IF_ERROR(base::check_interrupt());
     const Unit& unit = plan_.units[index];
@@ -191,35 +123,6 @@ class Runner {
     auto made = make_unit(index);
     if (!made.ok()) return made.status();
     return finish_unit(index, *std::move(made), false);
-  }
-
-  absl::Status check_room(std::string_view who, int64_t bytes) const {
-    FRUGAL_ASSIGN_OR_RETURN(const int64_t free, base::free_bytes(cache_.folder()));
-    if (free >= bytes + kSpareDiskBytes) return absl::OkStatus();
-    return base::resource_exhausted(
-        who, " about ", base::format_bytes(static_cast<double>(bytes + kSpareDiskBytes)),
-        " of disk, and '", cache_.folder().string(), "' has ",
-        base::format_bytes(static_cast<double>(free)),
-        " free; free some, or give --cache a folder on another disk");
-  }
-
-  absl::Status check_disk(const Unit& unit) const {
-    const std::optional<int64_t> bytes = output_bytes(unit);
-    return bytes ? check_room("it needs", *bytes + *bytes / 10) : absl::OkStatus();
-  }
-
-  // Before anything runs: what the first steps make must not leave the last one without room.
-  absl::Status check_all_disk() const {
-    int64_t bytes = 0, steps = 0;
-    for (const Unit& unit : plan_.units) {
-      if (cache_.contains(unit.key)) continue;
-      bytes += output_bytes(unit).value_or(0);
-      ++steps;
-    }
-    if (steps == 0) return absl::OkStatus();
-    return check_room(base::str_cat("the ", steps, steps == 1 ? " step" : " steps", " of this run ",
-                                    steps == 1 ? "needs" : "need"),
-                      bytes);
   }
 
   absl::StatusOr<format::Checkpoint> open_model(const std::string& name) const {
@@ -295,7 +198,7 @@ class Runner {
   }
 
   absl::StatusOr<Cache::Entry> try_unit(const Unit& unit, Measured& measured) {
-    FRUGAL_RETURN_IF_ERROR(check_disk(unit));
+    FRUGAL_RETURN_IF_ERROR(check_room_for(unit, cache_));
     FRUGAL_ASSIGN_OR_RETURN(const fs::path staging, cache_.begin(unit.key));
     FRUGAL_ASSIGN_OR_RETURN(const fs::path resume, cache_.resume_folder(unit.key));
     UnitContext context({plan_, unit, cache_, meters_, options_.device, staging, resume,
@@ -321,26 +224,6 @@ class Runner {
     FRUGAL_ASSIGN_OR_RETURN(Cache::Entry entry, cache_.publish(unit.key, record));
     cache_.remove_resume_folder(unit.key);
     return entry;
-  }
-
-  // Checks what the pass left behind and hashes it.
-  absl::StatusOr<base::Json> describe_output(const Unit& unit, const fs::path& folder) const {
-    const Output kind = unit.pass->info().output;
-    if (kind == Output::kNone) return base::Json(nullptr);
-    base::Json weights = base::Json::object();
-    if (kind == Output::kCheckpoint) {
-      const auto checkpoint = format::Checkpoint::open(folder);
-      if (!checkpoint.ok())
-        return base::annotate(checkpoint.status(), "the pass left no sound checkpoint behind");
-      weights = describe_checkpoint(*checkpoint);
-    }
-    std::error_code error;
-    if (fs::is_empty(folder, error)) return base::internal("the pass left nothing behind");
-    FRUGAL_ASSIGN_OR_RETURN(const int64_t bytes, folder_bytes(folder));
-    FRUGAL_ASSIGN_OR_RETURN(const std::string hash, base::hash_folder(folder));
-    base::Json output = {{"kind", kind_text(kind)}, {"bytes", bytes}, {"hash", hash}};
-    output.update(weights);
-    return output;
   }
 
   absl::Status finish_unit(size_t index, Cache::Entry entry, bool cached) {
@@ -407,32 +290,7 @@ class Runner {
   bool needs_work_ = true;
 };
 
-// "" where the key is absent or null: a comparison without a claim has no verdict.
-std::string text_of(const base::Json& row, const char* key) {
-  const auto found = row.find(key);
-  return found != row.end() && found->is_string() ? found->get<std::string>() : "";
-}
-
 }  // namespace
-
-GateResult judge_gate(const Claim& claim, const std::vector<base::Json>& step_records) {
-  if (claim.gate == "none") return {};
-  int64_t compared = 0, met = 0;
-  for (const base::Json& record : step_records) {
-    const base::Json tables = record.value("tables", base::Json::object());
-    for (const base::Json& row : tables.value("comparison", base::Json::array())) {
-      if (text_of(row, "metric") != claim.metric) continue;
-      ++compared;
-      if (text_of(row, "verdict") == "claimed") ++met;
-    }
-  }
-  const bool good = claim.gate == "all" ? compared > 0 && met == compared : met > 0;
-  if (good) return {};
-  return {false,
-          base::str_cat("the quality gate was not met: ", met, " of ", compared, " models keep ",
-                        claim.metric, " within ", claim.margin, " of the baseline, expected ",
-                        claim.gate == "all" ? "all" : "at least one")};
-}
 
 absl::StatusOr<RunResult> run_plan(const Plan& plan, const Cache& cache, energy::MeterSet& meters,
                                    const RunOptions& options) {

@@ -1,0 +1,177 @@
+// Tested by: tests/pass/plan_test.cpp
+#include "pass/pipeline_inputs.h"
+
+#include <algorithm>
+#include <functional>
+#include <optional>
+#include <span>
+
+#include "architecture/tensors.h"
+#include "base/hash.h"
+#include "base/text.h"
+#include "text/dataset.h"
+
+namespace frugal::pass {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr int64_t kHashAtOnceBytes = int64_t{64} << 20;  // in a plan: hashed in well under 0.1 s
+
+std::string weight_dtype(const format::Checkpoint& checkpoint) {
+  std::map<std::string, int64_t> bytes;
+  for (const std::string& name : checkpoint.tensor_names()) {
+    if (checkpoint.quantized().contains(name)) continue;
+    const auto info = checkpoint.info(name);
+    if (info.ok()) bytes[std::string(format::name(info->dtype))] += info->size_bytes;
+  }
+  const auto most = std::max_element(
+      bytes.begin(), bytes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  return most == bytes.end() ? "F32" : most->first;
+}
+
+bool is_zero(std::span<const std::byte> value) {
+  return std::all_of(value.begin(), value.end() - 1,
+                     [](std::byte byte) { return byte == std::byte{0}; }) &&
+         (value.back() & std::byte{0x7f}) == std::byte{0};  // little endian: the sign is last
+}
+
+// The pattern of zeros that prune left, as far as the first weights of some matrices show it: a
+// peek at a few kilobytes, not a count.
+void peek_zeros(const format::Checkpoint& checkpoint, ModelInfo& info) {
+  constexpr size_t kWeights = 2048;
+  constexpr size_t kFewestInTen = 1;  // weights as trained have next to none
+  std::vector<architecture::Tensor> some = architecture::layer_tensors(info.config, 0);
+  for (auto& tensor : architecture::layer_tensors(info.config, info.config.layer_count() / 2))
+    some.push_back(std::move(tensor));
+  for (const auto& [name, shape, role, layer] : some) {
+    const auto tensor = checkpoint.info(name);
+    const auto bytes = checkpoint.bytes(name);
+    if (!tensor.ok() || !bytes.ok() || tensor->shape.size() != 2 || info.grids.contains(name))
+      continue;
+    const size_t size = tensor->dtype == format::DType::kF32 ? 4 : 2;
+    const size_t count = std::min(kWeights, bytes->size() / size);
+    size_t zeros = 0;
+    for (size_t i = 0; i < count; ++i) zeros += is_zero(bytes->subspan(i * size, size)) ? 1 : 0;
+    if (count > 0 && 10 * zeros >= kFewestInTen * count)
+      info.zeros[name] = base::str_cat("about ", (100 * zeros + count / 2) / count, "%");
+  }
+}
+
+void expect_hash(std::string_view kind, const std::string& name, const Position& position,
+                 const std::string& expected, const std::string& found, Problems& problems) {
+  if (expected.empty() || found.empty() || expected == found) return;
+  problems.add(position, kind, " '", name,
+               "' has changed since this pipeline was resolved: its hash is ", found, ", expected ",
+               expected, "; remove it from inputs: to take it as it is");
+}
+
+void hash_model(const ModelEntry& entry, const format::Checkpoint& checkpoint,
+                const PlanOptions& options, ModelInput& input, Problems& problems) {
+  std::function<absl::StatusOr<std::string>()> compute;
+  if (options.read_weights || checkpoint.weight_bytes() <= kHashAtOnceBytes) {
+    compute = [&] { return checkpoint.content_hash(); };
+  }
+  const auto hash = options.hashes->get(entry.folder, compute);
+  if (!hash.ok()) {
+    problems.add(entry.position, "model '", entry.name, "': ", hash.status().message());
+    return;
+  }
+  input.hash = hash->value_or("");
+  expect_hash("model", entry.name, entry.position, entry.expected_hash, input.hash, problems);
+}
+
+// The hash of the data's content: remembered, or computed where that is soon done or asked for.
+absl::StatusOr<std::optional<std::string>> hash_of(const text::DataSource& source,
+                                                   const PlanOptions& options) {
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<fs::path> files, text::data_files(source));
+  const auto compute = [&] { return text::content_hash(source); };
+  if (files.empty()) return compute();  // builtin
+  int64_t bytes = 0;
+  for (const fs::path& file : files) {
+    std::error_code error;
+    bytes += static_cast<int64_t>(fs::file_size(file, error));
+    if (error) return base::system_error("inspect", file.string(), error.value());
+  }
+  base::KeyHasher name;
+  name.add("data").add(source.prompt).add(source.completion).add(base::str_cat(source.limit));
+  for (const auto& [label, text] : source.labels) name.add(label).add(text);
+  for (const fs::path& file : files) name.add(file.string());
+  const bool now = options.read_weights || bytes <= kHashAtOnceBytes;
+  return options.hashes->get(name.hex(), files,
+                             now ? compute : std::function<absl::StatusOr<std::string>()>());
+}
+
+}  // namespace
+
+bool open_model(const ModelEntry& entry, const PlanOptions& options, Plan& plan,
+                Problems& problems) {
+  auto checkpoint = format::Checkpoint::open(entry.folder);
+  if (!checkpoint.ok()) {
+    problems.add(entry.position, "model '", entry.name, "': ", checkpoint.status().message(),
+                 fs::exists(entry.folder) || plan.pipeline.file.empty()
+                     ? ""
+                     : "; paths are relative to the pipeline file");
+    return false;
+  }
+  ModelInput& input = plan.models[entry.name];
+  if (auto info = model_info(entry.name, *checkpoint); info.ok()) {
+    input.info = *std::move(info);
+  } else {
+    problems.add(entry.position, "model '", entry.name, "': ", info.status().message());
+  }
+  hash_model(entry, *checkpoint, options, input, problems);
+  input.checkpoint = *std::move(checkpoint);
+  return true;
+}
+
+void open_data(const DataEntry& entry, const PlanOptions& options, Plan& plan, Problems& problems) {
+  const auto content = hash_of(entry.source, options);
+  if (!content.ok()) {
+    problems.add(entry.position, "data '", entry.name, "': ", content.status().message());
+    return;
+  }
+  if (const absl::Status status = text::check_data(entry.source); !status.ok()) {
+    problems.add(entry.position, "data '", entry.name, "': ", status.message());
+    return;
+  }
+  plan.data[entry.name] = {};
+  if (!*content) return;  // large, and seen for the first time
+  expect_hash("data", entry.name, entry.position, entry.expected_hash, **content, problems);
+  const text::DataSource& source = entry.source;
+  base::KeyHasher key;
+  key.add("data").add(**content).add(source.prompt).add(source.completion).add(source.split);
+  key.add(source.task)
+      .add(base::str_cat(source.limit, " ", source.tokens, " ", source.sequence_length));
+  if (!source.builtin.empty()) key.add(base::str_cat(source.builtin, " ", source.seed));
+  for (const auto& [label, text] : source.labels) key.add(label).add(text);
+  plan.data[entry.name] = {**content, key.hex()};
+}
+
+absl::StatusOr<ModelInfo> model_info(std::string name, const format::Checkpoint& checkpoint) {
+  ModelInfo info;
+  info.name = std::move(name);
+  info.config = checkpoint.config();
+  for (const auto& [tensor, entry] : checkpoint.quantized()) {
+    info.grids[tensor] = entry.grid;
+    if (entry.activations != format::Activations::kFloat)
+      info.activations[tensor] = entry.activations;
+  }
+  info.dtype = weight_dtype(checkpoint);
+  info.size_bytes = checkpoint.weight_bytes();
+  peek_zeros(checkpoint, info);
+  for (const fs::path& file : checkpoint.side_files()) {
+    std::error_code error;
+    const auto size = fs::file_size(file, error);
+    if (error) return base::system_error("inspect", file.string(), error.value());
+    info.side_bytes += static_cast<int64_t>(size);
+    const std::string base = file.filename().string();
+    if (base == "tokenizer.json" || base == "tokenizer.model" || base == "vocab.json" ||
+        base == "tokenizer.bin") {
+      info.has_tokenizer = true;
+      info.tokenizer_folder = checkpoint.folder();
+    }
+  }
+  return info;
+}
+
+}  // namespace frugal::pass

@@ -1,0 +1,103 @@
+// Tested by: tests/pass/runner_test.cpp
+#include "pass/records.h"
+
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "base/hash.h"
+#include "base/process.h"
+#include "base/text.h"
+
+namespace frugal::pass {
+namespace fs = std::filesystem;
+namespace {
+
+absl::StatusOr<int64_t> folder_bytes(const fs::path& folder) {
+  int64_t bytes = 0;
+  std::error_code error;
+  for (auto entry = fs::recursive_directory_iterator(folder, error);
+       !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
+    if (entry->is_regular_file(error) && !error)
+      bytes += static_cast<int64_t>(entry->file_size(error));
+  }
+  if (error) return base::system_error("list", folder.string(), error.value());
+  return bytes;
+}
+
+std::string_view kind_text(Output output) {
+  return output == Output::kCheckpoint ? "checkpoint"
+         : output == Output::kArtifact ? "artifact"
+                                       : "none";
+}
+
+}  // namespace
+
+base::Json machine_json(const std::string& device) {
+  utsname name{};
+  ::uname(&name);
+  const int64_t memory = int64_t{::sysconf(_SC_PHYS_PAGES)} * ::sysconf(_SC_PAGESIZE);
+  return {{"cpu", base::cpu_model_name()},
+          {"cores", base::available_cpus()},
+          {"memory_bytes", memory > 0 ? base::Json(memory) : base::Json(nullptr)},
+          {"os", base::str_cat(name.sysname, " ", name.release, " ", name.machine)},
+          {"device", device}};
+}
+
+base::Json report_json(const ReportEntry& report) {
+  base::Json out = base::Json::object();
+  out["baseline"] =
+      report.baseline.name.empty() ? base::Json(nullptr) : base::Json(report.baseline.name);
+  out["claim"] = nullptr;
+  if (const auto& claim = report.claim) {
+    out["claim"] = {{"metric", claim->metric},
+                    {"margin", claim->margin},
+                    {"kind", claim->kind},
+                    {"gate", claim->gate}};
+  }
+  return out;
+}
+
+// What the report is to know of a checkpoint.
+base::Json describe_checkpoint(const format::Checkpoint& checkpoint) {
+  const int64_t parameters = checkpoint.config().parameter_count();
+  const int64_t weight_bytes = checkpoint.weight_bytes();
+  return {{"architecture", architecture_text(checkpoint.config())},
+          {"weight_bytes", weight_bytes},
+          {"parameters", parameters},
+          {"bits_per_weight",
+           8.0 * static_cast<double>(weight_bytes) / static_cast<double>(parameters)}};
+}
+
+base::Json start_fields(const Unit& unit) {
+  base::Json from = base::Json::array();
+  if (!unit.from.empty()) from.push_back(unit.from);
+  return {{"id", unit.id},
+          {"variant", unit.variant},
+          {"pass", unit.pass->info().name},
+          {"version", unit.pass->info().version},
+          {"key", unit.key},
+          {"arithmetic", unit.arithmetic},
+          {"from", from},
+          {"options", unit.options}};
+}
+
+absl::StatusOr<base::Json> describe_output(const Unit& unit, const fs::path& folder) {
+  const Output kind = unit.pass->info().output;
+  if (kind == Output::kNone) return base::Json(nullptr);
+  base::Json weights = base::Json::object();
+  if (kind == Output::kCheckpoint) {
+    const auto checkpoint = format::Checkpoint::open(folder);
+    if (!checkpoint.ok())
+      return base::annotate(checkpoint.status(), "the pass left no sound checkpoint behind");
+    weights = describe_checkpoint(*checkpoint);
+  }
+  std::error_code error;
+  if (fs::is_empty(folder, error)) return base::internal("the pass left nothing behind");
+  FRUGAL_ASSIGN_OR_RETURN(const int64_t bytes, folder_bytes(folder));
+  FRUGAL_ASSIGN_OR_RETURN(const std::string hash, base::hash_folder(folder));
+  base::Json output = {{"kind", kind_text(kind)}, {"bytes", bytes}, {"hash", hash}};
+  output.update(weights);
+  return output;
+}
+
+}  // namespace frugal::pass

@@ -1,0 +1,29 @@
+// What the journal says of machine, models and steps. Internal to this room.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "base/json.h"
+#include "base/status.h"
+#include "pass/plan.h"
+
+namespace frugal::pass {
+
+// `machine` of run_start. `device`: as people read it.
+base::Json machine_json(const std::string& device);
+
+// `report` of run_start: what the pipeline promises.
+base::Json report_json(const ReportEntry& report);
+
+// What the report is to know of a checkpoint.
+base::Json describe_checkpoint(const format::Checkpoint& checkpoint);
+
+// The fields of step_start.
+base::Json start_fields(const Unit& unit);
+
+// `output` of step_end: checks what the pass left behind and hashes it. Errors: nothing is there,
+// or a checkpoint that cannot be opened.
+absl::StatusOr<base::Json> describe_output(const Unit& unit, const std::filesystem::path& folder);
+
+}  // namespace frugal::pass
