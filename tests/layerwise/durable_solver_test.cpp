@@ -11,13 +11,13 @@ namespace {
 class Doubler final : public DurableSolver {
  public:
   using DurableSolver::DurableSolver;
-  Needs needs(int64_t, size_t) const override { return Needs::kNothing; }
+  Needs needs(const architecture::StageRef&) const override { return Needs::kNothing; }
   DriftForm drift_form() const override { return DriftForm::kNone; }
   absl::StatusOr<at::Tensor> solve(const StageProblem& problem) override {
     const at::Tensor doubled = 2 * problem.weights;
     keep(problem.names.front(), doubled);
     MatrixRecord record;
-    record.layer = problem.layer;
+    record.set_stage(problem.at);
     record.matrix = problem.names.front();
     record.tokens = problem.statistics.tokens;
     keep(std::move(record));
@@ -30,7 +30,7 @@ class Doubler final : public DurableSolver {
 
 StageProblem problem_of(int64_t layer, const std::string& name) {
   StageProblem problem;
-  problem.layer = layer;
+  problem.at.layer = layer;
   problem.names = {name};
   problem.row_counts = {2};
   problem.weights = at::arange(6, at::kFloat).view({2, 3});

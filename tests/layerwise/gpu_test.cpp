@@ -129,7 +129,7 @@ TEST_F(Gpu, TheSweepOfGptaqReachesTheCpusObjective) {
 // Shrinks every weight and remembers what it was shown.
 class ShrinkingSolver final : public StageSolver {
  public:
-  Needs needs(int64_t, size_t) const override { return Needs::kHessian; }
+  Needs needs(const architecture::StageRef&) const override { return Needs::kHessian; }
   DriftForm drift_form() const override { return DriftForm::kOutputs; }
   absl::StatusOr<at::Tensor> solve(const StageProblem& problem) override {
     seen.push_back(problem);

@@ -51,6 +51,18 @@ TEST(MatrixRecord, ScalesOfAGroupHaveNoMatrix) {
   EXPECT_EQ(row["ratio"], 0.5);
 }
 
+TEST(MatrixRecord, NamesTheExpertOfAStageThatHasOne) {
+  MatrixRecord record;
+  record.set_stage({.layer = 2, .stage = 1});
+  EXPECT_EQ(to_json(record)["layer"], 2);
+  EXPECT_FALSE(to_json(record).contains("expert"));
+  record.set_stage({.layer = 2, .stage = 3, .expert = 5});
+  const base::Json row = to_json(record);
+  EXPECT_EQ(row["expert"], 5);
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const MatrixRecord found, parse_matrix_record(row, "a record"));
+  EXPECT_EQ(found.expert, 5);
+}
+
 TEST(MatrixRecord, AWrongTypeIsDamage) {
   const auto found = parse_matrix_record(
       {{"layer", 0}, {"grid", 4}, {"tokens", 1}, {"seconds", 1.0}}, "layer-00000.safetensors");

@@ -20,14 +20,14 @@ class ScalingSolver final : public StageSolver {
   explicit ScalingSolver(double factor, DriftForm drift = DriftForm::kNone)
       : factor_(factor), drift_(drift) {}
 
-  Needs needs(int64_t, size_t) const override { return Needs::kHessian; }
+  Needs needs(const architecture::StageRef&) const override { return Needs::kHessian; }
   DriftForm drift_form() const override { return drift_; }
   absl::StatusOr<at::Tensor> solve(const StageProblem& problem) override {
-    if (problem.layer == fail_at) return base::failed("stopped in ", problem.where);
-    seen[{problem.layer, problem.stage}] = problem;
+    if (problem.at.layer == fail_at) return base::failed("stopped in ", problem.where);
+    seen[{problem.at.layer, problem.at.stage}] = problem;
     if (factor_ == 1) return at::Tensor();
     at::Tensor changed = problem.weights * factor_;
-    solved[{problem.layer, problem.stage}] = changed;
+    solved[{problem.at.layer, problem.at.stage}] = changed;
     return changed;
   }
   absl::Status store_layer(int64_t layer) override {
@@ -36,7 +36,7 @@ class ScalingSolver final : public StageSolver {
   }
   absl::StatusOr<bool> has_stored(int64_t layer) override { return layer < restored_layers; }
   absl::StatusOr<at::Tensor> restore(const StageProblem& problem) override {
-    return solved.at({problem.layer, problem.stage});
+    return solved.at({problem.at.layer, problem.at.stage});
   }
 
   int64_t fail_at = -1;
@@ -53,14 +53,14 @@ class ScalingSolver final : public StageSolver {
 // Leaves every weight as it is.
 class UnchangingSolver final : public StageSolver {
  public:
-  Needs needs(int64_t, size_t) const override { return Needs::kHessian; }
+  Needs needs(const architecture::StageRef&) const override { return Needs::kHessian; }
   DriftForm drift_form() const override { return DriftForm::kOutputs; }
   absl::StatusOr<at::Tensor> solve(const StageProblem& problem) override {
     for (const Drift* const drift : {&problem.drift, &problem.held_out_drift}) {
       EXPECT_EQ(drift->output.abs().max().item<double>(), 0) << problem.where;
       EXPECT_EQ(drift->residual.defined(), problem.writes_residual);
     }
-    if (problem.layer < 3) ++stages;
+    if (problem.at.layer < 3) ++stages;
     return at::Tensor();
   }
   absl::Status store_layer(int64_t) override { return absl::OkStatus(); }
@@ -72,8 +72,8 @@ class UnchangingSolver final : public StageSolver {
 // Halves what the stages' solver made of stages 0 and 3, after the layer.
 class PolishingSolver final : public StageSolver {
  public:
-  Needs needs(int64_t layer, size_t) const override {
-    return layer < 3 ? Needs::kMoments : Needs::kNothing;  // not the head
+  Needs needs(const architecture::StageRef& at) const override {
+    return at.layer < 3 ? Needs::kMoments : Needs::kNothing;  // not the head
   }
   layerwise::DriftForm drift_form() const override { return layerwise::DriftForm::kNone; }
   bool reconstructs_layers() const override { return true; }

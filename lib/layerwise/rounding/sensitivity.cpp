@@ -10,10 +10,10 @@
 
 namespace frugal::layerwise {
 
-Needs SensitivitySolver::needs(int64_t layer, size_t stage) const {
-  if (layer == static_cast<int64_t>(options_.stages.size())) return Needs::kNothing;
+Needs SensitivitySolver::needs(const architecture::StageRef& at) const {
+  if (at.layer == static_cast<int64_t>(options_.stages.size())) return Needs::kNothing;
   for (const architecture::Tensor& matrix :
-       options_.stages[static_cast<size_t>(layer)][stage].matrices) {
+       options_.stages[static_cast<size_t>(at.layer)][at.stage].matrices) {
     if (options_.candidates.contains(matrix.name)) return Needs::kHessian;
   }
   return Needs::kNothing;

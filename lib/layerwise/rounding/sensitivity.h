@@ -33,7 +33,7 @@ class SensitivitySolver final : public PassiveSolver {
  public:
   explicit SensitivitySolver(SensitivityOptions options) : options_(std::move(options)) {}
 
-  Needs needs(int64_t layer, size_t stage) const override;
+  Needs needs(const architecture::StageRef& at) const override;
   absl::StatusOr<at::Tensor> solve(const StageProblem& problem) override;
 
   // By weight name: a cost per candidate, in their order.

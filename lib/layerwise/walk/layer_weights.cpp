@@ -45,8 +45,7 @@ struct StageReader::Loading {
   tensor::CopyQueue::Arrival arrival;
 };
 struct StageReader::Next {
-  int64_t layer;
-  size_t stage;
+  architecture::StageRef at;
   std::future<absl::StatusOr<Loading>> loading;
 };
 
@@ -59,9 +58,9 @@ StageReader::StageReader(const format::Checkpoint& checkpoint,
 
 StageReader::~StageReader() = default;  // waits for what is on its way
 
-absl::StatusOr<StageReader::Loading> StageReader::load(int64_t layer, size_t stage) const {
+absl::StatusOr<StageReader::Loading> StageReader::load(const architecture::StageRef& at) const {
   Loading loading;
-  FRUGAL_ASSIGN_OR_RETURN(loading.weights, load_stage(checkpoint_, stage_at(layer, stage)));
+  FRUGAL_ASSIGN_OR_RETURN(loading.weights, load_stage(checkpoint_, stage_at(at)));
   FRUGAL_RETURN_IF_ERROR(tensor::guarded("copying weights to the device", [&] {
     loading.weights.stacked = loading.weights.stacked.pin_memory();
     loading.arrival = copies_->start(loading.weights.stacked);
@@ -69,35 +68,34 @@ absl::StatusOr<StageReader::Loading> StageReader::load(int64_t layer, size_t sta
   return loading;
 }
 
-const architecture::Stage& StageReader::stage_at(int64_t layer, size_t stage) const {
-  return stages_.at(static_cast<size_t>(layer)).at(stage);
+const architecture::Stage& StageReader::stage_at(const architecture::StageRef& at) const {
+  return stages_.at(static_cast<size_t>(at.layer)).at(at.stage);
 }
 
-absl::StatusOr<StageWeights> StageReader::take(int64_t layer, size_t stage) {
-  const bool last = stage + 1 == stages_.at(static_cast<size_t>(layer)).size();
-  const int64_t next_layer = layer + (last ? 1 : 0);
-  const size_t next_stage = last ? 0 : stage + 1;
-  const bool is_there = next_layer < static_cast<int64_t>(stages_.size());
+absl::StatusOr<StageWeights> StageReader::take(const architecture::StageRef& at) {
+  const bool last = at.stage + 1 == stages_.at(static_cast<size_t>(at.layer)).size();
+  const architecture::StageRef next = last ? architecture::StageRef{at.layer + 1, 0}
+                                           : architecture::StageRef{at.layer, at.stage + 1};
+  const bool is_there = next.layer < static_cast<int64_t>(stages_.size());
   if (!copies_) {
-    FRUGAL_ASSIGN_OR_RETURN(StageWeights weights, load_stage(checkpoint_, stage_at(layer, stage)));
-    if (is_there) read_ahead(checkpoint_, stage_at(next_layer, next_stage));
+    FRUGAL_ASSIGN_OR_RETURN(StageWeights weights, load_stage(checkpoint_, stage_at(at)));
+    if (is_there) read_ahead(checkpoint_, stage_at(next));
     weights.here = weights.stacked;
     return weights;
   }
-  const bool expected = next_ != nullptr && next_->layer == layer && next_->stage == stage;
-  FRUGAL_ASSIGN_OR_RETURN(Loading loading, expected ? next_->loading.get() : load(layer, stage));
+  const bool expected = next_ != nullptr && next_->at == at;
+  FRUGAL_ASSIGN_OR_RETURN(Loading loading, expected ? next_->loading.get() : load(at));
   next_.reset();
-  if (is_there) prepare(next_layer, next_stage);
+  if (is_there) prepare(next);
   FRUGAL_RETURN_IF_ERROR(tensor::guarded("copying weights to the device", [&] {
     loading.weights.here = copies_->finish(std::move(loading.arrival));
   }));
   return std::move(loading.weights);
 }
 
-void StageReader::prepare(int64_t layer, size_t stage) {
-  next_ = std::make_unique<Next>(layer, stage, std::async(std::launch::async, [this, layer, stage] {
-                                   return load(layer, stage);
-                                 }));
+void StageReader::prepare(const architecture::StageRef& at) {
+  next_ =
+      std::make_unique<Next>(at, std::async(std::launch::async, [this, at] { return load(at); }));
 }
 
 absl::StatusOr<model::LayerParameters> load_small_parameters(const format::Checkpoint& checkpoint,

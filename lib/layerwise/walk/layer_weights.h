@@ -48,13 +48,13 @@ class StageReader {
   StageReader& operator=(const StageReader&) = delete;
 
   // Errors: those of loading.
-  absl::StatusOr<StageWeights> take(int64_t layer, size_t stage);
+  absl::StatusOr<StageWeights> take(const architecture::StageRef& at);
 
  private:
   struct Loading;
-  absl::StatusOr<Loading> load(int64_t layer, size_t stage) const;
-  const architecture::Stage& stage_at(int64_t layer, size_t stage) const;
-  void prepare(int64_t layer, size_t stage);
+  absl::StatusOr<Loading> load(const architecture::StageRef& at) const;
+  const architecture::Stage& stage_at(const architecture::StageRef& at) const;
+  void prepare(const architecture::StageRef& at);
 
   const format::Checkpoint& checkpoint_;
   const std::vector<std::vector<architecture::Stage>>& stages_;  // by layer

@@ -10,6 +10,7 @@ template <typename Record, typename Visit>
 void for_each_field(Record& r, const Visit& visit) {
   const bool of_matrix = r.matrix.has_value();
   visit("layer", r.layer, true);
+  visit("expert", r.expert, false);
   visit("matrix", r.matrix, false);
   visit("group", r.group, false);
   visit("merged_into", r.merged_into, false);
@@ -81,6 +82,11 @@ absl::Status parse_value(const base::Json& json, const char* name, std::string_v
 }
 
 }  // namespace
+
+void MatrixRecord::set_stage(const architecture::StageRef& at) {
+  layer = at.layer;
+  if (at.expert >= 0) expert = at.expert;
+}
 
 base::Json to_json(const MatrixRecord& record) {
   base::Json row = base::Json::object();

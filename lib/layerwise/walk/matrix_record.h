@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "architecture/stages.h"
 #include "base/json.h"
 #include "base/status.h"
 
@@ -16,6 +17,7 @@ namespace frugal::layerwise {
 // outputs on the calibration text, relative to the squared outputs unless they say "squared".
 struct MatrixRecord {
   int64_t layer = 0;
+  std::optional<int64_t> expert;                  // of a stage that only some tokens reach
   std::optional<std::string> matrix;              // full weight name
   std::optional<std::string> group, merged_into;  // scaling: the stage, and the weight before it
   std::optional<std::string> grid;                // quantization
@@ -46,6 +48,9 @@ struct MatrixRecord {
   std::optional<int64_t> weights;                           // in the matrix
   int64_t tokens = 0;
   double seconds = 0;
+
+  // Of the stage whose matrices these are.
+  void set_stage(const architecture::StageRef& at);
 };
 
 // What is not known is left out, except the columns that every row of a matrix has: those are null.

@@ -10,7 +10,7 @@ namespace frugal::layerwise {
 
 class PassiveSolver : public StageSolver {
  public:
-  Needs needs(int64_t /*layer*/, size_t /*stage*/) const override { return Needs::kNothing; }
+  Needs needs(const architecture::StageRef& /*at*/) const override { return Needs::kNothing; }
   DriftForm drift_form() const final { return DriftForm::kNone; }
   absl::StatusOr<at::Tensor> solve(const StageProblem& /*problem*/) override {
     return at::Tensor();

@@ -114,17 +114,17 @@ class Walk {
     if (windows_.count > 0) FRUGAL_RETURN_IF_ERROR(begin_layer(layer));
     std::vector<StageWeights>
         taken;  // what the changed stream went through; for the reconstruction
-    for (size_t stage = 0; stage < stages(layer).size(); ++stage) {
-      FRUGAL_ASSIGN_OR_RETURN(StageWeights weights, reader_->take(layer, stage));
-      StageProblem problem = describe(layer, stage, weights);
+    for (architecture::StageRef at{layer}; at.stage < stages(layer).size(); ++at.stage) {
+      FRUGAL_ASSIGN_OR_RETURN(StageWeights weights, reader_->take(at));
+      StageProblem problem = describe(at, weights);
       if (windows_.count > 0) FRUGAL_RETURN_IF_ERROR(round_inputs(problem.where));
       const model::StageProduct product = windows_.count > 0
                                               ? stage_product(weights.here, weights.row_counts)
                                               : model::StageProduct();
       FRUGAL_ASSIGN_OR_RETURN(const at::Tensor changed,
                               stored ? restore(problem) : solve_stage(std::move(problem), product));
-      if (windows_.count == 0 || !is_read_behind(layer, stage)) continue;
-      FRUGAL_RETURN_IF_ERROR(advance({layer, stage}, product, weights, changed));
+      if (windows_.count == 0 || !is_read_behind(at)) continue;
+      FRUGAL_RETURN_IF_ERROR(advance(at, product, weights, changed));
       if (!reconstructs_ || stored) continue;
       if (changed.defined()) weights.stacked = changed;
       weights.here = at::Tensor();
@@ -136,12 +136,12 @@ class Walk {
   }
 
   // Whether anything looks at what this stage makes of the activations.
-  bool is_read_behind(int64_t layer, size_t stage) const {
-    return layer + 1 < config_.layer_count() || stage + 1 < stages(layer).size() || reconstructs_ ||
+  bool is_read_behind(const architecture::StageRef& at) const {
+    return at.layer + 1 < config_.layer_count() || at.stage + 1 < stages(at.layer).size() || reconstructs_ ||
            options_.observe != nullptr || solves_head();
   }
   bool solves_head() const {
-    return !config_.tied_embeddings && solver_.needs(config_.layer_count(), 0) != Needs::kNothing;
+    return !config_.tied_embeddings && solver_.needs({config_.layer_count(), 0}) != Needs::kNothing;
   }
 
   // Lets the solver go over the layer once more, and the changed stream through what it answers.
@@ -198,16 +198,16 @@ class Walk {
     return tensor::guarded(where, [&] { streams_->round_inputs(changed_); });
   }
 
-  StageProblem describe(int64_t layer, size_t stage, const StageWeights& weights) const {
+  StageProblem describe(const architecture::StageRef& at, const StageWeights& weights) const {
+    const architecture::Stage& stage = stages(at.layer)[at.stage];
     StageProblem problem;
-    problem.layer = layer;
-    problem.stage = stage;
-    problem.where = base::str_cat("layer ", layer, ", ", stages(layer)[stage].name);
+    problem.at = at;
+    problem.where = base::str_cat("layer ", at.layer, ", ", stage.name);
     problem.names = weights.names;
-    for (const architecture::Tensor& matrix : stages(layer)[stage].matrices)
+    for (const architecture::Tensor& matrix : stage.matrices)
       problem.roles.push_back(matrix.role);
     problem.row_counts = weights.row_counts;
-    problem.writes_residual = stages(layer)[stage].writes_residual;
+    problem.writes_residual = stage.writes_residual;
     problem.weights = weights.stacked;
     return problem;
   }
@@ -224,7 +224,7 @@ class Walk {
 
   absl::StatusOr<at::Tensor> solve(StageProblem problem, const model::StageProduct& product,
                                    const ChunkInput& input) {
-    const Needs needs = solver_.needs(problem.layer, problem.stage);
+    const Needs needs = solver_.needs(problem.at);
     if (windows_.count > 0 && needs != Needs::kNothing) {
       FRUGAL_RETURN_IF_ERROR(tensor::guarded(problem.where, [&]() -> absl::Status {
         FRUGAL_RETURN_IF_ERROR(gather(problem, needs, product, input, {0, seen_chunks_},
@@ -326,7 +326,7 @@ class Walk {
     FRUGAL_ASSIGN_OR_RETURN(const StageWeights weights,
                             load_matrices(checkpoint_, {architecture::head_name(config_)}));
     StageProblem problem;
-    problem.layer = head;
+    problem.at = {head, 0};
     problem.where = "the head";
     problem.names = weights.names;
     problem.roles = {architecture::Role::kHead};

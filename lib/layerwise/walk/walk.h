@@ -30,8 +30,7 @@
 namespace frugal::layerwise {
 
 struct StageProblem {
-  int64_t layer = 0;  // layer_count for the head
-  size_t stage = 0;
+  architecture::StageRef at;       // (layer_count, 0) for the head
   std::string where;               // "layer 3, mlp_in"
   std::vector<std::string> names;  // full weight names, in stacking order
   std::vector<architecture::Role> roles;
@@ -78,7 +77,7 @@ class StageSolver {
   virtual ~StageSolver() = default;
   // What solve() will look at for this stage. The head is asked for as (layer_count, 0) and left
   // out at kNothing.
-  virtual Needs needs(int64_t layer, size_t stage) const = 0;
+  virtual Needs needs(const architecture::StageRef& at) const = 0;
   virtual DriftForm drift_form() const = 0;
   // The new stacked weights [R, in] fp32 with which the walk goes on; undefined = unchanged.
   virtual absl::StatusOr<at::Tensor> solve(const StageProblem& problem) = 0;

@@ -79,7 +79,7 @@ absl::StatusOr<at::Tensor> ChannelSolver::solve(const StageProblem& problem) {
 void ChannelSolver::record(const StageProblem& problem, const layerwise::Factor& factor,
                            double correction, double seconds) {
   layerwise::MatrixRecord row;
-  row.layer = problem.layer;
+  row.set_stage(problem.at);
   row.matrix = problem.names.front();
   row.correction = correction;
   if (factor.damping > 0) row.damping = factor.damping;

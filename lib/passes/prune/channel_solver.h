@@ -35,7 +35,7 @@ class ChannelSolver final : public layerwise::DurableSolver {
   ChannelSolver(ChannelOptions options, const layerwise::LayerStore& store)
       : DurableSolver(store), options_(std::move(options)) {}
 
-  layerwise::Needs needs(int64_t /*layer*/, size_t /*stage*/) const override {
+  layerwise::Needs needs(const architecture::StageRef& /*at*/) const override {
     return layerwise::Needs::kHessian;
   }
   layerwise::DriftForm drift_form() const override { return layerwise::DriftForm::kOutputs; }

@@ -34,11 +34,11 @@ class ChannelScorer final : public layerwise::PassiveSolver {
         scores_(at::zeros({config.hidden_size}, at::kDouble)) {}
 
   Needs needs() const { return score_ == StructureScore::kObs ? Needs::kHessian : Needs::kMoments; }
-  Needs needs(int64_t layer, size_t stage) const override {
-    return layer < layers_ && reading_[stage] ? needs() : Needs::kNothing;
+  Needs needs(const architecture::StageRef& at) const override {
+    return at.layer < layers_ && reading_[at.stage] ? needs() : Needs::kNothing;
   }
   absl::StatusOr<at::Tensor> solve(const StageProblem& problem) override {
-    if (reading_[problem.stage]) add(problem.weights, problem.statistics);
+    if (reading_[problem.at.stage]) add(problem.weights, problem.statistics);
     return at::Tensor();
   }
 

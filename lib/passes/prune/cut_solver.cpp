@@ -48,17 +48,17 @@ const Cut* CutOptions::read_by(size_t stage) const {
   return found == cuts.end() ? nullptr : &*found;
 }
 
-layerwise::Needs CutSolver::needs(int64_t /*layer*/, size_t stage) const {
-  if (options_.read_by(stage) == nullptr) return layerwise::Needs::kNothing;
+layerwise::Needs CutSolver::needs(const architecture::StageRef& at) const {
+  if (options_.read_by(at.stage) == nullptr) return layerwise::Needs::kNothing;
   if (options_.needs_hessian()) return layerwise::Needs::kHessian;
   return options_.measures() ? layerwise::Needs::kMoments : layerwise::Needs::kNothing;
 }
 
 absl::StatusOr<at::Tensor> CutSolver::solve(const StageProblem& problem) {
   for (const Cut& cut : options_.cuts) {
-    if (cut.in_stage == problem.stage) remember_magnitude(problem, cut);
+    if (cut.in_stage == problem.at.stage) remember_magnitude(problem, cut);
   }
-  const Cut* const cut = options_.read_by(problem.stage);
+  const Cut* const cut = options_.read_by(problem.at.stage);
   if (cut == nullptr) return at::Tensor();
   return narrow(problem, *cut);
 }
@@ -129,7 +129,7 @@ absl::StatusOr<at::Tensor> CutSolver::narrow(const StageProblem& problem, const 
 layerwise::MatrixRecord CutSolver::record(const StageProblem& problem, const Cut& cut,
                                           const layerwise::Factor& factor) const {
   layerwise::MatrixRecord row;
-  row.layer = problem.layer;
+  row.set_stage(problem.at);
   row.matrix = problem.names.front();
   if (factor.damping > 0) row.damping = factor.damping;
   row.recoveries = factor.recoveries;
@@ -142,7 +142,7 @@ layerwise::MatrixRecord CutSolver::record(const StageProblem& problem, const Cut
 }
 
 absl::StatusOr<at::Tensor> CutSolver::restore(const StageProblem& problem) {
-  const Cut* const cut = options_.read_by(problem.stage);
+  const Cut* const cut = options_.read_by(problem.at.stage);
   if (cut == nullptr) return at::Tensor();
   const int64_t rows = problem.weights.size(0);
   FRUGAL_ASSIGN_OR_RETURN(const std::vector<int64_t> kept, stored_structures(stored(), *cut));

@@ -61,7 +61,7 @@ class CutSolver final : public layerwise::DurableSolver {
   CutSolver(CutOptions options, const layerwise::LayerStore& store)
       : DurableSolver(store), options_(std::move(options)) {}
 
-  layerwise::Needs needs(int64_t layer, size_t stage) const override;
+  layerwise::Needs needs(const architecture::StageRef& at) const override;
   layerwise::DriftForm drift_form() const override {
     return options_.needs_hessian() && options_.drift_strength.active()
                ? layerwise::DriftForm::kOutputs

@@ -86,10 +86,8 @@ absl::StatusOr<MaskOptions> MaskPruning::solver_options(const format::Checkpoint
   FRUGAL_ASSIGN_OR_RETURN(const auto matrices, matrix_patterns(options(), input.config()));
   for (const MatrixPattern& matrix : matrices) {
     FRUGAL_ASSIGN_OR_RETURN(const format::TensorInfo info, input.info(matrix.name));
-    result.targets[matrix.name] = {.layer = matrix.layer,
-                                   .stage = matrix.stage,
-                                   .pattern = matrix.pattern,
-                                   .stored_type = tensor::scalar_type(info.dtype)};
+    result.targets[matrix.name] = {
+        .at = matrix.at, .pattern = matrix.pattern, .stored_type = tensor::scalar_type(info.dtype)};
   }
   const std::string& score =
       options().solver == "mask_refit" ? options().mask_score : options().solver;

@@ -42,9 +42,9 @@ bool MaskSolver::sparse(const StageProblem& problem) const {
   });
 }
 
-layerwise::Needs MaskSolver::needs(int64_t layer, size_t stage) const {
+layerwise::Needs MaskSolver::needs(const architecture::StageRef& at) const {
   for (const auto& [name, target] : options_.targets) {
-    if (target.layer == layer && target.stage == stage && !target.pattern.none())
+    if (target.at == at && !target.pattern.none())
       return layerwise::Needs::kHessian;  // for cuts alone, too: their errors are measured with it
   }
   return layerwise::Needs::kNothing;
@@ -191,7 +191,7 @@ absl::Status MaskSolver::record(const StageProblem& problem, const Solved& solve
          .remedy = "take away less, raise `damping` or calibrate on more text"});
     const at::Tensor weights = solved.weights.narrow(0, begin, rows);
     layerwise::MatrixRecord row;
-    row.layer = problem.layer;
+    row.set_stage(problem.at);
     row.matrix = problem.names[i];
     row.pattern = layerwise::to_text(pattern);
     row.error_before = share(before);

@@ -22,8 +22,7 @@ enum class MaskChoice { kScore, kSparseGpt };
 
 struct MaskOptions {
   struct Target {
-    int64_t layer = 0;
-    size_t stage = 0;
+    architecture::StageRef at;
     layerwise::Pattern pattern;
     at::ScalarType stored_type = at::kFloat;  // the walk goes on with what will be stored
   };
@@ -49,7 +48,7 @@ class MaskSolver final : public layerwise::DurableSolver {
   MaskSolver(MaskOptions options, const layerwise::LayerStore& store)
       : DurableSolver(store), options_(std::move(options)) {}
 
-  layerwise::Needs needs(int64_t layer, size_t stage) const override;
+  layerwise::Needs needs(const architecture::StageRef& at) const override;
   layerwise::DriftForm drift_form() const override {
     return options_.calibrated && options_.moves_weights() && options_.drift_strength.active()
                ? layerwise::DriftForm::kOutputs

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "architecture/model_config.h"
+#include "architecture/stages.h"
 #include "base/status.h"
 #include "layerwise/pruning/pattern.h"
 #include "passes/prune/options.h"
@@ -16,8 +17,7 @@ namespace frugal::passes {
 // Errors: a pattern that cannot be read or does not fit a matrix; a glob that matches nothing.
 struct MatrixPattern {
   std::string name;
-  int64_t layer = 0;
-  size_t stage = 0;
+  architecture::StageRef at;
   std::vector<int64_t> shape;
   layerwise::Pattern pattern;
 };

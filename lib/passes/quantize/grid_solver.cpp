@@ -45,13 +45,13 @@ const std::string* GridSolver::grid_name(const std::string& weight) const {
   return found == options_.grids.end() ? nullptr : &found->second;
 }
 
-layerwise::Needs GridSolver::needs(int64_t layer, size_t stage) const {
+layerwise::Needs GridSolver::needs(const architecture::StageRef& at) const {
   const auto on_grid = [&](const std::string& weight) { return grid_name(weight) != nullptr; };
   bool any = false;
-  if (layer == options_.layer_count()) {
+  if (at.layer == options_.layer_count()) {
     any = on_grid(options_.head);
   } else {
-    for (const architecture::Tensor& matrix : options_.stage(layer, stage).matrices)
+    for (const architecture::Tensor& matrix : options_.stage(at).matrices)
       any = any || on_grid(matrix.name);
   }
   // Rounding to nearest, too: its errors are measured with H.
@@ -78,7 +78,7 @@ at::Tensor GridSolver::target(const StageProblem& problem, const layerwise::Fact
 }
 
 bool GridSolver::is_sparse(const StageProblem& problem) const {
-  return problem.layer < options_.layer_count() &&
+  return problem.at.layer < options_.layer_count() &&
          (options_.keep_zeros || !options_.pattern.none());
 }
 
@@ -127,7 +127,7 @@ absl::StatusOr<layerwise::GptqResult> GridSolver::solve_columns(
   if (options_.output_fisher != nullptr) {
     FRUGAL_ASSIGN_OR_RETURN(
         const std::vector<layerwise::OutputFisher> fishers,
-        options_.output_fisher->of(problem.layer, problem.names, problem.row_counts));
+        options_.output_fisher->of(problem.at.layer, problem.names, problem.row_counts));
     int64_t rows = 0;
     for (const layerwise::OutputFisher& fisher : fishers)
       rows = std::max(rows, fisher.products.defined() ? fisher.rows : 0);
@@ -254,7 +254,7 @@ absl::StatusOr<std::vector<at::Tensor>> GridSolver::reconstruct_layer(
     for (size_t i = 0; i < layer[stage].size(); ++i) {
       const grid::QuantizedMatrix& matrix = layer[stage][i].matrix;
       if (matrix.grid == nullptr) continue;
-      keep_matrix(options_.stage(problem.layer, stage).matrices[i].name, matrix);
+      keep_matrix(options_.stage({problem.layer, stage}).matrices[i].name, matrix);
     }
   }
   for (layerwise::MatrixRecord& row : records()) {
@@ -288,7 +288,7 @@ absl::Status GridSolver::record(const StageProblem& problem, const Rounded& roun
                       .tokens = measured ? std::optional(problem.statistics.tokens) : std::nullopt,
                       .remedy = "raise `damping`, calibrate on more text or take a finer grid"}));
     layerwise::MatrixRecord row;
-    row.layer = problem.layer;
+    row.set_stage(problem.at);
     row.matrix = problem.names[i];
     row.grid = grid;
     if (before) row.error_before = relative_error(before->part(begin, rows), reference);

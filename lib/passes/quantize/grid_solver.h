@@ -49,8 +49,8 @@ struct GridSolverOptions {
   at::Device device = at::kCPU;  // of factorizations and sweeps
 
   int64_t layer_count() const { return static_cast<int64_t>(stages.size()); }
-  const architecture::Stage& stage(int64_t layer, size_t index) const {
-    return stages[static_cast<size_t>(layer)][index];
+  const architecture::Stage& stage(const architecture::StageRef& at) const {
+    return stages[static_cast<size_t>(at.layer)][at.stage];
   }
 };
 
@@ -60,7 +60,7 @@ class GridSolver final : public layerwise::DurableSolver {
   GridSolver(GridSolverOptions options, const layerwise::LayerStore& store)
       : DurableSolver(store), options_(std::move(options)) {}
 
-  layerwise::Needs needs(int64_t layer, size_t stage) const override;
+  layerwise::Needs needs(const architecture::StageRef& at) const override;
   layerwise::DriftForm drift_form() const override;
   absl::StatusOr<at::Tensor> solve(const layerwise::StageProblem& problem) override;
   bool reconstructs_layers() const override { return options_.learned_rounding.has_value(); }

@@ -28,17 +28,17 @@ double outlier_ratio(const at::Tensor& largest) {
 
 }  // namespace
 
-layerwise::Needs ScaleSolver::needs(int64_t layer, size_t /*stage*/) const {
-  if (layer == options_.config.layer_count())
+layerwise::Needs ScaleSolver::needs(const architecture::StageRef& at) const {
+  if (at.layer == options_.config.layer_count())
     return layerwise::Needs::kNothing;  // the head is left alone
   return options_.smoothquant ? layerwise::Needs::kMoments : layerwise::Needs::kHessian;
 }
 
 absl::StatusOr<at::Tensor> ScaleSolver::solve(const StageProblem& problem) {
   const auto start = std::chrono::steady_clock::now();
-  const ScaleGroup& group = options_.groups.at(problem.stage);
+  const ScaleGroup& group = options_.groups.at(problem.at.stage);
   layerwise::MatrixRecord record;
-  record.layer = problem.layer;
+  record.set_stage(problem.at);
   record.group = group.stage;
   record.merged_into = std::string(architecture::stem(options_.config, group.source));
   at::Tensor scale;
@@ -93,7 +93,7 @@ absl::Status ScaleSolver::clip(const StageProblem& problem, const at::Tensor& sc
   for (size_t i = 0; i < problem.names.size(); ++i) {
     const at::Tensor part = problem.weights.narrow(0, begin, problem.row_counts[i]);
     begin += problem.row_counts[i];
-    if (is_query_or_key(options_.groups.at(problem.stage).matrices.at(i))) continue;
+    if (is_query_or_key(options_.groups.at(problem.at.stage).matrices.at(i))) continue;
     const at::Tensor scaled = (part.to(at::kDouble) * scale).to(at::kFloat).contiguous();
     FRUGAL_ASSIGN_OR_RETURN(layerwise::ClipChoice choice,
                             layerwise::choose_clip(scaled, scale, problem.statistics, grid));

@@ -32,7 +32,7 @@ class ScaleSolver final : public layerwise::DurableSolver {
   ScaleSolver(ScaleSolverOptions options, const layerwise::LayerStore& store)
       : DurableSolver(store), options_(std::move(options)) {}
 
-  layerwise::Needs needs(int64_t layer, size_t stage) const override;
+  layerwise::Needs needs(const architecture::StageRef& at) const override;
   layerwise::DriftForm drift_form() const override { return layerwise::DriftForm::kNone; }
   // Always unchanged: statistics are those of the original model (AWQ's convention).
   absl::StatusOr<at::Tensor> solve(const layerwise::StageProblem& problem) override;

@@ -90,10 +90,10 @@ std::string rate_note(double flop, double seconds, double limit, std::string_vie
 class Gathering final : public layerwise::StageSolver {
  public:
   Gathering(Needs needs, DriftForm drift) : needs_(needs), drift_(drift) {}
-  Needs needs(int64_t, size_t) const override { return needs_; }
+  Needs needs(const architecture::StageRef&) const override { return needs_; }
   DriftForm drift_form() const override { return drift_; }
   absl::StatusOr<at::Tensor> solve(const StageProblem& problem) override {
-    seen_[problem.stage] = problem;
+    seen_[problem.at.stage] = problem;
     return drift_ == DriftForm::kNone ? at::Tensor() : problem.weights * 0.99;
   }
   absl::Status store_layer(int64_t) override { return absl::OkStatus(); }

@@ -90,8 +90,8 @@ class RecipeSolver final : public layerwise::StageSolver {
   RecipeSolver(std::string grid, double alpha, int64_t iterations, int64_t layers)
       : grid_(std::move(grid)), alpha_(alpha), iterations_(iterations), layers_(layers) {}
 
-  layerwise::Needs needs(int64_t layer, size_t) const override {
-    return layer < layers_ ? layerwise::Needs::kHessian : layerwise::Needs::kNothing;
+  layerwise::Needs needs(const architecture::StageRef& at) const override {
+    return at.layer < layers_ ? layerwise::Needs::kHessian : layerwise::Needs::kNothing;
   }
   layerwise::DriftForm drift_form() const override { return layerwise::DriftForm::kOutputs; }
   bool reconstructs_layers() const override { return iterations_ > 0; }
