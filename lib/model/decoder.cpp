@@ -158,7 +158,7 @@ at::Tensor Decoder::run_layer(int64_t layer, const at::Tensor& x, const Attentio
   const std::vector<architecture::Stage>& layer_stages = stages(layer);
   LayerState state = runner_->begin(layer, x, small);
   for (size_t stage = 0; stage < layer_stages.size(); ++stage) {
-    const std::vector<at::Tensor> outputs = multiply(layer_stages[stage], state.input);
+    const std::vector<at::Tensor> outputs = multiply(layer_stages[stage], state.input.rows);
     runner_->advance(state, {layer, stage}, outputs, small, contexts, cache);
   }
   return state.residual;

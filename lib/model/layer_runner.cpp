@@ -70,7 +70,7 @@ at::Tensor LayerRunner::embed(const at::Tensor& table, const at::Tensor& ids) co
 LayerState LayerRunner::begin(int64_t layer, const at::Tensor& x,
                               const LayerParameters& parameters) const {
   const architecture::Layer& at = config_.layers.at(static_cast<size_t>(layer));
-  return {x, norm(at.before_attention, x, parameter(parameters, Role::kNormBeforeAttention))};
+  return {x, {norm(at.before_attention, x, parameter(parameters, Role::kNormBeforeAttention))}};
 }
 
 void LayerRunner::advance(LayerState& state, const architecture::StageRef& at,
@@ -79,25 +79,25 @@ void LayerRunner::advance(LayerState& state, const architecture::StageRef& at,
   const architecture::Layer& layer = config_.layers.at(static_cast<size_t>(at.layer));
   switch (at.stage) {
     case kAttentionIn:
-      state.input =
-          attend(layer.attention, outputs, parameters, contexts.of(at.layer), at.layer, cache);
+      state.input = {
+          attend(layer.attention, outputs, parameters, contexts.of(at.layer), at.layer, cache)};
       return;
     case kAttentionOut:
       state.residual = added(state.residual, outputs.at(0), Role::kAttentionOutput,
                              layer.after_attention, Role::kNormAfterAttention, parameters);
-      state.input = norm(layer.before_feed_forward, state.residual,
-                         parameter(parameters, Role::kNormBeforeFeedForward));
+      state.input = {norm(layer.before_feed_forward, state.residual,
+                          parameter(parameters, Role::kNormBeforeFeedForward))};
       return;
     case kFeedForwardIn:
       TORCH_CHECK(outputs.size() == 2, "gate and up are 2 outputs, got ", outputs.size());
-      state.input =
+      state.input = {
           activated(with_bias(outputs[0], Role::kGate, parameters), layer.feed_forward.activation)
-              .mul_(with_bias(outputs[1], Role::kUp, parameters));
+              .mul_(with_bias(outputs[1], Role::kUp, parameters))};
       return;
     case kFeedForwardOut:
       state.residual = added(state.residual, outputs.at(0), Role::kDown, layer.after_feed_forward,
                              Role::kNormAfterFeedForward, parameters);
-      state.input = at::Tensor();
+      state.input = {};
       return;
   }
   TORCH_CHECK(false, "a layer has 4 stages, asked for stage ", at.stage);

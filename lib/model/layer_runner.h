@@ -14,6 +14,7 @@
 #include "architecture/roles.h"
 #include "architecture/stages.h"
 #include "model/attention_context.h"
+#include "model/stage_input.h"
 
 namespace frugal::model {
 
@@ -38,16 +39,16 @@ class KeyValueCache {
 // A layer in the middle of its forward.
 struct LayerState {
   at::Tensor residual;  // [B, T, C], updated behind attention and feed-forward
-  at::Tensor input;     // [B, T, in] of the stage that comes next
+  StageInput input;     // of the stage that comes next
 };
 
 // Parameters of one layer that no stage multiplies: gains of norms, biases.
 using LayerParameters = std::map<architecture::Role, at::Tensor>;
 
-// One layer's staged execution: state = begin(layer, x); for each stage: outputs[m] = state.input ·
-// W_mᵀ; advance(state, stage, outputs). After the last stage `residual` is the layer's output.
-// Differentiable; throws.
-// Virtual for tests of solvers alone, which take a layer of one matrix.
+// One layer's staged execution: state = begin(layer, x); for each stage: outputs[m] =
+// state.input.rows · W_mᵀ; advance(state, stage, outputs). After the last stage `residual` is the
+// layer's output. Differentiable; throws. Virtual for tests of solvers alone, which take a layer of
+// one matrix.
 class LayerRunner {
  public:
   virtual ~LayerRunner() = default;
@@ -57,8 +58,8 @@ class LayerRunner {
   at::Tensor embed(const at::Tensor& table, const at::Tensor& ids) const;
   virtual LayerState begin(int64_t layer, const at::Tensor& x,
                            const LayerParameters& parameters) const;
-  // `outputs`: one tensor [B, T, out] per matrix of the stage, without its bias. `cache`: extend it
-  // by this layer.
+  // `outputs`: one tensor [.., out] per matrix of the stage, of the rows it got, without its bias.
+  // `cache`: extend it by this layer.
   virtual void advance(LayerState& state, const architecture::StageRef& at,
                        const std::vector<at::Tensor>& outputs, const LayerParameters& parameters,
                        const AttentionContexts& contexts, KeyValueCache* cache = nullptr) const;

@@ -217,7 +217,7 @@ class OneMatrix final : public model::LayerRunner {
   OneMatrix() : LayerRunner({}) {}
   model::LayerState begin(int64_t, const at::Tensor& x,
                           const model::LayerParameters&) const override {
-    return {x, x};
+    return {x, {x}};
   }
   void advance(model::LayerState& state, const architecture::StageRef&,
                const std::vector<at::Tensor>& outputs, const model::LayerParameters&,

@@ -62,8 +62,9 @@ Graph run(const model::Decoder& decoder, const at::Tensor& ids) {
       std::vector<at::Tensor> outputs;
       for (const architecture::Tensor& matrix : decoder.stages(layer)[stage].matrices) {
         graph.names.push_back(matrix.name);
-        graph.inputs.push_back(state.input.detach());
-        outputs.push_back(at::linear(state.input, decoder.parameters().at(graph.names.back())));
+        graph.inputs.push_back(state.input.rows.detach());
+        outputs.push_back(
+            at::linear(state.input.rows, decoder.parameters().at(graph.names.back())));
       }
       graph.outputs.insert(graph.outputs.end(), outputs.begin(), outputs.end());
       decoder.runner().advance(state, {layer, stage}, outputs, small, contexts);

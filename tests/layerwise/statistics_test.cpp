@@ -66,6 +66,18 @@ TEST(Statistics, OnlyWhatIsNeeded) {
   EXPECT_EQ(none.tokens, 10);
 }
 
+TEST(Statistics, AChunkThatNoTokenReachesAddsNothing) {
+  const at::Tensor x = random_matrix(1, "x", 20, 16), none = at::empty({0, 16});
+  for (const Needs needs : {Needs::kMoments, Needs::kHessian}) {
+    FRUGAL_ASSERT_OK_AND_ASSIGN(const auto expected, gather_statistics({x}, needs, "x"));
+    FRUGAL_ASSERT_OK_AND_ASSIGN(const auto found, gather_statistics({none, x, none}, needs, "x"));
+    EXPECT_EQ(found.tokens, 20);
+    EXPECT_TRUE(at::equal(found.mean_square, expected.mean_square));
+    EXPECT_TRUE(at::equal(found.maximum_absolute, expected.maximum_absolute));
+    if (needs == Needs::kHessian) EXPECT_TRUE(at::equal(found.hessian, expected.hessian));
+  }
+}
+
 TEST(Statistics, SameBitsAtAnyThreadCount) {
   const std::vector<at::Tensor> chunks = cut(random_inputs(3, 500, 150), 128);
   at::Tensor hessian, square;

@@ -129,9 +129,7 @@ class WalkTest : public testing::Test {
   static at::Tensor stage_input(const model::Decoder& decoder, const model::Batch& batch,
                                 int64_t layer) {
     const at::Tensor x = before_layer(decoder, batch, layer);
-    return decoder.runner()
-        .begin(layer, x, decoder.layer_parameters(layer))
-        .input.reshape({-1, x.size(2)});
+    return decoder.runner().begin(layer, x, decoder.layer_parameters(layer)).input.matrix();
   }
   static double difference(const at::Tensor& a, const at::Tensor& b) {
     return ((a - b).abs().max() / b.abs().max()).item<double>();

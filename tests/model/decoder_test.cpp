@@ -19,7 +19,7 @@ at::Tensor staged_hidden(const Decoder& decoder, const Batch& batch) {
       std::vector<at::Tensor> outputs;
       for (const architecture::Tensor& matrix : decoder.stages(layer)[stage].matrices) {
         const at::Tensor weight = decoder.parameters().find(matrix.name)->second;
-        outputs.push_back(at::matmul(state.input, weight.t()));
+        outputs.push_back(at::matmul(state.input.rows, weight.t()));
       }
       decoder.runner().advance(state, {layer, stage}, outputs, small, contexts);
     }

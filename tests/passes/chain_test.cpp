@@ -56,10 +56,10 @@ std::vector<at::Tensor> stage_inputs(const model::Decoder& decoder, const model:
   model::LayerState state = decoder.runner().begin(0, decoder.embed(batch.ids), small);
   std::vector<at::Tensor> inputs;
   for (size_t stage = 0; stage < decoder.stages(0).size(); ++stage) {
-    inputs.push_back(state.input.reshape({-1, state.input.size(-1)}));
+    inputs.push_back(state.input.matrix());
     std::vector<at::Tensor> outputs;
     for (const architecture::Tensor& matrix : decoder.stages(0)[stage].matrices) {
-      outputs.push_back(at::linear(state.input, decoder.parameters().at(matrix.name)));
+      outputs.push_back(at::linear(state.input.rows, decoder.parameters().at(matrix.name)));
     }
     decoder.runner().advance(state, {0, stage}, outputs, small, contexts);
   }

@@ -235,10 +235,10 @@ TEST_F(PruneChannels, ActivationKeepsTheLargestOverAllNorms) {
     const model::LayerParameters small = decoder.layer_parameters(layer);
     model::LayerState state = decoder.runner().begin(layer, x, small);
     for (size_t stage = 0; stage < 4; ++stage) {
-      if (stage % 2 == 0) add(state.input);  // attention_in and mlp_in
+      if (stage % 2 == 0) add(state.input.rows);  // attention_in and mlp_in
       std::vector<at::Tensor> outputs;
       for (const architecture::Tensor& matrix : decoder.stages(layer)[stage].matrices) {
-        outputs.push_back(at::linear(state.input, decoder.parameters().at(matrix.name)));
+        outputs.push_back(at::linear(state.input.rows, decoder.parameters().at(matrix.name)));
       }
       decoder.runner().advance(state, {layer, stage}, outputs, small, attention);
     }

@@ -221,7 +221,7 @@ class BlockRounder {
     for (size_t stage = 0; stage < weights.size(); ++stage) {
       std::vector<at::Tensor> outputs;
       for (const at::Tensor& matrix : weights[stage])
-        outputs.push_back(at::linear(state.input, matrix));
+        outputs.push_back(at::linear(state.input.rows, matrix));
       problem_.runner.advance(state, {problem_.layer, stage}, outputs, problem_.small,
                               problem_.contexts);
     }

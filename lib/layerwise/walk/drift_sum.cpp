@@ -1,4 +1,3 @@
-// Tested by: tests/layerwise/walk_test.cpp
 #include "layerwise/walk/drift_sum.h"
 
 #include <ATen/ATen.h>
@@ -17,8 +16,16 @@ DriftSum::DriftSum(const at::Tensor& weights, DriftForm form, bool residual,
       // Two products of R · in instead of one of in · in.
       through_outputs_(form == DriftForm::kOutputs && 2 * weights.size(0) < weights.size(1)) {}
 
-void DriftSum::add_input(const at::Tensor& original, const at::Tensor& x,
+void DriftSum::add_input(const model::StageInput& original, const model::StageInput& x,
                          const model::TokenFactor& factor) {
+  if (model::same_tokens(original, x)) return add_rows(original.matrix(), x.matrix(), factor);
+  const model::SharedRows rows = model::shared_rows(original, x);
+  if (rows.second.size(0) == 0) return;
+  add_rows(rows.first, rows.second, model::TokenFactor(rows.second, factor.precision()));
+}
+
+void DriftSum::add_rows(const at::Tensor& original, const at::Tensor& x,
+                        const model::TokenFactor& factor) {
   if (!through_outputs_)
     return input_.add(model::TokenFactor(original, factor.precision(), x), factor);
   const at::Tensor outputs = at::cat(product_.apply(original - x), -1);

@@ -9,6 +9,7 @@
 #include "layerwise/walk/statistics.h"
 #include "layerwise/walk/walk.h"
 #include "model/products.h"
+#include "model/stage_input.h"
 
 namespace frugal::layerwise {
 
@@ -19,9 +20,11 @@ class DriftSum {
   DriftSum(const at::Tensor& weights, DriftForm form, bool residual,
            const model::StageProduct& product, const at::Device& device);
 
-  // Inputs [tokens, in] of the original model and of the changed one; `factor` is that of `x`.
-  void add_input(const at::Tensor& original, const at::Tensor& x, const model::TokenFactor& factor);
-  // The residual stream [tokens, R] that the stage writes, likewise.
+  // Inputs of the original model and of the changed one; `factor` is that of all rows of `x`. A
+  // token that reaches the stage in one of the models only has nothing to compare and adds nothing.
+  void add_input(const model::StageInput& original, const model::StageInput& x,
+                 const model::TokenFactor& factor);
+  // The residual stream [tokens, R] that the stage writes, at the tokens of `x`.
   void add_residual(const at::Tensor& original, const at::Tensor& now,
                     const model::TokenFactor& factor);
 
@@ -29,6 +32,8 @@ class DriftSum {
   Drift take(int64_t tokens);
 
  private:
+  void add_rows(const at::Tensor& original, const at::Tensor& x, const model::TokenFactor& factor);
+
   const at::Tensor& weights_;
   const model::StageProduct& product_;
   at::Device device_;

@@ -57,6 +57,7 @@ struct WindowGradients {
 struct MatrixSum {
   std::string name;
   bool full = false;
+  int64_t tokens = 0;  // whose gradients came: those that the stage multiplied
   at::Tensor squares;
   model::ProductSum products{true};
 };
@@ -180,7 +181,7 @@ class ReverseWalk {
         model::LayerState state =
             runner_.begin(layer, store_.fetch(inputs_.back()[i]), products.small);
         for (size_t stage = 0; stage < stages(layer).size(); ++stage) {
-          runner_.advance(state, {layer, stage}, products.forward[stage].apply(state.input),
+          runner_.advance(state, {layer, stage}, products.forward[stage].apply(state.input.rows),
                           products.small, contexts_);
         }
         outputs[i] = store_.keep(state.residual);
@@ -290,9 +291,9 @@ class ReverseWalk {
     for (size_t stage = 0; stage < count; ++stage) {
       Piece& piece = pieces[stage];
       piece.residual = leaf(state.residual);
-      for (const at::Tensor& output : products.forward[stage].apply(state.input.detach()))
+      for (const at::Tensor& output : products.forward[stage].apply(state.input.rows.detach()))
         piece.outputs.push_back(leaf(output));
-      piece.behind = {piece.residual, at::Tensor()};
+      piece.behind = {piece.residual, {}};
       const at::AutoGradMode with_gradients(true);
       runner_.advance(piece.behind, {layer, stage}, piece.outputs, products.small, contexts_);
       state = piece.behind;
@@ -325,7 +326,7 @@ class ReverseWalk {
       gradients.push_back(by_residual);
     }
     if (by_input.defined()) {
-      ends.push_back(state.input);
+      ends.push_back(state.input.rows);
       gradients.push_back(by_input);
     }
     outputs.push_back(residual);
@@ -346,6 +347,7 @@ class ReverseWalk {
         squares[i] = windows[i].to(at::kDouble).square_().sum(0).cpu();
       };
       for_windows(0, count, square, /*stored=*/false);
+      for (const at::Tensor& window : windows) sum.tokens += window.size(0);
       for (const at::Tensor& square : squares)
         sum.squares = sum.squares.defined() ? sum.squares.add_(square) : square;
       sum.full = windows.front().size(1) <= options_.largest_rows;
@@ -356,8 +358,8 @@ class ReverseWalk {
   }
 
   absl::Status finish(std::vector<MatrixSum>& sums, LayerGradients& result) const {
-    const auto tokens = static_cast<double>(windows_.count * windows_.length);
     for (MatrixSum& sum : sums) {
+      const auto tokens = static_cast<double>(sum.tokens);
       OutputGradients gradients;
       gradients.squares = sum.squares.div_(tokens);
       if (!gradients.squares.isfinite().all().item<bool>()) {

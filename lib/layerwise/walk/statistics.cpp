@@ -43,6 +43,7 @@ at::Tensor column_sums(const at::Tensor& x) {
 }  // namespace
 
 void StatisticsSum::add(const at::Tensor& x, const model::TokenFactor* factor) {
+  if (x.size(0) == 0) return;
   tokens_ += x.size(0);
   if (needs_ == Needs::kNothing) return;
   const at::Tensor sums = column_sums(x);

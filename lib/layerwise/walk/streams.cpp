@@ -1,4 +1,3 @@
-// Tested by: tests/layerwise/walk_test.cpp
 #include "layerwise/walk/streams.h"
 
 #include <ATen/core/grad_mode.h>
@@ -24,13 +23,13 @@ void StreamRunner::for_each_chunk(size_t count, const std::function<void(size_t)
 
 void StreamRunner::keep(model::LayerState& state) const {
   state.residual = store_.keep(state.residual);
-  state.input = store_.keep(state.input);
+  state.input.rows = store_.keep(state.input.rows);
   evict(state);
 }
 
 void StreamRunner::evict(const model::LayerState& state) const {
   store_.evict(state.residual);
-  store_.evict(state.input);
+  store_.evict(state.input.rows);
 }
 
 void StreamRunner::begin(Stream& stream, int64_t layer, const model::LayerParameters& small) const {
@@ -51,11 +50,11 @@ void StreamRunner::round_inputs(Stream& stream) const {
   for_each_chunk(
       stream.states.size(),
       [&](size_t i) {
-        at::Tensor& input = stream.states[i].input;
+        at::Tensor& input = stream.states[i].input.rows;
         input = store_.keep(model::restore_rows(model::round_rows(store_.fetch(input))));
         store_.evict(input);
       },
-      [&](size_t i) { store_.prefetch(stream.states[i].input); });
+      [&](size_t i) { store_.prefetch(stream.states[i].input.rows); });
 }
 
 void StreamRunner::advance(Stream& stream, const architecture::StageRef& at,
@@ -66,15 +65,16 @@ void StreamRunner::advance(Stream& stream, const architecture::StageRef& at,
       [&](size_t i) {
         const at::Tensor kept = stream.states[i].residual;
         model::LayerState& state = stream.states[i];
-        state = {store_.fetch(state.residual), store_.fetch(state.input)};
+        state = {store_.fetch(state.residual),
+                 {store_.fetch(state.input.rows), state.input.tokens}};
         const at::Tensor residual = state.residual;
-        runner_->advance(state, at, product.apply(state.input), small, contexts);
+        runner_->advance(state, at, product.apply(state.input.rows), small, contexts);
         if (state.residual.is_same(residual)) state.residual = kept;
         keep(state);
       },
       [&](size_t i) {
         store_.prefetch(stream.states[i].residual);
-        store_.prefetch(stream.states[i].input);
+        store_.prefetch(stream.states[i].input.rows);
       });
 }
 

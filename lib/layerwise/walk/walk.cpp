@@ -27,10 +27,8 @@ struct ChunkRange {
   size_t begin = 0, end = 0;
 };
 
-// The input of the stage in work, of one chunk of a stream: [tokens, in].
-using ChunkInput = std::function<at::Tensor(const Stream& stream, size_t chunk)>;
-
-at::Tensor flat(const at::Tensor& x) { return x.reshape({-1, x.size(-1)}); }
+// The input of the stage in work, of one chunk of a stream.
+using ChunkInput = std::function<model::StageInput(const Stream& stream, size_t chunk)>;
 
 class Walk {
  public:
@@ -137,8 +135,8 @@ class Walk {
 
   // Whether anything looks at what this stage makes of the activations.
   bool is_read_behind(const architecture::StageRef& at) const {
-    return at.layer + 1 < config_.layer_count() || at.stage + 1 < stages(at.layer).size() || reconstructs_ ||
-           options_.observe != nullptr || solves_head();
+    return at.layer + 1 < config_.layer_count() || at.stage + 1 < stages(at.layer).size() ||
+           reconstructs_ || options_.observe != nullptr || solves_head();
   }
   bool solves_head() const {
     return !config_.tied_embeddings && solver_.needs({config_.layer_count(), 0}) != Needs::kNothing;
@@ -204,8 +202,7 @@ class Walk {
     problem.at = at;
     problem.where = base::str_cat("layer ", at.layer, ", ", stage.name);
     problem.names = weights.names;
-    for (const architecture::Tensor& matrix : stage.matrices)
-      problem.roles.push_back(matrix.role);
+    for (const architecture::Tensor& matrix : stage.matrices) problem.roles.push_back(matrix.role);
     problem.row_counts = weights.row_counts;
     problem.writes_residual = stage.writes_residual;
     problem.weights = weights.stacked;
@@ -218,7 +215,8 @@ class Walk {
 
   absl::StatusOr<at::Tensor> solve_stage(StageProblem problem, const model::StageProduct& product) {
     return solve(std::move(problem), product, [this](const Stream& stream, size_t chunk) {
-      return flat(store_.fetch(stream.states[chunk].input));
+      const model::StageInput& input = stream.states[chunk].input;
+      return model::StageInput{store_.fetch(input.rows), input.tokens};
     });
   }
 
@@ -249,15 +247,16 @@ class Walk {
     DriftSum drift_sum(problem.weights, drift_, problem.writes_residual, product, options_.device);
     for (size_t i = range.begin; i < range.end; ++i) {
       if (i + 1 < range.end) prefetch_chunk(i + 1, drifts && diverged_, problem.writes_residual);
-      const at::Tensor x = input(changed_, i);
+      const model::StageInput x = input(changed_, i);
+      const at::Tensor rows = x.matrix();
       std::optional<model::TokenFactor> factor;
-      if (needs == Needs::kHessian) factor.emplace(x, options_.precision);
-      sum.add(x, factor ? &*factor : nullptr);
+      if (needs == Needs::kHessian) factor.emplace(rows, options_.precision);
+      sum.add(rows, factor ? &*factor : nullptr);
       if (drifts && diverged_) {
         drift_sum.add_input(input(original_, i), x, *factor);
         if (problem.writes_residual) {
-          drift_sum.add_residual(flat(store_.fetch(original_.states[i].residual)),
-                                 flat(store_.fetch(changed_.states[i].residual)), *factor);
+          drift_sum.add_residual(x.rows_of(store_.fetch(original_.states[i].residual)),
+                                 x.rows_of(store_.fetch(changed_.states[i].residual)), *factor);
         }
       }
       if (!changed_.states.empty()) streams_->evict(changed_.states[i]);
@@ -272,7 +271,7 @@ class Walk {
   void prefetch_chunk(size_t i, bool drifts, bool residuals) const {
     for (const Stream* const stream : {&changed_, &original_}) {
       if (stream->states.empty() || (stream == &original_ && !drifts)) continue;
-      store_.prefetch(stream->states[i].input);
+      store_.prefetch(stream->states[i].input.rows);
       if (drifts && residuals) store_.prefetch(stream->states[i].residual);
     }
   }
@@ -338,8 +337,8 @@ class Walk {
     }
     const ChunkInput input = [&](const Stream& stream, size_t chunk) {
       const at::NoGradGuard no_grad;
-      return flat(
-          streams_->layer_runner().final_norm(store_.fetch(stream.layer_inputs[chunk]), norm));
+      return model::StageInput{
+          streams_->layer_runner().final_norm(store_.fetch(stream.layer_inputs[chunk]), norm)};
     };
     const model::StageProduct product = windows_.count > 0
                                             ? stage_product(weights.stacked, weights.row_counts)
