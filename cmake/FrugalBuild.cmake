@@ -3,8 +3,9 @@ set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
-set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG")
-set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O2 -g1")
+set(FRUGAL_OPTIMIZE -O2 CACHE STRING "Optimization of everything that does not ask for its own")
+set(CMAKE_CXX_FLAGS_RELEASE "${FRUGAL_OPTIMIZE} -DNDEBUG")
+set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "${FRUGAL_OPTIMIZE} -g1")
 if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
 endif()
@@ -21,7 +22,11 @@ add_compile_options($<${_cxx}:-Wall> $<${_cxx}:-Wextra>
   $<$<CXX_COMPILER_ID:GNU>:$<${_cxx}:-Wno-restrict>>)  # GCC 12: false positives on std::string
 if(FRUGAL_SANITIZE)
   add_compile_options(-fsanitize=${FRUGAL_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g1)
+  add_compile_definitions(_GLIBCXX_ASSERTIONS)
   add_link_options(-fsanitize=${FRUGAL_SANITIZE})
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    add_compile_options(-fsanitize-ignorelist=${CMAKE_SOURCE_DIR}/cmake/sanitizers.ignore)
+  endif()
 endif()
 
 # clang's own OpenMP runtime must not stand beside the libgomp of LibTorch: with this spelling it leaves the pragmas alone.

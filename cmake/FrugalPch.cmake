@@ -23,6 +23,9 @@ function(frugal_precompiled name)
   target_include_directories(${name} PRIVATE ${CMAKE_BINARY_DIR}/include/base)
   target_link_libraries(${name} PRIVATE ${PCH_LINK})
   target_precompile_headers(${name} PRIVATE ${PCH_HEADERS})
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")  # a header built twice is the same, so that ccache finds what uses it
+    target_compile_options(${name} PRIVATE "SHELL:-Xclang -fno-pch-timestamp")
+  endif()
 endfunction()
 
 function(frugal_use_pch target name)
