@@ -7,6 +7,7 @@ tested      Every lib/<room>/**/<name>.cpp has tests/<room>/**/<name>_test.cpp, 
                 // Tested by: tests/kernels/sweep_test.cpp
 names       No room other than lib/architecture spells the name of a tensor or of an architecture, in lib and tools. Files that
             still do stand in tests/structure/model_names_allowed.txt; one that no longer does must leave the list.
+levels      No source lets the loader choose between its loops: FRUGAL_CPU_LEVEL would not reach them. lib/grid/cpu_level.h is asked.
 references  Comments cite published papers and READMEs of this repository, nothing that a reader cannot find.
 """
 import pathlib
@@ -21,6 +22,7 @@ NAME = re.compile(
 REFERENCE = re.compile(
     r"shared/design|\b(?:algorithms|architecture|dependencies|energy|evaluation|formats|models|peers|product|rounding|runtimes|"
     r"sparsity|style)\.md\b")
+LOADERS_CHOICE = re.compile(r"\b(?:target_clones|ifunc)\b")
 TEXT = {".cpp", ".h", ".inc", ".cu", ".py", ".sh", ".cmake", ".txt", ".md", ".js", ".css", ".html", ".yaml", ".in", ""}
 NAMES_HOME = "lib/architecture/"
 ALLOWED = "tests/structure/model_names_allowed.txt"
@@ -79,6 +81,15 @@ def check_names(root):
         yield f"{ALLOWED}: {name} does not exist; take it out"
 
 
+def check_levels(root):
+    for name, path in files(root, "lib", "tools"):
+        for number, line in enumerate(read(path).splitlines(), 1):
+            match = LOADERS_CHOICE.search(line)
+            if match:
+                yield (f"{name}:{number}: '{match.group()}' picks loops by the CPU alone; ask lib/grid/instruction_sets.h, so that "
+                       "FRUGAL_CPU_LEVEL holds for them, too")
+
+
 def check_references(root):
     folders = ["lib", "tools", "tests", "scripts", "cmake", "configs", "pipelines"]
     alone = [(name, root / name) for name in ("CMakeLists.txt", "README.md")]
@@ -94,7 +105,7 @@ def check_references(root):
 
 def main():
     root = pathlib.Path(sys.argv[1])
-    breaches = [*check_tested(root), *check_names(root), *check_references(root)]
+    breaches = [*check_tested(root), *check_names(root), *check_levels(root), *check_references(root)]
     for breach in breaches:
         print(breach)
     print(f"check_sources: {len(breaches)} breaches" if breaches else "check_sources: all as it should be")
