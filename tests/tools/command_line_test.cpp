@@ -141,7 +141,7 @@ TEST_F(CommandLine, ErrorsOfEveryCommandHaveTheirExitCodeAndNameTheirCause) {
            {"plan p.yaml --device cuda:x", 2, "unknown device 'cuda:x'"},
            {"run p.yaml --hardware absent.yaml", 2, "absent.yaml"},
            {"run p.yaml --idle-seconds -1", 2, "--idle-seconds"},
-           {"run p.yaml --out p.yaml", 1, "p.yaml"},
+           {"run p.yaml --out p.yaml", 2, "p.yaml': Not a directory"},
            {"run empty", 2, "it is a folder"},
            {"report absent", 2, "absent"},
            {"report empty", 2, "journal.jsonl"},
@@ -168,7 +168,9 @@ TEST_F(CommandLine, ForceReplacesOwnFoldersAlone) {
   const std::string command = "quantize model --grid q8_0 --method rtn --idle-seconds 0 --force";
   const Outcome foreign = frugal(command + " --out thesis");
   EXPECT_EQ(foreign.code, 2);
-  EXPECT_THAT(foreign.err, HasSubstr("--force does not replace the folder 'thesis'"));
+  EXPECT_THAT(foreign.err,
+              testing::ContainsRegex("--force does not replace the folder '[^']*/thesis': it was "
+                                     "not published by frugal"));
   EXPECT_FALSE(exists("runs"));  // refused before anything ran
   EXPECT_TRUE(exists("thesis/chapter.tex"));
   EXPECT_EQ(frugal(command + " --out small").code, 0);
