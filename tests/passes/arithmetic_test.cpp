@@ -28,8 +28,8 @@ TEST(Arithmetic, EveryPassOverDataHasItsPrecision) {
     const auto pass = factory();
     if (!pass::precision_options(*pass).empty()) with.push_back(pass->info().name);
   }
-  EXPECT_THAT(with, testing::UnorderedElementsAre("train", "distill", "finetune", "prune", "smooth",
-                                                  "quantize", "tune"));
+  EXPECT_THAT(with, testing::UnorderedElementsAre("train", "distill", "finetune", "prune", "rotate",
+                                                  "smooth", "quantize", "tune"));
 }
 
 }  // namespace
