@@ -13,7 +13,7 @@ namespace frugal::architecture {
 namespace {
 
 // Every family: one line each.
-constexpr std::array kFamilies = {&kLlama, &kMistral, &kQwen2, &kQwen3, &kGemma3};
+constexpr std::array kFamilies = {&kLlama, &kMistral, &kQwen2, &kQwen3, &kGemma3, &kPhi3};
 
 }  // namespace
 

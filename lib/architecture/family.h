@@ -15,6 +15,13 @@ struct RoleName {
   std::string_view stem;  // "self_attn.q_proj"
 };
 
+// Matrices of a layer that a checkpoint stores as one tensor, their rows below each other.
+struct Fusion {
+  std::string_view stem;  // "self_attn.qkv_proj"
+  std::span<const Role> roles;
+  std::string_view gguf;  // the same of llama.cpp, where it fuses them, too: "attn_qkv"
+};
+
 struct Family {
   std::string_view architecture;  // as in config.json's "architectures"
   std::string_view model_type;
@@ -25,6 +32,7 @@ struct Family {
   void (*write)(const ModelConfig& config, base::Json& json);
   // Stems that differ from those of names.cpp.
   std::span<const RoleName> names = {};
+  std::span<const Fusion> fusions = {};
   // `general.architecture` of llama.cpp's files; empty where it has none.
   std::string_view gguf = {};
   // llama.cpp turns neighboring channels of a head: rows of query and key lie interleaved in its
@@ -32,6 +40,8 @@ struct Family {
   bool gguf_interleaves = false;
   // llama.cpp's graph of it knows windows.
   bool gguf_windows = false;
+  // llama.cpp's graph of it has as many query channels as the residual stream, whatever the heads.
+  bool gguf_square_attention = false;
   // "model.type" of onnxruntime-genai's config.
   std::string_view genai = "llama";
 };

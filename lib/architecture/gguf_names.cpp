@@ -1,5 +1,6 @@
 #include "architecture/gguf_names.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 
@@ -53,6 +54,19 @@ absl::Status check_windows(const ModelConfig& config, const Family& family) {
   return absl::OkStatus();
 }
 
+absl::Status check_square_attention(const ModelConfig& config, const Family& family) {
+  if (!family.gguf_square_attention) return absl::OkStatus();
+  for (size_t i = 0; i < config.layers.size(); ++i) {
+    const Attention& attention = config.layers[i].attention;
+    if (attention.query_width() == config.hidden_size) continue;
+    return base::unimplemented("llama.cpp's ", family.gguf, " has as many query channels as the ",
+                               "residual stream, but layer ", i, " has ", attention.heads,
+                               " heads of ", attention.head_size, " and ", config.hidden_size,
+                               " channels; keep all heads and channels to write a GGUF");
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 std::string gguf_tensor_name(Role role, int64_t layer) {
@@ -63,6 +77,16 @@ std::string gguf_tensor_name(Role role, int64_t layer) {
     return base::str_cat(kLayerPrefix, layer, ".", entry.stem, suffix);
   }
   return "";
+}
+
+std::string gguf_stored_name(const ModelConfig& config, Role role, int64_t layer) {
+  for (const Fusion& fusion : family_of(config).fusions) {
+    const bool holds =
+        std::find(fusion.roles.begin(), fusion.roles.end(), role) != fusion.roles.end();
+    if (holds && !fusion.gguf.empty())
+      return base::str_cat(kLayerPrefix, layer, ".", fusion.gguf, ".weight");
+  }
+  return gguf_tensor_name(role, layer);
 }
 
 std::optional<Place> gguf_place(std::string_view gguf_name) {
@@ -94,6 +118,7 @@ absl::StatusOr<std::string_view> gguf_architecture(const ModelConfig& config) {
     return base::unimplemented("llama.cpp has no architecture for ", config.architecture);
   }
   FRUGAL_RETURN_IF_ERROR(check_windows(config, family));
+  FRUGAL_RETURN_IF_ERROR(check_square_attention(config, family));
   for (size_t i = 0; i < config.layers.size(); ++i) {
     const Activation activation = config.layers[i].feed_forward.activation;
     if (activation == gguf_activation(family.gguf)) continue;

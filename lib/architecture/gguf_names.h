@@ -14,7 +14,10 @@ namespace frugal::architecture {
 
 // "blk.3.attn_q.weight", "token_embd.weight".
 std::string gguf_tensor_name(Role role, int64_t layer = kNoLayer);
-// The way back; absent for a name that no role has.
+// The name of the tensor that holds it in a file of this model: the same, or that of a fused one,
+// which holds the rows of several matrices below each other, in the order of tensors().
+std::string gguf_stored_name(const ModelConfig& config, Role role, int64_t layer = kNoLayer);
+// The way back from the name of a single one; absent for a name that no role has.
 std::optional<Place> gguf_place(std::string_view gguf_name);
 
 // `general.architecture`, which also begins the keys of its numbers. Errors: llama.cpp has no such

@@ -1,6 +1,8 @@
 #include "architecture/tensors.h"
 
+#include <algorithm>
 #include <array>
+#include <span>
 #include <utility>
 
 #include "architecture/family.h"
@@ -10,6 +12,7 @@ namespace frugal::architecture {
 namespace {
 
 constexpr std::string_view kLayerPrefix = "model.layers.";
+constexpr std::string_view kWeightSuffix = ".weight";
 
 // The names that most families use (transformers' Llama); a family lists what differs.
 constexpr std::array kStems = {
@@ -69,10 +72,27 @@ void for_each_role(const ModelConfig& config, const Layer& layer, const Add& add
   if (layer.after_feed_forward) add(Role::kNormAfterFeedForward, Shape{width});
 }
 
+// Makes slices of one tensor `name` of those in `layer` that the fusion names, in its order.
+void fuse(const Fusion& fusion, const std::string& name, std::span<Tensor> layer) {
+  std::vector<Tensor*> parts;
+  int64_t rows = 0;
+  for (const Role role : fusion.roles) {
+    parts.push_back(&*std::find_if(layer.begin(), layer.end(),
+                                   [&](const Tensor& tensor) { return tensor.role == role; }));
+    parts.back()->slice = Slice{.name = name, .first_row = rows};
+    rows += parts.back()->shape.front();
+  }
+  for (Tensor* const part : parts) part->slice->shape = {rows, part->shape.back()};
+}
+
 void add_layer(const ModelConfig& config, int64_t index, std::vector<Tensor>& result) {
+  const size_t begin = result.size();
   for_each_role(config, config.layers.at(static_cast<size_t>(index)), [&](Role role, Shape shape) {
     result.push_back({tensor_name(config, role, index), std::move(shape), role, index});
   });
+  for (const Fusion& fusion : family_of(config).fusions)
+    fuse(fusion, base::str_cat(kLayerPrefix, index, ".", fusion.stem, kWeightSuffix),
+         std::span(result).subspan(begin));
 }
 
 }  // namespace
@@ -108,7 +128,7 @@ std::string_view stem(const ModelConfig& config, Role role) {
 }
 
 std::string tensor_name(const ModelConfig& config, Role role, int64_t layer) {
-  const std::string_view suffix = is_bias(role) ? ".bias" : ".weight";
+  const std::string_view suffix = is_bias(role) ? ".bias" : kWeightSuffix;
   if (is_outside(role)) return base::str_cat(stem(config, role), suffix);
   return base::str_cat(kLayerPrefix, layer, ".", stem(config, role), suffix);
 }

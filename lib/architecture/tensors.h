@@ -15,17 +15,30 @@ namespace frugal::architecture {
 
 inline constexpr int64_t kNoLayer = -1;
 
+// Rows of a tensor that a checkpoint of the family stores as one: fused matrices below each other,
+// or one matrix of a stack, whose rows are counted through all of it.
+struct Slice {
+  std::string name;            // of the stored tensor: "model.layers.3.self_attn.qkv_proj.weight"
+  std::vector<int64_t> shape;  // of all of it
+  int64_t first_row = 0;
+  bool operator==(const Slice&) const = default;
+};
+
 struct Tensor {
-  std::string name;  // as the checkpoint calls it: "model.layers.3.self_attn.q_proj.weight"
+  std::string name;  // "model.layers.3.self_attn.q_proj.weight"
   std::vector<int64_t> shape;
   Role role = Role::kEmbedding;
   int64_t layer = kNoLayer;
+  // Where it lies in plain weights of the family; absent: by itself, under its name. Codes on a
+  // grid always lie by themselves.
+  std::optional<Slice> slice = {};
 
   bool in_layer() const { return layer != kNoLayer; }
   bool is_matrix() const { return shape.size() == 2; }
 };
 
-// All tensors that `config` demands, in the order of the forward; a tied head is not among them.
+// All tensors that `config` demands, in the order of the forward, by the names that every room
+// uses: parts of fused tensors have names of their own. A tied head is not among them.
 std::vector<Tensor> tensors(const ModelConfig& config);
 // Those of one layer.
 std::vector<Tensor> layer_tensors(const ModelConfig& config, int64_t layer);

@@ -14,18 +14,13 @@
 #include "format/model_folder.h"
 #include "format/quantized_entries.h"
 #include "format/shards.h"
+#include "format/slices.h"
 
 namespace frugal::format {
 namespace {
 
 namespace fs = std::filesystem;
 using base::Json;
-
-std::string shape_text(const std::vector<int64_t>& shape) {
-  std::string text = "[";
-  for (size_t i = 0; i < shape.size(); ++i) text += base::str_cat(i == 0 ? "" : ", ", shape[i]);
-  return text + "]";
-}
 
 // Precomputed tables that old exporters stored; every reader computes them anew.
 bool is_known_buffer(std::string_view name) {
@@ -95,16 +90,9 @@ struct Checkpoint::TiedHead {
 
 absl::Status Checkpoint::check_expected() const {
   for (const architecture::Tensor& expected : architecture::tensors(config_)) {
-    const auto shard = shard_of_.find(expected.name);
-    if (shard == shard_of_.end()) {
-      return base::data_loss(folder_.string(), ": tensor '", expected.name, "' ",
-                             shape_text(expected.shape), " is missing",
-                             expected.role == architecture::Role::kHead
-                                 ? "; if the model ties it to the embedding, config.json needs "
-                                   "\"tie_word_embeddings\": true"
-                                 : "");
-    }
-    const TensorInfo& info = shards_[shard->second].tensors().find(expected.name)->second;
+    const auto found = stored_.find(expected.name);
+    if (found == stored_.end()) return missing(expected);
+    const TensorInfo& info = found->second.info;
     const auto entry = quantized_.find(expected.name);
     const absl::Status status = entry == quantized_.end()
                                     ? check_plain_tensor(info, expected.shape)
@@ -114,6 +102,41 @@ absl::Status Checkpoint::check_expected() const {
                             base::str_cat(folder_.string(), ": tensor '", expected.name, "'"));
     }
   }
+  return absl::OkStatus();
+}
+
+absl::Status Checkpoint::missing(const architecture::Tensor& expected) const {
+  const std::string& name = expected.slice ? expected.slice->name : expected.name;
+  if (const auto whole = stored_.find(name); whole != stored_.end()) {
+    return base::annotate(cut(whole->second.info, expected).status(),
+                          base::str_cat(folder_.string(), ": tensor '", name, "'"));
+  }
+  return base::data_loss(folder_.string(), ": tensor '", name, "' ",
+                         shape_text(expected.slice ? expected.slice->shape : expected.shape),
+                         " is missing",
+                         expected.role == architecture::Role::kHead
+                             ? "; if the model ties it to the embedding, config.json needs "
+                               "\"tie_word_embeddings\": true"
+                             : "");
+}
+
+// Gives the parts of fused tensors the names that the config gives them. A fused tensor of another
+// shape stays as it is, for check_expected().
+absl::Status Checkpoint::cut_fused() {
+  std::set<std::string> whole;
+  for (const architecture::Tensor& expected : architecture::tensors(config_)) {
+    if (!expected.slice) continue;
+    const auto found = stored_.find(expected.slice->name);
+    if (found == stored_.end() || found->second.info.shape != expected.slice->shape) continue;
+    FRUGAL_ASSIGN_OR_RETURN(const TensorInfo part, cut(found->second.info, expected));
+    if (!stored_.emplace(expected.name, Stored{found->second.shard, part}).second) {
+      return base::invalid_argument(folder_.string(), ": both '", expected.slice->name,
+                                    "' and its part '", expected.name,
+                                    "' are stored; remove the one that is out of date");
+    }
+    whole.insert(expected.slice->name);
+  }
+  for (const std::string& name : whole) stored_.erase(name);
   return absl::OkStatus();
 }
 
@@ -151,9 +174,9 @@ absl::Status Checkpoint::hide_tied_head() {
   tied_head_->name = head_name;
   tied_head_->embedding_name = embedding_name;
   if (head.dtype != embedding.dtype || head.shape != embedding.shape) return tied_heads_differ();
-  tied_head_->bytes = shards_[shard_of_.find(head_name)->second].bytes(head);
-  tied_head_->embedding = shards_[shard_of_.find(embedding_name)->second].bytes(embedding);
-  shard_of_.erase(shard_of_.find(head_name));
+  tied_head_->bytes = shards_[stored_.find(head_name)->second.shard].bytes(head);
+  tied_head_->embedding = shards_[stored_.find(embedding_name)->second.shard].bytes(embedding);
+  stored_.erase(stored_.find(head_name));
   if (const auto entry = quantized_.find(head_name); entry != quantized_.end())
     quantized_.erase(entry);
   return absl::OkStatus();
@@ -183,7 +206,7 @@ absl::Status Checkpoint::check_nothing_else() const {
   for (const architecture::Tensor& expected : architecture::tensors(config_))
     known.insert(expected.name);
   std::vector<std::string> unknown;
-  for (const auto& [name, shard] : shard_of_) {
+  for (const auto& [name, stored] : stored_) {
     if (!known.contains(name)) unknown.push_back(name);
   }
   if (!unknown.empty()) {
@@ -218,10 +241,13 @@ absl::StatusOr<Checkpoint> Checkpoint::open(const fs::path& folder) {
   FRUGAL_RETURN_IF_ERROR(apply_generation_config(folder, result.config_));
   FRUGAL_ASSIGN_OR_RETURN(result.quantized_, parse_quantized_entries(json, config_file.string()));
   FRUGAL_ASSIGN_OR_RETURN(Weights weights, open_weights(folder));
-  std::erase_if(weights.shard_of, [](const auto& item) { return is_known_buffer(item.first); });
+  for (const auto& [name, shard] : weights.shard_of) {
+    if (is_known_buffer(name)) continue;
+    result.stored_[name] = {shard, weights.shards[shard].tensors().find(name)->second};
+  }
   result.shards_ = std::move(weights.shards);
-  result.shard_of_ = std::move(weights.shard_of);
   result.hash_cache_ = std::make_shared<HashCache>();
+  FRUGAL_RETURN_IF_ERROR(result.cut_fused());
   FRUGAL_RETURN_IF_ERROR(result.check_packing());
   FRUGAL_RETURN_IF_ERROR(result.hide_tied_head());
   FRUGAL_RETURN_IF_ERROR(result.check_expected());
@@ -230,22 +256,22 @@ absl::StatusOr<Checkpoint> Checkpoint::open(const fs::path& folder) {
 }
 
 bool Checkpoint::has(std::string_view tensor) const {
-  return shard_of_.find(tensor) != shard_of_.end();
+  return stored_.find(tensor) != stored_.end();
 }
 
 absl::StatusOr<TensorInfo> Checkpoint::info(std::string_view tensor) const {
-  const auto shard = shard_of_.find(tensor);
-  if (shard == shard_of_.end()) {
+  const auto found = stored_.find(tensor);
+  if (found == stored_.end()) {
     return base::not_found(folder_.string(), ": no tensor '", tensor, "'",
                            base::suggestion(tensor, tensor_names()));
   }
-  return shards_[shard->second].tensors().find(tensor)->second;
+  return found->second.info;
 }
 
 std::vector<std::string> Checkpoint::tensor_names() const {
   std::vector<std::string> names;
-  names.reserve(shard_of_.size());
-  for (const auto& [name, shard] : shard_of_) names.push_back(name);
+  names.reserve(stored_.size());
+  for (const auto& [name, stored] : stored_) names.push_back(name);
   return names;
 }
 
@@ -253,14 +279,13 @@ absl::StatusOr<std::span<const std::byte>> Checkpoint::bytes(std::string_view te
   FRUGAL_ASSIGN_OR_RETURN(const TensorInfo found, info(tensor));
   if (tied_head_ != nullptr && tensor == tied_head_->embedding_name)
     FRUGAL_RETURN_IF_ERROR(check_tied_head());
-  return shards_[shard_of_.find(tensor)->second].bytes(found);
+  return shards_[stored_.find(tensor)->second.shard].bytes(found);
 }
 
 void Checkpoint::read_ahead(std::string_view tensor) const {
-  const auto shard = shard_of_.find(tensor);
-  if (shard == shard_of_.end()) return;
-  const SafetensorsFile& file = shards_[shard->second];
-  base::read_ahead(file.bytes(file.tensors().find(tensor)->second));
+  const auto stored = stored_.find(tensor);
+  if (stored == stored_.end()) return;
+  base::read_ahead(shards_[stored->second.shard].bytes(stored->second.info));
 }
 
 absl::StatusOr<std::vector<float>> Checkpoint::values(std::string_view tensor) const {
@@ -306,8 +331,7 @@ absl::StatusOr<grid::QuantizedMatrix> Checkpoint::codes(std::string_view tensor)
 
 int64_t Checkpoint::weight_bytes() const {
   int64_t total = 0;
-  for (const auto& [name, shard] : shard_of_)
-    total += shards_[shard].tensors().find(name)->second.size_bytes;
+  for (const auto& [name, stored] : stored_) total += stored.info.size_bytes;
   return total;
 }
 
@@ -319,11 +343,11 @@ absl::StatusOr<std::string> Checkpoint::content_hash() const {
   FRUGAL_RETURN_IF_ERROR(check_tied_head());
   base::KeyHasher hasher;
   hasher.add(kConfigFile).add(config_.source.dump(-1, ' ', true));
-  for (const auto& [tensor, shard] : shard_of_) {
-    const TensorInfo& found = shards_[shard].tensors().find(tensor)->second;
+  for (const auto& [tensor, stored] : stored_) {
+    const TensorInfo& found = stored.info;
     hasher.add(tensor).add(name(found.dtype)).add(shape_text(found.shape));
-    hasher.add(base::xxh3_128(shards_[shard].bytes(found)));
-    base::release_pages(shards_[shard].bytes(found));
+    hasher.add(base::xxh3_128(shards_[stored.shard].bytes(found)));
+    base::release_pages(shards_[stored.shard].bytes(found));
   }
   for (const fs::path& file : side_files()) {
     FRUGAL_ASSIGN_OR_RETURN(const base::MappedFile mapped, base::MappedFile::open(file));

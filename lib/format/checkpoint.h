@@ -6,6 +6,10 @@
 //   model.safetensors    or shards with model.safetensors.index.json
 //   tokenizer.json, tokenizer.model, tokenizer_config.json, special_tokens_map.json, ...
 //
+// Families that store several matrices as one (query, key and value; gate and up) are read as if
+// each was there by itself, and written as the family has them: parts of one tensor are fused where
+// all of them are plain numbers, and lie apart, under their own names, where one is on a grid.
+//
 // A quantized weight keeps its Hugging Face name; its tensor is U8 [R, row_bytes]: the grid's
 // packed blocks, exact codes and scales (never rounded floats). `quantization_config.quant_method`
 // = "frugal" warns other tools.
@@ -18,7 +22,7 @@
 #include <string>
 #include <vector>
 
-#include "architecture/model_config.h"
+#include "architecture/tensors.h"
 #include "base/file.h"
 #include "base/status.h"
 #include "format/activations.h"
@@ -50,7 +54,7 @@ class Checkpoint {
 
   bool has(std::string_view tensor) const;
   absl::StatusOr<TensorInfo> info(std::string_view tensor) const;
-  std::vector<std::string> tensor_names() const;  // sorted
+  std::vector<std::string> tensor_names() const;  // sorted, parts of fused tensors one by one
   // As stored. Errors: no such tensor; an embedding that a stored head contradicts (open).
   absl::StatusOr<std::span<const std::byte>> bytes(std::string_view tensor) const;
   // Starts reading a tensor from the disk while other work goes on. Names that are not there:
@@ -73,7 +77,14 @@ class Checkpoint {
   absl::StatusOr<std::string> content_hash() const;
 
  private:
+  // A tensor of the model: all of a stored one, or some of its rows.
+  struct Stored {
+    size_t shard = 0;
+    TensorInfo info;
+  };
+  absl::Status cut_fused();
   absl::Status check_expected() const;
+  absl::Status missing(const architecture::Tensor& expected) const;
   absl::Status check_nothing_else() const;
   absl::Status check_packing() const;
   absl::Status hide_tied_head();
@@ -84,7 +95,7 @@ class Checkpoint {
   architecture::ModelConfig config_;
   std::map<std::string, QuantizedEntry, std::less<>> quantized_;
   std::vector<SafetensorsFile> shards_;
-  std::map<std::string, size_t, std::less<>> shard_of_;
+  std::map<std::string, Stored, std::less<>> stored_;
 
   struct HashCache;
   std::shared_ptr<HashCache> hash_cache_;

@@ -2,11 +2,13 @@
 #include <cstdio>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "architecture/tensors.h"
 #include "base/json.h"
 #include "format/checkpoint.h"
 #include "format/checkpoint_files.h"
+#include "format/slices.h"
 
 namespace frugal::format {
 namespace {
@@ -21,7 +23,17 @@ struct Planned {
   DType stored_dtype = DType::kF32;
   std::vector<int64_t> stored_shape;
   int64_t size_bytes = 0;
+  size_t stored = 0;   // in State::stored
+  int64_t offset = 0;  // of its bytes in that
+};
+
+// A tensor of the files.
+struct Stored {
+  StoredTensor tensor;
+  int64_t size_bytes = 0;
   size_t shard = 0;
+  std::vector<std::byte> gathered = {};  // what has come of a fused one
+  size_t parts_here = 0;
 };
 
 absl::StatusOr<Planned> plan_tensor(CheckpointWriter::Tensor tensor, bool in_layer) {
@@ -79,11 +91,34 @@ absl::Status check_declared(const architecture::ModelConfig& config,
                                 "' is not one of the config's");
 }
 
+// How the planned tensors lie in the files; tells them their places there.
+absl::StatusOr<std::vector<Stored>> place_tensors(const architecture::ModelConfig& config,
+                                                  std::vector<Planned>& tensors) {
+  std::vector<DeclaredTensor> declared;
+  for (const Planned& tensor : tensors) {
+    declared.push_back(
+        {tensor.declared.name, tensor.stored_dtype, tensor.stored_shape, tensor.grid != nullptr});
+  }
+  FRUGAL_ASSIGN_OR_RETURN(std::vector<StoredTensor> places, stored_tensors(config, declared));
+  std::vector<Stored> result;
+  for (StoredTensor& place : places) {
+    int64_t bytes = 0;
+    for (size_t i = 0; i < place.parts.size(); ++i) {
+      Planned& part = tensors[place.parts[i]];
+      part.stored = result.size();
+      part.offset = place.offsets[i];
+      bytes += part.size_bytes;
+    }
+    result.push_back({.tensor = std::move(place), .size_bytes = bytes});
+  }
+  return result;
+}
+
 // Deals the tensors out in order; returns the number of shards.
-size_t assign_shards(std::vector<Planned>& tensors, int64_t max_shard_bytes) {
+size_t assign_shards(std::vector<Stored>& tensors, int64_t max_shard_bytes) {
   size_t shard = 0;
   int64_t filled = 0;
-  for (Planned& tensor : tensors) {
+  for (Stored& tensor : tensors) {
     if (filled > 0 && filled + tensor.size_bytes > max_shard_bytes) {
       ++shard;
       filled = 0;
@@ -143,8 +178,9 @@ Json config_json(const architecture::ModelConfig& config, const std::vector<Plan
 struct CheckpointWriter::State {
   fs::path folder;
   architecture::ModelConfig config;
-  std::vector<Planned> tensors;
+  std::vector<Planned> tensors;  // as declared
   size_t next = 0;
+  std::vector<Stored> stored;  // as they lie in the files
   struct Shard {
     std::string file_name;
     SafetensorsWriter writer;
@@ -160,6 +196,7 @@ struct CheckpointWriter::State {
 
   absl::StatusOr<const Planned*> take(std::string_view name);
   absl::Status store(const Planned& tensor, std::span<const std::byte> bytes);
+  absl::Status write_stored(const Stored& tensor, std::span<const std::byte> bytes);
   absl::Status refuse_other_weights() const;
   absl::Status check_room() const;
   absl::Status create_shards();
@@ -186,13 +223,24 @@ absl::Status CheckpointWriter::State::store(const Planned& tensor,
     return base::invalid_argument("tensor '", tensor.declared.name, "' has ", bytes.size(),
                                   " bytes, expected ", tensor.size_bytes);
   }
+  ++next;
+  Stored& whole = stored[tensor.stored];
+  if (whole.tensor.parts.size() == 1) return write_stored(whole, bytes);
+  whole.gathered.resize(static_cast<size_t>(whole.size_bytes));
+  std::copy(bytes.begin(), bytes.end(), whole.gathered.begin() + tensor.offset);
+  if (++whole.parts_here < whole.tensor.parts.size()) return absl::OkStatus();
+  return write_stored(whole, std::exchange(whole.gathered, {}));
+}
+
+absl::Status CheckpointWriter::State::write_stored(const Stored& tensor,
+                                                   std::span<const std::byte> bytes) {
   Shard& shard = shards[tensor.shard];
   const std::vector<TensorInfo>& infos = shard.writer.infos();
-  if (infos[shard.written].name == tensor.declared.name) {
-    FRUGAL_RETURN_IF_ERROR(shard.writer.write(tensor.declared.name, bytes));
+  if (infos[shard.written].name == tensor.tensor.name) {
+    FRUGAL_RETURN_IF_ERROR(shard.writer.write(tensor.tensor.name, bytes));
     ++shard.written;
   } else {
-    waiting.emplace(tensor.declared.name, std::vector<std::byte>(bytes.begin(), bytes.end()));
+    waiting.emplace(tensor.tensor.name, std::vector<std::byte>(bytes.begin(), bytes.end()));
   }
   while (shard.written < infos.size()) {
     const auto ready = waiting.find(infos[shard.written].name);
@@ -201,7 +249,6 @@ absl::Status CheckpointWriter::State::store(const Planned& tensor,
     waiting.erase(ready);
     ++shard.written;
   }
-  ++next;
   return absl::OkStatus();
 }
 
@@ -217,7 +264,7 @@ absl::Status CheckpointWriter::State::refuse_other_weights() const {
 
 absl::Status CheckpointWriter::State::check_room() const {
   int64_t needed = 0;
-  for (const Planned& tensor : tensors) needed += tensor.size_bytes;
+  for (const Stored& tensor : stored) needed += tensor.size_bytes;
   FRUGAL_ASSIGN_OR_RETURN(const int64_t available, base::free_bytes(folder));
   if (needed <= available) return absl::OkStatus();
   return base::resource_exhausted(
@@ -229,9 +276,9 @@ absl::Status CheckpointWriter::State::check_room() const {
 absl::Status CheckpointWriter::State::create_shards() {
   for (size_t shard = 0; shard < shard_count; ++shard) {
     std::vector<SafetensorsWriter::Declaration> declarations;
-    for (const Planned& tensor : tensors) {
+    for (const Stored& tensor : stored) {
       if (tensor.shard != shard) continue;
-      declarations.push_back({tensor.declared.name, tensor.stored_dtype, tensor.stored_shape});
+      declarations.push_back({tensor.tensor.name, tensor.tensor.dtype, tensor.tensor.shape});
     }
     std::string file_name = shard_name(shard, shard_count);
     // transformers refuses files whose metadata does not name a framework.
@@ -246,9 +293,9 @@ absl::Status CheckpointWriter::State::create_shards() {
 Json CheckpointWriter::State::index() const {
   int64_t total = 0;
   std::map<std::string, std::string> file_of;
-  for (const Planned& tensor : tensors) {
+  for (const Stored& tensor : stored) {
     total += tensor.size_bytes;
-    file_of[tensor.declared.name] = shards[tensor.shard].file_name;
+    file_of[tensor.tensor.name] = shards[tensor.shard].file_name;
   }
   Json json;
   json["metadata"]["total_size"] = total;
@@ -318,7 +365,8 @@ absl::StatusOr<CheckpointWriter> CheckpointWriter::create(const fs::path& folder
     FRUGAL_ASSIGN_OR_RETURN(Planned planned, plan_tensor(std::move(tensor), in_layer));
     state->tensors.push_back(std::move(planned));
   }
-  state->shard_count = assign_shards(state->tensors, max_shard_bytes);
+  FRUGAL_ASSIGN_OR_RETURN(state->stored, place_tensors(config, state->tensors));
+  state->shard_count = assign_shards(state->stored, max_shard_bytes);
   FRUGAL_RETURN_IF_ERROR(state->refuse_other_weights());
   FRUGAL_RETURN_IF_ERROR(state->check_room());
   FRUGAL_RETURN_IF_ERROR(state->create_shards());

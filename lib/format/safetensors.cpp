@@ -197,6 +197,12 @@ absl::Status check_names(const std::vector<TensorInfo>& infos) {
 
 }  // namespace
 
+std::string shape_text(const std::vector<int64_t>& shape) {
+  std::string text = "[";
+  for (size_t i = 0; i < shape.size(); ++i) text += base::str_cat(i == 0 ? "" : ", ", shape[i]);
+  return text + "]";
+}
+
 int64_t TensorInfo::element_count() const { return size_bytes / format::size_bytes(dtype); }
 
 absl::StatusOr<SafetensorsFile> SafetensorsFile::open(const std::filesystem::path& path) {

@@ -32,6 +32,9 @@ struct TensorInfo {
   int64_t element_count() const;
 };
 
+// "[3, 4]", for messages.
+std::string shape_text(const std::vector<int64_t>& shape);
+
 class SafetensorsFile {
  public:
   // Maps and validates the file; reads no tensor data. Errors: DataLoss or InvalidArgument naming

@@ -43,7 +43,8 @@ void peek_zeros(const format::Checkpoint& checkpoint, ModelInfo& info) {
   std::vector<architecture::Tensor> some = architecture::layer_tensors(info.config, 0);
   for (auto& tensor : architecture::layer_tensors(info.config, info.config.layer_count() / 2))
     some.push_back(std::move(tensor));
-  for (const auto& [name, shape, role, layer] : some) {
+  for (const architecture::Tensor& matrix : some) {
+    const std::string& name = matrix.name;
     const auto tensor = checkpoint.info(name);
     const auto bytes = checkpoint.bytes(name);
     if (!tensor.ok() || !bytes.ok() || tensor->shape.size() != 2 || info.grids.contains(name))

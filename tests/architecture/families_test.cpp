@@ -110,6 +110,24 @@ TEST(Families, Qwen3NormsHeadsOfTheirOwnSize) {
   EXPECT_EQ(parsed(json).layers.front().attention.head_size, 128);  // transformers' default
 }
 
+TEST(Families, Phi3IsALlamaWithAWindow) {
+  Json json = tiny_config_json("Phi3ForCausalLM", "phi3");
+  EXPECT_THAT(windowed(parsed(json)), testing::Each(false));
+  EXPECT_EQ(layer_tensors(parsed(json), 1).size(), 9u);
+  json["sliding_window"] = 16;
+  const ModelConfig config = parsed(json);
+  EXPECT_THAT(windowed(config), testing::Each(true));
+  EXPECT_EQ(parsed(to_json(config)).layers, config.layers);
+  json["rope_scaling"] = {{"type", "longrope"}, {"long_factor", {1.0}}, {"short_factor", {1.0}}};
+  FRUGAL_EXPECT_ERROR(parse_model_config(json, "c"), kUnimplemented, "'type' is 'longrope'");
+  json["rope_scaling"] = nullptr;
+  json["partial_rotary_factor"] = 0.75;
+  FRUGAL_EXPECT_ERROR(parse_model_config(json, "c"), kUnimplemented, "'partial_rotary_factor'");
+  json.erase("partial_rotary_factor");
+  json["lm_head_bias"] = true;
+  FRUGAL_EXPECT_ERROR(parse_model_config(json, "c"), kUnimplemented, "'lm_head_bias'");
+}
+
 TEST(Families, Gemma3IsFiveWindowedLayersToOne) {
   const ModelConfig config = tiny_gemma3();
   EXPECT_THAT(windowed(config), testing::ElementsAre(true, true, true, true, true, false, true));

@@ -30,6 +30,17 @@ TEST(GgufNames, AreLlamaCpps) {
   EXPECT_EQ(gguf_tensor_name(Role::kNormAfterFeedForward, 0), "blk.0.post_ffw_norm.weight");
 }
 
+TEST(GgufNames, FusedOnesShareAName) {
+  const ModelConfig phi = parsed(tiny_config_json("Phi3ForCausalLM", "phi3"));
+  for (const Role role : {Role::kQuery, Role::kKey, Role::kValue})
+    EXPECT_EQ(gguf_stored_name(phi, role, 1), "blk.1.attn_qkv.weight");
+  for (const Role role : {Role::kGate, Role::kUp})
+    EXPECT_EQ(gguf_stored_name(phi, role, 0), "blk.0.ffn_up.weight");
+  EXPECT_EQ(gguf_stored_name(phi, Role::kDown, 1), "blk.1.ffn_down.weight");
+  EXPECT_EQ(gguf_stored_name(test::tiny_config(), Role::kUp, 1), "blk.1.ffn_up.weight");
+  EXPECT_EQ(gguf_stored_name(test::tiny_config(), Role::kGate, 1), "blk.1.ffn_gate.weight");
+}
+
 TEST(GgufNames, WhatIsNoTensorOfOursHasNoPlace) {
   for (const char* name :
        {"", "blk.", "blk.0", "blk.-1.attn_q.weight", "blk.0.attn_q", "blk.0.attn_z.weight",
@@ -45,6 +56,11 @@ TEST(GgufArchitecture, RefusesWhatLlamaCppComputesOtherwise) {
   base::Json json = tiny_config_json("MistralForCausalLM", "mistral", {{"sliding_window", 64}});
   FRUGAL_EXPECT_ERROR(gguf_architecture(parsed(json)), no,
                       "llama.cpp's llama has no sliding window, but layer 0 sees 64 tokens");
+  json = tiny_config_json("Phi3ForCausalLM", "phi3", {{"head_dim", 4}});
+  FRUGAL_EXPECT_ERROR(gguf_architecture(parsed(json)), no,
+                      "layer 0 has 4 heads of 4 and 32 channels");
+  json["head_dim"] = 8;
+  EXPECT_EQ(gguf_architecture(parsed(json)).value(), "phi3");
   json = tiny_config_json();
   json["hidden_act"] = "relu";
   FRUGAL_EXPECT_ERROR(gguf_architecture(parsed(json)), no, "computes silu, but layer 0 has relu");

@@ -183,6 +183,9 @@ TEST(ModelConfig, RealConfigsRead) {
       {"qwen2_7b", 7615616512},       {"qwen2.5_3b", 3085938688},
       {"qwen3_0.6b", 596049920},      {"qwen3_1.7b", 1720574976},
       {"gemma3_1b_it", 999885952}};
+  // Of families that are known, but not with these.
+  const std::map<std::string, std::string> refused = {{"phi-3_5", "'type' is 'longrope'"},
+                                                      {"phi-4", "'partial_rotary_factor' is 0.75"}};
   size_t checked = 0;
   for (const auto& item : std::filesystem::recursive_directory_iterator(folder)) {
     if (item.path().extension() != ".json") continue;
@@ -195,6 +198,11 @@ TEST(ModelConfig, RealConfigsRead) {
       FRUGAL_EXPECT_ERROR(config, absl::StatusCode::kUnimplemented, architecture);
       continue;
     }
+    if (const auto key = refused.find(label); key != refused.end()) {
+      FRUGAL_EXPECT_ERROR(config, absl::StatusCode::kUnimplemented, key->second);
+      ++checked;
+      continue;
+    }
     ASSERT_TRUE(config.ok()) << label << ": " << config.status();
     FRUGAL_ASSERT_OK_AND_ASSIGN(const ModelConfig back,
                                 parse_model_config(to_json(*config), "written"));
@@ -204,7 +212,7 @@ TEST(ModelConfig, RealConfigsRead) {
       ++checked;
     }
   }
-  EXPECT_EQ(checked, known.size());
+  EXPECT_EQ(checked, known.size() + refused.size());
 }
 
 }  // namespace

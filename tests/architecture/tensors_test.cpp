@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <map>
 #include <set>
 
 #include "architecture/tiny_config.h"
@@ -13,7 +14,8 @@ std::vector<ModelConfig> some_models() {
   using test::parsed;
   using test::tiny_config_json;
   return {test::tiny_config(), parsed(tiny_config_json("Qwen2ForCausalLM", "qwen2")),
-          parsed(tiny_config_json("Qwen3ForCausalLM", "qwen3")), test::tiny_gemma3()};
+          parsed(tiny_config_json("Qwen3ForCausalLM", "qwen3")), test::tiny_gemma3(),
+          parsed(tiny_config_json("Phi3ForCausalLM", "phi3"))};
 }
 
 TEST(Tensors, NamesAreTheWayBackToRoles) {
@@ -27,6 +29,30 @@ TEST(Tensors, NamesAreTheWayBackToRoles) {
       EXPECT_EQ(found.at(tensor.name).layer, tensor.layer);
     }
   }
+}
+
+// Parts of a fused tensor tile its rows in the order of their roles; the others lie by themselves.
+TEST(Tensors, FusedOnesAreSlices) {
+  const ModelConfig config = test::parsed(test::tiny_config_json("Phi3ForCausalLM", "phi3"));
+  std::map<std::string, int64_t> rows;
+  for (const Tensor& tensor : tensors(config)) {
+    if (!tensor.slice) continue;
+    EXPECT_EQ(tensor.slice->first_row, rows[tensor.slice->name]) << tensor.name;
+    EXPECT_EQ(tensor.slice->shape.back(), tensor.shape.back());
+    rows[tensor.slice->name] += tensor.shape.front();
+    if (rows.at(tensor.slice->name) == tensor.slice->shape.front()) ++rows["whole"];
+  }
+  EXPECT_THAT(rows, testing::ElementsAre(
+                        testing::Pair("model.layers.0.mlp.gate_up_proj.weight", 2 * 64),
+                        testing::Pair("model.layers.0.self_attn.qkv_proj.weight", (4 + 2 + 2) * 8),
+                        testing::Pair("model.layers.1.mlp.gate_up_proj.weight", 2 * 64),
+                        testing::Pair("model.layers.1.self_attn.qkv_proj.weight", (4 + 2 + 2) * 8),
+                        testing::Pair("whole", 4)));
+  const std::vector<Tensor> layer = layer_tensors(config, 1);
+  EXPECT_EQ(layer[1].name, "model.layers.1.self_attn.q_proj.weight");
+  EXPECT_EQ(layer[2].slice->first_row, 4 * 8);
+  EXPECT_EQ(layer[3].slice->first_row, (4 + 2) * 8);
+  for (const Tensor& tensor : tensors(test::tiny_config())) EXPECT_FALSE(tensor.slice);
 }
 
 TEST(Tensors, ABiasBelongsToItsMatrix) {

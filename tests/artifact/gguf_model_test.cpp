@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <numeric>
 #include <set>
 
 #include "artifact/exact_layout.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "model/decoder.h"
 #include "support/shared_data.h"
 #include "support/toy_checkpoint.h"
 
@@ -38,7 +40,9 @@ TEST(RowOrder, InterleavesTheHalvesOfEachHead) {
 TEST(GgufTensors, NameEveryExpectedWeightOnce) {
   const architecture::ModelConfig config = layerwise::toy_config({.layers = 2, .tied = false});
   std::vector<std::string> weights;
-  for (const GgufSource& source : gguf_tensors(config)) weights.push_back(source.weight);
+  for (const GgufSource& source : gguf_tensors(config)) {
+    for (const architecture::Tensor& part : source.parts) weights.push_back(part.name);
+  }
   std::vector<std::string> expected;
   for (const architecture::Tensor& tensor : architecture::tensors(config))
     expected.push_back(tensor.name);
@@ -114,6 +118,62 @@ TEST(CheckGguf, RefusesWhatTheFileCannotHold) {
   for (auto& layer : other.config.layers) layer.attention.window = 8;
   FRUGAL_EXPECT_ERROR(check_gguf(other), absl::StatusCode::kUnimplemented,
                       "has no sliding window, but layer 0 sees 8 tokens");
+}
+
+// A Phi-3 of a toy's sizes.
+format::Checkpoint fused_toy(const std::filesystem::path& folder) {
+  const format::Checkpoint toy = toy_checkpoint(folder / "toy", {.layers = 1});
+  architecture::ModelConfig config = toy.config();
+  config.architecture = "Phi3ForCausalLM";
+  config.model_type = "phi3";
+  const auto decoder = model::Decoder::create(config, 1, at::kCPU).value();
+  std::filesystem::create_directories(folder / "fused");
+  FRUGAL_EXPECT_OK(decoder.save(folder / "fused", format::DType::kF32));
+  return format::Checkpoint::open(folder / "fused").value();
+}
+
+TEST(WriteGguf, HoldsFusedMatricesBelowEachOther) {
+  const test::TemporaryFolder folder;
+  const format::Checkpoint checkpoint = fused_toy(folder.path());
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const auto tokenizer, text::load_tokenizer(folder.path() / "toy"));
+  FRUGAL_ASSERT_OK(write_gguf(checkpoint, *tokenizer, "toy", folder.path() / "toy.gguf"));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const format::GgufFile file,
+                              format::GgufFile::open(folder.path() / "toy.gguf"));
+  EXPECT_EQ(file.find_tensor("blk.0.attn_q.weight"), nullptr);
+  EXPECT_EQ(file.find_tensor("blk.0.ffn_gate.weight"), nullptr);
+  const std::map<std::string, std::vector<const char*>> fused = {
+      {"blk.0.attn_qkv.weight", {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"}},
+      {"blk.0.ffn_up.weight", {"mlp.gate_proj", "mlp.up_proj"}}};
+  for (const auto& [name, parts] : fused) {
+    const format::GgufTensor* tensor = file.find_tensor(name);
+    ASSERT_NE(tensor, nullptr) << name;
+    std::vector<float> expected;
+    for (const char* part : parts) {
+      const std::vector<float> values =
+          checkpoint.values(base::str_cat("model.layers.0.", part, ".weight")).value();
+      expected.insert(expected.end(), values.begin(), values.end());
+    }
+    std::vector<float> found(expected.size());
+    ASSERT_EQ(file.bytes(*tensor).size(), found.size() * sizeof(float)) << name;
+    std::memcpy(found.data(), file.bytes(*tensor).data(), found.size() * sizeof(float));
+    EXPECT_EQ(found, expected) << name;
+  }
+}
+
+TEST(CheckGguf, FusedMatricesAreOfOneType) {
+  const test::TemporaryFolder folder;
+  format::ModelInfo info = info_of(fused_toy(folder.path()));
+  FRUGAL_EXPECT_OK(check_gguf(info));
+  const std::string query = "model.layers.0.self_attn.q_proj.weight";
+  const std::string value = "model.layers.0.self_attn.v_proj.weight";
+  info.grids[query] = "q8_0";
+  info.grids["model.layers.0.self_attn.k_proj.weight"] = "q8_0";
+  info.grids[value] = "q4_0";
+  FRUGAL_EXPECT_ERROR(
+      check_gguf(info), absl::StatusCode::kInvalidArgument,
+      base::str_cat("cannot write ", value, " to GGUF: it is q4_0 there, but ", query, " is q8_0"));
+  info.grids[value] = "q8_0";
+  FRUGAL_EXPECT_OK(check_gguf(info));
 }
 
 // A toy whose tokenizer files say what a test writes over them.

@@ -44,6 +44,20 @@ TEST(Mix, TwoBitsLookAtHowManyQueriesShareAValue) {
   EXPECT_EQ(mix_layer_grid("q2_k_s", Role::kValue, 3, 4096, llama(16, 32, 32)), "q2_k");
 }
 
+TEST(Mix, FusedQueryKeyAndValueShareAType) {
+  architecture::ModelConfig phi = llama(16, 32, 8);
+  phi.architecture = "Phi3ForCausalLM";
+  const std::map<std::string_view, std::string_view> grids = {
+      {"q2_k_s", "q2_k"}, {"q2_k_m", "q2_k"}, {"q3_k_s", "q3_k"},
+      {"q3_k_m", "q4_k"}, {"q3_k_l", "q4_k"}, {"q4_k_s", "q4_k"},
+      {"q4_k_m", "q5_k"}, {"q5_k_s", "q5_k"}, {"q5_k_m", "q6_k"}};
+  for (const auto& [mix, grid] : grids) {
+    for (const Role matrix : {Role::kQuery, Role::kKey, Role::kValue})
+      EXPECT_EQ(layers_with(mix, matrix, grid, phi), std::string(16, 'x')) << mix;
+  }
+  EXPECT_EQ(layers_with("q4_k_m", Role::kDown, "q6_k", phi), "xx..x..x..x..xxx");
+}
+
 TEST(Mix, RowsThatDoNotFillBlocksGetTheSmallerType) {
   const architecture::ModelConfig config = llama(8, 8, 4);
   EXPECT_EQ(mix_layer_grid("q4_k_m", Role::kUp, 3, 352, config), "q5_0");

@@ -46,6 +46,11 @@ def config(model_type, architecture, **options):
 REMOVED = object()
 
 
+def phi3(**options):
+    return config("phi3", "Phi3ForCausalLM", rope_theta=10000.0, rope_scaling=None, original_max_position_embeddings=128, pad_token_id=0,
+                  embd_pdrop=0.0, resid_pdrop=0.0, attention_dropout=0.0, **options)
+
+
 def gemma3(**options):
     return config("gemma3_text", "Gemma3ForCausalLM", hidden_size=96, num_hidden_layers=7, head_dim=32, num_key_value_heads=1,
                   query_pre_attn_scalar=32, sliding_window=8, hidden_act=REMOVED, hidden_activation="gelu_pytorch_tanh",
@@ -67,6 +72,9 @@ FAMILIES = {
                            use_sliding_window=True, sliding_window=8, max_window_layers=1),
     "qwen3": config("qwen3", "Qwen3ForCausalLM", rope_theta=1000000.0, head_dim=32, tie_word_embeddings=True, rope_scaling=None,
                     use_sliding_window=False, sliding_window=None, max_window_layers=3),
+    # Query, key and value stored as one matrix, gate and up as another; as Phi-3-mini-4k has it with a window.
+    "phi3": phi3(sliding_window=None),
+    "phi3-window": phi3(sliding_window=8),
     "gemma3": gemma3(rope_theta=1000000, rope_local_base_freq=10000, rope_scaling=None, sliding_window_pattern=6),
     # As newer files and larger models have it: kinds of layers by name, rotary parameters per kind, a score scale of its own.
     "gemma3-scaled": {**gemma3(layer_types=["sliding_attention", "full_attention"] * 3 + ["sliding_attention"],

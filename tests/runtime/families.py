@@ -22,7 +22,7 @@ PLAIN_ID = 33  # 'A' of the tokenizer: a piece of one character, see Server
 # What llama.cpp can hold of each. exact: to 1e-4. gelu: its products are exact, but GELU comes from a table of fp16 inputs and outputs.
 # window: it knows no sliding window for that architecture, so that the exporter must refuse.
 GGUF = {"llama": "exact", "mistral": "window", "mistral-full": "exact", "qwen2": "exact", "qwen2-untied": "exact", "qwen2-window": "window",
-        "qwen3": "exact", "gemma3": "gelu", "gemma3-scaled": "gelu"}
+        "qwen3": "exact", "phi3": "exact", "phi3-window": "window", "gemma3": "gelu", "gemma3-scaled": "gelu"}
 
 
 def load_goldens():

@@ -10,5 +10,6 @@ extern const Family kMistral;
 extern const Family kQwen2;
 extern const Family kQwen3;
 extern const Family kGemma3;
+extern const Family kPhi3;
 
 }  // namespace frugal::architecture

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <map>
+#include <functional>
 #include <set>
 
 #include "architecture/gguf_names.h"
@@ -149,27 +149,58 @@ std::vector<std::byte> permute_rows(std::span<const std::byte> bytes, int64_t ro
   return result;
 }
 
+// The grid or element type of a matrix in the file. `found`: those it has in the checkpoint.
+absl::StatusOr<std::string> type_in_file(const std::string& weight, const std::string& found,
+                                         bool is_grid, int64_t columns) {
+  if (!is_grid) return found;
+  FRUGAL_ASSIGN_OR_RETURN(const auto target, gguf_grid_for(found, columns));
+  if (!target.has_value()) return no_gguf_layout(weight, found);
+  return *target;
+}
+
+absl::StatusOr<std::string> type_in_file(const format::Checkpoint& checkpoint,
+                                         const architecture::Tensor& part) {
+  if (const auto entry = checkpoint.quantized().find(part.name);
+      entry != checkpoint.quantized().end()) {
+    return type_in_file(part.name, entry->second.grid, true, entry->second.columns);
+  }
+  FRUGAL_ASSIGN_OR_RETURN(const format::TensorInfo info, checkpoint.info(part.name));
+  return std::string(format::name(info.dtype));
+}
+
+// Rows that llama.cpp holds in one tensor have one type there.
+absl::Status check_fused(
+    const GgufSource& source,
+    const std::function<absl::StatusOr<std::string>(const architecture::Tensor&)>& type_of_part) {
+  if (source.parts.size() < 2) return absl::OkStatus();
+  const architecture::Tensor& first = source.parts.front();
+  FRUGAL_ASSIGN_OR_RETURN(const std::string expected, type_of_part(first));
+  for (const architecture::Tensor& part : source.parts) {
+    FRUGAL_ASSIGN_OR_RETURN(const std::string type, type_of_part(part));
+    if (type == expected) continue;
+    return invalid_argument("cannot write ", part.name, " to GGUF: it is ", type, " there, but ",
+                            first.name, " is ", expected, ", and llama.cpp holds both in one ",
+                            "tensor, ", source.name, "; quantize both on one grid (overrides)");
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<format::GgmlType> type_of(const format::Checkpoint& checkpoint,
                                          const GgufSource& source) {
-  if (source.weight.empty()) return format::ggml_type("F32");
-  if (const auto entry = checkpoint.quantized().find(source.weight);
-      entry != checkpoint.quantized().end()) {
-    FRUGAL_ASSIGN_OR_RETURN(const auto target,
-                            gguf_grid_for(entry->second.grid, entry->second.columns));
-    if (!target.has_value()) return no_gguf_layout(source.weight, entry->second.grid);
-    FRUGAL_ASSIGN_OR_RETURN(const auto target_grid,
-                            grid::find_grid(*target, entry->second.columns));
-    return format::ggml_type(*target_grid->spec().ggml_type);
-  }
   if (source.shape.size() < 2)
     return format::ggml_type("F32");  // llama.cpp wants every vector in fp32
-  FRUGAL_ASSIGN_OR_RETURN(const format::TensorInfo info, checkpoint.info(source.weight));
-  return format::ggml_type(format::name(info.dtype));
+  const architecture::Tensor& first = source.parts.front();
+  FRUGAL_RETURN_IF_ERROR(check_fused(
+      source, [&](const architecture::Tensor& part) { return type_in_file(checkpoint, part); }));
+  FRUGAL_ASSIGN_OR_RETURN(const std::string type, type_in_file(checkpoint, first));
+  if (!checkpoint.quantized().contains(first.name)) return format::ggml_type(type);
+  FRUGAL_ASSIGN_OR_RETURN(const auto grid, grid::find_grid(type, first.shape.back()));
+  return format::ggml_type(*grid->spec().ggml_type);
 }
 
 absl::StatusOr<Payload> quantized_payload(const format::Checkpoint& checkpoint,
-                                          const GgufSource& source, Payload payload) {
-  FRUGAL_ASSIGN_OR_RETURN(const grid::QuantizedMatrix codes, checkpoint.codes(source.weight));
+                                          const std::string& weight, Payload payload) {
+  FRUGAL_ASSIGN_OR_RETURN(const grid::QuantizedMatrix codes, checkpoint.codes(weight));
   FRUGAL_ASSIGN_OR_RETURN(const auto name, gguf_grid_for(codes.grid->spec().name, codes.columns));
   FRUGAL_ASSIGN_OR_RETURN(const auto target, grid::find_grid(*name, codes.columns));
   FRUGAL_ASSIGN_OR_RETURN(const grid::QuantizedMatrix moved, move_exactly(codes, target));
@@ -179,11 +210,12 @@ absl::StatusOr<Payload> quantized_payload(const format::Checkpoint& checkpoint,
 }
 
 absl::StatusOr<Payload> float_payload(const format::Checkpoint& checkpoint,
-                                      const GgufSource& source, Payload payload) {
+                                      const GgufSource& source, const std::string& weight,
+                                      Payload payload) {
   FRUGAL_ASSIGN_OR_RETURN(const std::vector<float> values,
-                          checkpoint.values(source.weight));  // refuses NaN
+                          checkpoint.values(weight));  // refuses NaN
   if (source.shape.size() >= 2) {
-    FRUGAL_ASSIGN_OR_RETURN(payload.bytes, checkpoint.bytes(source.weight));
+    FRUGAL_ASSIGN_OR_RETURN(payload.bytes, checkpoint.bytes(weight));
     return payload;
   }
   std::vector<float> stored = values;
@@ -197,20 +229,34 @@ absl::StatusOr<Payload> float_payload(const format::Checkpoint& checkpoint,
   return payload;
 }
 
+absl::StatusOr<Payload> payload_of(const format::Checkpoint& checkpoint, const GgufSource& source,
+                                   const std::string& weight, Payload payload) {
+  if (checkpoint.quantized().contains(weight))
+    return quantized_payload(checkpoint, weight, std::move(payload));
+  return float_payload(checkpoint, source, weight, std::move(payload));
+}
+
 absl::StatusOr<Payload> payload_of(const format::Checkpoint& checkpoint, const GgufSource& source) {
   Payload payload;
   FRUGAL_ASSIGN_OR_RETURN(payload.type, type_of(checkpoint, source));
-  if (source.weight.empty()) {
+  if (source.parts.empty()) {
     const std::vector<float> factors = rope_factors(checkpoint.config());
     payload.owned.resize(factors.size() * sizeof(float));
     std::memcpy(payload.owned.data(), factors.data(), payload.owned.size());
     payload.bytes = payload.owned;
     return payload;
   }
-  const bool quantized = checkpoint.quantized().contains(source.weight);
-  absl::StatusOr<Payload> result = quantized
-                                       ? quantized_payload(checkpoint, source, std::move(payload))
-                                       : float_payload(checkpoint, source, std::move(payload));
+  if (source.parts.size() > 1) {
+    for (const architecture::Tensor& part : source.parts) {
+      FRUGAL_ASSIGN_OR_RETURN(const Payload rows,
+                              payload_of(checkpoint, source, part.name, Payload{payload.type}));
+      payload.owned.insert(payload.owned.end(), rows.bytes.begin(), rows.bytes.end());
+    }
+    payload.bytes = payload.owned;
+    return payload;
+  }
+  absl::StatusOr<Payload> result =
+      payload_of(checkpoint, source, source.parts.front().name, std::move(payload));
   if (!result.ok() || source.permuted_heads == 0) return result;
   result->owned = permute_rows(result->bytes, source.shape[0], source.permuted_heads);
   result->bytes = result->owned;
@@ -221,25 +267,16 @@ absl::StatusOr<Payload> payload_of(const format::Checkpoint& checkpoint, const G
 absl::StatusOr<std::vector<StoredMatrix>> stored_matrices(const format::Checkpoint& checkpoint,
                                                           const std::vector<GgufSource>& sources) {
   std::vector<StoredMatrix> matrices;
-  const auto places = architecture::places(checkpoint.config());
   for (const GgufSource& source : sources) {
-    const auto place = places.find(source.weight);
-    if (place == places.end() || place->second.layer == architecture::kNoLayer) continue;
-    if (source.shape.size() < 2) continue;
-    StoredMatrix matrix{.layer = place->second.layer,
-                        .role = place->second.role,
-                        .columns = source.shape[1],
-                        .elements = source.shape[0] * source.shape[1]};
-    if (const auto entry = checkpoint.quantized().find(source.weight);
-        entry != checkpoint.quantized().end()) {
-      FRUGAL_ASSIGN_OR_RETURN(const auto target,
-                              gguf_grid_for(entry->second.grid, entry->second.columns));
-      matrix.type = target.value_or(entry->second.grid);
-    } else {
-      FRUGAL_ASSIGN_OR_RETURN(const format::TensorInfo info, checkpoint.info(source.weight));
-      matrix.type = std::string(format::name(info.dtype));
+    for (const architecture::Tensor& part : source.parts) {
+      if (!part.in_layer() || !part.is_matrix()) continue;
+      StoredMatrix matrix{.layer = part.layer,
+                          .role = part.role,
+                          .columns = part.shape[1],
+                          .elements = part.shape[0] * part.shape[1]};
+      FRUGAL_ASSIGN_OR_RETURN(matrix.type, type_in_file(checkpoint, part));
+      matrices.push_back(std::move(matrix));
     }
-    matrices.push_back(std::move(matrix));
   }
   return matrices;
 }
@@ -269,6 +306,14 @@ absl::Status check_gguf(const format::ModelInfo& model, const GgufOptions& optio
     }
     FRUGAL_ASSIGN_OR_RETURN(const auto target, gguf_grid_for(grid_name, columns));
     if (!target.has_value()) return no_gguf_layout(weight, grid_name);
+  }
+  for (const GgufSource& source : gguf_tensors(model.config)) {
+    FRUGAL_RETURN_IF_ERROR(check_fused(source, [&](const architecture::Tensor& part) {
+      const auto grid = model.grids.find(part.name);
+      const bool on_grid = grid != model.grids.end();
+      return type_in_file(part.name, on_grid ? grid->second : model.dtype, on_grid,
+                          part.shape.back());
+    }));
   }
   if (!options.pre_tokenizer.empty())
     FRUGAL_RETURN_IF_ERROR(check_pre_tokenizer_name(options.pre_tokenizer));
@@ -304,9 +349,15 @@ std::vector<GgufSource> gguf_tensors(const architecture::ModelConfig& config) {
   std::vector<GgufSource> ends, layers;  // what stands outside of layers comes first
   const double query_factor = query_gain_factor(config).value_or(1.0);  // refused by check_gguf
   for (const architecture::Tensor& tensor : architecture::tensors(config)) {
+    std::string name = architecture::gguf_stored_name(config, tensor.role, tensor.layer);
+    if (tensor.in_layer() && !layers.empty() && layers.back().name == name) {
+      layers.back().parts.push_back(tensor);
+      layers.back().shape.front() += tensor.shape.front();
+      continue;
+    }
     GgufSource source{
-        .name = architecture::gguf_tensor_name(tensor.role, tensor.layer),
-        .weight = tensor.name,
+        .name = std::move(name),
+        .parts = {tensor},
         .shape = tensor.shape,
         .permuted_heads = architecture::gguf_interleaved_heads(config, tensor.role, tensor.layer),
         .offset = architecture::stored_offset(config, tensor.role, tensor.layer)};
@@ -316,7 +367,7 @@ std::vector<GgufSource> gguf_tensors(const architecture::ModelConfig& config) {
   const architecture::Attention& attention = config.layers.front().attention;
   if (attention.rope.scaling &&
       attention.rope.scaling->kind == architecture::RopeScaling::Kind::kLlama3)
-    ends.push_back({std::string(kRopeFrequencies), "", {attention.head_size / 2}, 0});
+    ends.push_back({std::string(kRopeFrequencies), {}, {attention.head_size / 2}, 0});
   ends.insert(ends.end(), layers.begin(), layers.end());
   return ends;
 }

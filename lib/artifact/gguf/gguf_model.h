@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "architecture/tensors.h"
 #include "base/status.h"
 #include "format/checkpoint.h"
 #include "format/gguf.h"
@@ -20,8 +21,10 @@ using GgufMetadata = std::vector<std::pair<std::string, format::GgufValue>>;
 
 // One tensor of the file and where it comes from.
 struct GgufSource {
-  std::string name;            // "blk.3.attn_q.weight"
-  std::string weight;          // Hugging Face name; empty for computed tensors (rope_freqs.weight)
+  std::string name;  // "blk.3.attn_q.weight"
+  // The weights whose rows it holds, one below the other; none for computed tensors
+  // (rope_freqs.weight).
+  std::vector<architecture::Tensor> parts;
   std::vector<int64_t> shape;  // PyTorch order
   int64_t permuted_heads = 0;  // > 0: rows go from half-split to interleaved rotary order, per head
   // Of vectors: the file holds (stored value + offset) * factor.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "architecture/gguf_names.h"
+
 namespace frugal::artifact {
 namespace {
 
@@ -28,7 +30,17 @@ struct Mix {
   std::string_view grid;  // what no rule speaks of
   std::vector<Rule> rules;
   std::string_view summary;
+  // Of query, key and value where llama.cpp holds them in one tensor; empty: `grid`.
+  std::string_view fused = {};
 };
+
+// Whether llama.cpp has one tensor of query, key and value.
+bool fuses(const architecture::ModelConfig& config, architecture::Role matrix, int64_t layer) {
+  using architecture::Role;
+  if (matrix != Role::kQuery && matrix != Role::kKey && matrix != Role::kValue) return false;
+  return architecture::gguf_stored_name(config, matrix, layer) !=
+         architecture::gguf_tensor_name(matrix, layer);
+}
 
 constexpr auto kValue = architecture::Role::kValue;
 constexpr auto kOutput = architecture::Role::kAttentionOutput;
@@ -56,13 +68,15 @@ const std::vector<Mix>& mixes() {
         {kDown, Layers::kFirstSixteenth, "q5_k"},
         {kDown, Layers::kAll, "q4_k"},
         {kOutput, Layers::kAll, "q4_k"}},
-       "llama.cpp's Q3_K_M"},
+       "llama.cpp's Q3_K_M",
+       "q4_k"},
       {"q3_k_l",
        "q3_k",
        {{kValue, Layers::kAll, "q5_k"},
         {kDown, Layers::kAll, "q5_k"},
         {kOutput, Layers::kAll, "q5_k"}},
-       "llama.cpp's Q3_K_L"},
+       "llama.cpp's Q3_K_L",
+       "q4_k"},
       {"q4_k_s",
        "q4_k",
        {{kValue, Layers::kFirstFour, "q5_k"}, {kDown, Layers::kFirstEighth, "q5_k"}},
@@ -70,12 +84,14 @@ const std::vector<Mix>& mixes() {
       {"q4_k_m",
        "q4_k",
        {{kValue, Layers::kMoreBits, "q6_k"}, {kDown, Layers::kMoreBits, "q6_k"}},
-       "llama.cpp's Q4_K_M"},
+       "llama.cpp's Q4_K_M",
+       "q5_k"},
       {"q5_k_s", "q5_k", {}, "llama.cpp's Q5_K_S"},
       {"q5_k_m",
        "q5_k",
        {{kValue, Layers::kMoreBits, "q6_k"}, {kDown, Layers::kMoreBits, "q6_k"}},
-       "llama.cpp's Q5_K_M"},
+       "llama.cpp's Q5_K_M",
+       "q6_k"},
   };
   return kMixes;
 }
@@ -137,6 +153,8 @@ std::string mix_grid(std::string_view name) { return std::string(find_mix(name)-
 std::string mix_layer_grid(std::string_view name, architecture::Role matrix, int64_t layer,
                            int64_t columns, const architecture::ModelConfig& config) {
   const Mix& mix = *find_mix(name);
+  if (fuses(config, matrix, layer))
+    return fitting(mix.fused.empty() ? mix.grid : mix.fused, columns);
   for (const Rule& rule : mix.rules) {
     if (rule.matrix == matrix && applies(rule.layers, layer, config))
       return fitting(rule.grid, columns);

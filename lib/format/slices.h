@@ -1,0 +1,39 @@
+// Fused and stacked tensors of a checkpoint: which stored tensor holds the rows of which others.
+// Internal.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "architecture/tensors.h"
+#include "base/status.h"
+#include "format/checkpoint.h"
+#include "format/safetensors.h"
+
+namespace frugal::format {
+
+// The rows of `stored` that `tensor` is. Errors: the stored shape is not the slice's.
+absl::StatusOr<TensorInfo> cut(const TensorInfo& stored, const architecture::Tensor& tensor);
+
+// A tensor of the files to be written: one declared tensor, or all parts of a fused one.
+struct StoredTensor {
+  std::string name;
+  DType dtype = DType::kF32;
+  std::vector<int64_t> shape;
+  std::vector<size_t> parts;     // indices of the declared tensors, in their order
+  std::vector<int64_t> offsets;  // in bytes, of each part
+};
+
+// How tensors that are declared with these types and shapes, as each would be stored by itself, lie
+// in the files: plain parts of a fused tensor together, where the last of them is declared; what
+// has a part on a grid apart. Errors: plain parts of different types.
+struct DeclaredTensor {
+  std::string name;
+  DType dtype = DType::kF32;
+  std::vector<int64_t> shape;
+  bool on_grid = false;
+};
+absl::StatusOr<std::vector<StoredTensor>> stored_tensors(
+    const architecture::ModelConfig& config, const std::vector<DeclaredTensor>& declared);
+
+}  // namespace frugal::format
