@@ -82,6 +82,7 @@ void AddedTokenMatcher::add(const AddedToken& token, std::string_view spelling) 
   }
   nodes_[node].token = static_cast<int32_t>(tokens_.size());
   tokens_.push_back(token);
+  longest_bytes_ = std::max(longest_bytes_, spelling.size());
 }
 
 int32_t AddedTokenMatcher::child(int32_t node, unsigned char byte) const {
@@ -103,6 +104,28 @@ int32_t AddedTokenMatcher::longest_at(std::string_view text, size_t at, size_t& 
     }
   }
   return best;
+}
+
+bool AddedTokenMatcher::may_cut(std::string_view begin, std::string_view end) const {
+  if (tokens_.empty()) return true;
+  // Tokens that swallow spaces stop at a character that is none.
+  size_t unused = 0;
+  if (begin.empty() || is_space(character_before(begin, begin.size(), unused))) return false;
+  // No token lies across the cut or ends at it.
+  for (size_t at = begin.size() - std::min(begin.size(), longest_bytes_); at < begin.size(); ++at) {
+    int32_t node = 0;
+    for (size_t i = at; i < begin.size() && node >= 0; ++i)
+      node = child(node, static_cast<unsigned char>(begin[i]));
+    if (node >= 0) return false;
+  }
+  // One that begins at it must not mind what is in front of it.
+  int32_t node = 0;
+  for (const char c : end) {
+    node = child(node, static_cast<unsigned char>(c));
+    if (node < 0) return true;
+    if (nodes_[node].token >= 0 && tokens_[nodes_[node].token].single_word) return false;
+  }
+  return false;
 }
 
 std::vector<TextPart> AddedTokenMatcher::split(std::string_view text, bool with_special) const {

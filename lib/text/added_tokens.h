@@ -35,6 +35,10 @@ class AddedTokenMatcher {
   // Cuts `text` into parts, in order. `with_special` false: special tokens are plain text.
   std::vector<TextPart> split(std::string_view text, bool with_special) const;
 
+  // Whether `split` finds the same tokens in both halves of a text as in the whole, `begin` and
+  // `end` being what is known around the cut. False also where more of the text is needed to tell.
+  bool may_cut(std::string_view begin, std::string_view end) const;
+
   bool empty() const { return tokens_.empty(); }
 
  private:
@@ -47,6 +51,7 @@ class AddedTokenMatcher {
 
   std::vector<Node> nodes_{Node{}};
   std::vector<AddedToken> tokens_;
+  size_t longest_bytes_ = 0;
 };
 
 }  // namespace frugal::text

@@ -1,7 +1,10 @@
 // Trains byte-level BPE (Sennrich et al. 2016): again and again the most frequent pair of neighbors
 // becomes a piece.
+#include "text/bpe_trainer.h"
+
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <map>
 #include <queue>
 #include <set>
@@ -140,30 +143,71 @@ std::vector<std::string> first_pieces(const BpeTrainerOptions& options,
   return pieces;
 }
 
-std::vector<Word> count_words(std::span<const std::string> texts, const PreTokenizer& pre_tokenizer,
-                              const std::array<TokenId, 256>& byte_ids) {
-  std::map<std::string, int64_t, std::less<>> counts;  // ordered: the same on every machine
-  std::string repaired;
-  for (const std::string& text : texts) {
+// Counts the words of texts as they come.
+class WordCounter final : public ExampleSink {
+ public:
+  explicit WordCounter(const PreTokenizer& pre_tokenizer) : pre_tokenizer_(pre_tokenizer) {}
+
+  void add(std::string_view text, PreTokenizer::Place place = PreTokenizer::Place::kStart) {
+    std::string repaired;
     std::deque<std::string> storage;
     for (const std::string_view word :
-         pre_tokenizer.split(repair_utf8(text, repaired), true, storage)) {
-      const auto found = counts.find(word);
-      if (found == counts.end())
-        counts.emplace(word, 1);
+         pre_tokenizer_.split(repair_utf8(text, repaired), place, storage)) {
+      const auto found = counts_.find(word);
+      if (found == counts_.end())
+        counts_.emplace(word, 1);
       else
         ++found->second;
     }
   }
-  std::vector<Word> words;
-  words.reserve(counts.size());
-  for (const auto& [text, count] : counts) {
-    Word& word = words.emplace_back();
-    word.count = count;
-    for (const char byte : text) word.symbols.push_back(byte_ids[static_cast<unsigned char>(byte)]);
+
+  absl::StatusOr<bool> take(Example example) override {
+    add(example.prompt + example.completion);
+    return true;
   }
-  return words;
-}
+
+  // Words up to the last place where what follows can change none of them.
+  absl::Status take_part(std::string_view part) override {
+    text_ += part;
+    if (text_.size() < wanted_bytes_) return absl::OkStatus();
+    if (const std::vector<size_t> cuts = pre_tokenizer_.cuts(text_, place_); !cuts.empty())
+      count(cuts.back());
+    wanted_bytes_ = std::max(Tokenizer::kWindowBytes, 2 * text_.size());
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<bool> end_text(std::string) override {
+    count(text_.size());
+    place_ = PreTokenizer::Place::kStart;
+    wanted_bytes_ = Tokenizer::kWindowBytes;
+    return true;
+  }
+
+  std::vector<Word> words(const std::array<TokenId, 256>& byte_ids) const {
+    std::vector<Word> words;
+    words.reserve(counts_.size());
+    for (const auto& [text, count] : counts_) {
+      Word& word = words.emplace_back();
+      word.count = count;
+      for (const char byte : text)
+        word.symbols.push_back(byte_ids[static_cast<unsigned char>(byte)]);
+    }
+    return words;
+  }
+
+ private:
+  void count(size_t bytes) {
+    add(std::string_view(text_).substr(0, bytes), place_);
+    text_.erase(0, bytes);
+    place_ = PreTokenizer::Place::kContinued;
+  }
+
+  const PreTokenizer& pre_tokenizer_;
+  std::map<std::string, int64_t, std::less<>> counts_;  // ordered: the same on every machine
+  std::string text_;                                    // of a text in parts, not yet counted
+  PreTokenizer::Place place_ = PreTokenizer::Place::kStart;
+  size_t wanted_bytes_ = Tokenizer::kWindowBytes;
+};
 
 absl::Status check(const BpeTrainerOptions& options) {
   const auto needed = static_cast<int64_t>(256 + options.special.size());
@@ -188,19 +232,20 @@ absl::Status check(const BpeTrainerOptions& options) {
   return absl::OkStatus();
 }
 
-}  // namespace
-
-absl::StatusOr<std::shared_ptr<const Tokenizer>> train_bpe(std::span<const std::string> texts,
-                                                           const BpeTrainerOptions& options) {
+// Trains on what `texts` gives to the counter.
+absl::StatusOr<std::shared_ptr<const Tokenizer>> train(
+    const BpeTrainerOptions& options, const std::function<absl::Status(WordCounter&)>& texts) {
   FRUGAL_RETURN_IF_ERROR(check(options));
   TokenizerDefinition definition;
   definition.pre_tokenizer = byte_level_pre_tokenizer(pre_tokenizer_pattern(options.pre_tokenizer));
   definition.decoder = byte_level_decoder();
   FRUGAL_ASSIGN_OR_RETURN(const PreTokenizer pre_tokenizer,
                           PreTokenizer::parse(definition.pre_tokenizer));
+  WordCounter counter(pre_tokenizer);
+  FRUGAL_RETURN_IF_ERROR(texts(counter));
   std::array<TokenId, 256> byte_ids{};
   std::vector<std::string> pieces = first_pieces(options, byte_ids);
-  Trainer trainer(std::move(pieces), count_words(texts, pre_tokenizer, byte_ids));
+  Trainer trainer(std::move(pieces), counter.words(byte_ids));
   trainer.run(static_cast<size_t>(options.vocabulary_size), definition);
   for (size_t i = 0; i < options.special.size(); ++i) {
     definition.added.push_back(
@@ -214,6 +259,21 @@ absl::StatusOr<std::shared_ptr<const Tokenizer>> train_bpe(std::span<const std::
     special.bos = special.eos = special.padding = options.special.front();
   FRUGAL_RETURN_IF_ERROR(apply_special_tokens(special, "trained tokenizer", parts));
   return std::shared_ptr<const Tokenizer>(std::make_shared<PipelineTokenizer>(std::move(parts)));
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const Tokenizer>> train_bpe(std::span<const std::string> texts,
+                                                           const BpeTrainerOptions& options) {
+  return train(options, [&](WordCounter& counter) {
+    for (const std::string& text : texts) counter.add(text);
+    return absl::OkStatus();
+  });
+}
+
+absl::StatusOr<std::shared_ptr<const Tokenizer>> train_bpe(const DataSource& source,
+                                                           const BpeTrainerOptions& options) {
+  return train(options, [&](WordCounter& counter) { return stream_examples(source, counter); });
 }
 
 }  // namespace frugal::text

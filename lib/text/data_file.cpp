@@ -4,11 +4,12 @@
 
 #include <algorithm>
 #include <array>
-#include <fstream>
+#include <optional>
+#include <utility>
 #include <vector>
 
-#include "base/file.h"
 #include "base/file_kind.h"
+#include "base/file_reader.h"
 #include "base/json.h"
 #include "base/text.h"
 
@@ -17,23 +18,6 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
-
-// One stream of inflate that frees itself.
-class Inflater {
- public:
-  Inflater() { ready_ = inflateInit2(&stream_, 16 + MAX_WBITS) == Z_OK; }  // 16: gzip
-  ~Inflater() {
-    if (ready_) inflateEnd(&stream_);
-  }
-  Inflater(const Inflater&) = delete;
-  Inflater& operator=(const Inflater&) = delete;
-  bool ready() const { return ready_; }
-  z_stream& stream() { return stream_; }
-
- private:
-  z_stream stream_{};
-  bool ready_ = false;
-};
 
 // The name without ".gz": "train.csv.gz" is a table.
 fs::path inner_name(const fs::path& path) {
@@ -97,53 +81,157 @@ absl::Status refuse(base::FileKind kind, std::string_view content, const fs::pat
 
 }  // namespace
 
-absl::StatusOr<std::string> gunzip(std::string_view packed, bool whole, std::string_view where,
-                                   int64_t max_bytes) {
-  Inflater inflater;
-  if (!inflater.ready()) return base::internal("cannot start inflate");
-  z_stream& stream = inflater.stream();
-  std::string out;
-  std::vector<char> buffer(size_t{1} << 18);
+struct Gunzip::State {
+  std::string where;
+  z_stream stream{};
+  std::string_view packed;  // not yet given to inflate, which counts in 32 bits
+  bool ready = false;
   int outcome = Z_OK;
-  while (true) {
-    if (stream.avail_in == 0) {  // inflate counts in 32 bits
-      const size_t take = std::min(packed.size(), size_t{1} << 30);
-      stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(packed.data()));
-      stream.avail_in = static_cast<uInt>(take);
-      packed.remove_prefix(take);
-    }
-    if (stream.avail_in == 0) break;
-    stream.next_out = reinterpret_cast<Bytef*>(buffer.data());
-    stream.avail_out = static_cast<uInt>(buffer.size());
-    outcome = inflate(&stream, Z_NO_FLUSH);
-    out.append(buffer.data(), buffer.size() - stream.avail_out);
-    if (static_cast<int64_t>(out.size()) > max_bytes) {
-      return base::resource_exhausted(where, ": more than ", max_bytes,
-                                      " bytes unpacked; split the file");
-    }
-    if (outcome == Z_STREAM_END && inflateReset(&stream) == Z_OK) continue;  // another member
-    if (outcome != Z_OK && outcome != Z_BUF_ERROR) {
-      return base::data_loss(where, ": the gzip data is damaged at byte ", out.size(),
-                             " of the unpacked text; copy or download the file again");
-    }
+  int64_t unpacked_bytes = 0;
+
+  explicit State(std::string place) : where(std::move(place)) {
+    ready = inflateInit2(&stream, 16 + MAX_WBITS) == Z_OK;  // 16: gzip
   }
-  if (whole && outcome != Z_STREAM_END) {
-    return base::data_loss(where, ": the gzip data ends early, after ", out.size(),
-                           " bytes of text; copy or download the file again");
+  ~State() {
+    if (ready) inflateEnd(&stream);
   }
-  return out;
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+
+  void refill() {
+    if (stream.avail_in > 0) return;
+    const size_t count = std::min(packed.size(), size_t{1} << 30);
+    stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(packed.data()));
+    stream.avail_in = static_cast<uInt>(count);
+    packed.remove_prefix(count);
+  }
+};
+
+Gunzip::Gunzip(std::string where) : state_(std::make_unique<State>(std::move(where))) {}
+Gunzip::Gunzip(Gunzip&&) noexcept = default;
+Gunzip& Gunzip::operator=(Gunzip&&) noexcept = default;
+Gunzip::~Gunzip() = default;
+
+void Gunzip::give(std::string_view packed) { state_->packed = packed; }
+
+bool Gunzip::wants_more() const { return state_->packed.empty() && state_->stream.avail_in == 0; }
+
+absl::Status Gunzip::take(size_t most, std::string& out) {
+  State& state = *state_;
+  if (!state.ready) return base::internal("cannot start inflate");
+  const size_t before = out.size();
+  out.resize(before + most);
+  state.stream.next_out = reinterpret_cast<Bytef*>(out.data() + before);
+  state.stream.avail_out = static_cast<uInt>(most);
+  // Once even without input: inflate may hold text back that had no room before.
+  do {
+    state.refill();
+    const int outcome = inflate(&state.stream, Z_NO_FLUSH);
+    if (outcome == Z_BUF_ERROR) break;  // neither input nor text is left
+    state.outcome = outcome;
+    if (outcome == Z_STREAM_END && inflateReset(&state.stream) == Z_OK) continue;  // a member
+    if (outcome != Z_OK) {
+      return base::data_loss(
+          state.where, ": the gzip data is damaged at byte ",
+          state.unpacked_bytes + static_cast<int64_t>(most - state.stream.avail_out),
+          " of the unpacked text; copy or download the file again");
+    }
+  } while (state.stream.avail_out > 0 && !wants_more());
+  const size_t taken = most - state.stream.avail_out;
+  out.resize(before + taken);
+  state.unpacked_bytes += static_cast<int64_t>(taken);
+  return absl::OkStatus();
 }
 
-absl::StatusOr<std::string> read_data_file(const fs::path& path) {
-  FRUGAL_ASSIGN_OR_RETURN(std::string content, base::read_file(path));
-  if (content.empty()) return content;
-  const base::FileKind kind = base::recognize(std::string_view(content).substr(0, kDataHeadBytes));
-  FRUGAL_RETURN_IF_ERROR(refuse(kind, content, path));
-  if (kind != base::FileKind::kGzip) return content;
-  FRUGAL_ASSIGN_OR_RETURN(std::string unpacked, gunzip(content, true, path.string()));
-  if (!unpacked.empty())
-    FRUGAL_RETURN_IF_ERROR(base::refuse_foreign(unpacked, path.string() + " (unpacked)"));
-  return unpacked;
+absl::Status Gunzip::finish() const {
+  if (state_->outcome == Z_STREAM_END) return absl::OkStatus();
+  return base::data_loss(state_->where, ": the gzip data ends early, after ",
+                         state_->unpacked_bytes, " bytes of text; copy or download the file again");
+}
+
+struct DataStream::State {
+  base::FileReader file;
+  std::string head;  // of the text
+  bool head_read = false;
+  std::optional<Gunzip> gunzip;
+  std::string packed;  // what `gunzip` works on
+  bool at_end = false;
+
+  // Appends up to `most` bytes; fewer only at the end.
+  absl::Status read(size_t most, std::string& out) {
+    if (!gunzip) {
+      const size_t before = out.size();
+      out.resize(before + most);
+      FRUGAL_ASSIGN_OR_RETURN(const size_t count, file.read(std::span(out).subspan(before)));
+      out.resize(before + count);
+      at_end = count < most;
+      return absl::OkStatus();
+    }
+    const size_t wanted = out.size() + most;
+    while (out.size() < wanted) {
+      const size_t before = out.size();
+      FRUGAL_RETURN_IF_ERROR(gunzip->take(wanted - before, out));
+      if (out.size() > before || !gunzip->wants_more()) continue;
+      packed.resize(kDataHeadBytes);
+      FRUGAL_ASSIGN_OR_RETURN(const size_t count, file.read(packed));
+      packed.resize(count);
+      gunzip->give(packed);
+      if (count == 0) {
+        at_end = true;
+        return gunzip->finish();
+      }
+    }
+    return absl::OkStatus();
+  }
+};
+
+DataStream::DataStream(std::unique_ptr<State> state) : state_(std::move(state)) {}
+DataStream::DataStream(DataStream&&) noexcept = default;
+DataStream& DataStream::operator=(DataStream&&) noexcept = default;
+DataStream::~DataStream() = default;
+
+absl::StatusOr<DataStream> DataStream::open(const fs::path& path) {
+  FRUGAL_ASSIGN_OR_RETURN(base::FileReader file, base::FileReader::open(path));
+  auto state = std::make_unique<State>(State{std::move(file)});
+  FRUGAL_RETURN_IF_ERROR(state->read(kDataHeadBytes, state->head));
+  if (state->head.empty()) return DataStream(std::move(state));
+  const base::FileKind kind = base::recognize(state->head);
+  FRUGAL_RETURN_IF_ERROR(refuse(kind, state->head, path));
+  if (kind != base::FileKind::kGzip) return DataStream(std::move(state));
+  state->packed = std::exchange(state->head, "");
+  state->at_end = false;
+  state->gunzip.emplace(path.string());
+  state->gunzip->give(state->packed);
+  FRUGAL_RETURN_IF_ERROR(state->read(kDataHeadBytes, state->head));
+  if (!state->head.empty())
+    FRUGAL_RETURN_IF_ERROR(base::refuse_foreign(state->head, path.string() + " (unpacked)"));
+  return DataStream(std::move(state));
+}
+
+std::string_view DataStream::head() const { return state_->head; }
+
+absl::StatusOr<bool> DataStream::read(std::string& out) {
+  if (!std::exchange(state_->head_read, true)) {
+    out += state_->head;
+    return !state_->head.empty();
+  }
+  if (state_->at_end) return false;
+  const size_t before = out.size();
+  FRUGAL_RETURN_IF_ERROR(state_->read(kDataHeadBytes, out));
+  return out.size() > before;
+}
+
+absl::StatusOr<std::string> read_data_file(const fs::path& path, int64_t max_bytes) {
+  FRUGAL_ASSIGN_OR_RETURN(DataStream stream, DataStream::open(path));
+  std::string content;
+  for (bool more = true; more;) {
+    FRUGAL_ASSIGN_OR_RETURN(more, stream.read(content));
+    if (static_cast<int64_t>(content.size()) > max_bytes) {
+      return base::resource_exhausted(path.string(), ": more than ", max_bytes,
+                                      " bytes of text; split the file");
+    }
+  }
+  return content;
 }
 
 char table_separator(std::string_view header) {
@@ -173,19 +261,8 @@ DataForm data_form(std::string_view head, const fs::path& path) {
 absl::StatusOr<std::string> read_data_head(const fs::path& path) {
   std::error_code error;
   if (!fs::is_regular_file(path, error)) return base::not_found("no file '", path.string(), "'");
-  std::ifstream file(path, std::ios::binary);
-  std::string head(kDataHeadBytes, '\0');
-  file.read(head.data(), static_cast<std::streamsize>(head.size()));
-  head.resize(static_cast<size_t>(std::max<std::streamsize>(file.gcount(), 0)));
-  if (head.empty()) return head;
-  const base::FileKind kind = base::recognize(head);
-  FRUGAL_RETURN_IF_ERROR(refuse(kind, head, path));
-  if (kind == base::FileKind::kGzip) {
-    FRUGAL_ASSIGN_OR_RETURN(head, gunzip(head, false, path.string()));
-    if (!head.empty())
-      FRUGAL_RETURN_IF_ERROR(base::refuse_foreign(head, path.string() + " (unpacked)"));
-  }
-  return head;
+  FRUGAL_ASSIGN_OR_RETURN(const DataStream stream, DataStream::open(path));
+  return std::string(stream.head());
 }
 
 }  // namespace frugal::text

@@ -43,6 +43,21 @@ struct Example {
       attributes;  // generation: words or phrases that a good completion mentions
 };
 
+// Where examples go, one by one. A plain text comes in parts, so that no file has to be in memory.
+class ExampleSink {
+ public:
+  virtual ~ExampleSink() = default;
+  // A whole example. False: enough.
+  virtual absl::StatusOr<bool> take(Example example) = 0;
+  // The next part of a plain text, and its end, with its `Example::id`. False: enough.
+  virtual absl::Status take_part(std::string_view part) = 0;
+  virtual absl::StatusOr<bool> end_text(std::string id) = 0;
+};
+
+// Gives every example of `source` to `sink`, in order. Errors: those of load_examples, and the
+// sink's.
+absl::Status stream_examples(const DataSource& source, ExampleSink& sink);
+
 // Loads (paths already absolute). Errors: missing file or column, template names unknown to the
 // data, empty result, invalid UTF-8, with file and line.
 absl::StatusOr<std::vector<Example>> load_examples(const DataSource& source);
@@ -75,33 +90,6 @@ struct EncodedExample {
 };
 EncodedExample encode_example(const Tokenizer& tokenizer, std::string_view prompt,
                               std::string_view completion);
-
-// Packed training sequences. Documents follow each other; attention must not cross `segments` and
-// loss counts where `loss_mask` is 1.
-struct PackedTokens {
-  int64_t sequences = 0;
-  int64_t length = 0;        // tokens per sequence
-  std::vector<TokenId> ids;  // [sequences, length]
-  std::vector<int32_t>
-      segments;  // [sequences, length], document number inside the sequence, from 0; padding = -1
-  std::vector<int32_t> positions;  // [sequences, length], position inside the document
-  std::vector<uint8_t>
-      loss_mask;  // [sequences, length]: 1 where predicting ids[t] (from t-1) counts
-};
-
-struct PackOptions {
-  int64_t length = 256;         // tokens per sequence
-  bool loss_on_prompt = false;  // false: only completion tokens count where there is a prompt
-  bool add_bos = true;          // where the tokenizer has one
-  bool add_eos = true;          // behind each document, where the tokenizer has one
-  uint64_t seed = 1;            // order of documents
-};
-
-// First-fit packing of whole documents in a random order; longer ones are cut into pieces of
-// `length`, each a segment of its own. Every row of length `length` holds at least one document;
-// the rest is padding.
-absl::StatusOr<PackedTokens> pack(const std::vector<Example>& examples, const Tokenizer& tokenizer,
-                                  const PackOptions& options);
 
 // Disjoint windows of one token stream for calibration and perplexity: documents are joined by
 // `joiner`, tokenized once, cut into windows of `length`, `limit` of them at most (0 = all), spread

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <system_error>
+#include <utility>
 
 #include "base/file.h"
 #include "base/file_kind.h"
@@ -9,6 +10,7 @@
 #include "text/records.h"
 #include "text/storefront.h"
 #include "text/template.h"
+#include "text/utf8.h"
 
 namespace frugal::text {
 namespace {
@@ -57,13 +59,28 @@ absl::StatusOr<std::vector<fs::path>> expand(const std::vector<std::string>& pat
   return files;
 }
 
-std::string with_unix_line_ends(std::string_view text) {
-  std::string out;
-  out.reserve(text.size());
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '\r' || i + 1 == text.size() || text[i + 1] != '\n') out.push_back(text[i]);
+// Turns "\r\n" into "\n", also where a part ends between them.
+class UnixLineEnds {
+ public:
+  std::string apply(std::string_view part) {
+    std::string out;
+    out.reserve(part.size() + 1);
+    for (const char c : part) {
+      if (std::exchange(held_, c == '\r') && c != '\n') out.push_back('\r');
+      if (c != '\r') out.push_back(c);
+    }
+    return out;
   }
-  return out;
+  std::string finish() { return std::exchange(held_, false) ? "\r" : ""; }
+
+ private:
+  bool held_ = false;  // a '\r' whose neighbor is not known yet
+};
+
+std::string with_unix_line_ends(std::string_view text) {
+  UnixLineEnds ends;
+  std::string out = ends.apply(text);
+  return out += ends.finish();
 }
 
 // A file whose name and whose content both say that it holds records is not meant to be read with
@@ -84,11 +101,8 @@ absl::Status refuse_records(std::string_view head, const fs::path& file) {
                                 "`, or rename it to .txt if they are the text that is meant");
 }
 
-absl::StatusOr<std::string> read_text(const fs::path& file) {
-  FRUGAL_ASSIGN_OR_RETURN(std::string content, read_data_file(file));
-  FRUGAL_RETURN_IF_ERROR(refuse_records(content, file));
-  if (base::is_valid_utf8(content)) return content;
-  if (content.find('\0') != std::string::npos) {
+absl::Status refuse_text(bool has_zeros, const fs::path& file) {
+  if (has_zeros) {
     return base::invalid_argument(file.string(),
                                   ": not a text: it holds zero bytes; give text, JSON or CSV");
   }
@@ -97,18 +111,36 @@ absl::StatusOr<std::string> read_text(const fs::path& file) {
       "ISO-8859-1 -t UTF-8 '", file.filename().string(), "'");
 }
 
-absl::StatusOr<std::vector<Example>> load_text(const DataSource& source) {
-  FRUGAL_ASSIGN_OR_RETURN(const std::vector<fs::path> files, expand(source.text));
-  std::vector<Example> examples;
-  for (const fs::path& file : files) {
-    if (source.limit > 0 && static_cast<int64_t>(examples.size()) >= source.limit) break;
-    FRUGAL_ASSIGN_OR_RETURN(const std::string content, read_text(file));
-    Example example;
-    example.id = file.filename().string();
-    example.completion = with_unix_line_ends(content);
-    examples.push_back(std::move(example));
+absl::Status stream_text(const fs::path& file, ExampleSink& sink) {
+  FRUGAL_ASSIGN_OR_RETURN(DataStream stream, DataStream::open(file));
+  FRUGAL_RETURN_IF_ERROR(refuse_records(stream.head(), file));
+  UnixLineEnds ends;
+  std::string window;  // begins with what of the part before is no whole character
+  bool valid = true, has_zeros = false;
+  for (bool more = true; more;) {
+    FRUGAL_ASSIGN_OR_RETURN(more, stream.read(window));
+    has_zeros = has_zeros || window.find('\0') != std::string::npos;
+    const size_t whole = more ? window.size() - begun_character(window) : window.size();
+    const std::string_view part = std::string_view(window).substr(0, whole);
+    // Beyond the first damage only zeros are looked for: they say what the file is.
+    valid = valid && base::is_valid_utf8(part);
+    if (valid) FRUGAL_RETURN_IF_ERROR(sink.take_part(ends.apply(part)));
+    window.erase(0, whole);
   }
-  return examples;
+  if (!valid) return refuse_text(has_zeros, file);
+  return sink.take_part(ends.finish());
+}
+
+absl::Status stream_texts(const DataSource& source, ExampleSink& sink) {
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<fs::path> files, expand(source.text));
+  int64_t count = 0;
+  for (const fs::path& file : files) {
+    if (source.limit > 0 && count++ >= source.limit) break;
+    FRUGAL_RETURN_IF_ERROR(stream_text(file, sink));
+    FRUGAL_ASSIGN_OR_RETURN(const bool more, sink.end_text(file.filename().string()));
+    if (!more) break;
+  }
+  return absl::OkStatus();
 }
 
 // Turns records into examples by the source's templates.
@@ -198,18 +230,69 @@ class Composer {
   bool implicit_ = false;
 };
 
-absl::StatusOr<std::vector<Example>> load_records(const DataSource& source) {
+absl::Status stream_records(const DataSource& source, ExampleSink& sink) {
   FRUGAL_ASSIGN_OR_RETURN(const Composer composer, Composer::create(source));
-  std::vector<Example> examples;
+  int64_t count = 0;
   const auto take = [&](const Record& record) -> absl::StatusOr<bool> {
     FRUGAL_ASSIGN_OR_RETURN(Example example, composer.compose(record));
-    examples.push_back(std::move(example));
-    return source.limit == 0 || static_cast<int64_t>(examples.size()) < source.limit;
+    FRUGAL_ASSIGN_OR_RETURN(const bool more, sink.take(std::move(example)));
+    return more && (source.limit == 0 || ++count < source.limit);
   };
-  FRUGAL_RETURN_IF_ERROR(source.jsonl.empty() ? read_table(source.table, take)
-                                              : read_jsonl(source.jsonl, take));
-  return examples;
+  return source.jsonl.empty() ? read_table(source.table, take) : read_jsonl(source.jsonl, take);
 }
+
+absl::Status stream_builtin(const DataSource& source, ExampleSink& sink) {
+  FRUGAL_ASSIGN_OR_RETURN(
+      std::vector<Example> examples,
+      storefront_examples({source.split, source.task, source.limit, source.seed}));
+  for (Example& example : examples) {
+    FRUGAL_ASSIGN_OR_RETURN(const bool more, sink.take(std::move(example)));
+    if (!more) break;
+  }
+  return absl::OkStatus();
+}
+
+// Hands everything on, and knows whether there was anything.
+class CountingSink final : public ExampleSink {
+ public:
+  explicit CountingSink(ExampleSink& next) : next_(next) {}
+  bool any() const { return any_; }
+  absl::StatusOr<bool> take(Example example) override {
+    any_ = true;
+    return next_.take(std::move(example));
+  }
+  absl::Status take_part(std::string_view part) override { return next_.take_part(part); }
+  absl::StatusOr<bool> end_text(std::string id) override {
+    any_ = true;
+    return next_.end_text(std::move(id));
+  }
+
+ private:
+  ExampleSink& next_;
+  bool any_ = false;
+};
+
+// Keeps everything.
+class Collector final : public ExampleSink {
+ public:
+  absl::StatusOr<bool> take(Example example) override {
+    examples_.push_back(std::move(example));
+    return true;
+  }
+  absl::Status take_part(std::string_view part) override {
+    text_ += part;
+    return absl::OkStatus();
+  }
+  absl::StatusOr<bool> end_text(std::string id) override {
+    examples_.push_back({.id = std::move(id), .completion = std::exchange(text_, "")});
+    return true;
+  }
+  std::vector<Example> examples() && { return std::move(examples_); }
+
+ private:
+  std::vector<Example> examples_;
+  std::string text_;
+};
 
 absl::Status check(const DataSource& source) {
   const int given = int{!source.text.empty()} + int{!source.jsonl.empty()} +
@@ -229,24 +312,23 @@ absl::Status check(const DataSource& source) {
 
 }  // namespace
 
-absl::StatusOr<std::vector<Example>> load_examples(const DataSource& source) {
+absl::Status stream_examples(const DataSource& source, ExampleSink& sink) {
   FRUGAL_RETURN_IF_ERROR(check(source));
-  std::vector<Example> examples;
-  if (!source.builtin.empty()) {
-    FRUGAL_ASSIGN_OR_RETURN(
-        examples, storefront_examples({source.split, source.task, source.limit, source.seed}));
-  } else if (!source.text.empty()) {
-    FRUGAL_ASSIGN_OR_RETURN(examples, load_text(source));
-  } else {
-    FRUGAL_ASSIGN_OR_RETURN(examples, load_records(source));
-  }
-  if (examples.empty()) {
-    return base::invalid_argument(
-        "data: '",
-        source.text.empty() ? base::str_cat(source.jsonl, source.table) : source.text.front(),
-        "' yields no example");
-  }
-  return examples;
+  CountingSink counting(sink);
+  FRUGAL_RETURN_IF_ERROR(!source.builtin.empty() ? stream_builtin(source, counting)
+                         : !source.text.empty()  ? stream_texts(source, counting)
+                                                 : stream_records(source, counting));
+  if (counting.any()) return absl::OkStatus();
+  return base::invalid_argument(
+      "data: '",
+      source.text.empty() ? base::str_cat(source.jsonl, source.table) : source.text.front(),
+      "' yields no example");
+}
+
+absl::StatusOr<std::vector<Example>> load_examples(const DataSource& source) {
+  Collector collector;
+  FRUGAL_RETURN_IF_ERROR(stream_examples(source, collector));
+  return std::move(collector).examples();
 }
 
 namespace {

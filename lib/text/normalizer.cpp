@@ -8,6 +8,8 @@
 #include <new>
 #include <utility>
 
+#include "text/utf8.h"
+
 namespace frugal::text {
 namespace {
 
@@ -15,10 +17,11 @@ constexpr std::string_view kSpaceMark = "\xE2\x96\x81";  // U+2581 "▁"
 constexpr int kMaxDepth = 16;
 
 // Strips spaces at both ends and folds runs of them into one (SentencePiece, normalizer.cc).
-std::string remove_extra_whitespace(std::string_view text) {
+std::string remove_extra_whitespace(std::string_view text, bool continued) {
   std::string out;
   for (const char c : text) {
-    if (c != ' ' || (!out.empty() && out.back() != ' ')) out.push_back(c);
+    const bool folds = out.empty() ? !continued : out.back() == ' ';
+    if (c != ' ' || !folds) out.push_back(c);
   }
   while (!out.empty() && out.back() == ' ') out.pop_back();
   return out;
@@ -122,7 +125,7 @@ bool Normalizer::prepends_space() const {
   });
 }
 
-std::string Normalizer::apply(std::string_view text) const {
+std::string Normalizer::apply(std::string_view text, bool continued) const {
   std::string now(text);
   for (const Step& step : steps_) {
     switch (step.kind) {
@@ -130,17 +133,32 @@ std::string Normalizer::apply(std::string_view text) const {
         now = normalize_unicode(now, step.text);
         break;
       case Step::Kind::kPrepend:
-        if (!now.empty()) now.insert(0, step.text);
+        if (!now.empty() && !continued) now.insert(0, step.text);
         break;
       case Step::Kind::kReplace:
         now = replace_all(now, *step.pattern, step.text);
         break;
       case Step::Kind::kRemoveExtraWhitespace:
-        now = remove_extra_whitespace(now);
+        now = remove_extra_whitespace(now, continued);
         break;
     }
   }
   return now;
+}
+
+bool Normalizer::can_continue() const {
+  bool ascii = true;  // the character behind the cut is ASCII still
+  for (const Step& step : steps_) {
+    // Nothing in front of an ASCII character combines with it.
+    if (step.kind == Step::Kind::kUnicode && !ascii) return false;
+    if (step.kind != Step::Kind::kReplace) continue;
+    const std::string& pattern = step.pattern->pattern();
+    const bool one_character = step.pattern->is_literal() && !pattern.empty() &&
+                               first_character(pattern).length == pattern.size();
+    if (!one_character || step.text.empty() || step.text.front() == ' ') return false;
+    ascii = ascii && static_cast<signed char>(step.text.front()) >= 0;
+  }
+  return true;
 }
 
 }  // namespace frugal::text

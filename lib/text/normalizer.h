@@ -21,7 +21,11 @@ class Normalizer {
   static Normalizer sentencepiece(bool remove_extra_whitespace, bool add_dummy_prefix,
                                   bool escape_whitespace);
 
-  std::string apply(std::string_view text) const;
+  // `continued`: the text goes on from a cut, in front of which there is no space.
+  std::string apply(std::string_view text, bool continued = false) const;
+  // Whether a text may be cut in front of any ASCII character that is not behind a space: the
+  // halves, the second one continued, then become together what the whole becomes.
+  bool can_continue() const;
   bool empty() const { return steps_.empty(); }
   bool prepends_space() const;  // puts "▁" in front of a text
 

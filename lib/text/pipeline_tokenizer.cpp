@@ -1,9 +1,11 @@
 #include "text/pipeline_tokenizer.h"
 
+#include <algorithm>
 #include <deque>
 #include <utility>
 
 #include "base/text.h"
+#include "text/cut_finder.h"
 #include "text/utf8.h"
 
 namespace frugal::text {
@@ -19,24 +21,28 @@ PipelineTokenizer::PipelineTokenizer(TokenizerParts parts) : parts_(std::move(pa
 
 class PipelineTokenizer::Encoding {
  public:
+  using Place = PreTokenizer::Place;
+
   Encoding(const PipelineTokenizer& tokenizer, bool parse_special, std::vector<TokenId>& ids)
       : tokenizer_(tokenizer), parse_special_(parse_special), ids_(ids) {}
 
-  void text(std::string_view text) {
+  void text(std::string_view text, Place place) {
     for (const TextPart& part : tokenizer_.raw_.split(text, parse_special_)) {
       if (part.id >= 0)
         ids_.push_back(part.id);
       else
-        plain(text.substr(part.begin, part.end - part.begin), part.begin == 0);
+        plain(text.substr(part.begin, part.end - part.begin),
+              part.begin == 0 ? place : Place::kInside);
     }
   }
 
  private:
-  // Text without (unnormalized) added tokens; `at_start`: where the input begins.
-  void plain(std::string_view text, bool at_start) {
+  // Text without (unnormalized) added tokens.
+  void plain(std::string_view text, Place place) {
     const TokenizerParts& parts = tokenizer_.parts_;
     std::string normalized;
-    if (!parts.normalizer.empty()) text = normalized = parts.normalizer.apply(text);
+    if (!parts.normalizer.empty())
+      text = normalized = parts.normalizer.apply(text, place == Place::kContinued);
     for (const TextPart& part : tokenizer_.normalized_.split(text, parse_special_)) {
       if (part.id >= 0) {
         ids_.push_back(part.id);
@@ -45,7 +51,7 @@ class PipelineTokenizer::Encoding {
       std::deque<std::string> storage;
       const std::string_view rest = text.substr(part.begin, part.end - part.begin);
       for (const std::string_view segment :
-           parts.pre_tokenizer.split(rest, at_start && part.begin == 0, storage)) {
+           parts.pre_tokenizer.split(rest, part.begin == 0 ? place : Place::kInside, storage)) {
         encode_segment(segment);
       }
     }
@@ -83,9 +89,63 @@ std::vector<TokenId> PipelineTokenizer::encode(std::string_view text, bool add_s
   std::vector<TokenId> ids;
   if (add_special) ids = parts_.prefix;
   std::string repaired;
-  Encoding(*this, parse_special, ids).text(repair_utf8(text, repaired));
+  Encoding(*this, parse_special, ids)
+      .text(repair_utf8(text, repaired), PreTokenizer::Place::kStart);
   if (add_special) ids.insert(ids.end(), parts_.suffix.begin(), parts_.suffix.end());
   return ids;
+}
+
+class PipelineTokenizer::Stream final : public EncodingStream {
+ public:
+  Stream(const PipelineTokenizer& tokenizer, size_t window_bytes)
+      : cuts_(tokenizer.parts_, tokenizer.raw_, tokenizer.normalized_),
+        encoding_(tokenizer, true, settled_),
+        window_bytes_(window_bytes),
+        wanted_bytes_(window_bytes) {}
+
+  void feed(std::string_view part, std::vector<TokenId>& ids) override {
+    begun_ += part;
+    const size_t whole = begun_.size() - begun_character(begun_);
+    std::string repaired;
+    text_ += repair_utf8(std::string_view(begun_).substr(0, whole), repaired);
+    begun_.erase(0, whole);
+    if (text_.size() < wanted_bytes_) return;
+    const size_t cut = cuts_.find(text_, continued_);
+    if (cut > 0) encode(cut, ids);
+    // Where there is no cut, the next attempt has twice as much to find one in.
+    wanted_bytes_ = std::max(window_bytes_, 2 * text_.size());
+  }
+
+  void finish(std::vector<TokenId>& ids) override {
+    std::string repaired;
+    text_ += repair_utf8(begun_, repaired);
+    begun_.clear();
+    encode(text_.size(), ids);
+    continued_ = false;
+    wanted_bytes_ = window_bytes_;
+  }
+
+ private:
+  void encode(size_t bytes, std::vector<TokenId>& ids) {
+    encoding_.text(std::string_view(text_).substr(0, bytes),
+                   continued_ ? PreTokenizer::Place::kContinued : PreTokenizer::Place::kStart);
+    ids.insert(ids.end(), settled_.begin(), settled_.end());
+    settled_.clear();
+    text_.erase(0, bytes);
+    continued_ = true;
+  }
+
+  CutFinder cuts_;
+  std::vector<TokenId> settled_;
+  Encoding encoding_;
+  size_t window_bytes_, wanted_bytes_;
+  std::string begun_;  // bytes of a character that is not whole yet
+  std::string text_;   // not yet encoded
+  bool continued_ = false;
+};
+
+std::unique_ptr<EncodingStream> PipelineTokenizer::stream(size_t window_bytes) const {
+  return std::make_unique<Stream>(*this, window_bytes);
 }
 
 std::string PipelineTokenizer::decode(std::span<const TokenId> ids, bool skip_special) const {

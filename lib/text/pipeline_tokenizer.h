@@ -48,11 +48,13 @@ class PipelineTokenizer : public Tokenizer {
                               bool parse_special = true) const override;
   std::string decode(std::span<const TokenId> ids, bool skip_special = true) const override;
   const Vocabulary& vocabulary() const override { return parts_.vocabulary; }
+  std::unique_ptr<EncodingStream> stream(size_t window_bytes = kWindowBytes) const override;
 
   const TokenizerParts& parts() const { return parts_; }
 
  private:
   class Encoding;  // the state of one encode call
+  class Stream;
 
   TokenizerParts parts_;
   AddedTokenMatcher raw_;         // looked for in the text as it is

@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::string_view kWhere = "pre_tokenizer";
 constexpr int kMaxDepth = 16;
+constexpr std::string_view kSpaceMark = "\xE2\x96\x81";  // U+2581 "▁"
 
 struct NamedPattern {
   std::string_view name;
@@ -32,25 +33,6 @@ constexpr std::array kPatterns = {
         "gpt-4o",
         R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)"},
 };
-
-struct Piece {
-  size_t begin;
-  size_t end;
-  bool match;
-};
-
-// Matches and what lies between them, in order, covering the text.
-std::vector<Piece> pieces_of(const Regex& pattern, bool invert, std::string_view text) {
-  std::vector<Piece> pieces;
-  size_t done = 0;
-  pattern.for_each_match(text, [&](size_t begin, size_t end) {
-    if (done < begin) pieces.push_back({done, begin, invert});
-    pieces.push_back({begin, end, !invert});
-    done = end;
-  });
-  if (done < text.size()) pieces.push_back({done, text.size(), invert});
-  return pieces;
-}
 
 std::string with_spaces_replaced(std::string_view text, std::string_view replacement) {
   std::string out;
@@ -156,8 +138,9 @@ absl::Status PreTokenizer::add_byte_level(const base::Json& json) {
 absl::Status PreTokenizer::add_metaspace(const base::Json& json) {
   Step step;
   step.kind = Step::Kind::kMetaspace;
-  FRUGAL_ASSIGN_OR_RETURN(step.replacement, base::json_get_or<std::string>(json, "replacement",
-                                                                           "\xE2\x96\x81", kWhere));
+  FRUGAL_ASSIGN_OR_RETURN(
+      step.replacement,
+      base::json_get_or<std::string>(json, "replacement", std::string(kSpaceMark), kWhere));
   // Files older than tokenizers 0.15 have add_prefix_space in place of prepend_scheme.
   FRUGAL_ASSIGN_OR_RETURN(const bool prefix,
                           base::json_get_or<bool>(json, "add_prefix_space", true, kWhere));
@@ -185,52 +168,60 @@ bool PreTokenizer::prepends_space() const {
   });
 }
 
+bool PreTokenizer::joins(Behavior behavior, const Piece& before, const Piece& piece) {
+  switch (behavior) {
+    case Behavior::kRemoved:
+    case Behavior::kIsolated:
+      return false;
+    case Behavior::kMergedWithPrevious:
+      return piece.match && !before.match;
+    case Behavior::kMergedWithNext:
+      return !piece.match && before.match;
+    case Behavior::kContiguous:
+      return piece.match == before.match;
+  }
+  return false;
+}
+
 void PreTokenizer::cut(const Step& step, std::string_view text,
                        std::vector<std::string_view>& out) {
-  std::vector<Piece> pieces = pieces_of(*step.pattern, step.invert, text);
+  // Matches and what lies between them, in order, covering the text.
+  std::vector<Piece> pieces;
+  size_t done = 0;
+  step.pattern->for_each_match(text, [&](size_t begin, size_t end) {
+    if (done < begin) pieces.push_back({done, begin, step.invert});
+    pieces.push_back({begin, end, !step.invert});
+    done = end;
+  });
+  if (done < text.size()) pieces.push_back({done, text.size(), step.invert});
   std::vector<Piece> kept;
   for (size_t i = 0; i < pieces.size(); ++i) {
-    const Piece& piece = pieces[i];
-    const bool has_previous = i > 0;
-    bool join = false;
-    switch (step.behavior) {
-      case Behavior::kRemoved:
-        if (piece.match) continue;
-        break;
-      case Behavior::kIsolated:
-        break;
-      case Behavior::kMergedWithPrevious:
-        join = has_previous && piece.match && !pieces[i - 1].match;
-        break;
-      case Behavior::kMergedWithNext:
-        join = has_previous && !piece.match && pieces[i - 1].match;
-        break;
-      case Behavior::kContiguous:
-        join = has_previous && piece.match == pieces[i - 1].match;
-        break;
-    }
-    if (join)
-      kept.back().end = piece.end;
+    if (step.behavior == Behavior::kRemoved && pieces[i].match) continue;
+    if (i > 0 && joins(step.behavior, pieces[i - 1], pieces[i]))
+      kept.back().end = pieces[i].end;
     else
-      kept.push_back(piece);
+      kept.push_back(pieces[i]);
   }
   for (const Piece& piece : kept) out.push_back(text.substr(piece.begin, piece.end - piece.begin));
 }
 
-std::vector<std::string_view> PreTokenizer::split(std::string_view text, bool at_start,
+std::vector<std::string_view> PreTokenizer::split(std::string_view text, Place place,
                                                   std::deque<std::string>& storage) const {
   std::vector<std::string_view> segments;
   if (!text.empty()) segments.push_back(text);
+  bool whole = true;  // no step has cut the text yet
   for (const Step& step : steps_) {
     std::vector<std::string_view> next;
     for (size_t i = 0; i < segments.size(); ++i) {
       std::string_view segment = segments[i];
-      if (step.kind == Step::Kind::kAddPrefixSpace && segment.front() != ' ') {
+      const bool goes_on = whole && place == Place::kContinued;
+      if (step.kind == Step::Kind::kAddPrefixSpace && segment.front() != ' ' && !goes_on) {
         segment = storage.emplace_back(base::str_cat(" ", segment));
       } else if (step.kind == Step::Kind::kMetaspace) {
         std::string marked = with_spaces_replaced(segment, step.replacement);
-        const bool wanted = step.prepend_scheme == "always" ||
-                            (step.prepend_scheme == "first" && at_start && i == 0);
+        const bool wanted =
+            !goes_on && (step.prepend_scheme == "always" ||
+                         (step.prepend_scheme == "first" && place == Place::kStart && i == 0));
         if (wanted && !marked.starts_with(step.replacement)) marked.insert(0, step.replacement);
         segment = storage.emplace_back(std::move(marked));
       }
@@ -239,9 +230,61 @@ std::vector<std::string_view> PreTokenizer::split(std::string_view text, bool at
       else
         next.push_back(segment);
     }
+    whole = whole && step.pattern == nullptr;
     segments = std::move(next);
   }
   return segments;
+}
+
+std::vector<size_t> PreTokenizer::cuts(std::string_view text, Place place) const {
+  // Later steps see the segments of the first one that cuts, so that its cuts are theirs.
+  const auto first = std::find_if(steps_.begin(), steps_.end(),
+                                  [](const Step& step) { return step.pattern != nullptr; });
+  std::vector<size_t> offsets;
+  if (first == steps_.end() || text.empty()) return offsets;
+  const bool rewritten = std::any_of(steps_.begin(), first, [](const Step& step) {
+    return step.kind != Step::Kind::kAddPrefixSpace;
+  });
+  if (rewritten) return offsets;
+  if (first->kind == Step::Kind::kMetaspace) {  // a segment begins at each space
+    if (first->replacement != kSpaceMark) return offsets;
+    for (size_t at = text.find(' ', 1); at != text.npos; at = text.find(' ', at + 1))
+      offsets.push_back(at);
+    return offsets;
+  }
+  const bool prefixed =
+      first != steps_.begin() && text.front() != ' ' && place != Place::kContinued;
+  const std::string storage = prefixed ? base::str_cat(" ", text) : "";
+  const size_t shift = prefixed ? 1 : 0;
+  Piece before{0, 0, false};
+  bool any = false;
+  const auto add = [&](const Piece& piece) {
+    if (any && piece.begin > shift && !joins(first->behavior, before, piece))
+      offsets.push_back(piece.begin - shift);
+    before = piece;
+    any = true;
+  };
+  first->pattern->for_each_settled_match(prefixed ? storage : text, [&](size_t begin, size_t end) {
+    const size_t done = before.end;
+    if (done < begin) add({done, begin, first->invert});
+    add({begin, end, !first->invert});
+  });
+  return offsets;
+}
+
+bool PreTokenizer::leaves_words_whole() const {
+  return marks_spaces() || std::all_of(steps_.begin(), steps_.end(), [](const Step& step) {
+           return step.kind == Step::Kind::kAddPrefixSpace ||
+                  (step.kind == Step::Kind::kSplit && step.pattern->is_literal() &&
+                   step.pattern->pattern() == " ");
+         });
+}
+
+bool PreTokenizer::marks_spaces() const {
+  return !steps_.empty() && std::all_of(steps_.begin(), steps_.end(), [](const Step& step) {
+    return step.kind == Step::Kind::kMetaspace && step.pattern == nullptr &&
+           step.replacement == kSpaceMark;
+  });
 }
 
 std::string PreTokenizer::llamacpp_name() const {

@@ -20,10 +20,27 @@ class PreTokenizer {
   // know (named).
   static absl::StatusOr<PreTokenizer> parse(const base::Json& json);
 
-  // The segments of `text`. Segments that a step had to rewrite live in `storage`. `at_start`:
-  // `text` begins the whole input (Metaspace's prepend_scheme "first").
-  std::vector<std::string_view> split(std::string_view text, bool at_start,
+  // Where a text stands in what is encoded.
+  enum class Place {
+    kStart,      // it begins the whole input (Metaspace's prepend_scheme "first")
+    kInside,     // behind an added token
+    kContinued,  // it goes on from a cut: nothing is put in front of it
+  };
+
+  // The segments of `text`. Segments that a step had to rewrite live in `storage`.
+  std::vector<std::string_view> split(std::string_view text, Place place,
                                       std::deque<std::string>& storage) const;
+
+  // Offsets in `text`, which may go on, between segments: cut there, the two halves (the second one
+  // kContinued) have together the segments of the whole, whatever follows. Ascending; some may be
+  // left out.
+  std::vector<size_t> cuts(std::string_view text, Place place) const;
+
+  // Whether no step cuts a text but at spaces, if there are any left, so that what is between them
+  // is for the model alone to cut.
+  bool leaves_words_whole() const;
+  // Whether spaces become "▁" here and cut nothing.
+  bool marks_spaces() const;
 
   // llama.cpp's name of this pre-tokenizer ("gpt-2", "llama-bpe", "qwen2", "smollm", "gpt-4o"),
   // empty where it has none.
@@ -49,6 +66,13 @@ class PreTokenizer {
   absl::Status add_byte_level(const base::Json& json);
   absl::Status add_metaspace(const base::Json& json);
   static absl::StatusOr<Behavior> parse_behavior(const std::string& name);
+  struct Piece {
+    size_t begin;
+    size_t end;
+    bool match;
+  };
+  // Whether a step keeps `piece` and the one before it together.
+  static bool joins(Behavior behavior, const Piece& before, const Piece& piece);
   static void cut(const Step& step, std::string_view text, std::vector<std::string_view>& out);
 
   std::vector<Step> steps_;

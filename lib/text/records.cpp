@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "base/json.h"
 #include "text/data_file.h"
@@ -13,32 +14,76 @@ using Take = std::function<absl::StatusOr<bool>(Record)>;
 
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 constexpr int kMaxDepth = 16;  // of fields inside of fields
-
-absl::StatusOr<std::string> read_without_mark(const std::filesystem::path& path) {
-  FRUGAL_ASSIGN_OR_RETURN(std::string content, read_data_file(path));
-  if (content.starts_with(kByteOrderMark)) content.erase(0, kByteOrderMark.size());
-  return content;
-}
+constexpr size_t kMostRecordBytes = size_t{1} << 30;
 
 absl::Status check_utf8(std::string_view line, const std::string& where) {
   if (base::is_valid_utf8(line)) return absl::OkStatus();
   return base::invalid_argument(where, ": not valid UTF-8; convert the file");
 }
 
+// A file as lines; memory holds one of them and a window of the file.
+class Lines {
+ public:
+  static absl::StatusOr<Lines> open(const std::filesystem::path& path) {
+    FRUGAL_ASSIGN_OR_RETURN(DataStream stream, DataStream::open(path));
+    return Lines(std::move(stream), path.string());
+  }
+
+  const std::string& path() const { return path_; }
+  std::string_view head() const { return without_mark(stream_.head()); }
+
+  // The next line with its '\n', where it has one; empty at the end. Valid until the next call.
+  absl::StatusOr<std::string_view> next() {
+    for (size_t searched = begin_;;) {
+      if (const size_t end = buffer_.find('\n', searched); end != std::string::npos)
+        return give(end + 1);
+      buffer_.erase(0, std::exchange(begin_, 0));
+      searched = buffer_.size();
+      FRUGAL_ASSIGN_OR_RETURN(const bool more, stream_.read(buffer_));
+      if (!more) return give(buffer_.size());
+      if (std::exchange(first_, false)) {
+        buffer_.erase(0, buffer_.size() - without_mark(buffer_).size());
+        searched = 0;
+      }
+      if (buffer_.size() > kMostRecordBytes) {
+        return base::resource_exhausted(path_, ": a line of more than ", kMostRecordBytes,
+                                        " bytes; split it into records");
+      }
+    }
+  }
+
+ private:
+  Lines(DataStream stream, std::string path) : stream_(std::move(stream)), path_(std::move(path)) {}
+
+  static std::string_view without_mark(std::string_view text) {
+    if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
+    return text;
+  }
+
+  std::string_view give(size_t end) {
+    const size_t begin = std::exchange(begin_, end);
+    return std::string_view(buffer_).substr(begin, end - begin);
+  }
+
+  DataStream stream_;
+  std::string path_;
+  std::string buffer_;
+  size_t begin_ = 0;  // of the next line in the buffer
+  bool first_ = true;
+};
+
 // Calls `take(line, number)` for every line, without its ending, until it returns false.
 absl::Status for_each_line(
-    std::string_view rest, const std::string& path,
-    const std::function<absl::StatusOr<bool>(std::string_view, int64_t)>& take) {
-  for (int64_t number = 1; !rest.empty(); ++number) {
-    const size_t end = std::min(rest.find('\n'), rest.size());
-    std::string_view line = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
+    Lines& lines, const std::function<absl::StatusOr<bool>(std::string_view, int64_t)>& take) {
+  for (int64_t number = 1;; ++number) {
+    FRUGAL_ASSIGN_OR_RETURN(std::string_view line, lines.next());
+    if (line.empty()) return absl::OkStatus();
+    if (line.ends_with('\n')) line.remove_suffix(1);
     if (line.ends_with('\r')) line.remove_suffix(1);
-    FRUGAL_RETURN_IF_ERROR(check_utf8(line, base::str_cat(path, ":", number)));
+    FRUGAL_RETURN_IF_ERROR(check_utf8(line, base::str_cat(lines.path(), ":", number)));
     FRUGAL_ASSIGN_OR_RETURN(const bool more, take(line, number));
-    if (!more) break;
+    if (!more) return absl::OkStatus();
   }
-  return absl::OkStatus();
 }
 
 // Puts the scalars of `value` under `name`, those inside of it under "name.key" and "name.0".
@@ -73,23 +118,95 @@ absl::StatusOr<Record> record_of(const base::Json& json, std::string where, int6
   return record;
 }
 
-absl::Status read_array(std::string_view content, const std::string& path, const Take& take) {
-  FRUGAL_RETURN_IF_ERROR(check_utf8(content, path));
-  FRUGAL_ASSIGN_OR_RETURN(const base::Json list, base::parse_json(content, path));
-  for (size_t i = 0; i < list.size(); ++i) {
-    FRUGAL_ASSIGN_OR_RETURN(
-        Record record,
-        record_of(list[i], base::str_cat(path, ":record ", i + 1), static_cast<int64_t>(i + 1)));
-    FRUGAL_ASSIGN_OR_RETURN(const bool more, take(std::move(record)));
-    if (!more) break;
+// Cuts an array of JSON into its elements as its bytes come.
+class ArrayCutter {
+ public:
+  // Takes `text` from the front until an element is complete (true) or all is used up.
+  absl::StatusOr<bool> feed(std::string_view& text, const std::string& path) {
+    while (!text.empty()) {
+      const char c = text.front();
+      text.remove_prefix(1);
+      if (state_ != State::kInside) {
+        if (is_space(c)) continue;
+        if (state_ == State::kBehind || c != '[') {
+          return base::invalid_argument(path, ": not one list of records: '", std::string(1, c),
+                                        "' stands behind record ", count_);
+        }
+        state_ = State::kInside;
+        continue;
+      }
+      if (!in_string_ && depth_ == 0 && (c == ',' || c == ']')) {
+        const bool only = c == ']' && count_ == 0 && base::trim(element_).empty();
+        if (c == ']') state_ = State::kBehind;
+        if (only) continue;
+        ++count_;
+        return true;
+      }
+      step(c);
+      element_.push_back(c);
+      if (element_.size() > kMostRecordBytes)
+        return base::resource_exhausted(path, ": a record of more than ", kMostRecordBytes,
+                                        " bytes; split it");
+    }
+    return false;
   }
-  return absl::OkStatus();
+  // The element that is complete; it is gone afterwards.
+  std::string take() { return std::exchange(element_, ""); }
+  int64_t number() const { return count_; }  // of that element, from 1
+  absl::Status finish(const std::string& path) const {
+    return state_ == State::kBehind ? absl::OkStatus()
+                                    : base::invalid_argument(path,
+                                                             ": the list has no ']' at its "
+                                                             "end; is the file whole?");
+  }
+
+ private:
+  enum class State { kBefore, kInside, kBehind };
+
+  static bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+  void step(char c) {
+    if (in_string_) {
+      if (!std::exchange(escaped_, !escaped_ && c == '\\') && c == '"') in_string_ = false;
+    } else if (c == '"') {
+      in_string_ = true;
+    } else if (c == '[' || c == '{') {
+      ++depth_;
+    } else if (c == ']' || c == '}') {
+      --depth_;
+    }
+  }
+
+  State state_ = State::kBefore;
+  bool in_string_ = false, escaped_ = false;
+  int64_t depth_ = 0, count_ = 0;
+  std::string element_;
+};
+
+absl::Status read_array(Lines& lines, const Take& take) {
+  ArrayCutter cutter;
+  while (true) {
+    FRUGAL_ASSIGN_OR_RETURN(std::string_view text, lines.next());
+    if (text.empty()) return cutter.finish(lines.path());
+    while (true) {
+      FRUGAL_ASSIGN_OR_RETURN(const bool complete, cutter.feed(text, lines.path()));
+      if (!complete) break;
+      const std::string where = base::str_cat(lines.path(), ":record ", cutter.number());
+      const std::string element = cutter.take();
+      FRUGAL_RETURN_IF_ERROR(check_utf8(element, where));
+      FRUGAL_ASSIGN_OR_RETURN(const base::Json json, base::parse_json(element, where));
+      FRUGAL_ASSIGN_OR_RETURN(Record record, record_of(json, where, cutter.number()));
+      FRUGAL_ASSIGN_OR_RETURN(const bool more, take(std::move(record)));
+      if (!more) return absl::OkStatus();
+    }
+  }
 }
 
 // A file that is one object, such as {"data": [{…}, …]}: which of its members are lists.
-absl::Status explain_object(std::string_view content, const std::filesystem::path& path,
-                            absl::Status otherwise) {
-  const auto json = base::parse_json(content, path.string());
+absl::Status explain_object(const std::filesystem::path& path, absl::Status otherwise) {
+  constexpr int64_t kMostBytes = int64_t{256} << 20;  // for a message, memory is not spent freely
+  const auto content = read_data_file(path, kMostBytes);
+  if (!content.ok()) return otherwise;
+  const auto json = base::parse_json(*content, path.string());
   if (!json.ok() || !json->is_object()) return otherwise;
   std::string lists, first;
   for (const auto& [key, value] : json->items()) {
@@ -104,11 +221,10 @@ absl::Status explain_object(std::string_view content, const std::filesystem::pat
                                 name, "' > '", path.stem().string(), ".jsonl'");
 }
 
-absl::Status read_lines(std::string_view content, const std::filesystem::path& path,
-                        const Take& take) {
+absl::Status read_lines(Lines& lines, const std::filesystem::path& path, const Take& take) {
   bool any = false;
-  const absl::Status status = for_each_line(
-      content, path.string(), [&](std::string_view line, int64_t number) -> absl::StatusOr<bool> {
+  const absl::Status status =
+      for_each_line(lines, [&](std::string_view line, int64_t number) -> absl::StatusOr<bool> {
         if (base::trim(line).empty()) return true;
         const std::string where = base::str_cat(path.string(), ":", number);
         FRUGAL_ASSIGN_OR_RETURN(const base::Json json, base::parse_json(line, where));
@@ -117,49 +233,47 @@ absl::Status read_lines(std::string_view content, const std::filesystem::path& p
         return take(std::move(record));
       });
   if (status.ok() || any) return status;
-  if (data_form(content.substr(0, size_t{1} << 16), path) == DataForm::kTable) {
+  if (data_form(lines.head(), path) == DataForm::kTable) {
     return base::invalid_argument(path.string(),
                                   ": a table, not JSON; name it under `table` instead of `jsonl`");
   }
-  return explain_object(content, path, status);
+  return explain_object(path, status);
 }
 
-// Fields of one record of a comma-separated table; `rest` goes on behind it.
-absl::StatusOr<std::vector<std::string>> take_quoted_fields(std::string_view& rest, char separator,
-                                                            const std::string& where,
-                                                            int64_t& lines) {
-  std::vector<std::string> fields(1);
-  bool quoted = false;
-  for (size_t i = 0; i < rest.size(); ++i) {
-    const char c = rest[i];
-    if (quoted) {
-      if (c == '"' && i + 1 < rest.size() && rest[i + 1] == '"') {
-        fields.back() += rest[i++];
-      } else if (c == '"') {
-        quoted = false;
-      } else {
-        fields.back() += c;
-        lines += c == '\n';
+// One record of a comma-separated table, put together line by line: quotes may hold line breaks.
+class QuotedFields {
+ public:
+  // Takes a line with its ending. True: the record is complete.
+  bool feed(std::string_view line, char separator) {
+    for (size_t i = 0; i < line.size(); ++i) {
+      const char c = line[i];
+      if (quoted_) {
+        if (c == '"' && i + 1 < line.size() && line[i + 1] == '"') {
+          fields_.back() += line[i++];
+        } else if (c == '"') {
+          quoted_ = false;
+        } else {
+          fields_.back() += c;
+        }
+      } else if (c == '"' && fields_.back().empty()) {
+        quoted_ = true;
+      } else if (c == separator) {
+        fields_.emplace_back();
+      } else if (c != '\n') {
+        fields_.back() += c;
       }
-    } else if (c == '"' && fields.back().empty()) {
-      quoted = true;
-    } else if (c == separator) {
-      fields.emplace_back();
-    } else if (c == '\n') {
-      ++lines;
-      rest.remove_prefix(i + 1);
-      if (fields.back().ends_with('\r')) fields.back().pop_back();
-      return fields;
-    } else {
-      fields.back() += c;
     }
+    return !quoted_;
   }
-  rest = {};
-  ++lines;
-  if (quoted) return base::invalid_argument(where, ": a quote opens here and never closes");
-  if (fields.back().ends_with('\r')) fields.back().pop_back();
-  return fields;
-}
+  std::vector<std::string> take() {
+    if (fields_.back().ends_with('\r')) fields_.back().pop_back();
+    return std::exchange(fields_, std::vector<std::string>(1));
+  }
+
+ private:
+  std::vector<std::string> fields_ = std::vector<std::string>(1);
+  bool quoted_ = false;
+};
 
 absl::StatusOr<Record> row_of(const std::vector<std::string>& names,
                               std::vector<std::string> values, std::string where, int64_t line) {
@@ -172,15 +286,20 @@ absl::StatusOr<Record> row_of(const std::vector<std::string>& names,
   return record;
 }
 
-absl::Status read_separated(std::string_view rest, char separator, const std::string& path,
-                            const Take& take) {
+absl::Status read_separated(Lines& lines, char separator, const Take& take) {
   std::vector<std::string> names;
-  int64_t line = 1;
-  while (!rest.empty()) {
+  QuotedFields fields;
+  for (int64_t line = 1;;) {
     const int64_t begin = line;
-    const std::string where = base::str_cat(path, ":", begin);
-    FRUGAL_ASSIGN_OR_RETURN(std::vector<std::string> values,
-                            take_quoted_fields(rest, separator, where, line));
+    const std::string where = base::str_cat(lines.path(), ":", begin);
+    for (bool complete = false; !complete; ++line) {
+      FRUGAL_ASSIGN_OR_RETURN(const std::string_view text, lines.next());
+      if (text.empty() && line == begin) return absl::OkStatus();
+      if (text.empty())
+        return base::invalid_argument(where, ": a quote opens here and never closes");
+      complete = fields.feed(text, separator);
+    }
+    std::vector<std::string> values = fields.take();
     for (const std::string& value : values) FRUGAL_RETURN_IF_ERROR(check_utf8(value, where));
     if (begin == 1) {
       names = std::move(values);
@@ -189,24 +308,23 @@ absl::Status read_separated(std::string_view rest, char separator, const std::st
     if (values.size() == 1 && values.front().empty()) continue;  // an empty line
     FRUGAL_ASSIGN_OR_RETURN(Record record, row_of(names, std::move(values), where, begin));
     FRUGAL_ASSIGN_OR_RETURN(const bool more, take(std::move(record)));
-    if (!more) break;
+    if (!more) return absl::OkStatus();
   }
-  return absl::OkStatus();
 }
 
-absl::Status read_tabbed(std::string_view content, const std::string& path, const Take& take) {
+absl::Status read_tabbed(Lines& lines, const Take& take) {
+  const std::string& path = lines.path();
   std::vector<std::string> names;
-  return for_each_line(
-      content, path, [&](std::string_view line, int64_t number) -> absl::StatusOr<bool> {
-        if (number == 1) {
-          names = base::split(line, '\t');
-          return true;
-        }
-        if (line.empty()) return true;
-        FRUGAL_ASSIGN_OR_RETURN(Record record, row_of(names, base::split(line, '\t'),
-                                                      base::str_cat(path, ":", number), number));
-        return take(std::move(record));
-      });
+  return for_each_line(lines, [&](std::string_view line, int64_t number) -> absl::StatusOr<bool> {
+    if (number == 1) {
+      names = base::split(line, '\t');
+      return true;
+    }
+    if (line.empty()) return true;
+    FRUGAL_ASSIGN_OR_RETURN(Record record, row_of(names, base::split(line, '\t'),
+                                                  base::str_cat(path, ":", number), number));
+    return take(std::move(record));
+  });
 }
 
 // "2: role, content" of the fields "messages.0.role", …; empty where `name` is a scalar.
@@ -270,23 +388,21 @@ std::string map_conversation(const Record& record, const Conversation& chat) {
 }  // namespace
 
 absl::Status read_jsonl(const std::filesystem::path& path, const Take& take) {
-  FRUGAL_ASSIGN_OR_RETURN(const std::string content, read_without_mark(path));
-  if (data_form(content, path) == DataForm::kJsonArray)
-    return read_array(content, path.string(), take);
-  return read_lines(content, path, take);
+  FRUGAL_ASSIGN_OR_RETURN(Lines lines, Lines::open(path));
+  if (data_form(lines.head(), path) == DataForm::kJsonArray) return read_array(lines, take);
+  return read_lines(lines, path, take);
 }
 
 absl::Status read_table(const std::filesystem::path& path, const Take& take) {
-  FRUGAL_ASSIGN_OR_RETURN(const std::string content, read_without_mark(path));
-  const DataForm form = data_form(std::string_view(content).substr(0, size_t{1} << 16), path);
+  FRUGAL_ASSIGN_OR_RETURN(Lines lines, Lines::open(path));
+  const DataForm form = data_form(lines.head(), path);
   if (form == DataForm::kJsonLines || form == DataForm::kJsonArray) {
     return base::invalid_argument(path.string(),
                                   ": JSON, not a table; name it under `jsonl` instead of `table`");
   }
-  const std::string_view header = std::string_view(content).substr(0, content.find('\n'));
-  const char separator = table_separator(header);
-  if (separator == '\t') return read_tabbed(content, path.string(), take);
-  return read_separated(content, separator, path.string(), take);
+  const std::string_view head = lines.head();
+  const char separator = table_separator(head.substr(0, head.find('\n')));
+  return separator == '\t' ? read_tabbed(lines, take) : read_separated(lines, separator, take);
 }
 
 std::string describe_fields(const Record& record) {

@@ -20,7 +20,8 @@ struct Record {
 };
 
 // Calls `take` for every record until it returns false. Field values that are numbers or truth
-// values become text. Files are read by content (data_file.h), also through gzip. Errors: malformed
+// values become text. Files are read by content (data_file.h), also through gzip, and record by
+// record: memory holds one of them, whatever the size of the file. Errors: malformed
 // lines, invalid UTF-8, an unequal number of columns, each with file and line; a file of another
 // form, with what to use for it.
 //

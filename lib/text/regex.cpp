@@ -111,7 +111,7 @@ absl::StatusOr<Regex> Regex::compile(std::string_view pattern) {
                                   offset);
   }
   // Where the machine allows no executable memory the interpreter does the same, slower.
-  pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
+  pcre2_jit_compile(code, PCRE2_JIT_COMPLETE | PCRE2_JIT_PARTIAL_HARD);
   Regex regex;
   regex.pattern_ = pattern;
   regex.code_ = std::make_shared<const Code>(code);
@@ -126,6 +126,29 @@ Regex Regex::literal(std::string_view text) {
 
 void Regex::for_each_match(std::string_view text,
                            const std::function<void(size_t, size_t)>& match) const {
+  match_all(text, false, match);
+}
+
+void Regex::for_each_settled_match(std::string_view text,
+                                   const std::function<void(size_t, size_t)>& match) const {
+  if (!looks_back()) match_all(text, true, match);
+}
+
+bool Regex::looks_back() const {
+  if (code_ == nullptr) return false;
+  uint32_t characters = 0;
+  pcre2_pattern_info(code_->code, PCRE2_INFO_MAXLOOKBEHIND, &characters);
+  // The start of a text does not count as looking back there; neither does a match that is moved.
+  bool at_start = pattern_.find("\\K") != std::string::npos;
+  for (size_t i = 0; i < pattern_.size(); ++i)
+    at_start = at_start || (pattern_[i] == '^' && (i == 0 || pattern_[i - 1] != '['));
+  return characters > 0 || at_start;
+}
+
+// With `may_go_on` a match attempt that reaches the end of the text ends the search: it would have
+// looked at what is not there yet.
+void Regex::match_all(std::string_view text, bool may_go_on,
+                      const std::function<void(size_t, size_t)>& match) const {
   if (code_ == nullptr) {
     if (pattern_.empty()) return;
     for (size_t at = text.find(pattern_); at != text.npos;
@@ -137,7 +160,8 @@ void Regex::for_each_match(std::string_view text,
   MatchState state(code_->code, text.size());
   const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
   size_t at = 0;
-  uint32_t options = PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY;
+  const uint32_t options =
+      PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY | (may_go_on ? PCRE2_PARTIAL_HARD : 0u);
   while (at < text.size()) {
     int found =
         pcre2_match(code_->code, subject, text.size(), at, options, state.data, state.context);
@@ -145,7 +169,7 @@ void Regex::for_each_match(std::string_view text,
       state.grow_stack();
       continue;
     }
-    if (found == PCRE2_ERROR_NOMATCH) return;
+    if (found == PCRE2_ERROR_NOMATCH || found == PCRE2_ERROR_PARTIAL) return;
     if (found == PCRE2_ERROR_MATCHLIMIT || found == PCRE2_ERROR_DEPTHLIMIT) {
       throw PatternLimit(base::str_cat(
           "the tokenizer's pattern '", pattern_.substr(0, 200), "' gives up behind byte ", at,

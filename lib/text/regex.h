@@ -35,9 +35,20 @@ class Regex {
   void for_each_match(std::string_view text,
                       const std::function<void(size_t, size_t)>& match) const;
 
+  // As for_each_match, where `text` may go on: calls `match` for those matches only that whatever
+  // follows cannot change, in a text that may be cut in front of any of them. None for a pattern
+  // that looks at what is in front of a match.
+  void for_each_settled_match(std::string_view text,
+                              const std::function<void(size_t, size_t)>& match) const;
+
   const std::string& pattern() const { return pattern_; }
+  bool is_literal() const { return code_ == nullptr; }
 
  private:
+  void match_all(std::string_view text, bool may_go_on,
+                 const std::function<void(size_t, size_t)>& match) const;
+  bool looks_back() const;
+
   struct Code;
   std::string pattern_;
   std::shared_ptr<const Code> code_;  // null: a literal

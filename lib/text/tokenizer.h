@@ -49,6 +49,17 @@ struct Vocabulary {
   std::string origin;            // the file that the pieces are from; empty: trained here
 };
 
+// Encodes a text that comes in parts. All ids together are those of `encode(text, false)` of the
+// whole, whatever the parts.
+class EncodingStream {
+ public:
+  virtual ~EncodingStream() = default;
+  // Appends to `ids` those that no further text can change.
+  virtual void feed(std::string_view part, std::vector<TokenId>& ids) = 0;
+  // Appends the rest. The stream is as new afterwards.
+  virtual void finish(std::vector<TokenId>& ids) = 0;
+};
+
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
@@ -65,6 +76,11 @@ class Tokenizer {
 
   virtual const Vocabulary& vocabulary() const = 0;
   int64_t size() const { return static_cast<int64_t>(vocabulary().pieces.size()); }
+
+  // Holds about `window_bytes` of the text, and more where a text has no place to cut it for as
+  // long; this one, which any tokenizer can have, holds all of it. Must not outlive the tokenizer.
+  static constexpr size_t kWindowBytes = size_t{1} << 16;
+  virtual std::unique_ptr<EncodingStream> stream(size_t window_bytes = kWindowBytes) const;
 };
 
 // Decodes id by id and yields only whole UTF-8 characters.

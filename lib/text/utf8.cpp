@@ -1,5 +1,7 @@
 #include "text/utf8.h"
 
+#include <algorithm>
+
 #include "base/text.h"
 
 namespace frugal::text {
@@ -23,6 +25,15 @@ Utf8Character first_character(std::string_view bytes) {
     high = 0xBF;
   }
   return {State::kValid, code_point, length};
+}
+
+size_t begun_character(std::string_view text) {
+  for (size_t count = 1; count <= std::min<size_t>(3, text.size()); ++count) {
+    const std::string_view end = text.substr(text.size() - count);
+    if ((static_cast<unsigned char>(end[0]) & 0xC0) == 0x80) continue;
+    return first_character(end).state == Utf8Character::State::kIncomplete ? count : 0;
+  }
+  return 0;
 }
 
 void append_utf8(char32_t code_point, std::string& out) {

@@ -25,6 +25,9 @@ inline constexpr std::string_view kReplacementCharacter = "\xEF\xBF\xBD";
 // The character at the front of `bytes`, which must not be empty.
 Utf8Character first_character(std::string_view bytes);
 
+// Bytes at the end of `text` that begin a character whose rest is missing.
+size_t begun_character(std::string_view text);
+
 void append_utf8(char32_t code_point, std::string& out);
 
 // `bytes` itself where it is valid UTF-8; otherwise `storage`, filled with the repaired text.

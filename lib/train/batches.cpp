@@ -58,6 +58,14 @@ TrainBatch make_batch(const text::PackedTokens& data, const std::vector<int64_t>
   return batch;
 }
 
+absl::StatusOr<TrainBatch> read_batch(const text::SequenceReader& data,
+                                      const std::vector<int64_t>& rows, const at::Device& device) {
+  FRUGAL_ASSIGN_OR_RETURN(const text::PackedTokens batch, data.read(rows));
+  std::vector<int64_t> all(rows.size());
+  std::iota(all.begin(), all.end(), int64_t{0});
+  return make_batch(batch, all, device);
+}
+
 std::vector<int64_t> DataOrder::rows(int64_t first, int64_t count) {
   std::vector<int64_t> result;
   for (int64_t i = first; i < first + count; ++i) {

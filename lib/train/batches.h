@@ -4,8 +4,9 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/status.h"
 #include "model/decoder.h"
-#include "text/dataset.h"
+#include "text/packing.h"
 
 namespace frugal::train {
 
@@ -20,6 +21,10 @@ struct TrainBatch {
 // The rows of `data`, on `device`.
 TrainBatch make_batch(const text::PackedTokens& data, const std::vector<int64_t>& rows,
                       const at::Device& device);
+
+// The same of sequences that must be read first. Errors: of reading.
+absl::StatusOr<TrainBatch> read_batch(const text::SequenceReader& data,
+                                      const std::vector<int64_t>& rows, const at::Device& device);
 
 // Endless order over `sequences`: every epoch is a permutation of its own, a pure function of
 // (seed, epoch). So a resumed run needs no generator state.

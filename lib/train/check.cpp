@@ -1,7 +1,11 @@
 #include "train/check.h"
 
 #include <algorithm>
+#include <limits>
+#include <numeric>
+#include <vector>
 
+#include "base/hash.h"
 #include "base/text.h"
 #include "tensor/device.h"
 
@@ -17,34 +21,61 @@ bool any_token_counts(const text::PackedTokens& data) {
   return false;
 }
 
+template <typename T>
+std::string_view bytes_of(const std::vector<T>& values) {
+  return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)};
+}
+
+// What a pass over the data finds.
+struct Seen {
+  text::TokenId least = std::numeric_limits<text::TokenId>::max();
+  text::TokenId largest = std::numeric_limits<text::TokenId>::min();
+  bool any_counts = false;
+  base::KeyHasher hasher;
+
+  void add(const text::PackedTokens& data) {
+    const auto [low, high] = std::minmax_element(data.ids.begin(), data.ids.end());
+    least = std::min(least, *low);
+    largest = std::max(largest, *high);
+    any_counts = any_counts || any_token_counts(data);
+    hasher.add(bytes_of(data.ids)).add(bytes_of(data.segments)).add(bytes_of(data.loss_mask));
+  }
+};
+
 }  // namespace
 
-absl::Status check_data(const text::PackedTokens& data, const architecture::ModelConfig& config,
-                        std::string_view what) {
-  const auto size = static_cast<size_t>(data.sequences * data.length);
-  if (data.sequences < 1 || data.length < 2) {
-    return base::invalid_argument(what, ": ", data.sequences, " sequences of ", data.length,
+absl::StatusOr<std::string> check_data(const text::SequenceReader& data,
+                                       const architecture::ModelConfig& config,
+                                       std::string_view what) {
+  const int64_t count = data.count(), length = data.tokens_each();
+  if (count < 1 || length < 2) {
+    return base::invalid_argument(what, ": ", count, " sequences of ", length,
                                   " tokens; at least one of two tokens is needed");
   }
-  if (data.ids.size() != size || data.segments.size() != size || data.positions.size() != size ||
-      data.loss_mask.size() != size) {
-    return base::internal(what, ": packed arrays do not have ", size, " entries each");
-  }
-  if (data.length - 1 > config.context_length) {
-    return base::invalid_argument(what, ": sequences of ", data.length,
+  if (length - 1 > config.context_length) {
+    return base::invalid_argument(what, ": sequences of ", length,
                                   " tokens do not fit the model's context of ",
                                   config.context_length);
   }
-  const auto [least, largest] = std::minmax_element(data.ids.begin(), data.ids.end());
-  if (*least < 0 || *largest >= config.vocabulary_size) {
-    return base::invalid_argument(what, ": ids from ", *least, " to ", *largest,
+  constexpr int64_t kTokensAtATime = 1 << 16;
+  const int64_t rows_at_a_time = std::max<int64_t>(1, kTokensAtATime / length);
+  Seen seen;
+  for (int64_t begin = 0; begin < count; begin += rows_at_a_time) {
+    std::vector<int64_t> rows(static_cast<size_t>(std::min(rows_at_a_time, count - begin)));
+    std::iota(rows.begin(), rows.end(), begin);
+    absl::StatusOr<text::PackedTokens> some = data.read(rows);
+    if (!some.ok()) return base::annotate(some.status(), what);
+    seen.add(*some);
+  }
+  if (seen.least < 0 || seen.largest >= config.vocabulary_size) {
+    return base::invalid_argument(what, ": ids from ", seen.least, " to ", seen.largest,
                                   ", the vocabulary has ", config.vocabulary_size,
                                   "; was it packed with another tokenizer?");
   }
-  if (!any_token_counts(data)) {
+  if (!seen.any_counts) {
     return base::invalid_argument(what, ": no token counts (the loss mask is 0 everywhere)");
   }
-  return absl::OkStatus();
+  return seen.hasher.hex();
 }
 
 absl::Status check_numbers(const TrainOptions& o) {

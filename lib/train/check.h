@@ -1,6 +1,7 @@
 // What must hold before a run starts: mistakes cost seconds, not hours.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include "base/status.h"
@@ -9,9 +10,10 @@
 namespace frugal::train {
 
 // Sizes, ids below the vocabulary, sequences inside the context, at least one token that counts.
-// `what` names the data.
-absl::Status check_data(const text::PackedTokens& data, const architecture::ModelConfig& config,
-                        std::string_view what);
+// Reads all of it, some sequences at a time, and returns a hash of them. `what` names the data.
+absl::StatusOr<std::string> check_data(const text::SequenceReader& data,
+                                       const architecture::ModelConfig& config,
+                                       std::string_view what);
 
 absl::Status check_numbers(const TrainOptions& options);
 

@@ -9,17 +9,16 @@
 #include <cmath>
 #include <limits>
 #include <optional>
-#include <span>
 #include <utility>
 
 #include "absl/strings/str_format.h"
-#include "base/hash.h"
 #include "base/interrupt.h"
 #include "base/text.h"
 #include "tensor/guard.h"
 #include "train/autocast.h"
 #include "train/batches.h"
 #include "train/check.h"
+#include "train/fingerprint.h"
 #include "train/losses.h"
 #include "train/optimizer.h"
 #include "train/record.h"
@@ -46,43 +45,6 @@ class Stopwatch {
   Clock::time_point begin_ = Clock::now();
 };
 
-template <typename T>
-std::string_view bytes_of(const std::vector<T>& values) {
-  return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)};
-}
-
-// What a resume file must agree with.
-std::string fingerprint(const ParameterView& student, const model::Decoder* teacher,
-                        const text::PackedTokens& data, const TrainOptions& o, Precision precision,
-                        int64_t steps) {
-  const base::Json options = {steps,
-                              o.batch_sequences,
-                              o.accumulation,
-                              o.learning_rate,
-                              o.warmup_steps,
-                              static_cast<int>(o.schedule),
-                              o.final_rate_share,
-                              o.weight_decay,
-                              o.beta1,
-                              o.beta2,
-                              o.epsilon,
-                              o.clip,
-                              static_cast<int>(precision),
-                              o.distillation_weight,
-                              o.temperature,
-                              o.chunk_tokens,
-                              o.validate_every,
-                              o.keep_best,
-                              o.record_every,
-                              o.seed};
-  base::KeyHasher hasher;
-  hasher.add(options.dump()).add(architecture::to_json(student.base().config()).dump());
-  hasher.add(teacher != nullptr ? architecture::to_json(teacher->config()).dump() : "");
-  hasher.add(bytes_of(data.ids)).add(bytes_of(data.segments)).add(bytes_of(data.loss_mask));
-  if (const std::string selection = student.selection(); !selection.empty()) hasher.add(selection);
-  return hasher.hex();
-}
-
 // Sums over the steps since the last sample of the curve.
 struct Sums {
   double cross_entropy = 0, divergence = 0;
@@ -92,9 +54,9 @@ struct Sums {
 class Trainer {
  public:
   Trainer(const ParameterView& student, const model::Decoder* teacher,
-          const text::PackedTokens& data, const text::PackedTokens* validation,
-          const TrainOptions& options, int64_t steps, Precision precision,
-          const std::filesystem::path& folder, base::Progress* progress)
+          const text::SequenceReader& data, std::string_view data_hash,
+          const text::SequenceReader* validation, const TrainOptions& options, int64_t steps,
+          Precision precision, const std::filesystem::path& folder, base::Progress* progress)
       : student_(student),
         teacher_(options.distillation_weight > 0 ? teacher : nullptr),
         data_(data),
@@ -107,8 +69,8 @@ class Trainer {
         progress_(progress),
         optimizer_(student.trained(),
                    {options.beta1, options.beta2, options.epsilon, options.weight_decay}),
-        order_(data.sequences, options.seed),
-        fingerprint_(fingerprint(student, teacher_, data, options, precision, steps)) {
+        order_(data.count(), options.seed),
+        fingerprint_(fingerprint(student, teacher_, data_hash, options, precision, steps)) {
     if (!folder.empty()) state_path_ = folder / kStateFile;
     student_.require_gradients(true);
     result_.precision = precision;
@@ -139,16 +101,19 @@ class Trainer {
   at::Device device() const { return student_.base().device(); }
 
   int64_t tokens_per_step() const {
-    return options_.accumulation * options_.batch_sequences * data_.length;
+    return options_.accumulation * options_.batch_sequences * data_.tokens_each();
   }
 
   // The forwards of the coming step.
-  std::vector<TrainBatch> next_batches() {
+  absl::StatusOr<std::vector<TrainBatch>> next_batches() {
     const Stopwatch watch(data_seconds_);
     std::vector<TrainBatch> batches;
     for (int64_t i = 0; i < options_.accumulation; ++i) {
       const int64_t first = (result_.steps * options_.accumulation + i) * options_.batch_sequences;
-      batches.push_back(make_batch(data_, order_.rows(first, options_.batch_sequences), device()));
+      FRUGAL_ASSIGN_OR_RETURN(
+          TrainBatch batch,
+          read_batch(data_, order_.rows(first, options_.batch_sequences), device()));
+      batches.push_back(std::move(batch));
     }
     return batches;
   }
@@ -187,7 +152,7 @@ class Trainer {
   absl::Status step() {
     return tensor::guarded(
         base::str_cat("training step ", result_.steps + 1), [&]() -> absl::Status {
-          const std::vector<TrainBatch> batches = next_batches();
+          FRUGAL_ASSIGN_OR_RETURN(const std::vector<TrainBatch> batches, next_batches());
           int64_t counted = 0;
           for (const TrainBatch& batch : batches) counted += batch.targets.size(0);
           optimizer_.clear_gradients();
@@ -325,8 +290,8 @@ class Trainer {
 
   const ParameterView& student_;
   const model::Decoder* teacher_;
-  const text::PackedTokens& data_;
-  const text::PackedTokens* validation_;
+  const text::SequenceReader& data_;
+  const text::SequenceReader* validation_;
   const TrainOptions& options_;
   const int64_t steps_, record_every_;
   const Precision precision_;
@@ -355,51 +320,30 @@ absl::StatusOr<int64_t> planned_steps(const TrainOptions& options, int64_t lengt
   return options.steps > 0 ? options.steps : (options.tokens + per_step - 1) / per_step;
 }
 
-absl::StatusOr<ValidationSample> validate(const model::Decoder& decoder,
-                                          const text::PackedTokens& data, int64_t batch_sequences,
-                                          int64_t chunk_tokens) {
-  FRUGAL_RETURN_IF_ERROR(check_data(data, decoder.config(), "validation data"));
-  return tensor::guarded("validating", [&]() -> absl::StatusOr<ValidationSample> {
-    const at::NoGradGuard no_grad;
-    ValidationSample sample;
-    double sum = 0;
-    for (int64_t begin = 0; begin < data.sequences; begin += batch_sequences) {
-      std::vector<int64_t> rows;
-      for (int64_t i = begin; i < std::min(begin + batch_sequences, data.sequences); ++i)
-        rows.push_back(i);
-      const TrainBatch batch = make_batch(data, rows, decoder.device());
-      LossInput input;
-      input.hidden = decoder.hidden(batch.inputs).flatten(0, 1).index_select(0, batch.places);
-      input.head = decoder.head_weight();
-      input.targets = batch.targets;
-      sum += head_loss(input, {.chunk_tokens = chunk_tokens}, 1.0).cross_entropy.item<double>();
-      sample.tokens += batch.targets.size(0);
-    }
-    sample.cross_entropy = sum / static_cast<double>(sample.tokens);
-    return sample;
-  });
-}
-
 absl::StatusOr<TrainResult> train(const ParameterView& student, const model::Decoder* teacher,
-                                  const text::PackedTokens& data,
-                                  const text::PackedTokens* validation, const TrainOptions& options,
+                                  const text::SequenceReader& data,
+                                  const text::SequenceReader* validation,
+                                  const TrainOptions& options,
                                   const std::filesystem::path& resume_folder,
                                   base::Progress* progress) {
-  FRUGAL_ASSIGN_OR_RETURN(const int64_t steps, planned_steps(options, data.length));
+  FRUGAL_ASSIGN_OR_RETURN(const int64_t steps, planned_steps(options, data.tokens_each()));
   FRUGAL_RETURN_IF_ERROR(check_models(student.base(), teacher, options));
   if (student.trained().empty())
     return base::invalid_argument("training: no parameter of the model is to be trained");
-  FRUGAL_RETURN_IF_ERROR(check_data(data, student.base().config(), "training data"));
-  if (validation != nullptr)
-    FRUGAL_RETURN_IF_ERROR(check_data(*validation, student.base().config(), "validation data"));
+  FRUGAL_ASSIGN_OR_RETURN(const std::string data_hash,
+                          check_data(data, student.base().config(), "training data"));
+  if (validation != nullptr) {
+    FRUGAL_RETURN_IF_ERROR(
+        check_data(*validation, student.base().config(), "validation data").status());
+  }
   if (options.keep_best && validation == nullptr) {
     return base::invalid_argument("training: keep_best needs validation data");
   }
   FRUGAL_ASSIGN_OR_RETURN(const Precision precision,
                           resolve_precision(options.precision, student.base().device()));
   return tensor::guarded("training", [&] {
-    return Trainer(student, teacher, data, validation, options, steps, precision, resume_folder,
-                   progress)
+    return Trainer(student, teacher, data, data_hash, validation, options, steps, precision,
+                   resume_folder, progress)
         .run();
   });
 }

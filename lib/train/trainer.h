@@ -9,9 +9,10 @@
 #include "base/progress.h"
 #include "base/status.h"
 #include "model/decoder.h"
-#include "text/dataset.h"
+#include "text/packing.h"
 #include "train/parameter_view.h"
 #include "train/schedule.h"
+#include "train/validation.h"
 
 namespace frugal::train {
 
@@ -55,12 +56,6 @@ struct LossSample {
   double gradient_norm = 0;  // before clipping, of the last step
 };
 
-struct ValidationSample {
-  int64_t step = 0;
-  double cross_entropy = 0;  // nats per token
-  int64_t tokens = 0;
-};
-
 struct TrainResult {
   int64_t steps = 0;         // in all, earlier sessions included
   int64_t resumed_from = 0;  // step at which this session began
@@ -87,17 +82,13 @@ struct TrainResult {
 // Cancelled after an interrupt (state saved); a loss that is not finite (names the step); a resume
 // file of another run; out of memory.
 absl::StatusOr<TrainResult> train(const ParameterView& student, const model::Decoder* teacher,
-                                  const text::PackedTokens& data,
-                                  const text::PackedTokens* validation, const TrainOptions& options,
+                                  const text::SequenceReader& data,
+                                  const text::SequenceReader* validation,
+                                  const TrainOptions& options,
                                   const std::filesystem::path& resume_folder,
                                   base::Progress* progress);
 
 // Steps that `train` will do on sequences of `length` tokens.
 absl::StatusOr<int64_t> planned_steps(const TrainOptions& options, int64_t length);
-
-// Mean cross-entropy over the counted tokens of `data`, nats.
-absl::StatusOr<ValidationSample> validate(const model::Decoder& decoder,
-                                          const text::PackedTokens& data, int64_t batch_sequences,
-                                          int64_t chunk_tokens);
 
 }  // namespace frugal::train

@@ -1,3 +1,6 @@
+#include "text/bpe_trainer.h"
+
+#include <fstream>
 #include <map>
 
 #include "base/file.h"
@@ -95,6 +98,40 @@ TEST(BpeTrainer, IsDeterministic) {
   FRUGAL_ASSERT_OK_AND_ASSIGN(const auto one, train_bpe(kCorpus, {}));
   FRUGAL_ASSERT_OK_AND_ASSIGN(const auto two, train_bpe(kCorpus, {}));
   EXPECT_EQ(one->vocabulary().merges, two->vocabulary().merges);
+}
+
+// Files larger than a window, cut where they may be, have the words of the whole.
+TEST(BpeTrainer, StreamsFiles) {
+  const test::TemporaryFolder folder;
+  DataSource texts, records;
+  texts.text = {(folder.path() / "*.txt").string()};
+  records.jsonl = (folder.path() / "a.jsonl").string();
+  std::ofstream jsonl(records.jsonl);
+  for (int file = 0; file < 2; ++file) {
+    std::ofstream out(folder.path() / (std::to_string(file) + ".txt"));
+    for (int i = 0; i < 30000; ++i) {
+      out << "word" << i % 91 << " don't " << i * 7 % 1009 << "   é"
+          << (i % 13 == 0 ? "\r\n\n" : " ");
+      if (i < 500)
+        jsonl << R"({"prompt":"a )" << i % 17 << R"(","completion":"b)" << i % 5 << "\"}\n";
+    }
+  }
+  jsonl.close();
+  for (const char* pattern : {"gpt-2", "qwen2", "llama-bpe", "gpt-4o"}) {
+    BpeTrainerOptions options;
+    options.vocabulary_size = 400;
+    options.pre_tokenizer = pattern;
+    for (const DataSource& source : {texts, records}) {
+      FRUGAL_ASSERT_OK_AND_ASSIGN(const auto examples, load_examples(source));
+      std::vector<std::string> whole;
+      for (const Example& example : examples) whole.push_back(example.prompt + example.completion);
+      EXPECT_EQ(train_bpe(source, options).value()->vocabulary().pieces,
+                train_bpe(whole, options).value()->vocabulary().pieces)
+          << pattern;
+    }
+  }
+  texts.text = {(folder.path() / "none.txt").string()};
+  FRUGAL_EXPECT_ERROR(train_bpe(texts, {}), absl::StatusCode::kNotFound, "none.txt");
 }
 
 TEST(BpeTrainer, Refuses) {

@@ -12,7 +12,8 @@ std::vector<std::string> split(const PreTokenizer& pre_tokenizer, std::string_vi
                                bool at_start = true) {
   std::deque<std::string> storage;
   std::vector<std::string> out;
-  for (const std::string_view part : pre_tokenizer.split(text, at_start, storage))
+  const auto place = at_start ? PreTokenizer::Place::kStart : PreTokenizer::Place::kInside;
+  for (const std::string_view part : pre_tokenizer.split(text, place, storage))
     out.emplace_back(part);
   return out;
 }

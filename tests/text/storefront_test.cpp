@@ -6,6 +6,7 @@
 
 #include "base/hash.h"
 #include "support/shared_data.h"
+#include "text/storefront/plan.h"
 
 namespace frugal::text {
 namespace {
@@ -138,6 +139,29 @@ TEST(Storefront, ExamplesAreShort) {
     EXPECT_LE(encoded.ids.size() - encoded.prompt_tokens, 40u) << example.completion;
     if (!example.label.empty()) {
       EXPECT_EQ(encoded.ids.size() - encoded.prompt_tokens, 1u);
+    }
+  }
+}
+
+TEST(StorefrontPlan, WritesArticlesAndCapitals) {
+  EXPECT_EQ(storefront::with_article("oak table"), "an oak table");
+  EXPECT_EQ(storefront::with_article("blue lamp"), "a blue lamp");
+  EXPECT_EQ(storefront::capitalized("an oak table"), "An oak table");
+  EXPECT_EQ(storefront::capitalized("Already"), "Already");
+  EXPECT_EQ(storefront::capitalized("4 chairs"), "4 chairs");
+  EXPECT_EQ(storefront::capitalized(""), "");
+}
+
+// Equal plans are in one split, and so what a plan says must be all that a prompt can tell.
+TEST(StorefrontPlan, OnePromptHasOnePlan) {
+  base::RandomStream random(5, "plans");
+  std::map<std::string, std::string> plan_of;
+  for (int i = 0; i < 3000; ++i) {
+    for (const storefront::Drawn& drawn :
+         {storefront::draw_review(i % 2 == 0, random), storefront::draw_description(random)}) {
+      ASSERT_FALSE(drawn.plan.empty());
+      const auto [found, inserted] = plan_of.emplace(drawn.example.prompt, drawn.plan);
+      EXPECT_EQ(found->second, drawn.plan) << drawn.example.prompt;
     }
   }
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "support/shared_data.h"
 #include "train/toy.h"
 
 namespace frugal::train {
@@ -24,6 +25,20 @@ TEST(DataOrder, IsTheSameFromAnyPlace) {
   const std::vector<int64_t> tail = jumping.rows(25, 15);
   EXPECT_TRUE(std::equal(tail.begin(), tail.end(), all.begin() + 25));
   EXPECT_NE(other.rows(0, 40), all);
+}
+
+TEST(ReadBatch, IsTheBatchOfThoseRows) {
+  text::PackedTokens data = toy::packed(4, 6);
+  std::fill_n(data.segments.begin() + 2 * 6 + 3, 3, 1);
+  const TrainBatch expected = make_batch(data, {2, 0}, at::kCPU);
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const TrainBatch read, read_batch(data, {2, 0}, at::kCPU));
+  EXPECT_TRUE(read.inputs.ids.equal(expected.inputs.ids));
+  EXPECT_TRUE(read.inputs.segments.equal(expected.inputs.segments));
+  EXPECT_TRUE(read.inputs.positions.equal(expected.inputs.positions));
+  EXPECT_TRUE(read.places.equal(expected.places));
+  EXPECT_TRUE(read.targets.equal(expected.targets));
+  FRUGAL_EXPECT_ERROR(read_batch(data, {4}, at::kCPU), absl::StatusCode::kInternal,
+                      "was asked for");
 }
 
 TEST(MakeBatch, PlainRowsNeedNoMask) {

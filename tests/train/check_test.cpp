@@ -32,8 +32,8 @@ TEST(CheckData, NamesWhatDoesNotFit) {
   wrong.segments.pop_back();
   FRUGAL_EXPECT_ERROR(check_data(wrong, config(), "data"), absl::StatusCode::kInternal,
                       "18 entries");
-  FRUGAL_EXPECT_ERROR(check_data({}, config(), "data"), absl::StatusCode::kInvalidArgument,
-                      "0 sequences");
+  FRUGAL_EXPECT_ERROR(check_data(text::PackedTokens(), config(), "data"),
+                      absl::StatusCode::kInvalidArgument, "0 sequences");
 }
 
 TEST(CheckData, SomeTokenMustCount) {

@@ -3,7 +3,7 @@
 
 #include "base/random.h"
 #include "model/toy.h"
-#include "text/dataset.h"
+#include "text/packing.h"
 
 namespace frugal::train::toy {
 

@@ -4,6 +4,7 @@
 
 #include "base/interrupt.h"
 #include "tensor/device.h"
+#include "train/batches.h"
 #include "train/toy.h"
 
 namespace frugal::train {
@@ -213,6 +214,46 @@ TEST_F(TrainTest, DistillationMovesTheStudentToItsTeacher) {
                               train(twin, &teacher, data, nullptr, options, {}, nullptr));
   EXPECT_NEAR(still.curve[0].divergence, 0.0, 1e-6);
   EXPECT_LT(still.curve[0].gradient_norm, 1e-4);
+}
+
+// Sequences in memory, of which it is known which were asked for at a time.
+class WatchedReader final : public text::SequenceReader {
+ public:
+  explicit WatchedReader(text::PackedTokens data) : data_(std::move(data)) {}
+  int64_t count() const override { return data_.count(); }
+  int64_t tokens_each() const override { return data_.tokens_each(); }
+  absl::StatusOr<text::PackedTokens> read(std::span<const int64_t> rows) const override {
+    reads.emplace_back(rows.begin(), rows.end());
+    return data_.read(rows);
+  }
+  mutable std::vector<std::vector<int64_t>> reads;
+
+ private:
+  text::PackedTokens data_;
+};
+
+TEST_F(TrainTest, ReadsTheSequencesOfAStepAndNoMore) {
+  const WatchedReader data(toy::packed(9000, 17)), held_out(toy::packed(50, 17, "held out"));
+  TrainOptions options = quick();
+  options.steps = 5;
+  options.batch_sequences = 4;
+  options.accumulation = 2;
+  options.seed = 21;
+  model::Decoder decoder = student();
+  FRUGAL_ASSERT_OK(train(decoder, nullptr, data, &held_out, options, {}, nullptr).status());
+  // Once through in the order of the file, to check it; at most 65536 tokens at a time.
+  size_t checked = 0, next = 0;
+  for (; checked < 9000; ++next) {
+    ASSERT_LT(next, data.reads.size());
+    ASSERT_LE(data.reads[next].size(), size_t{65536 / 17});
+    EXPECT_EQ(data.reads[next].front(), static_cast<int64_t>(checked));
+    checked += data.reads[next].size();
+  }
+  DataOrder order(9000, 21);
+  ASSERT_EQ(data.reads.size(), next + 10);
+  for (int64_t forward = 0; forward < 10; ++forward)
+    EXPECT_EQ(data.reads[next + forward], order.rows(4 * forward, 4)) << forward;
+  for (const auto& read : held_out.reads) EXPECT_LE(read.size(), 50u);
 }
 
 TEST_F(TrainTest, Bf16AutocastLearnsTheSame) {

@@ -1,7 +1,7 @@
 #include "passes/common/training.h"
 
 #include <cmath>
-#include <vector>
+#include <memory>
 
 #include "base/file.h"
 #include "base/progress.h"
@@ -9,7 +9,7 @@
 #include "passes/common/text_checks.h"
 #include "passes/common/zeros.h"
 #include "tensor/guard.h"
-#include "text/dataset.h"
+#include "text/packing.h"
 
 namespace frugal::passes {
 namespace {
@@ -31,17 +31,16 @@ train::TrainOptions loop_options(const TrainingOptions& options, uint64_t seed) 
   return loop;
 }
 
-absl::StatusOr<text::PackedTokens> load_packed(pass::RunContext& context,
-                                               const pass::DataReference& reference,
-                                               const TrainingOptions& options,
-                                               const text::Tokenizer& tokenizer) {
+// On the disk, beside the resume state: the data may be larger than memory.
+absl::StatusOr<std::unique_ptr<const text::SequenceReader>> packed(
+    pass::RunContext& context, const pass::DataReference& reference, const TrainingOptions& options,
+    const text::Tokenizer& tokenizer) {
   FRUGAL_ASSIGN_OR_RETURN(const text::DataSource source, context.data(reference));
-  FRUGAL_ASSIGN_OR_RETURN(const std::vector<text::Example> examples, text::load_examples(source));
   text::PackOptions pack;
   pack.length = options.sequence_length;
   pack.loss_on_prompt = options.loss_on_prompt;
   pack.seed = context.seed();
-  return text::pack(examples, tokenizer, pack);
+  return text::pack(source, tokenizer, pack, context.resume_folder());
 }
 
 base::Json number_or_null(double value) { return base::finite_or_null(value); }
@@ -228,19 +227,17 @@ absl::Status check_training(pass::CheckContext& context, std::string_view pass,
 absl::Status run_training(pass::RunContext& context, const TrainingOptions& options,
                           const text::Tokenizer& tokenizer, model::Decoder& student,
                           const model::Decoder* teacher) {
-  FRUGAL_ASSIGN_OR_RETURN(const text::PackedTokens data,
-                          load_packed(context, options.data, options, tokenizer));
-  text::PackedTokens held_out;
+  FRUGAL_ASSIGN_OR_RETURN(const auto data, packed(context, options.data, options, tokenizer));
+  std::unique_ptr<const text::SequenceReader> held_out;
   if (!options.validation.name.empty()) {
-    FRUGAL_ASSIGN_OR_RETURN(held_out, load_packed(context, options.validation, options, tokenizer));
+    FRUGAL_ASSIGN_OR_RETURN(held_out, packed(context, options.validation, options, tokenizer));
   }
   const train::TrainOptions loop = loop_options(options, context.seed());
   FRUGAL_ASSIGN_OR_RETURN(const int64_t steps, train::planned_steps(loop, options.sequence_length));
   base::Progress progress(teacher == nullptr ? "train" : "distill", "steps", steps);
-  const text::PackedTokens* validation = options.validation.name.empty() ? nullptr : &held_out;
-  FRUGAL_ASSIGN_OR_RETURN(
-      const train::TrainResult result,
-      train::train(student, teacher, data, validation, loop, context.resume_folder(), &progress));
+  FRUGAL_ASSIGN_OR_RETURN(const train::TrainResult result,
+                          train::train(student, teacher, *data, held_out.get(), loop,
+                                       context.resume_folder(), &progress));
   report_curve(context, result);
   report_numbers(context, result);
   return absl::OkStatus();

@@ -1,14 +1,13 @@
 // Tested by: tests/passes/training_test.cpp
 #include "passes/train/train_pass.h"
 
-#include <string>
-#include <vector>
+#include <memory>
 
 #include "base/text.h"
 #include "model/decoder.h"
 #include "passes/common/training.h"
 #include "tensor/device.h"
-#include "text/dataset.h"
+#include "text/bpe_trainer.h"
 #include "text/tokenizer.h"
 
 namespace frugal::passes {
@@ -128,15 +127,11 @@ class TrainPass final : public pass::Pass {
   absl::StatusOr<std::shared_ptr<const text::Tokenizer>> make_tokenizer(
       pass::RunContext& context) const {
     FRUGAL_ASSIGN_OR_RETURN(const text::DataSource source, context.data(training_.data));
-    FRUGAL_ASSIGN_OR_RETURN(const std::vector<text::Example> examples, text::load_examples(source));
-    std::vector<std::string> texts;
-    for (const text::Example& example : examples)
-      texts.push_back(example.prompt + example.completion);
     text::BpeTrainerOptions options;
     options.vocabulary_size = shape_.vocabulary_size;
     options.pre_tokenizer = shape_.pre_tokenizer;
     options.special = {kEndOfText};
-    FRUGAL_ASSIGN_OR_RETURN(auto tokenizer, text::train_bpe(texts, options));
+    FRUGAL_ASSIGN_OR_RETURN(auto tokenizer, text::train_bpe(source, options));
     if (tokenizer->size() > shape_.vocabulary_size) {
       return base::internal("train: the tokenizer has ", tokenizer->size(),
                             " pieces, more than vocabulary_size = ", shape_.vocabulary_size);
