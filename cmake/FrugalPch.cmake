@@ -1,12 +1,11 @@
 # Precompiled headers: what nearly every source includes is read once. They halve the build's time. Not for the rooms that are
 # compiled for several instruction sets: what a header instantiates would be of whichever set its source asks for.
 #   frugal_core_pch        JSON, Status and the standard library
-#   frugal_torch_pch       and ATen
+#   frugal_torch_pch       and ATen; not torch/csrc/autograd, whose templates every source would instantiate for the few that use it
 #   frugal_core_test_pch, frugal_torch_test_pch   and GoogleTest (tests/CMakeLists.txt)
 set(FRUGAL_CORE_HEADERS <algorithm> <array> <cmath> <cstdint> <filesystem> <functional> <map> <memory> <optional> <set> <span>
   <string> <string_view> <utility> <variant> <vector> <base/json.h> <base/status.h>)
-set(FRUGAL_TORCH_HEADERS <ATen/ATen.h> <ATen/Parallel.h> <ATen/core/grad_mode.h> <c10/core/InferenceMode.h>
-  <torch/csrc/autograd/autograd.h> <torch/csrc/autograd/custom_function.h>)
+set(FRUGAL_TORCH_HEADERS <ATen/Parallel.h> <ATen/core/grad_mode.h> <c10/core/InferenceMode.h> <tensor/aten.h>)
 set(FRUGAL_TEST_HEADERS <gmock/gmock.h> <gtest/gtest.h>)
 
 # frugal_precompiled(<name> HEADERS <header>... [LINK <target>...]): a target whose header frugal_use_pch() gives to others.
@@ -20,7 +19,7 @@ function(frugal_precompiled name)
     file(WRITE ${source} "")
   endif()
   add_library(${name} OBJECT ${source})
-  target_include_directories(${name} PRIVATE ${CMAKE_BINARY_DIR}/include/base)
+  target_include_directories(${name} PRIVATE ${CMAKE_BINARY_DIR}/include/base ${CMAKE_BINARY_DIR}/include/tensor)
   target_link_libraries(${name} PRIVATE ${PCH_LINK})
   target_precompile_headers(${name} PRIVATE ${PCH_HEADERS})
   if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")  # a header built twice is the same, so that ccache finds what uses it

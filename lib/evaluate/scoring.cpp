@@ -1,6 +1,5 @@
 #include "evaluate/scoring.h"
 
-#include <ATen/ATen.h>
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
@@ -10,6 +9,7 @@
 
 #include "base/interrupt.h"
 #include "base/progress.h"
+#include "tensor/aten.h"
 #include "tensor/guard.h"
 
 namespace frugal::evaluate {

@@ -1,12 +1,12 @@
 #include "model/attention.h"
 
-#include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <functional>
 #include <optional>
 
 #include "kernels/bf16_attention.h"
+#include "tensor/aten.h"
 
 namespace frugal::model {
 namespace {

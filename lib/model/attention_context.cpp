@@ -1,11 +1,10 @@
 // Tested by: tests/model/families_test.cpp
 #include "model/attention_context.h"
 
-#include <ATen/ATen.h>
-
 #include <algorithm>
 
 #include "model/rotary.h"
+#include "tensor/aten.h"
 
 namespace frugal::model {
 namespace {

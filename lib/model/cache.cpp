@@ -1,8 +1,7 @@
-#include <ATen/ATen.h>
-
 #include <algorithm>
 
 #include "model/layer_runner.h"
+#include "tensor/aten.h"
 
 namespace frugal::model {
 namespace {

@@ -1,13 +1,12 @@
 #include "model/decoder.h"
 
-#include <ATen/ATen.h>
-
 #include <cmath>
 #include <utility>
 
 #include "architecture/tensors.h"
 #include "base/random.h"
 #include "base/text.h"
+#include "tensor/aten.h"
 #include "tensor/guard.h"
 #include "tensor/transfer.h"
 

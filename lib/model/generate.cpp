@@ -1,6 +1,5 @@
 #include "model/generate.h"
 
-#include <ATen/ATen.h>
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
@@ -12,6 +11,7 @@
 
 #include "base/interrupt.h"
 #include "base/text.h"
+#include "tensor/aten.h"
 #include "tensor/guard.h"
 
 namespace frugal::model {

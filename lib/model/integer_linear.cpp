@@ -1,6 +1,5 @@
 #include "model/integer_linear.h"
 
-#include <ATen/ATen.h>
 #include <ATen/autocast_mode.h>
 #include <ATen/core/grad_mode.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
@@ -8,6 +7,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "tensor/aten.h"
 #include "tensor/guard.h"
 
 namespace frugal::model {

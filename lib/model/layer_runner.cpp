@@ -1,13 +1,12 @@
 #include "model/layer_runner.h"
 
-#include <ATen/ATen.h>
-
 #include <cmath>
 #include <tuple>
 
 #include "model/attention.h"
 #include "model/normalize.h"
 #include "model/rotary.h"
+#include "tensor/aten.h"
 
 namespace frugal::model {
 namespace {

@@ -1,12 +1,12 @@
 #include "model/normalize.h"
 
-#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
 
 #include "model/row_kernels.h"
+#include "tensor/aten.h"
 
 namespace frugal::model {
 namespace {

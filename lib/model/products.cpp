@@ -1,12 +1,11 @@
 #include "model/products.h"
 
-#include <ATen/ATen.h>
-
 #include <algorithm>
 #include <optional>
 #include <utility>
 
 #include "kernels/bf16_product.h"
+#include "tensor/aten.h"
 #include "tensor/precision.h"
 #include "tensor/tiles.h"
 

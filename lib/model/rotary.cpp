@@ -1,12 +1,12 @@
 #include "model/rotary.h"
 
-#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <numbers>
 
 #include "model/row_kernels.h"
+#include "tensor/aten.h"
 
 namespace frugal::model {
 namespace {

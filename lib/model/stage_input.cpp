@@ -1,6 +1,6 @@
 #include "model/stage_input.h"
 
-#include <ATen/ATen.h>
+#include "tensor/aten.h"
 
 namespace frugal::model {
 namespace {

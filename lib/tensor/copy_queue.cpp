@@ -1,11 +1,12 @@
 // Tested by: tests/layerwise/gpu_test.cpp
 #include "tensor/copy_queue.h"
 
-#include <ATen/ATen.h>
 #include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <utility>
+
+#include "tensor/aten.h"
 
 namespace frugal::tensor {
 namespace {

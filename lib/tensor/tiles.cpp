@@ -1,11 +1,12 @@
 #include "tensor/tiles.h"
 
-#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <atomic>
+
+#include "tensor/aten.h"
 
 namespace frugal::tensor {
 namespace {

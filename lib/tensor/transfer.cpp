@@ -1,12 +1,11 @@
 #include "tensor/transfer.h"
 
-#include <ATen/ATen.h>
-
 #include <memory>
 #include <span>
 #include <utility>
 #include <vector>
 
+#include "tensor/aten.h"
 #include "tensor/guard.h"
 
 namespace frugal::tensor {

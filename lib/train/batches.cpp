@@ -1,13 +1,12 @@
 #include "train/batches.h"
 
-#include <ATen/ATen.h>
-
 #include <algorithm>
 #include <numeric>
 #include <span>
 
 #include "base/random.h"
 #include "base/text.h"
+#include "tensor/aten.h"
 #include "train/losses.h"
 
 namespace frugal::train {

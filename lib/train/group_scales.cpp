@@ -1,6 +1,5 @@
 #include "train/group_scales.h"
 
-#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -8,6 +7,8 @@
 #include <array>
 #include <optional>
 #include <utility>
+
+#include "tensor/aten.h"
 
 namespace frugal::train {
 namespace {

@@ -1,12 +1,12 @@
 #include "train/losses.h"
 
-#include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
 
 #include "model/layer_runner.h"
+#include "tensor/aten.h"
 #include "train/autocast.h"
 
 namespace frugal::train {

@@ -1,7 +1,8 @@
 #include "train/optimizer.h"
 
-#include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
+
+#include "tensor/aten.h"
 
 namespace frugal::train {
 

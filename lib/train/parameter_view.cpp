@@ -1,9 +1,10 @@
 #include "train/parameter_view.h"
 
-#include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
 #include <utility>
+
+#include "tensor/aten.h"
 
 namespace frugal::train {
 

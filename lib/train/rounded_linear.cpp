@@ -1,9 +1,9 @@
 #include "train/rounded_linear.h"
 
-#include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "model/products.h"
+#include "tensor/aten.h"
 
 namespace frugal::train {
 namespace {

@@ -1,8 +1,6 @@
 // Tested by: tests/train/scale_tuning_test.cpp
 #include "train/scale_tuning_check.h"
 
-#include <ATen/ATen.h>
-
 #include <algorithm>
 #include <cmath>
 #include <set>
@@ -10,6 +8,7 @@
 #include <vector>
 
 #include "base/text.h"
+#include "tensor/aten.h"
 
 namespace frugal::train {
 

@@ -1,6 +1,5 @@
 #include "train/state.h"
 
-#include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
 #include <cstring>
@@ -11,6 +10,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "format/safetensors.h"
+#include "tensor/aten.h"
 #include "tensor/guard.h"
 
 namespace frugal::train {

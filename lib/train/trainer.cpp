@@ -1,6 +1,5 @@
 #include "train/trainer.h"
 
-#include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/autograd.h>
 
@@ -14,6 +13,7 @@
 #include "absl/strings/str_format.h"
 #include "base/interrupt.h"
 #include "base/text.h"
+#include "tensor/aten.h"
 #include "tensor/guard.h"
 #include "train/autocast.h"
 #include "train/batches.h"

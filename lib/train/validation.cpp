@@ -1,12 +1,12 @@
 // Tested by: tests/train/trainer_test.cpp
 #include "train/validation.h"
 
-#include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <vector>
 
+#include "tensor/aten.h"
 #include "tensor/guard.h"
 #include "train/batches.h"
 #include "train/check.h"

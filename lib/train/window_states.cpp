@@ -1,11 +1,11 @@
 // Tested by: tests/train/scale_tuning_test.cpp
 #include "train/window_states.h"
 
-#include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
 #include <utility>
 
+#include "tensor/aten.h"
 #include "tensor/tiles.h"
 
 namespace frugal::train {

@@ -1,6 +1,5 @@
 #include "evaluate/scoring.h"
 
-#include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include <vector>
@@ -8,6 +7,7 @@
 #include "base/random.h"
 #include "evaluate/test_models.h"
 #include "support/shared_data.h"
+#include "tensor/aten.h"
 
 namespace frugal::evaluate {
 namespace {

@@ -1,8 +1,6 @@
 // Small seeded models and a tokenizer whose ids can be told at a glance.
 #pragma once
 
-#include <ATen/ATen.h>
-
 #include <cmath>
 #include <span>
 #include <string>
@@ -10,6 +8,7 @@
 
 #include "architecture/model_config.h"
 #include "model/decoder.h"
+#include "tensor/aten.h"
 #include "text/tokenizer.h"
 
 namespace frugal::evaluate::test {

@@ -1,6 +1,5 @@
 #include "layerwise/walk/activation_store.h"
 
-#include <ATen/ATen.h>
 #include <sys/resource.h>
 
 #include <csignal>
@@ -8,6 +7,7 @@
 
 #include "support/random_tensors.h"
 #include "support/shared_data.h"
+#include "tensor/aten.h"
 #include "tensor/tiles.h"
 
 namespace frugal::layerwise {

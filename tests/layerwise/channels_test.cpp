@@ -1,6 +1,5 @@
 #include "layerwise/pruning/channels.h"
 
-#include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
 #include "architecture/stages.h"
@@ -8,6 +7,7 @@
 #include "support/random_tensors.h"
 #include "support/shared_data.h"
 #include "support/toy_model.h"
+#include "tensor/aten.h"
 
 namespace frugal::layerwise {
 namespace {

@@ -1,8 +1,7 @@
 #include "layerwise/walk/durable_solver.h"
 
-#include <ATen/ATen.h>
-
 #include "support/shared_data.h"
+#include "tensor/aten.h"
 
 namespace frugal::layerwise {
 namespace {

@@ -1,12 +1,11 @@
 #include "layerwise/transform/equalize.h"
 
-#include <ATen/ATen.h>
-
 #include <cmath>
 
 #include "layerwise/rounding/gptq.h"
 #include "support/random_tensors.h"
 #include "support/shared_data.h"
+#include "tensor/aten.h"
 
 namespace frugal::layerwise {
 namespace {

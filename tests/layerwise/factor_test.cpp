@@ -1,12 +1,11 @@
 #include "layerwise/rounding/factor.h"
 
-#include <ATen/ATen.h>
-
 #include <limits>
 
 #include "layerwise/rounding/order.h"
 #include "support/random_tensors.h"
 #include "support/shared_data.h"
+#include "tensor/aten.h"
 
 namespace frugal::layerwise {
 namespace {

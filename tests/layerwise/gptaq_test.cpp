@@ -1,13 +1,12 @@
 #include "layerwise/rounding/gptaq.h"
 
-#include <ATen/ATen.h>
-
 #include <vector>
 
 #include "layerwise/rounding/order.h"
 #include "layerwise/rounding/pre_correct.h"
 #include "support/random_tensors.h"
 #include "support/shared_data.h"
+#include "tensor/aten.h"
 
 namespace frugal::layerwise {
 namespace {

@@ -1,12 +1,11 @@
 #include "layerwise/rounding/gptq_device.h"
 
-#include <ATen/ATen.h>
-
 #include "kernels/cuda_module.h"
 #include "layerwise/rounding/gptq.h"
 #include "layerwise/rounding/order.h"
 #include "support/random_tensors.h"
 #include "support/shared_data.h"
+#include "tensor/aten.h"
 
 namespace frugal::layerwise {
 namespace {

@@ -1,6 +1,4 @@
 // On a real GPU: statistics, factor, sweep and walk against the CPU. Label `gpu`.
-#include <ATen/ATen.h>
-
 #include <cstdlib>
 
 #include "kernels/cuda_module.h"
@@ -13,6 +11,7 @@
 #include "support/random_tensors.h"
 #include "support/shared_data.h"
 #include "support/toy_model.h"
+#include "tensor/aten.h"
 #include "tensor/copy_queue.h"
 #include "tensor/device.h"
 

@@ -1,11 +1,11 @@
 #include "layerwise/walk/layer_reader.h"
 
-#include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
 
 #include "support/shared_data.h"
+#include "tensor/aten.h"
 
 namespace frugal::layerwise {
 namespace {

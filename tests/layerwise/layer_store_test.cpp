@@ -1,10 +1,9 @@
 #include "layerwise/walk/layer_store.h"
 
-#include <ATen/ATen.h>
-
 #include <fstream>
 
 #include "support/shared_data.h"
+#include "tensor/aten.h"
 
 namespace frugal::layerwise {
 namespace {

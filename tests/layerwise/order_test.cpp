@@ -1,7 +1,8 @@
 #include "layerwise/rounding/order.h"
 
-#include <ATen/ATen.h>
 #include <gtest/gtest.h>
+
+#include "tensor/aten.h"
 
 namespace frugal::layerwise {
 namespace {

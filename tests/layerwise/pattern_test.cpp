@@ -1,11 +1,10 @@
 #include "layerwise/pruning/pattern.h"
 
-#include <ATen/ATen.h>
-
 #include <limits>
 
 #include "support/random_tensors.h"
 #include "support/shared_data.h"
+#include "tensor/aten.h"
 
 namespace frugal::layerwise {
 namespace {

@@ -1,9 +1,8 @@
 #include "layerwise/rounding/pre_correct.h"
 
-#include <ATen/ATen.h>
-
 #include "support/random_tensors.h"
 #include "support/shared_data.h"
+#include "tensor/aten.h"
 
 namespace frugal::layerwise {
 namespace {

@@ -1,12 +1,11 @@
 #include "layerwise/walk/statistics.h"
 
-#include <ATen/ATen.h>
-
 #include <cmath>
 #include <limits>
 
 #include "support/random_tensors.h"
 #include "support/shared_data.h"
+#include "tensor/aten.h"
 
 namespace frugal::layerwise {
 namespace {

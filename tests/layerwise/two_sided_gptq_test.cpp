@@ -1,7 +1,5 @@
 #include "layerwise/rounding/two_sided_gptq.h"
 
-#include <ATen/ATen.h>
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -11,6 +9,7 @@
 #include "layerwise/rounding/order.h"
 #include "support/random_tensors.h"
 #include "support/shared_data.h"
+#include "tensor/aten.h"
 
 namespace frugal::layerwise {
 namespace {

@@ -1,13 +1,12 @@
 #include "layerwise/walk/walk.h"
 
-#include <ATen/ATen.h>
-
 #include <map>
 
 #include "base/interrupt.h"
 #include "support/random_tensors.h"
 #include "support/shared_data.h"
 #include "support/toy_model.h"
+#include "tensor/aten.h"
 
 namespace frugal::layerwise {
 namespace {

@@ -1,6 +1,5 @@
 #include "model/integer_linear.h"
 
-#include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
 #include <cmath>
@@ -8,6 +7,7 @@
 
 #include "model/toy.h"
 #include "support/random_tensors.h"
+#include "tensor/aten.h"
 
 namespace frugal::model {
 namespace {

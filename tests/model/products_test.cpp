@@ -1,9 +1,9 @@
 #include "model/products.h"
 
-#include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include "support/random_tensors.h"
+#include "tensor/aten.h"
 
 namespace frugal::layerwise {
 namespace {

@@ -1,7 +1,8 @@
 #include "model/stage_input.h"
 
-#include <ATen/ATen.h>
 #include <gtest/gtest.h>
+
+#include "tensor/aten.h"
 
 namespace frugal::model {
 namespace {

@@ -1,8 +1,6 @@
 // Small random models for tests.
 #pragma once
 
-#include <ATen/ATen.h>
-
 #include <string>
 #include <string_view>
 
@@ -11,6 +9,7 @@
 #include "base/random.h"
 #include "model/decoder.h"
 #include "support/shared_data.h"
+#include "tensor/aten.h"
 
 namespace frugal::model::toy {
 

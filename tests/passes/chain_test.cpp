@@ -1,6 +1,5 @@
 // Options of quantize that hand on to each other: GPTAQ inside the walk, and zeros that have to
 // outlive what comes after the solver.
-#include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
 #include <map>
@@ -15,6 +14,7 @@
 #include "passes/quantize/quantize_pass.h"
 #include "support/shared_data.h"
 #include "support/toy_checkpoint.h"
+#include "tensor/aten.h"
 
 namespace frugal::passes {
 namespace {

@@ -1,7 +1,5 @@
 // Every solver on every grid with every pattern: each runs and keeps its promises, or is refused
 // by check with a reason. Grids come from the registry, so that a new one is covered by itself.
-#include <ATen/ATen.h>
-
 #include <algorithm>
 #include <cmath>
 #include <functional>
@@ -13,6 +11,7 @@
 #include "support/random_tensors.h"
 #include "support/shared_data.h"
 #include "support/toy_checkpoint.h"
+#include "tensor/aten.h"
 
 namespace frugal::passes {
 namespace {

@@ -1,5 +1,3 @@
-#include <ATen/ATen.h>
-
 #include <cmath>
 #include <filesystem>
 #include <set>
@@ -11,6 +9,7 @@
 #include "passes/evaluate/results.h"
 #include "passes/fake_context.h"
 #include "support/shared_data.h"
+#include "tensor/aten.h"
 #include "text/tokenizer.h"
 
 namespace frugal::passes {

@@ -1,5 +1,3 @@
-#include <ATen/ATen.h>
-
 #include <algorithm>
 #include <cmath>
 #include <set>
@@ -12,6 +10,7 @@
 #include "passes/measure/speed.h"
 #include "passes/measure/summary.h"
 #include "support/shared_data.h"
+#include "tensor/aten.h"
 
 namespace frugal::passes {
 namespace {

@@ -1,6 +1,5 @@
 // Structured pruning that removes nothing leaves the model, to the last bit. (The pass refuses such
 // a job; what it is made of must still be right.)
-#include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
 #include <numeric>
@@ -13,6 +12,7 @@
 #include "support/shared_data.h"
 #include "support/toy_checkpoint.h"
 #include "support/toy_model.h"
+#include "tensor/aten.h"
 
 namespace frugal::passes {
 namespace {

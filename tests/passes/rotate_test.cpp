@@ -1,4 +1,3 @@
-#include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
 #include "base/hash.h"
@@ -9,6 +8,7 @@
 #include "support/random_tensors.h"
 #include "support/shared_data.h"
 #include "support/toy_checkpoint.h"
+#include "tensor/aten.h"
 
 namespace frugal::passes {
 namespace {

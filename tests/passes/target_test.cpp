@@ -1,7 +1,6 @@
 // A target of bits or bytes in place of a grid: what can be said before the run, and the run.
 #include "passes/quantize/target.h"
 
-#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
 #include <algorithm>
@@ -19,6 +18,7 @@
 #include "passes/quantize/quantize_pass.h"
 #include "passes/quantize/rounded_model.h"
 #include "support/toy_checkpoint.h"
+#include "tensor/aten.h"
 
 namespace frugal::passes {
 namespace {

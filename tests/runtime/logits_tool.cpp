@@ -1,6 +1,5 @@
 // frugal_logits CHECKPOINT OUT.f32 ID...            fp32 logits [T, V] of one sequence, raw
 // little-endian frugal_logits --greedy N CHECKPOINT ID...         N greedy ids, one line
-#include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
 #include <charconv>
@@ -12,6 +11,7 @@
 #include "format/checkpoint.h"
 #include "model/decoder.h"
 #include "model/generate.h"
+#include "tensor/aten.h"
 #include "tensor/guard.h"
 
 namespace {

@@ -8,6 +8,7 @@ tested      Every lib/<room>/**/<name>.cpp has tests/<room>/**/<name>_test.cpp, 
 names       No room other than lib/architecture spells the name of a tensor or of an architecture, in lib and tools. Files that
             still do stand in tests/structure/model_names_allowed.txt; one that no longer does must leave the list.
 levels      No source lets the loader choose between its loops: FRUGAL_CPU_LEVEL would not reach them. lib/grid/cpu_level.h is asked.
+aten        <ATen/ATen.h> is included nowhere: lib/tensor/aten.h is what all precompile.
 references  Comments cite published papers and READMEs of this repository, nothing that a reader cannot find.
 """
 import pathlib
@@ -90,6 +91,12 @@ def check_levels(root):
                        "FRUGAL_CPU_LEVEL holds for them, too")
 
 
+def check_aten(root):
+    for name, path in files(root, "lib", "tools", "tests"):
+        if path.suffix in {".cpp", ".h"} and "#include <ATen/ATen.h>" in read(path):
+            yield f'{name}: includes <ATen/ATen.h>, seconds of each build; include "tensor/aten.h" and add what it lacks there'
+
+
 def check_references(root):
     folders = ["lib", "tools", "tests", "scripts", "cmake", "configs", "pipelines"]
     alone = [(name, root / name) for name in ("CMakeLists.txt", "README.md")]
@@ -105,7 +112,7 @@ def check_references(root):
 
 def main():
     root = pathlib.Path(sys.argv[1])
-    breaches = [*check_tested(root), *check_names(root), *check_levels(root), *check_references(root)]
+    breaches = [*check_tested(root), *check_names(root), *check_levels(root), *check_aten(root), *check_references(root)]
     for breach in breaches:
         print(breach)
     print(f"check_sources: {len(breaches)} breaches" if breaches else "check_sources: all as it should be")

@@ -1,13 +1,12 @@
 // Divergence between two models on held-out windows, with what noise it carries.
 #pragma once
 
-#include <ATen/ATen.h>
-
 #include <algorithm>
 #include <cmath>
 #include <vector>
 
 #include "model/decoder.h"
+#include "tensor/aten.h"
 #include "text/dataset.h"
 
 namespace frugal::test {

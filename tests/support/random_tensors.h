@@ -1,12 +1,11 @@
 // Seeded matrices for tests.
 #pragma once
 
-#include <ATen/ATen.h>
-
 #include <cstdint>
 #include <string_view>
 
 #include "base/random.h"
+#include "tensor/aten.h"
 
 namespace frugal::layerwise {
 

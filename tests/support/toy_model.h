@@ -1,8 +1,6 @@
 // A small random Llama on disk and random windows of ids.
 #pragma once
 
-#include <ATen/ATen.h>
-
 #include <filesystem>
 #include <string>
 
@@ -10,6 +8,7 @@
 #include "base/random.h"
 #include "format/checkpoint.h"
 #include "model/decoder.h"
+#include "tensor/aten.h"
 #include "text/dataset.h"
 
 namespace frugal::layerwise {

@@ -1,6 +1,5 @@
 #include "tensor/block_cache.h"
 
-#include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -8,6 +7,8 @@
 #include <random>
 #include <thread>
 #include <vector>
+
+#include "tensor/aten.h"
 
 namespace frugal::tensor {
 namespace {

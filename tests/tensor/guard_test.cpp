@@ -1,6 +1,5 @@
 #include "tensor/guard.h"
 
-#include <ATen/ATen.h>
 #include <c10/util/Exception.h>
 
 #include <new>
@@ -8,6 +7,7 @@
 #include <string>
 
 #include "support/shared_data.h"
+#include "tensor/aten.h"
 
 namespace frugal::tensor {
 namespace {

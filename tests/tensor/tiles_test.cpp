@@ -1,12 +1,12 @@
 #include "tensor/tiles.h"
 
-#include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
 #include <vector>
 
 #include "support/random_tensors.h"
+#include "tensor/aten.h"
 
 namespace frugal::layerwise {
 namespace {

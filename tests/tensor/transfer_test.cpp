@@ -1,7 +1,5 @@
 #include "tensor/transfer.h"
 
-#include <ATen/ATen.h>
-
 #include <filesystem>
 #include <vector>
 
@@ -10,6 +8,7 @@
 #include "base/random.h"
 #include "grid/grid.h"
 #include "support/shared_data.h"
+#include "tensor/aten.h"
 
 namespace frugal::tensor {
 namespace {

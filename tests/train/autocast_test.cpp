@@ -1,8 +1,9 @@
 #include "train/autocast.h"
 
-#include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
+
+#include "tensor/aten.h"
 
 namespace frugal::train {
 namespace {

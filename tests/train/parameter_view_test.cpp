@@ -1,8 +1,7 @@
 #include "train/parameter_view.h"
 
-#include <ATen/ATen.h>
-
 #include "support/shared_data.h"
+#include "tensor/aten.h"
 #include "train/toy.h"
 #include "train/trainer.h"
 

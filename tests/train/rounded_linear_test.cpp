@@ -1,8 +1,9 @@
 #include "train/rounded_linear.h"
 
-#include <ATen/ATen.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
+
+#include "tensor/aten.h"
 
 namespace frugal::train {
 namespace {

@@ -1,11 +1,10 @@
 // Tested by: tests/runtime/onnx_runtime.py
 #include "artifact/onnx/rotary.h"
 
-#include <ATen/ATen.h>
-
 #include <algorithm>
 
 #include "model/rotary.h"
+#include "tensor/aten.h"
 
 namespace frugal::artifact {
 

@@ -1,10 +1,9 @@
 #include "layerwise/pruning/depth.h"
 
-#include <ATen/ATen.h>
-
 #include <algorithm>
 #include <numeric>
 
+#include "tensor/aten.h"
 #include "tensor/tiles.h"
 
 namespace frugal::layerwise {

@@ -1,7 +1,5 @@
 #include "layerwise/pruning/pattern.h"
 
-#include <ATen/ATen.h>
-
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -10,6 +8,7 @@
 #include <vector>
 
 #include "base/text.h"
+#include "tensor/aten.h"
 #include "tensor/tiles.h"
 
 namespace frugal::layerwise {

@@ -1,7 +1,5 @@
 // Tested by: tests/layerwise/sparse_test.cpp
 // Masked conjugate gradients, tile by tile of rows.
-#include <ATen/ATen.h>
-
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -9,6 +7,7 @@
 #include <vector>
 
 #include "layerwise/pruning/sparse.h"
+#include "tensor/aten.h"
 #include "tensor/tiles.h"
 
 namespace frugal::layerwise {

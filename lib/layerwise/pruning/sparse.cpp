@@ -1,11 +1,10 @@
 #include "layerwise/pruning/sparse.h"
 
-#include <ATen/ATen.h>
-
 #include <numeric>
 #include <vector>
 
 #include "kernels/mask_sweep.h"
+#include "tensor/aten.h"
 #include "tensor/tiles.h"
 
 namespace frugal::layerwise {

@@ -1,6 +1,5 @@
 #include "layerwise/rounding/block_rounding.h"
 
-#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -17,6 +16,7 @@
 #include "base/random.h"
 #include "base/text.h"
 #include "layerwise/rounding/gptq.h"
+#include "tensor/aten.h"
 #include "tensor/guard.h"
 #include "tensor/tiles.h"
 

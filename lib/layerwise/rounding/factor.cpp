@@ -1,11 +1,10 @@
 #include "layerwise/rounding/factor.h"
 
-#include <ATen/ATen.h>
-
 #include <algorithm>
 #include <cmath>
 
 #include "base/log.h"
+#include "tensor/aten.h"
 #include "tensor/guard.h"
 #include "tensor/tiles.h"
 

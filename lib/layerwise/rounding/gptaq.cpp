@@ -1,9 +1,8 @@
 #include "layerwise/rounding/gptaq.h"
 
-#include <ATen/ATen.h>
-
 #include <utility>
 
+#include "tensor/aten.h"
 #include "tensor/tiles.h"
 
 namespace frugal::layerwise {

@@ -1,7 +1,5 @@
 #include "layerwise/rounding/gptq.h"
 
-#include <ATen/ATen.h>
-
 #include <algorithm>
 #include <limits>
 #include <vector>
@@ -10,6 +8,7 @@
 #include "kernels/refine.h"
 #include "kernels/sweep.h"
 #include "layerwise/rounding/gptq_device.h"
+#include "tensor/aten.h"
 #include "tensor/tiles.h"
 
 namespace frugal::layerwise {

@@ -1,6 +1,5 @@
 #include "layerwise/rounding/gptq_device.h"
 
-#include <ATen/ATen.h>
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
@@ -8,6 +7,7 @@
 #include <cstring>
 
 #include "kernels/sweep_cuda.h"
+#include "tensor/aten.h"
 #include "tensor/precision.h"
 #include "tensor/tiles.h"
 

@@ -1,10 +1,10 @@
 #include "layerwise/rounding/order.h"
 
-#include <ATen/ATen.h>
-
 #include <algorithm>
 #include <numeric>
 #include <vector>
+
+#include "tensor/aten.h"
 
 namespace frugal::layerwise {
 

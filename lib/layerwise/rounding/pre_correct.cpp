@@ -1,9 +1,8 @@
 #include "layerwise/rounding/pre_correct.h"
 
-#include <ATen/ATen.h>
-
 #include <algorithm>
 
+#include "tensor/aten.h"
 #include "tensor/tiles.h"
 
 namespace frugal::layerwise {

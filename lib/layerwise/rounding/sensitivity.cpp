@@ -1,11 +1,10 @@
 // Tested by: tests/passes/target_test.cpp
 #include "layerwise/rounding/sensitivity.h"
 
-#include <ATen/ATen.h>
-
 #include <utility>
 
 #include "layerwise/rounding/gptq.h"
+#include "tensor/aten.h"
 #include "tensor/tiles.h"
 
 namespace frugal::layerwise {

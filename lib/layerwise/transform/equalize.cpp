@@ -1,11 +1,10 @@
 #include "layerwise/transform/equalize.h"
 
-#include <ATen/ATen.h>
-
 #include <algorithm>
 #include <vector>
 
 #include "layerwise/rounding/gptq.h"
+#include "tensor/aten.h"
 #include "tensor/tiles.h"
 
 namespace frugal::layerwise {

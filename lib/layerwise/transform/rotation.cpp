@@ -1,7 +1,5 @@
 #include "layerwise/transform/rotation.h"
 
-#include <ATen/ATen.h>
-
 #include <cmath>
 #include <tuple>
 #include <vector>
@@ -9,6 +7,7 @@
 #include "base/random.h"
 #include "base/text.h"
 #include "layerwise/rounding/factor.h"
+#include "tensor/aten.h"
 #include "tensor/tiles.h"
 
 namespace frugal::layerwise {

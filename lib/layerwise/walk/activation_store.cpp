@@ -1,6 +1,5 @@
 #include "layerwise/walk/activation_store.h"
 
-#include <ATen/ATen.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -13,6 +12,8 @@
 #include <string>
 #include <system_error>
 #include <utility>
+
+#include "tensor/aten.h"
 
 namespace frugal::layerwise {
 namespace {

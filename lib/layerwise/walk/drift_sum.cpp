@@ -1,7 +1,6 @@
 #include "layerwise/walk/drift_sum.h"
 
-#include <ATen/ATen.h>
-
+#include "tensor/aten.h"
 #include "tensor/tiles.h"
 
 namespace frugal::layerwise {

@@ -1,13 +1,12 @@
 #include "layerwise/walk/layer_store.h"
 
-#include <ATen/ATen.h>
-
 #include <cstdio>
 #include <cstring>
 #include <map>
 #include <utility>
 
 #include "base/file.h"
+#include "tensor/aten.h"
 #include "tensor/guard.h"
 #include "tensor/transfer.h"
 

@@ -1,14 +1,13 @@
 // Tested by: tests/layerwise/walk_test.cpp
 #include "layerwise/walk/layer_weights.h"
 
-#include <ATen/ATen.h>
-
 #include <future>
 #include <utility>
 
 #include "architecture/tensors.h"
 #include "base/text.h"
 #include "model/attention_context.h"
+#include "tensor/aten.h"
 #include "tensor/guard.h"
 #include "tensor/transfer.h"
 

@@ -1,6 +1,5 @@
 #include "layerwise/walk/output_gradients.h"
 
-#include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/autograd.h>
 
@@ -16,6 +15,7 @@
 #include "layerwise/walk/activation_store.h"
 #include "layerwise/walk/layer_weights.h"
 #include "model/decoder.h"
+#include "tensor/aten.h"
 #include "tensor/block_cache.h"
 #include "tensor/guard.h"
 #include "tensor/tiles.h"

@@ -1,11 +1,10 @@
 #include "layerwise/walk/statistics.h"
 
-#include <ATen/ATen.h>
-
 #include <algorithm>
 #include <utility>
 
 #include "kernels/column_moments.h"
+#include "tensor/aten.h"
 #include "tensor/tiles.h"
 
 namespace frugal::layerwise {

@@ -1,6 +1,5 @@
 #include "layerwise/walk/walk.h"
 
-#include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
@@ -16,6 +15,7 @@
 #include "layerwise/walk/layer_weights.h"
 #include "layerwise/walk/streams.h"
 #include "model/decoder.h"
+#include "tensor/aten.h"
 #include "tensor/block_cache.h"
 #include "tensor/guard.h"
 #include "tensor/transfer.h"

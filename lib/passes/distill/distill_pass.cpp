@@ -1,12 +1,11 @@
 // Tested by: tests/passes/training_test.cpp
 #include "passes/distill/distill_pass.h"
 
-#include <ATen/ATen.h>
-
 #include "base/text.h"
 #include "model/decoder.h"
 #include "passes/common/text_checks.h"
 #include "passes/common/training.h"
+#include "tensor/aten.h"
 #include "tensor/device.h"
 #include "text/tokenizer.h"
 

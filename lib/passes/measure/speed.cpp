@@ -1,7 +1,6 @@
 // Tested by: tests/passes/measure_test.cpp
 #include "passes/measure/speed.h"
 
-#include <ATen/ATen.h>
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
@@ -10,6 +9,7 @@
 #include "base/interrupt.h"
 #include "base/progress.h"
 #include "model/decoder.h"
+#include "tensor/aten.h"
 #include "tensor/guard.h"
 
 namespace frugal::passes {

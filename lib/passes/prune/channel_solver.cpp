@@ -1,14 +1,13 @@
 // Tested by: tests/passes/prune_channels_test.cpp
 #include "passes/prune/channel_solver.h"
 
-#include <ATen/ATen.h>
-
 #include <algorithm>
 #include <chrono>
 #include <utility>
 
 #include "layerwise/rounding/gptq.h"
 #include "passes/common/layer_gate.h"
+#include "tensor/aten.h"
 
 namespace frugal::passes {
 

@@ -1,8 +1,6 @@
 // Tested by: tests/passes/prune_channels_test.cpp
 #include "passes/prune/channels.h"
 
-#include <ATen/ATen.h>
-
 #include <optional>
 #include <string>
 #include <utility>
@@ -11,6 +9,7 @@
 #include "layerwise/pruning/channels.h"
 #include "layerwise/walk/passive_solver.h"
 #include "model/decoder.h"
+#include "tensor/aten.h"
 #include "tensor/guard.h"
 #include "tensor/transfer.h"
 

@@ -1,8 +1,6 @@
 // Tested by: tests/passes/prune_test.cpp
 #include "passes/prune/cut_solver.h"
 
-#include <ATen/ATen.h>
-
 #include <algorithm>
 #include <chrono>
 #include <optional>
@@ -10,6 +8,7 @@
 
 #include "layerwise/rounding/gptq.h"
 #include "layerwise/rounding/order.h"
+#include "tensor/aten.h"
 
 namespace frugal::passes {
 

@@ -1,8 +1,6 @@
 // Tested by: tests/passes/prune_test.cpp
 #include "passes/prune/mask_solver.h"
 
-#include <ATen/ATen.h>
-
 #include <algorithm>
 #include <chrono>
 #include <functional>
@@ -10,6 +8,7 @@
 
 #include "base/text.h"
 #include "layerwise/pruning/width.h"
+#include "tensor/aten.h"
 #include "tensor/tiles.h"
 
 namespace frugal::passes {

@@ -1,8 +1,6 @@
 // Tested by: tests/passes/target_test.cpp
 #include "passes/quantize/choose_grids.h"
 
-#include <ATen/ATen.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -16,6 +14,7 @@
 #include "model/decoder.h"
 #include "passes/quantize/rounded_model.h"
 #include "passes/quantize/swaps.h"
+#include "tensor/aten.h"
 
 namespace frugal::passes {
 namespace {

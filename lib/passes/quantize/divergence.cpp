@@ -1,9 +1,9 @@
 // Tested by: tests/passes/quantize_test.cpp
 #include "passes/quantize/divergence.h"
 
-#include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include "tensor/aten.h"
 #include "tensor/tiles.h"
 #include "train/losses.h"
 

@@ -1,8 +1,6 @@
 // Tested by: tests/passes/quantize_test.cpp
 #include "passes/quantize/end_to_end.h"
 
-#include <ATen/ATen.h>
-
 #include <cmath>
 #include <optional>
 #include <string>
@@ -13,6 +11,7 @@
 #include "model/decoder.h"
 #include "passes/common/scale_tuning.h"
 #include "passes/quantize/divergence.h"
+#include "tensor/aten.h"
 #include "tensor/guard.h"
 
 namespace frugal::passes {

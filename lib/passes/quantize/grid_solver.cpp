@@ -1,8 +1,6 @@
 // Tested by: tests/passes/quantize_test.cpp
 #include "passes/quantize/grid_solver.h"
 
-#include <ATen/ATen.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -12,6 +10,7 @@
 #include "base/text.h"
 #include "layerwise/pruning/sparse.h"
 #include "layerwise/rounding/gptaq.h"
+#include "tensor/aten.h"
 #include "tensor/tiles.h"
 
 namespace frugal::passes {

@@ -1,8 +1,6 @@
 // Tested by: tests/passes/quantize_test.cpp
 #include "passes/quantize/output.h"
 
-#include <ATen/ATen.h>
-
 #include <set>
 #include <string>
 
@@ -11,6 +9,7 @@
 #include "passes/common/matrix_report.h"
 #include "passes/common/zeros.h"
 #include "passes/quantize/grid_solver.h"
+#include "tensor/aten.h"
 
 namespace frugal::passes {
 namespace {

@@ -1,12 +1,11 @@
 // Tested by: tests/passes/quantize_test.cpp
 #include "passes/quantize/output_fisher_store.h"
 
-#include <ATen/ATen.h>
-
 #include <optional>
 
 #include "base/file.h"
 #include "base/text.h"
+#include "tensor/aten.h"
 
 namespace frugal::passes {
 

@@ -1,13 +1,12 @@
 // Tested by: tests/passes/target_test.cpp
 #include "passes/quantize/rounded_model.h"
 
-#include <ATen/ATen.h>
-
 #include <cmath>
 
 #include "base/interrupt.h"
 #include "layerwise/rounding/gptq.h"
 #include "passes/quantize/divergence.h"
+#include "tensor/aten.h"
 #include "tensor/guard.h"
 
 namespace frugal::passes {

@@ -1,8 +1,6 @@
 // Tested by: tests/passes/rotate_test.cpp
 #include "passes/rotate/rotate_pass.h"
 
-#include <ATen/ATen.h>
-
 #include <cmath>
 #include <string>
 #include <vector>
@@ -21,6 +19,7 @@
 #include "passes/common/text_checks.h"
 #include "passes/common/zeros.h"
 #include "passes/rotate/rotate_weights.h"
+#include "tensor/aten.h"
 #include "tensor/device.h"
 #include "tensor/guard.h"
 #include "tensor/tiles.h"

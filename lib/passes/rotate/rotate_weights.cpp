@@ -1,14 +1,13 @@
 // Tested by: tests/passes/rotate_test.cpp
 #include "passes/rotate/rotate_weights.h"
 
-#include <ATen/ATen.h>
-
 #include <algorithm>
 #include <optional>
 #include <vector>
 
 #include "architecture/tensors.h"
 #include "base/text.h"
+#include "tensor/aten.h"
 #include "tensor/guard.h"
 #include "tensor/tiles.h"
 #include "tensor/transfer.h"

@@ -1,8 +1,6 @@
 // Tested by: tests/passes/smooth_test.cpp
 #include "passes/smooth/output.h"
 
-#include <ATen/ATen.h>
-
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -14,6 +12,7 @@
 #include "base/text.h"
 #include "layerwise/walk/layer_reader.h"
 #include "passes/smooth/scale_solver.h"
+#include "tensor/aten.h"
 #include "tensor/guard.h"
 #include "tensor/transfer.h"
 

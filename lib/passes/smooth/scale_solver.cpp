@@ -1,13 +1,12 @@
 // Tested by: tests/passes/smooth_test.cpp
 #include "passes/smooth/scale_solver.h"
 
-#include <ATen/ATen.h>
-
 #include <chrono>
 #include <utility>
 
 #include "architecture/tensors.h"
 #include "base/text.h"
+#include "tensor/aten.h"
 #include "tensor/tiles.h"
 
 namespace frugal::passes {

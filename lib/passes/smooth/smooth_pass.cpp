@@ -1,8 +1,6 @@
 // Tested by: tests/passes/smooth_test.cpp
 #include "passes/smooth/smooth_pass.h"
 
-#include <ATen/ATen.h>
-
 #include <string>
 #include <vector>
 
@@ -16,6 +14,7 @@
 #include "passes/smooth/groups.h"
 #include "passes/smooth/output.h"
 #include "passes/smooth/scale_solver.h"
+#include "tensor/aten.h"
 #include "tensor/device.h"
 
 namespace frugal::passes {

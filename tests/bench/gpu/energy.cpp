@@ -1,4 +1,3 @@
-#include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
 #include <atomic>
@@ -12,6 +11,7 @@
 #include "figures.h"
 #include "parts.h"
 #include "stopwatch.h"
+#include "tensor/aten.h"
 #include "tensor/device.h"
 #include "tensor/guard.h"
 

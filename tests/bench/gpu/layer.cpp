@@ -1,4 +1,3 @@
-#include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
@@ -20,6 +19,7 @@
 #include "parts.h"
 #include "stopwatch.h"
 #include "support/shared_data.h"
+#include "tensor/aten.h"
 #include "tensor/device.h"
 #include "tensor/guard.h"
 #include "tensor/precision.h"

@@ -5,11 +5,11 @@
 // flop: n³/3 for the Cholesky factorization, n³/3 for the inverse of a triangular matrix, in fp64;
 // what `factorize` does besides (copies, checks for NaN, the permutation) is not counted. The limit
 // of a thread is half of what fp32 fused multiply-adds reach there. `whole`: one call of LibTorch.
-#include <ATen/ATen.h>
 #include <benchmark/benchmark.h>
 
 #include "layerwise/rounding/factor.h"
 #include "support/random_tensors.h"
+#include "tensor/aten.h"
 
 namespace frugal::layerwise {
 namespace {

@@ -7,11 +7,11 @@
 // step and once at the start; the vector work of a step (13 for each weight) is counted, too. The
 // limit of a thread is that of fp32 fused multiply-adds. `until_done`: as recipe S calls it, rows
 // stop by themselves; no flop, but the steps of the slowest row.
-#include <ATen/ATen.h>
 #include <benchmark/benchmark.h>
 
 #include "layerwise/pruning/sparse.h"
 #include "support/random_tensors.h"
+#include "tensor/aten.h"
 
 namespace frugal::layerwise {
 namespace {

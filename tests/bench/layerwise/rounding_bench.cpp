@@ -5,7 +5,6 @@
 //
 // 64 calibration windows of 256 tokens spread over the text, 60 held-out windows; decoder matrices
 // only. Each grid and recipe runs once; its time is the walk's.
-#include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 #include <benchmark/benchmark.h>
 
@@ -19,6 +18,7 @@
 #include "layerwise/walk/walk.h"
 #include "model/decoder.h"
 #include "passes/quantize/grid_solver.h"
+#include "tensor/aten.h"
 
 namespace frugal {
 namespace {

@@ -8,7 +8,6 @@
 // tuning from the same start, which the benchmark before it rounds:
 // lr=3e-3,steps=100,offsets=1,sub_scales=1,windows=512 (what is left out has its default). Before
 // SETTINGs: alpha=0.5 (alpha and beta of P).
-#include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 #include <benchmark/benchmark.h>
 
@@ -28,6 +27,7 @@
 #include "layerwise/walk/calibration.h"
 #include "layerwise/walk/walk.h"
 #include "model/decoder.h"
+#include "tensor/aten.h"
 #include "train/scale_tuning.h"
 
 namespace frugal {
