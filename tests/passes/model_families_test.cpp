@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
+#include <set>
 
 #include "architecture/tensors.h"
 #include "fake_context.h"
@@ -89,7 +90,7 @@ class FamilyPasses : public testing::TestWithParam<std::string> {
 };
 
 INSTANTIATE_TEST_SUITE_P(Golden, FamilyPasses,
-                         testing::Values("mistral", "qwen2", "qwen3", "gemma3"));
+                         testing::Values("mistral", "qwen2", "qwen3", "gemma3", "phi3"));
 
 // Two orders of evaluation in fp32 (tests/model/families_test.cpp), weights rounded to fp32 between
 // them.
@@ -230,6 +231,49 @@ TEST_P(FamilyPasses, AreExported) {
     }
     EXPECT_TRUE(folder.ok()) << format << ": " << folder.status();
   }
+}
+
+// What is stored as one is written as one again, from codes that lie apart, too; llama.cpp's fused
+// tensors are of one type.
+TEST_P(FamilyPasses, FusedWeightsKeepTheirForm) {
+  std::set<std::string> fused;
+  for (const architecture::Tensor& tensor : architecture::tensors(input_->config())) {
+    if (tensor.slice) fused.insert(tensor.slice->name);
+  }
+  if (fused.empty()) GTEST_SKIP() << GetParam() << " stores each matrix by itself";
+  const auto stored = [](const std::filesystem::path& folder) {
+    std::set<std::string> names;
+    const auto file = format::SafetensorsFile::open(folder / "model.safetensors").value();
+    for (const auto& [name, info] : file.tensors()) names.insert(name);
+    return names;
+  };
+  const std::set<std::string> form = stored(input_->folder());
+  EXPECT_THAT(form, testing::IsSupersetOf(fused));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(
+      const auto narrow,
+      apply(make_prune_pass(), with_text({{"ffn", 0.5}, {"multiple_of", 16}}), "narrow"));
+  EXPECT_EQ(stored(narrow), form);
+  FRUGAL_ASSERT_OK_AND_ASSIGN(
+      const auto rounded,
+      apply(make_quantize_pass(), {{"method", "rtn"}, {"grid", "q8_0"}}, "rounded"));
+  EXPECT_THAT(stored(rounded), testing::Not(testing::Contains(*fused.begin())));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const auto codes, format::Checkpoint::open(rounded));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(
+      const auto exported,
+      apply(make_export_pass(), {{"format", "huggingface"}, {"name", "m"}}, "exported", codes));
+  const auto plain = exported / "m-hf";
+  EXPECT_EQ(stored(plain), form);
+  const at::Tensor before = logits(rounded), after = logits(plain);
+  EXPECT_TRUE(at::equal(before, after));
+  FRUGAL_EXPECT_OK(apply(make_export_pass(), {{"format", "gguf"}}, "gguf-q8", codes).status());
+  FRUGAL_ASSERT_OK_AND_ASSIGN(
+      const auto mixed,
+      apply(make_quantize_pass(),
+            {{"method", "rtn"}, {"grid", "q8_0"}, {"overrides", {{"*.v_proj.*", "q4_0"}}}},
+            "mixed"));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const auto two_types, format::Checkpoint::open(mixed));
+  FRUGAL_EXPECT_ERROR(apply(make_export_pass(), {{"format", "gguf"}}, "gguf-mixed", two_types),
+                      absl::StatusCode::kInvalidArgument, "check: cannot write");
 }
 
 }  // namespace
