@@ -1,4 +1,3 @@
-// Tested by: tests/base/file_test.cpp
 #include "base/descriptor.h"
 
 #include <fcntl.h>

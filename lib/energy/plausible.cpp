@@ -1,4 +1,3 @@
-// Tested by: tests/energy/site_test.cpp
 #include "energy/plausible.h"
 
 #include <algorithm>

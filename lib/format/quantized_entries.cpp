@@ -1,4 +1,3 @@
-// Tested by: tests/format/checkpoint_test.cpp
 #include "format/quantized_entries.h"
 
 #include <utility>

@@ -1,4 +1,3 @@
-// Tested by: tests/format/checkpoint_test.cpp
 #include "format/shards.h"
 
 #include <algorithm>

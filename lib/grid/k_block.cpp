@@ -1,4 +1,3 @@
-// Tested by: tests/grid/affine_k_test.cpp
 #include "grid/k_block.h"
 
 #include <algorithm>

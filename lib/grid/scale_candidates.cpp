@@ -1,4 +1,3 @@
-// Tested by: tests/grid/scale_search_test.cpp
 #include "grid/scale_candidates.h"
 
 #include <algorithm>

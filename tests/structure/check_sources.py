@@ -5,6 +5,8 @@
 
 tested      Every lib/<room>/**/<name>.cpp has tests/<room>/**/<name>_test.cpp, or says in its first lines where it is tested:
                 // Tested by: tests/kernels/sweep_test.cpp
+headers     Every header of lib/ is included by a test, or by a header that is. Those that still are not stand in
+            tests/structure/headers_untested.txt; one that is tested must leave the list.
 names       No room other than lib/architecture spells the name of a tensor or of an architecture, in lib and tools. Files that
             still do stand in tests/structure/model_names_allowed.txt; one that no longer does must leave the list.
 levels      No source lets the loader choose between its loops: FRUGAL_CPU_LEVEL would not reach them. lib/grid/cpu_level.h is asked.
@@ -27,6 +29,8 @@ LOADERS_CHOICE = re.compile(r"\b(?:target_clones|ifunc)\b")
 TEXT = {".cpp", ".h", ".inc", ".cu", ".py", ".sh", ".cmake", ".txt", ".md", ".js", ".css", ".html", ".yaml", ".in", ""}
 NAMES_HOME = "lib/architecture/"
 ALLOWED = "tests/structure/model_names_allowed.txt"
+UNTESTED = "tests/structure/headers_untested.txt"
+INCLUDE = re.compile(r'^#include "([^"]+)"', re.MULTILINE)
 OWN = "tests/structure/check_sources.py"
 
 
@@ -61,8 +65,44 @@ def check_tested(root):
                 yield f"{name}: says that it is tested by {test}, which does not exist"
 
 
+def listed(root, name):
+    path = root / name
+    lines = read(path).splitlines() if path.is_file() else []
+    return {line for line in lines if line and not line.startswith("#")}
+
+
+def headers_in_tests(root):
+    """Headers that tests include, and those that these include in turn."""
+    found = set()
+    waiting = [name for _, path in files(root, "tests") if path.suffix in {".cpp", ".h", ".cu"} for name in INCLUDE.findall(read(path))]
+    while waiting:
+        name = waiting.pop()
+        path = root / "lib" / name
+        if name not in found and path.is_file():
+            found.add(name)
+            waiting += INCLUDE.findall(read(path))
+    return found
+
+
+def check_headers(root):
+    tested = headers_in_tests(root)
+    untested = listed(root, UNTESTED)
+    for name, path in files(root, "lib"):
+        if path.suffix != ".h":
+            continue
+        known = name in untested
+        untested.discard(name)
+        if path.relative_to(root / "lib").as_posix() in tested:
+            if known:
+                yield f"{name}: a test includes it; take it out of {UNTESTED}"
+        elif not known:
+            yield f"{name}: no test includes it, nor a header that a test includes; write a test of what it declares"
+    for name in sorted(untested):
+        yield f"{UNTESTED}: {name} does not exist; take it out"
+
+
 def check_names(root):
-    allowed = {line for line in read(root / ALLOWED).splitlines() if line and not line.startswith("#")}
+    allowed = listed(root, ALLOWED)
     for name, path in files(root, "lib", "tools"):
         if name.startswith(NAMES_HOME) or path.suffix not in {".cpp", ".h", ".inc", ".cu"}:
             continue
@@ -112,7 +152,7 @@ def check_references(root):
 
 def main():
     root = pathlib.Path(sys.argv[1])
-    breaches = [*check_tested(root), *check_names(root), *check_levels(root), *check_aten(root), *check_references(root)]
+    breaches = [*check_tested(root), *check_headers(root), *check_names(root), *check_levels(root), *check_aten(root), *check_references(root)]
     for breach in breaches:
         print(breach)
     print(f"check_sources: {len(breaches)} breaches" if breaches else "check_sources: all as it should be")

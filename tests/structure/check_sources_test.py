@@ -43,7 +43,22 @@ class CheckSources(unittest.TestCase):
         self.write("lib/grid/q5.cpp", "\n" * 40 + "// Tested by: tests/grid/deep/q4_test.cpp\n")
         self.assertIn("neither", self.lines()[0])
 
+    def test_a_header_is_in_a_test(self):
+        self.write("lib/grid/q4.h", "int a;\n")
+        self.assertIn("lib/grid/q4.h: no test includes it", self.lines()[0])
+        self.write("tests/grid/q4_test.cpp", '#include "grid/q5.h"\n')
+        self.assertEqual(len(self.lines()), 1)
+        self.write("lib/grid/q5.h", '#include "grid/q4.h"\n')  # what it hands on is tested with it
+        self.assertEqual(self.lines(), [])
+        self.write("tests/structure/headers_untested.txt", "# until later\nlib/grid/q4.h\n")
+        self.assertIn("take it out of", self.lines()[0])
+        self.write("lib/grid/q5.h", "int b;\n")
+        self.assertEqual(self.lines(), [])
+        (self.root / "lib/grid/q4.h").unlink()
+        self.assertIn("does not exist", self.lines()[0])
+
     def test_names_are_spelled_in_one_room(self):
+        self.write("tests/model/decoder_test.cpp", '#include "architecture/llama.h"\n#include "model/decoder.h"\n')
         self.write("lib/architecture/llama.h", 'constexpr char kQuery[] = "self_attn.q_proj";\n')
         self.write("tools/frugal/cli.h", "// as in model.layers.0.mlp.down_proj\n")
         self.assertEqual(self.lines(), [])
