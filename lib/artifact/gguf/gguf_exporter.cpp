@@ -21,12 +21,13 @@ int64_t elements(const std::vector<int64_t>& shape) {
 // Bytes of the tensor in the file: codes on the grid they move to, vectors in fp32, other matrices
 // as they are stored.
 absl::StatusOr<int64_t> tensor_bytes(const GgufSource& source, const format::ModelInfo& model) {
-  if (source.weight.empty() || source.shape.size() < 2) return 4 * elements(source.shape);
-  const auto entry = model.grids.find(source.weight);
+  if (source.parts.empty() || source.shape.size() < 2) return 4 * elements(source.shape);
+  const std::string& weight = source.parts.front().name;  // check_gguf: all parts lie on its grid
+  const auto entry = model.grids.find(weight);
   if (entry == model.grids.end()) return dtype_bytes(model.dtype) * elements(source.shape);
   const int64_t columns = source.shape[1];
   FRUGAL_ASSIGN_OR_RETURN(const auto name, gguf_grid_for(entry->second, columns));
-  if (!name.has_value()) return no_gguf_layout(source.weight, entry->second);
+  if (!name.has_value()) return no_gguf_layout(weight, entry->second);
   FRUGAL_ASSIGN_OR_RETURN(const auto grid, grid::find_grid(*name, columns));
   return source.shape[0] * (columns / grid->spec().block_columns) * grid->spec().block_bytes;
 }
