@@ -9,7 +9,7 @@
 namespace frugal::artifact {
 namespace {
 
-using namespace frugal::passes;
+using namespace frugal::test;
 
 TEST(GgufGridFor, KeepsWhatGgufHasAndFindsTheSameIntegersElsewhere) {
   EXPECT_EQ(gguf_grid_for("q4_k", 256).value(), "q4_k");

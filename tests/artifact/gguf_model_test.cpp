@@ -18,7 +18,7 @@
 namespace frugal::artifact {
 namespace {
 
-using namespace frugal::passes;
+using namespace frugal::test;
 
 format::ModelInfo info_of(const format::Checkpoint& checkpoint) {
   format::ModelInfo info;
@@ -38,7 +38,7 @@ TEST(RowOrder, InterleavesTheHalvesOfEachHead) {
 }
 
 TEST(GgufTensors, NameEveryExpectedWeightOnce) {
-  const architecture::ModelConfig config = layerwise::toy_config({.layers = 2, .tied = false});
+  const architecture::ModelConfig config = test::toy_config({.layers = 2, .tied = false});
   std::vector<std::string> weights;
   for (const GgufSource& source : gguf_tensors(config)) {
     for (const architecture::Tensor& part : source.parts) weights.push_back(part.name);
@@ -52,7 +52,7 @@ TEST(GgufTensors, NameEveryExpectedWeightOnce) {
 }
 
 TEST(GgufTensors, ScaledFrequenciesTravelAsATensor) {
-  architecture::ModelConfig config = layerwise::toy_config({});
+  architecture::ModelConfig config = test::toy_config({});
   config.layers.front().attention.rope.scaling = architecture::RopeScaling{};
   const auto tensors = gguf_tensors(config);
   const auto found = std::find_if(tensors.begin(), tensors.end(), [](const GgufSource& s) {

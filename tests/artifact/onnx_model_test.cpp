@@ -10,7 +10,7 @@
 namespace frugal::artifact {
 namespace {
 
-using namespace frugal::passes;
+using namespace frugal::test;
 namespace fs = std::filesystem;
 constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 

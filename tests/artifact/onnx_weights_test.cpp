@@ -8,7 +8,7 @@
 namespace frugal::artifact {
 namespace {
 
-using namespace frugal::passes;
+using namespace frugal::test;
 
 // MatMulNBits' own rule, written down once more: (q - zero_point) * scale.
 std::vector<float> operator_values(const NBitsMatrix& packed, const NBitsLayout& layout,

@@ -13,6 +13,8 @@
 namespace frugal::layerwise {
 namespace {
 
+using namespace frugal::test;
+
 TEST(ActivationStore, KeepsValuesInMemoryUpToTheLimitAndTheRestInAFile) {
   const test::TemporaryFolder folder;
   const ActivationStore store(3000, folder.path());

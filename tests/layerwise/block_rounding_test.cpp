@@ -14,6 +14,8 @@
 namespace frugal::layerwise {
 namespace {
 
+using namespace frugal::test;
+
 // A layer of a toy model with its inputs; the targets are what its own weights give. The last chunk
 // is held out.
 class Toy {

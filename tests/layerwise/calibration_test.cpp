@@ -10,6 +10,8 @@
 namespace frugal::layerwise {
 namespace {
 
+using namespace frugal::test;
+
 TEST(Calibration, DefaultsFollowDataAndModel) {
   const architecture::ModelConfig config = toy_config({});  // context 64
   FRUGAL_ASSERT_OK_AND_ASSIGN(const CalibrationPlan plain, plan_calibration(config, {}, {}));

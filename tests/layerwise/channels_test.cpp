@@ -12,6 +12,8 @@
 namespace frugal::layerwise {
 namespace {
 
+using namespace frugal::test;
+
 TEST(Channels, CostIsWhatTheOutputLoses) {
   const at::Tensor weights = random_matrix(1, "weights", 7, 12);
   const at::Tensor hessian = second_moment(random_inputs(1, 60, 12));

@@ -9,6 +9,8 @@
 namespace frugal::layerwise {
 namespace {
 
+using namespace frugal::test;
+
 TEST(Depth, InfluenceIsOneMinusTheMeanCosine) {
   std::vector<at::Tensor> before, after;
   double sum = 0;

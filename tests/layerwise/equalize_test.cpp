@@ -10,6 +10,8 @@
 namespace frugal::layerwise {
 namespace {
 
+using namespace frugal::test;
+
 struct Case {
   at::Tensor weights, inputs;
   InputStatistics statistics;

@@ -7,6 +7,8 @@
 namespace frugal::layerwise {
 namespace {
 
+using namespace frugal::test;
+
 constexpr int64_t kTokens = 1 << 16;
 
 int64_t no_solver(const StageShape&) { return 0; }

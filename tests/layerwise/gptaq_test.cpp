@@ -11,6 +11,8 @@
 namespace frugal::layerwise {
 namespace {
 
+using namespace frugal::test;
+
 struct Case {
   at::Tensor weights, x, original, hessian, drift;
   Factor factor;

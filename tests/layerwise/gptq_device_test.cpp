@@ -10,6 +10,8 @@
 namespace frugal::layerwise {
 namespace {
 
+using namespace frugal::test;
+
 // Everything but the GPU: tensors on the CPU, the module's kernels emulated there. The columns
 // behind a window are then updated by the same products as on the CPU, and where the windows agree,
 // all bits must.

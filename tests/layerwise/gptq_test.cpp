@@ -18,6 +18,8 @@
 namespace frugal::layerwise {
 namespace {
 
+using namespace frugal::test;
+
 using GridPointer = std::shared_ptr<const grid::Grid>;
 
 GridPointer grid_named(std::string_view name, int64_t columns) {

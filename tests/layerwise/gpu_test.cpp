@@ -18,6 +18,8 @@
 namespace frugal::layerwise {
 namespace {
 
+using namespace frugal::test;
+
 // Skips where no CUDA device is usable, fails there with FRUGAL_REQUIRE_GPU=1.
 class Gpu : public ::testing::Test {
  protected:

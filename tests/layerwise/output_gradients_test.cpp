@@ -13,6 +13,8 @@
 namespace frugal::layerwise {
 namespace {
 
+using namespace frugal::test;
+
 constexpr int64_t kLength = 6;
 
 // Of all matrices, from the decoder's weights on disk.

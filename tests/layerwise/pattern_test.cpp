@@ -9,6 +9,8 @@
 namespace frugal::layerwise {
 namespace {
 
+using namespace frugal::test;
+
 TEST(Pattern, ReadsAndWritesItsText) {
   struct Case {
     const char *text, *canonical;

@@ -7,6 +7,8 @@
 namespace frugal::layerwise {
 namespace {
 
+using namespace frugal::test;
+
 struct Case {
   at::Tensor x, original, residual, original_residual, weights;
   Factor factor;

@@ -7,6 +7,8 @@
 namespace frugal::layerwise {
 namespace {
 
+using namespace frugal::test;
+
 double defect(const at::Tensor& q) {  // of QᵀQ = I
   return (at::mm(q.t(), q) - at::eye(q.size(0), at::kDouble)).abs().max().item<double>();
 }

@@ -16,6 +16,8 @@
 namespace frugal::layerwise {
 namespace {
 
+using namespace frugal::test;
+
 struct Case {
   at::Tensor weights, hessian;
   Factor factor;

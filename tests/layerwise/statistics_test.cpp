@@ -10,6 +10,8 @@
 namespace frugal::layerwise {
 namespace {
 
+using namespace frugal::test;
+
 std::vector<at::Tensor> cut(const at::Tensor& x, int64_t size) {
   std::vector<at::Tensor> chunks;
   for (int64_t begin = 0; begin < x.size(0); begin += size) {

@@ -14,6 +14,8 @@
 namespace frugal::layerwise {
 namespace {
 
+using namespace frugal::test;
+
 using GridPointer = std::shared_ptr<const grid::Grid>;
 
 struct Case {

@@ -11,6 +11,8 @@
 namespace frugal::layerwise {
 namespace {
 
+using namespace frugal::test;
+
 using StageKey = std::pair<int64_t, size_t>;
 
 // Scales every matrix by `factor` and remembers what it saw and what it finished.

@@ -11,6 +11,8 @@
 namespace frugal::layerwise {
 namespace {
 
+using namespace frugal::test;
+
 at::Tensor natural(int64_t columns) { return at::arange(columns, at::kLong); }
 
 struct Case {

@@ -53,9 +53,8 @@ void expect_same_bits(const at::Tensor& found, const std::vector<float>& expecte
 
 TEST(IntegerLinear, EqualsIntegerArithmeticExactly) {
   for (const int64_t width : {1, 7, 64, 1024, 1025, 3000}) {
-    const at::Tensor x = layerwise::random_inputs(width, 5, width);
-    const grid::QuantizedMatrix matrix =
-        int8_rows(layerwise::random_matrix(width, "weights", 9, width));
+    const at::Tensor x = test::random_inputs(width, 5, width);
+    const grid::QuantizedMatrix matrix = int8_rows(test::random_matrix(width, "weights", 9, width));
     const IntegerMatrix weights = integer_matrix(matrix).value();
     expect_same_bits(integer_linear(round_rows(x), weights), reference(x, matrix));
   }
@@ -74,7 +73,7 @@ TEST(IntegerLinear, TheLargestSumsAreExact) {
 }
 
 TEST(IntegerLinear, SmallSilentAndTiedInputs) {
-  const grid::QuantizedMatrix matrix = int8_rows(layerwise::random_matrix(1, "weights", 4, 8));
+  const grid::QuantizedMatrix matrix = int8_rows(test::random_matrix(1, "weights", 4, 8));
   const IntegerMatrix weights = integer_matrix(matrix).value();
   at::Tensor x = at::zeros({4, 8});
   x[1] = at::full({8}, 1e-42f);                                            // below the least scale
@@ -87,7 +86,7 @@ TEST(IntegerLinear, SmallSilentAndTiedInputs) {
 }
 
 TEST(IntegerLinear, ErrorsStayWithinHalfAStep) {
-  const at::Tensor x = layerwise::random_inputs(3, 40, 96);
+  const at::Tensor x = test::random_inputs(3, 40, 96);
   const IntegerRows rows = round_rows(x);
   const at::Tensor steps = ((restore_rows(rows) - x) / rows.scales).abs();
   EXPECT_LE(steps.max().item<double>(), 0.5 + 127 * 1.2e-7);  // two roundings of a quotient of 127
@@ -95,7 +94,7 @@ TEST(IntegerLinear, ErrorsStayWithinHalfAStep) {
 }
 
 TEST(IntegerLinear, RefusesWhatItCannotDo) {
-  at::Tensor w = layerwise::random_matrix(1, "weights", 2, 32);
+  at::Tensor w = test::random_matrix(1, "weights", 2, 32);
   const auto q8 = grid::round_to_nearest(grid::find_grid("q8_0", 32).value(),
                                          w.const_data_ptr<float>(), 2, 32, {}, true)
                       .value();

@@ -8,6 +8,8 @@
 namespace frugal::layerwise {
 namespace {
 
+using namespace frugal::test;
+
 at::Tensor sum_of(const at::Tensor& left, const at::Tensor& right, model::Precision precision,
                   const at::Tensor& minus = {}) {
   model::ProductSum sum(false);

@@ -19,12 +19,14 @@
 namespace frugal::passes {
 namespace {
 
+using namespace frugal::test;
+
 namespace fs = std::filesystem;
 using base::Json;
 
 class Chain : public testing::Test {
  protected:
-  void make(const layerwise::ToyShape& shape) {
+  void make(const test::ToyShape& shape) {
     input_.emplace(toy_checkpoint(folder_.path() / "input", shape));
     text_.text = {write_toy_text(folder_.path()).string()};
   }
@@ -100,7 +102,7 @@ TEST_F(Chain, GptaqInTheWalkIsGptaqOnTheWalksActivations) {
   FRUGAL_ASSERT_OK_AND_ASSIGN(
       const text::Windows windows,
       layerwise::load_calibration(*input_, text_, {.windows = 12, .length = 32}));
-  const model::Batch batch = layerwise::toy_batch(windows);
+  const model::Batch batch = test::toy_batch(windows);
   const std::vector<at::Tensor> before = stage_inputs(original, batch);
   const std::vector<at::Tensor> now = stage_inputs(changed, batch);
   for (size_t stage = 0; stage < before.size(); ++stage) {

@@ -16,6 +16,8 @@
 namespace frugal::passes {
 namespace {
 
+using namespace frugal::test;
+
 namespace fs = std::filesystem;
 using base::Json;
 
@@ -74,7 +76,7 @@ std::vector<Sparsity> sparsities() {
 
 // A one-layer toy of which the matrices `on_grid` are quantized.
 struct Toy {
-  layerwise::ToyShape shape;
+  test::ToyShape shape;
   std::vector<std::string> on_grid;  // ends of names
   std::optional<format::Checkpoint> checkpoint = std::nullopt;
 };
@@ -86,14 +88,14 @@ class Combinations : public testing::Test {
       const fs::path folder = folder_.path() / (toy == &small_ ? "small" : "wide");
       toy_checkpoint(folder, toy->shape);  // with a tokenizer
       toy->shape.vocabulary = kToyVocabulary;
-      model::Decoder decoder = layerwise::toy_decoder(toy->shape);
+      model::Decoder decoder = test::toy_decoder(toy->shape);
       for (const std::string& name : architecture::layer_matrices(decoder.config())) {
         const at::Tensor& weights = decoder.parameters().at(name);
         const at::Tensor kept =
-            layerwise::random_matrix(1, name, weights.size(0), weights.size(1)).gt(-1);
+            test::random_matrix(1, name, weights.size(0), weights.size(1)).gt(-1);
         decoder.set_parameter(name, weights * kept);  // a sixth are zeros that come
       }
-      toy->checkpoint.emplace(layerwise::save_toy(decoder, folder));
+      toy->checkpoint.emplace(test::save_toy(decoder, folder));
     }
     text_.text = {write_toy_text(folder_.path(), 600).string()};
   }
@@ -162,7 +164,7 @@ class Combinations : public testing::Test {
     }
   }
 
-  layerwise::ThreadCount threads_{1};  // the toys are too small for more
+  test::ThreadCount threads_{1};  // the toys are too small for more
   test::TemporaryFolder folder_;
   Toy small_{{.layers = 1, .width = 32, .neurons = 32}, {".v_proj.weight", ".down_proj.weight"}};
   Toy wide_{{.layers = 1, .width = 256, .neurons = 32}, {".v_proj.weight"}};

@@ -13,6 +13,8 @@
 namespace frugal::passes {
 namespace {
 
+using namespace frugal::test;
+
 void run_export(const base::Json& options, FakeRunContext& context) {
   const auto pass = make_export_pass();
   set_options(*pass, options);

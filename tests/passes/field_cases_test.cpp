@@ -20,13 +20,15 @@
 namespace frugal::passes {
 namespace {
 
+using namespace frugal::test;
+
 constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 
 class FieldCases : public ::testing::Test {
  protected:
   // Checks `pass` with `options` on the toy; "text" is data of `words` words.
   absl::Status check(std::unique_ptr<pass::Pass> pass, const base::Json& options,
-                     const layerwise::ToyShape& shape, int64_t words = 4000) {
+                     const test::ToyShape& shape, int64_t words = 4000) {
     const format::Checkpoint toy = toy_checkpoint(folder_.path() / "toy", shape);
     for (const auto& edit : edits_) edit(folder_.path() / "toy");
     set_options(*pass, options);
@@ -84,7 +86,7 @@ TEST_F(FieldCases, PlanRefusesToKeepEverything) {
 
 // 4 query heads share 2 key/value heads in a toy; its hidden size is 32, its neurons 64.
 TEST_F(FieldCases, SharesThatComeOutAsNothingAreRefused) {
-  const layerwise::ToyShape shape{.layers = 1, .width = 64, .neurons = 64};
+  const test::ToyShape shape{.layers = 1, .width = 64, .neurons = 64};
   const auto prune = [&](const base::Json& options) {
     return check(make_prune_pass(), with(options, "score", "magnitude"), shape);
   };
@@ -102,7 +104,7 @@ TEST_F(FieldCases, SharesThatComeOutAsNothingAreRefused) {
 }
 
 TEST_F(FieldCases, SharesThatComeOutOtherwiseAreSaid) {
-  const layerwise::ToyShape shape{.layers = 1, .width = 64, .neurons = 128};
+  const test::ToyShape shape{.layers = 1, .width = 64, .neurons = 128};
   const base::Json options = {{"ffn", 0.4}, {"score", "magnitude"}, {"compensate", false}};
   FRUGAL_EXPECT_OK(check(make_prune_pass(), options, shape));
   EXPECT_NE(warnings().find("ffn = 0.4 asks to keep 51.2 of 128 neurons; 64 are kept"),

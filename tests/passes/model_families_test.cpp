@@ -23,6 +23,8 @@
 namespace frugal::passes {
 namespace {
 
+using namespace frugal::test;
+
 using architecture::Role;
 using base::Json;
 

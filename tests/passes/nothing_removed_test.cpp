@@ -17,6 +17,8 @@
 namespace frugal::passes {
 namespace {
 
+using namespace frugal::test;
+
 namespace fs = std::filesystem;
 
 class NothingRemoved : public testing::Test {
@@ -37,10 +39,10 @@ class NothingRemoved : public testing::Test {
   }
 
   test::TemporaryFolder folder_;
-  layerwise::ToyShape shape_{.layers = 3, .neurons = 96};
+  test::ToyShape shape_{.layers = 3, .neurons = 96};
   format::Checkpoint input_ = gained_toy(folder_.path() / "input", shape_);
-  text::Windows windows_ = layerwise::toy_windows(6, 24, kToyVocabulary);
-  model::Batch batch_ = layerwise::toy_batch(windows_);
+  text::Windows windows_ = test::toy_windows(6, 24, kToyVocabulary);
+  model::Batch batch_ = test::toy_batch(windows_);
 };
 
 TEST_F(NothingRemoved, OfTheLayers) {

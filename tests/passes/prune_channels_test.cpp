@@ -21,6 +21,8 @@
 namespace frugal::passes {
 namespace {
 
+using namespace frugal::test;
+
 namespace fs = std::filesystem;
 using architecture::StreamUse;
 using base::Json;
@@ -50,7 +52,7 @@ Json with(const Json& changes = Json::object()) {
 pass::ModelInfo toy_info() {
   pass::ModelInfo info;
   info.name = "toy";
-  info.config = layerwise::toy_config({.neurons = 128, .vocabulary = kToyVocabulary});
+  info.config = test::toy_config({.neurons = 128, .vocabulary = kToyVocabulary});
   info.has_tokenizer = true;
   info.size_bytes = 4 * info.config.parameter_count();
   return info;
@@ -113,7 +115,7 @@ TEST(PruneChannelsCheck, RefusesWhatMakesNoSense) {
 
 at::Tensor logits(const model::Decoder& decoder, const text::Windows& windows) {
   const at::NoGradGuard no_grad;
-  return decoder.logits(layerwise::toy_batch(windows));
+  return decoder.logits(test::toy_batch(windows));
 }
 double largest_difference(const at::Tensor& a, const at::Tensor& b) {
   return ((a - b).abs().max() / a.abs().max()).item<double>();
@@ -170,7 +172,7 @@ class PruneChannels : public testing::Test {
   test::TemporaryFolder folder_;
   std::optional<format::Checkpoint> input_;
   fs::path text_;
-  text::Windows windows_ = layerwise::toy_windows(4, 24, kToyVocabulary);
+  text::Windows windows_ = test::toy_windows(4, 24, kToyVocabulary);
 };
 
 TEST_F(PruneChannels, PlainlyCutItIsTheFullWidthModelWithZeros) {
@@ -225,7 +227,7 @@ TEST_F(PruneChannels, ActivationKeepsTheLargestOverAllNorms) {
       layerwise::load_calibration(*input_, source_of(text_), {.windows = 12, .length = 32}));
   const at::NoGradGuard no_grad;
   const model::Decoder decoder = load(input_->folder());
-  const model::Batch batch = layerwise::toy_batch(windows);
+  const model::Batch batch = test::toy_batch(windows);
   const model::AttentionContexts attention = decoder.attention_contexts(batch);
   at::Tensor sums = at::zeros({32}, at::kDouble), x = decoder.embed(batch.ids);
   const auto add = [&](const at::Tensor& output) {
@@ -258,7 +260,7 @@ TEST_F(PruneChannels, ChannelsThatNobodyWritesCostNothing) {
   }
   const model::Decoder decoder = zeroed(used);
   fs::copy(input_->folder(), folder_.path() / "silent", fs::copy_options::recursive);
-  input_.emplace(layerwise::save_toy(decoder, folder_.path() / "silent"));
+  input_.emplace(test::save_toy(decoder, folder_.path() / "silent"));
   for (const char* score : {"activation", "obs", "magnitude"}) {
     FakeRunContext run = context(score);
     FRUGAL_ASSERT_OK(prune(with({{"score", score}}))->run(run));
@@ -285,11 +287,11 @@ TEST_F(PruneChannels, TheRefitBeatsCuttingOnTextThatItHasNotSeen) {
       layerwise::load_calibration(*input_, source_of(folder_.path() / "unseen.txt"),
                                   {.windows = 8, .length = 32}));
   for (uint64_t seed = 1; seed <= 10; ++seed) {
-    const model::Decoder decoder = layerwise::toy_decoder(
+    const model::Decoder decoder = test::toy_decoder(
         {.layers = 2, .width = 32, .neurons = 64, .vocabulary = kToyVocabulary}, seed);
     const fs::path folder = folder_.path() / base::str_cat("seed", seed);
     fs::copy(input_->folder(), folder, fs::copy_options::recursive);
-    const format::Checkpoint input = layerwise::save_toy(decoder, folder);
+    const format::Checkpoint input = test::save_toy(decoder, folder);
     std::map<bool, double> found;
     for (const bool refit : {false, true}) {
       FakeRunContext run(folder_.path() / base::str_cat(seed, refit ? "refit" : "cut"), input);
@@ -306,7 +308,7 @@ TEST_F(PruneChannels, ResumedRunIsByteEqualAtAnyThreadCount) {
   FRUGAL_ASSERT_OK(prune(with())->run(whole));
   int threads = 1;
   for (const int64_t finished : {0, 1, 4}) {  // the fourth is the head
-    const layerwise::ThreadCount count(threads++);
+    const test::ThreadCount count(threads++);
     FakeRunContext run = context(base::str_cat("resumed", finished));
     for (int64_t layer = 0; layer < finished; ++layer) {
       const std::string file = base::str_cat("layer-0000", layer, ".safetensors");

@@ -21,6 +21,8 @@
 namespace frugal::passes {
 namespace {
 
+using namespace frugal::test;
+
 std::string weight_name(int64_t layer, std::string_view matrix) {
   return base::str_cat("model.layers.", layer, ".", matrix, ".weight");
 }
@@ -43,7 +45,7 @@ text::DataSource source_of(const fs::path& path) {
 pass::ModelInfo toy_info() {
   pass::ModelInfo info;
   info.name = "toy";
-  info.config = layerwise::toy_config({.neurons = 128, .vocabulary = kToyVocabulary});
+  info.config = test::toy_config({.neurons = 128, .vocabulary = kToyVocabulary});
   info.has_tokenizer = true;
   info.size_bytes = 4 * info.config.parameter_count();
   return info;
@@ -168,7 +170,7 @@ TEST(PruneCheck, HeadsAndLayers) {
 double largest_difference(const model::Decoder& a, const model::Decoder& b,
                           const text::Windows& windows) {
   const at::NoGradGuard no_grad;
-  const model::Batch batch = layerwise::toy_batch(windows);
+  const model::Batch batch = test::toy_batch(windows);
   const at::Tensor x = a.logits(batch), y = b.logits(batch);
   return ((x - y).abs().max() / x.abs().max()).item<double>();
 }
@@ -198,7 +200,7 @@ class PruneRun : public testing::Test {
   test::TemporaryFolder folder_;
   std::optional<format::Checkpoint> input_;
   fs::path text_;
-  text::Windows windows_ = layerwise::toy_windows(4, 24, kToyVocabulary);
+  text::Windows windows_ = test::toy_windows(4, 24, kToyVocabulary);
 };
 
 TEST_F(PruneRun, GivesANarrowerModelOfTheSameFamily) {
@@ -218,7 +220,7 @@ TEST_F(PruneRun, GivesANarrowerModelOfTheSameFamily) {
     EXPECT_LT(row["error_after"].get<double>(), row["error_before"].get<double>());
   EXPECT_TRUE(fs::exists(run.output_folder() / "tokenizer.json"));
   const at::NoGradGuard no_grad;
-  const at::Tensor logits = load(run.output_folder()).logits(layerwise::toy_batch(windows_));
+  const at::Tensor logits = load(run.output_folder()).logits(test::toy_batch(windows_));
   EXPECT_TRUE(at::isfinite(logits).all().item<bool>());
 }
 
@@ -253,7 +255,7 @@ TEST_F(PruneRun, NeuronsThatNobodyReadsCostNothing) {
     decoder.set_parameter(name, down);
   }
   fs::copy(input_->folder(), folder_.path() / "silent", fs::copy_options::recursive);
-  input_.emplace(layerwise::save_toy(decoder, folder_.path() / "silent"));
+  input_.emplace(test::save_toy(decoder, folder_.path() / "silent"));
   for (const char* score : {"obs", "obs_greedy", "magnitude"}) {
     FakeRunContext run = context(score);
     Json chosen = options(0.5);
@@ -300,7 +302,7 @@ TEST_F(PruneRun, ResumedRunIsByteEqualAtAnyThreadCount) {
   FRUGAL_ASSERT_OK(prune(options(0.5))->run(whole));
   int threads = 1;
   for (const int64_t finished : {0, 1, 2}) {
-    const layerwise::ThreadCount count(threads++);
+    const test::ThreadCount count(threads++);
     FakeRunContext run = context(base::str_cat("resumed", finished));
     for (int64_t layer = 0; layer < finished; ++layer) {
       const std::string file = base::str_cat("layer-0000", layer, ".safetensors");
@@ -421,7 +423,7 @@ TEST_F(PruneRun, ColumnsOfZerosCostNothing) {
     decoder.set_parameter(name, down);
   }
   fs::copy(input_->folder(), folder_.path() / "silent", fs::copy_options::recursive);
-  input_.emplace(layerwise::save_toy(decoder, folder_.path() / "silent"));
+  input_.emplace(test::save_toy(decoder, folder_.path() / "silent"));
   for (const char* solver : {"mask_refit", "wanda", "magnitude"}) {
     FakeRunContext run = context(solver);
     Json options = masked("none", solver);
@@ -521,7 +523,7 @@ TEST_F(PruneRun, ResumedMaskIsByteEqualAtAnyThreadCount) {
   FRUGAL_ASSERT_OK(prune(options)->run(whole));
   int threads = 1;
   for (const int64_t finished : {0, 1, 2}) {
-    const layerwise::ThreadCount count(threads++);
+    const test::ThreadCount count(threads++);
     FakeRunContext run = context(base::str_cat("resumed", finished));
     for (int64_t layer = 0; layer < finished; ++layer) {
       const std::string file = base::str_cat("layer-0000", layer, ".safetensors");
@@ -578,7 +580,7 @@ TEST_F(PruneRun, HeadsGoWithTheirRowsAndColumns) {
       EXPECT_EQ(shape("self_attn.k_proj"), (std::vector<int64_t>{groups ? 8 : 16, 32}));
       EXPECT_EQ(shape("self_attn.o_proj"), (std::vector<int64_t>{32, 16}));
       const at::NoGradGuard no_grad;
-      EXPECT_TRUE(at::isfinite(load(run.output_folder()).logits(layerwise::toy_batch(windows_)))
+      EXPECT_TRUE(at::isfinite(load(run.output_folder()).logits(test::toy_batch(windows_)))
                       .all()
                       .item<bool>());
     }
@@ -602,7 +604,7 @@ TEST_F(PruneRun, HeadsThatNobodyReadsCostNothing) {
     }
     const fs::path silent = folder_.path() / (groups ? "silent_groups" : "silent");
     fs::copy(input_->folder(), silent, fs::copy_options::recursive);
-    const format::Checkpoint input = layerwise::save_toy(decoder, silent);
+    const format::Checkpoint input = test::save_toy(decoder, silent);
     for (const char* score : {"obs", "obs_greedy", "magnitude"}) {
       FakeRunContext run(folder_.path() / base::str_cat(score, groups ? "_groups" : ""), input);
       run.sources["text"] = source_of(text_);
@@ -649,7 +651,7 @@ TEST_F(PruneRun, TheLayerThatDoesNothingGoes) {
     decoder.set_parameter(name, at::zeros_like(decoder.parameters().at(name)));
   }
   fs::copy(input_->folder(), folder_.path() / "idle", fs::copy_options::recursive);
-  input_.emplace(layerwise::save_toy(decoder, folder_.path() / "idle"));
+  input_.emplace(test::save_toy(decoder, folder_.path() / "idle"));
   FakeRunContext run = context("run");
   FRUGAL_ASSERT_OK(prune({{"drop_layers", 1},
                           {"protect_first", 0},
@@ -702,7 +704,7 @@ Recorded recorded(const at::Tensor& hessian) {
   layerwise::StageProblem problem;
   problem.names = {name};
   problem.row_counts = {4};
-  problem.weights = layerwise::random_matrix(1, "weights", 4, 32);
+  problem.weights = test::random_matrix(1, "weights", 4, 32);
   problem.statistics.tokens = 10;
   problem.statistics.mean_square = at::ones({32}, at::kDouble);
   problem.statistics.hessian = hessian;
@@ -712,8 +714,8 @@ Recorded recorded(const at::Tensor& hessian) {
   Recorded result{solver.solve(problem).status(), {}, {}};
   if (!result.solved.ok()) return result;
   FRUGAL_EXPECT_OK(solver.store_layer(0));
-  FakeRunContext context(folder.path(), layerwise::save_toy(layerwise::toy_decoder({.layers = 1}),
-                                                            folder.path() / "model"));
+  FakeRunContext context(folder.path(),
+                         test::save_toy(test::toy_decoder({.layers = 1}), folder.path() / "model"));
   FRUGAL_EXPECT_OK(report_errors(context, store));
   result.row = context.tables.at("layer_error").at(0);
   result.warnings = context.warnings;

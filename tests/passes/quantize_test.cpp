@@ -23,6 +23,8 @@
 namespace frugal::passes {
 namespace {
 
+using namespace frugal::test;
+
 namespace fs = std::filesystem;
 using base::Json;
 
@@ -32,11 +34,11 @@ std::unique_ptr<pass::Pass> quantize(const Json& options) {
   return made;
 }
 
-pass::ModelInfo toy_info(layerwise::ToyShape shape = {}) {
+pass::ModelInfo toy_info(test::ToyShape shape = {}) {
   shape.vocabulary = kToyVocabulary;
   pass::ModelInfo info;
   info.name = "toy";
-  info.config = layerwise::toy_config(shape);
+  info.config = test::toy_config(shape);
   info.has_tokenizer = true;
   info.size_bytes = 4 * info.config.parameter_count();
   return info;
@@ -219,7 +221,7 @@ TEST(QuantizeCheck, LearnedRoundingAndTheGateTakeTime) {
 }
 
 TEST(QuantizeCheck, TheGateAndTheTuningHoldBothModels) {
-  const layerwise::ToyShape shape{.layers = 24, .width = 1024, .neurons = 4096};
+  const test::ToyShape shape{.layers = 24, .width = 1024, .neurons = 4096};
   const auto peak = [&](Json options) {
     FakeCheckContext context;
     context.sources["text"] = source_of("unused.txt");
@@ -249,7 +251,7 @@ TEST(QuantizeCheck, WarnsOfTooLittleText) {
 double divergence(const model::Decoder& original, const model::Decoder& changed,
                   const text::Windows& windows) {
   const at::NoGradGuard no_grad;
-  const model::Batch batch = layerwise::toy_batch(windows);
+  const model::Batch batch = test::toy_batch(windows);
   const at::Tensor p = at::log_softmax(original.logits(batch), -1),
                    q = at::log_softmax(changed.logits(batch), -1);
   return (p.exp() * (p - q)).sum(-1).mean().item<double>();
@@ -257,7 +259,7 @@ double divergence(const model::Decoder& original, const model::Decoder& changed,
 
 class QuantizeRun : public testing::Test {
  protected:
-  static layerwise::ToyShape shape() { return {.layers = 3, .width = 64, .neurons = 96}; }
+  static test::ToyShape shape() { return {.layers = 3, .width = 64, .neurons = 96}; }
   void SetUp() override {
     input_.emplace(toy_checkpoint(folder_.path() / "input", shape()));
     text_ = write_toy_text(folder_.path());
@@ -500,7 +502,7 @@ TEST_F(QuantizeRun, SaysWhatBecameOfZeros) {
   const at::Tensor weights = decoder.parameters().at(name);
   decoder.set_parameter(name, weights * at::arange(weights.size(1)).remainder(2));
   fs::copy(input_->folder(), folder_.path() / "pruned", fs::copy_options::recursive);
-  input_.emplace(layerwise::save_toy(decoder, folder_.path() / "pruned"));
+  input_.emplace(test::save_toy(decoder, folder_.path() / "pruned"));
   EXPECT_TRUE(warnings("kept", keeping).empty());
   FakeRunContext run = context("filled");
   FRUGAL_ASSERT_OK(quantize(gptq("q4_0"))->run(run));
@@ -626,7 +628,7 @@ TEST_F(QuantizeRun, ResumedRunIsByteEqualAtAnyThreadCount) {
   FRUGAL_ASSERT_OK(quantize(gptq("q4_0"))->run(whole));
   int threads = 1;
   for (const int64_t finished : {0, 1, 2}) {
-    const layerwise::ThreadCount count(threads++);
+    const test::ThreadCount count(threads++);
     FakeRunContext run = context(base::str_cat("resumed", finished));
     for (int64_t layer = 0; layer < finished; ++layer) {
       const std::string file = base::str_cat("layer-0000", layer, ".safetensors");
@@ -730,7 +732,7 @@ Recorded recorded(const layerwise::InputStatistics& statistics) {
   layerwise::StageProblem problem;
   problem.names = {name};
   problem.row_counts = {4};
-  problem.weights = layerwise::random_matrix(1, "weights", 4, 32);
+  problem.weights = test::random_matrix(1, "weights", 4, 32);
   problem.statistics = statistics;
   const layerwise::LayerStore store(folder.path(), "stamp");
   GridSolver solver(
@@ -739,7 +741,7 @@ Recorded recorded(const layerwise::InputStatistics& statistics) {
   FRUGAL_EXPECT_OK(solver.solve(problem).status());
   FRUGAL_EXPECT_OK(solver.store_layer(0));
   FakeRunContext context(folder.path(), std::nullopt);
-  layerwise::save_toy(layerwise::toy_decoder({}), context.output_folder());
+  test::save_toy(test::toy_decoder({}), context.output_folder());
   const std::vector<PlannedTensor> plan = {{.name = name,
                                             .shape = {4, 32},
                                             .place = PlannedTensor::Place::kLayer,

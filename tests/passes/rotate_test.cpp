@@ -13,6 +13,8 @@
 namespace frugal::passes {
 namespace {
 
+using namespace frugal::test;
+
 namespace fs = std::filesystem;
 using base::Json;
 
@@ -25,7 +27,7 @@ std::unique_ptr<pass::Pass> rotate(const Json& options = Json::object()) {
 pass::ModelInfo toy_info() {
   pass::ModelInfo info;
   info.name = "toy";
-  info.config = layerwise::toy_config({.vocabulary = kToyVocabulary, .tied = true});
+  info.config = test::toy_config({.vocabulary = kToyVocabulary, .tied = true});
   info.dtype = "BF16";
   info.size_bytes = 2 * info.config.parameter_count();
   return info;
@@ -65,11 +67,11 @@ TEST(RotateCheck, WarnsOfZerosThatItFills) {
 
 TEST(RotateRun, SaysThatZerosAreGone) {
   test::TemporaryFolder work;
-  model::Decoder decoder = layerwise::toy_decoder({.width = 32});
+  model::Decoder decoder = test::toy_decoder({.width = 32});
   const std::string name = "model.layers.1.mlp.up_proj.weight";
   const at::Tensor weights = decoder.parameters().at(name);
   decoder.set_parameter(name, weights * at::arange(weights.size(1)).remainder(2));
-  FakeRunContext run(work.path() / "run", layerwise::save_toy(decoder, work.path() / "input"));
+  FakeRunContext run(work.path() / "run", test::save_toy(decoder, work.path() / "input"));
   FRUGAL_ASSERT_OK(rotate()->run(run));
   ASSERT_EQ(run.warnings.size(), 1u);
   EXPECT_THAT(run.warnings[0], testing::HasSubstr("1 matrices came with zeros"));
@@ -119,8 +121,8 @@ double largest_difference(const at::Tensor& a, const at::Tensor& b) {
 
 TEST(RotateRun, LogitsStay) {
   test::TemporaryFolder work;
-  const model::Batch batch = layerwise::toy_batch(layerwise::toy_windows(4, 24, kToyVocabulary));
-  const std::vector<layerwise::ToyShape> shapes = {
+  const model::Batch batch = test::toy_batch(test::toy_windows(4, 24, kToyVocabulary));
+  const std::vector<test::ToyShape> shapes = {
       {.width = 32}, {.width = 48, .neurons = 40, .tied = true}, {.width = 72}};
   const std::vector<Json> cases = {
       Json::object(),
@@ -130,7 +132,7 @@ TEST(RotateRun, LogitsStay) {
       {{"kind", "pca"}, {"calibration", "text"}, {"windows", 4}, {"sequence_length", 32}}};
   text::DataSource text;
   text.text = {write_toy_text(work.path()).string()};
-  for (const layerwise::ToyShape& shape : shapes) {
+  for (const test::ToyShape& shape : shapes) {
     const format::Checkpoint input = gained_toy(work.path() / std::to_string(shape.width), shape);
     const at::Tensor before = logits_of(input.folder(), batch);
     for (size_t i = 0; i < cases.size(); ++i) {
@@ -166,7 +168,7 @@ TEST(RotateRun, GainsGoAndTiedHeadsBecomeTheirOwn) {
 
 TEST(RotateRun, FlattensOutlierChannels) {
   test::TemporaryFolder work;
-  model::Decoder decoder = layerwise::toy_decoder({.width = 64});
+  model::Decoder decoder = test::toy_decoder({.width = 64});
   for (int64_t layer = 0; layer < 3; ++layer) {
     for (const char* matrix : {"mlp.gate_proj", "mlp.up_proj", "self_attn.q_proj"})
       decoder.parameters()
@@ -174,7 +176,7 @@ TEST(RotateRun, FlattensOutlierChannels) {
           .select(1, 7)
           .mul_(30);
   }
-  FakeRunContext run(work.path() / "run", layerwise::save_toy(decoder, work.path() / "input"));
+  FakeRunContext run(work.path() / "run", test::save_toy(decoder, work.path() / "input"));
   FRUGAL_ASSERT_OK(rotate()->run(run));
   EXPECT_LT(*run.value("weight_max_to_rms"), 0.8 * *run.value("weight_max_to_rms_before"));
 }
@@ -184,7 +186,7 @@ TEST(RotateRun, SameBytesAtAnyThreadCountOtherSeedOtherBytes) {
   const format::Checkpoint input = gained_toy(work.path() / "input", {.width = 48});
   std::vector<std::string> hashes;
   for (const int threads : {1, 3}) {
-    const layerwise::ThreadCount count(threads);
+    const test::ThreadCount count(threads);
     FakeRunContext run(work.path() / std::to_string(threads), input);
     FRUGAL_ASSERT_OK(rotate()->run(run));
     hashes.push_back(base::hash_folder(run.output_folder()).value());
@@ -218,7 +220,7 @@ TEST(RotateRealModel, LogitsStay) {
   FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint input, format::Checkpoint::open(folder));
   test::TemporaryFolder work;
   const model::Batch batch =
-      layerwise::toy_batch(layerwise::toy_windows(2, 64, input.config().vocabulary_size));
+      test::toy_batch(test::toy_windows(2, 64, input.config().vocabulary_size));
   FakeRunContext run(work.path() / "run", input);
   FRUGAL_ASSERT_OK(rotate()->run(run));
   EXPECT_LT(largest_difference(logits_of(folder, batch), logits_of(run.output_folder(), batch)),

@@ -15,6 +15,8 @@
 namespace frugal::passes {
 namespace {
 
+using namespace frugal::test;
+
 namespace fs = std::filesystem;
 using base::Json;
 
@@ -33,7 +35,7 @@ text::DataSource source_of(const fs::path& path) {
 pass::ModelInfo toy_info() {
   pass::ModelInfo info;
   info.name = "toy";
-  info.config = layerwise::toy_config({.vocabulary = kToyVocabulary});
+  info.config = test::toy_config({.vocabulary = kToyVocabulary});
   info.dtype = "BF16";
   info.has_tokenizer = true;
   info.size_bytes = 2 * info.config.parameter_count();
@@ -85,7 +87,7 @@ TEST(SmoothCheck, TheResultIsFp32) {
 
 TEST(SmoothGroups, TieQueryHeadsOfAValueHead) {
   FRUGAL_ASSERT_OK_AND_ASSIGN(const auto groups,
-                              scale_groups(layerwise::toy_config({.vocabulary = kToyVocabulary})));
+                              scale_groups(test::toy_config({.vocabulary = kToyVocabulary})));
   ASSERT_EQ(groups.size(), 4u);
   EXPECT_EQ(groups[0].source, architecture::Role::kNormBeforeAttention);
   EXPECT_EQ(groups[1].source, architecture::Role::kValue);
@@ -124,8 +126,8 @@ class SmoothRun : public testing::Test {
   void SetUp() override {
     const format::Checkpoint made = toy_checkpoint(folder_.path() / "made", {});
     fs::copy(made.folder(), folder_.path() / "input", fs::copy_options::recursive);
-    input_.emplace(layerwise::save_toy(outliers(model::Decoder::load(made, {}).value()),
-                                       folder_.path() / "input"));
+    input_.emplace(
+        test::save_toy(outliers(model::Decoder::load(made, {}).value()), folder_.path() / "input"));
     text_ = write_toy_text(folder_.path());
   }
   FakeRunContext context(const std::string& name) {
@@ -145,7 +147,7 @@ class SmoothRun : public testing::Test {
   test::TemporaryFolder folder_;
   std::optional<format::Checkpoint> input_;
   fs::path text_;
-  model::Batch batch_ = layerwise::toy_batch(layerwise::toy_windows(4, 24, kToyVocabulary));
+  model::Batch batch_ = test::toy_batch(test::toy_windows(4, 24, kToyVocabulary));
 };
 
 TEST_F(SmoothRun, LogitsStay) {
@@ -195,12 +197,12 @@ double rounded_divergence(const at::Tensor& original, const fs::path& folder, co
 
 // What it is for, on ten models.
 TEST_F(SmoothRun, ModelsAreHurtLessByRounding) {
-  layerwise::ToyShape shape;
+  test::ToyShape shape;
   shape.vocabulary = kToyVocabulary;
   double logs = 0;
   for (uint64_t seed = 1; seed <= 10; ++seed) {
-    input_.emplace(layerwise::save_toy(outliers(layerwise::toy_decoder(shape, seed), seed),
-                                       folder_.path() / "input"));
+    input_.emplace(
+        test::save_toy(outliers(test::toy_decoder(shape, seed), seed), folder_.path() / "input"));
     FakeRunContext run = context(base::str_cat("seed", seed));
     FRUGAL_ASSERT_OK(smooth(options({{"grid", "q4_0"}}))->run(run));
     EXPECT_LT(*run.value("predicted_error_ratio"), 1) << seed;
@@ -280,7 +282,7 @@ TEST_F(SmoothRun, ResumedRunIsByteEqualAtAnyThreadCount) {
   FakeRunContext whole = context("whole");
   FRUGAL_ASSERT_OK(smooth(chosen)->run(whole));
   for (const int64_t finished : {0, 1, 2}) {
-    const layerwise::ThreadCount count(static_cast<int>(finished) + 1);
+    const test::ThreadCount count(static_cast<int>(finished) + 1);
     FakeRunContext run = context(base::str_cat("resumed", finished));
     for (int64_t layer = 0; layer < finished; ++layer) {
       const std::string file = base::str_cat("layer-0000", layer, ".safetensors");
@@ -303,7 +305,7 @@ TEST(SmoothRealModel, LogitsStay) {
   fs::copy_file(tokenizer, folder / "tokenizer.bin");
   FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint input, format::Checkpoint::open(folder));
   const model::Batch batch =
-      layerwise::toy_batch(layerwise::toy_windows(2, 64, input.config().vocabulary_size));
+      test::toy_batch(test::toy_windows(2, 64, input.config().vocabulary_size));
   const at::Tensor before = logits_of(folder, batch);
   for (const char* method : {"awq", "smoothquant"}) {
     FakeRunContext run(work.path() / method, input);

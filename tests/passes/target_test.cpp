@@ -23,6 +23,8 @@
 namespace frugal::passes {
 namespace {
 
+using namespace frugal::test;
+
 namespace fs = std::filesystem;
 using base::Json;
 
@@ -38,11 +40,11 @@ text::DataSource source_of(const fs::path& path) {
   return source;
 }
 
-pass::ModelInfo toy_info(layerwise::ToyShape shape = {.width = 64, .neurons = 96}) {
+pass::ModelInfo toy_info(test::ToyShape shape = {.width = 64, .neurons = 96}) {
   shape.vocabulary = kToyVocabulary;
   pass::ModelInfo info;
   info.name = "toy";
-  info.config = layerwise::toy_config(shape);
+  info.config = test::toy_config(shape);
   info.has_tokenizer = true;
   return info;
 }
@@ -133,7 +135,7 @@ TEST(TargetCheck, LaterPassesSeeEveryCandidate) {
 }
 
 TEST(TargetPlan, DefaultsFollowTheRows) {
-  const architecture::ModelConfig wide = layerwise::toy_config({.width = 256, .neurons = 352});
+  const architecture::ModelConfig wide = test::toy_config({.width = 256, .neurons = 352});
   FRUGAL_ASSERT_OK_AND_ASSIGN(const TargetPlan plan, plan_target(wide, {"", "auto", "auto"}, {}));
   for (const FreeMatrix& matrix : plan.free) {
     const PlannedTensor& tensor = plan.tensors[matrix.tensor];
@@ -142,7 +144,7 @@ TEST(TargetPlan, DefaultsFollowTheRows) {
     EXPECT_TRUE(std::is_sorted(matrix.bytes.begin(), matrix.bytes.end()));
     EXPECT_EQ(matrix.bytes.back(), matrix.weights * 34 / 32);
   }
-  const architecture::ModelConfig narrow = layerwise::toy_config({.width = 16, .neurons = 48});
+  const architecture::ModelConfig narrow = test::toy_config({.width = 16, .neurons = 48});
   FRUGAL_ASSERT_OK_AND_ASSIGN(const TargetPlan small,
                               plan_target(narrow, {"", "auto", "auto"}, {}));
   EXPECT_EQ(small.free.front().grids.front(), "int2:g16");
@@ -150,7 +152,7 @@ TEST(TargetPlan, DefaultsFollowTheRows) {
 
 class TargetRun : public testing::Test {
  protected:
-  static layerwise::ToyShape shape() { return {.layers = 3, .width = 64, .neurons = 96}; }
+  static test::ToyShape shape() { return {.layers = 3, .width = 64, .neurons = 96}; }
   void SetUp() override {
     input_.emplace(toy_checkpoint(folder_.path() / "input", shape()));
     text_ = write_toy_text(folder_.path());

@@ -13,6 +13,8 @@
 namespace frugal::passes {
 namespace {
 
+using namespace frugal::test;
+
 const base::Json kShort = {{"data", "text"},
                            {"steps", 3},
                            {"sequence_length", 16},

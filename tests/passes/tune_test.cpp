@@ -10,6 +10,8 @@
 namespace frugal::passes {
 namespace {
 
+using namespace frugal::test;
+
 namespace fs = std::filesystem;
 using base::Json;
 
@@ -30,11 +32,11 @@ std::unique_ptr<pass::Pass> tune(Json options = kOptions) {
 }
 
 pass::ModelInfo toy_info(bool quantized) {
-  layerwise::ToyShape shape;
+  test::ToyShape shape;
   shape.vocabulary = kToyVocabulary;
   pass::ModelInfo info;
   info.name = quantized ? "small/q4_0" : "small";
-  info.config = layerwise::toy_config(shape);
+  info.config = test::toy_config(shape);
   info.has_tokenizer = true;
   info.size_bytes = 4 * info.config.parameter_count();
   if (quantized) info.grids["model.layers.0.mlp.up_proj.weight"] = "q4_0";
@@ -54,7 +56,7 @@ TEST(TuneCheck, SaysWhatDoesNotFit) {
   FRUGAL_EXPECT_ERROR(check(toy_info(false), toy_info(false)), code, "not quantized");
   FRUGAL_EXPECT_ERROR(check(toy_info(true), toy_info(true)), code, "quantized itself");
   pass::ModelInfo wider = toy_info(false);
-  wider.config = layerwise::toy_config({.width = 64, .vocabulary = kToyVocabulary});
+  wider.config = test::toy_config({.width = 64, .vocabulary = kToyVocabulary});
   FRUGAL_EXPECT_ERROR(check(toy_info(true), wider), code, "different configurations");
   pass::ModelInfo mute = toy_info(true);
   mute.has_tokenizer = false;

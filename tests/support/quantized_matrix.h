@@ -8,7 +8,7 @@
 #include "base/random.h"
 #include "grid/grid.h"
 
-namespace frugal::passes {
+namespace frugal::test {
 
 inline grid::QuantizedMatrix random_matrix(std::string_view grid_name, int64_t rows,
                                            int64_t columns) {
@@ -25,4 +25,4 @@ inline std::vector<float> decoded(const grid::QuantizedMatrix& matrix) {
   return values;
 }
 
-}  // namespace frugal::passes
+}  // namespace frugal::test

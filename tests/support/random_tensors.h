@@ -7,7 +7,7 @@
 #include "base/random.h"
 #include "tensor/aten.h"
 
-namespace frugal::layerwise {
+namespace frugal::test {
 
 // Standard normal, fp32.
 inline at::Tensor random_matrix(uint64_t seed, std::string_view name, int64_t rows,
@@ -50,4 +50,4 @@ class ThreadCount {
   int saved_;
 };
 
-}  // namespace frugal::layerwise
+}  // namespace frugal::test

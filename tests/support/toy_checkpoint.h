@@ -8,7 +8,7 @@
 #include "support/toy_model.h"
 #include "text/tokenizer.h"
 
-namespace frugal::passes {
+namespace frugal::test {
 
 inline constexpr int64_t kToyVocabulary = 280;
 
@@ -30,20 +30,18 @@ inline std::filesystem::path write_toy_text(const std::filesystem::path& folder,
   return path;
 }
 
-inline format::Checkpoint toy_checkpoint(const std::filesystem::path& folder,
-                                         layerwise::ToyShape shape) {
+inline format::Checkpoint toy_checkpoint(const std::filesystem::path& folder, ToyShape shape) {
   shape.vocabulary = kToyVocabulary;
   std::filesystem::create_directories(folder);
   const std::string text = toy_text();
   const auto tokenizer = text::train_bpe({&text, 1}, {.vocabulary_size = kToyVocabulary}).value();
   const absl::Status saved = text::save_tokenizer(*tokenizer, folder);
   TORCH_CHECK(saved.ok(), saved.ToString());
-  return layerwise::save_toy(layerwise::toy_decoder(shape), folder);
+  return save_toy(toy_decoder(shape), folder);
 }
 
 // A toy whose norm gains are random: a forgotten one would show.
-inline format::Checkpoint gained_toy(const std::filesystem::path& folder,
-                                     const layerwise::ToyShape& shape) {
+inline format::Checkpoint gained_toy(const std::filesystem::path& folder, const ToyShape& shape) {
   const format::Checkpoint made = toy_checkpoint(folder, shape);
   model::Decoder decoder = model::Decoder::load(made, {}).value();
   std::vector<std::string> norms;
@@ -59,7 +57,7 @@ inline format::Checkpoint gained_toy(const std::filesystem::path& folder,
   }
   const std::filesystem::path target = folder.string() + "-gained";
   std::filesystem::copy(folder, target, std::filesystem::copy_options::recursive);
-  return layerwise::save_toy(decoder, target);
+  return save_toy(decoder, target);
 }
 
-}  // namespace frugal::passes
+}  // namespace frugal::test

@@ -11,7 +11,7 @@
 #include "tensor/aten.h"
 #include "text/dataset.h"
 
-namespace frugal::layerwise {
+namespace frugal::test {
 
 struct ToyShape {
   int64_t layers = 3;
@@ -73,4 +73,4 @@ inline model::Batch toy_batch(const text::Windows& windows) {
   return batch;
 }
 
-}  // namespace frugal::layerwise
+}  // namespace frugal::test

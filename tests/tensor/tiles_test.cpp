@@ -11,6 +11,8 @@
 namespace frugal::layerwise {
 namespace {
 
+using namespace frugal::test;
+
 TEST(Tiles, EveryTileRunsOnce) {
   for (const int threads : {1, 2, 3}) {
     const ThreadCount count(threads);

@@ -14,6 +14,8 @@
 namespace frugal::layerwise {
 namespace {
 
+using namespace frugal::test;
+
 void report(benchmark::State& state, double thirds) {
   const auto n = static_cast<double>(state.range(0));
   state.counters["GFLOP/s"] = benchmark::Counter(thirds * n * n * n / 3 * 1e-9,

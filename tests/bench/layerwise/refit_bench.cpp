@@ -16,6 +16,8 @@
 namespace frugal::layerwise {
 namespace {
 
+using namespace frugal::test;
+
 constexpr int64_t kRows = 768, kSteps = 20;
 
 struct Case {
