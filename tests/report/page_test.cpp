@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/file.h"
+#include "report/page_parts.h"
 #include "sample_journal.h"
 #include "support/shared_data.h"
 
@@ -41,6 +42,15 @@ TEST(Page, HoldsTheReportAndNothingThatEndsItsScript) {
             2u);  // of the data and of the code, none from the sample's name
   EXPECT_THAT(page, HasSubstr("sample &lt;/script&gt;&lt;b&gt; · frugal report"));
   EXPECT_THAT(page, Not(HasSubstr("@DATA@")));
+}
+
+TEST(PageParts, AreTheFilesWhole) {
+  const std::filesystem::path folder = PAGE_FOLDER;
+  EXPECT_EQ(kPageHtml, base::read_file(folder / "page.html").value());
+  EXPECT_EQ(kPageCss, base::read_file(folder / "page.css").value());
+  EXPECT_EQ(kPageJs, base::read_file(folder / "page.js").value());
+  for (const char* place : {"@TITLE@", "@STYLE@", "@DATA@", "@SCRIPT@"})
+    EXPECT_EQ(count(kPageHtml, place), 1u) << place;
 }
 
 TEST(Page, RefersToNothingOutside) {
