@@ -14,7 +14,7 @@ namespace {
 format::ModelInfo toy(int64_t context_length) {
   format::ModelInfo info;
   info.name = "toy";
-  info.config = layerwise::toy_config({.layers = 2});
+  info.config = test::toy_config({.layers = 2});
   info.config.context_length = context_length;
   info.has_tokenizer = true;
   return info;

@@ -8,6 +8,8 @@
 namespace frugal::layerwise {
 namespace {
 
+using namespace frugal::test;
+
 constexpr int64_t kTokens = 24, kColumns = 16;
 constexpr auto kPrecision = model::Precision::kFloat32;
 // A mean of 24 products of numbers below 4, summed in fp32: 24 half units in the last place of 24 ·

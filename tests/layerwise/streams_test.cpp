@@ -8,6 +8,8 @@
 namespace frugal::layerwise {
 namespace {
 
+using namespace frugal::test;
+
 // A layer of one matrix [C, C] that every second token goes through; what comes out is added to
 // those tokens.
 class EverySecondToken final : public model::LayerRunner {

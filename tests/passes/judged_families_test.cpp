@@ -30,7 +30,7 @@ class JudgedFamilies : public testing::TestWithParam<std::string> {
   void SetUp() override {
     golden_ = test::read_family(GetParam());
     test::write_family(golden_, model_);
-    text_.text = {write_toy_text(folder_.path(), 300).string()};
+    text_.text = {test::write_toy_text(folder_.path(), 300).string()};
   }
 
   // Plans and runs `pass` on the checkpoint in `input`; what it said is in the context.
