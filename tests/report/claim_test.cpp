@@ -16,7 +16,7 @@ TEST(Claim, IsWhatThePipelineDeclares) {
   ASSERT_NE(claim_of(journal), nullptr);
   EXPECT_EQ((*claim_of(journal))["metric"], "perplexity");
   for (const base::Json& damaged : {base::Json("text"), base::Json(nullptr), base::Json(7)}) {
-    journal.run_start["report"]["claim"] = damaged;
+    journal.run_start["report"] = {{"claim", damaged}};
     EXPECT_EQ(claim_of(journal), nullptr);
     journal.run_start["report"] = damaged;
     EXPECT_EQ(claim_of(journal), nullptr);
