@@ -1,8 +1,7 @@
-#include <omp.h>
-
 #include <cmath>
 
 #include "grid_properties.h"
+#include "support/openmp.h"
 
 namespace frugal::grid {
 namespace {

@@ -1,12 +1,11 @@
 #include "kernels/mask_sweep.h"
 
-#include <omp.h>
-
 #include <algorithm>
 #include <cmath>
 #include <stdexcept>
 
 #include "layer_problem.h"
+#include "support/openmp.h"
 
 namespace frugal::kernels {
 namespace {

@@ -1,12 +1,11 @@
 #include "kernels/refine.h"
 
-#include <omp.h>
-
 #include <cmath>
 #include <stdexcept>
 
 #include "grid/half.h"
 #include "layer_problem.h"
+#include "support/openmp.h"
 
 namespace frugal::kernels {
 namespace {

@@ -1,11 +1,10 @@
 #include "kernels/sweep.h"
 
-#include <omp.h>
-
 #include <cmath>
 #include <stdexcept>
 
 #include "layer_problem.h"
+#include "support/openmp.h"
 
 namespace frugal::kernels {
 namespace {
