@@ -73,10 +73,17 @@ class CheckSources(unittest.TestCase):
         self.assertIn("does not exist", self.lines()[0])
 
     def test_loops_are_chosen_by_the_level(self):
+        self.write("tests/model/rows_test.cpp", '#include "model/rows.h"\n')
         self.write("lib/model/rows.h", '#define WIDEST __attribute__((target("avx2")))\n')
         self.assertEqual(self.lines(), [])
         self.write("lib/model/rows.h", '#define WIDEST __attribute__((target_clones("avx2", "default")))\n')
         self.assertIn("lib/model/rows.h:1: 'target_clones'", self.lines()[0])
+
+    def test_all_of_aten_is_included_nowhere(self):
+        self.write("tests/model/rows_test.cpp", '#include "tensor/aten.h"\n')
+        self.assertEqual(self.lines(), [])
+        self.write("tests/model/rows_test.cpp", "#include <ATen/ATen.h>\n")
+        self.assertIn("tests/model/rows_test.cpp: includes <ATen/ATen.h>", self.lines()[0])
 
     def test_references_can_be_followed(self):
         self.write("scripts/run", "# see layerwise/README.md and arXiv 2210.17323\n")
