@@ -10,7 +10,7 @@ TEST(Q80, PlainRuleIsTheReferences) {
 }
 
 TEST(Q80, Layout) {
-  const GridSpec& spec = grid_or_die("q8_0")->spec();
+  const GridSpec spec = grid_or_die("q8_0")->spec();
   EXPECT_EQ(spec.block_bytes, 34);
   EXPECT_EQ(spec.ggml_type, 8u);
   EXPECT_DOUBLE_EQ(spec.bits_per_weight(), 8.5);

@@ -34,7 +34,7 @@ TEST(Registry, SizesAreThoseOfTheFormats) {
                 {"q5_1", 32, 24, 7},    {"q2_k", 256, 84, 10}, {"q3_k", 256, 110, 11},
                 {"q5_k", 256, 176, 13}, {"q6_k", 256, 210, 14}};
   for (const auto& expected : kSizes) {
-    const GridSpec& spec = grid_or_die(expected.name)->spec();
+    const GridSpec spec = grid_or_die(expected.name)->spec();
     EXPECT_EQ(spec.block_columns, expected.columns);
     EXPECT_EQ(spec.block_bytes, expected.bytes);
     EXPECT_EQ(spec.ggml_type, expected.type);
