@@ -264,6 +264,12 @@ TEST_F(CommandLine, OnePassIsOneCommand) {
                               frugal::format::Checkpoint::open(folder_.path() / "small"));
   EXPECT_FALSE(made.quantized().empty());
 
+  // A list may be given at once or one by one.
+  const std::string measured = "measure model --plan --json --prompt-tokens 8 --generated-tokens 4";
+  const Outcome at_once = frugal(measured + " --batch 1,2");
+  EXPECT_EQ(at_once.code, 0) << at_once.err;
+  EXPECT_EQ(frugal(measured + " --batch 1 --batch 2").out, at_once.out);
+
   const Outcome again = frugal(command);
   EXPECT_EQ(again.code, 2);
   EXPECT_THAT(again.err, HasSubstr("'small' exists; give --force"));

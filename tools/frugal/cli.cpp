@@ -258,7 +258,10 @@ class CommandLine {
     if (option.type == "true|false") {
       command->add_flag(flags + ",!--no-" + kebab(option.name), value, help);
     } else {
-      command->add_option(flags, value, help)->type_name(base::str_cat("<", option.type, ">"));
+      CLI::Option* added = command->add_option(flags, value, help);
+      added->type_name(base::str_cat("<", option.type, ">"));
+      // "--tasks a --tasks b" is "--tasks a,b".
+      if (option.type.starts_with("list of")) added->join(',');
     }
   }
 
