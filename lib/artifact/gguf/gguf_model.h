@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "architecture/tensors.h"
+#include "artifact/gguf/gguf_tokenizer.h"
 #include "base/status.h"
 #include "format/checkpoint.h"
 #include "format/gguf.h"
@@ -16,8 +17,6 @@
 #include "text/tokenizer.h"
 
 namespace frugal::artifact {
-
-using GgufMetadata = std::vector<std::pair<std::string, format::GgufValue>>;
 
 // One tensor of the file and where it comes from.
 struct GgufSource {
@@ -31,20 +30,9 @@ struct GgufSource {
   double offset = 0, factor = 1;
 };
 
-struct GgufOptions {
-  std::string pre_tokenizer = {};  // llama.cpp's name of the pattern; empty: found by the pattern
-  std::vector<int64_t> eos = {};   // ids that end texts, in place of those the model names
-};
-
 // Refuses, before anything runs, what GGUF or llama.cpp cannot hold: architecture, a grid without a
 // layout there, and where the tokenizer can be read already everything that gguf_metadata refuses.
 absl::Status check_gguf(const format::ModelInfo& model, const GgufOptions& options = {});
-
-// What the file will not say, one sentence each: ids that end texts and that llama.cpp will not
-// stop at.
-std::vector<std::string> gguf_losses(const architecture::ModelConfig& config,
-                                     const text::Tokenizer& tokenizer,
-                                     const GgufOptions& options = {});
 
 // The file's tensors in file order.
 std::vector<GgufSource> gguf_tensors(const architecture::ModelConfig& config);
