@@ -62,11 +62,14 @@ absl::Status stream_examples(const DataSource& source, ExampleSink& sink);
 // data, empty result, invalid UTF-8, with file and line.
 absl::StatusOr<std::vector<Example>> load_examples(const DataSource& source);
 
+// Errors of the source by itself, whatever its files hold: not exactly one kind of data, a negative
+// limit, unknown builtin data.
+absl::Status check_source(const DataSource& source);
+
 // The files of the source, globs expanded, in reading order; empty for builtin data. Errors: a
 // pattern that matches nothing.
 absl::StatusOr<std::vector<std::filesystem::path>> data_files(const DataSource& source);
 
-// Hash of the content the source yields (file bytes, or generator version + seed), for cache keys.
 // The first examples, of about `bytes` bytes together (the last text may be cut there), and whether
 // they are all. Reads no more of plain text than that. Errors: those of load_examples.
 struct ExampleHead {
@@ -79,6 +82,7 @@ absl::StatusOr<ExampleHead> first_examples(const DataSource& source, int64_t byt
 // templates: what a plan can say from their beginnings. Errors: those of load_examples.
 absl::Status check_data(const DataSource& source);
 
+// Hash of the content the source yields (file bytes, or generator version + seed), for cache keys.
 absl::StatusOr<std::string> content_hash(const DataSource& source);
 
 // An example as ids. The boundary between prompt and completion is the longest common start of the

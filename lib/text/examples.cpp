@@ -1,10 +1,8 @@
 #include <algorithm>
-#include <system_error>
 #include <utility>
 
 #include "base/file.h"
 #include "base/file_kind.h"
-#include "base/hash.h"
 #include "text/data_file.h"
 #include "text/dataset.h"
 #include "text/records.h"
@@ -16,48 +14,6 @@ namespace frugal::text {
 namespace {
 
 namespace fs = std::filesystem;
-
-// "; the folder holds a.jsonl, b.parquet": for a pattern that matched nothing.
-std::string what_is_there(const fs::path& folder) {
-  constexpr size_t kMost = 6;
-  std::vector<std::string> names;
-  std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
-    if (entry.is_regular_file(error)) names.push_back(entry.path().filename().string());
-  }
-  if (names.empty()) return "";
-  std::sort(names.begin(), names.end());
-  const bool more = names.size() > kMost;
-  names.resize(std::min(names.size(), kMost));
-  return base::str_cat("; the folder holds ", base::join(names, ", "), more ? ", …" : "",
-                       "; name a file of it, or a pattern that matches");
-}
-
-// Files of the patterns, in order; what one pattern matches is sorted by name.
-absl::StatusOr<std::vector<fs::path>> expand(const std::vector<std::string>& patterns) {
-  std::vector<fs::path> files;
-  for (const std::string& pattern : patterns) {
-    const fs::path path(pattern);
-    const bool is_glob = path.filename().string().find_first_of("*?") != std::string::npos;
-    std::error_code error;
-    if (!is_glob) {
-      if (!fs::is_regular_file(path, error)) return base::not_found("no text file '", pattern, "'");
-      files.push_back(path);
-      continue;
-    }
-    std::vector<fs::path> matches;
-    for (const fs::directory_entry& entry : fs::directory_iterator(path.parent_path(), error)) {
-      if (!entry.is_regular_file(error)) continue;
-      if (base::glob_match(path.filename().string(), entry.path().filename().string()))
-        matches.push_back(entry.path());
-    }
-    if (matches.empty())
-      return base::not_found("no file matches '", pattern, "'", what_is_there(path.parent_path()));
-    std::sort(matches.begin(), matches.end());
-    files.insert(files.end(), matches.begin(), matches.end());
-  }
-  return files;
-}
 
 // Turns "\r\n" into "\n", also where a part ends between them.
 class UnixLineEnds {
@@ -132,7 +88,7 @@ absl::Status stream_text(const fs::path& file, ExampleSink& sink) {
 }
 
 absl::Status stream_texts(const DataSource& source, ExampleSink& sink) {
-  FRUGAL_ASSIGN_OR_RETURN(const std::vector<fs::path> files, expand(source.text));
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<fs::path> files, data_files(source));
   int64_t count = 0;
   for (const fs::path& file : files) {
     if (source.limit > 0 && count++ >= source.limit) break;
@@ -294,26 +250,10 @@ class Collector final : public ExampleSink {
   std::string text_;
 };
 
-absl::Status check(const DataSource& source) {
-  const int given = int{!source.text.empty()} + int{!source.jsonl.empty()} +
-                    int{!source.table.empty()} + int{!source.builtin.empty()};
-  if (given != 1) {
-    return base::invalid_argument(
-        "data needs exactly one of text, jsonl, table and builtin; found ", given);
-  }
-  if (source.limit < 0) return base::invalid_argument("data: limit ", source.limit, " is negative");
-  if (!source.builtin.empty() && source.builtin != "storefront") {
-    const std::vector<std::string> names = {"storefront"};
-    return base::invalid_argument("unknown builtin data '", source.builtin, "'",
-                                  base::suggestion(source.builtin, names));
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 absl::Status stream_examples(const DataSource& source, ExampleSink& sink) {
-  FRUGAL_RETURN_IF_ERROR(check(source));
+  FRUGAL_RETURN_IF_ERROR(check_source(source));
   CountingSink counting(sink);
   FRUGAL_RETURN_IF_ERROR(!source.builtin.empty() ? stream_builtin(source, counting)
                          : !source.text.empty()  ? stream_texts(source, counting)
@@ -335,14 +275,13 @@ namespace {
 
 // Plain text from the heads of its files.
 absl::StatusOr<ExampleHead> first_texts(const DataSource& source, int64_t bytes) {
-  FRUGAL_ASSIGN_OR_RETURN(const std::vector<fs::path> files, expand(source.text));
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<fs::path> files, data_files(source));
   ExampleHead head;
   int64_t total = 0;
   for (size_t i = 0; i < files.size(); ++i) {
     if (source.limit > 0 && static_cast<int64_t>(i) >= source.limit) break;
     if (total >= bytes) return head;
     FRUGAL_ASSIGN_OR_RETURN(std::string text, read_data_head(files[i]));
-    std::error_code error;
     const bool cut = text.size() >= kDataHeadBytes || base::suffix_of(files[i]) == ".gz";
     total += static_cast<int64_t>(text.size());
     head.examples.push_back(
@@ -356,7 +295,7 @@ absl::StatusOr<ExampleHead> first_texts(const DataSource& source, int64_t bytes)
 }  // namespace
 
 absl::StatusOr<ExampleHead> first_examples(const DataSource& source, int64_t bytes) {
-  FRUGAL_RETURN_IF_ERROR(check(source));
+  FRUGAL_RETURN_IF_ERROR(check_source(source));
   if (!source.text.empty()) return first_texts(source, bytes);
   constexpr int64_t kFirst = 32, kGrowth = 16;
   ExampleHead head;
@@ -374,54 +313,20 @@ absl::StatusOr<ExampleHead> first_examples(const DataSource& source, int64_t byt
 }
 
 absl::Status check_data(const DataSource& source) {
-  FRUGAL_RETURN_IF_ERROR(check(source));
+  FRUGAL_RETURN_IF_ERROR(check_source(source));
   if (!source.builtin.empty()) return absl::OkStatus();
   if (!source.text.empty()) {
-    FRUGAL_ASSIGN_OR_RETURN(const std::vector<fs::path> files, expand(source.text));
+    FRUGAL_ASSIGN_OR_RETURN(const std::vector<fs::path> files, data_files(source));
     for (const fs::path& file : files) {
       FRUGAL_ASSIGN_OR_RETURN(const std::string head, read_data_head(file));
       FRUGAL_RETURN_IF_ERROR(refuse_records(head, file));
     }
     return absl::OkStatus();
   }
-  const fs::path file = source.jsonl.empty() ? source.table : source.jsonl;
-  std::error_code error;
-  const auto size = fs::file_size(file, error);
-  // One record says whether the templates fit; a large file is read when the step runs.
-  constexpr uintmax_t kReadAtOnceBytes = uintmax_t{64} << 20;
-  if (error || size > kReadAtOnceBytes) return read_data_head(file).status();
+  // One record says whether the templates fit; no more is read.
   DataSource first = source;
   first.limit = 1;
   return load_examples(first).status();
-}
-
-absl::StatusOr<std::vector<fs::path>> data_files(const DataSource& source) {
-  FRUGAL_RETURN_IF_ERROR(check(source));
-  if (!source.builtin.empty()) return std::vector<fs::path>{};
-  if (!source.text.empty()) return expand(source.text);
-  return std::vector<fs::path>{source.jsonl.empty() ? source.table : source.jsonl};
-}
-
-absl::StatusOr<std::string> content_hash(const DataSource& source) {
-  FRUGAL_RETURN_IF_ERROR(check(source));
-  base::KeyHasher hasher;
-  hasher.add(source.prompt).add(source.completion).add(std::to_string(source.limit));
-  for (const auto& [raw, text] : source.labels) hasher.add(raw).add(text);
-  if (!source.builtin.empty()) {
-    hasher.add(kStorefrontVersion)
-        .add(source.split)
-        .add(source.task)
-        .add(std::to_string(source.seed));
-    return hasher.hex();
-  }
-  FRUGAL_ASSIGN_OR_RETURN(const std::vector<fs::path> files, data_files(source));
-  for (const fs::path& file : files) {
-    FRUGAL_ASSIGN_OR_RETURN(const base::MappedFile mapped, base::MappedFile::open(file));
-    hasher.add(file.filename().string());
-    hasher.add(std::string_view(reinterpret_cast<const char*>(mapped.bytes().data()),
-                                mapped.bytes().size()));
-  }
-  return hasher.hex();
 }
 
 }  // namespace frugal::text

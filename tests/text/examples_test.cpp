@@ -47,6 +47,18 @@ TEST_F(Examples, TemplatesAndLabelsMakeClassification) {
   EXPECT_EQ(examples[1].id, "dev.tsv:3");
 }
 
+// A plan looks at one record, whatever the file's size: the rest is read when the step runs.
+TEST_F(Examples, ThePlanReadsOneRecord) {
+  DataSource source;
+  source.jsonl = write("data.jsonl", "{\"a\": \"one\"}\nnot a record\n");
+  source.prompt = "{a}";
+  source.completion = "{a}";
+  FRUGAL_EXPECT_OK(check_data(source));
+  FRUGAL_EXPECT_ERROR(load_examples(source), absl::StatusCode::kInvalidArgument, "data.jsonl:2");
+  source.completion = "{b}";
+  FRUGAL_EXPECT_ERROR(check_data(source), absl::StatusCode::kInvalidArgument, "b");
+}
+
 TEST_F(Examples, JsonLinesSpeakForThemselves) {
   DataSource source;
   source.jsonl = write("a.jsonl",
