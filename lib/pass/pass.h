@@ -50,6 +50,7 @@ class CheckContext {
   // Metadata of a model named in the options. Errors: unknown name, or a step that runs later.
   virtual absl::StatusOr<ModelInfo> model(const ModelReference& reference) const = 0;
   virtual absl::StatusOr<text::DataSource> data(const DataReference& reference) const = 0;
+  virtual std::string device() const = 0;  // that the step will compute on: "cpu", "cuda:0"
   virtual void estimate(const Estimate& estimate) = 0;
   virtual void warn(std::string_view text) = 0;
 };

@@ -15,7 +15,8 @@ namespace {
 // Reads what checks ask for from the plan as far as it is made.
 class PlanCheckContext : public CheckContext {
  public:
-  PlanCheckContext(const Plan& plan, Unit& unit) : plan_(plan), unit_(unit) {}
+  PlanCheckContext(const Plan& plan, Unit& unit, std::string device)
+      : plan_(plan), unit_(unit), device_(std::move(device)) {}
 
   absl::StatusOr<ModelInfo> model(const ModelReference& reference) const override {
     if (const auto model = plan_.models.find(reference.name); model != plan_.models.end()) {
@@ -29,12 +30,14 @@ class PlanCheckContext : public CheckContext {
     if (const DataEntry* entry = plan_.pipeline.find_data(reference.name)) return entry->source;
     return base::not_found("there is no data '", reference.name, "'");
   }
+  std::string device() const override { return device_; }
   void estimate(const Estimate& estimate) override { unit_.estimate = estimate; }
   void warn(std::string_view text) override { unit_.warnings.emplace_back(text); }
 
  private:
   const Plan& plan_;
   Unit& unit_;
+  std::string device_;
 };
 
 class Planner {
@@ -176,7 +179,7 @@ class Planner {
         unit.model = made->model;
       }
     }
-    PlanCheckContext context(plan_, unit);
+    PlanCheckContext context(plan_, unit, options_.device);
     const absl::Status status = unit.pass->check(context, unit.model);
     unit.model.name = unit.name();
     unit.checked = status.ok();

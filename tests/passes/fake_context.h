@@ -100,11 +100,13 @@ class FakeCheckContext final : public pass::CheckContext {
   absl::StatusOr<text::DataSource> data(const pass::DataReference& reference) const override {
     return find_source(sources, reference);
   }
+  std::string device() const override { return place; }
   void estimate(const pass::Estimate& estimate) override { estimated = estimate; }
   void warn(std::string_view text) override { warnings.emplace_back(text); }
 
   DataSources sources;
   std::map<std::string, pass::ModelInfo, std::less<>> models;
+  std::string place = "cpu";
   pass::Estimate estimated;
   std::vector<std::string> warnings;
 };

@@ -9,6 +9,7 @@
 #include "passes/train/train_pass.h"
 #include "support/shared_data.h"
 #include "support/toy_checkpoint.h"
+#include "tensor/device.h"
 
 namespace frugal::passes {
 namespace {
@@ -148,6 +149,26 @@ TEST(Training, RefusesWhatCannotBeTrained) {
   options.sequence_length = 1000;
   FRUGAL_EXPECT_ERROR(check_training(check, "finetune", good, options, 0),
                       absl::StatusCode::kInvalidArgument, "1000");
+}
+
+// The plan refuses what the run would after hours of earlier steps.
+TEST(Training, Bf16IsForDevicesThatMultiplyIt) {
+  const test::TemporaryFolder folder;
+  pass::ModelInfo model = info_of(toy_checkpoint(folder.path() / "toy", {.layers = 1}));
+  FakeCheckContext check;
+  check.sources["text"] = toy_source(folder.path());
+  base::Json options = kShort;
+  options["precision"] = "bf16";
+  const auto pass = make_finetune_pass();
+  set_options(*pass, options);
+  if (tensor::cpu_has_native_bf16()) {
+    FRUGAL_EXPECT_OK(pass->check(check, model));
+  } else {
+    FRUGAL_EXPECT_ERROR(pass->check(check, model), absl::StatusCode::kInvalidArgument,
+                        "this CPU has no bf16 products");
+  }
+  check.place = "cuda:0";
+  FRUGAL_EXPECT_OK(pass->check(check, model));
 }
 
 TEST(Training, WarnsThatZerosAreLost) {

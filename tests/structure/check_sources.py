@@ -9,7 +9,7 @@ headers     Every header of lib/ is included by a test, or by a header that is. 
             tests/structure/headers_untested.txt; one that is tested must leave the list.
 names       No room other than lib/architecture spells the name of a tensor or of an architecture, in lib and tools. Files that
             still do stand in tests/structure/model_names_allowed.txt; one that no longer does must leave the list.
-levels      No source lets the loader choose between its loops: FRUGAL_CPU_LEVEL would not reach them. lib/grid/cpu_level.h is asked.
+levels      No source lets the loader choose between its loops: FRUGAL_CPU_LEVEL would not reach them. lib/grid/instruction_sets.h is asked.
 aten        <ATen/ATen.h> is included nowhere: lib/tensor/aten.h is what all precompile.
 references  Comments cite published papers and READMEs of this repository, nothing that a reader cannot find.
 """

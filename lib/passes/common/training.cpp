@@ -10,6 +10,7 @@
 #include "passes/common/zeros.h"
 #include "tensor/guard.h"
 #include "text/packing.h"
+#include "train/check.h"
 
 namespace frugal::passes {
 namespace {
@@ -204,6 +205,9 @@ absl::Status check_training(pass::CheckContext& context, std::string_view pass,
                             options.sequence_length, "; in millions? Then it is written ",
                             options.loop.tokens, "M");
   }
+  FRUGAL_RETURN_IF_ERROR(
+      train::resolve_precision(loop_options(options, 0).precision, at::Device(context.device()))
+          .status());
   FRUGAL_ASSIGN_OR_RETURN(const int64_t steps,
                           train::planned_steps(options.loop, options.sequence_length));
   const double tokens = static_cast<double>(steps * options.loop.batch_sequences *
