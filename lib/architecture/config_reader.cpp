@@ -1,4 +1,3 @@
-// Tested by: tests/architecture/model_config_test.cpp
 #include "architecture/config_reader.h"
 
 #include <array>

@@ -62,7 +62,8 @@ absl::Status refuse_true(const base::Json& json, std::string_view where,
 absl::Status refuse_present(const base::Json& json, std::string_view where,
                             const std::vector<std::string_view>& keys);
 
-// What read_sizes reads, of the first layer; and the rope of all layers.
+// What read_sizes reads, of the first layer, beside the initializer range, which nothing changes;
+// and the rope of all layers.
 void write_sizes(const ModelConfig& config, const Defaults& defaults, base::Json& json);
 void write_rope(const ModelConfig& config, base::Json& json);
 // The members of one rope object.

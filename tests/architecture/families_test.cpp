@@ -1,5 +1,7 @@
 // What each family's config.json means (architecture/families/*.cpp), against transformers'
 // configuration_*.py.
+#include "architecture/families/families.h"
+
 #include <gmock/gmock.h>
 
 #include <cmath>
@@ -33,6 +35,27 @@ TEST(Families, EachIsFoundByItsName) {
   }
   FRUGAL_EXPECT_ERROR(find_family("MambaForCausalLM", "here"), kUnimplemented,
                       "here: architecture 'MambaForCausalLM' is not known");
+}
+
+TEST(Families, EveryFileOfTheFolderIsListed) {
+  EXPECT_THAT(families(),
+              testing::ElementsAre(&kLlama, &kMistral, &kQwen2, &kQwen3, &kGemma3, &kPhi3));
+}
+
+// A config of one family is read, written and named by that family alone.
+TEST(Families, ModelTypesBelongToOneFamily) {
+  for (const Family* const family : families()) {
+    Json json = tiny_config_json(family->architecture, family->model_type);
+    const ModelConfig config = parsed(json);
+    EXPECT_EQ(&family_of(config), family);
+    EXPECT_EQ(to_json(config)["model_type"], family->model_type);
+    for (const Family* const other : families()) {
+      if (other == family) continue;
+      json["model_type"] = other->model_type;
+      FRUGAL_EXPECT_ERROR(parse_model_config(json, "c"), kInvalid,
+                          base::str_cat("whose 'model_type' is '", family->model_type, "'"));
+    }
+  }
 }
 
 TEST(Families, LlamaHasBiasesWhereItSaysSo) {

@@ -1,4 +1,3 @@
-// Tested by: tests/architecture/families_test.cpp
 #include "architecture/families/qwen.h"
 
 #include <algorithm>
@@ -19,11 +18,13 @@ absl::Status read_qwen_windows(const base::Json& json, std::string_view where,
   FRUGAL_ASSIGN_OR_RETURN(const bool used,
                           base::json_get_or<bool>(json, "use_sliding_window", false, where));
   FRUGAL_ASSIGN_OR_RETURN(const auto types, read_layer_types(json, where, config.layers.size()));
-  if (!used) {
+  // An explicit null says "none", an absent key means the default.
+  const bool none = json.contains("sliding_window") && json["sliding_window"].is_null();
+  if (!used || none) {
     if (types && std::find(types->begin(), types->end(), true) != types->end()) {
-      return base::invalid_argument(where,
-                                    ": 'layer_types' has windowed layers, but "
-                                    "'use_sliding_window' is not true");
+      return base::invalid_argument(
+          where, ": 'layer_types' has windowed layers, but ",
+          used ? "'sliding_window' is null" : "'use_sliding_window' is not true");
     }
     return absl::OkStatus();
   }
