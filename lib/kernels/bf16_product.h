@@ -8,7 +8,7 @@
 // neighboring elements of a vector in one word, [panels][ceil(k / 2)][64] words. What is missing in
 // the last panel and in the last pair is zero. The product of panels A and B is the 64 × 64 table
 // of v^A_i · v^B_j, each summed over ascending pairs: the same bits for any split into panels and
-// threads. Subnormal factors count as zero.
+// threads. Subnormal factors and sums count as zero.
 #pragma once
 
 #include <cstdint>

@@ -18,6 +18,11 @@ uint32_t to_bf16(float value) {
 
 float from_bf16(uint32_t bits) { return std::bit_cast<float>(bits << 16); }
 
+// The instruction flushes what is subnormal of a sum.
+float flushed(float sum) {
+  return std::fpclassify(sum) == FP_SUBNORMAL ? std::copysign(0.0f, sum) : sum;
+}
+
 uint32_t element(const PackSource& source, int64_t row, int64_t column) {
   if (row >= source.rows || column >= source.columns) return 0;
   const float value = source.values[row * source.stride + column];
@@ -54,8 +59,8 @@ void multiply_reference(const uint32_t* a, const uint32_t* b, int64_t pairs, int
       for (int64_t p = 0; p < pairs; ++p) {
         const uint32_t x = a[p * kPanel + i], y = b[p * kPanel + j];
         // The instruction adds the products of the odd elements first.
-        sum = std::fma(from_bf16(x >> 16), from_bf16(y >> 16), sum);
-        sum = std::fma(from_bf16(x & 0xffff), from_bf16(y & 0xffff), sum);
+        sum = flushed(std::fma(from_bf16(x >> 16), from_bf16(y >> 16), sum));
+        sum = flushed(std::fma(from_bf16(x & 0xffff), from_bf16(y & 0xffff), sum));
       }
       out[i * stride + j] = sum;
     }

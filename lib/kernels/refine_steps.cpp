@@ -1,4 +1,3 @@
-// Tested by: tests/kernels/refine_test.cpp
 // The decisions of the finish that are taken row by row: which stored parameters, and whether they
 // pay.
 #include <cmath>
@@ -113,7 +112,7 @@ RefinePlan plan_refine(const RefineProblem& problem) {
   plan.groups = problem.columns / spec.group_columns;
   plan.block_step = spec.affine || spec.groups_per_block() > 1;
   plan.row_sums.assign(problem.columns, 0.0f);
-  for (int64_t i = 0; spec.affine && i < problem.columns; ++i) {
+  for (int64_t i = 0; spec.affine && problem.rows > 0 && i < problem.columns; ++i) {
     const int64_t group = i / spec.group_columns;
     const float* const row =
         problem.hessian + i * problem.hessian_stride + group * spec.group_columns;

@@ -1,4 +1,3 @@
-// Tested by: tests/kernels/refine_test.cpp
 // What the tiled finishes share and what need not be fast: loading, proposals lane by lane,
 // storing.
 #include <algorithm>

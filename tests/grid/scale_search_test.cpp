@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "grid/half.h"
+#include "grid/scale_kernels.h"
 #include "grid_properties.h"
 
 namespace frugal::grid {
@@ -46,6 +47,100 @@ TEST(ScaleSearch, EveryInstructionSetGivesTheSameBits) {
         EXPECT_EQ(codes[i], grid->nearest_code((x[i] + 0.02f) * (1 / 0.013f))) << x[i];
       }
     }
+  }
+}
+
+TEST(ScaleKernels, EveryBuildIsInTheTable) {
+  const ScaleKernel& plain = scale_kernels().back();
+  EXPECT_EQ(plain.sums, &plain_sums);
+  EXPECT_EQ(plain.correlate, &plain_correlate);
+  EXPECT_EQ(plain.encode, &plain_encode);
+  EXPECT_TRUE(plain.available());
+#if FRUGAL_X86_TARGETS
+  ASSERT_EQ(scale_kernels().size(), 3u);
+  const ScaleKernel &avx512 = scale_kernels()[0], &avx2 = scale_kernels()[1];
+  EXPECT_EQ(avx512.sums, &avx512_sums);
+  EXPECT_EQ(avx512.correlate, &avx512_correlate);
+  EXPECT_EQ(avx512.encode, &avx512_encode);
+  EXPECT_EQ(avx512.available(), has_avx512());
+  EXPECT_EQ(avx2.sums, &avx2_sums);
+  EXPECT_EQ(avx2.correlate, &avx2_correlate);
+  EXPECT_EQ(avx2.encode, &avx2_encode);
+  EXPECT_EQ(avx2.available(), has_avx2());
+#else
+  EXPECT_EQ(scale_kernels().size(), 1u);
+#endif
+}
+
+// Nothing, one value, parts of a pack of every width, more than one; what lies behind the codes
+// stays.
+TEST(ScaleKernels, OddCountsGiveTheSameBits) {
+  constexpr uint8_t kUntouched = 0xa5;
+  base::RandomStream random(11, "scale_kernels/counts");
+  const Candidates candidates = random_candidates(random);
+  for (const char* name : {"q8_0", "iq4_nl", "nf4", "fp8"}) {
+    const auto grid = grid_or_die(name, 64);
+    const LevelTable table = grid->table();
+    for (const int64_t count : {0, 1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 33}) {
+      const std::vector<float> x = heavy_weights(random, count);
+      const std::vector<float> weights = uneven_importance(random, count);
+      std::vector<float> weighted(x.size());
+      for (size_t i = 0; i < x.size(); ++i) weighted[i] = weights[i] * x[i];
+      CandidateSums sums, plain_sums_found;
+      Correlations correlations, plain_correlations;
+      std::vector<uint8_t> plain_codes(x.size() + 16, kUntouched);
+      plain_sums(x.data(), weights.data(), count, candidates, table, plain_sums_found);
+      plain_correlate(x.data(), weighted.data(), weights.data(), count, candidates.scale, table,
+                      plain_correlations);
+      plain_encode(x.data(), count, 0.01f, 0.002f, table, plain_codes.data());
+      for (const ScaleKernel& kernel : scale_kernels()) {
+        if (!kernel.available()) continue;
+        kernel.sums(x.data(), weights.data(), count, candidates, table, sums);
+        EXPECT_EQ(std::memcmp(&sums, &plain_sums_found, sizeof sums), 0)
+            << kernel.name << " " << name << " " << count;
+        kernel.correlate(x.data(), weighted.data(), weights.data(), count, candidates.scale, table,
+                         correlations);
+        EXPECT_EQ(std::memcmp(&correlations, &plain_correlations, sizeof correlations), 0)
+            << kernel.name << " " << name << " " << count;
+        std::vector<uint8_t> codes(x.size() + 16, kUntouched);
+        kernel.encode(x.data(), count, 0.01f, 0.002f, table, codes.data());
+        EXPECT_EQ(codes, plain_codes) << kernel.name << " " << name << " " << count;
+        EXPECT_EQ(std::count(codes.begin() + count, codes.end(), kUntouched), 16) << kernel.name;
+      }
+    }
+  }
+}
+
+// By hand: x = 1 and 0.75 with weights 2 and 4 on scale 0.5 meet the levels 2 and 2 (a tie, to the
+// even one), residuals 0 and -0.25; on scale 0 all is residual.
+TEST(ScaleKernels, SumsOfTwoValuesByHand) {
+  const auto grid = grid_or_die("q8_0");
+  const float x[] = {1, 0.75f}, weights[] = {2, 4}, weighted[] = {2, 3};
+  Candidates candidates;
+  candidates.scale[0] = 0.5f;
+  for (const ScaleKernel& kernel : scale_kernels()) {
+    if (!kernel.available()) continue;
+    CandidateSums sums;
+    kernel.sums(x, weights, 2, candidates, grid->table(), sums);
+    EXPECT_EQ(sums.rr[0], 0.25f) << kernel.name;
+    EXPECT_EQ(sums.rt[0], -2) << kernel.name;
+    EXPECT_EQ(sums.tt[0], 24) << kernel.name;
+    EXPECT_EQ(sums.r[0], -1) << kernel.name;
+    EXPECT_EQ(sums.t[0], 12) << kernel.name;
+    EXPECT_EQ(sums.rr[1], 4.25f) << kernel.name;
+    EXPECT_EQ(sums.tt[1], 0) << kernel.name;
+    EXPECT_EQ(sums.r[1], 5) << kernel.name;
+    Correlations correlations;
+    kernel.correlate(x, weighted, weights, 2, candidates.scale, grid->table(), correlations);
+    EXPECT_EQ(correlations.xt[0], 10) << kernel.name;
+    EXPECT_EQ(correlations.tt[0], 24) << kernel.name;
+    EXPECT_EQ(correlations.t[0], 12) << kernel.name;
+    EXPECT_EQ(correlations.xt[1], 0) << kernel.name;
+    kernel.sums(x, weights, 0, candidates, grid->table(), sums);
+    for (int lane = 0; lane < kCandidates; ++lane)
+      EXPECT_TRUE(sums.rr[lane] == 0 && sums.rt[lane] == 0 && sums.tt[lane] == 0 &&
+                  sums.r[lane] == 0 && sums.t[lane] == 0)
+          << kernel.name;
   }
 }
 

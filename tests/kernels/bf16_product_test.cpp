@@ -8,6 +8,8 @@
 #include <random>
 #include <vector>
 
+#include "kernels/bf16_product_kernels.h"
+
 namespace frugal::kernels {
 namespace {
 
@@ -58,6 +60,109 @@ PackSource source_of(const std::vector<float>& values, Shape shape) {
           .stride = shape.columns,
           .rows = shape.rows,
           .columns = shape.columns};
+}
+
+TEST(Bf16ProductKernels, EveryBuildIsInTheTable) {
+  EXPECT_EQ(reference().pack_columns, &pack_columns_reference);
+  EXPECT_EQ(reference().pack_rows, &pack_rows_reference);
+  EXPECT_EQ(reference().multiply, &multiply_reference);
+  EXPECT_TRUE(reference().available());
+#if FRUGAL_X86_TARGETS
+  ASSERT_EQ(bf16_kernels().size(), 2u);
+  const Bf16Kernel& avx512 = bf16_kernels().front();
+  EXPECT_EQ(avx512.pack_columns, &pack_columns_avx512);
+  EXPECT_EQ(avx512.pack_rows, &pack_rows_avx512);
+  EXPECT_EQ(avx512.multiply, &multiply_avx512);
+  EXPECT_EQ(fast_bf16_kernel(), grid::has_avx512_bf16() ? &avx512 : nullptr);
+#else
+  EXPECT_EQ(fast_bf16_kernel(), nullptr);
+#endif
+}
+
+// By hand: words hold two neighbors, the first in the low half; zeros fill the panel.
+TEST(Bf16ProductKernels, AWordHoldsTwoNeighbors) {
+  const std::vector<float> values = {1, 2, -9, 3, 4, -9, 5, 6, -9};  // [3, 2] in rows of three
+  const PackSource source{.values = values.data(), .stride = 3, .rows = 3, .columns = 2};
+  constexpr uint32_t kOne = 0x3f80, kTwo = 0x4000, kThree = 0x4040, kFour = 0x4080, kFive = 0x40a0,
+                     kSix = 0x40c0;
+  for (const Bf16Kernel& kernel : bf16_kernels()) {
+    if (!kernel.available()) continue;
+    std::vector<uint32_t> expected(2 * kPanel, 0);
+    expected[0] = kOne | kThree << 16, expected[1] = kTwo | kFour << 16;
+    expected[kPanel] = kFive, expected[kPanel + 1] = kSix;
+    EXPECT_EQ(packed(kernel, source, true), expected) << kernel.name;
+    expected.assign(kPanel, 0);
+    expected[0] = kOne | kTwo << 16, expected[1] = kThree | kFour << 16,
+    expected[2] = kFive | kSix << 16;
+    EXPECT_EQ(packed(kernel, source, false), expected) << kernel.name;
+  }
+}
+
+TEST(Bf16ProductKernels, OddSizesWriteWhatTheyShouldAndNothingElse) {
+  constexpr float kUntouched = 4711;
+  constexpr int64_t kStride = 70;
+  for (const int64_t pairs : {0, 1, 63, 64, 65}) {
+    std::vector<uint32_t> a, b;
+    if (pairs > 0) {
+      const std::vector<float> x = random_values(6, pairs * 2 * kPanel);
+      const PackSource source = source_of(x, {pairs * 2, kPanel});
+      a = packed(reference(), source, true);
+      b = packed(
+          reference(),
+          {.values = x.data() + 1, .stride = kPanel, .rows = pairs * 2, .columns = kPanel - 1},
+          true);
+    }
+    for (const auto& [rows, columns] : std::initializer_list<std::pair<int64_t, int64_t>>{
+             {0, 5}, {5, 0}, {1, 1}, {3, 17}, {5, 16}, {63, 15}, {64, 64}}) {
+      std::vector<float> expected(kPanel * kStride, kUntouched);
+      multiply_reference(a.data(), b.data(), pairs, rows, columns, expected.data(), kStride);
+      for (int64_t i = 0; i < kPanel; ++i) {
+        for (int64_t j = 0; j < kStride; ++j) {
+          if (i >= rows || j >= columns) {
+            ASSERT_EQ(expected[i * kStride + j], kUntouched);
+          } else if (pairs == 0) {
+            ASSERT_EQ(expected[i * kStride + j], 0);
+          }
+        }
+      }
+      for (const Bf16Kernel& kernel : bf16_kernels()) {
+        if (!kernel.available()) continue;
+        std::vector<float> found(kPanel * kStride, kUntouched);
+        kernel.multiply(a.data(), b.data(), pairs, rows, columns, found.data(), kStride);
+        EXPECT_EQ(found, expected) << kernel.name << " " << pairs << " " << rows << " " << columns;
+      }
+    }
+  }
+}
+
+// Signs of zeros too.
+TEST(Bf16ProductKernels, WhatIsSubnormalCountsAsZero) {
+  constexpr float kSmallest = std::numeric_limits<float>::min();
+  const std::vector<float> tiny = {1e-40f, -1e-40f, kSmallest / 2, -0.0f, kSmallest};
+  const uint32_t expected[] = {0, 0x8000, 0, 0x8000, 0x80};
+  const std::vector<float> factors = {1e-20f, 3e-19f,  -2e-19f, 1.5f,
+                                      1e-38f, -1e-38f, 1e-25f,  7e30f};
+  for (const Bf16Kernel& kernel : bf16_kernels()) {
+    if (!kernel.available()) continue;
+    for (size_t i = 0; i < tiny.size(); ++i) {
+      const PackSource one{.values = tiny.data() + i, .stride = 1, .rows = 1, .columns = 1};
+      EXPECT_EQ(packed(kernel, one, true)[0], expected[i]) << kernel.name << " " << i;
+      EXPECT_EQ(packed(kernel, one, false)[0], expected[i]) << kernel.name << " " << i;
+    }
+    // Products and sums below the smallest normal number, and those that come back above it.
+    const auto size = static_cast<int64_t>(factors.size());
+    const PackSource row = source_of(factors, {1, size}),
+                     column = source_of(factors, {size / 2, 2});
+    for (const PackSource& source : {row, column}) {
+      const std::vector<float> found = product(kernel, source, source);
+      const std::vector<float> defined = product(reference(), source, source);
+      for (size_t i = 0; i < found.size(); ++i) {
+        EXPECT_EQ(std::bit_cast<uint32_t>(found[i]), std::bit_cast<uint32_t>(defined[i]))
+            << kernel.name << " " << i;
+        EXPECT_TRUE(found[i] == 0 || std::fabs(found[i]) >= kSmallest) << kernel.name << " " << i;
+      }
+    }
+  }
 }
 
 TEST(Bf16Product, PackingRoundsToNearestEven) {

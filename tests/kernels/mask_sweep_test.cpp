@@ -1,9 +1,11 @@
 #include "kernels/mask_sweep.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <stdexcept>
 
+#include "kernels/mask_sweep_kernels.h"
 #include "layer_problem.h"
 #include "support/openmp.h"
 
@@ -61,6 +63,154 @@ TEST(MaskSweep, EveryImplementationGivesTheSameBits) {
       }
     }
   }
+}
+
+TEST(MaskSweepKernels, EveryBuildIsInTheTable) {
+  EXPECT_EQ(mask_sweep_kernels().back().run, &mask_sweep_reference);
+  EXPECT_TRUE(mask_sweep_kernels().back().available());
+#if FRUGAL_X86_TARGETS
+  ASSERT_EQ(mask_sweep_kernels().size(), 3u);
+  EXPECT_EQ(mask_sweep_kernels()[0].run, &mask_sweep_avx512);
+  EXPECT_EQ(mask_sweep_kernels()[0].available(), grid::has_avx512());
+  EXPECT_EQ(mask_sweep_kernels()[1].run, &mask_sweep_avx2);
+  EXPECT_EQ(mask_sweep_kernels()[1].available(), grid::has_avx2());
+#else
+  EXPECT_EQ(mask_sweep_kernels().size(), 1u);
+#endif
+}
+
+// Rows and columns that fill no tile, in strides wider than the window; what lies between the rows
+// stays.
+TEST(MaskSweepKernels, OddSizesGiveTheSameBitsAndTouchNothingElse) {
+  constexpr int64_t kStride = 40;
+  for (const int64_t width : {0, 1, 7, 24, 33}) {
+    const std::vector<float> factor =
+        width == 0 ? std::vector<float>(1)
+                   : inverse_factor(random_problem(1, width, 8).hessian, identity_order(width));
+    for (const int64_t rows : {0, 1, 15, 16, 17}) {
+      const auto swept = [&](void (*run)(const MaskSweep&)) {
+        Result result{std::vector<float>(18 * kStride), std::vector<float>(18 * kStride, -5),
+                      random_mask(18, kStride, 9), std::vector<double>(18, 1.5)};
+        for (size_t i = 0; i < result.weights.size(); ++i)
+          result.weights[i] = static_cast<float>(static_cast<int>(i * 37 % 101) - 50) / 64;
+        run({.rows = rows,
+             .width = width,
+             .weights = result.weights.data(),
+             .weights_stride = kStride,
+             .factor = factor.data(),
+             .factor_stride = width,
+             .mask = result.mask.data(),
+             .mask_stride = kStride,
+             .group = width == 24 ? 8 : 0,
+             .kept = width == 24 ? 3 : 0,
+             .errors = result.errors.data(),
+             .errors_stride = kStride,
+             .row_loss = result.loss.data()});
+        return result;
+      };
+      const Result expected = swept(mask_sweep_reference);
+      for (int64_t r = 0; r < 18; ++r) {
+        if (r >= rows) {
+          EXPECT_EQ(expected.loss[r], 1.5);
+        }
+        for (int64_t p = r < rows ? width : 0; p < kStride; ++p) {
+          ASSERT_EQ(expected.errors[r * kStride + p], -5) << rows << " x " << width;
+          ASSERT_EQ(expected.mask[r * kStride + p], random_mask(18, kStride, 9)[r * kStride + p]);
+        }
+      }
+      for (const MaskSweepKernel& kernel : mask_sweep_kernels()) {
+        if (!kernel.available()) continue;
+        EXPECT_EQ(swept(kernel.run), expected) << kernel.name << " " << rows << " x " << width;
+      }
+    }
+  }
+}
+
+// A tile of sixteen rows as a build sees it, and what is stored of its answer.
+TEST(MaskSweepKernels, TilesHoldSixteenRowsEach) {
+  constexpr int64_t kRows = 18, kWidth = 2;
+  std::vector<float> weights(kRows * kWidth), errors(kRows * kWidth, 9);
+  for (size_t i = 0; i < weights.size(); ++i) weights[i] = static_cast<float>(i + 1);
+  std::vector<uint8_t> mask(kRows * kWidth, 1);
+  mask[2 * kWidth + 1] = 0;
+  std::vector<double> loss(kRows, 0.0);
+  const std::vector<float> factor = {1, 0, 0, 1};
+  const MaskSweep sweep{.rows = kRows,
+                        .width = kWidth,
+                        .weights = weights.data(),
+                        .weights_stride = kWidth,
+                        .factor = factor.data(),
+                        .factor_stride = kWidth,
+                        .mask = mask.data(),
+                        .mask_stride = kWidth,
+                        .errors = errors.data(),
+                        .errors_stride = kWidth,
+                        .row_loss = loss.data()};
+  // Weights come back doubled, with errors of -weight; idle lanes of the second tile hold zeros
+  // that are kept.
+  static std::atomic<int64_t> idle_lanes = 0;
+  mask_sweep_tiles(sweep, [](const MaskSweep& whole, MaskTile& tile) {
+    for (int64_t i = 0; i < whole.width * kMaskRows; ++i) {
+      idle_lanes += tile.weights[i] == 0 && tile.kept[i] == 1;
+      tile.negated[i] = tile.weights[i];
+      tile.weights[i] *= tile.kept[i] == 0 ? 0 : 2;
+    }
+  });
+  EXPECT_EQ(idle_lanes, (2 * kMaskRows - kRows) * kWidth);
+  for (int64_t i = 0; i < kRows * kWidth; ++i) {
+    const auto before = static_cast<float>(i + 1);
+    EXPECT_EQ(weights[i], mask[i] == 0 ? 0 : 2 * before) << i;
+    EXPECT_EQ(errors[i], -before) << i;
+  }
+  for (int64_t r = 0; r < kRows; ++r) {
+    const auto first = static_cast<double>(r * kWidth + 1);
+    EXPECT_EQ(loss[r], first * first + (first + 1) * (first + 1)) << r;
+  }
+}
+
+TEST(MaskSweepKernels, ContradictionsAreNamed) {
+  float value = 1;
+  uint8_t bit = 1;
+  const MaskSweep good{.rows = 1,
+                       .width = 1,
+                       .weights = &value,
+                       .weights_stride = 1,
+                       .factor = &value,
+                       .factor_stride = 1,
+                       .mask = &bit,
+                       .mask_stride = 1,
+                       .errors = &value,
+                       .errors_stride = 1};
+  EXPECT_NO_THROW(check_mask_sweep(good));
+  EXPECT_NO_THROW(check_mask_sweep({.rows = 0, .width = 4}));
+  const auto refused = [](const MaskSweep& sweep) -> std::string {
+    try {
+      check_mask_sweep(sweep);
+    } catch (const std::invalid_argument& error) {
+      return error.what();
+    }
+    return "accepted";
+  };
+  MaskSweep bad = good;
+  bad.rows = -1;
+  EXPECT_EQ(refused(bad), "mask_sweep: negative rows or width");
+  for (float* MaskSweep::* const pointer : {&MaskSweep::weights, &MaskSweep::errors}) {
+    bad = good;
+    bad.*pointer = nullptr;
+    EXPECT_EQ(refused(bad), "mask_sweep: a required pointer is null");
+  }
+  for (int64_t MaskSweep::* const stride : {&MaskSweep::weights_stride, &MaskSweep::factor_stride,
+                                            &MaskSweep::mask_stride, &MaskSweep::errors_stride}) {
+    bad = good;
+    bad.*stride = 0;
+    EXPECT_EQ(refused(bad), "mask_sweep: a row stride is smaller than the width 1");
+  }
+  bad = good;
+  bad.group = 2, bad.kept = 1;
+  EXPECT_EQ(
+      refused(bad),
+      "mask_sweep: 1 of every 2 columns in a window of 1: groups have 2 to 32 columns, divide "
+      "the window and keep some, not all");
 }
 
 TEST(MaskSweep, KeepsWhatItShould) {

@@ -7,6 +7,8 @@
 #include <random>
 #include <vector>
 
+#include "kernels/softmax_rows_kernels.h"
+
 namespace frugal::kernels {
 namespace {
 
@@ -24,6 +26,85 @@ std::vector<float> random_values(uint64_t seed, int64_t count, float spread) {
 // in 16 lanes some (count / 16 + 5) 2⁻²⁴, and of the product with the inverse.
 double bound(double largest, int64_t count) {
   return 4e-7 + 2 * largest * 0x1p-24 + (static_cast<double>(count) / 16 + 8) * 0x1p-24;
+}
+
+TEST(SoftmaxKernels, EveryBuildIsInTheTable) {
+  const SoftmaxKernel& reference = softmax_kernels().back();
+  EXPECT_EQ(reference.softmax, &softmax_reference);
+  EXPECT_EQ(reference.probabilities, &probabilities_reference);
+  EXPECT_EQ(reference.gradient, &softmax_gradient_reference);
+  EXPECT_TRUE(reference.available());
+#if FRUGAL_X86_TARGETS
+  ASSERT_EQ(softmax_kernels().size(), 2u);
+  const SoftmaxKernel& avx512 = softmax_kernels().front();
+  EXPECT_EQ(avx512.softmax, &softmax_avx512);
+  EXPECT_EQ(avx512.probabilities, &probabilities_avx512);
+  EXPECT_EQ(avx512.gradient, &softmax_gradient_avx512);
+  EXPECT_EQ(&softmax_kernel(), grid::has_avx512() ? &avx512 : &reference);
+#else
+  EXPECT_EQ(&softmax_kernel(), &reference);
+#endif
+}
+
+// The reduction of an argument is exact but for the low part of ln 2: the high part times any n
+// that comes up is.
+TEST(SoftmaxKernels, TheHighPartOfLn2TimesAnExponentIsExact) {
+  for (int n = -151; n <= 128; ++n) {
+    const double exact = static_cast<double>(kLn2High) * n;
+    EXPECT_EQ(static_cast<double>(static_cast<float>(exact)), exact) << n;
+  }
+  EXPECT_NEAR(static_cast<double>(kLn2High) + kLn2Low, std::log(2.0), 1e-11);
+}
+
+// Over the whole range: 2e-7 of itself, as softmax_rows.h says, and half a unit of the last place
+// where the result is subnormal; zero below.
+TEST(SoftmaxKernels, TheExponentialIsWithinItsBound) {
+  std::vector<float> x;
+  for (int i = 0; i <= 104 * 128 + 64; ++i) x.push_back(-static_cast<float>(i) / 128);
+  for (const SoftmaxKernel& kernel : softmax_kernels()) {
+    if (!kernel.available()) continue;
+    std::vector<float> e = x;
+    kernel.probabilities(e.data(), static_cast<int64_t>(e.size()), 1, 0);
+    EXPECT_EQ(e[0], 1) << kernel.name;
+    for (size_t i = 0; i < x.size(); ++i) {
+      const double exact = std::exp(static_cast<double>(x[i]));
+      if (x[i] <= kLowestExponent) {
+        ASSERT_EQ(e[i], 0) << kernel.name << " " << x[i];
+      } else {
+        ASSERT_NEAR(e[i], exact, 2e-7 * exact + 0x1p-150) << kernel.name << " " << x[i];
+      }
+    }
+  }
+}
+
+// Parts of sixteen lanes: nothing behind the row is read into it or written.
+TEST(SoftmaxKernels, OddCountsLeaveTheRestAlone) {
+  constexpr float kUntouched = 80;  // would be the largest by far
+  for (const SoftmaxKernel& kernel : softmax_kernels()) {
+    if (!kernel.available()) continue;
+    for (const int64_t count : {0, 1, 15, 16, 17, 31, 33}) {
+      const std::vector<float> p = random_values(5, count + 16, 1);
+      std::vector<float> mine = random_values(6, count, 1);
+      mine.resize(static_cast<size_t>(count) + 16, kUntouched);
+      const std::vector<float> x = mine;
+      std::vector<float> theirs = x;
+      const auto same = [&] {
+        EXPECT_EQ(mine, theirs) << kernel.name << ", " << count << " values";
+        for (int64_t j = count; j < count + 16; ++j) ASSERT_EQ(mine[j], kUntouched) << kernel.name;
+        mine = theirs = x;
+      };
+      kernel.probabilities(mine.data(), count, 1.5F, 2);
+      probabilities_reference(theirs.data(), count, 1.5F, 2);
+      same();
+      kernel.gradient(p.data(), mine.data(), count, 0.3F);
+      softmax_gradient_reference(p.data(), theirs.data(), count, 0.3F);
+      same();
+      if (count == 0) continue;
+      EXPECT_EQ(kernel.softmax(mine.data(), count, 1.5F),
+                softmax_reference(theirs.data(), count, 1.5F));
+      same();
+    }
+  }
 }
 
 TEST(SoftmaxRows, EqualsTheDefinition) {
