@@ -1,4 +1,3 @@
-// Tested by: tests/runtime/families.py
 #include "artifact/gguf/hyperparameters.h"
 
 #include <cmath>

@@ -1,4 +1,3 @@
-// Tested by: tests/artifact/gguf_model_test.cpp
 #include "artifact/gguf/pre_tokenizer_names.h"
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 // A checkpoint as a plain Hugging Face folder: quantized weights decoded to fp32, so that
 // transformers and every other tool that knows no grid loads exactly the numbers the artifact
-// stands for.
+// stands for. The others keep their type, but where a family stores them as one with a decoded one.
 #pragma once
 
 #include <filesystem>
@@ -10,6 +10,7 @@
 
 namespace frugal::artifact {
 
+// `folder` must exist. Errors: those of reading and writing.
 absl::Status write_plain_folder(const format::Checkpoint& checkpoint,
                                 const std::filesystem::path& folder);
 

@@ -1,4 +1,3 @@
-// Tested by: tests/runtime/onnx_runtime.py
 #include "artifact/onnx/rotary.h"
 
 #include <algorithm>
