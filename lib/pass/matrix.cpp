@@ -1,4 +1,3 @@
-// Tested by: tests/pass/plan_test.cpp
 #include "pass/matrix.h"
 
 #include <algorithm>

@@ -1,4 +1,3 @@
-// Tested by: tests/pass/option_reader_test.cpp
 #include "pass/option_text.h"
 
 #include <cmath>

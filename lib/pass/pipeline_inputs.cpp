@@ -1,4 +1,3 @@
-// Tested by: tests/pass/plan_test.cpp
 #include "pass/pipeline_inputs.h"
 
 #include <algorithm>

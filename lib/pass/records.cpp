@@ -1,4 +1,3 @@
-// Tested by: tests/pass/runner_test.cpp
 #include "pass/records.h"
 
 #include <sys/utsname.h>

@@ -1,4 +1,3 @@
-// Tested by: tests/pass/runner_test.cpp
 #include "pass/run_context.h"
 
 #include "base/file.h"

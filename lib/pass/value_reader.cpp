@@ -1,4 +1,3 @@
-// Tested by: tests/pass/option_reader_test.cpp
 #include "pass/value_reader.h"
 
 #include <algorithm>
