@@ -16,6 +16,16 @@ int64_t count(const std::vector<int64_t>& shape) {
   return elements;
 }
 
+// What is stored as rows of a larger tensor, by its own name.
+using Slices = std::map<std::string, architecture::Slice, std::less<>>;
+Slices slices_of(const architecture::ModelConfig& config) {
+  Slices slices;
+  for (architecture::Tensor& tensor : architecture::tensors(config)) {
+    if (tensor.slice) slices.emplace(std::move(tensor.name), *std::move(tensor.slice));
+  }
+  return slices;
+}
+
 }  // namespace
 
 absl::StatusOr<TensorInfo> cut(const TensorInfo& stored, const architecture::Tensor& tensor) {
@@ -33,10 +43,7 @@ absl::StatusOr<TensorInfo> cut(const TensorInfo& stored, const architecture::Ten
 
 absl::StatusOr<std::vector<StoredTensor>> stored_tensors(
     const architecture::ModelConfig& config, const std::vector<DeclaredTensor>& declared) {
-  std::map<std::string, architecture::Slice, std::less<>> slices;  // by declared name
-  for (architecture::Tensor& tensor : architecture::tensors(config)) {
-    if (tensor.slice) slices.emplace(std::move(tensor.name), *std::move(tensor.slice));
-  }
+  const Slices slices = slices_of(config);
   std::map<std::string, std::vector<size_t>> fused;  // by stored name: declared parts
   std::set<std::string> apart;                       // stored names with a part on a grid
   for (size_t i = 0; i < declared.size(); ++i) {
@@ -67,6 +74,22 @@ absl::StatusOr<std::vector<StoredTensor>> stored_tensors(
     stored.push_back(std::move(whole));
   }
   return stored;
+}
+
+void widen_fused(const architecture::ModelConfig& config,
+                 std::vector<CheckpointWriter::Tensor>& declared) {
+  const Slices slices = slices_of(config);
+  std::map<std::string, std::set<DType>> types;  // by stored name, of plain parts
+  const auto each_part = [&](const auto& action) {
+    for (CheckpointWriter::Tensor& tensor : declared) {
+      const auto slice = slices.find(tensor.name);
+      if (slice != slices.end() && !tensor.grid) action(tensor, types[slice->second.name]);
+    }
+  };
+  each_part([](const auto& tensor, std::set<DType>& of) { of.insert(tensor.dtype); });
+  each_part([](auto& tensor, const std::set<DType>& of) {
+    if (of.size() > 1) tensor.dtype = DType::kF32;
+  });
 }
 
 }  // namespace frugal::format

@@ -1,5 +1,4 @@
 // Fused and stacked tensors of a checkpoint: which stored tensor holds the rows of which others.
-// Internal.
 #pragma once
 
 #include <cstdint>
@@ -35,5 +34,9 @@ struct DeclaredTensor {
 };
 absl::StatusOr<std::vector<StoredTensor>> stored_tensors(
     const architecture::ModelConfig& config, const std::vector<DeclaredTensor>& declared);
+
+// Declares plain parts of one tensor as fp32, which holds all other types, where theirs differ.
+void widen_fused(const architecture::ModelConfig& config,
+                 std::vector<CheckpointWriter::Tensor>& declared);
 
 }  // namespace frugal::format

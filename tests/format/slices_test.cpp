@@ -47,6 +47,27 @@ TEST(Slices, OfAStackCountRowsThroughAllOfIt) {
   EXPECT_EQ(part.size_bytes, 5 * 4 * 4);
 }
 
+TEST(Slices, PartsOfTwoTypesAreWidenedAndOthersLeft) {
+  std::vector<CheckpointWriter::Tensor> declared;
+  for (const architecture::Tensor& tensor : architecture::tensors(tiny_phi3()))
+    declared.push_back({tensor.name, DType::kBF16, tensor.shape});
+  const auto at = [&](std::string_view name) -> CheckpointWriter::Tensor& {
+    return *std::find_if(declared.begin(), declared.end(),
+                         [&](const auto& tensor) { return tensor.name == name; });
+  };
+  at(attention("v")).dtype = DType::kF16;
+  at("model.layers.0.mlp.down_proj.weight").dtype = DType::kF32;  // nothing lies beside it
+  at("model.layers.0.self_attn.k_proj.weight").grid = "q8_0";     // lies apart, whatever its type
+  at("model.layers.0.self_attn.k_proj.weight").dtype = DType::kF32;
+  std::vector<CheckpointWriter::Tensor> expected = declared;
+  widen_fused(tiny_phi3(), declared);
+  for (const CheckpointWriter::Tensor& tensor : expected) {
+    const bool widened = tensor.name == attention("q") || tensor.name == attention("k") ||
+                         tensor.name == attention("v");
+    EXPECT_EQ(at(tensor.name).dtype, widened ? DType::kF32 : tensor.dtype) << tensor.name;
+  }
+}
+
 class FusedCheckpoint : public testing::Test {
  protected:
   const std::filesystem::path& folder() const { return folder_.path(); }
