@@ -1,4 +1,3 @@
-// Tested by: tests/train/scale_tuning_test.cpp
 #include "train/scale_tuning_check.h"
 
 #include <algorithm>

@@ -1,4 +1,3 @@
-// Tested by: tests/train/scale_tuning_test.cpp
 #include "train/scale_tuning_record.h"
 
 #include <string>
@@ -19,6 +18,7 @@ absl::StatusOr<std::vector<TuningSample>> parse_samples(const base::Json& record
                                                         std::string_view where) {
   std::vector<TuningSample> samples;
   FRUGAL_ASSIGN_OR_RETURN(const base::Json list, base::json_get<base::Json>(record, key, where));
+  if (!list.is_array()) return base::invalid_argument(where, ": '", key, "' is no list");
   for (const base::Json& item : list) {
     TuningSample sample;
     FRUGAL_ASSIGN_OR_RETURN(sample.step, base::json_get<int64_t>(item, "step", where));

@@ -1,4 +1,3 @@
-// Tested by: tests/train/scale_tuning_test.cpp
 #include "train/window_states.h"
 
 #include <ATen/core/grad_mode.h>

@@ -150,6 +150,35 @@ TEST(RotateRun, LogitsStay) {
   }
 }
 
+// The value heads alone are turned: query and key lie in the same tensor as the value.
+TEST(RotateRun, FusedTensorsOfBf16AreWidenedAsAWhole) {
+  test::TemporaryFolder work;
+  architecture::ModelConfig config = test::toy_config({.layers = 2});
+  config.architecture = "Phi3ForCausalLM";
+  config.model_type = "phi3";
+  const auto decoder = model::Decoder::create(config, 1, at::kCPU).value();
+  fs::create_directories(work.path() / "input");
+  FRUGAL_ASSERT_OK(decoder.save(work.path() / "input", format::DType::kBF16));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint input,
+                              format::Checkpoint::open(work.path() / "input"));
+  FakeRunContext run(work.path() / "run", input);
+  FRUGAL_ASSERT_OK(rotate({{"residual", false}})->run(run));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint result,
+                              format::Checkpoint::open(run.output_folder()));
+  for (const char* part : {"q_proj", "k_proj", "v_proj", "o_proj"}) {
+    const std::string name = base::str_cat("model.layers.0.self_attn.", part, ".weight");
+    EXPECT_EQ(result.info(name)->dtype, format::DType::kF32) << name;
+    EXPECT_EQ(result.values(name).value() == input.values(name).value(),
+              part[0] == 'q' || part[0] == 'k')
+        << name;
+  }
+  EXPECT_EQ(result.info("model.layers.0.mlp.up_proj.weight")->dtype, format::DType::kBF16);
+  const model::Batch batch = test::toy_batch(test::toy_windows(2, 24));
+  EXPECT_LT(
+      largest_difference(logits_of(input.folder(), batch), logits_of(run.output_folder(), batch)),
+      1e-4);
+}
+
 TEST(RotateRun, GainsGoAndTiedHeadsBecomeTheirOwn) {
   test::TemporaryFolder work;
   const format::Checkpoint input = gained_toy(work.path() / "input", {.tied = true});

@@ -1,4 +1,3 @@
-// Tested by: tests/layerwise/walk_test.cpp
 #include "layerwise/walk/layer_weights.h"
 
 #include <future>

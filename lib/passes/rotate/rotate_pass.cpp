@@ -9,6 +9,7 @@
 #include "base/interrupt.h"
 #include "base/progress.h"
 #include "base/text.h"
+#include "format/slices.h"
 #include "layerwise/transform/rotation.h"
 #include "layerwise/walk/calibration.h"
 #include "layerwise/walk/estimate.h"
@@ -195,6 +196,19 @@ struct Written {
   double orthogonality_error = 0;
 };
 
+// A tensor as it is, in the type that it was declared with.
+absl::Status copy_tensor(const format::Checkpoint& input,
+                         const format::CheckpointWriter::Tensor& tensor,
+                         format::CheckpointWriter& writer) {
+  FRUGAL_ASSIGN_OR_RETURN(const format::TensorInfo info, input.info(tensor.name));
+  if (info.dtype == tensor.dtype) {
+    FRUGAL_ASSIGN_OR_RETURN(const auto bytes, input.bytes(tensor.name));
+    return writer.write(tensor.name, bytes);
+  }
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<float> values, input.values(tensor.name));
+  return writer.write_values(tensor.name, values);
+}
+
 absl::Status write_rotated(const format::Checkpoint& input,
                            const std::vector<format::CheckpointWriter::Tensor>& tensors,
                            const RotationRoles& roles, const RotateOptions& options,
@@ -207,8 +221,7 @@ absl::Status write_rotated(const format::Checkpoint& input,
     progress.advance();
     const auto role = roles.find(tensor.name);
     if (role == roles.end()) {
-      FRUGAL_ASSIGN_OR_RETURN(const auto bytes, input.bytes(tensor.name));
-      FRUGAL_RETURN_IF_ERROR(writer.write(tensor.name, bytes));
+      FRUGAL_RETURN_IF_ERROR(copy_tensor(input, tensor, writer));
       continue;
     }
     FRUGAL_ASSIGN_OR_RETURN(const at::Tensor value, rotator.rotated(tensor.name, role->second));
@@ -296,6 +309,7 @@ absl::Status RotatePass::run(pass::RunContext& context) const {
     const bool widen = dtype_ == "f32" && roles.contains(expected.name);
     tensors.push_back({expected.name, widen ? format::DType::kF32 : info.dtype, expected.shape});
   }
+  format::widen_fused(config, tensors);
   FRUGAL_ASSIGN_OR_RETURN(
       format::CheckpointWriter writer,
       format::CheckpointWriter::create(context.output_folder(), config, tensors));
