@@ -5,8 +5,7 @@
 
 tested      Every lib/<room>/**/<name>.cpp has tests/<room>/**/<name>_test.cpp, or says in its first lines where it is tested:
                 // Tested by: tests/kernels/sweep_test.cpp
-headers     Every header of lib/ is included by a test, or by a header that is. Those that still are not stand in
-            tests/structure/headers_untested.txt; one that is tested must leave the list.
+headers     Every header of lib/ is included by a test, or by a header that is.
 names       No room other than lib/architecture spells the name of a tensor or of an architecture, in lib and tools. Files that
             still do stand in tests/structure/model_names_allowed.txt; one that no longer does must leave the list.
 levels      No source lets the loader choose between its loops: FRUGAL_CPU_LEVEL would not reach them. lib/grid/instruction_sets.h is asked.
@@ -29,7 +28,6 @@ LOADERS_CHOICE = re.compile(r"\b(?:target_clones|ifunc)\b")
 TEXT = {".cpp", ".h", ".inc", ".cu", ".py", ".sh", ".cmake", ".txt", ".md", ".js", ".css", ".html", ".yaml", ".in", ""}
 NAMES_HOME = "lib/architecture/"
 ALLOWED = "tests/structure/model_names_allowed.txt"
-UNTESTED = "tests/structure/headers_untested.txt"
 INCLUDE = re.compile(r'^#include "([^"]+)"', re.MULTILINE)
 OWN = "tests/structure/check_sources.py"
 
@@ -86,19 +84,9 @@ def headers_in_tests(root):
 
 def check_headers(root):
     tested = headers_in_tests(root)
-    untested = listed(root, UNTESTED)
     for name, path in files(root, "lib"):
-        if path.suffix != ".h":
-            continue
-        known = name in untested
-        untested.discard(name)
-        if path.relative_to(root / "lib").as_posix() in tested:
-            if known:
-                yield f"{name}: a test includes it; take it out of {UNTESTED}"
-        elif not known:
+        if path.suffix == ".h" and path.relative_to(root / "lib").as_posix() not in tested:
             yield f"{name}: no test includes it, nor a header that a test includes; write a test of what it declares"
-    for name in sorted(untested):
-        yield f"{UNTESTED}: {name} does not exist; take it out"
 
 
 def check_names(root):

@@ -1,4 +1,3 @@
-// Tested by: tests/passes/chain_test.cpp
 #include "passes/common/calibration_options.h"
 
 #include <ATen/Parallel.h>

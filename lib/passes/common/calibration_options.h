@@ -24,7 +24,7 @@ void visit_windows(pass::OptionVisitor& visitor, std::optional<int64_t>& windows
 void visit_precision(pass::OptionVisitor& visitor, layerwise::CalibrationOptions& options);
 
 // The windows that `pass` will walk over, at most. Errors: a model without a tokenizer; unknown
-// data; those of plan_calibration; activations that are to go to disk from a GPU.
+// data; those of plan_calibration; less text than one window, where the tokenizer can be read.
 absl::StatusOr<layerwise::CalibrationPlan> check_windows(
     const pass::CheckContext& context, std::string_view pass, const pass::ModelInfo& model,
     const pass::DataReference& calibration, const layerwise::CalibrationOptions& options);

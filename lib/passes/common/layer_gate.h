@@ -24,12 +24,12 @@ struct LayerGate {
 // `max_layer_error` and `min_tokens`.
 void visit_gate(pass::OptionVisitor& visitor, LayerGate& gate);
 
-// `squared` over `reference`, both sums of squares: 0 of 0 is 0, anything else of 0 infinite; what
-// is not a number stays so.
 // Refuses beforehand what check_solved would refuse in every matrix: fewer tokens than min_tokens.
 // `tokens` 0: no text.
 absl::Status check_gate(const LayerGate& gate, int64_t tokens, std::string_view pass);
 
+// `squared` over `reference`, both sums of squares: 0 of 0 is 0, anything else of 0 infinite; what
+// is not a number stays so.
 double relative_error(double squared, double reference);
 
 // A matrix that was solved, or several that were solved together.

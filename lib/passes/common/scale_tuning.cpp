@@ -1,4 +1,3 @@
-// Tested by: tests/passes/tune_test.cpp
 #include "passes/common/scale_tuning.h"
 
 #include <algorithm>

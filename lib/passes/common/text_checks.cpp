@@ -1,4 +1,3 @@
-// Tested by: tests/passes/field_cases_test.cpp
 #include "passes/common/text_checks.h"
 
 #include "base/text.h"

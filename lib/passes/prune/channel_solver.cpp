@@ -1,4 +1,3 @@
-// Tested by: tests/passes/prune_channels_test.cpp
 #include "passes/prune/channel_solver.h"
 
 #include <algorithm>

@@ -1,4 +1,3 @@
-// Tested by: tests/passes/prune_test.cpp
 #include "passes/prune/matrix_patterns.h"
 
 #include <string_view>

@@ -1,4 +1,3 @@
-// Tested by: tests/passes/prune_test.cpp
 #include "passes/prune/method.h"
 
 #include <algorithm>

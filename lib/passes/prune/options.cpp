@@ -1,4 +1,4 @@
-// Tested by: tests/passes/prune_test.cpp
+// Tested by: tests/passes/prune_options_test.cpp
 #include "passes/prune/options.h"
 
 #include "base/text.h"

@@ -1,4 +1,3 @@
-// Tested by: tests/passes/field_cases_test.cpp
 #include "passes/prune/share.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Tested by: tests/passes/quantize_test.cpp
+// Tested by: tests/passes/quantize_check_test.cpp
 #include "passes/quantize/check.h"
 
 #include <algorithm>

@@ -1,4 +1,3 @@
-// Tested by: tests/passes/quantize_test.cpp
 #include "passes/quantize/divergence.h"
 
 #include <ATen/core/grad_mode.h>

@@ -1,4 +1,3 @@
-// Tested by: tests/passes/quantize_test.cpp
 #include "passes/quantize/end_to_end.h"
 
 #include <cmath>

@@ -1,4 +1,3 @@
-// Tested by: tests/passes/quantize_test.cpp
 #include "passes/quantize/forecast.h"
 
 #include <ATen/Parallel.h>

@@ -1,4 +1,3 @@
-// Tested by: tests/passes/quantize_test.cpp
 #include "passes/quantize/run.h"
 
 #include <ATen/core/Tensor.h>

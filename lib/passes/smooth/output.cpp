@@ -1,4 +1,4 @@
-// Tested by: tests/passes/smooth_test.cpp
+// Tested by: tests/passes/smooth_output_test.cpp
 #include "passes/smooth/output.h"
 
 #include <algorithm>

@@ -1,4 +1,3 @@
-// Tested by: tests/passes/smooth_test.cpp
 #include "passes/smooth/scale_solver.h"
 
 #include <chrono>
