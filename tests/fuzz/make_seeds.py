@@ -119,9 +119,12 @@ def main():
     add_files("onnx", golden, "*.onnx")
     add_files("safetensors", golden, "*.safetensors")
     add_files("tokenizer_json", ROOT / "tests/text/golden/small", "*.json")
+    for number, source in enumerate(json.loads((ROOT / "tests/chat/golden/constructs.json").read_text(encoding="utf-8"))["templates"]):
+        add("chat_template", f"construct_{number}.jinja", source.encode())
     add_files("pipeline", ROOT, "pipelines/*.yaml")
     add_files("pipeline", ROOT, "configs/*/*.yaml")
     if shared and shared.is_dir():
+        add_files("chat_template", shared, "**/*.jinja")
         add_files("config", shared, "**/*config.json")
         add_files("tokenizer_json", shared, "**/tokenizer.json", shrunk_tokenizer)
         add_files("sentencepiece", shared, "babyllama-tok105/*.model", shrunk_sentencepiece)
