@@ -14,10 +14,18 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t kKept = 4;
-constexpr std::array kFiles = {
-    "tokenizer.json",      "tokenizer.model",         "vocab.json",        "merges.txt",
-    "tokenizer.bin",       "tokenizer_config.json",   "added_tokens.json", "config.json",
-    "chat_template.jinja", "special_tokens_map.json", "params.json"};
+constexpr std::array kFiles = {"tokenizer.json",
+                               "tokenizer.model",
+                               "vocab.json",
+                               "merges.txt",
+                               "tokenizer.bin",
+                               "tokenizer_config.json",
+                               "added_tokens.json",
+                               "config.json",
+                               "chat_template.jinja",
+                               "chat_template.json",
+                               "special_tokens_map.json",
+                               "params.json"};
 
 // Size and time of everything that a tokenizer is read from.
 std::string stamp_of(const fs::path& folder) {

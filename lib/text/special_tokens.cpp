@@ -4,8 +4,7 @@
 #include <charconv>
 #include <set>
 
-#include "base/file.h"
-#include "base/file_kind.h"
+#include "text/chat_templates.h"
 #include "text/tokenizer_json.h"
 
 namespace frugal::text {
@@ -67,29 +66,6 @@ std::set<std::string> special_names(const Json& map) {
   return names;
 }
 
-absl::Status read_chat_template(const fs::path& folder, const Json& config,
-                                SpecialTokens& special) {
-  std::error_code error;
-  const fs::path file = folder / "chat_template.jinja";
-  if (fs::exists(file, error)) {
-    FRUGAL_ASSIGN_OR_RETURN(special.chat_template, base::read_file(file, kMaxConfigBytes));
-    if (!special.chat_template.empty())
-      FRUGAL_RETURN_IF_ERROR(base::refuse_foreign(special.chat_template, file));
-    return absl::OkStatus();
-  }
-  const auto found = config.find("chat_template");
-  if (found == config.end()) return absl::OkStatus();
-  if (found->is_string()) special.chat_template = found->get<std::string>();
-  if (!found->is_array()) return absl::OkStatus();
-  for (const Json& named : *found) {  // several, by name: the one called "default" is the model's
-    if (named.is_object() && named.value("name", Json()) == "default" &&
-        named.contains("template") && named["template"].is_string()) {
-      special.chat_template = named["template"].get<std::string>();
-    }
-  }
-  return absl::OkStatus();
-}
-
 // {"151643": {"content": …}} of tokenizer_config.json.
 absl::Status read_added_decoder(const Json& config, const std::string& where,
                                 std::vector<AddedToken>& added) {
@@ -139,7 +115,8 @@ absl::StatusOr<FolderTokens> read_folder_tokens(const fs::path& folder) {
   FRUGAL_ASSIGN_OR_RETURN(const Json model, read_optional(folder / "config.json"));
   FRUGAL_RETURN_IF_ERROR(read_names(config, config_name, result.special));
   FRUGAL_RETURN_IF_ERROR(read_names(map, map_name, result.special));
-  FRUGAL_RETURN_IF_ERROR(read_chat_template(folder, config, result.special));
+  FRUGAL_ASSIGN_OR_RETURN(const ChatTemplates templates, read_chat_templates(folder));
+  if (const std::string* source = templates.find("default")) result.special.chat_template = *source;
   FRUGAL_RETURN_IF_ERROR(read_added_decoder(config, config_name, result.added));
   FRUGAL_RETURN_IF_ERROR(read_added_map(added, added_name, special_names(map), result.added));
   std::sort(result.added.begin(), result.added.end(),

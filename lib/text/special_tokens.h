@@ -1,5 +1,5 @@
-// tokenizer_config.json, special_tokens_map.json, added_tokens.json, chat_template.jinja and
-// config.json of a Hugging Face folder: which tokens are special, and what was added to the
+// tokenizer_config.json, special_tokens_map.json, added_tokens.json, config.json and the chat
+// template of a Hugging Face folder: which tokens are special, and what was added to the
 // vocabulary.
 #pragma once
 
