@@ -161,11 +161,12 @@ absl::StatusOr<Value> truncated(Workspace& workspace, const Value& value,
   const bool default_leeway = bound[3] == nullptr || bound[3]->is<None>();
   FRUGAL_ASSIGN_OR_RETURN(const int64_t leeway,
                           integer_or(default_leeway ? nullptr : bound[3], 5, "leeway"));
-  FRUGAL_ASSIGN_OR_RETURN(const std::string_view text, text_or(&value, "", "value"));
   const int64_t end_length = count_characters(end);
   if (most < end_length || leeway < 0 || most > (int64_t{1} << 40) || leeway > (int64_t{1} << 40))
     return base::invalid_argument("has the length ", most, " and the leeway ", leeway);
-  if (count_characters(text) <= most + leeway) return value;
+  FRUGAL_ASSIGN_OR_RETURN(const int64_t count, length(value));
+  if (count <= most + leeway) return value;
+  FRUGAL_ASSIGN_OR_RETURN(const std::string_view text, text_or(&value, "", "value"));
   std::string_view kept = text.substr(0, byte_of_character(text, most - end_length));
   if (!truth_or(bound[1], false)) kept = kept.substr(0, kept.rfind(' '));
   return workspace.text(base::str_cat(kept, end));
