@@ -144,7 +144,8 @@ absl::StatusOr<Value> centered(Workspace& workspace, const Value& value,
   FRUGAL_ASSIGN_OR_RETURN(const Bound bound, bind(arguments, {"width"}));
   FRUGAL_ASSIGN_OR_RETURN(const int64_t width, integer_or(bound[0], 80, "width"));
   FRUGAL_ASSIGN_OR_RETURN(const std::string text, to_text(workspace, value));
-  const int64_t missing = std::max<int64_t>(0, width - count_characters(text));
+  const int64_t missing =
+      std::max<int64_t>(0, std::max<int64_t>(0, width) - count_characters(text));
   const int64_t left = missing / 2 + (missing & width & 1);
   FRUGAL_ASSIGN_OR_RETURN(const std::string before, repeated(workspace, " ", left));
   FRUGAL_ASSIGN_OR_RETURN(const std::string after, repeated(workspace, " ", missing - left));

@@ -122,7 +122,8 @@ std::vector<std::string_view> split_space_back(std::string_view text, int64_t mo
 template <bool back>
 absl::StatusOr<Value> split(Workspace& workspace, const Value& self, const Arguments& arguments) {
   FRUGAL_ASSIGN_OR_RETURN(const Bound bound, bind(arguments, {"sep", "maxsplit"}));
-  FRUGAL_ASSIGN_OR_RETURN(const int64_t most, integer_or(bound[1], -1, "maxsplit"));
+  FRUGAL_ASSIGN_OR_RETURN(int64_t most, integer_or(bound[1], -1, "maxsplit"));
+  most = std::max<int64_t>(most, -1);  // it is counted down
   FRUGAL_RETURN_IF_ERROR(workspace.scan(self.text().size()));
   if (bound[0] == nullptr || bound[0]->is<None>())
     return texts(workspace,
@@ -297,7 +298,7 @@ absl::StatusOr<Value> padded(Workspace& workspace, const Value& self, const Argu
   if (count_characters(fill) != 1)
     return base::invalid_argument("the fill character must be one character");
   const int64_t length = (*self.as<Text>())->length;
-  const int64_t missing = std::max<int64_t>(0, width - length);
+  const int64_t missing = std::max<int64_t>(0, std::max<int64_t>(0, width) - length);
   int64_t left = place == Place::kRight ? missing : 0;
   if (place == Place::kCenter) left = missing / 2 + (missing & width & 1);
   FRUGAL_ASSIGN_OR_RETURN(std::string before, repeated(workspace, fill, left));
@@ -313,7 +314,7 @@ absl::StatusOr<Value> zero_filled(Workspace& workspace, const Value& self,
   std::string_view text = self.text();
   FRUGAL_ASSIGN_OR_RETURN(
       const std::string zeros,
-      repeated(workspace, "0", std::max<int64_t>(0, width - (*self.as<Text>())->length)));
+      repeated(workspace, "0", std::max<int64_t>(0, width) - (*self.as<Text>())->length));
   const size_t sign = !text.empty() && (text[0] == '-' || text[0] == '+') ? 1 : 0;
   return workspace.text(base::str_cat(text.substr(0, sign), zeros, text.substr(sign)));
 }

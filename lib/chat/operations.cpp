@@ -651,6 +651,7 @@ absl::StatusOr<std::string> replace(Workspace& workspace, std::string_view text,
                                     std::string_view old_text, std::string_view new_text,
                                     int64_t most) {
   FRUGAL_RETURN_IF_ERROR(workspace.search(text.size(), old_text.size()));
+  most = std::max<int64_t>(most, -1);  // it is counted down
   std::string out;
   size_t at = 0;
   while (most != 0) {
