@@ -3,6 +3,7 @@
 
 #include "chat/arguments.h"
 #include "chat/conditions.h"
+#include "chat/filter_table.h"
 #include "chat/filters.h"
 #include "chat/formatting.h"
 #include "chat/functions.h"
