@@ -20,8 +20,10 @@ class Scope {
  public:
   explicit Scope(std::shared_ptr<Scope> outer) : outer_(std::move(outer)) {}
 
-  const Value* find(int variable) const {
+  // `seen`: raised by the number of variables that were looked at.
+  const Value* find(int variable, int64_t& seen) const {
     for (const Scope* scope = this; scope != nullptr; scope = scope->outer_.get()) {
+      seen += static_cast<int64_t>(scope->variables_.size());
       for (const auto& [name, value] : scope->variables_) {
         if (name == variable) return &value;
       }
@@ -82,8 +84,8 @@ class Interpreter {
         base::str_cat("'", program_.names[static_cast<size_t>(variable)], "' is undefined"));
   }
 
-  Value look_up(int variable, const Scope& scope) const {
-    if (const Value* found = scope.find(variable)) return *found;
+  Value look_up(int variable, const Scope& scope) {
+    if (const Value* found = scope.find(variable, variables_seen_)) return *found;
     const auto& given = variables_[static_cast<size_t>(variable)];
     return given ? *given : unknown(variable);
   }
@@ -109,7 +111,7 @@ class Interpreter {
     if (depth_ > workspace_.limits().depth)
       return base::resource_exhausted("macros and expressions within each other deeper than ",
                                       workspace_.limits().depth);
-    return workspace_.work(1);
+    return workspace_.work(1 + std::exchange(variables_seen_, 0) / 64);
   }
 
   absl::Status write(Output& output, std::string_view text) {
@@ -614,6 +616,7 @@ class Interpreter {
   const int caller_variable_ = number_of("caller");
   const int keywords_variable_ = number_of("kwargs");
   const int rest_variable_ = number_of("varargs");
+  int64_t variables_seen_ = 0;  // and not yet charged for
   int depth_ = 0;
   bool located_ = false;
 };
@@ -632,6 +635,8 @@ absl::StatusOr<Value> Interpreter::call_macro(const Callable& callable,
 absl::Status Interpreter::bind_parameters(const Callable& callable, const ScopePtr& scope,
                                           const Arguments& arguments) {
   std::vector<std::pair<std::string, Value>> keywords = arguments.keywords;
+  FRUGAL_RETURN_IF_ERROR(workspace_.work(
+      static_cast<int64_t>((keywords.size() + 1) * (callable.parameters.size() + 1) / 16)));
   std::vector<const Parameter*> absent;
   for (size_t i = 0; i < callable.parameters.size(); ++i) {
     const Parameter& parameter = callable.parameters[i];

@@ -1,6 +1,7 @@
 // What one rendering may use: templates come from outside and may be hostile.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace frugal::chat {
@@ -18,6 +19,10 @@ inline constexpr int kMaxValueDepth = 200;
 // Of the source: parentheses, operators in a row, blocks within blocks.
 inline constexpr int kMaxSourceDepth = 200;
 inline constexpr int64_t kMaxSourceBytes = int64_t{1} << 20;
+// Of one template: names of variables, and arguments of a call or parameters of a macro. They are
+// looked up one by one; real templates have fewer than a hundred and fewer than ten.
+inline constexpr size_t kMaxNames = 1000;
+inline constexpr size_t kMaxArguments = 255;
 // As the sandbox of Jinja has it.
 inline constexpr int64_t kMaxRange = 100'000;
 

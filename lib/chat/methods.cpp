@@ -191,6 +191,7 @@ absl::StatusOr<Value> has_affix(Workspace& workspace, const Value& self,
   FRUGAL_ASSIGN_OR_RETURN(const Part part, part_of(workspace, self, bound[1], bound[2]));
   const auto matches = [&](const Value& affix) -> absl::StatusOr<bool> {
     FRUGAL_ASSIGN_OR_RETURN(const std::string_view text, text_or(&affix, "", "affix"));
+    FRUGAL_RETURN_IF_ERROR(workspace.scan(text.size()));
     return at_end ? part.text.ends_with(text) : part.text.starts_with(text);
   };
   const auto* several = bound[0]->as<const Sequence*>();

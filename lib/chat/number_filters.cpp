@@ -64,7 +64,8 @@ absl::StatusOr<Value> integer_of_text(std::string_view text, int64_t base_wanted
   return number ? whole(*number, fallback) : absl::StatusOr<Value>(fallback);
 }
 
-absl::StatusOr<Value> as_integer(Workspace&, const Value& value, const Arguments& arguments) {
+absl::StatusOr<Value> as_integer(Workspace& workspace, const Value& value,
+                                 const Arguments& arguments) {
   FRUGAL_ASSIGN_OR_RETURN(const Bound bound, bind(arguments, {"default", "base"}));
   const Value fallback = bound[0] == nullptr ? Value(int64_t{0}) : *bound[0];
   FRUGAL_ASSIGN_OR_RETURN(const int64_t base_wanted, integer_or(bound[1], 10, "base"));
@@ -72,11 +73,13 @@ absl::StatusOr<Value> as_integer(Workspace&, const Value& value, const Arguments
   if (value.is<int64_t>()) return value;
   if (const auto* boolean = value.as<bool>()) return Value(int64_t{*boolean ? 1 : 0});
   if (const auto* number = value.as<double>()) return whole(*number, fallback);
-  if (value.is<Text>()) return integer_of_text(value.text(), base_wanted, fallback);
-  return fallback;
+  if (!value.is<Text>()) return fallback;
+  FRUGAL_RETURN_IF_ERROR(workspace.scan(value.text().size() * 8));
+  return integer_of_text(value.text(), base_wanted, fallback);
 }
 
-absl::StatusOr<Value> as_float(Workspace&, const Value& value, const Arguments& arguments) {
+absl::StatusOr<Value> as_float(Workspace& workspace, const Value& value,
+                               const Arguments& arguments) {
   FRUGAL_ASSIGN_OR_RETURN(const Bound bound, bind(arguments, {"default"}));
   const Value fallback = bound[0] == nullptr ? Value(0.0) : *bound[0];
   if (value.is<Undefined>()) return base::invalid_argument(*value.as<Undefined>()->message);
@@ -84,6 +87,7 @@ absl::StatusOr<Value> as_float(Workspace&, const Value& value, const Arguments& 
   if (const auto* boolean = value.as<bool>()) return Value(*boolean ? 1.0 : 0.0);
   if (value.is<double>()) return value;
   if (!value.is<Text>()) return fallback;
+  FRUGAL_RETURN_IF_ERROR(workspace.scan(value.text().size() * 8));
   const auto number = parse_float(value.text());
   return number ? Value(*number) : fallback;
 }

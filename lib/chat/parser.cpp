@@ -25,6 +25,9 @@ class Parser {
 
   absl::StatusOr<Program> run() {
     FRUGAL_ASSIGN_OR_RETURN(program_.body, block({}));
+    if (program_.names.size() > kMaxNames)
+      return base::resource_exhausted("a template with ", program_.names.size(),
+                                      " names of variables; at most ", kMaxNames, " are taken");
     return std::move(program_);
   }
 
@@ -114,6 +117,9 @@ class Parser {
   };
   absl::Status too_deep(Position at) const {
     return base::resource_exhausted(described(at), "nested deeper than ", kMaxSourceDepth);
+  }
+  static absl::Status too_many(Position at) {
+    return base::resource_exhausted(described(at), "more than ", kMaxArguments, " arguments");
   }
   absl::Status check_depth() const {
     return depth_ > kMaxSourceDepth ? too_deep(peek().at) : absl::OkStatus();
@@ -522,6 +528,7 @@ class Parser {
 
   absl::Status argument(CallArguments& made) {
     const Token& begin = peek();
+    if (made.positional.size() + made.keywords.size() >= kMaxArguments) return too_many(begin.at);
     const bool rest = made.positional_rest != nullptr, keyword_rest = made.keyword_rest != nullptr;
     const bool is_keyword = begin.kind == Token::Kind::kName && is_operator("=", 1);
     const bool in_order = is_operator("*")    ? !rest && !keyword_rest
@@ -828,6 +835,7 @@ class Parser {
     while (!is_operator(")")) {
       if (!callable.parameters.empty()) FRUGAL_RETURN_IF_ERROR(expect_operator(","));
       const Token& token = peek();
+      if (callable.parameters.size() >= kMaxArguments) return too_many(token.at);
       FRUGAL_ASSIGN_OR_RETURN(const Target named, named_target());
       Parameter parameter{.variable = named.variable, .name = token.text};
       if (skip_operator("=")) {

@@ -69,6 +69,17 @@ TEST(Parser, BoundsDepthAndSize) {
   FRUGAL_EXPECT_ERROR(
       parse_program("{% for " + repeated("(", 10'000) + repeated(")", 10'000) + "%}"), exhausted,
       "nested deeper");
+  std::string names, keywords, parameters;
+  for (int i = 0; i < 2000; ++i) {
+    names += "{{ a" + std::to_string(i) + " }}";
+    keywords += "a" + std::to_string(i) + "=1,";
+    parameters += "a" + std::to_string(i) + ",";
+  }
+  FRUGAL_EXPECT_ERROR(parse_program(names), exhausted, "2000 names of variables; at most 1000");
+  FRUGAL_EXPECT_ERROR(parse_program("{{ f(" + keywords + ") }}"), exhausted,
+                      "more than 255 arguments");
+  FRUGAL_EXPECT_ERROR(parse_program("{% macro m(" + parameters + ") %}{% endmacro %}"), exhausted,
+                      "more than 255 arguments");
   FRUGAL_EXPECT_ERROR(parse_program(std::string(kMaxSourceBytes + 1, 'x')), exhausted, "1.0 MiB");
 }
 
