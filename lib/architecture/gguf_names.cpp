@@ -11,6 +11,8 @@ namespace frugal::architecture {
 namespace {
 
 constexpr std::string_view kLayerPrefix = "blk.";
+// llama-model.cpp, LLM_ARCH_GEMMA3: the 27B model is told by its depth.
+constexpr int64_t kLayersOf27B = 62;
 
 // LLM_TENSOR_* of llama.cpp.
 constexpr std::array kStems = {
@@ -34,11 +36,6 @@ constexpr std::array kStems = {
 
 bool is_outside(Role role) {
   return role == Role::kEmbedding || role == Role::kFinalNorm || role == Role::kHead;
-}
-
-// What llama.cpp's graph of the architecture computes after a gate.
-Activation gguf_activation(std::string_view architecture) {
-  return architecture == "gemma3" ? Activation::kGeluTanh : Activation::kSilu;
 }
 
 absl::Status check_windows(const ModelConfig& config, const Family& family) {
@@ -127,6 +124,23 @@ absl::StatusOr<std::string_view> gguf_architecture(const ModelConfig& config) {
                                name(activation));
   }
   return family.gguf;
+}
+
+Activation gguf_activation(std::string_view gguf_architecture) {
+  return gguf_architecture == "gemma3" ? Activation::kGeluTanh : Activation::kSilu;
+}
+
+bool gguf_windows(std::string_view gguf_architecture) {
+  const std::span<const Family* const> all = families();
+  return std::any_of(all.begin(), all.end(), [&](const Family* family) {
+    return family->gguf == gguf_architecture && family->gguf_windows;
+  });
+}
+
+int64_t gguf_score_width(const ModelConfig& config) {
+  const Attention& attention = config.layers.front().attention;
+  const bool by_stream = config.embedding_scale != 1.0 && config.layer_count() == kLayersOf27B;
+  return by_stream ? config.hidden_size / attention.heads : attention.head_size;
 }
 
 int64_t gguf_interleaved_heads(const ModelConfig& config, Role role, int64_t layer) {

@@ -24,6 +24,16 @@ std::optional<Place> gguf_place(std::string_view gguf_name);
 // architecture, or computes this model otherwise (windows, activations, biases): named.
 absl::StatusOr<std::string_view> gguf_architecture(const ModelConfig& config);
 
+// What llama.cpp's graph of the architecture computes after a gate.
+Activation gguf_activation(std::string_view gguf_architecture);
+
+// Whether llama.cpp's graph of the architecture has windows in some of the layers.
+bool gguf_windows(std::string_view gguf_architecture);
+
+// llama.cpp's graphs scale attention scores by 1 / sqrt(width), whatever the model's own scale: of
+// a head, but of a head's share of the residual stream in the largest Gemma 3.
+int64_t gguf_score_width(const ModelConfig& config);
+
 // How many heads' rows of this tensor lie interleaved in the file (neighboring channels turn
 // together there); 0: as they are.
 int64_t gguf_interleaved_heads(const ModelConfig& config, Role role, int64_t layer);

@@ -194,8 +194,8 @@ std::string describe(FileKind kind, const std::filesystem::path& path, std::stri
     case FileKind::kSafetensors:
       return "a safetensors file, which holds weights";
     case FileKind::kGguf:
-      return "a GGUF file, made for llama.cpp; frugal starts from the Hugging Face folder "
-             "(config.json, *.safetensors) that it was made from";
+      return str_cat("a GGUF file, made for llama.cpp; make a model folder of it: frugal import '",
+                     name, "' -o FOLDER");
     case FileKind::kParquet:
       return str_cat(
           "an Apache Parquet file; convert it to JSON lines, in Python: "

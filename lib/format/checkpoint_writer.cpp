@@ -33,6 +33,8 @@ struct CheckpointWriter::State {
   absl::StatusOr<const PlannedTensor*> take(std::string_view name);
   absl::Status store(const PlannedTensor& tensor, std::span<const std::byte> bytes);
   absl::Status write_stored(const FileTensor& tensor, std::span<const std::byte> bytes);
+  absl::Status refuse_not_finite(const PlannedTensor& tensor,
+                                 std::span<const std::byte> bytes) const;
   absl::Status refuse_other_weights() const;
   absl::Status check_room() const;
   absl::Status create_shards();
@@ -84,6 +86,26 @@ absl::Status CheckpointWriter::State::write_stored(const FileTensor& tensor,
     FRUGAL_RETURN_IF_ERROR(shard.writer.write(ready->first, ready->second));
     waiting.erase(ready);
     ++shard.written;
+  }
+  return absl::OkStatus();
+}
+
+// In parts: a copy of a large tensor in fp32 would need more memory than everything else.
+absl::Status CheckpointWriter::State::refuse_not_finite(const PlannedTensor& tensor,
+                                                        std::span<const std::byte> bytes) const {
+  constexpr size_t kAtOnce = size_t{1} << 20;
+  const auto size = static_cast<size_t>(size_bytes(tensor.stored_dtype));
+  const size_t count = bytes.size() / size;
+  std::vector<float> values(std::min(kAtOnce, count));
+  for (size_t done = 0; done < count; done += kAtOnce) {
+    const std::span<float> some = std::span(values).first(std::min(kAtOnce, count - done));
+    convert_to_f32(tensor.stored_dtype, bytes.subspan(done * size, some.size() * size),
+                   some.data());
+    const std::optional<size_t> bad = first_not_finite(some);
+    if (!bad) continue;
+    return base::failed(folder.string(), ": tensor '", tensor.declared.name, "' holds ",
+                        std::to_string(some[*bad]), " at element ", done + *bad,
+                        "; refusing to write it");
   }
   return absl::OkStatus();
 }
@@ -204,19 +226,8 @@ absl::StatusOr<CheckpointWriter> CheckpointWriter::create(const fs::path& folder
 
 absl::Status CheckpointWriter::write(std::string_view name, std::span<const std::byte> bytes) {
   FRUGAL_ASSIGN_OR_RETURN(const PlannedTensor* tensor, state_->take(name));
-  if (!tensor->grid) {
-    // Bytes are taken as they are, so NaN must be looked for here too.
-    std::vector<float> values(bytes.size() / static_cast<size_t>(size_bytes(tensor->stored_dtype)));
-    convert_to_f32(
-        tensor->stored_dtype,
-        bytes.first(values.size() * static_cast<size_t>(size_bytes(tensor->stored_dtype))),
-        values.data());
-    if (const std::optional<size_t> bad = first_not_finite(values)) {
-      return base::failed(state_->folder.string(), ": tensor '", name, "' holds ",
-                          std::to_string(values[*bad]), " at element ", *bad,
-                          "; refusing to write it");
-    }
-  }
+  // Bytes are taken as they are, so that NaN must be looked for here, too.
+  if (!tensor->grid) FRUGAL_RETURN_IF_ERROR(state_->refuse_not_finite(*tensor, bytes));
   return state_->store(*tensor, bytes);
 }
 

@@ -105,13 +105,28 @@ absl::Status copy_folder(const fs::path& from, const fs::path& to) {
   return error ? base::system_error("copy", from.string(), error.value()) : absl::OkStatus();
 }
 
-absl::Status publish_folder(const fs::path& source, const fs::path& out, const fs::path& staging) {
-  FRUGAL_RETURN_IF_ERROR(copy_folder(source, staging));
-  FRUGAL_RETURN_IF_ERROR(write_marker(staging));
-  FRUGAL_ASSIGN_OR_RETURN(const bool replaces, base::exists(out));
-  if (!replaces) return base::publish_folder(staging, out);
-  FRUGAL_RETURN_IF_ERROR(check_own(out));  // again: copying may have taken long
-  return base::exchange_folders(staging, out);
+// Gives the name `target` to what `make` puts into a folder beside it.
+absl::Status publish_folder(const fs::path& target,
+                            const std::function<absl::Status(const fs::path&)>& make) {
+  std::error_code error;
+  fs::create_directories(target.parent_path(), error);
+  if (error) return base::system_error("create", target.parent_path().string(), error.value());
+  const fs::path staging = target.string() + base::str_cat(".partial-", ::getpid());
+  const auto publish = [&]() -> absl::Status {
+    fs::create_directories(staging, error);
+    if (error) return base::system_error("create", staging.string(), error.value());
+    FRUGAL_RETURN_IF_ERROR(make(staging));
+    FRUGAL_RETURN_IF_ERROR(write_marker(staging));
+    FRUGAL_ASSIGN_OR_RETURN(const bool replaces, base::exists(target));
+    if (!replaces) return base::publish_folder(staging, target);
+    FRUGAL_RETURN_IF_ERROR(check_own(target));  // again: it may have taken long
+    return base::exchange_folders(staging, target);
+  };
+  const absl::Status published = publish();
+  // Holds what could not be published, or what it replaced.
+  fs::remove_all(staging, error);
+  if (error) base::warn("'", staging.string(), "' could not be removed: ", error.message());
+  return published;
 }
 
 // The one file or folder of an artifact; a checkpoint is the output itself.
@@ -160,15 +175,24 @@ absl::Status publish_result(const fs::path& result, const fs::path& out, bool fo
                         "' is a file, and the result is a folder; give --out "
                         "the name of a folder");
   }
+  if (!is_file)
+    return publish_folder(target,
+                          [&](const fs::path& folder) { return copy_folder(source, folder); });
   fs::create_directories(target.parent_path(), error);
   if (error) return base::system_error("create", target.parent_path().string(), error.value());
-  if (is_file) return base::copy_file(source, target);
-  const fs::path staging = target.string() + base::str_cat(".partial-", ::getpid());
-  const absl::Status published = publish_folder(source, target, staging);
-  // Holds the copy that could not be published, or what it replaced.
-  fs::remove_all(staging, error);
-  if (error) base::warn("'", staging.string(), "' could not be removed: ", error.message());
-  return published;
+  return base::copy_file(source, target);
+}
+
+absl::Status publish_made(const fs::path& out, bool force,
+                          const std::function<absl::Status(const fs::path&)>& make) {
+  FRUGAL_ASSIGN_OR_RETURN(const fs::path target, full_path(out));
+  FRUGAL_RETURN_IF_ERROR(check_target(target, force));
+  std::error_code error;
+  if (fs::is_regular_file(target, error)) {
+    return base::failed("'", target.string(),
+                        "' is a file, and the result is a folder; give --out the name of a folder");
+  }
+  return publish_folder(target, make);
 }
 
 }  // namespace frugal::pass

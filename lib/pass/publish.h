@@ -6,6 +6,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 
 #include "base/status.h"
 
@@ -25,5 +26,12 @@ absl::Status check_target(const std::filesystem::path& out, bool force);
 // folder comes, or the other way round.
 absl::Status publish_result(const std::filesystem::path& result, const std::filesystem::path& out,
                             bool force);
+
+// A folder at `out` that `make` fills: in a folder beside it, which takes the name when `make` is
+// done, as publish_result does. After an error or an interruption nothing new stands there. Errors:
+// those of check_target and of `make`.
+absl::Status publish_made(
+    const std::filesystem::path& out, bool force,
+    const std::function<absl::Status(const std::filesystem::path& folder)>& make);
 
 }  // namespace frugal::pass

@@ -101,21 +101,32 @@ Json byte_level_decoder() {
           {"use_regex", true}};
 }
 
-Json bos_template(std::string_view token, TokenId id) {
-  const std::string name(token);
-  const auto special = [&](int type) {
-    return Json{{"SpecialToken", {{"id", name}, {"type_id", type}}}};
-  };
-  const auto text = [](const char* part, int type) {
-    return Json{{"Sequence", {{"id", part}, {"type_id", type}}}};
-  };
+Json affix_template(const std::optional<NamedToken>& front,
+                    const std::optional<NamedToken>& behind) {
   Json result = {{"type", "TemplateProcessing"}};
-  result["single"] = Json::array({special(0), text("A", 0)});
-  result["pair"] = Json::array({special(0), text("A", 0), special(1), text("B", 1)});
-  Json entry = {{"id", name}, {"ids", Json::array({id})}, {"tokens", Json::array({name})}};
+  const auto add = [](Json& list, const char* text, int type, const auto& before,
+                      const auto& after) {
+    if (before) list.push_back({{"SpecialToken", {{"id", before->content}, {"type_id", type}}}});
+    list.push_back({{"Sequence", {{"id", text}, {"type_id", type}}}});
+    if (after) list.push_back({{"SpecialToken", {{"id", after->content}, {"type_id", type}}}});
+  };
+  result["single"] = Json::array();
+  add(result["single"], "A", 0, front, behind);
+  result["pair"] = Json::array();
+  add(result["pair"], "A", 0, front, behind);
+  add(result["pair"], "B", 1, front, behind);
   result["special_tokens"] = Json::object();
-  result["special_tokens"][name] = std::move(entry);
+  for (const std::optional<NamedToken>& token : {front, behind}) {
+    if (!token) continue;
+    result["special_tokens"][token->content] = {{"id", token->content},
+                                                {"ids", Json::array({token->id})},
+                                                {"tokens", Json::array({token->content})}};
+  }
   return result;
+}
+
+Json bos_template(std::string_view token, TokenId id) {
+  return affix_template(NamedToken{std::string(token), id}, std::nullopt);
 }
 
 }  // namespace frugal::text

@@ -3,6 +3,7 @@
 // spells them. One place builds tokenizers from it.
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -37,6 +38,8 @@ struct SpecialTokens {
   std::optional<std::string> bos, eos, unknown, padding;  // by content
   std::optional<bool> add_bos, add_eos;                   // SentencePiece folders only
   std::string chat_template;
+  // Further templates by name ("tool_use"); written, not used.
+  std::vector<std::pair<std::string, std::string>> named_templates = {};
 };
 
 // Errors: a component that is not supported (named); pieces, merges and ids that do not fit each
@@ -60,6 +63,18 @@ absl::Status place_added_tokens(const std::vector<AddedToken>& added, std::strin
 base::Json byte_level_pre_tokenizer(
     std::string_view pattern);  // Split(pattern) + ByteLevel without its own
 base::Json byte_level_decoder();
-base::Json bos_template(std::string_view token, TokenId id);  // TemplateProcessing: token in front
+// TemplateProcessing: ids in front of a text and behind it.
+struct NamedToken {
+  std::string content;
+  TokenId id = -1;
+};
+base::Json affix_template(const std::optional<NamedToken>& front,
+                          const std::optional<NamedToken>& behind);
+base::Json bos_template(std::string_view token, TokenId id);  // token in front
+
+// Writes tokenizer.json and tokenizer_config.json, which Hugging Face tokenizers and
+// onnxruntime-genai load.
+absl::Status save_definition(const TokenizerDefinition& definition, const SpecialTokens& special,
+                             const std::filesystem::path& folder);
 
 }  // namespace frugal::text

@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "text/definition.h"
 #include "text/normalizer.h"
 #include "text/tokenizer.h"
 
@@ -34,6 +35,39 @@ constexpr std::array kPatterns = {
         R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)"},
 };
 
+// Other names that llama.cpp has for a pattern, and how it merges behind it.
+struct Alias {
+  std::string_view name;
+  std::string_view pattern;  // a name of kPatterns, or kSmollm
+  bool ignore_merges = false;
+  bool add_bos = false;
+};
+constexpr std::string_view kSmollm = "smollm";  // digits one by one, then the pattern of gpt-2
+constexpr std::array kAliases = {
+    Alias{"gpt-2", "gpt-2"},
+    Alias{"phi-2", "gpt-2"},
+    Alias{"mpt", "gpt-2"},
+    Alias{"olmo", "gpt-2"},
+    Alias{"exaone4", "gpt-2"},
+    Alias{"llama-bpe", "llama-bpe", true, true},
+    Alias{"llama3", "llama-bpe", true, true},
+    Alias{"llama-v3", "llama-bpe", true, true},
+    Alias{"falcon3", "llama-bpe", true, true},
+    Alias{"smaug-bpe", "llama-bpe"},
+    Alias{"dbrx", "llama-bpe"},
+    Alias{"qwen2", "qwen2"},
+    Alias{"deepseek-r1-qwen", "qwen2"},
+    Alias{"stablelm2", "qwen2"},
+    Alias{"gpt-4o", "gpt-4o"},
+    Alias{"llama4", "gpt-4o"},
+    Alias{"smollm", kSmollm},
+    Alias{"starcoder", kSmollm},
+    Alias{"refact", kSmollm},
+    Alias{"command-r", kSmollm},
+    Alias{"codeshell", kSmollm},
+    Alias{"exaone", kSmollm},
+};
+
 std::string with_spaces_replaced(std::string_view text, std::string_view replacement) {
   std::string out;
   for (const char c : text) {
@@ -57,8 +91,27 @@ std::string_view pre_tokenizer_pattern(std::string_view name) {
 std::vector<std::string> named_pre_tokenizers() {
   std::vector<std::string> names;
   for (const NamedPattern& entry : kPatterns) names.emplace_back(entry.name);
-  names.emplace_back("smollm");  // a sequence of two: see llamacpp_name
+  names.emplace_back(kSmollm);  // a sequence of two: see llamacpp_name
   return names;
+}
+
+absl::StatusOr<NamedPreTokenizer> named_pre_tokenizer(std::string_view name) {
+  std::vector<std::string> names;
+  for (const Alias& alias : kAliases) {
+    names.emplace_back(alias.name);
+    if (alias.name != name) continue;
+    NamedPreTokenizer result{
+        .component = nullptr, .ignore_merges = alias.ignore_merges, .add_bos = alias.add_bos};
+    const bool digits = alias.pattern == kSmollm;
+    result.component =
+        byte_level_pre_tokenizer(digits ? kGpt2 : pre_tokenizer_pattern(alias.pattern));
+    if (!digits) return result;
+    base::Json& steps = result.component["pretokenizers"];
+    steps.insert(steps.begin(), base::Json{{"type", "Digits"}, {"individual_digits", true}});
+    return result;
+  }
+  return base::unimplemented("llama.cpp's pre-tokenizer '", name.substr(0, 80),
+                             "' is not known; frugal reads ", base::join(names, ", "));
 }
 
 absl::StatusOr<PreTokenizer> PreTokenizer::parse(const base::Json& json) {
@@ -300,7 +353,7 @@ std::string PreTokenizer::llamacpp_name() const {
   if (rest.size() == 2 && rest[0]->kind == Step::Kind::kDigits &&
       rest[0]->behavior == Behavior::kIsolated && is_split(*rest[1]) &&
       rest[1]->pattern->pattern() == kGpt2) {
-    return "smollm";
+    return std::string(kSmollm);
   }
   if (rest.size() != 1 || !is_split(*rest[0])) return "";
   for (const NamedPattern& entry : kPatterns) {

@@ -82,4 +82,14 @@ class PreTokenizer {
 // The pattern of llama.cpp's pre-tokenizer `name`; empty where there is none.
 std::string_view pre_tokenizer_pattern(std::string_view name);
 
+// What llama.cpp does where a file names a pre-tokenizer (llama-vocab.cpp).
+struct NamedPreTokenizer {
+  base::Json component;        // of tokenizer.json
+  bool ignore_merges = false;  // a segment that is a piece is taken whole
+  bool add_bos = false;        // where the file does not say
+};
+// By one of llama.cpp's names; several may mean one pattern. Errors: Unimplemented for a pattern
+// that frugal does not have, with the names that are read.
+absl::StatusOr<NamedPreTokenizer> named_pre_tokenizer(std::string_view name);
+
 }  // namespace frugal::text

@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "text/definition.h"
 #include "text/pipeline_tokenizer.h"
 
 namespace frugal::text {
@@ -15,76 +16,129 @@ Json added_token_json(const AddedToken& token) {
           {"special", token.special}};
 }
 
-// The members of {piece: id} in the order of ids, without the search for duplicates that an ordered
-// object does.
-Json vocabulary_json(const Vocabulary& vocabulary, const std::vector<bool>& in_model) {
-  Json::object_t object;
-  for (size_t id = 0; id < vocabulary.pieces.size(); ++id) {
-    if (in_model[id])
-      object.Container::emplace_back(vocabulary.pieces[id], static_cast<int64_t>(id));
+std::string quoted(const std::string& text) { return Json(text).dump(); }
+
+// The two tables of the model in the layout of Json::dump(1), without a tree of half a million
+// nodes in between.
+std::string vocabulary_text(const std::vector<std::string>& pieces) {
+  std::string text;
+  for (size_t id = 0; id < pieces.size(); ++id) {
+    if (pieces[id].empty()) continue;
+    text += base::str_cat(text.empty() ? "{\n" : ",\n", "   ", quoted(pieces[id]), ": ", id);
   }
-  return object;
+  return text.empty() ? "{}" : text + "\n  }";
 }
 
-absl::StatusOr<Json> merges_json(const Vocabulary& vocabulary) {
-  Json merges = Json::array();
-  for (const std::string& merge : vocabulary.merges) {
-    const size_t space = merge.find(' ');
-    if (space == merge.npos || merge.find(' ', space + 1) != merge.npos) {
-      return base::internal("merge '", merge, "' is not a pair");
-    }
-    merges.push_back(Json::array({merge.substr(0, space), merge.substr(space + 1)}));
+std::string merges_text(const std::vector<std::pair<std::string, std::string>>& merges) {
+  std::string text;
+  for (const auto& [left, right] : merges) {
+    text += base::str_cat(text.empty() ? "[\n" : ",\n", "   [\n    ", quoted(left), ",\n    ",
+                          quoted(right), "\n   ]");
   }
-  return merges;
+  return text.empty() ? "[]" : text + "\n  ]";
 }
 
-absl::StatusOr<Json> tokenizer_json(const PipelineTokenizer& tokenizer) {
-  const Vocabulary& vocabulary = tokenizer.vocabulary();
-  const TokenizerSource& source = tokenizer.parts().source;
+absl::StatusOr<std::string> tokenizer_text(const TokenizerDefinition& definition) {
   Json added = Json::array();
-  for (const AddedToken& token : tokenizer.parts().added) added.push_back(added_token_json(token));
-  Json model = {{"type", "BPE"}, {"dropout", nullptr}, {"unk_token", nullptr}};
+  for (const AddedToken& token : definition.added) added.push_back(added_token_json(token));
+  const bool unknown = !definition.unknown_piece.empty();
+  Json model = {{"type", "BPE"}, {"dropout", nullptr}};
+  model["unk_token"] = unknown ? Json(definition.unknown_piece) : Json(nullptr);
   model["continuing_subword_prefix"] = nullptr;
   model["end_of_word_suffix"] = nullptr;
-  model["fuse_unk"] = false;
-  model["byte_fallback"] = false;
-  model["ignore_merges"] = source.ignore_merges;
-  model["vocab"] = vocabulary_json(vocabulary, source.in_model);
-  FRUGAL_ASSIGN_OR_RETURN(model["merges"], merges_json(vocabulary));
+  model["fuse_unk"] = definition.fuse_unknown;
+  model["byte_fallback"] = definition.byte_fallback;
+  model["ignore_merges"] = definition.ignore_merges;
+  model["vocab"] = nullptr;
+  model["merges"] = nullptr;
   Json root = {{"version", "1.0"}, {"truncation", nullptr}, {"padding", nullptr}};
   root["added_tokens"] = std::move(added);
-  root["normalizer"] = source.normalizer;
-  root["pre_tokenizer"] = source.pre_tokenizer;
-  root["post_processor"] = source.post_processor;
-  root["decoder"] = source.decoder;
+  root["normalizer"] = definition.normalizer;
+  root["pre_tokenizer"] = definition.pre_tokenizer;
+  root["post_processor"] = definition.post_processor;
+  root["decoder"] = definition.decoder;
   root["model"] = std::move(model);
-  return root;
+  // Quotes inside of strings are escaped, so that this stands where the tables belong alone.
+  constexpr std::string_view kPlace = "\"vocab\": null,\n  \"merges\": null";
+  const std::string frame = root.dump(1);
+  const size_t at = frame.rfind(kPlace);
+  if (at == std::string::npos) return base::internal("tokenizer.json has no place for its tables");
+  return base::str_cat(frame.substr(0, at), "\"vocab\": ", vocabulary_text(definition.pieces),
+                       ",\n  \"merges\": ", merges_text(definition.merges),
+                       frame.substr(at + kPlace.size()), "\n");
 }
 
-Json config_json(const PipelineTokenizer& tokenizer) {
-  const Vocabulary& vocabulary = tokenizer.vocabulary();
-  const auto name = [&](const std::optional<TokenId>& id) {
-    return id ? Json(vocabulary.pieces[*id]) : Json(nullptr);
+Json chat_template_json(const SpecialTokens& special) {
+  if (special.named_templates.empty()) return special.chat_template;
+  Json list = Json::array();
+  if (!special.chat_template.empty())
+    list.push_back({{"name", "default"}, {"template", special.chat_template}});
+  for (const auto& [name, text] : special.named_templates)
+    list.push_back({{"name", name}, {"template", text}});
+  return list;
+}
+
+Json config_json(const TokenizerDefinition& definition, const SpecialTokens& special) {
+  const auto name = [](const std::optional<std::string>& token) {
+    return token ? Json(*token) : Json(nullptr);
   };
   Json decoder = Json::object();
-  for (const AddedToken& token : tokenizer.parts().added) {
+  for (const AddedToken& token : definition.added) {
     Json entry = added_token_json(token);
     entry.erase("id");
-    decoder[std::to_string(token.id)] = std::move(entry);
+    // Appended, not looked up: a table may have thousands.
+    decoder.get_ref<Json::object_t&>().Container::emplace_back(std::to_string(token.id),
+                                                               std::move(entry));
   }
   // PreTrainedTokenizerFast takes everything from tokenizer.json; a model's own class would put its
   // pattern in its place.
   Json config = {{"tokenizer_class", "PreTrainedTokenizerFast"},
                  {"clean_up_tokenization_spaces", false}};
-  config["bos_token"] = name(vocabulary.bos);
-  config["eos_token"] = name(vocabulary.eos);
-  config["pad_token"] = name(vocabulary.padding);
-  config["unk_token"] = name(vocabulary.unknown);
-  config["add_bos_token"] = vocabulary.add_bos;
-  config["add_eos_token"] = vocabulary.add_eos;
+  config["bos_token"] = name(special.bos);
+  config["eos_token"] = name(special.eos);
+  config["pad_token"] = name(special.padding);
+  config["unk_token"] = name(special.unknown);
+  config["add_bos_token"] = special.add_bos.value_or(false);
+  config["add_eos_token"] = special.add_eos.value_or(false);
   config["added_tokens_decoder"] = std::move(decoder);
-  if (!vocabulary.chat_template.empty()) config["chat_template"] = vocabulary.chat_template;
+  if (!special.chat_template.empty() || !special.named_templates.empty())
+    config["chat_template"] = chat_template_json(special);
   return config;
+}
+
+absl::StatusOr<TokenizerDefinition> definition_of(const PipelineTokenizer& tokenizer) {
+  const Vocabulary& vocabulary = tokenizer.vocabulary();
+  const TokenizerSource& source = tokenizer.parts().source;
+  TokenizerDefinition definition{.added = tokenizer.parts().added,
+                                 .normalizer = source.normalizer,
+                                 .pre_tokenizer = source.pre_tokenizer,
+                                 .post_processor = source.post_processor,
+                                 .decoder = source.decoder};
+  definition.ignore_merges = source.ignore_merges;
+  definition.pieces = vocabulary.pieces;
+  for (size_t id = 0; id < definition.pieces.size(); ++id) {
+    if (!source.in_model[id]) definition.pieces[id].clear();
+  }
+  for (const std::string& merge : vocabulary.merges) {
+    const size_t space = merge.find(' ');
+    if (space == merge.npos || merge.find(' ', space + 1) != merge.npos)
+      return base::internal("merge '", merge, "' is not a pair");
+    definition.merges.emplace_back(merge.substr(0, space), merge.substr(space + 1));
+  }
+  return definition;
+}
+
+SpecialTokens special_of(const Vocabulary& vocabulary) {
+  const auto name = [&](const std::optional<TokenId>& id) {
+    return id ? std::optional(vocabulary.pieces[*id]) : std::nullopt;
+  };
+  return {.bos = name(vocabulary.bos),
+          .eos = name(vocabulary.eos),
+          .unknown = name(vocabulary.unknown),
+          .padding = name(vocabulary.padding),
+          .add_bos = vocabulary.add_bos,
+          .add_eos = vocabulary.add_eos,
+          .chat_template = vocabulary.chat_template};
 }
 
 }  // namespace
@@ -101,17 +155,22 @@ absl::Status check_can_save(const Tokenizer& tokenizer) {
       ".save_pretrained(FOLDER)");
 }
 
-absl::Status save_tokenizer(const Tokenizer& tokenizer, const std::filesystem::path& folder) {
-  FRUGAL_RETURN_IF_ERROR(check_can_save(tokenizer));
-  const auto* pipeline = dynamic_cast<const PipelineTokenizer*>(&tokenizer);
+absl::Status save_definition(const TokenizerDefinition& definition, const SpecialTokens& special,
+                             const std::filesystem::path& folder) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error) return base::system_error("create", folder.string(), error.value());
-  FRUGAL_ASSIGN_OR_RETURN(const Json root, tokenizer_json(*pipeline));
-  FRUGAL_RETURN_IF_ERROR(
-      base::write_file_atomically(folder / "tokenizer.json", base::str_cat(root.dump(1), "\n")));
+  FRUGAL_ASSIGN_OR_RETURN(const std::string text, tokenizer_text(definition));
+  FRUGAL_RETURN_IF_ERROR(base::write_file_atomically(folder / "tokenizer.json", text));
   return base::write_file_atomically(folder / "tokenizer_config.json",
-                                     base::str_cat(config_json(*pipeline).dump(1), "\n"));
+                                     base::str_cat(config_json(definition, special).dump(1), "\n"));
+}
+
+absl::Status save_tokenizer(const Tokenizer& tokenizer, const std::filesystem::path& folder) {
+  FRUGAL_RETURN_IF_ERROR(check_can_save(tokenizer));
+  const auto* pipeline = dynamic_cast<const PipelineTokenizer*>(&tokenizer);
+  FRUGAL_ASSIGN_OR_RETURN(const TokenizerDefinition definition, definition_of(*pipeline));
+  return save_definition(definition, special_of(tokenizer.vocabulary()), folder);
 }
 
 }  // namespace frugal::text

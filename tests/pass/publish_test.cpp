@@ -159,6 +159,28 @@ TEST_F(Publish, FileAndFolderDoNotReplaceEachOther) {
   EXPECT_EQ(content("out/c"), "a");
 }
 
+TEST_F(Publish, AFolderThatIsMadeAppearsWholeOrNotAtAll) {
+  const fs::path out = folder_.path() / "out" / "model";
+  const auto make = [](const char* text, const absl::Status& status) {
+    return [=](const fs::path& folder) -> absl::Status {
+      FRUGAL_RETURN_IF_ERROR(base::write_file_atomically(folder / "config.json", text));
+      return status;
+    };
+  };
+  FRUGAL_EXPECT_ERROR(publish_made(out, false, make("{}", base::data_loss("torn"))),
+                      absl::StatusCode::kDataLoss, "torn");
+  EXPECT_TRUE(fs::is_empty(out.parent_path()));
+  FRUGAL_ASSERT_OK(publish_made(out, false, make("{}", absl::OkStatus())));
+  EXPECT_EQ(base::read_file(out / "config.json").value(), "{}");
+  FRUGAL_EXPECT_ERROR(publish_made(out, false, make("[]", absl::OkStatus())), kRefused, "--force");
+  FRUGAL_EXPECT_ERROR(publish_made(out, true, make("[]", base::data_loss("torn"))),
+                      absl::StatusCode::kDataLoss, "torn");
+  EXPECT_EQ(base::read_file(out / "config.json").value(), "{}");
+  FRUGAL_ASSERT_OK(publish_made(out, true, make("[]", absl::OkStatus())));
+  EXPECT_EQ(base::read_file(out / "config.json").value(), "[]");
+  EXPECT_EQ(std::distance(fs::directory_iterator(out.parent_path()), fs::directory_iterator()), 1);
+}
+
 TEST_F(Publish, WhatCannotBePutInPlaceIsRolledBack) {
   FRUGAL_ASSERT_OK(publish_result(result("a", {"c", "w"}), out(), false));
   const fs::path fresh = result("b", {"c", "w"});

@@ -17,6 +17,14 @@ TEST(PostProcessor, TemplatesPutIdsAroundTheText) {
   EXPECT_TRUE(suffix.empty());
 }
 
+TEST(PostProcessor, TemplatesEndATextToo) {
+  std::vector<TokenId> prefix, suffix;
+  FRUGAL_ASSERT_OK(
+      parse(affix_template(NamedToken{"<s>", 3}, NamedToken{"</s>", 4}), prefix, suffix));
+  EXPECT_EQ(prefix, (std::vector<TokenId>{3}));
+  EXPECT_EQ(suffix, (std::vector<TokenId>{4}));
+}
+
 TEST(PostProcessor, SequencesNest) {
   const Json list =
       Json::array({Json{{"type", "ByteLevel"}}, bos_template("<a>", 1), bos_template("<b>", 2)});

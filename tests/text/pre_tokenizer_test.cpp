@@ -49,6 +49,18 @@ TEST(PreTokenizer, NamesFollowFromTheParsedComponents) {
   EXPECT_EQ(name(inverted), "");
 }
 
+TEST(PreTokenizer, EveryNameThatIsWrittenIsRead) {
+  for (const std::string& name : named_pre_tokenizers()) {
+    FRUGAL_ASSERT_OK_AND_ASSIGN(const NamedPreTokenizer named, named_pre_tokenizer(name));
+    EXPECT_EQ(PreTokenizer::parse(named.component)->llamacpp_name(), name);
+    EXPECT_EQ(named.ignore_merges, name == "llama-bpe");
+  }
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const NamedPreTokenizer other, named_pre_tokenizer("starcoder"));
+  EXPECT_EQ(PreTokenizer::parse(other.component)->llamacpp_name(), "smollm");
+  FRUGAL_EXPECT_ERROR(named_pre_tokenizer("default"), absl::StatusCode::kUnimplemented,
+                      "pre-tokenizer 'default' is not known; frugal reads gpt-2, ");
+}
+
 TEST(PreTokenizer, NamesWhatItDoesNotKnow) {
   FRUGAL_EXPECT_ERROR(PreTokenizer::parse({{"type", "Whitespace"}}),
                       absl::StatusCode::kUnimplemented, "Whitespace");

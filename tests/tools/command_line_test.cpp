@@ -84,8 +84,9 @@ class CommandLine : public testing::Test {
 TEST_F(CommandLine, HelpExplainsWithExamples) {
   const Outcome help = frugal("--help");
   EXPECT_EQ(help.code, 0);
-  for (const char* text : {"run", "plan", "report", "inspect", "passes", "doctor", "meter",
-                           "quantize", "frugal run pipelines/quickstart.yaml", "Exit codes"}) {
+  for (const char* text :
+       {"run", "plan", "report", "inspect", "import", "passes", "doctor", "meter", "quantize",
+        "frugal run pipelines/quickstart.yaml", "Exit codes"}) {
     EXPECT_THAT(help.out, HasSubstr(text));
   }
   const Outcome quantize = frugal("quantize --help");
@@ -99,10 +100,10 @@ TEST_F(CommandLine, HelpExplainsWithExamples) {
 
 TEST_F(CommandLine, EveryCommandHasHelp) {
   std::vector<std::string> commands = {"run",    "plan",   "report", "inspect",
-                                       "passes", "doctor", "meter"};
+                                       "import", "passes", "doctor", "meter"};
   const Json passes = Json::parse(frugal("passes --json").out);
   for (const Json& pass : passes) commands.push_back(pass["name"]);
-  EXPECT_GE(commands.size(), 18u);
+  EXPECT_GE(commands.size(), 19u);
   for (const std::string& command : commands) {
     const Outcome help = frugal(command + " --help");
     EXPECT_EQ(help.code, 0) << command;
@@ -147,6 +148,10 @@ TEST_F(CommandLine, ErrorsOfEveryCommandHaveTheirExitCodeAndNameTheirCause) {
            {"report empty", 2, "journal.jsonl"},
            {"inspect broken.gguf", 1, "broken.gguf"},
            {"inspect empty", 1, "empty"},
+           {"import absent.gguf -o x", 2, "absent.gguf"},
+           {"import p.yaml -o x", 2, "frugal imports gguf"},
+           {"import p.yaml", 2, "--out"},
+           {"import empty -o x", 2, "no config.json"},
            {"passes absent --json", 2, "there is no pass 'absent'"},
            {"meter --site absent.yaml -- true", 2, "absent.yaml"},
            {"meter --site site.yaml -- true", 2, "site.yaml"},
@@ -284,6 +289,38 @@ TEST_F(CommandLine, OnePassIsOneCommand) {
   EXPECT_EQ(shown.code, 0);
   EXPECT_THAT(shown.out, testing::AllOf(HasSubstr("LlamaForCausalLM"), HasSubstr("q8_0"),
                                         HasSubstr("model.layers.0.mlp.down_proj.weight")));
+}
+
+TEST_F(CommandLine, AGgufFileComesBackAsAFolder) {
+  write_model(folder_.path() / "model");
+  write("model/tokenizer.json", R"({"version": "1.0", "added_tokens": [], "normalizer": null,
+      "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "use_regex": true},
+      "post_processor": null, "decoder": {"type": "ByteLevel"}, "model": {"type": "BPE",
+      "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]}})");
+  const Outcome made =
+      frugal("quantize model --grid q4_0 --method rtn --idle-seconds 0 --out small.gguf");
+  ASSERT_EQ(made.code, 0) << made.err;
+  const Outcome imported = frugal("import small.gguf -o sub/small");
+  EXPECT_EQ(imported.code, 0) << imported.err;
+  EXPECT_THAT(imported.out, testing::AllOf(HasSubstr("LlamaForCausalLM, 1 layers"),
+                                           HasSubstr("q4_0"), HasSubstr("wrote sub/small")));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const auto checkpoint,
+                              frugal::format::Checkpoint::open(folder_.path() / "sub/small"));
+  EXPECT_FALSE(checkpoint.quantized().empty());
+  EXPECT_EQ(frugal("measure sub/small --plan --prompt-tokens 8 --generated-tokens 4").code, 0);
+
+  const Outcome again = frugal("import small.gguf -o sub/small");
+  EXPECT_EQ(again.code, 2);
+  EXPECT_THAT(again.err, HasSubstr("'sub/small' exists; give --force"));
+  const Outcome forced = frugal("import small.gguf -o sub/small --force --quiet");
+  EXPECT_EQ(forced.code, 0) << forced.err;
+  EXPECT_EQ(forced.out, "");
+
+  fs::resize_file(folder_.path() / "small.gguf", fs::file_size(folder_.path() / "small.gguf") - 64);
+  const Outcome cut = frugal("import small.gguf -o sub/cut");
+  EXPECT_EQ(cut.code, 1);
+  EXPECT_THAT(cut.err, HasSubstr("truncated"));
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_.path() / "sub"), {}), 1);  // no trace
 }
 
 TEST_F(CommandLine, JsonModePrintsTheJournal) {

@@ -7,6 +7,7 @@
 #include <list>
 #include <map>
 
+#include "artifact/importer.h"
 #include "commands.h"
 #include "grid/cpu_level.h"
 #include "pass/option_reader.h"
@@ -23,6 +24,7 @@ Examples
   frugal run pipelines/quickstart.yaml
   frugal plan pipelines/quickstart.yaml
   frugal inspect llama-q4_k.gguf
+  frugal import llama-q4_k.gguf -o llama
   frugal meter -- llama-cli -m llama-q4_k.gguf -p "Hello" -n 64
 
 Exit codes: 0 done, 1 a step failed, 2 usage or pipeline error, 3 a gate was not met, 130 interrupted.)";
@@ -180,7 +182,25 @@ class CommandLine {
     add("doctor",
         "Show devices, meters and their permissions, libraries; what is missing and how to get it",
         "", [] { return doctor(); });
+    add_import();
     add_meter();
+  }
+
+  void add_import() {
+    std::string formats;
+    for (const artifact::Importer& importer : artifact::importers())
+      formats += base::str_cat("; ", importer.summary);
+    CLI::App* command = add("import", "Make a checkpoint folder of a model in another format",
+                            "  frugal import SmolLM2-135M-Instruct.Q4_1.gguf -o smollm2\n"
+                            "  frugal evaluate smollm2 --perplexity text.txt\n"
+                            "Codes on a grid of frugal's stay the codes they are, all else stays "
+                            "plain numbers; config, "
+                            "tokenizer\nand chat template come from the file's metadata.",
+                            [this] { return import_model(import_); });
+    command->add_option("FILE", import_.file, base::str_cat("A model", formats))->required();
+    command->add_option("-o,--out", import_.out, "The folder to be made")->required();
+    command->add_flag("--force", import_.force, "Replace --out when it exists");
+    command->add_flag("--quiet,-q", import_.quiet, "Only warnings and errors");
   }
 
   void add_meter() {
@@ -330,6 +350,7 @@ class CommandLine {
   std::list<PassArguments> pass_arguments_;
   std::list<std::map<std::string, std::string>> pass_values_;
   std::map<const PassArguments*, CLI::App*> given_;
+  ImportArguments import_;
   MeterArguments meter_;
   std::string path_;
   bool json_ = false;

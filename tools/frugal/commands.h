@@ -45,6 +45,14 @@ struct PassArguments {
 };
 int run_pass(const PassArguments& arguments);
 
+struct ImportArguments {
+  std::string file;
+  std::string out;  // folder
+  bool force = false;
+  bool quiet = false;
+};
+int import_model(const ImportArguments& arguments);
+
 int list_passes(const std::string& name, bool json);
 int draw_report(const std::string& run_folder);
 int inspect_path(const std::string& path, bool json);

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "architecture/tensors.h"
+#include "artifact/gguf/gguf_tensors.h"
 #include "artifact/gguf/gguf_tokenizer.h"
 #include "base/status.h"
 #include "format/checkpoint.h"
@@ -18,24 +18,9 @@
 
 namespace frugal::artifact {
 
-// One tensor of the file and where it comes from.
-struct GgufSource {
-  std::string name;  // "blk.3.attn_q.weight"
-  // The weights whose rows it holds, one below the other; none for computed tensors
-  // (rope_freqs.weight).
-  std::vector<architecture::Tensor> parts;
-  std::vector<int64_t> shape;  // PyTorch order
-  int64_t permuted_heads = 0;  // > 0: rows go from half-split to interleaved rotary order, per head
-  // Of vectors: the file holds (stored value + offset) * factor.
-  double offset = 0, factor = 1;
-};
-
 // Refuses, before anything runs, what GGUF or llama.cpp cannot hold: architecture, a grid without a
 // layout there, and where the tokenizer can be read already everything that gguf_metadata refuses.
 absl::Status check_gguf(const format::ModelInfo& model, const GgufOptions& options = {});
-
-// The file's tensors in file order.
-std::vector<GgufSource> gguf_tensors(const architecture::ModelConfig& config);
 
 // Metadata of model and tokenizer. `file_type` as llama.cpp numbers them. Errors: duplicate pieces,
 // unknown pre-tokenizer, more pieces than embedding rows; each names what it is about.
@@ -43,10 +28,6 @@ absl::StatusOr<GgufMetadata> gguf_metadata(const architecture::ModelConfig& conf
                                            const text::Tokenizer& tokenizer, std::string_view name,
                                            uint32_t file_type, bool quantized,
                                            const GgufOptions& options = {});
-
-// Row r of the result is row `order[r]` of the source: Hugging Face's half-split rotary order to
-// llama.cpp's interleaved one, for `heads` heads of `rows / heads` rows.
-std::vector<int64_t> interleaved_row_order(int64_t rows, int64_t heads);
 
 // Writes the whole file. Errors as above, and those of reading and writing.
 absl::Status write_gguf(const format::Checkpoint& checkpoint, const text::Tokenizer& tokenizer,

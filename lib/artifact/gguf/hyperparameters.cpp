@@ -17,13 +17,6 @@ using architecture::RopeScaling;
 using base::str_cat;
 using format::GgufValue;
 
-// llama.cpp's own defaults (llama-model.cpp, LLM_ARCH_GEMMA3): every sixth layer sees everything,
-// windowed ones turn by 10000, and the 27B model scales scores by the width of a head in the
-// residual stream.
-constexpr int64_t kWindowPeriod = 6;
-constexpr double kWindowedTheta = 10000;
-constexpr int64_t kLayersOf27B = 62;
-
 std::optional<int64_t> window_of(const ModelConfig& config) {
   for (const Layer& layer : config.layers) {
     if (layer.attention.window) return layer.attention.window;
@@ -33,7 +26,7 @@ std::optional<int64_t> window_of(const ModelConfig& config) {
 
 bool has_usual_pattern(const ModelConfig& config) {
   for (size_t i = 0; i < config.layers.size(); ++i) {
-    const bool windowed = static_cast<int64_t>(i + 1) % kWindowPeriod != 0;
+    const bool windowed = static_cast<int64_t>(i + 1) % kGgufWindowPeriod != 0;
     if (config.layers[i].attention.window.has_value() != windowed) return false;
   }
   return true;
@@ -60,7 +53,7 @@ void add_windows(const ModelConfig& config, std::string_view architecture, GgufM
                           std::move(windowed));
   }
   const double theta = rope_of(config, /*windowed=*/true).theta;
-  if (theta != kWindowedTheta) {
+  if (theta != kGgufWindowedTheta) {
     metadata.emplace_back(str_cat(architecture, ".rope.freq_base_swa"), static_cast<float>(theta));
   }
 }
@@ -98,10 +91,7 @@ void add_hyperparameters(const ModelConfig& config, std::string_view architectur
 
 absl::StatusOr<double> query_gain_factor(const ModelConfig& config) {
   const architecture::Attention& attention = config.layers.front().attention;
-  const bool by_stream = config.embedding_scale != 1.0 && config.layer_count() == kLayersOf27B;
-  const double width =
-      by_stream ? static_cast<double>(config.hidden_size) / static_cast<double>(attention.heads)
-                : static_cast<double>(attention.head_size);
+  const auto width = static_cast<double>(architecture::gguf_score_width(config));
   const double factor = attention.score_scale * std::sqrt(width);
   if (std::fabs(factor - 1.0) < 1e-9) return 1.0;
   if (attention.head_norm) return factor;
