@@ -15,6 +15,7 @@ namespace frugal::artifact {
 struct Importer {
   std::string_view name;     // "gguf"
   std::string_view summary;  // one clause for help: "gguf is llama.cpp's file of a model"
+  int version;               // raised where it writes something else than before
   // By content, whatever the name says.
   bool (*detects)(const std::filesystem::path& path);
   // Writes the checkpoint into the existing empty folder `folder`, config.json last, and says what

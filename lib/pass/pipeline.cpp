@@ -66,7 +66,7 @@ class PipelineReader {
       const auto folder = as_text(member.value);
       if (!folder || folder->empty()) {
         problems_.add(member.value.position, "model '", member.key, "' is ", describe(member.value),
-                      ", expected the path of a Hugging Face folder");
+                      ", expected the path of a Hugging Face folder or of a .gguf file");
       }
       fs::path path = absolute(folder.value_or(""));
       if (path.filename().empty()) path = path.parent_path();

@@ -3,7 +3,7 @@
 //   frugal: 1                  schema version
 //   name, description, seed
 //   vars:    {name: default}   no default = must be set by --set name=value; used as ${name}
-//   models:  {name: folder}    Hugging Face folders
+//   models:  {name: path}      Hugging Face folders, or .gguf files
 //   data:    {name: {text|jsonl|table|builtin: …, prompt, completion, labels, limit, tokens,
 //   sequence_length, split, task,
 //                    seed, same_as}}
@@ -36,7 +36,7 @@ struct NamedAt {
 
 struct ModelEntry {
   std::string name;
-  std::filesystem::path folder;  // absolute
+  std::filesystem::path folder;  // absolute; or a file of a format that is imported
   std::string expected_hash;     // from `inputs:`; empty = any
   Position position;
 };

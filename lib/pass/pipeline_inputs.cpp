@@ -65,13 +65,20 @@ void expect_hash(std::string_view kind, const std::string& name, const Position&
                expected, "; remove it from inputs: to take it as it is");
 }
 
+// The folder that is opened for the entry.
+absl::StatusOr<fs::path> folder_of(const ModelEntry& entry, const PlanOptions& options) {
+  std::error_code error;
+  if (!options.import_model || !fs::is_regular_file(entry.folder, error)) return entry.folder;
+  return options.import_model(entry.folder);
+}
+
 void hash_model(const ModelEntry& entry, const format::Checkpoint& checkpoint,
                 const PlanOptions& options, ModelInput& input, Problems& problems) {
   std::function<absl::StatusOr<std::string>()> compute;
   if (options.read_weights || checkpoint.weight_bytes() <= kHashAtOnceBytes) {
     compute = [&] { return checkpoint.content_hash(); };
   }
-  const auto hash = options.hashes->get(entry.folder, compute);
+  const auto hash = options.hashes->get(checkpoint.folder(), compute);
   if (!hash.ok()) {
     problems.add(entry.position, "model '", entry.name, "': ", hash.status().message());
     return;
@@ -105,7 +112,8 @@ absl::StatusOr<std::optional<std::string>> hash_of(const text::DataSource& sourc
 
 bool open_model(const ModelEntry& entry, const PlanOptions& options, Plan& plan,
                 Problems& problems) {
-  auto checkpoint = format::Checkpoint::open(entry.folder);
+  const absl::StatusOr<fs::path> folder = folder_of(entry, options);
+  auto checkpoint = folder.ok() ? format::Checkpoint::open(*folder) : folder.status();
   if (!checkpoint.ok()) {
     problems.add(entry.position, "model '", entry.name, "': ", checkpoint.status().message(),
                  fs::exists(entry.folder) || plan.pipeline.file.empty()

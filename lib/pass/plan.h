@@ -42,7 +42,7 @@ struct Unit {
   std::string name() const { return variant.empty() ? id : base::str_cat(id, "/", variant); }
 };
 
-// A Hugging Face folder of `models:`.
+// An entry of `models:`: a Hugging Face folder, or what was imported of a file.
 struct ModelInput {
   ModelInfo info;
   std::optional<format::Checkpoint> checkpoint;
@@ -78,6 +78,10 @@ struct PlanOptions {
   std::string device = "cpu";  // of the run: "cpu", "cuda:0"
   // What a precision that an option names comes to on the device; null: that name itself.
   std::function<std::string(std::string_view precision)> arithmetic = {};
+  // A checkpoint folder of a model that is a file of another format; `file` itself where it is of
+  // none that is known. Null: models are folders.
+  std::function<absl::StatusOr<std::filesystem::path>(const std::filesystem::path& file)>
+      import_model = {};
 };
 
 // Checks everything; what is wrong goes to `problems`. The plan is fit to run when there are none.

@@ -215,6 +215,31 @@ TEST(Plan, LargeDataIsHashedByARunAndRememberedByPlans) {
   EXPECT_EQ(plan_of(shop, text, false).find("a")->key, key);
 }
 
+// A file of another format is asked for its folder, whose content is what the key holds.
+TEST(Plan, AModelThatIsAFileIsImported) {
+  Workshop shop;
+  FRUGAL_ASSERT_OK(base::write_file_atomically(shop.path() / "teacher.gguf", "GGUF"));
+  const std::string steps = "steps: [{id: a, pass: scale, from: teacher, with: {factor: 2}}]\n";
+  const std::string text = "frugal: 1\nname: toy\nmodels: {teacher: teacher.gguf}\n" + steps;
+  const Plan plan = plan_of(shop, text, true, {.import_model = [&](const auto& file) {
+                              EXPECT_EQ(file, shop.path() / "teacher.gguf");
+                              return absl::StatusOr<std::filesystem::path>(shop.path() / "teacher");
+                            }});
+  EXPECT_EQ(plan.find("a")->key, plan_of(shop, std::string(kHead) + steps, true).find("a")->key);
+  EXPECT_THAT(resolved_pipeline(plan)["models"]["teacher"].get<std::string>(),
+              testing::EndsWith("teacher.gguf"));
+  Problems problems("toy.yaml");
+  HashStore hashes(shop.path() / "cache" / "hashes");
+  make_plan(parse_pipeline(text, shop.path(), {}, problems),
+            {.registry = &test::toy_registry(),
+             .hashes = &hashes,
+             .import_model = [](const auto&) -> absl::StatusOr<std::filesystem::path> {
+               return base::invalid_argument("no such grid");
+             }},
+            problems);
+  EXPECT_THAT(problems.text(), testing::HasSubstr("model 'teacher': no such grid"));
+}
+
 // What a precision comes to, and the kind of device, are part of the key of what depends on them.
 TEST(Plan, KeysHoldTheArithmetic) {
   Workshop shop;

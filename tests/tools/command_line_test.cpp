@@ -157,6 +157,7 @@ TEST_F(CommandLine, ErrorsOfEveryCommandHaveTheirExitCodeAndNameTheirCause) {
            {"meter --site site.yaml -- true", 2, "site.yaml"},
            {"meter --json empty -- true", 1, "it is a folder"},
            {"quantize absent --grid q8_0", 2, "absent"},
+           {"quantize broken.gguf --grid q8_0", 2, "broken.gguf"},
            {"quantize model --grid", 2, "--grid"},
            {"evaluate model --out numbers", 2, "there is no option '--out'"}}) {
     const Outcome outcome = frugal(c.arguments);
@@ -309,12 +310,34 @@ TEST_F(CommandLine, AGgufFileComesBackAsAFolder) {
   EXPECT_FALSE(checkpoint.quantized().empty());
   EXPECT_EQ(frugal("measure sub/small --plan --prompt-tokens 8 --generated-tokens 4").code, 0);
 
+  // Any command takes the file itself; what it became is kept by its content.
+  const Outcome direct = frugal("measure small.gguf --plan --prompt-tokens 8 --generated-tokens 4");
+  EXPECT_EQ(direct.code, 0) << direct.err;
+  write("g.yaml",
+        "frugal: 1\nname: g\nmodels: {model: small.gguf}\n"
+        "steps: [{id: plain, pass: export, with: {format: huggingface}}]\n");
+  const Outcome ran = frugal("run g.yaml --idle-seconds 0");
+  EXPECT_EQ(ran.code, 0) << ran.err;
+  EXPECT_TRUE(exists("runs/g/artifacts"));
+  EXPECT_THAT(frugal::base::read_file(folder_.path() / "runs/g/pipeline.resolved.yaml").value(),
+              HasSubstr("small.gguf"));
+  EXPECT_EQ(frugal("run g.yaml --idle-seconds 0").code, 0);
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_.path() / "runs/.cache/shared"), {}), 1);
+
   const Outcome again = frugal("import small.gguf -o sub/small");
   EXPECT_EQ(again.code, 2);
   EXPECT_THAT(again.err, HasSubstr("'sub/small' exists; give --force"));
   const Outcome forced = frugal("import small.gguf -o sub/small --force --quiet");
   EXPECT_EQ(forced.code, 0) << forced.err;
   EXPECT_EQ(forced.out, "");
+
+  // A file-size limit stands for the full disk.
+  const std::string limited =
+      "cd '" + folder_.path().string() + "' && (trap '' XFSZ; ulimit -f 16; '" +
+      std::getenv("FRUGAL_EXECUTABLE") + "' import small.gguf -o sub/full) >/dev/null 2>stderr.txt";
+  EXPECT_EQ(WEXITSTATUS(std::system(limited.c_str())), 1);
+  EXPECT_THAT(frugal::base::read_file(folder_.path() / "stderr.txt").value(),
+              HasSubstr("cannot write"));
 
   fs::resize_file(folder_.path() / "small.gguf", fs::file_size(folder_.path() / "small.gguf") - 64);
   const Outcome cut = frugal("import small.gguf -o sub/cut");

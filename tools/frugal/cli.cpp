@@ -238,7 +238,8 @@ class CommandLine {
                             });
     given_[&arguments] = command;
     if (pass->info().input == pass::Input::kCheckpoint) {
-      command->add_option("MODEL", arguments.model, "A Hugging Face folder")->required();
+      command->add_option("MODEL", arguments.model, "A Hugging Face folder, or a .gguf file")
+          ->required();
     }
     bool takes_data = false;
     for (const pass::OptionDescription& option : pass::describe_options(*pass)) {

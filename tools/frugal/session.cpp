@@ -5,6 +5,9 @@
 
 #include <cstdio>
 
+#include "artifact/importer.h"
+#include "base/hash.h"
+#include "base/interrupt.h"
 #include "base/log.h"
 #include "base/progress.h"
 #include "passes/common/arithmetic.h"
@@ -55,23 +58,47 @@ absl::StatusOr<energy::MeterSet> open_meters(const std::string& hardware,
   return energy::MeterSet::detect(options);
 }
 
+namespace {
+
+// What a model's file becomes, in the cache by its content: made when it is first asked for.
+absl::StatusOr<fs::path> imported(const pass::Cache& cache, pass::HashStore& hashes,
+                                  const fs::path& file) {
+  const artifact::Importer* importer = artifact::importer_of(file);
+  if (importer == nullptr) return file;  // whoever opens it says what it is
+  FRUGAL_ASSIGN_OR_RETURN(const auto hash,
+                          hashes.get(base::str_cat("import ", file.string()), {file},
+                                     [&] { return base::xxh3_128_of_file(file); }));
+  base::KeyHasher key;
+  key.add("import")
+      .add(importer->name)
+      .add(base::str_cat(importer->version))
+      .add(hash.value_or(""));
+  return cache.shared(
+      key.hex(), [&](const fs::path& folder) { return importer->write(file, folder).status(); });
+}
+
+}  // namespace
+
 absl::StatusOr<Planned> make_plan(pass::Pipeline pipeline, const RunArguments& arguments,
                                   bool read_weights, pass::Problems problems) {
   FRUGAL_ASSIGN_OR_RETURN(const Device device, open_device(arguments.device));
   FRUGAL_ASSIGN_OR_RETURN(pass::Cache cache,
                           pass::Cache::open(cache_folder(arguments, pipeline.name)));
   pass::HashStore hashes(cache.folder() / "hashes");
-  pass::Plan plan = pass::make_plan(std::move(pipeline),
-                                    {.registry = &passes::registry(),
-                                     .hashes = &hashes,
-                                     .read_weights = read_weights,
-                                     .until = arguments.until,
-                                     .device = device.name,
-                                     .arithmetic =
-                                         [&device](std::string_view precision) {
-                                           return passes::arithmetic_of(precision, device.name);
-                                         }},
-                                    problems);
+  pass::Plan plan = pass::make_plan(
+      std::move(pipeline),
+      {.registry = &passes::registry(),
+       .hashes = &hashes,
+       .read_weights = read_weights,
+       .until = arguments.until,
+       .device = device.name,
+       .arithmetic =
+           [&device](std::string_view precision) {
+             return passes::arithmetic_of(precision, device.name);
+           },
+       .import_model = [&](const fs::path& file) { return imported(cache, hashes, file); }},
+      problems);
+  FRUGAL_RETURN_IF_ERROR(base::check_interrupt());  // an import may have taken long
   FRUGAL_RETURN_IF_ERROR(problems.status());
   return Planned{std::move(cache), std::move(plan), device};
 }

@@ -110,6 +110,7 @@ absl::StatusOr<std::vector<std::string>> write(const std::filesystem::path& path
 
 constinit const Importer kGgufImporter{.name = "gguf",
                                        .summary = "gguf is llama.cpp's file of a model",
+                                       .version = 1,
                                        .detects = detects,
                                        .write = write};
 
