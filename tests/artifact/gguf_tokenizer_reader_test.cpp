@@ -194,6 +194,10 @@ TEST_F(GgufTokenizerReader, NamesWhatIsMissingOrWrong) {
           "'tokenizer.ggml.token_type' of id 0 is 7");
   changed("tokenizer.ggml.add_bos_token", uint32_t{1}, kInvalid,
           "'tokenizer.ggml.add_bos_token' is of another type");
+  std::vector<std::string> pieces(11, std::string(5000, 'a'));
+  for (size_t i = 0; i < pieces.size(); ++i) pieces[i][0] = static_cast<char>('b' + i);
+  changed("tokenizer.ggml.tokens", pieces, kInvalid,
+          "the piece with id 0 has 5000 bytes; at most 4096");
   content_.erase("tokenizer.ggml.add_bos_token");
   content_.erase("tokenizer.ggml.scores");
   expect(kInvalid, "'tokenizer.ggml.scores' is missing");

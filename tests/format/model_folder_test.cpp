@@ -89,7 +89,8 @@ TEST_F(ModelFolder, PathsBesideAModelAreLedToIt) {
                       "give the folder it is in: '" + model.string() + "'");
   FRUGAL_EXPECT_ERROR(Checkpoint::open(model / "config.json"), kInvalid, "give the folder");
   write("m.gguf", "GGUF\x03\0\0\0"s);
-  FRUGAL_EXPECT_ERROR(Checkpoint::open(model / "m.gguf"), kInvalid, "frugal import 'm.gguf' -o FOLDER");
+  FRUGAL_EXPECT_ERROR(Checkpoint::open(model / "m.gguf"), kInvalid,
+                      "frugal import 'm.gguf' -o FOLDER");
   write("m.onnx", "\x08\x08");
   FRUGAL_EXPECT_ERROR(Checkpoint::open(model / "m.onnx"), kInvalid, "an ONNX model");
   const frugal::test::TemporaryFolder above;

@@ -94,6 +94,63 @@ def shrunk_safetensors(path):
     return struct.pack("<Q", len(text)) + text + bytes(end)
 
 
+def gguf_text(text):
+    data = text.encode()
+    return struct.pack("<Q", len(data)) + data
+
+
+def gguf_value(value):
+    """Type and content of one metadata value: bool, int (U32), float (F32), str, or a list of int (I32), float or str."""
+    if isinstance(value, list):
+        kind = 8 if isinstance(value[0], str) else 6 if isinstance(value[0], float) else 5
+        items = b"".join(gguf_text(v) if kind == 8 else struct.pack("<f" if kind == 6 else "<i", v) for v in value)
+        return struct.pack("<IIQ", 9, kind, len(value)) + items
+    if isinstance(value, str):
+        return struct.pack("<I", 8) + gguf_text(value)
+    if isinstance(value, bool):
+        return struct.pack("<IB", 7, value)
+    return struct.pack("<If", 6, value) if isinstance(value, float) else struct.pack("<II", 4, value)
+
+
+def gguf_model(architecture, tokenizer):
+    """A whole model of one layer and the smallest sizes, which an import accepts."""
+    rows = len(tokenizer["tokenizer.ggml.tokens"])
+    numbers = {"block_count": 1, "context_length": 64, "embedding_length": 8, "feed_forward_length": 8, "attention.head_count": 2,
+               "attention.head_count_kv": 1, "attention.key_length": 4, "attention.value_length": 4,
+               "attention.layer_norm_rms_epsilon": 1e-6, "rope.freq_base": 1e4}
+    shapes = {"token_embd": [8, rows], "output_norm": [8], "blk.0.attn_norm": [8], "blk.0.attn_q": [8, 8], "blk.0.attn_k": [8, 4],
+              "blk.0.attn_v": [8, 4], "blk.0.attn_output": [8, 8], "blk.0.ffn_norm": [8], "blk.0.ffn_gate": [8, 8],
+              "blk.0.ffn_up": [8, 8], "blk.0.ffn_down": [8, 8]}
+    if architecture == "gemma3":
+        numbers["attention.sliding_window"] = 16
+        shapes |= {"blk.0.attn_q_norm": [4], "blk.0.attn_k_norm": [4], "blk.0.post_attention_norm": [8], "blk.0.post_ffw_norm": [8]}
+    else:
+        shapes["rope_freqs"] = [2]
+    metadata = {"general.architecture": architecture, **{f"{architecture}.{k}": v for k, v in numbers.items()}, **tokenizer}
+    infos, data = b"", b""
+    for name, shape in shapes.items():
+        size = 4 * (shape[0] * shape[1] if len(shape) == 2 else shape[0])
+        infos += gguf_text(name + ".weight") + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, 0, len(data))
+        values = struct.pack("<ff", 1, 8) if name == "rope_freqs" else bytes(size)
+        data += values + bytes(-size % 32)
+    header = b"GGUF" + struct.pack("<IQQ", 3, len(shapes), len(metadata))
+    header += b"".join(gguf_text(key) + gguf_value(value) for key, value in metadata.items()) + infos
+    return header + bytes(-len(header) % 32) + data
+
+
+def gguf_models():
+    ids = {"tokenizer.ggml.bos_token_id": 1, "tokenizer.ggml.eos_token_id": 2, "tokenizer.chat_template": "{{ messages }}"}
+    yield "llama", gguf_model("llama", {
+        "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "llama-bpe", **ids, "tokenizer.ggml.add_bos_token": True,
+        "tokenizer.ggml.tokens": ["a", "<s>", "</s>", "b", "ab", "\u0120", "\u0120a"], "tokenizer.ggml.token_type": [1, 3, 3, 1, 1, 1, 1],
+        "tokenizer.ggml.merges": ["a b", "\u0120 a"]})
+    yield "gemma3", gguf_model("gemma3", {
+        "tokenizer.ggml.model": "llama", "tokenizer.ggml.pre": "default", **ids, "tokenizer.ggml.unknown_token_id": 0,
+        "tokenizer.ggml.tokens": ["<unk>", "<s>", "</s>", "<0x41>", "\u2581", "a", "\u2581a", "  ", "[PAD8]"],
+        "tokenizer.ggml.scores": [0.0, 0.0, 0.0, 0.0, -3.0, -2.0, -1.0, 0.0, 0.0],
+        "tokenizer.ggml.token_type": [2, 3, 3, 6, 1, 1, 1, 4, 5], "tokenizer.ggml.add_space_prefix": False})
+
+
 def main():
     out = pathlib.Path(sys.argv[1])
     shared = pathlib.Path(sys.argv[2]) if len(sys.argv) > 2 else None
@@ -116,6 +173,8 @@ def main():
         add_files(target, ROOT / "tests/fuzz/seeds" / target, "*")
     golden = ROOT / "tests/format/golden"
     add_files("gguf", golden, "*.gguf")
+    for name, data in gguf_models():
+        add("gguf", name, data)
     add_files("onnx", golden, "*.onnx")
     add_files("safetensors", golden, "*.safetensors")
     add_files("tokenizer_json", ROOT / "tests/text/golden/small", "*.json")

@@ -17,6 +17,9 @@ using text::TokenId;
 
 constexpr std::string_view kPrefix = "tokenizer.ggml.";
 constexpr std::string_view kTemplate = "tokenizer.chat_template";
+// Of pieces with scores, which are cut at every character; published ones have at most some
+// hundreds.
+constexpr size_t kLongestPiece = 4096;
 constexpr const char* kSpaceMark = "\xE2\x96\x81";  // U+2581 "▁"
 
 Json replace_json(const char* from, const char* to) {
@@ -140,6 +143,12 @@ class Reader {
     for (size_t id = 0; id < scores->size(); ++id) {
       if (!std::isfinite((*scores)[id]))
         return refused("'", key("scores"), "' of id ", id, " is no number");
+    }
+    for (size_t id = 0; id < pieces_.size(); ++id) {
+      if (pieces_[id].size() > kLongestPiece) {
+        return refused("the piece with id ", id, " has ", pieces_[id].size(), " bytes; at most ",
+                       kLongestPiece, " are read");
+      }
     }
     text::TokenizerDefinition& definition = result_.definition;
     std::vector<PieceType> types = types_;
