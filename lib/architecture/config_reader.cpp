@@ -97,6 +97,14 @@ absl::Status read_token_ids(const Json& json, std::string_view where, ModelConfi
   return absl::OkStatus();
 }
 
+// "original_max_position_embeddings": beside the object (Phi-3), in it, or the context itself.
+absl::StatusOr<int64_t> original_context(const Json& rope, std::string_view where,
+                                         const RopeRules& rules) {
+  if (rules.original_context) return *rules.original_context;
+  return positive_or(rope, "original_max_position_embeddings", rules.context_length, kMaxContext,
+                     where);
+}
+
 absl::StatusOr<RopeScaling> read_llama3_scaling(const Json& rope, std::string_view where) {
   RopeScaling scaling;
   FRUGAL_ASSIGN_OR_RETURN(scaling.factor, positive_number(rope, "factor", where));
@@ -112,12 +120,98 @@ absl::StatusOr<RopeScaling> read_llama3_scaling(const Json& rope, std::string_vi
   return scaling;
 }
 
-absl::Status refuse_partial_rotation(const Json& json, std::string_view where) {
+absl::StatusOr<RopeScaling> read_yarn_scaling(const Json& rope, std::string_view where,
+                                              const RopeRules& rules) {
+  RopeScaling scaling{.kind = RopeScaling::Kind::kYarn};
+  FRUGAL_ASSIGN_OR_RETURN(scaling.original_max_position_embeddings,
+                          original_context(rope, where, rules));
+  FRUGAL_ASSIGN_OR_RETURN(
+      scaling.factor,
+      positive_number_or(rope, "factor",
+                         static_cast<double>(rules.context_length) /
+                             static_cast<double>(scaling.original_max_position_embeddings),
+                         where));
+  FRUGAL_ASSIGN_OR_RETURN(scaling.beta_fast, positive_number_or(rope, "beta_fast", 32, where));
+  FRUGAL_ASSIGN_OR_RETURN(scaling.beta_slow, positive_number_or(rope, "beta_slow", 1, where));
+  if (scaling.beta_slow >= scaling.beta_fast) {
+    return base::invalid_argument(where, ": 'beta_slow' ", scaling.beta_slow,
+                                  " must be below 'beta_fast' ", scaling.beta_fast);
+  }
+  FRUGAL_ASSIGN_OR_RETURN(scaling.truncate, base::json_get_or<bool>(rope, "truncate", true, where));
+  // Peng et al. 2024, section 3.4; DeepSeek's files have a numerator and a denominator of it.
+  const auto scaled = [&](double by) {
+    return scaling.factor <= 1.0 ? 1.0 : 0.1 * by * std::log(scaling.factor) + 1.0;
+  };
+  FRUGAL_ASSIGN_OR_RETURN(const double above, base::json_get_or<double>(rope, "mscale", 0, where));
+  FRUGAL_ASSIGN_OR_RETURN(const double below,
+                          base::json_get_or<double>(rope, "mscale_all_dim", 0, where));
+  const double usual = above != 0 && below != 0 ? scaled(above) / scaled(below) : scaled(1.0);
+  FRUGAL_ASSIGN_OR_RETURN(scaling.attention_factor,
+                          positive_number_or(rope, "attention_factor", usual, where));
+  return scaling;
+}
+
+absl::StatusOr<std::vector<double>> read_factors(const Json& rope, std::string_view key,
+                                                 size_t count, std::string_view where) {
+  const auto list = rope.find(std::string(key));
+  if (list == rope.end() || !list->is_array() || list->size() != count) {
+    return base::invalid_argument(
+        where, ": '", key, "' ",
+        list == rope.end() ? std::string("is missing")
+        : list->is_array() ? base::str_cat("has ", list->size(), " numbers")
+                           : std::string("is no list"),
+        ", expected ", count, " numbers, one for each pair of channels that turns");
+  }
+  std::vector<double> factors;
+  for (const Json& value : *list) {
+    const double factor = value.is_number() ? value.get<double>() : 0;
+    if (!(std::isfinite(factor) && factor > 0)) {
+      return base::invalid_argument(where, ": '", key, "' holds ", shown(value),
+                                    ", expected positive numbers");
+    }
+    factors.push_back(factor);
+  }
+  return factors;
+}
+
+absl::StatusOr<RopeScaling> read_longrope_scaling(const Json& rope, std::string_view where,
+                                                  const RopeRules& rules, int64_t channels) {
+  RopeScaling scaling{.kind = RopeScaling::Kind::kLongRope, .factor = 1.0};
+  const auto pairs = static_cast<size_t>(channels / 2);
+  FRUGAL_ASSIGN_OR_RETURN(scaling.short_factors, read_factors(rope, "short_factor", pairs, where));
+  FRUGAL_ASSIGN_OR_RETURN(scaling.long_factors, read_factors(rope, "long_factor", pairs, where));
+  FRUGAL_ASSIGN_OR_RETURN(scaling.original_max_position_embeddings,
+                          original_context(rope, where, rules));
+  const double original = static_cast<double>(scaling.original_max_position_embeddings);
+  FRUGAL_ASSIGN_OR_RETURN(
+      const double factor,
+      positive_number_or(rope, "factor", static_cast<double>(rules.context_length) / original,
+                         where));
+  const double usual = factor <= 1.0 ? 1.0 : std::sqrt(1.0 + std::log(factor) / std::log(original));
+  FRUGAL_ASSIGN_OR_RETURN(scaling.attention_factor,
+                          positive_number_or(rope, "attention_factor", usual, where));
+  return scaling;
+}
+
+// The share of a head's channels that turns, under "partial_rotary_factor".
+absl::Status read_partial_rotation(const Json& json, std::string_view where, const RopeRules& rules,
+                                   Rope& rope) {
+  if (absent(json, "partial_rotary_factor")) return absl::OkStatus();
   FRUGAL_ASSIGN_OR_RETURN(const double share,
-                          base::json_get_or<double>(json, "partial_rotary_factor", 1.0, where));
+                          base::json_get<double>(json, "partial_rotary_factor", where));
   if (share == 1.0) return absl::OkStatus();
-  return base::unimplemented(where, ": 'partial_rotary_factor' is ", share,
-                             "; frugal supports only 1");
+  if (!rules.partial) {
+    return base::unimplemented(where, ": 'partial_rotary_factor' is ", share,
+                               "; heads of this family turn as a whole: expected 1");
+  }
+  const auto channels = static_cast<int64_t>(static_cast<double>(rules.head_size) * share);
+  if (!(share > 0 && share < 1) || channels < 2 || channels % 2 != 0) {
+    return base::invalid_argument(where, ": 'partial_rotary_factor' is ", share, ", of heads of ",
+                                  rules.head_size,
+                                  " channels; expected an even number of channels that turn");
+  }
+  rope.channels = channels;
+  return absl::OkStatus();
 }
 
 Json ids_to_json(const std::vector<int64_t>& ids) {
@@ -196,7 +290,6 @@ absl::Status read_sizes(const Json& json, std::string_view where, const Defaults
   FRUGAL_RETURN_IF_ERROR(read_heads(json, where, defaults, config.hidden_size, layer.attention));
   FRUGAL_ASSIGN_OR_RETURN(config.final_norm.epsilon, positive_number(json, "rms_norm_eps", where));
   layer.before_attention = layer.before_feed_forward = config.final_norm;
-  FRUGAL_RETURN_IF_ERROR(refuse_partial_rotation(json, where));
   config.layers.assign(static_cast<size_t>(layer_count), layer);
   FRUGAL_ASSIGN_OR_RETURN(
       config.tied_embeddings,
@@ -207,39 +300,88 @@ absl::Status read_sizes(const Json& json, std::string_view where, const Defaults
   return read_token_ids(json, where, config);
 }
 
-absl::Status read_rope_object(const Json& object, std::string_view where, Rope& rope) {
+absl::Status read_rope_object(const Json& object, std::string_view where, const RopeRules& rules,
+                              Rope& rope) {
   if (!object.is_object()) return base::invalid_argument(where, " is no object");
   FRUGAL_ASSIGN_OR_RETURN(rope.theta, positive_number_or(object, "rope_theta", rope.theta, where));
-  FRUGAL_RETURN_IF_ERROR(refuse_partial_rotation(object, where));
+  FRUGAL_RETURN_IF_ERROR(read_partial_rotation(object, where, rules, rope));
   const std::string_view type_key = object.contains("rope_type") ? "rope_type" : "type";
   FRUGAL_ASSIGN_OR_RETURN(const std::string type,
                           base::json_get_or<std::string>(object, type_key, "default", where));
-  if (type == "default") {
-    rope.scaling.reset();
-    return absl::OkStatus();
-  }
+  rope.scaling.reset();
+  if (type == "default") return absl::OkStatus();
   if (type == "linear") {
     rope.scaling = RopeScaling{.kind = RopeScaling::Kind::kLinear};
     FRUGAL_ASSIGN_OR_RETURN(rope.scaling->factor, positive_number(object, "factor", where));
     return absl::OkStatus();
   }
-  if (type != "llama3") {
-    return base::unimplemented(where, ": '", type_key, "' is '", type.substr(0, 40),
-                               "'; frugal supports 'default', 'linear' and 'llama3'");
+  if (type == "llama3") {
+    FRUGAL_ASSIGN_OR_RETURN(rope.scaling, read_llama3_scaling(object, where));
+    return absl::OkStatus();
   }
-  FRUGAL_ASSIGN_OR_RETURN(rope.scaling, read_llama3_scaling(object, where));
+  // Files of the first Phi-3 call it "su", or "yarn" with factors of its own.
+  if (type == "longrope" || type == "su" || (type == "yarn" && object.contains("short_factor"))) {
+    FRUGAL_ASSIGN_OR_RETURN(
+        rope.scaling, read_longrope_scaling(object, where, rules, rope.turned(rules.head_size)));
+    return absl::OkStatus();
+  }
+  if (type == "yarn") {
+    FRUGAL_ASSIGN_OR_RETURN(rope.scaling, read_yarn_scaling(object, where, rules));
+    return absl::OkStatus();
+  }
+  return base::unimplemented(
+      where, ": '", type_key, "' is '", type.substr(0, 40),
+      "'; frugal supports 'default', 'linear', 'llama3', 'yarn' and 'longrope'");
+}
+
+absl::StatusOr<RopeRules> rope_rules(const Json& json, std::string_view where,
+                                     const ModelConfig& config) {
+  RopeRules rules{.head_size = config.layers.front().attention.head_size,
+                  .context_length = config.context_length};
+  if (absent(json, "original_max_position_embeddings")) return rules;
+  FRUGAL_ASSIGN_OR_RETURN(rules.original_context,
+                          positive(json, "original_max_position_embeddings", kMaxContext, where));
+  return rules;
+}
+
+absl::StatusOr<Rope> read_rope(const Json& json, std::string_view where, const RopeRules& rules) {
+  Rope rope{.theta = rules.theta, .channels = {}, .scaling = {}};
+  FRUGAL_ASSIGN_OR_RETURN(rope.theta, positive_number_or(json, "rope_theta", rope.theta, where));
+  FRUGAL_RETURN_IF_ERROR(read_partial_rotation(json, where, rules, rope));
+  for (const std::string_view key : {"rope_scaling", "rope_parameters"}) {  // the newer place wins
+    if (absent(json, key)) continue;
+    FRUGAL_RETURN_IF_ERROR(read_rope_object(json[std::string(key)],
+                                            base::str_cat(where, ": '", key, "'"), rules, rope));
+  }
+  return rope;
+}
+
+absl::StatusOr<Rope> read_rope(const Json& json, std::string_view where,
+                               const ModelConfig& config) {
+  FRUGAL_ASSIGN_OR_RETURN(const RopeRules rules, rope_rules(json, where, config));
+  return read_rope(json, where, rules);
+}
+
+absl::Status read_layer_windows(const Json& json, std::string_view where, int64_t otherwise,
+                                bool (*windowed)(int64_t layer, int64_t period), int64_t period,
+                                ModelConfig& config) {
+  FRUGAL_ASSIGN_OR_RETURN(const int64_t window,
+                          positive_or(json, "sliding_window", otherwise, kMaxContext, where));
+  FRUGAL_ASSIGN_OR_RETURN(const auto types, read_layer_types(json, where, config.layers.size()));
+  for (size_t i = 0; i < config.layers.size(); ++i) {
+    if (types ? (*types)[i] : windowed(static_cast<int64_t>(i), period))
+      config.layers[i].attention.window = window;
+  }
   return absl::OkStatus();
 }
 
-absl::StatusOr<Rope> read_rope(const Json& json, std::string_view where) {
-  Rope rope;
-  FRUGAL_ASSIGN_OR_RETURN(rope.theta, positive_number_or(json, "rope_theta", rope.theta, where));
-  for (const std::string_view key : {"rope_scaling", "rope_parameters"}) {  // the newer place wins
-    if (absent(json, key)) continue;
-    FRUGAL_RETURN_IF_ERROR(
-        read_rope_object(json[std::string(key)], base::str_cat(where, ": '", key, "'"), rope));
-  }
-  return rope;
+absl::StatusOr<std::optional<double>> cap_or(const Json& json, std::string_view key,
+                                             double otherwise, std::string_view where) {
+  const auto found = json.find(std::string(key));
+  if (found == json.end()) return otherwise;
+  if (found->is_null()) return std::nullopt;
+  FRUGAL_ASSIGN_OR_RETURN(const double cap, positive_number(json, key, where));
+  return cap;
 }
 
 absl::StatusOr<std::optional<std::vector<bool>>> read_layer_types(const Json& json,
@@ -311,18 +453,41 @@ void write_sizes(const ModelConfig& config, const Defaults& defaults, Json& json
 }
 
 void write_rope_object(const Rope& rope, Json& object) {
-  const bool linear = rope.scaling && rope.scaling->kind == RopeScaling::Kind::kLinear;
-  object["rope_type"] = linear ? "linear" : rope.scaling ? "llama3" : "default";
-  for (const char* key : {"type", "factor", "low_freq_factor", "high_freq_factor",
-                          "original_max_position_embeddings"}) {
+  using Kind = RopeScaling::Kind;
+  if (!object.is_object()) object = Json::object();
+  for (const char* key : {"type", "factor", "low_freq_factor", "high_freq_factor", "beta_fast",
+                          "beta_slow", "truncate", "mscale", "mscale_all_dim", "attention_factor",
+                          "short_factor", "long_factor", "original_max_position_embeddings"}) {
     object.erase(key);
   }
+  object["rope_type"] = "default";
   if (!rope.scaling) return;
-  object["factor"] = rope.scaling->factor;
-  if (linear) return;
-  object["low_freq_factor"] = rope.scaling->low_freq_factor;
-  object["high_freq_factor"] = rope.scaling->high_freq_factor;
-  object["original_max_position_embeddings"] = rope.scaling->original_max_position_embeddings;
+  const RopeScaling& scaling = *rope.scaling;
+  if (scaling.kind != Kind::kLongRope) object["factor"] = scaling.factor;
+  if (scaling.kind != Kind::kLinear)
+    object["original_max_position_embeddings"] = scaling.original_max_position_embeddings;
+  switch (scaling.kind) {
+    case Kind::kLinear:
+      object["rope_type"] = "linear";
+      return;
+    case Kind::kLlama3:
+      object["rope_type"] = "llama3";
+      object["low_freq_factor"] = scaling.low_freq_factor;
+      object["high_freq_factor"] = scaling.high_freq_factor;
+      return;
+    case Kind::kYarn:
+      object["rope_type"] = "yarn";
+      object["beta_fast"] = scaling.beta_fast;
+      object["beta_slow"] = scaling.beta_slow;
+      object["truncate"] = scaling.truncate;
+      break;
+    case Kind::kLongRope:
+      object["rope_type"] = "longrope";
+      object["short_factor"] = scaling.short_factors;
+      object["long_factor"] = scaling.long_factors;
+      break;
+  }
+  object["attention_factor"] = scaling.attention_factor;
 }
 
 void write_rope(const ModelConfig& config, Json& json) {

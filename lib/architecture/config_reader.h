@@ -42,11 +42,27 @@ struct Defaults {
 absl::Status read_sizes(const base::Json& json, std::string_view where, const Defaults& defaults,
                         ModelConfig& config);
 
-// rope_theta and scaling, from both the old place ("rope_scaling") and "rope_parameters"
-// (transformers >= 5).
-absl::StatusOr<Rope> read_rope(const base::Json& json, std::string_view where);
+// What a family's rotation may be, and what its defaults follow from.
+struct RopeRules {
+  int64_t head_size = 0;
+  int64_t context_length = 0;
+  std::optional<int64_t> original_context = {};  // "original_max_position_embeddings" beside it
+  bool partial = false;                          // "partial_rotary_factor" may be below 1
+  double theta = 10000.0;
+};
+// Of the config as read_sizes left it; "original_max_position_embeddings" of the config itself.
+absl::StatusOr<RopeRules> rope_rules(const base::Json& json, std::string_view where,
+                                     const ModelConfig& config);
+// rope_theta, scaling and the share that turns, from both the old place ("rope_scaling") and
+// "rope_parameters" (transformers >= 5).
+absl::StatusOr<Rope> read_rope(const base::Json& json, std::string_view where,
+                               const RopeRules& rules);
+// The same by the rules of the config itself.
+absl::StatusOr<Rope> read_rope(const base::Json& json, std::string_view where,
+                               const ModelConfig& config);
 // One such object over what `rope` says so far.
-absl::Status read_rope_object(const base::Json& object, std::string_view where, Rope& rope);
+absl::Status read_rope_object(const base::Json& object, std::string_view where,
+                              const RopeRules& rules, Rope& rope);
 
 // Which layers are windowed, by "layer_types" ("sliding_attention", "full_attention"), where the
 // key is there. Errors: another number of entries than layers, other words.
@@ -68,5 +84,14 @@ void write_sizes(const ModelConfig& config, const Defaults& defaults, base::Json
 void write_rope(const ModelConfig& config, base::Json& json);
 // The members of one rope object.
 void write_rope_object(const Rope& rope, base::Json& object);
+
+// "layer_types" of the config, or else whether layer i (from 0) is windowed by `windowed(i)`; sets
+// the window of those that are. `otherwise`: the window where "sliding_window" is absent.
+absl::Status read_layer_windows(const base::Json& json, std::string_view where, int64_t otherwise,
+                                bool (*windowed)(int64_t layer, int64_t period), int64_t period,
+                                ModelConfig& config);
+// A bound of logits or scores: `otherwise` where the key is absent, none where it is null.
+absl::StatusOr<std::optional<double>> cap_or(const base::Json& json, std::string_view key,
+                                             double otherwise, std::string_view where);
 
 }  // namespace frugal::architecture

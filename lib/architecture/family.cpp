@@ -13,7 +13,9 @@ namespace frugal::architecture {
 namespace {
 
 // Every family: one line each.
-constexpr std::array kFamilies = {&kLlama, &kMistral, &kQwen2, &kQwen3, &kGemma3, &kPhi3};
+constexpr std::array kFamilies = {&kLlama,    &kMistral, &kMixtral, &kQwen2, &kQwen3,
+                                  &kQwen3Moe, &kGemma2,  &kGemma3,  &kPhi3,  &kOlmo2,
+                                  &kOlmoe,    &kSmolLM3, &kGranite};
 
 }  // namespace
 
@@ -61,6 +63,17 @@ absl::StatusOr<ModelConfig> parse_model_config(const base::Json& json, std::stri
   config.model_type = model_type;
   FRUGAL_RETURN_IF_ERROR(family->describe(json, where, config));
   config.source = json;
+  return config;
+}
+
+ModelConfig make_decoder(int64_t layer_count, const Layer& layer) {
+  const Family& family = layer.experts ? kMixtral : kLlama;
+  ModelConfig config;
+  config.architecture = std::string(family.architecture);
+  config.model_type = std::string(family.model_type);
+  config.layers.assign(static_cast<size_t>(layer_count), layer);
+  config.final_norm = layer.before_attention.value_or(Norm{});
+  config.source = base::Json::object();
   return config;
 }
 

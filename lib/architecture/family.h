@@ -15,11 +15,36 @@ struct RoleName {
   std::string_view stem;  // "self_attn.q_proj"
 };
 
+// Where a layer's experts lie: "mlp.experts.3.gate_proj".
+struct ExpertNames {
+  std::string_view stem = "mlp.experts";
+  std::string_view gate = "gate_proj", up = "up_proj", down = "down_proj";
+  std::string_view of(Role matrix) const {
+    return matrix == Role::kGate ? gate : matrix == Role::kUp ? up : down;
+  }
+};
+
 // Matrices of a layer that a checkpoint stores as one tensor, their rows below each other.
 struct Fusion {
   std::string_view stem;  // "self_attn.qkv_proj"
   std::span<const Role> roles;
   std::string_view gguf;  // the same of llama.cpp, where it fuses them, too: "attn_qkv"
+};
+
+// What llama.cpp's graph of an architecture can compute.
+struct GgufGraph {
+  // Every layer but each period-th is windowed unless the file says otherwise; 0: no windows.
+  int64_t window_period = 0;
+  bool window_pattern = false;    // the file may say otherwise
+  bool square_attention = false;  // as many query channels as the residual stream,
+  bool square_keys = false;       // ... and key channels
+  int64_t rotation_period = 0;    // each period-th layer does not turn; 0: all do
+  bool multipliers = false;       // of scores, residual additions and logits
+  bool long_factors = false;      // longrope
+  bool experts = false;
+  bool all_experts = false;        // ... in every layer
+  bool normalized_experts = true;  // their weights add up to 1
+  Activation activation = Activation::kSilu;
 };
 
 struct Family {
@@ -30,18 +55,19 @@ struct Family {
   absl::Status (*describe)(const base::Json& json, std::string_view where, ModelConfig& config);
   // Writes what `describe` reads.
   void (*write)(const ModelConfig& config, base::Json& json);
-  // Stems that differ from those of names.cpp.
-  std::span<const RoleName> names = {};
+  // Stems that differ from the usual ones (tensors.cpp).
+  std::span<const RoleName> (*names)() = nullptr;
   std::span<const Fusion> fusions = {};
+  ExpertNames experts = {};
   // `general.architecture` of llama.cpp's files; empty where it has none.
   std::string_view gguf = {};
+  // Its files are read (gguf_config.h).
+  bool gguf_imports = false;
   // llama.cpp turns neighboring channels of a head: rows of query and key lie interleaved in its
   // files.
   bool gguf_interleaves = false;
-  // llama.cpp's graph of it knows windows.
-  bool gguf_windows = false;
-  // llama.cpp's graph of it has as many query channels as the residual stream, whatever the heads.
-  bool gguf_square_attention = false;
+  // llama.cpp's graph of it; what a model has beyond that is refused (gguf_names.h).
+  GgufGraph graph = {};
   // "model.type" of onnxruntime-genai's config.
   std::string_view genai = "llama";
 };

@@ -12,7 +12,7 @@ namespace {
 
 Layer layer_of(const GgufNumbers& numbers, size_t index, Activation activation) {
   Layer layer;
-  layer.before_attention.epsilon = layer.before_feed_forward.epsilon = numbers.epsilon;
+  layer.before_attention = layer.before_feed_forward = Norm{.epsilon = numbers.epsilon};
   layer.feed_forward = {.width = numbers.feed_forward_width, .activation = activation};
   layer.attention.heads = numbers.heads;
   layer.attention.key_value_heads = numbers.key_value_heads;
@@ -86,7 +86,7 @@ std::vector<std::string> gguf_architectures() {
   std::vector<std::string> names;
   for (const Family* const family : families()) {
     std::string name(family->gguf);
-    if (!name.empty() && std::find(names.begin(), names.end(), name) == names.end())
+    if (family->gguf_imports && std::find(names.begin(), names.end(), name) == names.end())
       names.push_back(std::move(name));
   }
   return names;
@@ -95,7 +95,7 @@ std::vector<std::string> gguf_architectures() {
 absl::StatusOr<ModelConfig> config_of_gguf(const GgufNumbers& numbers, std::string_view where) {
   absl::Status first;
   for (const Family* const family : families()) {
-    if (family->gguf.empty() || family->gguf != numbers.architecture) continue;
+    if (!family->gguf_imports || family->gguf != numbers.architecture) continue;
     absl::StatusOr<ModelConfig> config = config_of_family(numbers, *family, where);
     if (config.ok()) return config;
     if (first.ok()) first = config.status();

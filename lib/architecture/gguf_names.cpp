@@ -11,8 +11,8 @@ namespace frugal::architecture {
 namespace {
 
 constexpr std::string_view kLayerPrefix = "blk.";
-// llama-model.cpp, LLM_ARCH_GEMMA3: the 27B model is told by its depth.
-constexpr int64_t kLayersOf27B = 62;
+// llama-model.cpp, LLM_ARCH_GEMMA2 and 3: the 27B models are told by their depth.
+constexpr std::array<int64_t, 2> kLayersOf27B = {46, 62};
 
 // LLM_TENSOR_* of llama.cpp.
 constexpr std::array kStems = {
@@ -26,6 +26,7 @@ constexpr std::array kStems = {
     RoleName{Role::kAttentionOutput, "attn_output"},
     RoleName{Role::kNormAfterAttention, "post_attention_norm"},
     RoleName{Role::kNormBeforeFeedForward, "ffn_norm"},
+    RoleName{Role::kRouter, "ffn_gate_inp"},
     RoleName{Role::kGate, "ffn_gate"},
     RoleName{Role::kUp, "ffn_up"},
     RoleName{Role::kDown, "ffn_down"},
@@ -38,28 +39,103 @@ bool is_outside(Role role) {
   return role == Role::kEmbedding || role == Role::kFinalNorm || role == Role::kHead;
 }
 
+// Stacks of all experts of a layer.
+constexpr std::array kStacks = {
+    RoleName{Role::kGate, "ffn_gate_exps"},
+    RoleName{Role::kUp, "ffn_up_exps"},
+    RoleName{Role::kDown, "ffn_down_exps"},
+};
+
 absl::Status check_windows(const ModelConfig& config, const Family& family) {
-  if (family.gguf_windows) return absl::OkStatus();
+  const GgufGraph& graph = family.graph;
   for (size_t i = 0; i < config.layers.size(); ++i) {
     const std::optional<int64_t>& window = config.layers[i].attention.window;
-    if (!window || *window >= config.context_length) continue;
-    return base::unimplemented("llama.cpp's ", family.gguf, " has no sliding window, but layer ", i,
-                               " sees ", *window, " tokens of a context of ", config.context_length,
-                               "; lower max_position_embeddings to the window to use the model "
-                               "inside it");
+    if (graph.window_period == 0) {
+      if (!window || *window >= config.context_length) continue;
+      return base::unimplemented(
+          "llama.cpp's ", family.gguf, " has no sliding window, but layer ", i, " sees ", *window,
+          " tokens of a context of ", config.context_length,
+          "; lower max_position_embeddings to the window to use the model inside it");
+    }
+    if (graph.window_pattern) continue;
+    const bool windowed = static_cast<int64_t>(i + 1) % graph.window_period != 0;
+    if (window.has_value() == windowed) continue;
+    return base::unimplemented("llama.cpp's ", family.gguf,
+                               " has a window in every layer but each ", graph.window_period,
+                               "th, but layer ", i, windowed ? " has none" : " has one");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status check_rotations(const ModelConfig& config, const Family& family) {
+  const int64_t period = family.graph.rotation_period;
+  for (size_t i = 0; i < config.layers.size(); ++i) {
+    const Rope& rope = config.layers[i].attention.rope;
+    const bool turns = period == 0 || static_cast<int64_t>(i + 1) % period != 0;
+    if ((rope.channels == 0) == turns) {
+      return base::unimplemented("llama.cpp's ", family.gguf, " expects positions in ",
+                                 period == 0 ? std::string("every layer")
+                                             : base::str_cat("all layers but each ", period, "th"),
+                                 ", but layer ", i, turns ? " has none" : " has some");
+    }
+    const auto& scaling = rope.scaling;
+    if (scaling && scaling->kind == RopeScaling::Kind::kLongRope && !family.graph.long_factors) {
+      return base::unimplemented("llama.cpp's ", family.gguf,
+                                 " has no two sets of rotary factors (longrope)");
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status check_multipliers(const ModelConfig& config, const Family& family) {
+  if (family.graph.multipliers) return absl::OkStatus();
+  for (size_t i = 0; i < config.layers.size(); ++i) {
+    if (config.layers[i].residual_multiplier == 1.0) continue;
+    return base::unimplemented("llama.cpp's ", family.gguf, " has no multiplier of what layer ", i,
+                               " adds to the residual stream");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status check_experts(const ModelConfig& config, const Family& family) {
+  const GgufGraph& graph = family.graph;
+  const std::optional<Experts>& first = config.layers.front().experts;
+  for (size_t i = 0; i < config.layers.size(); ++i) {
+    const std::optional<Experts>& experts = config.layers[i].experts;
+    if (experts && !graph.experts)
+      return base::unimplemented("llama.cpp's ", family.gguf, " has no experts");
+    if (!experts && graph.all_experts) {
+      return base::unimplemented("llama.cpp's ", family.gguf,
+                                 " has experts in every layer, but layer ", i, " has none");
+    }
+    if (experts != first) {
+      return base::unimplemented("llama.cpp's ", family.gguf,
+                                 " has as many experts in every layer, but layer ", i, " has ",
+                                 experts->count, " and the first ", first->count);
+    }
+    if (experts && experts->normalized != graph.normalized_experts) {
+      return base::unimplemented("llama.cpp's ", family.gguf, " ",
+                                 graph.normalized_experts ? "divides" : "does not divide",
+                                 " the weights of a token's experts by their sum, this model ",
+                                 experts->normalized ? "does" : "does not", " (norm_topk_prob)");
+    }
   }
   return absl::OkStatus();
 }
 
 absl::Status check_square_attention(const ModelConfig& config, const Family& family) {
-  if (!family.gguf_square_attention) return absl::OkStatus();
+  if (!family.graph.square_attention) return absl::OkStatus();
   for (size_t i = 0; i < config.layers.size(); ++i) {
     const Attention& attention = config.layers[i].attention;
-    if (attention.query_width() == config.hidden_size) continue;
-    return base::unimplemented("llama.cpp's ", family.gguf, " has as many query channels as the ",
-                               "residual stream, but layer ", i, " has ", attention.heads,
-                               " heads of ", attention.head_size, " and ", config.hidden_size,
-                               " channels; keep all heads and channels to write a GGUF");
+    const bool keys_fit =
+        !family.graph.square_keys || attention.key_value_width() == config.hidden_size;
+    if (attention.query_width() == config.hidden_size && keys_fit) continue;
+    return base::unimplemented(
+        "llama.cpp's ", family.gguf, " has as many query channels as the ", "residual stream",
+        family.graph.square_keys ? ", and key channels" : "", ", but layer ", i, " has ",
+        attention.heads, " heads and ", attention.key_value_heads, " key/value heads of ",
+        attention.head_size, " and ", config.hidden_size,
+        " channels; keep all heads and channels to write a GGUF");
   }
   return absl::OkStatus();
 }
@@ -82,6 +158,12 @@ std::string gguf_stored_name(const ModelConfig& config, Role role, int64_t layer
         std::find(fusion.roles.begin(), fusion.roles.end(), role) != fusion.roles.end();
     if (holds && !fusion.gguf.empty())
       return base::str_cat(kLayerPrefix, layer, ".", fusion.gguf, ".weight");
+  }
+  const bool has_experts =
+      layer != kNoLayer && config.layers.at(static_cast<size_t>(layer)).experts.has_value();
+  for (const RoleName& entry : kStacks) {
+    if (has_experts && entry.role == role)
+      return base::str_cat(kLayerPrefix, layer, ".", entry.stem, ".weight");
   }
   return gguf_tensor_name(role, layer);
 }
@@ -116,30 +198,39 @@ absl::StatusOr<std::string_view> gguf_architecture(const ModelConfig& config) {
   }
   FRUGAL_RETURN_IF_ERROR(check_windows(config, family));
   FRUGAL_RETURN_IF_ERROR(check_square_attention(config, family));
+  FRUGAL_RETURN_IF_ERROR(check_rotations(config, family));
+  FRUGAL_RETURN_IF_ERROR(check_multipliers(config, family));
+  FRUGAL_RETURN_IF_ERROR(check_experts(config, family));
   for (size_t i = 0; i < config.layers.size(); ++i) {
     const Activation activation = config.layers[i].feed_forward.activation;
-    if (activation == gguf_activation(family.gguf)) continue;
+    if (activation == family.graph.activation) continue;
     return base::unimplemented("llama.cpp's ", family.gguf, " computes ",
-                               name(gguf_activation(family.gguf)), ", but layer ", i, " has ",
+                               name(family.graph.activation), ", but layer ", i, " has ",
                                name(activation));
   }
   return family.gguf;
 }
 
 Activation gguf_activation(std::string_view gguf_architecture) {
-  return gguf_architecture == "gemma3" ? Activation::kGeluTanh : Activation::kSilu;
+  for (const Family* const family : families()) {
+    if (family->gguf == gguf_architecture) return family->graph.activation;
+  }
+  return Activation::kSilu;
 }
 
-bool gguf_windows(std::string_view gguf_architecture) {
-  const std::span<const Family* const> all = families();
-  return std::any_of(all.begin(), all.end(), [&](const Family* family) {
-    return family->gguf == gguf_architecture && family->gguf_windows;
-  });
+int64_t gguf_window_period(std::string_view gguf_architecture) {
+  int64_t period = 0;
+  for (const Family* const family : families()) {
+    if (family->gguf == gguf_architecture) period = std::max(period, family->graph.window_period);
+  }
+  return period;
 }
 
 int64_t gguf_score_width(const ModelConfig& config) {
   const Attention& attention = config.layers.front().attention;
-  const bool by_stream = config.embedding_scale != 1.0 && config.layer_count() == kLayersOf27B;
+  const bool deep = std::find(kLayersOf27B.begin(), kLayersOf27B.end(), config.layer_count()) !=
+                    kLayersOf27B.end();
+  const bool by_stream = config.embedding_scale != 1.0 && deep;
   return by_stream ? config.hidden_size / attention.heads : attention.head_size;
 }
 

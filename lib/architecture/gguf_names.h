@@ -27,8 +27,9 @@ absl::StatusOr<std::string_view> gguf_architecture(const ModelConfig& config);
 // What llama.cpp's graph of the architecture computes after a gate.
 Activation gguf_activation(std::string_view gguf_architecture);
 
-// Whether llama.cpp's graph of the architecture has windows in some of the layers.
-bool gguf_windows(std::string_view gguf_architecture);
+// llama.cpp's graph of the architecture has windows in all layers but each so many-th, unless the
+// file says otherwise; 0: it has none.
+int64_t gguf_window_period(std::string_view gguf_architecture);
 
 // llama.cpp's graphs scale attention scores by 1 / sqrt(width), whatever the model's own scale: of
 // a head, but of a head's share of the residual stream in the largest Gemma 3.

@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <optional>
 #include <utility>
+
+#include "base/text.h"
 
 namespace frugal::architecture {
 namespace {
@@ -12,17 +15,20 @@ class LayerTensors {
  public:
   LayerTensors(const ModelConfig& config, int64_t layer) : all_(layer_tensors(config, layer)) {}
 
-  Tensor of(Role role) const {
-    return *std::find_if(all_.begin(), all_.end(),
-                         [&](const Tensor& tensor) { return tensor.role == role; });
+  std::optional<Tensor> find(Role role, int64_t expert) const {
+    const auto found = std::find_if(all_.begin(), all_.end(), [&](const Tensor& tensor) {
+      return tensor.role == role && tensor.expert == expert;
+    });
+    return found == all_.end() ? std::nullopt : std::optional(*found);
   }
   Stage stage(std::string name, std::initializer_list<Role> matrices, bool writes_residual,
-              Role input_scale) const {
+              std::optional<Tensor> input_scale, int64_t expert = kNoExpert) const {
     Stage stage{.name = std::move(name),
                 .matrices = {},
                 .writes_residual = writes_residual,
-                .input_scale = of(input_scale)};
-    for (const Role role : matrices) stage.matrices.push_back(of(role));
+                .input_scale = std::move(input_scale),
+                .expert = expert};
+    for (const Role role : matrices) stage.matrices.push_back(find(role, expert).value());
     return stage;
   }
 
@@ -35,13 +41,28 @@ class LayerTensors {
 std::vector<Stage> stages(const ModelConfig& config, int64_t layer) {
   const LayerTensors tensors(config, layer);
   const Layer& at = config.layers.at(static_cast<size_t>(layer));
-  return {
+  const bool as_they_are = at.residual_multiplier == 1.0;
+  std::vector<Stage> result = {
       tensors.stage("attention_in", {Role::kQuery, Role::kKey, Role::kValue}, false,
-                    Role::kNormBeforeAttention),
-      tensors.stage("attention_out", {Role::kAttentionOutput}, !at.after_attention, Role::kValue),
-      tensors.stage("mlp_in", {Role::kGate, Role::kUp}, false, Role::kNormBeforeFeedForward),
-      tensors.stage("mlp_out", {Role::kDown}, !at.after_feed_forward, Role::kUp),
+                    tensors.find(Role::kNormBeforeAttention, kNoExpert)),
+      tensors.stage("attention_out", {Role::kAttentionOutput}, as_they_are && !at.after_attention,
+                    tensors.find(Role::kValue, kNoExpert)),
   };
+  if (!at.experts) {
+    result.push_back(tensors.stage("mlp_in", {Role::kGate, Role::kUp}, false,
+                                   tensors.find(Role::kNormBeforeFeedForward, kNoExpert)));
+    result.push_back(tensors.stage("mlp_out", {Role::kDown}, as_they_are && !at.after_feed_forward,
+                                   tensors.find(Role::kUp, kNoExpert)));
+    return result;
+  }
+  // The norm's gain scales what all experts read, and the router: none of them can take it alone.
+  for (int64_t e = 0; e < at.experts->count; ++e) {
+    const std::string prefix = base::str_cat("expert ", e, " ");
+    result.push_back(tensors.stage(prefix + "mlp_in", {Role::kGate, Role::kUp}, false, {}, e));
+    result.push_back(
+        tensors.stage(prefix + "mlp_out", {Role::kDown}, false, tensors.find(Role::kUp, e), e));
+  }
+  return result;
 }
 
 std::vector<std::vector<Stage>> all_stages(const ModelConfig& config) {

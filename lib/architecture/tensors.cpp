@@ -25,6 +25,7 @@ constexpr std::array kStems = {
     RoleName{Role::kKeyNorm, "self_attn.k_norm"},
     RoleName{Role::kAttentionOutput, "self_attn.o_proj"},
     RoleName{Role::kNormBeforeFeedForward, "post_attention_layernorm"},
+    RoleName{Role::kRouter, "mlp.gate"},
     RoleName{Role::kGate, "mlp.gate_proj"},
     RoleName{Role::kUp, "mlp.up_proj"},
     RoleName{Role::kDown, "mlp.down_proj"},
@@ -38,13 +39,28 @@ bool is_outside(Role role) {
 
 using Shape = std::vector<int64_t>;
 
-// Calls add(role, shape) for every tensor of a layer.
+// Calls add(role, shape) for every tensor of a feed-forward.
 template <typename Add>
-void for_each_role(const ModelConfig& config, const Layer& layer, const Add& add) {
+void for_each_role(const FeedForward& feed_forward, int64_t width, const Add& add) {
+  const int64_t neurons = feed_forward.width;
+  add(Role::kGate, Shape{neurons, width});
+  add(Role::kUp, Shape{neurons, width});
+  if (feed_forward.bias) {
+    add(Role::kGateBias, Shape{neurons});
+    add(Role::kUpBias, Shape{neurons});
+  }
+  add(Role::kDown, Shape{width, neurons});
+  if (feed_forward.bias) add(Role::kDownBias, Shape{width});
+}
+
+// Calls add(role, shape, expert) for every tensor of a layer.
+template <typename Add>
+void for_each_role(const ModelConfig& config, const Layer& layer, const Add& add_to) {
   const Attention& attention = layer.attention;
-  const int64_t width = config.hidden_size, neurons = layer.feed_forward.width;
+  const int64_t width = config.hidden_size;
+  const auto add = [&](Role role, Shape shape) { add_to(role, std::move(shape), kNoExpert); };
   const int64_t query = attention.query_width(), key_value = attention.key_value_width();
-  add(Role::kNormBeforeAttention, Shape{width});
+  if (layer.before_attention) add(Role::kNormBeforeAttention, Shape{width});
   add(Role::kQuery, Shape{query, width});
   add(Role::kKey, Shape{key_value, width});
   add(Role::kValue, Shape{key_value, width});
@@ -53,22 +69,24 @@ void for_each_role(const ModelConfig& config, const Layer& layer, const Add& add
     add(Role::kKeyBias, Shape{key_value});
     add(Role::kValueBias, Shape{key_value});
   }
-  if (attention.head_norm) {
-    add(Role::kQueryNorm, Shape{attention.head_size});
-    add(Role::kKeyNorm, Shape{attention.head_size});
+  if (attention.query_key_norm) {
+    const bool spans = attention.norm_spans_heads;
+    add(Role::kQueryNorm, Shape{spans ? query : attention.head_size});
+    add(Role::kKeyNorm, Shape{spans ? key_value : attention.head_size});
   }
   add(Role::kAttentionOutput, Shape{width, query});
   if (attention.output_bias) add(Role::kAttentionOutputBias, Shape{width});
   if (layer.after_attention) add(Role::kNormAfterAttention, Shape{width});
-  add(Role::kNormBeforeFeedForward, Shape{width});
-  add(Role::kGate, Shape{neurons, width});
-  add(Role::kUp, Shape{neurons, width});
-  if (layer.feed_forward.bias) {
-    add(Role::kGateBias, Shape{neurons});
-    add(Role::kUpBias, Shape{neurons});
+  if (layer.before_feed_forward) add(Role::kNormBeforeFeedForward, Shape{width});
+  if (layer.experts) {
+    add(Role::kRouter, Shape{layer.experts->count, width});
+    for (int64_t expert = 0; expert < layer.experts->count; ++expert) {
+      for_each_role(layer.feed_forward, width,
+                    [&](Role role, Shape shape) { add_to(role, std::move(shape), expert); });
+    }
+  } else {
+    for_each_role(layer.feed_forward, width, add);
   }
-  add(Role::kDown, Shape{width, neurons});
-  if (layer.feed_forward.bias) add(Role::kDownBias, Shape{width});
   if (layer.after_feed_forward) add(Role::kNormAfterFeedForward, Shape{width});
 }
 
@@ -87,9 +105,14 @@ void fuse(const Fusion& fusion, const std::string& name, std::span<Tensor> layer
 
 void add_layer(const ModelConfig& config, int64_t index, std::vector<Tensor>& result) {
   const size_t begin = result.size();
-  for_each_role(config, config.layers.at(static_cast<size_t>(index)), [&](Role role, Shape shape) {
-    result.push_back({tensor_name(config, role, index), std::move(shape), role, index});
-  });
+  for_each_role(config, config.layers.at(static_cast<size_t>(index)),
+                [&](Role role, Shape shape, int64_t expert) {
+                  result.push_back({.name = tensor_name(config, role, index, expert),
+                                    .shape = std::move(shape),
+                                    .role = role,
+                                    .layer = index,
+                                    .expert = expert});
+                });
   for (const Fusion& fusion : family_of(config).fusions)
     fuse(fusion, base::str_cat(kLayerPrefix, index, ".", fusion.stem, kWeightSuffix),
          std::span(result).subspan(begin));
@@ -118,7 +141,9 @@ std::vector<Tensor> layer_tensors(const ModelConfig& config, int64_t layer) {
 
 std::string_view stem(const ModelConfig& config, Role role) {
   const Role wanted = matrix_of(role);
-  for (const RoleName& entry : family_of(config).names) {
+  const Family& family = family_of(config);
+  for (const RoleName& entry :
+       family.names == nullptr ? std::span<const RoleName>() : family.names()) {
     if (entry.role == wanted) return entry.stem;
   }
   for (const RoleName& entry : kStems) {
@@ -127,10 +152,14 @@ std::string_view stem(const ModelConfig& config, Role role) {
   return "";  // of a role that only other families have, which they name
 }
 
-std::string tensor_name(const ModelConfig& config, Role role, int64_t layer) {
+std::string tensor_name(const ModelConfig& config, Role role, int64_t layer, int64_t expert) {
   const std::string_view suffix = is_bias(role) ? ".bias" : kWeightSuffix;
   if (is_outside(role)) return base::str_cat(stem(config, role), suffix);
-  return base::str_cat(kLayerPrefix, layer, ".", stem(config, role), suffix);
+  if (expert == kNoExpert)
+    return base::str_cat(kLayerPrefix, layer, ".", stem(config, role), suffix);
+  const ExpertNames names = family_of(config).experts;
+  return base::str_cat(kLayerPrefix, layer, ".", names.stem, ".", expert, ".",
+                       names.of(matrix_of(role)), suffix);
 }
 
 std::string head_name(const ModelConfig& config) {
@@ -140,7 +169,7 @@ std::string head_name(const ModelConfig& config) {
 std::map<std::string, Place, std::less<>> places(const ModelConfig& config) {
   std::map<std::string, Place, std::less<>> result;
   for (Tensor& tensor : tensors(config))
-    result.emplace(std::move(tensor.name), Place{tensor.role, tensor.layer});
+    result.emplace(std::move(tensor.name), Place{tensor.role, tensor.layer, tensor.expert});
   return result;
 }
 
@@ -151,14 +180,14 @@ const Norm& norm_of(const ModelConfig& config, Role role, int64_t layer) {
     case Role::kNormAfterAttention:
       return at.after_attention.value();
     case Role::kNormBeforeFeedForward:
-      return at.before_feed_forward;
+      return at.before_feed_forward.value();
     case Role::kNormAfterFeedForward:
       return at.after_feed_forward.value();
     case Role::kQueryNorm:
     case Role::kKeyNorm:
-      return at.attention.head_norm.value();
+      return at.attention.query_key_norm.value();
     default:
-      return at.before_attention;
+      return at.before_attention.value();
   }
 }
 
@@ -182,6 +211,7 @@ StreamUses stream_uses(const ModelConfig& config) {
       case Role::kQuery:
       case Role::kKey:
       case Role::kValue:
+      case Role::kRouter:
       case Role::kGate:
       case Role::kUp:
         uses.emplace(tensor.name, StreamUse::kReads);

@@ -14,6 +14,7 @@
 namespace frugal::architecture {
 
 inline constexpr int64_t kNoLayer = -1;
+inline constexpr int64_t kNoExpert = -1;
 
 // Rows of a tensor that a checkpoint of the family stores as one: fused matrices below each other,
 // or one matrix of a stack, whose rows are counted through all of it.
@@ -32,9 +33,13 @@ struct Tensor {
   // Where it lies in plain weights of the family; absent: by itself, under its name. Codes on a
   // grid always lie by themselves.
   std::optional<Slice> slice = {};
+  int64_t expert = kNoExpert;
 
   bool in_layer() const { return layer != kNoLayer; }
   bool is_matrix() const { return shape.size() == 2; }
+  // A matrix of a layer that its stages multiply (stages.h). A router is none: its choices are too
+  // fine for grids, and its bytes too few to be worth one.
+  bool is_stage_matrix() const { return in_layer() && is_matrix() && role != Role::kRouter; }
 };
 
 // All tensors that `config` demands, in the order of the forward, by the names that every room
@@ -44,16 +49,18 @@ std::vector<Tensor> tensors(const ModelConfig& config);
 std::vector<Tensor> layer_tensors(const ModelConfig& config, int64_t layer);
 
 // The name of one tensor. `layer` is looked at for tensors of layers alone.
-std::string tensor_name(const ModelConfig& config, Role role, int64_t layer = kNoLayer);
+std::string tensor_name(const ModelConfig& config, Role role, int64_t layer = kNoLayer,
+                        int64_t expert = kNoExpert);
 // The same without layer and suffix, for people and for patterns: "self_attn.q_proj".
 std::string_view stem(const ModelConfig& config, Role role);
 // The weight that makes logits of hidden states: the embedding where the head is tied to it.
 std::string head_name(const ModelConfig& config);
 
-// Role and layer of a name that tensors() has.
+// Role, layer and expert of a name that tensors() has.
 struct Place {
   Role role = Role::kEmbedding;
   int64_t layer = kNoLayer;
+  int64_t expert = kNoExpert;
 };
 std::map<std::string, Place, std::less<>> places(const ModelConfig& config);
 

@@ -2,8 +2,11 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <cmath>
 #include <functional>
+#include <limits>
 #include <optional>
+#include <vector>
 
 #include "kernels/bf16_attention.h"
 #include "tensor/aten.h"
@@ -110,7 +113,32 @@ struct RoundedAttention : torch::autograd::Function<RoundedAttention> {
   }
 };
 
+// One row of the batch: query [H, T, D], key and value [H, T_total, D], seen [1, T, T_total].
+at::Tensor capped_row(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                      const at::Tensor& seen, double cap) {
+  const double scale = 1.0 / std::sqrt(static_cast<double>(query.size(-1)));
+  const at::Tensor scores = at::matmul(query, key.transpose(1, 2)).to(at::kFloat) * (scale / cap);
+  const at::Tensor bounded = scores.tanh() * cap;
+  const at::Tensor shares =
+      bounded.masked_fill(seen.logical_not(), -std::numeric_limits<float>::infinity()).softmax(-1);
+  return at::matmul(shares.to(value.scalar_type()), value);
+}
+
 }  // namespace
+
+at::Tensor capped_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                            const at::Tensor& mask, double cap) {
+  const at::Tensor all_keys = expand_heads(key, query.size(1));
+  const at::Tensor all_values = expand_heads(value, query.size(1));
+  const at::Tensor seen =
+      mask.defined() ? mask : tail_mask(query.size(2), key.size(2), query.device());
+  std::vector<at::Tensor> rows;
+  for (int64_t row = 0; row < query.size(0); ++row) {
+    rows.push_back(capped_row(query[row], all_keys[row], all_values[row],
+                              seen[seen.size(0) == 1 ? 0 : row], cap));
+  }
+  return at::stack(rows);
+}
 
 at::Tensor rounded_causal_attention(const at::Tensor& query, const at::Tensor& key,
                                     const at::Tensor& value) {

@@ -11,8 +11,13 @@ namespace frugal::model {
 at::Tensor grouped_query_attention(const at::Tensor& query, const at::Tensor& key,
                                    const at::Tensor& value, const at::Tensor& mask);
 
-// The same without a mask, for as many queries as keys, fp32 on the CPU; the factors of its
-// products are rounded to bfloat16 (kernels/bf16_attention.h) where the CPU multiplies those
+// The same with scores (query · key / sqrt(D)) bounded: cap * tanh(score / cap) (Gemma 2). Scores
+// of one row of the batch exist at a time.
+at::Tensor capped_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                            const at::Tensor& mask, double cap);
+
+// The same without a mask and a cap, for as many queries as keys, fp32 on the CPU; the factors of
+// its products are rounded to bfloat16 (kernels/bf16_attention.h) where the CPU multiplies those
 // faster, forward and backward, else nothing is. Serial: windows are what threads share.
 at::Tensor rounded_causal_attention(const at::Tensor& query, const at::Tensor& key,
                                     const at::Tensor& value);

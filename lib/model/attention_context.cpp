@@ -25,6 +25,13 @@ at::Tensor window_mask(int64_t queries, int64_t keys, int64_t window, const at::
   return ones.tril(past).triu(past - window + 1).view({1, 1, queries, keys});
 }
 
+// Of each token [B, T]: of its row, or of its segment.
+at::Tensor sequence_lengths(const at::Tensor& positions, const at::Tensor& segments) {
+  if (!segments.defined()) return (positions.amax(1, /*keepdim=*/true) + 1).expand_as(positions);
+  const at::Tensor own = segments.unsqueeze(2).eq(segments.unsqueeze(1));  // [B, T, T]
+  return (positions.unsqueeze(1) * own).amax(-1) + 1;
+}
+
 }  // namespace
 
 AttentionKinds::AttentionKinds(const architecture::ModelConfig& config, const at::Device& device)
@@ -36,12 +43,16 @@ AttentionKinds::AttentionKinds(const architecture::ModelConfig& config, const at
     kind_of_layer_.push_back(static_cast<size_t>(known - kinds_.begin()));
     if (known != kinds_.end()) continue;
     kind.frequencies = rotary_frequencies(kind.rope, kind.head_size).to(device);
+    if (depends_on_length(kind.rope)) {
+      kind.beyond_frequencies =
+          rotary_frequencies(kind.rope, kind.head_size, /*beyond=*/true).to(device);
+    }
     kinds_.push_back(std::move(kind));
   }
 }
 
-AttentionContexts AttentionKinds::contexts(const Batch& batch, int64_t past_length,
-                                           bool rounded) const {
+AttentionContexts AttentionKinds::contexts(const Batch& batch, int64_t past_length, bool rounded,
+                                           const at::Tensor& planned_lengths) const {
   TORCH_CHECK(batch.ids.dim() == 2, "ids are [B, T], got ", batch.ids.sizes());
   const int64_t length = batch.ids.size(1);
   const at::Tensor positions =
@@ -54,25 +65,44 @@ AttentionContexts AttentionKinds::contexts(const Batch& batch, int64_t past_leng
     TORCH_CHECK(past_length == 0, "segments and a filled cache do not go together: pass a mask");
     mask = segment_mask(batch.segments.to(device_));
   }
-  return make(positions, mask, length, past_length, rounded);
+  const at::Tensor segments = batch.segments.defined() ? batch.segments.to(device_) : at::Tensor();
+  return make({positions, segments, mask, length, past_length, planned_lengths}, rounded);
 }
 
 AttentionContexts AttentionKinds::window_contexts(int64_t length, bool rounded) const {
   const at::Tensor positions =
       at::arange(length, at::device(device_).dtype(at::kLong)).unsqueeze(0);
-  return make(positions, {}, length, 0, rounded);
+  return make({.positions = positions, .segments = {}, .mask = {}, .length = length}, rounded);
 }
 
-AttentionContexts AttentionKinds::make(const at::Tensor& positions, const at::Tensor& mask,
-                                       int64_t length, int64_t past_length, bool rounded) const {
+// [R/2], or by token [B, T, R/2] where the length of its sequence decides.
+at::Tensor AttentionKinds::frequencies(const Kind& kind, const Places& places) {
+  if (!depends_on_length(kind.rope)) return kind.frequencies;
+  const int64_t context = kind.rope.scaling->original_max_position_embeddings;
+  at::Tensor lengths = sequence_lengths(places.positions, places.segments);
+  if (places.planned_lengths.defined()) {
+    lengths = lengths.maximum(places.planned_lengths.to(lengths.device()).unsqueeze(1));
+  } else if (places.past_length > 0) {
+    const at::Tensor grown =
+        lengths.gt(context).logical_and(places.positions.narrow(1, 0, 1).le(context));
+    TORCH_CHECK(!grown.any().item<bool>(), "a sequence grows beyond ", context,
+                " tokens, where this model turns all of them differently; say its length before it "
+                "starts (KeyValueCache::planned_lengths)");
+  }
+  return at::where(lengths.gt(context).unsqueeze(-1), kind.beyond_frequencies, kind.frequencies);
+}
+
+AttentionContexts AttentionKinds::make(const Places& places, bool rounded) const {
   AttentionContexts result{.kinds = {}, .kind_of_layer = kind_of_layer_};
+  const at::Tensor& mask = places.mask;
   for (const Kind& kind : kinds_) {
-    const RotaryTables tables = rotary_tables(kind.frequencies, positions);
+    const RotaryTables tables =
+        rotary_tables(frequencies(kind, places), places.positions, attention_factor(kind.rope));
     AttentionContext context{
         .cosine = tables.cosine, .sine = tables.sine, .mask = mask, .rounded = rounded};
-    const int64_t keys = mask.defined() ? mask.size(-1) : past_length + length;
+    const int64_t keys = mask.defined() ? mask.size(-1) : places.past_length + places.length;
     if (kind.window && *kind.window < keys) {
-      const at::Tensor window = window_mask(length, keys, *kind.window, device_);
+      const at::Tensor window = window_mask(places.length, keys, *kind.window, device_);
       context.mask = mask.defined() ? mask.logical_and(window) : window;
     }
     result.kinds.push_back(std::move(context));

@@ -24,7 +24,7 @@ struct Batch {
 };
 
 struct AttentionContext {
-  at::Tensor cosine, sine;  // [B or 1, 1, T, D] fp32
+  at::Tensor cosine, sine;  // [B or 1, 1, T, R] fp32 for the R channels of a head that turn
   at::Tensor mask;          // undefined: plain causal; else bool [B or 1, 1, T, T_total]
   bool rounded = false;     // plain causal attention may round the factors of its products
                             // (rounded_causal_attention)
@@ -45,8 +45,11 @@ class AttentionKinds {
   AttentionKinds() = default;
   AttentionKinds(const architecture::ModelConfig& config, const at::Device& device);
 
-  // Of queries that stand behind `past_length` tokens. Throws.
-  AttentionContexts contexts(const Batch& batch, int64_t past_length, bool rounded) const;
+  // Of queries that stand behind `past_length` tokens, in sequences that will be `planned_lengths`
+  // long (int64 [B]; undefined: as long as they are now). Throws; also where tokens in the cache
+  // were turned by the frequencies of a shorter sequence ("longrope").
+  AttentionContexts contexts(const Batch& batch, int64_t past_length, bool rounded,
+                             const at::Tensor& planned_lengths = {}) const;
   // Of windows of `length` tokens that each start at place 0.
   AttentionContexts window_contexts(int64_t length, bool rounded) const;
 
@@ -55,13 +58,20 @@ class AttentionKinds {
     architecture::Rope rope;
     int64_t head_size = 0;
     std::optional<int64_t> window;
-    at::Tensor frequencies;  // fp32 [D/2]
+    at::Tensor frequencies;         // fp32 [R/2]
+    at::Tensor beyond_frequencies;  // of sequences longer than the first context; may be undefined
     bool operator==(const Kind& other) const {
       return rope == other.rope && head_size == other.head_size && window == other.window;
     }
   };
-  AttentionContexts make(const at::Tensor& positions, const at::Tensor& mask, int64_t length,
-                         int64_t past_length, bool rounded) const;
+  // Which tokens a context is for.
+  struct Places {
+    at::Tensor positions, segments, mask;
+    int64_t length = 0, past_length = 0;
+    at::Tensor planned_lengths = {};
+  };
+  AttentionContexts make(const Places& places, bool rounded) const;
+  static at::Tensor frequencies(const Kind& kind, const Places& places);
 
   at::Device device_ = at::kCPU;
   std::vector<Kind> kinds_;

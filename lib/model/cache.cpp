@@ -49,6 +49,7 @@ void KeyValueCache::select_rows(const at::Tensor& rows) {
       if (tensor.defined()) tensor = tensor.index_select(0, rows);
     }
   }
+  if (planned_lengths.defined()) planned_lengths = planned_lengths.index_select(0, rows);
   key_buffers_.assign(keys.size(), {});
   value_buffers_.assign(values.size(), {});
 }

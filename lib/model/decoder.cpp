@@ -50,7 +50,7 @@ absl::StatusOr<Decoder> Decoder::assemble(const architecture::ModelConfig& confi
     decoder.stages_.push_back(architecture::stages(config, layer));
     decoder.small_.emplace_back();
     for (const architecture::Tensor& tensor : architecture::layer_tensors(config, layer)) {
-      if (!tensor.is_matrix()) decoder.small_.back().emplace(tensor.role, tensor.name);
+      if (!tensor.is_stage_matrix()) decoder.small_.back().emplace(tensor.role, tensor.name);
     }
   }
   decoder.runner_ = std::make_shared<const LayerRunner>(config);
@@ -118,8 +118,9 @@ void Decoder::set_parameter(std::string_view name, at::Tensor value) {
   found->second = std::move(value);
 }
 
-AttentionContexts Decoder::attention_contexts(const Batch& batch, int64_t past_length) const {
-  return kinds_.contexts(batch, past_length, rounded_attention_);
+AttentionContexts Decoder::attention_contexts(const Batch& batch, int64_t past_length,
+                                              const at::Tensor& planned_lengths) const {
+  return kinds_.contexts(batch, past_length, rounded_attention_, planned_lengths);
 }
 
 at::Tensor Decoder::embed(const at::Tensor& ids) const {
@@ -152,7 +153,7 @@ std::vector<at::Tensor> Decoder::multiply(const architecture::Stage& stage,
 }
 
 at::Tensor Decoder::run_layer(int64_t layer, const at::Tensor& x, const AttentionContexts& contexts,
-                              KeyValueCache* cache) const {
+                              KeyValueCache* cache, std::vector<Routing>* routings) const {
   const LayerParameters small = layer_parameters(layer);
   const std::vector<architecture::Stage>& layer_stages = stages(layer);
   LayerState state = runner_->begin(layer, x, small);
@@ -160,6 +161,8 @@ at::Tensor Decoder::run_layer(int64_t layer, const at::Tensor& x, const Attentio
     const std::vector<at::Tensor> outputs = multiply(layer_stages[stage], state.input.rows);
     runner_->advance(state, {layer, stage}, outputs, small, contexts, cache);
   }
+  if (routings != nullptr && state.routing.is_there())
+    routings->push_back(std::move(state.routing));
   return state.residual;
 }
 
@@ -167,19 +170,21 @@ at::Tensor Decoder::final_norm(const at::Tensor& x) const {
   return runner_->final_norm(x, parameter(final_norm_));
 }
 
-const at::Tensor& Decoder::head_weight() const { return parameter(head_); }
+Head Decoder::head() const { return {parameter(head_), config_.logit_rule}; }
 
-at::Tensor Decoder::hidden(const Batch& batch, KeyValueCache* cache) const {
+at::Tensor Decoder::hidden(const Batch& batch, KeyValueCache* cache,
+                           std::vector<Routing>* routings) const {
   const AttentionContexts contexts =
-      attention_contexts(batch, cache != nullptr ? cache->length() : 0);
+      cache == nullptr ? attention_contexts(batch)
+                       : attention_contexts(batch, cache->length(), cache->planned_lengths);
   at::Tensor x = embed(batch.ids);
   for (int64_t layer = 0; layer < config_.layer_count(); ++layer)
-    x = run_layer(layer, x, contexts, cache);
+    x = run_layer(layer, x, contexts, cache, routings);
   return final_norm(x);
 }
 
 at::Tensor Decoder::logits_of(const at::Tensor& hidden) const {
-  return head_logits(hidden, head_weight());
+  return head_logits(hidden, head());
 }
 
 at::Tensor Decoder::logits(const Batch& batch, KeyValueCache* cache) const {

@@ -54,15 +54,19 @@ class Decoder {
   void set_parameter(std::string_view name,
                      at::Tensor value);  // same shape; throws for an unknown name, and for integers
 
-  AttentionContexts attention_contexts(const Batch& batch, int64_t past_length = 0) const;
+  AttentionContexts attention_contexts(const Batch& batch, int64_t past_length = 0,
+                                       const at::Tensor& planned_lengths = {}) const;
   at::Tensor embed(const at::Tensor& ids) const;  // [B, T, C]
+  // [B, T, C]. `routings`: the layer's is added where it has experts, for what looks at their load.
   at::Tensor run_layer(int64_t layer, const at::Tensor& x, const AttentionContexts& contexts,
-                       KeyValueCache* cache = nullptr) const;  // [B, T, C]
+                       KeyValueCache* cache = nullptr,
+                       std::vector<Routing>* routings = nullptr) const;
   LayerParameters layer_parameters(int64_t layer) const;
   at::Tensor final_norm(const at::Tensor& x) const;  // [B, T, C]
-  const at::Tensor& head_weight() const;             // [V, C]; the embedding where tied
-  at::Tensor hidden(const Batch& batch,
-                    KeyValueCache* cache = nullptr) const;  // [B, T, C] after the final norm
+  Head head() const;
+  // [B, T, C] after the final norm.
+  at::Tensor hidden(const Batch& batch, KeyValueCache* cache = nullptr,
+                    std::vector<Routing>* routings = nullptr) const;
   at::Tensor logits_of(
       const at::Tensor& hidden) const;  // [.., C] after the final norm -> [.., V] fp32
   at::Tensor logits(const Batch& batch, KeyValueCache* cache = nullptr) const;  // [B, T, V] fp32

@@ -146,6 +146,8 @@ class Generation {
     prompts_.ids = prompts_.ids.to(decoder.device());
     prompts_.positions = prompts_.positions.to(decoder.device());
     prompts_.padding = prompts_.padding.to(decoder.device());
+    // The last token is not read.
+    cache_.planned_lengths = prompts_.ids.size(1) - prompts_.padding + (options.max_new_tokens - 1);
   }
 
   absl::StatusOr<Sequences> run() {

@@ -15,6 +15,7 @@ using architecture::Activation;
 using architecture::Role;
 
 enum Place : size_t { kAttentionIn, kAttentionOut, kFeedForwardIn, kFeedForwardOut };
+static_assert(kFeedForwardIn == architecture::kAttentionStages);
 
 const at::Tensor& parameter(const LayerParameters& parameters, Role role) {
   const auto found = parameters.find(role);
@@ -31,12 +32,18 @@ at::Tensor with_bias(const at::Tensor& x, Role matrix, const LayerParameters& pa
   return bias == parameters.end() ? x : x + bias->second;
 }
 
+// x through a norm where there is one.
+at::Tensor normed(const std::optional<architecture::Norm>& maybe, const at::Tensor& x, Role gain,
+                  const LayerParameters& parameters) {
+  return maybe ? norm(*maybe, x, parameter(parameters, gain)) : x;
+}
+
 // x += the output of attention or feed-forward, through the norm behind it where there is one.
 at::Tensor added(const at::Tensor& residual, const at::Tensor& output, Role matrix,
-                 const std::optional<architecture::Norm>& behind, Role gain,
+                 const std::optional<architecture::Norm>& behind, Role gain, double multiplier,
                  const LayerParameters& parameters) {
-  const at::Tensor biased = with_bias(output, matrix, parameters);
-  return residual + (behind ? norm(*behind, biased, parameter(parameters, gain)) : biased);
+  const at::Tensor addend = normed(behind, with_bias(output, matrix, parameters), gain, parameters);
+  return residual + (multiplier == 1.0 ? addend : addend * multiplier);
 }
 
 at::Tensor activated(const at::Tensor& x, Activation activation) {
@@ -51,6 +58,20 @@ at::Tensor activated(const at::Tensor& x, Activation activation) {
       break;
   }
   return at::silu(x);
+}
+
+at::Tensor gated(const std::vector<at::Tensor>& outputs,
+                 const architecture::FeedForward& feed_forward, const LayerParameters& parameters) {
+  TORCH_CHECK(outputs.size() == 2, "gate and up are 2 outputs, got ", outputs.size());
+  return activated(with_bias(outputs[0], Role::kGate, parameters), feed_forward.activation)
+      .mul_(with_bias(outputs[1], Role::kUp, parameters));
+}
+
+// What the experts of a layer read is there: sends its rows to them.
+void begin_experts(LayerState& state, const architecture::Layer& layer,
+                   const LayerParameters& parameters) {
+  state.routing = route(state.input.rows, parameter(parameters, Role::kRouter), *layer.experts);
+  state.input = state.routing.input_of(0);
 }
 
 // [B, T, heads * D] -> [B, heads, T, D].
@@ -69,37 +90,62 @@ at::Tensor LayerRunner::embed(const at::Tensor& table, const at::Tensor& ids) co
 LayerState LayerRunner::begin(int64_t layer, const at::Tensor& x,
                               const LayerParameters& parameters) const {
   const architecture::Layer& at = config_.layers.at(static_cast<size_t>(layer));
-  return {x, {norm(at.before_attention, x, parameter(parameters, Role::kNormBeforeAttention))}};
+  return {x, {normed(at.before_attention, x, Role::kNormBeforeAttention, parameters)}};
 }
 
 void LayerRunner::advance(LayerState& state, const architecture::StageRef& at,
                           const std::vector<at::Tensor>& outputs, const LayerParameters& parameters,
                           const AttentionContexts& contexts, KeyValueCache* cache) const {
   const architecture::Layer& layer = config_.layers.at(static_cast<size_t>(at.layer));
+  if (layer.experts && at.stage >= kFeedForwardIn) {
+    advance_expert(state, at, layer, outputs, parameters);
+    return;
+  }
   switch (at.stage) {
     case kAttentionIn:
       state.input = {
           attend(layer.attention, outputs, parameters, contexts.of(at.layer), at.layer, cache)};
       return;
     case kAttentionOut:
-      state.residual = added(state.residual, outputs.at(0), Role::kAttentionOutput,
-                             layer.after_attention, Role::kNormAfterAttention, parameters);
-      state.input = {norm(layer.before_feed_forward, state.residual,
-                          parameter(parameters, Role::kNormBeforeFeedForward))};
+      state.residual =
+          added(state.residual, outputs.at(0), Role::kAttentionOutput, layer.after_attention,
+                Role::kNormAfterAttention, layer.residual_multiplier, parameters);
+      state.input = {normed(layer.before_feed_forward, state.residual, Role::kNormBeforeFeedForward,
+                            parameters)};
+      if (layer.experts) begin_experts(state, layer, parameters);
       return;
     case kFeedForwardIn:
-      TORCH_CHECK(outputs.size() == 2, "gate and up are 2 outputs, got ", outputs.size());
-      state.input = {
-          activated(with_bias(outputs[0], Role::kGate, parameters), layer.feed_forward.activation)
-              .mul_(with_bias(outputs[1], Role::kUp, parameters))};
+      state.input = {gated(outputs, layer.feed_forward, parameters)};
       return;
     case kFeedForwardOut:
       state.residual = added(state.residual, outputs.at(0), Role::kDown, layer.after_feed_forward,
-                             Role::kNormAfterFeedForward, parameters);
+                             Role::kNormAfterFeedForward, layer.residual_multiplier, parameters);
       state.input = {};
       return;
   }
   TORCH_CHECK(false, "a layer has 4 stages, asked for stage ", at.stage);
+}
+
+void LayerRunner::advance_expert(LayerState& state, const architecture::StageRef& at,
+                                 const architecture::Layer& layer,
+                                 const std::vector<at::Tensor>& outputs,
+                                 const LayerParameters& parameters) const {
+  const auto place = static_cast<int64_t>(at.stage - kFeedForwardIn);
+  const int64_t expert = place / 2, count = layer.experts->count;
+  TORCH_CHECK(expert < count, "a layer of ", count, " experts has no stage ", at.stage);
+  if (place % 2 == 0) {
+    state.input.rows = gated(outputs, layer.feed_forward, parameters);
+    return;
+  }
+  state.routing.outputs.push_back(outputs.at(0));
+  if (expert + 1 < count) {
+    state.input = state.routing.input_of(expert + 1);
+    return;
+  }
+  state.residual =
+      added(state.residual, state.routing.mixed(), Role::kDown, layer.after_feed_forward,
+            Role::kNormAfterFeedForward, layer.residual_multiplier, parameters);
+  state.input = {};
 }
 
 at::Tensor LayerRunner::attend(const architecture::Attention& attention,
@@ -108,16 +154,19 @@ at::Tensor LayerRunner::attend(const architecture::Attention& attention,
                                KeyValueCache* cache) const {
   TORCH_CHECK(outputs.size() == 3, "query, key and value are 3 outputs, got ", outputs.size());
   const int64_t size = attention.head_size;
-  const auto heads = [&](size_t i, Role matrix, int64_t count) {
-    return split_heads(with_bias(outputs[i], matrix, parameters), count, size);
+  const auto heads = [&](size_t i, Role matrix, int64_t count, Role gain) {
+    at::Tensor x = with_bias(outputs[i], matrix, parameters);
+    const bool normed = attention.query_key_norm && gain != matrix;
+    if (normed && attention.norm_spans_heads)
+      x = norm(*attention.query_key_norm, x, parameter(parameters, gain));
+    x = split_heads(x, count, size);
+    if (normed && !attention.norm_spans_heads)
+      x = norm(*attention.query_key_norm, x, parameter(parameters, gain));
+    return x;
   };
-  at::Tensor query = heads(0, Role::kQuery, attention.heads);
-  at::Tensor key = heads(1, Role::kKey, attention.key_value_heads);
-  at::Tensor value = heads(2, Role::kValue, attention.key_value_heads);
-  if (attention.head_norm) {
-    query = norm(*attention.head_norm, query, parameter(parameters, Role::kQueryNorm));
-    key = norm(*attention.head_norm, key, parameter(parameters, Role::kKeyNorm));
-  }
+  at::Tensor query = heads(0, Role::kQuery, attention.heads, Role::kQueryNorm);
+  at::Tensor key = heads(1, Role::kKey, attention.key_value_heads, Role::kKeyNorm);
+  at::Tensor value = heads(2, Role::kValue, attention.key_value_heads, Role::kValue);
   query = rotate(query, context.cosine, context.sine);
   key = rotate(key, context.cosine, context.sine);
   // The products below scale scores by 1 / sqrt(D).
@@ -125,8 +174,10 @@ at::Tensor LayerRunner::attend(const architecture::Attention& attention,
   if (std::fabs(scale - 1.0) > 1e-12) query = query * scale;
   if (cache != nullptr) std::tie(key, value) = cache->append(layer, key, value);
   const bool rounded = context.rounded && !context.mask.defined() && cache == nullptr;
-  const at::Tensor mixed = rounded ? rounded_causal_attention(query, key, value)
-                                   : grouped_query_attention(query, key, value, context.mask);
+  const at::Tensor mixed =
+      attention.score_cap ? capped_attention(query, key, value, context.mask, *attention.score_cap)
+      : rounded           ? rounded_causal_attention(query, key, value)
+                          : grouped_query_attention(query, key, value, context.mask);
   return mixed.transpose(1, 2).reshape({mixed.size(0), mixed.size(2), attention.query_width()});
 }
 
@@ -139,8 +190,23 @@ at::Tensor LayerRunner::normalize(const at::Tensor& x) const {
                   config_.final_norm.epsilon);
 }
 
-at::Tensor head_logits(const at::Tensor& hidden, const at::Tensor& weight) {
-  return at::linear(hidden, weight).to(at::kFloat);
+at::Tensor head_logits(const at::Tensor& hidden, const Head& head) {
+  return ruled_logits(at::linear(hidden, head.weight), head.rule);
+}
+
+at::Tensor ruled_logits(const at::Tensor& products, const architecture::LogitRule& rule) {
+  at::Tensor logits = products.to(at::kFloat);
+  if (rule.scale != 1.0) logits = logits * rule.scale;
+  if (rule.cap) logits = (logits / *rule.cap).tanh() * *rule.cap;
+  return logits;
+}
+
+at::Tensor gradient_by_products(const at::Tensor& gradient, const at::Tensor& logits,
+                                const architecture::LogitRule& rule) {
+  if (rule.changes_nothing()) return gradient;
+  at::Tensor result = gradient;
+  if (rule.cap) result = result * (1.0 - (logits / *rule.cap).square());
+  return rule.scale == 1.0 ? result : result * rule.scale;
 }
 
 }  // namespace frugal::model

@@ -14,6 +14,7 @@
 #include "architecture/roles.h"
 #include "architecture/stages.h"
 #include "model/attention_context.h"
+#include "model/routing.h"
 #include "model/stage_input.h"
 
 namespace frugal::model {
@@ -24,6 +25,8 @@ class KeyValueCache {
  public:
   std::vector<at::Tensor> keys;
   std::vector<at::Tensor> values;
+  // int64 [B], how long the sequences will be; undefined: unknown (AttentionKinds::contexts).
+  at::Tensor planned_lengths = {};
   int64_t length() const;  // T_past
 
   // Appends key and value [B, K, T, D] to `layer` and returns all of that layer.
@@ -38,11 +41,12 @@ class KeyValueCache {
 
 // A layer in the middle of its forward.
 struct LayerState {
-  at::Tensor residual;  // [B, T, C], updated behind attention and feed-forward
-  StageInput input;     // of the stage that comes next
+  at::Tensor residual;   // [B, T, C], updated behind attention and feed-forward
+  StageInput input;      // of the stage that comes next
+  Routing routing = {};  // from the router of a mixture of experts on
 };
 
-// Parameters of one layer that no stage multiplies: gains of norms, biases.
+// Parameters of one layer that no stage multiplies: gains of norms, biases, the router.
 using LayerParameters = std::map<architecture::Role, at::Tensor>;
 
 // One layer's staged execution: state = begin(layer, x); for each stage: outputs[m] =
@@ -71,6 +75,9 @@ class LayerRunner {
   const architecture::ModelConfig& config() const { return config_; }
 
  private:
+  void advance_expert(LayerState& state, const architecture::StageRef& at,
+                      const architecture::Layer& layer, const std::vector<at::Tensor>& outputs,
+                      const LayerParameters& parameters) const;
   at::Tensor attend(const architecture::Attention& attention, std::vector<at::Tensor> outputs,
                     const LayerParameters& parameters, const AttentionContext& context,
                     int64_t layer, KeyValueCache* cache) const;
@@ -78,8 +85,17 @@ class LayerRunner {
   architecture::ModelConfig config_;
 };
 
-// Logits of hidden states [.., C] behind the final norm: [.., V] fp32, by the head's weight [V, C]
-// of the same type.
-at::Tensor head_logits(const at::Tensor& hidden, const at::Tensor& weight);
+// What makes logits of hidden states behind the final norm.
+struct Head {
+  at::Tensor weight;  // [V, C]; the embedding where tied
+  architecture::LogitRule rule = {};
+};
+// Of hidden states [.., C] of the weight's type: [.., V] fp32.
+at::Tensor head_logits(const at::Tensor& hidden, const Head& head);
+// The rule alone, on products of hidden states and weights: fp32 logits.
+at::Tensor ruled_logits(const at::Tensor& products, const architecture::LogitRule& rule);
+// `gradient` by the logits becomes the gradient by the products they were made of.
+at::Tensor gradient_by_products(const at::Tensor& gradient, const at::Tensor& logits,
+                                const architecture::LogitRule& rule);
 
 }  // namespace frugal::model

@@ -255,8 +255,11 @@ const Unit* Plan::resolve(std::string_view name, std::string_view variant) const
 
 std::string architecture_text(const architecture::ModelConfig& config) {
   const architecture::Layer& first = config.layers.front();
+  const std::string experts =
+      first.experts ? base::str_cat(first.experts->per_token, "/", first.experts->count, "E ")
+                    : std::string();
   return base::str_cat(config.model_type, " ", config.layer_count(), "L ", config.hidden_size, "C ",
-                       first.feed_forward.width, "F ", first.attention.heads, "/",
+                       experts, first.feed_forward.width, "F ", first.attention.heads, "/",
                        first.attention.key_value_heads, "H ", config.vocabulary_size, "V");
 }
 

@@ -74,9 +74,12 @@ Totals run_chunks(const LossInput& input, const LossOptions& options, Gradients 
   const at::NoGradGuard no_grad;
   const Autocast plain(input.hidden.device().type(), at::kFloat, /*enabled=*/false);
   const at::ScalarType type = options.product_type;
-  const at::Tensor hidden = input.hidden.to(type), head = input.head.to(type);
+  const at::Tensor hidden = input.hidden.to(type);
+  const model::Head head = {input.head.weight.to(type), input.head.rule};
   const bool distills = options.distillation_weight > 0.0;
-  const at::Tensor teacher_head = distills ? input.teacher_head.to(type) : at::Tensor();
+  const model::Head teacher_head =
+      distills ? model::Head{input.teacher_head.weight.to(type), input.teacher_head.rule}
+               : model::Head{};
   Totals totals;
   totals.cross_entropy = at::zeros({}, hidden.options().dtype(at::kDouble));
   totals.divergence = totals.cross_entropy.clone();
@@ -84,7 +87,7 @@ Totals run_chunks(const LossInput& input, const LossOptions& options, Gradients 
     totals.hidden_gradient = at::empty(hidden.sizes(), hidden.options().dtype(at::kFloat));
   }
   if (gradients == Gradients::kBoth) {
-    totals.head_gradient = at::zeros(head.sizes(), head.options().dtype(at::kFloat));
+    totals.head_gradient = at::zeros(head.weight.sizes(), hidden.options().dtype(at::kFloat));
   }
   for (int64_t begin = 0; begin < hidden.size(0); begin += options.chunk_tokens) {
     const int64_t count = std::min(options.chunk_tokens, hidden.size(0) - begin);
@@ -93,14 +96,15 @@ Totals run_chunks(const LossInput& input, const LossOptions& options, Gradients 
         distills ? model::head_logits(input.teacher_hidden.narrow(0, begin, count).to(type),
                                       teacher_head)
                  : at::Tensor();
-    const ChunkResult chunk =
-        chunk_loss(model::head_logits(rows, head), teacher_logits,
-                   input.targets.narrow(0, begin, count), options, wants_gradient);
+    const at::Tensor logits = model::head_logits(rows, head);
+    const ChunkResult chunk = chunk_loss(
+        logits, teacher_logits, input.targets.narrow(0, begin, count), options, wants_gradient);
     if (chunk.cross_entropy.defined()) totals.cross_entropy.add_(chunk.cross_entropy);
     if (chunk.divergence.defined()) totals.divergence.add_(chunk.divergence);
     if (!wants_gradient) continue;
-    const at::Tensor gradient = chunk.gradient.to(type);
-    totals.hidden_gradient.narrow(0, begin, count).copy_(at::mm(gradient, head));
+    const at::Tensor gradient =
+        model::gradient_by_products(chunk.gradient, logits, head.rule).to(type);
+    totals.hidden_gradient.narrow(0, begin, count).copy_(at::mm(gradient, head.weight));
     if (gradients != Gradients::kBoth) continue;
     if (type == at::kFloat) {
       totals.head_gradient.addmm_(gradient.t(), rows);
@@ -120,7 +124,7 @@ class HeadLoss : public torch::autograd::Function<HeadLoss> {
                                const LossOptions& options, double divisor) {
     LossInput input = rest;
     input.hidden = hidden;
-    input.head = head;
+    input.head.weight = head;
     Totals totals =
         run_chunks(input, options, head.requires_grad() ? Gradients::kBoth : Gradients::kHidden);
     const double t = options.temperature, alpha = options.distillation_weight;
@@ -142,10 +146,10 @@ class HeadLoss : public torch::autograd::Function<HeadLoss> {
 };
 
 void check(const LossInput& input, const LossOptions& options) {
-  TORCH_CHECK(input.hidden.dim() == 2 && input.head.dim() == 2 &&
-                  input.hidden.size(1) == input.head.size(1),
+  TORCH_CHECK(input.hidden.dim() == 2 && input.head.weight.dim() == 2 &&
+                  input.hidden.size(1) == input.head.weight.size(1),
               "head_loss: hidden ", input.hidden.sizes(), " does not fit the head ",
-              input.head.sizes());
+              input.head.weight.sizes());
   TORCH_CHECK(input.targets.sizes() == at::IntArrayRef({input.hidden.size(0)}),
               "head_loss: ", input.hidden.size(0), " tokens, targets ", input.targets.sizes());
   TORCH_CHECK(options.distillation_weight >= 0 && options.distillation_weight <= 1 &&
@@ -153,21 +157,23 @@ void check(const LossInput& input, const LossOptions& options) {
               "head_loss: distillation weight ", options.distillation_weight, ", temperature ",
               options.temperature, ", chunk ", options.chunk_tokens);
   if (options.distillation_weight == 0) return;
-  TORCH_CHECK(input.teacher_hidden.defined() && input.teacher_head.defined(),
+  TORCH_CHECK(input.teacher_hidden.defined() && input.teacher_head.weight.defined(),
               "head_loss: no teacher");
   TORCH_CHECK(input.teacher_hidden.size(0) == input.hidden.size(0) &&
-                  input.teacher_head.size(0) == input.head.size(0),
+                  input.teacher_head.weight.size(0) == input.head.weight.size(0),
               "head_loss: teacher ", input.teacher_hidden.sizes(), " with head ",
-              input.teacher_head.sizes(), ", student ", input.hidden.sizes(), " with head ",
-              input.head.sizes());
+              input.teacher_head.weight.sizes(), ", student ", input.hidden.sizes(), " with head ",
+              input.head.weight.sizes());
 }
 
 }  // namespace
 
 LossValue head_loss(const LossInput& input, const LossOptions& options, double divisor) {
   check(input, options);
-  if (at::GradMode::is_enabled() && (input.hidden.requires_grad() || input.head.requires_grad())) {
-    const variable_list out = HeadLoss::apply(input.hidden, input.head, input, options, divisor);
+  if (at::GradMode::is_enabled() &&
+      (input.hidden.requires_grad() || input.head.weight.requires_grad())) {
+    const variable_list out =
+        HeadLoss::apply(input.hidden, input.head.weight, input, options, divisor);
     return {out[0], out[1], out[2]};
   }
   const Totals totals = run_chunks(input, options, Gradients::kNone);

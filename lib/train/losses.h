@@ -12,6 +12,8 @@
 
 #include <cstdint>
 
+#include "model/layer_runner.h"
+
 namespace frugal::train {
 
 struct LossOptions {
@@ -25,10 +27,10 @@ struct LossOptions {
 // Only tokens that count are handed in (losses.h counted_rows); N of them.
 struct LossInput {
   at::Tensor hidden;          // [N, C] float, of the student, after its final norm
-  at::Tensor head;            // [V, C]
+  model::Head head;           // [V, C]
   at::Tensor targets;         // [N] int64
   at::Tensor teacher_hidden;  // [N, C'] and
-  at::Tensor teacher_head;    // [V, C'] of the teacher; undefined where alpha = 0
+  model::Head teacher_head;   // [V, C'] of the teacher; undefined where alpha = 0
 };
 
 struct LossValue {

@@ -155,11 +155,11 @@ class Tuner {
     input.hidden =
         student.hidden({.ids = window_ids(windows, row, student.device()), .positions = {}})
             .squeeze(0);
-    input.head = student.head_weight();
+    input.head = student.head();
     input.targets = at::zeros({windows.length},
                               at::device(student.device()).dtype(at::kLong));  // carry no weight
     input.teacher_hidden = original_hidden;
-    input.teacher_head = original_.head_weight();
+    input.teacher_head = original_.head();
     return head_loss(input, {.distillation_weight = 1.0, .chunk_tokens = options_.chunk_tokens},
                      divisor);
   }

@@ -123,9 +123,12 @@ class Trainer {
   }
 
   // Hidden states of the counted places, [N, C].
-  at::Tensor counted_hidden(const model::Decoder& decoder, const TrainBatch& batch) const {
+  at::Tensor counted_hidden(const model::Decoder& decoder, const TrainBatch& batch,
+                            std::vector<model::Routing>* routings = nullptr) const {
     const auto cast = autocast();
-    return decoder.hidden(batch.inputs).flatten(0, 1).index_select(0, batch.places);
+    return decoder.hidden(batch.inputs, nullptr, routings)
+        .flatten(0, 1)
+        .index_select(0, batch.places);
   }
 
   LossOptions loss_options() const {
@@ -139,14 +142,27 @@ class Trainer {
       const Stopwatch watch(result_.teacher_seconds);
       const at::NoGradGuard no_grad;
       input.teacher_hidden = counted_hidden(*teacher_, batch);
-      input.teacher_head = teacher_->head_weight();
+      input.teacher_head = teacher_->head();
     }
     const Stopwatch watch(result_.forward_seconds);
     const model::Decoder model = student_.adapted();
-    input.hidden = counted_hidden(model, batch);
-    input.head = model.head_weight();
+    std::vector<model::Routing> routings;
+    input.hidden = counted_hidden(model, batch, &routings);
+    input.head = model.head();
     input.targets = batch.targets;
-    return head_loss(input, loss_options(), divisor);
+    LossValue value = head_loss(input, loss_options(), divisor);
+    if (!routings.empty()) add_balance(value, routings, batch, divisor);
+    return value;
+  }
+
+  // The balance of experts, of all tokens of the forward, by the weight that the model's config
+  // has; forwards count by their tokens.
+  void add_balance(LossValue& value, const std::vector<model::Routing>& routings,
+                   const TrainBatch& batch, double divisor) {
+    const at::Tensor balance = model::balance_loss(routings);
+    result_.router_balance = balance.item<double>();
+    const double share = static_cast<double>(batch.targets.size(0)) / divisor;
+    value.loss = value.loss + balance * (student_.base().config().router_loss_weight * share);
   }
 
   absl::Status step() {

@@ -63,7 +63,8 @@ struct TrainResult {
   int64_t loss_tokens = 0;   // of them predicted and counted
   std::vector<LossSample> curve;
   std::vector<ValidationSample> validation;
-  int64_t best_step = 0;                   // of the best validation loss; 0 = no validation
+  double router_balance = 0;  // of experts, in the last forward (model::balance_loss); 0: none
+  int64_t best_step = 0;      // of the best validation loss; 0 = no validation
   Precision precision = Precision::kFp32;  // what kAuto became
   double seconds = 0;                      // of this session, validation and checkpoints included
   double forward_seconds = 0;              // student and loss

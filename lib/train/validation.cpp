@@ -29,7 +29,7 @@ absl::StatusOr<ValidationSample> validate(const model::Decoder& decoder,
       FRUGAL_ASSIGN_OR_RETURN(const TrainBatch batch, read_batch(data, rows, decoder.device()));
       LossInput input;
       input.hidden = decoder.hidden(batch.inputs).flatten(0, 1).index_select(0, batch.places);
-      input.head = decoder.head_weight();
+      input.head = decoder.head();
       input.targets = batch.targets;
       sum += head_loss(input, {.chunk_tokens = chunk_tokens}, 1.0).cross_entropy.item<double>();
       sample.tokens += batch.targets.size(0);

@@ -16,6 +16,8 @@ using test::tiny_config_json;
 constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 constexpr auto kUnimplemented = absl::StatusCode::kUnimplemented;
 
+constexpr RopeRules kRopeRules{.head_size = 8, .context_length = 128};
+
 TEST(ConfigReader, IntegersLieBetweenOneAndTheirLimit) {
   const Json json = {{"low", 1},   {"high", 8},   {"zero", 0},
                      {"above", 9}, {"text", "8"}, {"no", nullptr}};
@@ -72,7 +74,7 @@ TEST(ConfigReader, SizesComeFromTheFileAndDefaultsFillIn) {
   EXPECT_EQ(layer.attention.key_value_heads, 4);  // as many as heads
   EXPECT_EQ(layer.attention.head_size, 8);        // 32 channels / 4 heads
   EXPECT_DOUBLE_EQ(layer.attention.score_scale, 1 / std::sqrt(8.0));
-  EXPECT_EQ(layer.before_attention.epsilon, 1e-5);
+  EXPECT_EQ(layer.before_attention->epsilon, 1e-5);
   EXPECT_EQ(layer.before_feed_forward, config.final_norm);
   EXPECT_EQ(layer.feed_forward.activation, Activation::kSilu);
   EXPECT_FALSE(config.tied_embeddings);
@@ -113,8 +115,6 @@ TEST(ConfigReader, SizesThatCannotBeAreRefused) {
   FRUGAL_EXPECT_ERROR(read("head_dim", 5), kInvalid, "the head size is 5, expected an even number");
   FRUGAL_EXPECT_ERROR(read("head_dim", 1 << 19), kInvalid,
                       "4 heads of 524288 are wider than 1048576");
-  FRUGAL_EXPECT_ERROR(read("partial_rotary_factor", 0.5), kUnimplemented,
-                      "'partial_rotary_factor' is 0.5; frugal supports only 1");
 }
 
 TEST(ConfigReader, WhatIsWrittenReadsBack) {
@@ -123,7 +123,11 @@ TEST(ConfigReader, WhatIsWrittenReadsBack) {
   FRUGAL_ASSERT_OK(read_sizes(tiny_config_json(), "c", {}, config));
   for (Layer& layer : config.layers) {
     layer.feed_forward.activation = Activation::kGeluTanh;
-    layer.attention.rope.scaling = RopeScaling{RopeScaling::Kind::kLlama3, 4.0, 1.5, 3.0, 64};
+    layer.attention.rope.scaling = RopeScaling{.kind = RopeScaling::Kind::kLlama3,
+                                               .factor = 4.0,
+                                               .low_freq_factor = 1.5,
+                                               .high_freq_factor = 3.0,
+                                               .original_max_position_embeddings = 64};
   }
   config.eos_token_ids = {2, 5};
   config.pad_token_id = 0;
@@ -136,7 +140,7 @@ TEST(ConfigReader, WhatIsWrittenReadsBack) {
   EXPECT_EQ(json["eos_token_id"], Json({2, 5}));
   ModelConfig back;
   FRUGAL_ASSERT_OK(read_sizes(json, "written", defaults, back));
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const Rope rope, read_rope(json, "written"));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const Rope rope, read_rope(json, "written", kRopeRules));
   for (Layer& layer : back.layers) layer.attention.rope = rope;
   EXPECT_EQ(back.layers, config.layers);
   EXPECT_EQ(back.eos_token_ids, config.eos_token_ids);
@@ -148,32 +152,35 @@ TEST(ConfigReader, TheNewerPlaceOfTheRopeWins) {
       {"rope_theta", 2e4},
       {"rope_scaling", {{"type", "linear"}, {"factor", 2.0}}},
       {"rope_parameters", {{"rope_type", "linear"}, {"factor", 3.0}, {"rope_theta", 5e5}}}};
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const Rope both, read_rope(json, "c"));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const Rope both, read_rope(json, "c", kRopeRules));
   EXPECT_EQ(both.theta, 5e5);
   EXPECT_EQ(both.scaling->factor, 3.0);
   json["rope_parameters"] = {{"rope_type", "default"}};
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const Rope plain, read_rope(json, "c"));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const Rope plain, read_rope(json, "c", kRopeRules));
   EXPECT_EQ(plain.theta, 2e4);
   EXPECT_FALSE(plain.scaling.has_value());
-  EXPECT_EQ(read_rope(Json::object(), "c")->theta, 1e4);
+  EXPECT_EQ(read_rope(Json::object(), "c", kRopeRules)->theta, 1e4);
   json["rope_parameters"] = 3;
-  FRUGAL_EXPECT_ERROR(read_rope(json, "c"), kInvalid, "c: 'rope_parameters' is no object");
+  FRUGAL_EXPECT_ERROR(read_rope(json, "c", kRopeRules), kInvalid,
+                      "c: 'rope_parameters' is no object");
 }
 
 TEST(ConfigReader, RopesThatAreNotKnownAreRefused) {
   Rope rope;
-  FRUGAL_EXPECT_ERROR(read_rope_object({{"rope_type", "yarn"}}, "c", rope), kUnimplemented,
-                      "'rope_type' is 'yarn'; frugal supports 'default', 'linear' and 'llama3'");
-  FRUGAL_EXPECT_ERROR(read_rope_object({{"partial_rotary_factor", 0.25}}, "c", rope),
+  FRUGAL_EXPECT_ERROR(read_rope_object({{"rope_type", "dynamic"}}, "c", kRopeRules, rope),
+                      kUnimplemented,
+                      "'rope_type' is 'dynamic'; frugal supports 'default', 'linear', 'llama3', "
+                      "'yarn' and 'longrope'");
+  FRUGAL_EXPECT_ERROR(read_rope_object({{"partial_rotary_factor", 0.25}}, "c", kRopeRules, rope),
                       kUnimplemented, "'partial_rotary_factor' is 0.25");
-  FRUGAL_EXPECT_ERROR(read_rope_object({{"rope_theta", 0}}, "c", rope), kInvalid,
+  FRUGAL_EXPECT_ERROR(read_rope_object({{"rope_theta", 0}}, "c", kRopeRules, rope), kInvalid,
                       "'rope_theta' is 0");
   Json llama3 = {{"rope_type", "llama3"},
                  {"factor", 8.0},
                  {"low_freq_factor", 4.0},
                  {"high_freq_factor", 4.0},
                  {"original_max_position_embeddings", 64}};
-  FRUGAL_EXPECT_ERROR(read_rope_object(llama3, "c", rope), kInvalid,
+  FRUGAL_EXPECT_ERROR(read_rope_object(llama3, "c", kRopeRules, rope), kInvalid,
                       "'low_freq_factor' 4 must be below 'high_freq_factor' 4");
 }
 

@@ -5,8 +5,10 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
+#include <map>
 
 #include "architecture/family.h"
+#include "architecture/stages.h"
 #include "architecture/tensors.h"
 #include "architecture/tiny_config.h"
 
@@ -38,8 +40,9 @@ TEST(Families, EachIsFoundByItsName) {
 }
 
 TEST(Families, EveryFileOfTheFolderIsListed) {
-  EXPECT_THAT(families(),
-              testing::ElementsAre(&kLlama, &kMistral, &kQwen2, &kQwen3, &kGemma3, &kPhi3));
+  EXPECT_THAT(families(), testing::UnorderedElementsAre(
+                              &kLlama, &kMistral, &kMixtral, &kQwen2, &kQwen3, &kQwen3Moe, &kGemma2,
+                              &kGemma3, &kPhi3, &kOlmo2, &kOlmoe, &kSmolLM3, &kGranite));
 }
 
 // A config of one family is read, written and named by that family alone.
@@ -126,8 +129,8 @@ TEST(Families, Qwen3NormsHeadsOfTheirOwnSize) {
   const ModelConfig config = parsed(json);
   const Attention& attention = config.layers.front().attention;
   EXPECT_EQ(attention.query_width(), 4 * 24);
-  ASSERT_TRUE(attention.head_norm.has_value());
-  EXPECT_FALSE(attention.head_norm->one_plus);
+  ASSERT_TRUE(attention.query_key_norm.has_value());
+  EXPECT_FALSE(attention.query_key_norm->one_plus);
   EXPECT_FALSE(attention.input_bias);
   json.erase("head_dim");
   EXPECT_EQ(parsed(json).layers.front().attention.head_size, 128);  // transformers' default
@@ -141,14 +144,215 @@ TEST(Families, Phi3IsALlamaWithAWindow) {
   const ModelConfig config = parsed(json);
   EXPECT_THAT(windowed(config), testing::Each(true));
   EXPECT_EQ(parsed(to_json(config)).layers, config.layers);
-  json["rope_scaling"] = {{"type", "longrope"}, {"long_factor", {1.0}}, {"short_factor", {1.0}}};
-  FRUGAL_EXPECT_ERROR(parse_model_config(json, "c"), kUnimplemented, "'type' is 'longrope'");
-  json["rope_scaling"] = nullptr;
-  json["partial_rotary_factor"] = 0.75;
-  FRUGAL_EXPECT_ERROR(parse_model_config(json, "c"), kUnimplemented, "'partial_rotary_factor'");
-  json.erase("partial_rotary_factor");
   json["lm_head_bias"] = true;
   FRUGAL_EXPECT_ERROR(parse_model_config(json, "c"), kUnimplemented, "'lm_head_bias'");
+}
+
+TEST(Families, Phi4MiniTurnsAShareOfEachHead) {
+  Json json = tiny_config_json("Phi3ForCausalLM", "phi3", {{"partial_rotary_factor", 0.75}});
+  const ModelConfig config = parsed(json);
+  EXPECT_EQ(config.layers[0].attention.rope.channels, 6);
+  EXPECT_EQ(parsed(to_json(config)).layers, config.layers);
+  for (const double share : {0.0, 0.2, 0.4, 1.5}) {  // 0, 1, 3 and 12 channels of 8
+    json["partial_rotary_factor"] = share;
+    FRUGAL_EXPECT_ERROR(parse_model_config(json, "c"), kInvalid, "'partial_rotary_factor' is");
+  }
+  FRUGAL_EXPECT_ERROR(
+      parse_model_config(
+          tiny_config_json("Qwen2ForCausalLM", "qwen2", {{"partial_rotary_factor", 0.75}}), "c"),
+      kUnimplemented, "'partial_rotary_factor' is 0.75; heads of this family turn as a whole");
+}
+
+TEST(Families, LongRopeHasTwoSetsOfFactors) {
+  const Json factors = {1.0, 1.5, 2.0, 2.5};
+  Json json = tiny_config_json(
+      "Phi3ForCausalLM", "phi3",
+      {{"original_max_position_embeddings", 32},
+       {"rope_scaling",
+        {{"type", "longrope"}, {"short_factor", factors}, {"long_factor", factors}}}});
+  const ModelConfig config = parsed(json);
+  const RopeScaling& scaling = config.layers[0].attention.rope.scaling.value();
+  EXPECT_EQ(scaling.kind, RopeScaling::Kind::kLongRope);
+  EXPECT_EQ(scaling.original_max_position_embeddings, 32);
+  EXPECT_THAT(scaling.long_factors, testing::ElementsAre(1.0, 1.5, 2.0, 2.5));
+  // sqrt(1 + ln(128 / 32) / ln(32)) = sqrt(1 + 2/5).
+  EXPECT_DOUBLE_EQ(scaling.attention_factor, std::sqrt(1.4));
+  EXPECT_EQ(parsed(to_json(config)).layers, config.layers);
+  for (const char* key : {"short_factor", "long_factor"}) {
+    Json wrong = json;
+    wrong["rope_scaling"][key] = {1.0, 2.0};
+    FRUGAL_EXPECT_ERROR(parse_model_config(wrong, "c"), kInvalid,
+                        "has 2 numbers, expected 4 numbers, one for each pair");
+    wrong["rope_scaling"][key] = {1.0, 2.0, -1.0, 1.0};
+    FRUGAL_EXPECT_ERROR(parse_model_config(wrong, "c"), kInvalid, "expected positive numbers");
+    wrong["rope_scaling"].erase(key);
+    FRUGAL_EXPECT_ERROR(parse_model_config(wrong, "c"), kInvalid, "is missing");
+  }
+}
+
+TEST(Families, YarnHasDefaultsOfThePaper) {
+  Json json = tiny_config_json();
+  json["rope_scaling"] = {
+      {"rope_type", "yarn"}, {"factor", 4.0}, {"original_max_position_embeddings", 32}};
+  const ModelConfig config = parsed(json);
+  const RopeScaling& scaling = config.layers[0].attention.rope.scaling.value();
+  EXPECT_EQ(scaling.kind, RopeScaling::Kind::kYarn);
+  EXPECT_EQ(scaling.beta_fast, 32);
+  EXPECT_EQ(scaling.beta_slow, 1);
+  EXPECT_DOUBLE_EQ(scaling.attention_factor, 0.1 * std::log(4.0) + 1.0);
+  EXPECT_EQ(parsed(to_json(config)).layers, config.layers);
+  json["rope_scaling"]["mscale"] = 0.5;
+  json["rope_scaling"]["mscale_all_dim"] = 1.0;
+  EXPECT_DOUBLE_EQ(parsed(json).layers[0].attention.rope.scaling->attention_factor,
+                   (0.05 * std::log(4.0) + 1.0) / (0.1 * std::log(4.0) + 1.0));
+  json["rope_scaling"]["beta_slow"] = 64;
+  FRUGAL_EXPECT_ERROR(parse_model_config(json, "c"), kInvalid,
+                      "'beta_slow' 64 must be below 'beta_fast' 32");
+}
+
+TEST(Families, Gemma2BoundsScoresAndLogits) {
+  Json json = tiny_config_json("Gemma2ForCausalLM", "gemma2",
+                               {{"hidden_act", nullptr},
+                                {"num_hidden_layers", 3},
+                                {"head_dim", 8},
+                                {"query_pre_attn_scalar", 16},
+                                {"sliding_window", 16}});
+  ModelConfig config = parsed(json);
+  EXPECT_THAT(windowed(config), testing::ElementsAre(true, false, true));
+  EXPECT_EQ(config.logit_rule.cap, 30.0);  // transformers' defaults
+  EXPECT_EQ(config.layers[0].attention.score_cap, 50.0);
+  EXPECT_EQ(config.layers[0].attention.score_scale, 0.25);
+  EXPECT_TRUE(config.tied_embeddings);
+  EXPECT_TRUE(config.layers[1].after_feed_forward->one_plus);
+  EXPECT_EQ(parsed(to_json(config)).layers, config.layers);
+  json["final_logit_softcapping"] = nullptr;
+  json["attn_logit_softcapping"] = 20.0;
+  config = parsed(json);
+  EXPECT_FALSE(config.logit_rule.cap.has_value());
+  EXPECT_EQ(config.layers[0].attention.score_cap, 20.0);
+  json["attn_logit_softcapping"] = 0.0;
+  FRUGAL_EXPECT_ERROR(parse_model_config(json, "c"), kInvalid, "'attn_logit_softcapping' is 0");
+}
+
+TEST(Families, Olmo2HasNormsBehindItsBlocksAlone) {
+  const ModelConfig config = parsed(tiny_config_json("Olmo2ForCausalLM", "olmo2"));
+  const Layer& layer = config.layers[0];
+  EXPECT_FALSE(layer.before_attention.has_value());
+  EXPECT_FALSE(layer.before_feed_forward.has_value());
+  EXPECT_TRUE(layer.attention.norm_spans_heads);
+  std::map<Role, std::vector<int64_t>> shapes;
+  for (const Tensor& tensor : layer_tensors(config, 0)) shapes[tensor.role] = tensor.shape;
+  EXPECT_EQ(shapes.count(Role::kNormBeforeAttention), 0u);
+  EXPECT_THAT(shapes.at(Role::kQueryNorm), testing::ElementsAre(32));
+  EXPECT_THAT(shapes.at(Role::kKeyNorm), testing::ElementsAre(16));
+  EXPECT_EQ(tensor_name(config, Role::kNormAfterAttention, 0),
+            "model.layers.0.post_attention_layernorm.weight");
+  EXPECT_EQ(parsed(to_json(config)).layers, config.layers);
+}
+
+TEST(Families, SmolLM3HasLayersWithoutPositions) {
+  Json json = tiny_config_json("SmolLM3ForCausalLM", "smollm3", {{"num_hidden_layers", 5}});
+  ModelConfig config = parsed(json);
+  const auto turning = [](const ModelConfig& of) {
+    std::vector<bool> result;
+    for (const Layer& layer : of.layers) result.push_back(layer.attention.rope.channels != 0);
+    return result;
+  };
+  EXPECT_THAT(turning(config), testing::ElementsAre(true, true, true, false, true));
+  json["no_rope_layers"] = {0, 1, 0, 1, 1};
+  config = parsed(json);
+  EXPECT_THAT(turning(config), testing::ElementsAre(false, true, false, true, true));
+  config.layers.erase(config.layers.begin());  // as a model that lost its first layer
+  EXPECT_THAT(turning(parsed(to_json(config))), testing::ElementsAre(true, false, true, true));
+  EXPECT_EQ(parsed(to_json(config)).layers, config.layers);
+  json["no_rope_layers"] = {1, 0};
+  FRUGAL_EXPECT_ERROR(parse_model_config(json, "c"), kInvalid, "'no_rope_layers' has 2 entries");
+  json["no_rope_layers"] = {1, 0, 2, 1, 1};
+  FRUGAL_EXPECT_ERROR(parse_model_config(json, "c"), kInvalid, "something else than 0 and 1");
+}
+
+TEST(Families, GraniteHasMultipliers) {
+  const ModelConfig config = parsed(tiny_config_json("GraniteForCausalLM", "granite",
+                                                     {{"embedding_multiplier", 12.0},
+                                                      {"logits_scaling", 8.0},
+                                                      {"attention_multiplier", 0.015625},
+                                                      {"residual_multiplier", 0.22}}));
+  EXPECT_EQ(config.embedding_scale, 12.0);
+  EXPECT_EQ(config.logit_rule.scale, 0.125);
+  EXPECT_EQ(config.layers[1].attention.score_scale, 0.015625);
+  EXPECT_EQ(config.layers[1].residual_multiplier, 0.22);
+  EXPECT_FALSE(stages(config, 0)[1].writes_residual);  // not as it is
+  EXPECT_EQ(parsed(to_json(config)).layers, config.layers);
+}
+
+TEST(Families, MixtralSendsTokensToExperts) {
+  Json json = tiny_config_json("MixtralForCausalLM", "mixtral",
+                               {{"num_local_experts", 4}, {"router_aux_loss_coef", 0.02}});
+  const ModelConfig config = parsed(json);
+  const Experts& experts = config.layers[0].experts.value();
+  EXPECT_EQ(experts.count, 4);
+  EXPECT_EQ(experts.per_token, 2);  // transformers' default
+  EXPECT_TRUE(experts.normalized);
+  EXPECT_EQ(config.router_loss_weight, 0.02);
+  EXPECT_EQ(tensor_name(config, Role::kRouter, 1), "model.layers.1.block_sparse_moe.gate.weight");
+  EXPECT_EQ(tensor_name(config, Role::kUp, 1, 3),
+            "model.layers.1.block_sparse_moe.experts.3.w3.weight");
+  EXPECT_EQ(layer_tensors(config, 0).size(), 7u + 4 * 3);
+  EXPECT_EQ(parsed(to_json(config)).layers, config.layers);
+  json["num_experts_per_tok"] = 5;
+  FRUGAL_EXPECT_ERROR(parse_model_config(json, "c"), kInvalid,
+                      "'num_experts_per_tok' is 5, expected at most 'num_local_experts' 4");
+}
+
+TEST(Families, ExpertsAreStagesOfTheirOwn) {
+  const ModelConfig config =
+      parsed(tiny_config_json("MixtralForCausalLM", "mixtral", {{"num_local_experts", 3}}));
+  const std::vector<Stage> all = stages(config, 0);
+  ASSERT_EQ(all.size(), kAttentionStages + 6);
+  EXPECT_EQ(all[1].expert, kNoExpert);
+  EXPECT_EQ(all[4].name, "expert 1 mlp_in");
+  EXPECT_EQ(all[4].expert, 1);
+  EXPECT_FALSE(all[4].input_scale.has_value());  // what all experts read belongs to none
+  EXPECT_EQ(all[5].input_scale->name, tensor_name(config, Role::kUp, 0, 1));
+  EXPECT_FALSE(all[5].writes_residual);  // weighted by the router first
+  for (const Stage& stage : all) {
+    for (const Tensor& matrix : stage.matrices) EXPECT_NE(matrix.role, Role::kRouter);
+  }
+}
+
+TEST(Families, Qwen3MoeMayHaveDenseLayers) {
+  Json json = tiny_config_json("Qwen3MoeForCausalLM", "qwen3_moe",
+                               {{"num_hidden_layers", 4},
+                                {"num_experts", 6},
+                                {"num_experts_per_tok", 3},
+                                {"moe_intermediate_size", 24},
+                                {"decoder_sparse_step", 2},
+                                {"mlp_only_layers", {3}}});
+  const ModelConfig config = parsed(json);
+  EXPECT_FALSE(config.layers[0].experts.has_value());
+  EXPECT_EQ(config.layers[0].feed_forward.width, 64);
+  ASSERT_TRUE(config.layers[1].experts.has_value());
+  EXPECT_EQ(config.layers[1].feed_forward.width, 24);
+  EXPECT_FALSE(config.layers[1].experts->normalized);  // transformers' default
+  EXPECT_FALSE(config.layers[3].experts.has_value());
+  EXPECT_EQ(tensor_name(config, Role::kGate, 1, 5),
+            "model.layers.1.mlp.experts.5.gate_proj.weight");
+  EXPECT_EQ(parsed(to_json(config)).layers, config.layers);
+  json["mlp_only_layers"] = {4};
+  FRUGAL_EXPECT_ERROR(parse_model_config(json, "c"), kInvalid, "'mlp_only_layers'");
+}
+
+TEST(Families, OlmoeKeepsTheRoutersProbabilities) {
+  const Json json = tiny_config_json("OlmoeForCausalLM", "olmoe",
+                                     {{"num_experts", 4}, {"num_experts_per_tok", 2}});
+  const ModelConfig config = parsed(json);
+  EXPECT_FALSE(config.layers[0].experts->normalized);
+  EXPECT_TRUE(config.layers[0].attention.norm_spans_heads);
+  EXPECT_TRUE(config.layers[0].before_attention.has_value());
+  EXPECT_EQ(parsed(to_json(config)).layers, config.layers);
+  Json clipped = json;
+  clipped["clip_qkv"] = 8.0;
+  FRUGAL_EXPECT_ERROR(parse_model_config(clipped, "c"), kUnimplemented, "'clip_qkv' is 8.0");
 }
 
 TEST(Families, Gemma3IsFiveWindowedLayersToOne) {

@@ -58,7 +58,7 @@ TEST(GgufArchitecture, RefusesWhatLlamaCppComputesOtherwise) {
                       "llama.cpp's llama has no sliding window, but layer 0 sees 64 tokens");
   json = tiny_config_json("Phi3ForCausalLM", "phi3", {{"head_dim", 4}});
   FRUGAL_EXPECT_ERROR(gguf_architecture(parsed(json)), no,
-                      "layer 0 has 4 heads of 4 and 32 channels");
+                      "layer 0 has 4 heads and 2 key/value heads of 4 and 32 channels");
   json["head_dim"] = 8;
   EXPECT_EQ(gguf_architecture(parsed(json)).value(), "phi3");
   json = tiny_config_json();

@@ -17,7 +17,7 @@ architecture::ModelConfig config() {
   architecture::Layer layer;
   layer.attention.heads = 8;
   layer.attention.key_value_heads = 4;
-  const architecture::ModelConfig config = architecture::make_llama(kLayers, layer);
+  const architecture::ModelConfig config = architecture::make_decoder(kLayers, layer);
   return config;
 }
 

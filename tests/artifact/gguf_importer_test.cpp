@@ -43,16 +43,26 @@ absl::StatusOr<Checkpoint> import_to(const fs::path& file, const fs::path& folde
   return Checkpoint::open(folder);
 }
 
-// The families that llama.cpp's graphs compute: the others' export refuses them by their windows.
-std::vector<std::string> exported_families() {
+// Files that are written and not read: of families without a reader, and of rotations without one.
+const std::set<std::string> kWrittenAlone = {
+    "gemma2", "granite",       "llama-yarn",   "mixtral",   "olmo2",
+    "olmoe",  "phi3-longrope", "phi3-partial", "qwen3-moe", "smollm3"};
+
+// The families that llama.cpp's graphs compute (the others' export refuses them by their windows or
+// dense layers) and that are read again.
+std::vector<std::string> exported_families(bool read = true) {
   std::vector<std::string> names;
   std::set<std::string> refused;
   for (const std::string& name : golden_families()) {
     const auto config = architecture::parse_model_config(read_family(name).config, name).value();
-    (architecture::gguf_architecture(config).ok() ? names.emplace_back(name)
-                                                  : *refused.insert(name).first);
+    if (!architecture::gguf_architecture(config).ok()) {
+      refused.insert(name);
+    } else if (kWrittenAlone.contains(name) != read) {
+      names.push_back(name);
+    }
   }
-  EXPECT_EQ(refused, (std::set<std::string>{"mistral", "phi3-window", "qwen2-window"}));
+  EXPECT_EQ(refused,
+            (std::set<std::string>{"mistral", "phi3-window", "qwen2-window", "qwen3-moe-mixed"}));
   return names;
 }
 
@@ -116,6 +126,20 @@ at::Tensor logits_of(const Checkpoint& checkpoint, const std::vector<int64_t>& i
   at::NoGradGuard no_grad;
   const auto decoder = model::Decoder::load(checkpoint, {}).value();
   return decoder.logits({.ids = at::tensor(ids).unsqueeze(0)});
+}
+
+// What cannot be read yet is refused by name, not read as something else.
+TEST(GgufImporter, FilesWithoutAReaderAreRefused) {
+  const std::vector<std::string> names = exported_families(/*read=*/false);
+  EXPECT_EQ(names.size(), kWrittenAlone.size());
+  for (const std::string& name : names) {
+    SCOPED_TRACE(name);
+    TemporaryFolder folder;
+    write_family(read_family(name), folder.path() / "original");
+    FRUGAL_ASSERT_OK(export_to(folder.path() / "original", folder.path() / "x.gguf"));
+    FRUGAL_EXPECT_ERROR(import_to(folder.path() / "x.gguf", folder.path() / "found"),
+                        absl::StatusCode::kUnimplemented, "x.gguf");
+  }
 }
 
 TEST(GgufImporter, EveryFamilyComesBackInFp32) {

@@ -33,7 +33,7 @@ absl::StatusOr<Loaded> imported(const fs::path& file, const fs::path& folder) {
 // A tokenizer by way of a GGUF file that export writes.
 absl::StatusOr<Loaded> through_gguf(const text::Tokenizer& tokenizer, const fs::path& folder,
                                     const char* architecture) {
-  architecture::ModelConfig config = architecture::make_llama(1, {});
+  architecture::ModelConfig config = architecture::make_decoder(1, {});
   config.vocabulary_size = tokenizer.size() + 3;  // an embedding is often padded
   GgufContent content;
   content.metadata.emplace_back("general.architecture", std::string(architecture));

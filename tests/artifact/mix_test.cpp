@@ -13,7 +13,7 @@ architecture::ModelConfig llama(int64_t layers, int64_t heads, int64_t key_value
   architecture::Layer layer;
   layer.attention.heads = heads;
   layer.attention.key_value_heads = key_value_heads;
-  const architecture::ModelConfig config = architecture::make_llama(layers, layer);
+  const architecture::ModelConfig config = architecture::make_decoder(layers, layer);
   return config;
 }
 

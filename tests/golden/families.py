@@ -57,6 +57,18 @@ def gemma3(**options):
                   attn_logit_softcapping=None, final_logit_softcapping=None, tie_word_embeddings=REMOVED, **options)
 
 
+def qwen3_moe(**options):
+    return config("qwen3_moe", "Qwen3MoeForCausalLM", **{
+        "rope_theta": 1000000.0, "head_dim": 32, "rope_scaling": None, "use_sliding_window": False, "sliding_window": None, "max_window_layers": 3,
+        "num_experts": 6, "num_experts_per_tok": 3, "moe_intermediate_size": 64, "norm_topk_prob": True, "decoder_sparse_step": 1,
+        "mlp_only_layers": [], "output_router_logits": False, "router_aux_loss_coef": 0.001, **options})
+
+
+def factors(count, first):
+    """Of frequencies, growing as those of published models do."""
+    return [round(first * (1 + 0.35 * i), 4) for i in range(count)]
+
+
 # A config as the model's own files have it; what is left out there is left out here (Gemma 3 does not say that it is tied).
 FAMILIES = {
     "llama": config("llama", "LlamaForCausalLM", rms_norm_eps=1e-5, rope_theta=500000.0, mlp_bias=False, tie_word_embeddings=True,
@@ -76,6 +88,33 @@ FAMILIES = {
     "phi3": phi3(sliding_window=None),
     "phi3-window": phi3(sliding_window=8),
     "gemma3": gemma3(rope_theta=1000000, rope_local_base_freq=10000, rope_scaling=None, sliding_window_pattern=6),
+    # Scores and logits are bounded; every second layer is windowed.
+    "gemma2": config("gemma2", "Gemma2ForCausalLM", hidden_size=96, num_hidden_layers=4, head_dim=32, num_key_value_heads=2,
+                     rope_theta=10000.0, query_pre_attn_scalar=32, sliding_window=8, hidden_act="gelu_pytorch_tanh",
+                     hidden_activation="gelu_pytorch_tanh", attn_logit_softcapping=5.0, final_logit_softcapping=30.0,
+                     tie_word_embeddings=REMOVED),
+    "olmo2": config("olmo2", "Olmo2ForCausalLM", rope_theta=500000.0, rope_scaling=None, pad_token_id=0),
+    "smollm3": config("smollm3", "SmolLM3ForCausalLM", num_hidden_layers=5, rope_theta=5000000.0, rope_scaling=None, mlp_bias=False,
+                      no_rope_layers=[1, 1, 1, 0, 1], no_rope_layer_interval=4, use_sliding_window=False, sliding_window=None,
+                      max_window_layers=28, layer_types=["full_attention"] * 5, pad_token_id=0, tie_word_embeddings=True),
+    "granite": config("granite", "GraniteForCausalLM", rope_theta=10000.0, rope_scaling=None, mlp_bias=False, attention_multiplier=0.125,
+                      embedding_multiplier=3.0, logits_scaling=0.25, residual_multiplier=0.22, pad_token_id=0, tie_word_embeddings=True),
+    # Contexts longer than that of the first training: the first prompt of "phi3-longrope" is longer, the second is not, with all that follows.
+    "llama-yarn": config("llama", "LlamaForCausalLM", rope_theta=10000.0, mlp_bias=False,
+                         rope_scaling={"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32}),
+    "phi3-longrope": {**phi3(num_attention_heads=2, sliding_window=None), "original_max_position_embeddings": 37,
+                      "rope_scaling": {"type": "longrope", "short_factor": factors(16, 1.0), "long_factor": factors(16, 2.5)}},
+    # Phi-4-mini: only the first channels of a head turn.
+    "phi3-partial": {**phi3(num_attention_heads=2, sliding_window=None, tie_word_embeddings=True, partial_rotary_factor=0.5),
+                     "original_max_position_embeddings": 37,
+                     "rope_scaling": {"type": "longrope", "short_factor": factors(8, 1.0), "long_factor": factors(8, 2.5)}},
+    "mixtral": config("mixtral", "MixtralForCausalLM", rope_theta=1000000.0, sliding_window=None, attention_bias=REMOVED,
+                      num_local_experts=4, num_experts_per_tok=2, output_router_logits=False, router_aux_loss_coef=0.02),
+    "qwen3-moe": qwen3_moe(),
+    # Experts in all layers but the second.
+    "qwen3-moe-mixed": qwen3_moe(mlp_only_layers=[1], norm_topk_prob=False),
+    "olmoe": config("olmoe", "OlmoeForCausalLM", num_key_value_heads=4, rope_theta=10000.0, rope_scaling=None, num_experts=5, num_experts_per_tok=2,
+                    norm_topk_prob=False, clip_qkv=None, output_router_logits=False, router_aux_loss_coef=0.01, pad_token_id=0),
     # As newer files and larger models have it: kinds of layers by name, rotary parameters per kind, a score scale of its own.
     "gemma3-scaled": {**gemma3(layer_types=["sliding_attention", "full_attention"] * 3 + ["sliding_attention"],
                                rope_parameters={"full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1000000.0},
@@ -181,6 +220,24 @@ def load_with_transformers(folder):
     return model.eval()
 
 
+def checkpoint_shapes(family, shapes):
+    """The tensors of published checkpoints: transformers stacks the experts of a layer when it loads them."""
+    result = {}
+    for name, shape in shapes.items():
+        prefix, stacked, kind = name.partition(".mlp.experts.")
+        if not stacked:
+            result[name.replace(".mlp.gate.weight", ".block_sparse_moe.gate.weight") if family == "mixtral" else name] = shape
+            continue
+        half = [shape[1] // 2, shape[2]]
+        for expert in range(shape[0]):
+            parts = {"gate_proj": half, "up_proj": half} if kind == "gate_up_proj" else {"down_proj": shape[1:]}
+            for part, sizes in parts.items():
+                renamed = {"gate_proj": "w1", "up_proj": "w3", "down_proj": "w2"}[part]
+                result[f"{prefix}.block_sparse_moe.experts.{expert}.{renamed}.weight" if family == "mixtral"
+                       else f"{prefix}.mlp.experts.{expert}.{part}.weight"] = sizes
+    return result
+
+
 def empty_golden(family, draw):
     """The golden of a family without its results: shapes are transformers' own."""
     import torch
@@ -190,8 +247,9 @@ def empty_golden(family, draw):
         model = transformers.AutoModelForCausalLM.from_config(transformers.AutoConfig.for_model(**json.loads(json.dumps(settings))))
     tied = model.config.tie_word_embeddings
     shapes = {name: list(value.shape) for name, value in model.state_dict().items() if not (tied and name == "lm_head.weight")}
+    shapes = checkpoint_shapes(family, shapes)
     golden = {"family": family, "config": settings, "gain_offset": 0.0 if one_plus(family) else 1.0,
-            "embedding_scale": 0.25 if one_plus(family) else 1.0, "tensors": shapes, "draw": draw, "prompts": prompts(family, draw)}
+            "embedding_scale": 0.25 if one_plus(family) else 0.1 if family == "granite" else 1.0, "tensors": shapes, "draw": draw, "prompts": prompts(family, draw)}
     return {**golden, "weights_sha256": weights_sha256(golden)}
 
 

@@ -116,7 +116,7 @@ struct Scores {
 };
 Scores scores_of(const model::Decoder& decoder, const at::Tensor& ids) {
   const Graph graph = run(decoder, ids);
-  const at::Tensor log = at::linear(graph.hidden, decoder.head_weight()).squeeze(0).log_softmax(-1);
+  const at::Tensor log = at::linear(graph.hidden, decoder.head().weight).squeeze(0).log_softmax(-1);
   std::vector<std::vector<at::Tensor>> gradients(graph.outputs.size());
   for (int64_t s = 0; s < log.size(0); ++s) {
     for (int64_t v = 0; v < log.size(1); ++v) {

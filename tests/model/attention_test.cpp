@@ -93,5 +93,32 @@ INSTANTIATE_TEST_SUITE_P(Shapes, AttentionTest,
                          ::testing::Values(Case{4, 4, 9, 9}, Case{4, 2, 9, 9}, Case{8, 1, 33, 33},
                                            Case{4, 2, 1, 12}, Case{4, 4, 1, 1}, Case{6, 2, 5, 12}));
 
+// Gemma 2's bound on scores, by its definition in fp64: in prefill, behind a cache, with a mask.
+TEST(Attention, CappedScoresEqualTheDefinition) {
+  constexpr double kCap = 1.5;
+  const at::Tensor key = random_tensor({2, 2, 9, 8}, "key"),
+                   value = random_tensor({2, 2, 9, 8}, "value");
+  for (const int64_t queries : {9, 4, 1}) {
+    const at::Tensor query = random_tensor({2, 4, queries, 8}, "query") * 3;
+    at::Tensor mask = causal(2, queries, 9).unsqueeze(1).clone();
+    for (const bool masked : {false, true}) {
+      if (masked) mask.select(3, 1).fill_(false);  // key 0 stays for all
+      const at::Tensor found =
+          capped_attention(query, key, value, masked ? mask : at::Tensor(), kCap);
+      std::vector<at::Tensor> heads;
+      for (int64_t head = 0; head < 4; ++head) {
+        const at::Tensor q = query.select(1, head).to(at::kDouble),
+                         k = key.select(1, head / 2).to(at::kDouble);
+        const at::Tensor scores = at::matmul(q, k.transpose(1, 2)) / std::sqrt(8.0);
+        const at::Tensor bounded = (scores / kCap).tanh() * kCap;
+        heads.push_back(at::matmul(bounded.masked_fill(~mask.squeeze(1), -INFINITY).softmax(-1),
+                                   value.select(1, head / 2).to(at::kDouble)));
+      }
+      // As the other attentions here: sums of 9 products of size 3 in fp32.
+      EXPECT_LT(toy::largest_difference(found, at::stack(heads, 1)), 1e-5) << queries << masked;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace frugal::model

@@ -100,7 +100,7 @@ TEST(Decoder, UntiedHeadsAreUsed) {
   Decoder decoder = toy::decoder({{"tie_word_embeddings", false}});
   const Batch batch{toy::ids(1, 5), {}};
   const at::Tensor before = decoder.logits(batch);
-  decoder.set_parameter("lm_head.weight", decoder.head_weight() * 2.0);
+  decoder.set_parameter("lm_head.weight", decoder.head().weight * 2.0);
   EXPECT_LT(toy::largest_difference(decoder.logits(batch), before * 2.0), toy::kFp32Tolerance);
   EXPECT_FALSE(toy::decoder().parameters().contains("lm_head.weight"));
 }

@@ -54,6 +54,7 @@ class Families : public testing::TestWithParam<std::string> {
   at::Tensor in_pieces(const std::vector<int64_t>& ids, const std::vector<int64_t>& lengths) const {
     const at::Tensor all = row(ids);
     KeyValueCache cache;
+    cache.planned_lengths = at::tensor({all.size(1)}, at::kLong);
     std::vector<at::Tensor> parts;
     for (int64_t begin = 0, piece = 0; begin < all.size(1); ++piece) {
       const size_t at_hand = std::min<size_t>(piece, lengths.size() - 1);

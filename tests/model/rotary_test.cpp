@@ -1,5 +1,6 @@
 #include "model/rotary.h"
 
+#include <algorithm>
 #include <cmath>
 #include <complex>
 #include <numbers>
@@ -100,6 +101,73 @@ TEST(Rotary, KeepsTheTypeOfItsInput) {
   const at::Tensor y = rotate(x, tables.cosine, tables.sine);
   EXPECT_EQ(y.scalar_type(), at::kBFloat16);
   EXPECT_TRUE(y.equal(rotate(x.to(at::kFloat), tables.cosine, tables.sine).to(at::kBFloat16)));
+}
+
+// The paper's rule (Peng et al. 2024, section 3.2) written for one pair of channels.
+TEST(Rotary, YarnEqualsTheFormula) {
+  const architecture::ModelConfig config = toy::config(
+      {{"hidden_size", 256},
+       {"rope_scaling",
+        {{"rope_type", "yarn"}, {"factor", 8.0}, {"original_max_position_embeddings", 64}}}});
+  const architecture::Rope& rope = config.layers[0].attention.rope;
+  const at::Tensor found = frequencies_of(config);
+  const auto pair_of = [](double turns) {
+    return 64.0 * std::log(64.0 / (turns * 2 * std::numbers::pi)) / (2 * std::log(10000.0));
+  };
+  const double low = std::max(std::floor(pair_of(32)), 0.0), high = std::ceil(pair_of(1));
+  int64_t blended = 0;
+  for (int64_t i = 0; i < 32; ++i) {
+    const double plain = std::pow(10000.0, -2.0 * static_cast<double>(i) / 64.0);
+    const double slowed = std::clamp((static_cast<double>(i) - low) / (high - low), 0.0, 1.0);
+    const double expected = plain / 8.0 * slowed + plain * (1 - slowed);
+    EXPECT_NEAR(found[i].item<double>(), expected, 1e-6 * plain) << i;
+    blended += slowed > 0 && slowed < 1 ? 1 : 0;
+  }
+  EXPECT_GT(blended, 0);
+  EXPECT_DOUBLE_EQ(attention_factor(rope), 0.1 * std::log(8.0) + 1.0);
+  EXPECT_FALSE(depends_on_length(rope));
+}
+
+// Only the first channels of a head turn, as a head of so many alone would; none at 0.
+TEST(Rotary, AShareOfAHeadTurns) {
+  const at::Tensor x = at::arange(2 * 3 * 4 * 8, at::kFloat).view({2, 3, 4, 8}) / 100;
+  const at::Tensor positions = at::arange(4, at::kLong).unsqueeze(0);
+  architecture::Rope rope{.theta = 100.0, .channels = 6, .scaling = {}};
+  const RotaryTables tables = rotary_tables(rotary_frequencies(rope, 8), positions);
+  ASSERT_EQ(tables.cosine.size(-1), 6);
+  const at::Tensor turned = rotate(x, tables.cosine, tables.sine);
+  rope.channels.reset();
+  const RotaryTables whole = rotary_tables(rotary_frequencies(rope, 6), positions);
+  EXPECT_TRUE(at::equal(turned.narrow(-1, 0, 6),
+                        rotate(x.narrow(-1, 0, 6).contiguous(), whole.cosine, whole.sine)));
+  EXPECT_TRUE(at::equal(turned.narrow(-1, 6, 2), x.narrow(-1, 6, 2)));
+  rope.channels = 0;
+  const RotaryTables none = rotary_tables(rotary_frequencies(rope, 8), positions);
+  EXPECT_TRUE(at::equal(rotate(x, none.cosine, none.sine), x));
+}
+
+// A sequence that outgrows the first context over a cache must say so before: tokens that are there
+// were turned by other frequencies.
+TEST(Rotary, LongRopeAsksForTheLengthAhead) {
+  const base::Json factors = {1.0, 2.0, 3.0, 4.0};
+  const Decoder decoder = toy::decoder({{"rope_scaling",
+                                         {{"rope_type", "longrope"},
+                                          {"short_factor", {1.0, 1.0, 1.0, 1.0}},
+                                          {"long_factor", factors},
+                                          {"original_max_position_embeddings", 8}}}});
+  const at::Tensor ids = toy::ids(1, 12);
+  const at::Tensor at_once = decoder.logits({ids, {}});
+  KeyValueCache unplanned;
+  decoder.logits({ids.narrow(1, 0, 6), {}}, &unplanned);
+  EXPECT_THROW(decoder.logits({ids.narrow(1, 6, 6), {}}, &unplanned), c10::Error);
+  KeyValueCache planned;
+  planned.planned_lengths = at::tensor({12}, at::kLong);
+  const at::Tensor first = decoder.logits({ids.narrow(1, 0, 6), {}}, &planned);
+  const at::Tensor second = decoder.logits({ids.narrow(1, 6, 6), {}}, &planned);
+  EXPECT_LT(toy::largest_difference(at::cat({first, second}, 1), at_once), toy::kFp32Tolerance);
+  // Below the limit the other set is used: the same tokens give other logits.
+  const at::Tensor shorter = decoder.logits({ids.narrow(1, 0, 6), {}});
+  EXPECT_GT(toy::largest_difference(shorter, first), 1e-3);
 }
 
 }  // namespace

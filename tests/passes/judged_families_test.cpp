@@ -8,6 +8,8 @@
 #include <numeric>
 #include <span>
 
+#include "architecture/gguf_names.h"
+#include "architecture/tensors.h"
 #include "evaluate/items.h"
 #include "evaluate/perplexity.h"
 #include "fake_context.h"
@@ -240,17 +242,23 @@ TEST_P(JudgedFamilies, InspectCountsWhatIsThere) {
   const Json codes = format::inspect(small).value();
   EXPECT_EQ(codes.at("architecture"), golden_.config.at("architectures").at(0));
   EXPECT_EQ(codes.at("parameters"), count);
-  // Seven matrices a layer, 18 bytes for 32 weights; the rest as it was.
+  // The matrices of the layers but for routers, 18 bytes for 32 weights; the rest as it was.
+  const auto config = architecture::parse_model_config(golden_.config, "golden").value();
+  const std::vector<architecture::Tensor> tensors = architecture::tensors(config);
   const Json& matrices = codes.at("types").at("q4_0");
-  EXPECT_EQ(matrices.at("tensors"), 7 * golden_.config.at("num_hidden_layers").get<int64_t>());
+  EXPECT_EQ(matrices.at("tensors"),
+            std::count_if(tensors.begin(), tensors.end(),
+                          [](const auto& tensor) { return tensor.is_stage_matrix(); }));
   EXPECT_EQ(matrices.at("bytes"), matrices.at("parameters").get<int64_t>() / 32 * 18);
-  const bool windowed =
-      GetParam() == "mistral" || GetParam() == "qwen2-window" || GetParam() == "phi3-window";
-  if (!windowed) {  // which llama.cpp does not have for these two, and the exporter refuses
+  if (architecture::gguf_architecture(config).ok()) {  // else the exporter refuses
     const Json gguf = exported(small, "gguf");
     EXPECT_EQ(gguf.at("kind"), "gguf");
-    // Llama 3's scaling of rotary frequencies is a tensor there: a factor for each pair of a head.
-    const int64_t factors = GetParam() == "llama" ? 64 / 4 / 2 : 0;
+    // Llama 3's scaling of rotary frequencies is a tensor there, a factor for each pair of a head;
+    // longrope's are two.
+    const int64_t factors = GetParam() == "llama"           ? 64 / 4 / 2
+                            : GetParam() == "phi3-longrope" ? 2 * 64 / 2 / 2
+                            : GetParam() == "phi3-partial"  ? 2 * 64 / 2 / 2 / 2
+                                                            : 0;
     EXPECT_EQ(gguf.at("parameters"), count + factors);
     EXPECT_EQ(gguf.at("weight_bytes"), codes.at("weight_bytes").get<int64_t>() + 4 * factors);
   }

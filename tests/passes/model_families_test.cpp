@@ -2,6 +2,7 @@
 // construction must stay so, what is chosen must load again.
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 
@@ -27,6 +28,12 @@ using namespace frugal::test;
 
 using architecture::Role;
 using base::Json;
+
+std::string test_name(const testing::TestParamInfo<std::string>& info) {
+  std::string name = info.param;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
 
 class FamilyPasses : public testing::TestWithParam<std::string> {
  protected:
@@ -85,6 +92,37 @@ class FamilyPasses : public testing::TestWithParam<std::string> {
     return input_->config().layers.front().after_attention.has_value();
   }
 
+  bool has_experts() const {
+    const auto& layers = input_->config().layers;
+    return std::any_of(layers.begin(), layers.end(),
+                       [](const auto& layer) { return layer.experts.has_value(); });
+  }
+  // What the plan says where the family cannot do `kind`.
+  std::optional<std::string> refusal(std::string_view kind) const {
+    const architecture::ModelConfig& config = input_->config();
+    const std::set<std::string_view> dense = {"smooth",    "ffn",  "channels",
+                                              "two-sided", "best", "lowbit"};
+    if (has_experts() && dense.contains(kind)) return "does not know experts";
+    if (kind == "rotate" && has_norms_behind()) return "set residual: false";
+    const architecture::Layer& first = config.layers.front();
+    if (kind == "smooth" && !first.before_attention) return "has no weight before stage";
+    if (kind == "heads" && first.attention.norm_spans_heads) return "norms the queries and keys";
+    if (kind == "gguf" && GetParam() == "mistral") return "no sliding window";
+    if (kind == "gguf" && GetParam() == "qwen3-moe-mixed") return "llama.cpp's qwen3moe";
+    return std::nullopt;
+  }
+  bool is_refused(std::string_view kind,
+                  const absl::StatusOr<std::filesystem::path>& result) const {
+    const std::optional<std::string> word = refusal(kind);
+    if (!word) {
+      EXPECT_TRUE(result.ok()) << kind << ": " << result.status();
+      return !result.ok();
+    }
+    FRUGAL_EXPECT_ERROR(result, absl::StatusCode::kUnimplemented, *word);
+    EXPECT_TRUE(std::string(result.status().message()).starts_with("check: ")) << "not by the plan";
+    return true;
+  }
+
   test::FamilyGolden golden_;
   const test::TemporaryFolder folder_;
   std::optional<format::Checkpoint> input_;
@@ -92,13 +130,17 @@ class FamilyPasses : public testing::TestWithParam<std::string> {
 };
 
 INSTANTIATE_TEST_SUITE_P(Golden, FamilyPasses,
-                         testing::Values("mistral", "qwen2", "qwen3", "gemma3", "phi3"));
+                         testing::Values("mistral", "qwen2", "qwen3", "gemma2", "gemma3", "phi3",
+                                         "phi3-partial", "olmo2", "smollm3", "granite", "mixtral",
+                                         "qwen3-moe-mixed", "olmoe"),
+                         test_name);
 
 // Two orders of evaluation in fp32 (tests/model/families_test.cpp), weights rounded to fp32 between
 // them.
 constexpr double kEquivalent = 1e-4;
 
-const Json kText = {{"calibration", "text"}, {"windows", 6}, {"sequence_length", 32}};
+const Json kText = {
+    {"calibration", "text"}, {"windows", 6}, {"sequence_length", 32}, {"min_expert_tokens", 0}};
 Json with_text(Json options) {
   options.update(kText);
   return options;
@@ -109,11 +151,7 @@ TEST_P(FamilyPasses, RotationsAreEquivalent) {
                               apply(make_rotate_pass(), {{"residual", false}}, "heads"));
   EXPECT_LT(distance(heads), kEquivalent);
   const auto all = apply(make_rotate_pass(), Json::object(), "all");
-  if (has_norms_behind()) {
-    FRUGAL_EXPECT_ERROR(all, absl::StatusCode::kUnimplemented, "set residual: false");
-    return;
-  }
-  ASSERT_TRUE(all.ok()) << all.status();
+  if (is_refused("rotate", all)) return;
   EXPECT_LT(distance(*all), kEquivalent);
 }
 
@@ -121,8 +159,9 @@ TEST_P(FamilyPasses, SmoothingIsEquivalent) {
   for (const char* method : {"awq", "smoothquant"}) {
     Json options = with_text({{"method", method}});
     if (method == std::string("awq")) options["grid"] = "int4:g32";
-    FRUGAL_ASSERT_OK_AND_ASSIGN(const auto folder, apply(make_smooth_pass(), options, method));
-    EXPECT_LT(distance(folder), kEquivalent) << method;
+    const auto folder = apply(make_smooth_pass(), options, method);
+    if (is_refused("smooth", folder)) continue;
+    EXPECT_LT(distance(*folder), kEquivalent) << method;
   }
 }
 
@@ -143,26 +182,26 @@ TEST_P(FamilyPasses, UnusedChannelsGoWithoutATrace) {
   std::filesystem::create_directories(emptied);
   FRUGAL_ASSERT_OK(decoder.save(emptied, format::DType::kF32));
   FRUGAL_ASSERT_OK_AND_ASSIGN(const auto checkpoint, format::Checkpoint::open(emptied));
-  FRUGAL_ASSERT_OK_AND_ASSIGN(
-      const auto folder,
+  const auto folder =
       apply(make_prune_pass(),
             {{"channels", 0.5}, {"multiple_of", 1}, {"score", "magnitude"}, {"compensate", false}},
-            "narrow", checkpoint));
-  const at::Tensor before = logits(emptied), after = logits(folder);
+            "narrow", checkpoint);
+  if (is_refused("channels", folder)) return;
+  const at::Tensor before = logits(emptied), after = logits(*folder);
   EXPECT_LT(((after - before).abs().max() / before.abs().max()).item<double>(), kEquivalent);
 }
 
 TEST_P(FamilyPasses, StructuresGo) {
-  const std::map<std::string, Json> kinds = {{"heads", {{"heads", 0.5}, {"heads_by", "query"}}},
+  const std::map<std::string, Json> kinds = {{"heads", {{"heads", 0.5}}},
                                              {"ffn", {{"ffn", 0.5}, {"multiple_of", 16}}},
                                              {"channels", {{"channels", 0.5}}},
                                              {"depth", {{"drop_layers", 1}}},
                                              {"mask", {{"pattern", "2:4"}}}};
   for (const auto& [name, options] : kinds) {
-    FRUGAL_ASSERT_OK_AND_ASSIGN(const auto folder,
-                                apply(make_prune_pass(), with_text(options), name));
-    EXPECT_TRUE(logits(folder).isfinite().all().item<bool>()) << name;
-    FRUGAL_ASSERT_OK_AND_ASSIGN(const auto pruned, format::Checkpoint::open(folder));
+    const auto folder = apply(make_prune_pass(), with_text(options), name);
+    if (is_refused(name, folder)) continue;
+    EXPECT_TRUE(logits(*folder).isfinite().all().item<bool>()) << name;
+    FRUGAL_ASSERT_OK_AND_ASSIGN(const auto pruned, format::Checkpoint::open(*folder));
     if (name == "mask") continue;
     EXPECT_LT(pruned.config().parameter_count(), input_->config().parameter_count()) << name;
   }
@@ -184,10 +223,13 @@ TEST_P(FamilyPasses, EveryRecipeQuantizes) {
   for (const auto& [name, recipe] : recipes) {
     Json options = with_text(recipe);
     options["grid"] = "q8_0";
-    FRUGAL_ASSERT_OK_AND_ASSIGN(const auto folder, apply(make_quantize_pass(), options, name));
+    const auto result = apply(make_quantize_pass(), options, name);
+    if (is_refused(name, result)) continue;
+    const std::filesystem::path& folder = *result;
     // Steps of 1/127 of the largest weight of 32: below 1/254 of it each, a fifth of what random
     // signs of 100 columns and seven layers leave.
-    EXPECT_LT(distance(folder), 0.1) << name;
+    // A token whose experts change by it moves by what they add.
+    EXPECT_LT(distance(folder), has_experts() ? 0.5 : 0.1) << name;
     EXPECT_GT(distance(folder), 0) << name;
   }
 }
@@ -226,12 +268,7 @@ TEST_P(FamilyPasses, Learn) {
 
 TEST_P(FamilyPasses, AreExported) {
   for (const char* format : {"onnx", "huggingface", "gguf"}) {
-    const auto folder = apply(make_export_pass(), {{"format", format}}, format);
-    if (GetParam() == "mistral" && format == std::string("gguf")) {
-      FRUGAL_EXPECT_ERROR(folder, absl::StatusCode::kUnimplemented, "no sliding window");
-      continue;
-    }
-    EXPECT_TRUE(folder.ok()) << format << ": " << folder.status();
+    is_refused(format, apply(make_export_pass(), {{"format", format}}, format));
   }
 }
 

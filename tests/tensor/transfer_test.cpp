@@ -38,7 +38,7 @@ class TransferTest : public ::testing::Test {
     FRUGAL_ASSERT_OK_AND_ASSIGN(const architecture::ModelConfig config,
                                 architecture::parse_model_config(json, "config"));
     std::vector<format::CheckpointWriter::Tensor> tensors;
-    for (const auto& [name, shape, role, layer, slice] : architecture::tensors(config)) {
+    for (const auto& [name, shape, role, layer, slice, expert] : architecture::tensors(config)) {
       tensors.push_back({name, dtype, shape, name == kDown ? grid_name : std::nullopt});
     }
     FRUGAL_ASSERT_OK_AND_ASSIGN(auto writer,
@@ -98,7 +98,8 @@ TEST_F(TransferTest, NonContiguousTensorsAreWrittenInTheirOrder) {
   FRUGAL_ASSERT_OK_AND_ASSIGN(const auto checkpoint, format::Checkpoint::open(folder_.path()));
   test::TemporaryFolder other;
   std::vector<format::CheckpointWriter::Tensor> tensors;
-  for (const auto& [name, shape, role, layer, slice] : architecture::tensors(checkpoint.config())) {
+  for (const auto& [name, shape, role, layer, slice, expert] :
+       architecture::tensors(checkpoint.config())) {
     tensors.push_back({name, format::DType::kF32, shape, std::nullopt});
   }
   FRUGAL_ASSERT_OK_AND_ASSIGN(

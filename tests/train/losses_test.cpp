@@ -16,19 +16,19 @@ constexpr int64_t kTokens = 23, kWidth = 12, kTeacherWidth = 20, kVocabulary = 3
 LossInput example() {
   LossInput input;
   input.hidden = toy::random_tensor({kTokens, kWidth}, "hidden").requires_grad_();
-  input.head = toy::random_tensor({kVocabulary, kWidth}, "head", 0.5).requires_grad_();
+  input.head.weight = toy::random_tensor({kVocabulary, kWidth}, "head", 0.5).requires_grad_();
   input.targets =
       (toy::random_tensor({kTokens}, "targets").abs() * 1000).to(at::kLong) % kVocabulary;
   input.teacher_hidden = toy::random_tensor({kTokens, kTeacherWidth}, "teacher hidden");
-  input.teacher_head = toy::random_tensor({kVocabulary, kTeacherWidth}, "teacher head", 0.5);
+  input.teacher_head.weight = toy::random_tensor({kVocabulary, kTeacherWidth}, "teacher head", 0.5);
   return input;
 }
 
 // The definition over whole logits in fp64.
 at::Tensor by_definition(const LossInput& input, double alpha, double t, double divisor) {
-  const at::Tensor z = at::mm(input.hidden.to(at::kDouble), input.head.to(at::kDouble).t());
+  const at::Tensor z = at::mm(input.hidden.to(at::kDouble), input.head.weight.to(at::kDouble).t());
   const at::Tensor target =
-      at::mm(input.teacher_hidden.to(at::kDouble), input.teacher_head.to(at::kDouble).t());
+      at::mm(input.teacher_hidden.to(at::kDouble), input.teacher_head.weight.to(at::kDouble).t());
   const at::Tensor ce = -z.log_softmax(-1).gather(1, input.targets.unsqueeze(1)).sum();
   const at::Tensor p = (target / t).softmax(-1);
   const at::Tensor kl = (p * ((target / t).log_softmax(-1) - (z / t).log_softmax(-1))).sum();
@@ -49,8 +49,8 @@ TEST_P(HeadLossTest, ValueAndGradientsEqualTheDefinition) {
   // Sums of 23 tokens' fp32 terms below 100: a few dozen roundings of 6e-8 relative.
   EXPECT_NEAR(ours.loss.item<double>(), exact.item<double>(),
               1e-5 * (1 + std::abs(exact.item<double>())));
-  const auto got = torch::autograd::grad({ours.loss * 3.0}, {input.hidden, input.head});
-  const auto wanted = torch::autograd::grad({exact * 3.0}, {input.hidden, input.head});
+  const auto got = torch::autograd::grad({ours.loss * 3.0}, {input.hidden, input.head.weight});
+  const auto wanted = torch::autograd::grad({exact * 3.0}, {input.hidden, input.head.weight});
   for (size_t i = 0; i < 2; ++i) {
     EXPECT_LT(largest_difference(got[i], wanted[i]), 2e-5) << i;
     EXPECT_GT(wanted[i].abs().max().item<double>(), 1e-2);
@@ -64,12 +64,12 @@ INSTANTIATE_TEST_SUITE_P(Mixtures, HeadLossTest,
 TEST(HeadLoss, GradientsAreFiniteDifferences) {
   LossInput input = example();
   const LossOptions options{0.6, 2.0, 8};
-  const auto gradients =
-      torch::autograd::grad({head_loss(input, options, kTokens).loss}, {input.hidden, input.head});
+  const auto gradients = torch::autograd::grad({head_loss(input, options, kTokens).loss},
+                                               {input.hidden, input.head.weight});
   const at::NoGradGuard no_grad;
   const auto value = [&] { return by_definition(input, 0.6, 2.0, kTokens).item<double>(); };
   for (int64_t i = 0; i < 2; ++i) {
-    const at::Tensor& tensor = i == 0 ? input.hidden : input.head;
+    const at::Tensor& tensor = i == 0 ? input.hidden : input.head.weight;
     for (const int64_t at : {int64_t{0}, int64_t{37}, int64_t{200}}) {
       const at::Tensor place = tensor.view({-1})[at];
       const double before = place.item<double>();
@@ -90,7 +90,7 @@ TEST(HeadLoss, ChunksDoNotMatter) {
   const auto gradients = [](int64_t chunk) {
     const LossInput input = example();
     return torch::autograd::grad({head_loss(input, {0.5, 2.0, chunk}, kTokens).loss},
-                                 {input.hidden, input.head});
+                                 {input.hidden, input.head.weight});
   };
   const auto whole = gradients(1000);
   for (const int64_t chunk : {1, 4, 22, 23}) {
@@ -103,12 +103,12 @@ TEST(HeadLoss, ChunksDoNotMatter) {
 TEST(HeadLoss, AStudentThatIsItsTeacherHasNoDivergenceAndNoGradient) {
   LossInput input = example();
   input.teacher_hidden = input.hidden.detach().clone();
-  input.teacher_head = input.head.detach().clone();
+  input.teacher_head.weight = input.head.weight.detach().clone();
   for (const double t : {1.0, 4.0}) {
     const LossValue value = head_loss(input, {1.0, t, 6}, kTokens);
     EXPECT_NEAR(value.loss.item<double>(), 0.0, 1e-6);
     for (const at::Tensor& gradient :
-         torch::autograd::grad({value.loss}, {input.hidden, input.head})) {
+         torch::autograd::grad({value.loss}, {input.hidden, input.head.weight})) {
       EXPECT_LT(gradient.abs().max().item<double>(), 1e-6);
     }
   }
@@ -118,8 +118,8 @@ TEST(HeadLoss, AStudentThatIsItsTeacherHasNoDivergenceAndNoGradient) {
 // what T² is for.
 TEST(HeadLoss, TheSquareOfTheTemperatureKeepsTheScale) {
   const LossInput input = example();
-  const at::Tensor z = at::mm(input.hidden, input.head.t()),
-                   w = at::mm(input.teacher_hidden, input.teacher_head.t());
+  const at::Tensor z = at::mm(input.hidden, input.head.weight.t()),
+                   w = at::mm(input.teacher_hidden, input.teacher_head.weight.t());
   const at::Tensor difference = (z - w) - (z - w).mean(-1, true);
   const double limit = 0.5 * difference.to(at::kDouble).square().mean(-1).sum().item<double>();
   const double t = 300.0;
@@ -148,7 +148,7 @@ TEST(HeadLoss, Bf16ProductsStayClose) {
   const LossValue value = head_loss(input, options, kTokens);
   EXPECT_NEAR(value.loss.item<double>(), exact,
               0.02 * exact);  // logits of order 10 rounded to 8 bits
-  const auto gradients = torch::autograd::grad({value.loss}, {input.hidden, input.head});
+  const auto gradients = torch::autograd::grad({value.loss}, {input.hidden, input.head.weight});
   EXPECT_EQ(gradients[1].scalar_type(), at::kFloat);
 }
 
@@ -158,7 +158,8 @@ TEST(HeadLoss, NoTokensGiveZero) {
   input.targets = at::zeros({0}, at::kLong);
   const LossValue value = head_loss(input, {}, 1.0);
   EXPECT_EQ(value.loss.item<float>(), 0.0F);
-  EXPECT_EQ(torch::autograd::grad({value.loss}, {input.head})[0].abs().max().item<float>(), 0.0F);
+  EXPECT_EQ(torch::autograd::grad({value.loss}, {input.head.weight})[0].abs().max().item<float>(),
+            0.0F);
 }
 
 TEST(HeadLoss, ShapesThatDoNotFitAreRefused) {
@@ -180,6 +181,34 @@ TEST(CountedRows, NeedTheMaskAndTheSameDocument) {
   // -> 4.
   EXPECT_TRUE(rows.places.equal(at::tensor({0, 2, 5, 7}, at::kLong)));
   EXPECT_TRUE(rows.targets.equal(at::tensor({6, 8, 2, 4}, at::kLong)));
+}
+
+// Logits that are scaled and bounded: the loss and its gradients are those of the definition.
+TEST(HeadLoss, FollowsTheRuleOfLogits) {
+  LossInput input = example();
+  input.head.rule = {.scale = 0.5, .cap = 2.0};
+  input.teacher_head.rule = {.scale = 2.0, .cap = std::nullopt};
+  const LossOptions options{.distillation_weight = 0.4, .temperature = 1.5, .chunk_tokens = 3};
+  const LossValue ours = head_loss(input, options, kTokens);
+  const auto logits = [](const at::Tensor& hidden, const model::Head& head) {
+    at::Tensor z =
+        at::mm(hidden.to(at::kDouble), head.weight.to(at::kDouble).t()) * head.rule.scale;
+    return head.rule.cap ? (z / *head.rule.cap).tanh() * *head.rule.cap : z;
+  };
+  const at::Tensor z = logits(input.hidden, input.head),
+                   w = logits(input.teacher_hidden, input.teacher_head);
+  const at::Tensor teacher_log = (w / 1.5).log_softmax(-1), student_log = (z / 1.5).log_softmax(-1);
+  const at::Tensor exact =
+      (at::cross_entropy_loss(z, input.targets, {}, at::Reduction::Sum) * 0.6 +
+       (teacher_log.exp() * (teacher_log - student_log)).sum() * (0.4 * 1.5 * 1.5)) /
+      kTokens;
+  EXPECT_NEAR(ours.loss.item<double>(), exact.item<double>(), 1e-5 * exact.item<double>());
+  const auto got = torch::autograd::grad({ours.loss}, {input.hidden, input.head.weight});
+  const auto wanted = torch::autograd::grad({exact}, {input.hidden, input.head.weight});
+  for (size_t i = 0; i < got.size(); ++i) {
+    EXPECT_LT((got[i] - wanted[i]).abs().max().item<double>(),
+              1e-5 * wanted[i].abs().max().item<double>() + 1e-7);
+  }
 }
 
 }  // namespace

@@ -9,7 +9,14 @@ extern const Family kLlama;
 extern const Family kMistral;
 extern const Family kQwen2;
 extern const Family kQwen3;
+extern const Family kGemma2;
 extern const Family kGemma3;
+extern const Family kGranite;
+extern const Family kMixtral;
+extern const Family kOlmo2;
+extern const Family kOlmoe;
+extern const Family kQwen3Moe;
+extern const Family kSmolLM3;
 extern const Family kPhi3;
 
 }  // namespace frugal::architecture

@@ -28,7 +28,7 @@ absl::Status describe(const Json& json, std::string_view where, ModelConfig& con
   FRUGAL_RETURN_IF_ERROR(read_sizes(json, where, kDefaults, config));
   FRUGAL_RETURN_IF_ERROR(refuse_true(json, where, {"rope_interleaved"}));
   FRUGAL_RETURN_IF_ERROR(refuse_window(json, where, config));
-  FRUGAL_ASSIGN_OR_RETURN(const Rope rope, read_rope(json, where));
+  FRUGAL_ASSIGN_OR_RETURN(const Rope rope, read_rope(json, where, config));
   FRUGAL_ASSIGN_OR_RETURN(const bool attention_bias,
                           base::json_get_or<bool>(json, "attention_bias", false, where));
   FRUGAL_ASSIGN_OR_RETURN(const bool mlp_bias,
@@ -53,16 +53,7 @@ const Family kLlama = {.architecture = "LlamaForCausalLM",
                        .describe = describe,
                        .write = write,
                        .gguf = "llama",
+                       .gguf_imports = true,
                        .gguf_interleaves = true};
-
-ModelConfig make_llama(int64_t layer_count, const Layer& layer) {
-  ModelConfig config;
-  config.architecture = std::string(kLlama.architecture);
-  config.model_type = std::string(kLlama.model_type);
-  config.layers.assign(static_cast<size_t>(layer_count), layer);
-  config.final_norm = layer.before_attention;
-  config.source = Json::object();
-  return config;
-}
 
 }  // namespace frugal::architecture

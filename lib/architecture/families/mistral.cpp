@@ -16,7 +16,7 @@ absl::Status describe(const Json& json, std::string_view where, ModelConfig& con
   FRUGAL_RETURN_IF_ERROR(read_sizes(json, where, kDefaults, config));
   FRUGAL_RETURN_IF_ERROR(
       refuse_true(json, where, {"attention_bias", "mlp_bias", "rope_interleaved"}));
-  FRUGAL_ASSIGN_OR_RETURN(const Rope rope, read_rope(json, where));
+  FRUGAL_ASSIGN_OR_RETURN(const Rope rope, read_rope(json, where, config));
   std::optional<int64_t> window;  // an explicit null says "none", an absent key means the default
   const auto found = json.find("sliding_window");
   if (found == json.end() || !found->is_null()) {
@@ -43,6 +43,7 @@ const Family kMistral = {.architecture = "MistralForCausalLM",
                          .describe = describe,
                          .write = write,
                          .gguf = "llama",
+                         .gguf_imports = true,
                          .gguf_interleaves = true};
 
 }  // namespace frugal::architecture

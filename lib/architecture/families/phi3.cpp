@@ -1,6 +1,6 @@
 // Tested by: tests/architecture/families_test.cpp
-// Phi-3 (Abdin et al. 2024): Llama whose query, key and value are stored as one matrix, and gate
-// and up as another; a window over all layers.
+// Phi-3, Phi-3.5 and Phi-4-mini (Abdin et al. 2024): Llama whose query, key and value are stored as
+// one matrix, and gate and up as another; a window over all layers, long contexts by "longrope".
 #include <array>
 
 #include "architecture/config_reader.h"
@@ -12,6 +12,7 @@ namespace {
 using base::Json;
 
 constexpr Defaults kDefaults;
+constexpr int64_t kDefaultOriginalContext = 4096;  // configuration_phi3.py
 constexpr std::array kAttentionIn = {Role::kQuery, Role::kKey, Role::kValue};
 constexpr std::array kFeedForwardIn = {Role::kGate, Role::kUp};
 constexpr std::array kFusions = {
@@ -22,7 +23,10 @@ constexpr std::array kFusions = {
 absl::Status describe(const Json& json, std::string_view where, ModelConfig& config) {
   FRUGAL_RETURN_IF_ERROR(read_sizes(json, where, kDefaults, config));
   FRUGAL_RETURN_IF_ERROR(refuse_true(json, where, {"attention_bias", "mlp_bias", "lm_head_bias"}));
-  FRUGAL_ASSIGN_OR_RETURN(const Rope rope, read_rope(json, where));
+  FRUGAL_ASSIGN_OR_RETURN(RopeRules rules, rope_rules(json, where, config));
+  rules.partial = true;  // Phi-4-mini
+  if (!rules.original_context) rules.original_context = kDefaultOriginalContext;
+  FRUGAL_ASSIGN_OR_RETURN(const Rope rope, read_rope(json, where, rules));
   FRUGAL_ASSIGN_OR_RETURN(const int64_t window,
                           positive_or(json, "sliding_window", kMaxContext, kMaxContext, where));
   for (Layer& layer : config.layers) {
@@ -45,7 +49,8 @@ const Family kPhi3 = {.architecture = "Phi3ForCausalLM",
                       .write = write,
                       .fusions = kFusions,
                       .gguf = "phi3",
-                      .gguf_square_attention = true,
+                      .gguf_imports = true,
+                      .graph = {.square_attention = true, .long_factors = true},
                       .genai = "phi3"};
 
 }  // namespace frugal::architecture

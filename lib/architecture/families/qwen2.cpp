@@ -14,7 +14,7 @@ constexpr Defaults kDefaults = {.key_value_heads = 32};
 
 absl::Status describe(const Json& json, std::string_view where, ModelConfig& config) {
   FRUGAL_RETURN_IF_ERROR(read_sizes(json, where, kDefaults, config));
-  FRUGAL_ASSIGN_OR_RETURN(const Rope rope, read_rope(json, where));
+  FRUGAL_ASSIGN_OR_RETURN(const Rope rope, read_rope(json, where, config));
   for (Layer& layer : config.layers) {
     layer.attention.rope = rope;
     layer.attention.input_bias = true;
@@ -35,6 +35,7 @@ const Family kQwen2 = {.architecture = "Qwen2ForCausalLM",
                        .describe = describe,
                        .write = write,
                        .gguf = "qwen2",
+                       .gguf_imports = true,
                        .genai = "qwen2"};
 
 }  // namespace frugal::architecture

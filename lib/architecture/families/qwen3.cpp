@@ -14,13 +14,13 @@ constexpr Defaults kDefaults = {.key_value_heads = 32, .head_size = 128};
 
 absl::Status describe(const Json& json, std::string_view where, ModelConfig& config) {
   FRUGAL_RETURN_IF_ERROR(read_sizes(json, where, kDefaults, config));
-  FRUGAL_ASSIGN_OR_RETURN(const Rope rope, read_rope(json, where));
+  FRUGAL_ASSIGN_OR_RETURN(const Rope rope, read_rope(json, where, config));
   FRUGAL_ASSIGN_OR_RETURN(const bool bias,
                           base::json_get_or<bool>(json, "attention_bias", false, where));
   for (Layer& layer : config.layers) {
     layer.attention.rope = rope;
     layer.attention.input_bias = layer.attention.output_bias = bias;
-    layer.attention.head_norm = layer.before_attention;
+    layer.attention.query_key_norm = layer.before_attention;
   }
   return read_qwen_windows(json, where, config);
 }
@@ -38,6 +38,7 @@ const Family kQwen3 = {.architecture = "Qwen3ForCausalLM",
                        .describe = describe,
                        .write = write,
                        .gguf = "qwen3",
+                       .gguf_imports = true,
                        .genai = "qwen3"};
 
 }  // namespace frugal::architecture

@@ -275,7 +275,7 @@ class Reader {
   absl::Status read_windows() {
     FRUGAL_ASSIGN_OR_RETURN(const auto window, optional_number("attention.sliding_window"));
     if (window.value_or(0) == 0) return absl::OkStatus();
-    const bool some_layers = architecture::gguf_windows(numbers_.architecture);
+    const bool some_layers = architecture::gguf_window_period(numbers_.architecture) > 0;
     if (!some_layers && *window >= numbers_.context_length) return absl::OkStatus();
     numbers_.window = *window;
     if (!some_layers) return absl::OkStatus();
@@ -297,7 +297,7 @@ class Reader {
       return absl::OkStatus();
     }
     FRUGAL_ASSIGN_OR_RETURN(const auto period, optional_number("attention.sliding_window_pattern"));
-    const int64_t length = period.value_or(kGgufWindowPeriod);
+    const int64_t length = period.value_or(architecture::gguf_window_period(numbers_.architecture));
     for (int64_t layer = 0; layer < numbers_.layer_count; ++layer)
       numbers_.windowed.push_back(length > 0 && (layer + 1) % length != 0);
     return absl::OkStatus();

@@ -25,11 +25,11 @@ absl::StatusOr<int64_t> tensor_bytes(const GgufSource& source, const format::Mod
   const std::string& weight = source.parts.front().name;  // check_gguf: all parts lie on its grid
   const auto entry = model.grids.find(weight);
   if (entry == model.grids.end()) return dtype_bytes(model.dtype) * elements(source.shape);
-  const int64_t columns = source.shape[1];
+  const int64_t columns = source.shape.back();
   FRUGAL_ASSIGN_OR_RETURN(const auto name, gguf_grid_for(entry->second, columns));
   if (!name.has_value()) return no_gguf_layout(weight, entry->second);
   FRUGAL_ASSIGN_OR_RETURN(const auto grid, grid::find_grid(*name, columns));
-  return source.shape[0] * (columns / grid->spec().block_columns) * grid->spec().block_bytes;
+  return elements(source.shape) / grid->spec().block_columns * grid->spec().block_bytes;
 }
 
 GgufOptions gguf_options(const ExportOptions& options) {
@@ -48,7 +48,7 @@ absl::Status check(const format::ModelInfo& model, const ExportOptions& options,
 
 absl::StatusOr<int64_t> estimate_bytes(const format::ModelInfo& model, const ExportOptions&) {
   // A tensor's entry: length and text of its name, number and sizes of dimensions, type, offset.
-  constexpr int64_t kEntryBytes = 8 + 4 + 2 * 8 + 4 + 8;
+  constexpr int64_t kEntryBytes = 8 + 4 + 3 * 8 + 4 + 8;
   constexpr int64_t kMetadataBytes = 1 << 10;  // all but the tokenizer's
   int64_t bytes = kMetadataBytes + model.side_bytes;
   for (const GgufSource& source : gguf_tensors(model.config)) {

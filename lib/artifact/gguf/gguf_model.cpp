@@ -24,9 +24,14 @@ using base::invalid_argument;
 using base::str_cat;
 using format::GgufValue;
 
-// llama.cpp divides each rotary frequency by these factors (Llama 3 scaling), [D / 2].
-std::vector<float> rope_factors(const architecture::ModelConfig& config) {
+// llama.cpp divides each rotary frequency by these factors, [R / 2].
+std::vector<float> rope_factors(const architecture::ModelConfig& config, std::string_view name) {
   const architecture::Attention& attention = config.layers.front().attention;
+  if (name != kGgufRopeFrequencies) {
+    const architecture::RopeScaling& scaling = attention.rope.scaling.value();
+    const auto& factors = name == kGgufLongFactors ? scaling.long_factors : scaling.short_factors;
+    return {factors.begin(), factors.end()};
+  }
   architecture::Rope plain = attention.rope;
   plain.scaling.reset();
   const std::vector<float> scaled = rotary_frequencies(attention.rope, attention.head_size);
@@ -144,7 +149,7 @@ absl::StatusOr<Payload> payload_of(const format::Checkpoint& checkpoint, const G
   Payload payload;
   FRUGAL_ASSIGN_OR_RETURN(payload.type, type_of(checkpoint, source));
   if (source.parts.empty()) {
-    const std::vector<float> factors = rope_factors(checkpoint.config());
+    const std::vector<float> factors = rope_factors(checkpoint.config(), source.name);
     payload.owned.resize(factors.size() * sizeof(float));
     std::memcpy(payload.owned.data(), factors.data(), payload.owned.size());
     payload.bytes = payload.owned;
@@ -173,7 +178,7 @@ absl::StatusOr<std::vector<StoredMatrix>> stored_matrices(const format::Checkpoi
   std::vector<StoredMatrix> matrices;
   for (const GgufSource& source : sources) {
     for (const architecture::Tensor& part : source.parts) {
-      if (!part.in_layer() || !part.is_matrix()) continue;
+      if (!part.is_stage_matrix()) continue;
       StoredMatrix matrix{.layer = part.layer,
                           .role = part.role,
                           .columns = part.shape[1],

@@ -11,14 +11,16 @@
 
 namespace frugal::artifact {
 
-// Factors of rotary frequencies (rope_factors.h).
+// Factors of rotary frequencies: of Llama 3 (rope_factors.h), and both sets of longrope.
 inline constexpr std::string_view kGgufRopeFrequencies = "rope_freqs.weight";
+inline constexpr std::string_view kGgufShortFactors = "rope_factors_short.weight";
+inline constexpr std::string_view kGgufLongFactors = "rope_factors_long.weight";
 
 // One tensor of the file and where it comes from.
 struct GgufSource {
   std::string name;  // "blk.3.attn_q.weight"
-  // The weights whose rows it holds, one below the other; none for computed tensors
-  // (rope_freqs.weight).
+  // The weights whose rows it holds, one below the other, or as a stack (experts); none for
+  // computed tensors (rope_freqs.weight).
   std::vector<architecture::Tensor> parts;
   std::vector<int64_t> shape;  // PyTorch order
   int64_t permuted_heads = 0;  // > 0: rows go from half-split to interleaved rotary order, per head

@@ -6,9 +6,7 @@
 
 namespace frugal::artifact {
 
-// llama.cpp's own defaults (llama-model.cpp, LLM_ARCH_GEMMA3): every sixth layer sees everything,
-// windowed ones turn by 10000.
-inline constexpr int64_t kGgufWindowPeriod = 6;
+// llama.cpp's own default of what windowed layers turn by (llama-model.cpp, LLM_ARCH_GEMMA3).
 inline constexpr double kGgufWindowedTheta = 10000;
 
 // "llama.block_count", "gemma3.attention.sliding_window", ... of `architecture`, llama.cpp's name

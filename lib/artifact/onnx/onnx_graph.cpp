@@ -1,12 +1,12 @@
 #include "artifact/onnx/onnx_graph.h"
 
-#include <algorithm>
-#include <limits>
-#include <map>
 #include <set>
 #include <utility>
 
 #include "architecture/tensors.h"
+#include "artifact/onnx/graph_nodes.h"
+#include "artifact/onnx/graph_products.h"
+#include "artifact/onnx/graph_rotary.h"
 #include "artifact/onnx/rotary.h"
 #include "base/text.h"
 
@@ -21,88 +21,61 @@ using format::OnnxDimension;
 using format::OnnxType;
 using format::OnnxValue;
 
-constexpr const char* kContrib = "com.microsoft";
-
 class GraphBuilder {
  public:
   GraphBuilder(const format::ModelInfo& model, const OnnxOptions& options)
-      : info_(model), config_(model.config), options_(options) {
-    for (const architecture::Tensor& tensor : architecture::tensors(config_))
-      shapes_[tensor.name] = tensor.shape;
-  }
+      : name_(model.name),
+        config_(model.config),
+        to_(model),
+        products_(to_, options),
+        rotary_(to_) {}
 
   absl::StatusOr<OnnxGraph> build() {
+    FRUGAL_RETURN_IF_ERROR(check_rotations());
     declare_interface();
     add_mask();
-    add_rotary_tables();
+    rotary_.add();
     std::string residual = add_embedding();
-    std::string normalized = "normalized.0.in";
-    add_first_norm(residual, normalized);
+    std::string normalized = add_first_norm(residual);
     for (int64_t layer = 0; layer < config_.layer_count(); ++layer) {
       FRUGAL_RETURN_IF_ERROR(add_layer(layer, residual, normalized));
     }
     FRUGAL_RETURN_IF_ERROR(add_head(normalized));
-    return std::move(graph_);
+    return std::move(to_.graph);
   }
 
  private:
-  struct Tables {
-    std::string cosine, sine;
-  };
+  // What ONNX Runtime's attention asks of heads that turn in part.
+  absl::Status check_rotations() const {
+    constexpr int64_t kPairs = 8;
+    for (const Rotation& rotation : rotations(config_)) {
+      const bool partial = rotation.pairs() > 0 && 2 * rotation.pairs() < rotation.head_size;
+      if (!partial || rotation.pairs() % kPairs == 0) continue;
+      return base::unimplemented("cannot write ", name_, " to ONNX: ", 2 * rotation.pairs(), " of ",
+                                 rotation.head_size,
+                                 " channels of a head turn, and ONNX "
+                                 "Runtime's GroupQueryAttention turns multiples of ",
+                                 2 * kPairs);
+    }
+    return absl::OkStatus();
+  }
 
   // The epsilon of all norms: config.json has one.
   float epsilon() const { return static_cast<float>(config_.final_norm.epsilon); }
 
-  std::string name_of(Role role, int64_t layer = architecture::kNoLayer) const {
-    return architecture::tensor_name(config_, role, layer);
-  }
-  const architecture::Layer& at(int64_t layer) const {
-    return config_.layers[static_cast<size_t>(layer)];
-  }
-
-  void node(std::string op, std::string domain, std::vector<std::string> inputs,
-            std::vector<std::string> outputs, std::vector<OnnxAttribute> attributes = {}) {
-    graph_.model.nodes.push_back({std::move(op), std::move(domain), std::move(inputs),
-                                  std::move(outputs), std::move(attributes), ""});
-  }
-
-  void initializer(std::string name, OnnxType type, std::vector<int64_t> dims, std::string weight,
-                   OnnxContent content) {
-    graph_.model.initializers.push_back({name, type, std::move(dims), std::nullopt});
-    graph_.sources.push_back({std::move(name), std::move(weight), content});
-  }
-
-  void add_weight(const std::string& weight, OnnxContent content) {
-    initializer(weight, OnnxType::kFloat, shapes_.at(weight), weight, content);
-  }
-
-  // The gain of a norm as the operators take it.
-  std::string add_gain(Role role, int64_t layer) {
-    const std::string weight = name_of(role, layer);
-    add_weight(weight, OnnxContent::kGains);
-    graph_.sources.back().offset = architecture::stored_offset(config_, role, layer);
-    return weight;
-  }
-
-  template <typename T>
-  void constant(const char* name, std::vector<int64_t> dims, const std::vector<T>& values) {
-    graph_.model.initializers.push_back(
-        format::onnx_constant(name, std::move(dims), std::span<const T>(values)));
-  }
-
   std::string add_embedding() {
-    const std::string weight = name_of(Role::kEmbedding);
-    add_weight(weight, OnnxContent::kValues);
-    node("Gather", "", {weight, "input_ids"}, {"embeddings"});
+    const std::string weight = to_.name_of(Role::kEmbedding, architecture::kNoLayer);
+    to_.weight(weight, OnnxContent::kValues);
+    to_.node("Gather", "", {weight, "input_ids"}, {"embeddings"});
     if (config_.embedding_scale == 1.0) return "embeddings";
-    constant<float>("embedding_scale", {}, {static_cast<float>(config_.embedding_scale)});
-    node("Mul", "", {"embeddings", "embedding_scale"}, {"scaled_embeddings"});
+    to_.constant<float>("embedding_scale", {}, {static_cast<float>(config_.embedding_scale)});
+    to_.node("Mul", "", {"embeddings", "embedding_scale"}, {"scaled_embeddings"});
     return "scaled_embeddings";
   }
 
   void declare_interface() {
-    format::OnnxModel& model = graph_.model;
-    model.opsets = {{"", 21}, {kContrib, 1}};
+    format::OnnxModel& model = to_.graph.model;
+    model.opsets = {{"", 21}, {kContribDomain, 1}};
     const OnnxDimension batch = std::string("batch_size"),
                         sequence = std::string("sequence_length");
     const OnnxDimension total = std::string("total_sequence_length"),
@@ -112,14 +85,14 @@ class GraphBuilder {
     model.outputs = {{"logits", OnnxType::kFloat, {batch, sequence, config_.vocabulary_size}}};
     for (int64_t layer = 0; layer < config_.layer_count(); ++layer) {
       for (const char* kind : {"key", "value"}) {
-        model.inputs.push_back(
-            {str_cat("past_key_values.", layer, ".", kind),
-             OnnxType::kFloat,
-             {batch, at(layer).attention.key_value_heads, past, at(layer).attention.head_size}});
-        model.outputs.push_back(
-            {str_cat("present.", layer, ".", kind),
-             OnnxType::kFloat,
-             {batch, at(layer).attention.key_value_heads, total, at(layer).attention.head_size}});
+        model.inputs.push_back({str_cat("past_key_values.", layer, ".", kind),
+                                OnnxType::kFloat,
+                                {batch, to_.layer(layer).attention.key_value_heads, past,
+                                 to_.layer(layer).attention.head_size}});
+        model.outputs.push_back({str_cat("present.", layer, ".", kind),
+                                 OnnxType::kFloat,
+                                 {batch, to_.layer(layer).attention.key_value_heads, total,
+                                  to_.layer(layer).attention.head_size}});
       }
     }
   }
@@ -127,163 +100,17 @@ class GraphBuilder {
   // GroupQueryAttention wants lengths instead of a mask: per row the tokens seen less one, and the
   // longest total.
   void add_mask() {
-    const auto constant = [&](const char* name, std::vector<int64_t> dims, int64_t value) {
-      graph_.model.initializers.push_back(
-          format::onnx_constant(name, std::move(dims), std::span<const int64_t>(&value, 1)));
-    };
-    constant("axis_one", {1}, 1);
-    constant("one", {}, 1);
-    node("ReduceSum", "", {"attention_mask", "axis_one"}, {"tokens_seen"},
-         {{"keepdims", int64_t{0}}});
-    node("Sub", "", {"tokens_seen", "one"}, {"tokens_seen_less_one"});
-    node("Cast", "", {"tokens_seen_less_one"}, {"sequence_lengths"},
-         {{"to", static_cast<int64_t>(OnnxType::kInt32)}});
-    node("Shape", "", {"attention_mask"}, {"mask_shape"});
-    node("Gather", "", {"mask_shape", "one"}, {"mask_length"}, {{"axis", int64_t{0}}});
-    node("Cast", "", {"mask_length"}, {"total_length"},
-         {{"to", static_cast<int64_t>(OnnxType::kInt32)}});
-  }
-
-  // One pair of tables for each rotation; layers share them.
-  void add_rotary_tables() {
-    const bool stored = rotary_bytes(config_) <= kLargestRotaryBytes;
-    if (!stored) add_positions();
-    const std::vector<Rotation> known = rotations(config_);
-    std::set<size_t> added;
-    for (int64_t layer = 0; layer < config_.layer_count(); ++layer) {
-      const auto found = std::find(known.begin(), known.end(), rotation_of(config_, layer));
-      const auto index = static_cast<size_t>(found - known.begin());
-      const std::string suffix = index == 0 ? "" : str_cat(".", index);
-      tables_.push_back({"cosine_cache" + suffix, "sine_cache" + suffix});
-      if (!added.insert(index).second) continue;
-      if (stored) {
-        store_tables(tables_.back(), layer);
-      } else {
-        compute_tables(tables_.back(), layer, suffix);
-      }
-    }
-  }
-
-  void store_tables(const Tables& tables, int64_t layer) {
-    const std::vector<int64_t> dims = {config_.context_length, at(layer).attention.head_size / 2};
-    for (const bool sine : {false, true}) {
-      initializer(sine ? tables.sine : tables.cosine, OnnxType::kFloat, dims, "",
-                  sine ? OnnxContent::kSine : OnnxContent::kCosine);
-      graph_.sources.back().layer = layer;
-    }
-  }
-
-  // Those up to the last token, as a column.
-  void add_positions() {
-    constant<int64_t>("zero", {}, {0});
-    node("Range", "", {"zero", "mask_length", "one"}, {"positions"});
-    node("Cast", "", {"positions"}, {"positions.float"},
-         {{"to", static_cast<int64_t>(OnnxType::kFloat)}});
-    node("Unsqueeze", "", {"positions.float", "axis_one"}, {"positions.column"});
-  }
-
-  // Position times frequency in fp32, as the stored tables have it.
-  void compute_tables(const Tables& tables, int64_t layer, const std::string& suffix) {
-    const std::string frequencies = "rotary_frequencies" + suffix,
-                      angles = "rotary_angles" + suffix;
-    initializer(frequencies, OnnxType::kFloat, {1, at(layer).attention.head_size / 2}, "",
-                OnnxContent::kFrequencies);
-    graph_.sources.back().layer = layer;
-    node("Mul", "", {"positions.column", frequencies}, {angles});
-    node("Cos", "", {angles}, {tables.cosine});
-    node("Sin", "", {angles}, {tables.sine});
-  }
-
-  // multiply() and the bias behind it, where the model has one.
-  absl::Status linear(const std::string& input, Role matrix, int64_t layer,
-                      const std::string& output) {
-    const std::string bias = name_of(architecture::bias_of(matrix), layer);
-    if (!shapes_.contains(bias) || architecture::bias_of(matrix) == matrix)
-      return multiply(input, name_of(matrix, layer), output);
-    FRUGAL_RETURN_IF_ERROR(multiply(input, name_of(matrix, layer), output + ".product"));
-    add_weight(bias, OnnxContent::kValues);
-    node("Add", "", {output + ".product", bias}, {output});
-    return absl::OkStatus();
-  }
-
-  // output = input · Wᵀ: MatMulNBits with the checkpoint's own integers, or MatMul for float
-  // weights.
-  absl::Status multiply(const std::string& input, const std::string& weight,
-                        const std::string& output) {
-    const int64_t rows = shapes_.at(weight)[0], columns = shapes_.at(weight)[1];
-    const auto entry = info_.grids.find(weight);
-    if (entry == info_.grids.end()) {
-      initializer(weight, OnnxType::kFloat, {columns, rows}, weight, OnnxContent::kTransposed);
-      node("MatMul", "", {input, weight}, {output});
-      return absl::OkStatus();
-    }
-    if (info_.activations.contains(weight)) {
-      multiply_integers(input, weight, output);
-      return absl::OkStatus();
-    }
-    FRUGAL_ASSIGN_OR_RETURN(const auto grid, grid::find_grid(entry->second, columns));
-    absl::StatusOr<NBitsLayout> layout = nbits_layout(grid->spec());
-    if (!layout.ok())
-      return base::annotate(layout.status(), str_cat("cannot write ", weight, " to ONNX"));
-    const int64_t blocks = columns / layout->block_size;
-    std::vector<std::string> inputs = {input, weight + ".q", weight + ".scales"};
-    initializer(weight + ".q", OnnxType::kUint8,
-                {rows, blocks, layout->block_size * layout->bits / 8}, weight,
-                OnnxContent::kNBitsValues);
-    initializer(weight + ".scales", OnnxType::kFloat, {rows, blocks}, weight,
-                OnnxContent::kNBitsScales);
-    if (layout->zero_points) {
-      initializer(weight + ".zero_points", OnnxType::kUint8,
-                  {rows, (blocks * layout->bits + 7) / 8}, weight, OnnxContent::kNBitsZeroPoints);
-      inputs.push_back(weight + ".zero_points");
-    }
-    node("MatMulNBits", kContrib, std::move(inputs), {output},
-         {{"K", columns},
-          {"N", rows},
-          {"bits", layout->bits},
-          {"block_size", layout->block_size},
-          {"accuracy_level", options_.accuracy_level}});
-    return absl::OkStatus();
-  }
-
-  // output = float(sum of integers) * token scale * row scale: the order of model/integer_linear.h.
-  // Weights and inputs have zero points of 0, the operator's default.
-  void multiply_integers(const std::string& input, const std::string& weight,
-                         const std::string& output) {
-    const int64_t rows = shapes_.at(weight)[0], columns = shapes_.at(weight)[1];
-    round_tokens(input);
-    initializer(weight + ".int8", OnnxType::kInt8, {columns, rows}, weight,
-                OnnxContent::kInt8Values);
-    initializer(weight + ".scales", OnnxType::kFloat, {rows}, weight, OnnxContent::kInt8Scales);
-    node("MatMulInteger", "", {input + ".int8", weight + ".int8"}, {output + ".sum"});
-    node("Cast", "", {output + ".sum"}, {output + ".float"},
-         {{"to", static_cast<int64_t>(OnnxType::kFloat)}});
-    node("Mul", "", {output + ".float", input + ".scale"}, {output + ".by_token"});
-    node("Mul", "", {output + ".by_token", weight + ".scales"}, {output});
-  }
-
-  // input.scale = max(max|x| / 127, 2^-126) per token, input.int8 = round(x / scale), once for all
-  // matrices that share the input.
-  void round_tokens(const std::string& input) {
-    if (!rounded_.insert(input).second) return;
-    if (rounded_.size() == 1) {
-      const float largest = 127, least = std::numeric_limits<float>::min();
-      format::OnnxModel& model = graph_.model;
-      model.initializers.push_back(
-          format::onnx_constant("largest_code", {}, std::span<const float>(&largest, 1)));
-      model.initializers.push_back(
-          format::onnx_constant("least_scale", {}, std::span<const float>(&least, 1)));
-    }
-    node("Abs", "", {input}, {input + ".absolute"});
-    node("ReduceMax", "", {input + ".absolute", "last_axis"}, {input + ".largest"},
-         {{"keepdims", int64_t{1}}});
-    node("Div", "", {input + ".largest", "largest_code"}, {input + ".step"});
-    node("Max", "", {input + ".step", "least_scale"}, {input + ".scale"});
-    node("Div", "", {input, input + ".scale"}, {input + ".quotient"});
-    node("Round", "", {input + ".quotient"},
-         {input + ".rounded"});  // halves to even; never beyond +-127
-    node("Cast", "", {input + ".rounded"}, {input + ".int8"},
-         {{"to", static_cast<int64_t>(OnnxType::kInt8)}});
+    to_.constant<int64_t>("axis_one", {1}, {1});
+    to_.constant<int64_t>("one", {}, {1});
+    to_.node("ReduceSum", "", {"attention_mask", "axis_one"}, {"tokens_seen"},
+             {{"keepdims", int64_t{0}}});
+    to_.node("Sub", "", {"tokens_seen", "one"}, {"tokens_seen_less_one"});
+    to_.node("Cast", "", {"tokens_seen_less_one"}, {"sequence_lengths"},
+             {{"to", static_cast<int64_t>(OnnxType::kInt32)}});
+    to_.node("Shape", "", {"attention_mask"}, {"mask_shape"});
+    to_.node("Gather", "", {"mask_shape", "one"}, {"mask_length"}, {{"axis", int64_t{0}}});
+    to_.node("Cast", "", {"mask_length"}, {"total_length"},
+             {{"to", static_cast<int64_t>(OnnxType::kInt32)}});
   }
 
   // A norm without an addition before it. Spelled out in standard operators, because ONNX Runtime's
@@ -291,79 +118,107 @@ class GraphBuilder {
   // runtime fuses this pattern into that operator.
   void add_norm(const std::string& input, const std::string& gain, const std::string& stem,
                 const std::string& output) {
-    node("Pow", "", {input, "two"}, {stem + ".squares"});
-    node("ReduceMean", "", {stem + ".squares", "last_axis"}, {stem + ".mean"},
-         {{"keepdims", int64_t{1}}});
-    node("Add", "", {stem + ".mean", "epsilon"}, {stem + ".variance"});
-    node("Sqrt", "", {stem + ".variance"}, {stem + ".deviation"});
-    node("Div", "", {input, stem + ".deviation"}, {stem + ".scaled"});
-    node("Mul", "", {stem + ".scaled", gain}, {output});
+    to_.node("Pow", "", {input, "two"}, {stem + ".squares"});
+    to_.node("ReduceMean", "", {stem + ".squares", "last_axis"}, {stem + ".mean"},
+             {{"keepdims", int64_t{1}}});
+    to_.node("Add", "", {stem + ".mean", "epsilon"}, {stem + ".variance"});
+    to_.node("Sqrt", "", {stem + ".variance"}, {stem + ".deviation"});
+    to_.node("Div", "", {input, stem + ".deviation"}, {stem + ".scaled"});
+    to_.node("Mul", "", {stem + ".scaled", gain}, {output});
   }
 
-  void add_first_norm(const std::string& input, const std::string& output) {
-    const std::string gain = add_gain(Role::kNormBeforeAttention, 0);
-    constant<float>("two", {}, {2.0f});
-    constant<float>("epsilon", {}, {epsilon()});
-    constant<int64_t>("last_axis", {1}, {-1});
-    add_norm(input, gain, "first", output);
+  // What the first layer reads; and the constants of all norms.
+  std::string add_first_norm(const std::string& input) {
+    const bool present = to_.layer(0).before_attention.has_value();
+    const std::string gain = present ? to_.gain(Role::kNormBeforeAttention, 0) : "";
+    to_.constant<float>("two", {}, {2.0f});
+    to_.constant<float>("epsilon", {}, {epsilon()});
+    to_.constant<int64_t>("last_axis", {1}, {-1});
+    if (!present) return input;
+    add_norm(input, gain, "first", "normalized.0.in");
+    return "normalized.0.in";
   }
 
-  // Heads [B, T, heads * D] normed one by one.
+  // Heads [B, T, heads * D] normed one by one, or all at once.
   std::string norm_heads(const std::string& input, Role role, int64_t layer, int64_t heads) {
-    const int64_t size = at(layer).attention.head_size;
-    const std::string shape = str_cat("heads.", heads), gain = add_gain(role, layer);
+    if (to_.layer(layer).attention.norm_spans_heads) return norm_behind(true, role, layer, input);
+    const int64_t size = to_.layer(layer).attention.head_size;
+    const std::string shape = str_cat("heads.", heads), gain = to_.gain(role, layer);
     if (shapes_of_heads_.insert(shape).second) {
-      constant<int64_t>(shape.c_str(), {4}, {0, 0, heads, size});
-      constant<int64_t>((shape + ".flat").c_str(), {3}, {0, 0, heads * size});
+      to_.constant<int64_t>(shape, {4}, {0, 0, heads, size});
+      to_.constant<int64_t>(shape + ".flat", {3}, {0, 0, heads * size});
     }
-    node("Reshape", "", {input, shape}, {input + ".heads"});
+    to_.node("Reshape", "", {input, shape}, {input + ".heads"});
     add_norm(input + ".heads", gain, input + ".norm", input + ".normed_heads");
-    node("Reshape", "", {input + ".normed_heads", shape + ".flat"}, {input + ".normed"});
+    to_.node("Reshape", "", {input + ".normed_heads", shape + ".flat"}, {input + ".normed"});
     return input + ".normed";
   }
 
   // The output of attention or feed-forward through the norm behind it, where there is one.
   std::string norm_behind(bool present, Role role, int64_t layer, const std::string& output) {
     if (!present) return output;
-    add_norm(output, add_gain(role, layer), output + ".norm", output + ".normed");
+    add_norm(output, to_.gain(role, layer), output + ".norm", output + ".normed");
     return output + ".normed";
   }
 
-  // residual += addend; normalized = norm(residual). Renames both to the new values.
-  void add_and_normalize(Role role, int64_t layer, const std::string& addend,
+  std::string multiplied(const std::string& input, double by) {
+    if (by == 1.0) return input;
+    to_.constant<float>(input + ".multiplier", {}, {static_cast<float>(by)});
+    to_.node("Mul", "", {input, input + ".multiplier"}, {input + ".multiplied"});
+    return input + ".multiplied";
+  }
+
+  // residual += addend; normalized = norm(residual), where there is one. Renames both to the new
+  // values.
+  void add_and_normalize(bool present, Role role, int64_t layer, const std::string& addend,
                          const std::string& stem, std::string& residual, std::string& normalized) {
-    const std::string norm = add_gain(role, layer);
-    node("SkipSimplifiedLayerNormalization", kContrib, {residual, addend, norm},
-         {stem + ".normalized", "", "", stem + ".residual"}, {{"epsilon", epsilon()}});
-    residual = stem + ".residual";
+    const std::string sum = stem + ".residual";
+    if (!present) {
+      to_.node("Add", "", {residual, addend}, {sum});
+      residual = normalized = sum;
+      return;
+    }
+    const std::string norm = to_.gain(role, layer);
+    to_.node("SkipSimplifiedLayerNormalization", kContribDomain, {residual, addend, norm},
+             {stem + ".normalized", "", "", sum}, {{"epsilon", epsilon()}});
+    residual = sum;
     normalized = stem + ".normalized";
   }
 
   absl::Status add_attention(int64_t layer, const std::string& normalized,
                              const std::string& stem) {
-    const architecture::Attention& attention = at(layer).attention;
-    FRUGAL_RETURN_IF_ERROR(linear(normalized, Role::kQuery, layer, stem + ".q"));
-    FRUGAL_RETURN_IF_ERROR(linear(normalized, Role::kKey, layer, stem + ".k"));
-    FRUGAL_RETURN_IF_ERROR(linear(normalized, Role::kValue, layer, stem + ".v"));
+    const architecture::Attention& attention = to_.layer(layer).attention;
+    FRUGAL_RETURN_IF_ERROR(products_.linear(normalized, Role::kQuery, layer, stem + ".q"));
+    FRUGAL_RETURN_IF_ERROR(products_.linear(normalized, Role::kKey, layer, stem + ".k"));
+    FRUGAL_RETURN_IF_ERROR(products_.linear(normalized, Role::kValue, layer, stem + ".v"));
     std::string query = stem + ".q", key = stem + ".k";
-    if (attention.head_norm) {
+    if (attention.query_key_norm) {
       query = norm_heads(query, Role::kQueryNorm, layer, attention.heads);
       key = norm_heads(key, Role::kKeyNorm, layer, attention.key_value_heads);
     }
+    add_mixing(layer, {query, key, stem + ".v"}, stem + ".attention");
+    return products_.linear(stem + ".attention", Role::kAttentionOutput, layer, stem + ".o");
+  }
+
+  void add_mixing(int64_t layer, std::vector<std::string> inputs, const std::string& output) {
+    const architecture::Attention& attention = to_.layer(layer).attention;
     const std::string past = str_cat("past_key_values.", layer),
                       present = str_cat("present.", layer);
-    const Tables& tables = tables_[static_cast<size_t>(layer)];
-    node("GroupQueryAttention", kContrib,
-         {query, key, stem + ".v", past + ".key", past + ".value", "sequence_lengths",
-          "total_length", tables.cosine, tables.sine},
-         {stem + ".attention", present + ".key", present + ".value"},
-         {{"num_heads", attention.heads},
-          {"kv_num_heads", attention.key_value_heads},
-          {"scale", static_cast<float>(attention.score_scale)},
-          {"do_rotary", int64_t{1}},
-          {"rotary_interleaved", int64_t{0}},
-          {"local_window_size", attention.window.value_or(-1)}});
-    return linear(stem + ".attention", Role::kAttentionOutput, layer, stem + ".o");
+    const GraphRotary::Tables& tables = rotary_.of(layer);
+    const bool turns = !tables.cosine.empty();
+    inputs.insert(inputs.end(),
+                  {past + ".key", past + ".value", "sequence_lengths", "total_length"});
+    if (turns) inputs.insert(inputs.end(), {tables.cosine, tables.sine});
+    std::vector<OnnxAttribute> attributes = {{"num_heads", attention.heads},
+                                             {"kv_num_heads", attention.key_value_heads},
+                                             {"scale", static_cast<float>(attention.score_scale)},
+                                             {"do_rotary", int64_t{turns ? 1 : 0}},
+                                             {"rotary_interleaved", int64_t{0}},
+                                             {"local_window_size", attention.window.value_or(-1)}};
+    if (attention.score_cap)
+      attributes.push_back({"softcap", static_cast<float>(*attention.score_cap)});
+    to_.node("GroupQueryAttention", kContribDomain, std::move(inputs),
+             {output, present + ".key", present + ".value"}, std::move(attributes));
   }
 
   std::string activate(const std::string& input, const std::string& stem,
@@ -371,65 +226,162 @@ class GraphBuilder {
     using architecture::Activation;
     switch (activation) {
       case Activation::kSilu:
-        node("Sigmoid", "", {input}, {stem + ".sigmoid"});
-        node("Mul", "", {input, stem + ".sigmoid"}, {stem + ".silu"});
+        to_.node("Sigmoid", "", {input}, {stem + ".sigmoid"});
+        to_.node("Mul", "", {input, stem + ".sigmoid"}, {stem + ".silu"});
         return stem + ".silu";
       case Activation::kRelu:
-        node("Relu", "", {input}, {stem + ".relu"});
+        to_.node("Relu", "", {input}, {stem + ".relu"});
         return stem + ".relu";
       case Activation::kGelu:
       case Activation::kGeluTanh:
         break;
     }
     const bool tanh = activation == Activation::kGeluTanh;
-    node("Gelu", "", {input}, {stem + ".gelu"},
-         {{"approximate", std::string(tanh ? "tanh" : "none")}});
+    to_.node("Gelu", "", {input}, {stem + ".gelu"},
+             {{"approximate", std::string(tanh ? "tanh" : "none")}});
     return stem + ".gelu";
   }
 
   absl::Status add_feed_forward(int64_t layer, const std::string& normalized,
                                 const std::string& stem) {
-    FRUGAL_RETURN_IF_ERROR(linear(normalized, Role::kGate, layer, stem + ".gate"));
-    FRUGAL_RETURN_IF_ERROR(linear(normalized, Role::kUp, layer, stem + ".up"));
-    const std::string gate = activate(stem + ".gate", stem, at(layer).feed_forward.activation);
-    node("Mul", "", {gate, stem + ".up"}, {stem + ".product"});
-    return linear(stem + ".product", Role::kDown, layer, stem + ".down");
+    if (to_.layer(layer).experts) return add_experts(layer, normalized, stem);
+    FRUGAL_RETURN_IF_ERROR(products_.linear(normalized, Role::kGate, layer, stem + ".gate"));
+    FRUGAL_RETURN_IF_ERROR(products_.linear(normalized, Role::kUp, layer, stem + ".up"));
+    const std::string gate =
+        activate(stem + ".gate", stem, to_.layer(layer).feed_forward.activation);
+    to_.node("Mul", "", {gate, stem + ".up"}, {stem + ".product"});
+    return products_.linear(stem + ".product", Role::kDown, layer, stem + ".down");
   }
 
-  absl::Status add_layer(int64_t layer, std::string& residual, std::string& normalized) {
-    const std::string stem = str_cat("layer.", layer);
-    FRUGAL_RETURN_IF_ERROR(add_attention(layer, normalized, stem));
-    const std::string mixed = norm_behind(at(layer).after_attention.has_value(),
-                                          Role::kNormAfterAttention, layer, stem + ".o");
-    add_and_normalize(Role::kNormBeforeFeedForward, layer, mixed, stem + ".middle", residual,
+  // The router's choices and their weights, [N, k] each, of rows [N, C].
+  void add_router(int64_t layer, const std::string& rows, const std::string& stem) {
+    const architecture::Experts& experts = *to_.layer(layer).experts;
+    const std::string router = to_.name_of(Role::kRouter, layer);
+    to_.initializer(router, OnnxType::kFloat, {config_.hidden_size, experts.count}, router,
+                    OnnxContent::kTransposed);
+    to_.node("MatMul", "", {rows, router}, {stem + ".router"});
+    to_.node("Softmax", "", {stem + ".router"}, {stem + ".probabilities"}, {{"axis", int64_t{-1}}});
+    to_.constant<int64_t>(stem + ".experts_per_token", {1}, {experts.per_token});
+    const std::string weights = experts.normalized ? stem + ".largest" : stem + ".weights";
+    to_.node("TopK", "", {stem + ".probabilities", stem + ".experts_per_token"},
+             {weights, stem + ".chosen"},
+             {{"axis", int64_t{-1}}, {"largest", int64_t{1}}, {"sorted", int64_t{1}}});
+    if (!experts.normalized) return;
+    to_.node("ReduceSum", "", {weights, "last_axis"}, {stem + ".total"},
+             {{"keepdims", int64_t{1}}});
+    to_.node("Div", "", {weights, stem + ".total"}, {stem + ".weights"});
+  }
+
+  // Each expert multiplies the rows that chose it; what it makes of them is added to theirs, by its
+  // weight. Standard operators: they run wherever ONNX does, and cost no more than the rows do.
+  absl::Status add_experts(int64_t layer, const std::string& normalized, const std::string& stem) {
+    if (rows_shape_.empty()) {
+      rows_shape_ = "rows";
+      to_.constant<int64_t>(rows_shape_, {2}, {-1, config_.hidden_size});
+      to_.constant<float>("zero.float", {}, {0.0F});
+    }
+    const std::string rows = stem + ".rows";
+    to_.node("Reshape", "", {normalized, rows_shape_}, {rows});
+    add_router(layer, rows, stem);
+    to_.node("Mul", "", {rows, "zero.float"}, {stem + ".sum.start"});
+    std::string sum = stem + ".sum.start";
+    for (int64_t e = 0; e < to_.layer(layer).experts->count; ++e)
+      FRUGAL_RETURN_IF_ERROR(add_expert(layer, e, rows, stem, sum));
+    to_.node("Shape", "", {normalized}, {stem + ".shape"});
+    to_.node("Reshape", "", {sum, stem + ".shape"}, {stem + ".down"});
+    return absl::OkStatus();
+  }
+
+  absl::Status add_expert(int64_t layer, int64_t e, const std::string& rows,
+                          const std::string& stem, std::string& sum) {
+    const std::string own = str_cat(stem, ".expert.", e);
+    to_.constant<int64_t>(own + ".number", {}, {e});
+    to_.node("Equal", "", {stem + ".chosen", own + ".number"}, {own + ".is_chosen"});
+    to_.node("Where", "", {own + ".is_chosen", stem + ".weights", "zero.float"}, {own + ".shares"});
+    to_.node("ReduceSum", "", {own + ".shares", "last_axis"}, {own + ".weight"},
+             {{"keepdims", int64_t{1}}});  // [N, 1]
+    to_.node("Cast", "", {own + ".is_chosen"}, {own + ".count.parts"},
+             {{"to", static_cast<int64_t>(OnnxType::kInt64)}});
+    to_.node("ReduceSum", "", {own + ".count.parts", "last_axis"}, {own + ".count"},
+             {{"keepdims", int64_t{0}}});                           // [N]
+    to_.node("NonZero", "", {own + ".count"}, {own + ".numbers"});  // [1, n]
+    to_.node("Transpose", "", {own + ".numbers"}, {own + ".places"},
+             {{"perm", std::vector<int64_t>{1, 0}}});  // [n, 1]
+    to_.node("GatherND", "", {rows, own + ".places"}, {own + ".in"});
+    to_.node("GatherND", "", {own + ".weight", own + ".places"}, {own + ".weights"});
+    const auto matrix = [&](Role role) {
+      return architecture::tensor_name(config_, role, layer, e);
+    };
+    FRUGAL_RETURN_IF_ERROR(products_.multiply(own + ".in", matrix(Role::kGate), own + ".gate"));
+    FRUGAL_RETURN_IF_ERROR(products_.multiply(own + ".in", matrix(Role::kUp), own + ".up"));
+    const std::string gate = activate(own + ".gate", own, to_.layer(layer).feed_forward.activation);
+    to_.node("Mul", "", {gate, own + ".up"}, {own + ".product"});
+    FRUGAL_RETURN_IF_ERROR(
+        products_.multiply(own + ".product", matrix(Role::kDown), own + ".down"));
+    to_.node("Mul", "", {own + ".down", own + ".weights"}, {own + ".weighted"});
+    to_.node("ScatterND", "", {sum, own + ".places", own + ".weighted"}, {own + ".sum"},
+             {{"reduction", std::string("add")}});
+    sum = own + ".sum";
+    return absl::OkStatus();
+  }
+
+  absl::Status add_layer(int64_t index, std::string& residual, std::string& normalized) {
+    const std::string stem = str_cat("layer.", index);
+    const architecture::Layer& layer = to_.layer(index);
+    FRUGAL_RETURN_IF_ERROR(add_attention(index, normalized, stem));
+    const std::string mixed = norm_behind(layer.after_attention.has_value(),
+                                          Role::kNormAfterAttention, index, stem + ".o");
+    add_and_normalize(layer.before_feed_forward.has_value(), Role::kNormBeforeFeedForward, index,
+                      multiplied(mixed, layer.residual_multiplier), stem + ".middle", residual,
                       normalized);
-    FRUGAL_RETURN_IF_ERROR(add_feed_forward(layer, normalized, stem));
-    const std::string fed = norm_behind(at(layer).after_feed_forward.has_value(),
-                                        Role::kNormAfterFeedForward, layer, stem + ".down");
-    const bool last = layer + 1 == config_.layer_count();
-    add_and_normalize(last ? Role::kFinalNorm : Role::kNormBeforeAttention, layer + 1, fed,
-                      stem + ".end", residual, normalized);
+    FRUGAL_RETURN_IF_ERROR(add_feed_forward(index, normalized, stem));
+    const std::string fed = norm_behind(layer.after_feed_forward.has_value(),
+                                        Role::kNormAfterFeedForward, index, stem + ".down");
+    const bool last = index + 1 == config_.layer_count();
+    const bool normed = last || to_.layer(index + 1).before_attention.has_value();
+    add_and_normalize(normed, last ? Role::kFinalNorm : Role::kNormBeforeAttention, index + 1,
+                      multiplied(fed, layer.residual_multiplier), stem + ".end", residual,
+                      normalized);
+    return absl::OkStatus();
+  }
+
+  absl::Status add_head(const std::string& normalized) {
+    const architecture::LogitRule& rule = config_.logit_rule;
+    if (rule.changes_nothing()) return add_head_product(normalized, "logits");
+    FRUGAL_RETURN_IF_ERROR(add_head_product(normalized, "logits.product"));
+    if (!rule.cap) {
+      to_.constant<float>("logits.scale", {}, {static_cast<float>(rule.scale)});
+      to_.node("Mul", "", {"logits.product", "logits.scale"}, {"logits"});
+      return absl::OkStatus();
+    }
+    to_.constant<float>("logits.scale", {}, {static_cast<float>(rule.scale / *rule.cap)});
+    to_.constant<float>("logits.cap", {}, {static_cast<float>(*rule.cap)});
+    to_.node("Mul", "", {"logits.product", "logits.scale"}, {"logits.scaled"});
+    to_.node("Tanh", "", {"logits.scaled"}, {"logits.bounded"});
+    to_.node("Mul", "", {"logits.bounded", "logits.cap"}, {"logits"});
     return absl::OkStatus();
   }
 
   // A tied head is the embedding turned round; ONNX Runtime folds the Transpose when it loads the
   // model.
-  absl::Status add_head(const std::string& normalized) {
-    if (!config_.tied_embeddings) return multiply(normalized, name_of(Role::kHead), "logits");
-    node("Transpose", "", {name_of(Role::kEmbedding)}, {"head"},
-         {{"perm", std::vector<int64_t>{1, 0}}});
-    node("MatMul", "", {normalized, "head"}, {"logits"});
+  absl::Status add_head_product(const std::string& normalized, const std::string& output) {
+    if (!config_.tied_embeddings) {
+      return products_.multiply(normalized, to_.name_of(Role::kHead, architecture::kNoLayer),
+                                output);
+    }
+    to_.node("Transpose", "", {to_.name_of(Role::kEmbedding, architecture::kNoLayer)}, {"head"},
+             {{"perm", std::vector<int64_t>{1, 0}}});
+    to_.node("MatMul", "", {normalized, "head"}, {output});
     return absl::OkStatus();
   }
 
-  const format::ModelInfo& info_;
+  const std::string& name_;
   const architecture::ModelConfig& config_;
-  const OnnxOptions& options_;
-  std::map<std::string, std::vector<int64_t>, std::less<>> shapes_;
-  std::vector<Tables> tables_;             // of each layer
+  GraphNodes to_;
+  GraphProducts products_;
+  GraphRotary rotary_;
   std::set<std::string> shapes_of_heads_;  // constants that norm_heads has added
-  std::set<std::string> rounded_;          // inputs that round_tokens has seen to
-  OnnxGraph graph_;
+  std::string rows_shape_;                 // the constant that add_experts has added
 };
 
 }  // namespace
@@ -437,7 +389,9 @@ class GraphBuilder {
 int64_t rotary_bytes(const architecture::ModelConfig& config) {
   constexpr int64_t kTables = 2;
   int64_t channels = 0;
-  for (const Rotation& rotation : rotations(config)) channels += rotation.head_size / 2;
+  for (const Rotation& rotation : rotations(config)) {
+    if (!rotation.depends_on_length()) channels += rotation.pairs();
+  }
   return kTables * config.context_length * channels * static_cast<int64_t>(sizeof(float));
 }
 

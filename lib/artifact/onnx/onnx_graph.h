@@ -20,6 +20,7 @@ enum class OnnxContent {
   kCosine,
   kSine,
   kFrequencies,
+  kFrequenciesBeyond,  // of sequences longer than the first context
   kNBitsValues,
   kNBitsScales,
   kNBitsZeroPoints,

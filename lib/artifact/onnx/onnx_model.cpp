@@ -26,21 +26,23 @@ std::span<const std::byte> bytes_of(const std::vector<T>& values) {
   return std::as_bytes(std::span<const T>(values));
 }
 
-std::vector<float> frequencies(const architecture::ModelConfig& config, int64_t layer) {
+std::vector<float> frequencies(const architecture::ModelConfig& config, int64_t layer,
+                               bool beyond = false) {
   const Rotation rotation = rotation_of(config, layer);
-  return rotary_frequencies(rotation.rope, rotation.head_size);
+  return rotary_frequencies(rotation.rope, rotation.head_size, beyond);
 }
 
-// cos or sin of position times frequency, [context_length, D / 2] fp32; the product is formed in
-// fp32, as the forward does.
+// cos or sin of position times frequency, [context_length, R / 2] fp32, times the attention factor;
+// the products are formed in fp32, as the forward does.
 std::vector<float> rotary_table(const architecture::ModelConfig& config, int64_t layer, bool sine) {
   const std::vector<float> by_channel = frequencies(config, layer);
+  const auto factor = static_cast<float>(rotation_of(config, layer).attention_factor());
   std::vector<float> table;
   table.reserve(static_cast<size_t>(config.context_length) * by_channel.size());
   for (int64_t position = 0; position < config.context_length; ++position) {
     for (const float frequency : by_channel) {
       const float angle = static_cast<float>(position) * frequency;
-      table.push_back(sine ? std::sin(angle) : std::cos(angle));
+      table.push_back((sine ? std::sin(angle) : std::cos(angle)) * factor);
     }
   }
   return table;
@@ -59,7 +61,10 @@ class WeightStream {
         return send(source, rotary_table(checkpoint_.config(), source.layer,
                                          source.content == OnnxContent::kSine));
       case OnnxContent::kFrequencies:
-        return send(source, frequencies(checkpoint_.config(), source.layer));
+      case OnnxContent::kFrequenciesBeyond:
+        return send(source,
+                    frequencies(checkpoint_.config(), source.layer,
+                                /*beyond=*/source.content == OnnxContent::kFrequenciesBeyond));
       case OnnxContent::kValues:
       case OnnxContent::kGains:
       case OnnxContent::kTransposed:

@@ -21,8 +21,12 @@ std::vector<Rotation> rotations(const architecture::ModelConfig& config) {
   return known;
 }
 
-std::vector<float> rotary_frequencies(const architecture::Rope& rope, int64_t head_size) {
-  const at::Tensor frequencies = model::rotary_frequencies(rope, head_size).contiguous();
+bool Rotation::depends_on_length() const { return model::depends_on_length(rope); }
+double Rotation::attention_factor() const { return model::attention_factor(rope); }
+
+std::vector<float> rotary_frequencies(const architecture::Rope& rope, int64_t head_size,
+                                      bool beyond) {
+  const at::Tensor frequencies = model::rotary_frequencies(rope, head_size, beyond).contiguous();
   const float* first = frequencies.const_data_ptr<float>();
   return {first, first + frequencies.numel()};
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "tensor/aten.h"
 #include "tensor/tiles.h"
@@ -45,12 +46,12 @@ architecture::ModelConfig with_channels(architecture::ModelConfig config, int64_
   const auto adapt = [&](architecture::Norm& norm) { norm.epsilon *= share; };
   adapt(config.final_norm);
   for (architecture::Layer& layer : config.layers) {
-    adapt(layer.before_attention);
-    adapt(layer.before_feed_forward);
-    if (layer.after_attention) adapt(*layer.after_attention);
-    if (layer.after_feed_forward) adapt(*layer.after_feed_forward);
-    // config.json has one epsilon for all norms, those of heads among them.
-    if (layer.attention.head_norm) adapt(*layer.attention.head_norm);
+    // config.json has one epsilon for all norms, those of query and key among them.
+    for (std::optional<architecture::Norm>* norm :
+         {&layer.before_attention, &layer.after_attention, &layer.before_feed_forward,
+          &layer.after_feed_forward, &layer.attention.query_key_norm}) {
+      if (*norm) adapt(**norm);
+    }
   }
   if (config.embedding_scale != 1.0) config.embedding_scale /= std::sqrt(share);  // it is √C
   config.hidden_size = channels;

@@ -72,9 +72,10 @@ const architecture::Stage& StageReader::stage_at(const architecture::StageRef& a
 
 absl::StatusOr<StageWeights> StageReader::take(const architecture::StageRef& at) {
   const bool last = at.stage + 1 == stages_.at(static_cast<size_t>(at.layer)).size();
-  const architecture::StageRef next = last ? architecture::StageRef{at.layer + 1, 0}
-                                           : architecture::StageRef{at.layer, at.stage + 1};
+  architecture::StageRef next = last ? architecture::StageRef{at.layer + 1, 0}
+                                     : architecture::StageRef{at.layer, at.stage + 1};
   const bool is_there = next.layer < static_cast<int64_t>(stages_.size());
+  if (is_there) next.expert = stage_at(next).expert;
   if (!copies_) {
     FRUGAL_ASSIGN_OR_RETURN(StageWeights weights, load_stage(checkpoint_, stage_at(at)));
     if (is_there) read_ahead(checkpoint_, stage_at(next));
@@ -102,7 +103,7 @@ absl::StatusOr<model::LayerParameters> load_small_parameters(const format::Check
   model::LayerParameters small;
   for (const architecture::Tensor& expected :
        architecture::layer_tensors(checkpoint.config(), layer)) {
-    if (expected.is_matrix()) continue;
+    if (expected.is_stage_matrix()) continue;
     FRUGAL_ASSIGN_OR_RETURN(at::Tensor value,
                             tensor::load(checkpoint, expected.name, at::kFloat, device));
     small.emplace(expected.role, std::move(value));

@@ -64,7 +64,8 @@ class StageReader {
   std::unique_ptr<Next> next_;
 };
 
-// What the config expects of this layer beside matrices: gains of norms, biases. fp32.
+// What the config expects of this layer beside the matrices of its stages: gains of norms, biases,
+// a router. fp32.
 absl::StatusOr<model::LayerParameters> load_small_parameters(const format::Checkpoint& checkpoint,
                                                              int64_t layer,
                                                              const at::Device& device);

@@ -242,10 +242,13 @@ class ReverseWalk {
     std::vector<at::Tensor> parts;
     for (int64_t begin = 0; begin < hidden.size(0); begin += options_.logit_tokens) {
       const int64_t count = std::min(options_.logit_tokens, hidden.size(0) - begin);
-      at::Tensor p = forward.apply(hidden.narrow(0, begin, count)).at(0).softmax(-1);
+      const at::Tensor logits = model::ruled_logits(
+          forward.apply(hidden.narrow(0, begin, count)).at(0), config_.logit_rule);
+      at::Tensor p = logits.softmax(-1);
       const at::Tensor label = draw_labels(p, uniform.narrow(0, begin, count));
       p.scatter_add_(1, label, at::full_like(label, -1, p.options()));
-      parts.push_back(backward.apply(p).at(0));
+      parts.push_back(
+          backward.apply(model::gradient_by_products(p, logits, config_.logit_rule)).at(0));
     }
     return at::cat(parts);
   }

@@ -38,6 +38,7 @@ class StatisticsSum {
   explicit StatisticsSum(Needs needs) : needs_(needs) {}
   // `factor` of x where H is needed, else null. A chunk without tokens adds nothing.
   void add(const at::Tensor& x, const model::TokenFactor* factor);
+  int64_t tokens() const { return tokens_; }
   // The sum ends here. Errors: a NaN or infinity, naming `where` and the column.
   absl::StatusOr<InputStatistics> take(std::string_view where);
 

@@ -6,6 +6,19 @@
 #include "tensor/tiles.h"
 
 namespace frugal::layerwise {
+namespace {
+
+// What of a state is as large as the activations themselves.
+template <typename State, typename Body>
+void for_each_tensor(State& state, const Body& body) {
+  body(state.residual);
+  body(state.input.rows);
+  if (!state.routing.is_there()) return;
+  body(state.routing.normed);
+  for (auto& output : state.routing.outputs) body(output);
+}
+
+}  // namespace
 
 void StreamRunner::for_each_chunk(size_t count, const std::function<void(size_t)>& body,
                                   const std::function<void(size_t)>& prefetch) const {
@@ -22,14 +35,16 @@ void StreamRunner::for_each_chunk(size_t count, const std::function<void(size_t)
 }
 
 void StreamRunner::keep(model::LayerState& state) const {
-  state.residual = store_.keep(state.residual);
-  state.input.rows = store_.keep(state.input.rows);
+  for_each_tensor(state, [&](at::Tensor& tensor) { tensor = store_.keep(tensor); });
   evict(state);
 }
 
 void StreamRunner::evict(const model::LayerState& state) const {
-  store_.evict(state.residual);
-  store_.evict(state.input.rows);
+  for_each_tensor(state, [&](const at::Tensor& tensor) { store_.evict(tensor); });
+}
+
+void StreamRunner::prefetch(const model::LayerState& state) const {
+  for_each_tensor(state, [&](const at::Tensor& tensor) { store_.prefetch(tensor); });
 }
 
 void StreamRunner::begin(Stream& stream, int64_t layer, const model::LayerParameters& small) const {
@@ -65,17 +80,13 @@ void StreamRunner::advance(Stream& stream, const architecture::StageRef& at,
       [&](size_t i) {
         const at::Tensor kept = stream.states[i].residual;
         model::LayerState& state = stream.states[i];
-        state = {store_.fetch(state.residual),
-                 {store_.fetch(state.input.rows), state.input.tokens}};
+        for_each_tensor(state, [&](at::Tensor& tensor) { tensor = store_.fetch(tensor); });
         const at::Tensor residual = state.residual;
         runner_->advance(state, at, product.apply(state.input.rows), small, contexts);
         if (state.residual.is_same(residual)) state.residual = kept;
         keep(state);
       },
-      [&](size_t i) {
-        store_.prefetch(stream.states[i].residual);
-        store_.prefetch(stream.states[i].input.rows);
-      });
+      [&](size_t i) { prefetch(stream.states[i]); });
 }
 
 void StreamRunner::end(Stream& stream) {

@@ -43,6 +43,7 @@ class StreamRunner {
   static void end(Stream& stream);
 
   void evict(const model::LayerState& state) const;
+  void prefetch(const model::LayerState& state) const;
 
  private:
   // `prefetch` says what the body will fetch from the store.

@@ -112,7 +112,8 @@ class Walk {
     if (windows_.count > 0) FRUGAL_RETURN_IF_ERROR(begin_layer(layer));
     std::vector<StageWeights>
         taken;  // what the changed stream went through; for the reconstruction
-    for (architecture::StageRef at{layer}; at.stage < stages(layer).size(); ++at.stage) {
+    for (size_t stage = 0; stage < stages(layer).size(); ++stage) {
+      const architecture::StageRef at{layer, stage, stages(layer)[stage].expert};
       FRUGAL_ASSIGN_OR_RETURN(StageWeights weights, reader_->take(at));
       StageProblem problem = describe(at, weights);
       if (windows_.count > 0) FRUGAL_RETURN_IF_ERROR(round_inputs(problem.where));
@@ -136,7 +137,8 @@ class Walk {
   // Whether anything looks at what this stage makes of the activations.
   bool is_read_behind(const architecture::StageRef& at) const {
     return at.layer + 1 < config_.layer_count() || at.stage + 1 < stages(at.layer).size() ||
-           reconstructs_ || options_.observe != nullptr || solves_head();
+           reconstructs_ || options_.observe != nullptr || options_.observe_experts != nullptr ||
+           solves_head();
   }
   bool solves_head() const {
     return !config_.tied_embeddings && solver_.needs({config_.layer_count(), 0}) != Needs::kNothing;
@@ -173,7 +175,7 @@ class Walk {
     return tensor::guarded(problem.where, [&] {
       streams_->begin(changed_, layer, small_);
       for (size_t stage = 0; stage < stages(layer).size(); ++stage) {
-        advance(changed_, {layer, stage},
+        advance(changed_, {layer, stage, stages(layer)[stage].expert},
                 stage_product(weights[stage].stacked, weights[stage].row_counts));
       }
     });
@@ -227,6 +229,7 @@ class Walk {
       FRUGAL_RETURN_IF_ERROR(tensor::guarded(problem.where, [&]() -> absl::Status {
         FRUGAL_RETURN_IF_ERROR(gather(problem, needs, product, input, {0, seen_chunks_},
                                       problem.statistics, problem.drift));
+        FRUGAL_RETURN_IF_ERROR(check_expert(problem));
         if (options_.held_out == 0) return absl::OkStatus();
         return gather(problem, needs, product, input, {seen_chunks_, chunk_count_},
                       problem.held_out_statistics, problem.held_out_drift);
@@ -262,9 +265,23 @@ class Walk {
       if (!changed_.states.empty()) streams_->evict(changed_.states[i]);
       if (!original_.states.empty()) streams_->evict(original_.states[i]);
     }
+    if (sum.tokens() == 0) return absl::OkStatus();  // of an expert: check_expert
     FRUGAL_ASSIGN_OR_RETURN(statistics, sum.take(problem.where));
     if (drifts) drift = drift_sum.take(statistics.tokens);
     return absl::OkStatus();
+  }
+
+  // Too few tokens tell nothing of an expert.
+  absl::Status check_expert(const StageProblem& problem) const {
+    if (problem.at.expert == architecture::kNoExpert ||
+        problem.statistics.tokens >= options_.min_expert_tokens)
+      return absl::OkStatus();
+    const int64_t all = (windows_.count - options_.held_out) * windows_.length;
+    return base::failed(problem.where, ": the router sent ", problem.statistics.tokens, " of ", all,
+                        " calibration tokens to this expert, expected at least ",
+                        options_.min_expert_tokens,
+                        "; calibrate on more or other text (`windows`), or lower "
+                        "`min_expert_tokens`: at 0 an expert without tokens is rounded to nearest");
   }
 
   // What gather() takes of a chunk.
@@ -312,9 +329,23 @@ class Walk {
         options_.observe(layer, before, after);
       }));
     }
+    FRUGAL_RETURN_IF_ERROR(show_experts(layer));
     StreamRunner::end(changed_);
     if (two_streams_) StreamRunner::end(original_);
     return absl::OkStatus();
+  }
+
+  absl::Status show_experts(int64_t layer) {
+    if (options_.observe_experts == nullptr) return absl::OkStatus();
+    return tensor::guarded("looking at a layer's experts", [&] {
+      for (const model::LayerState& state : changed_.states) {
+        if (!state.routing.is_there()) return;
+        model::Routing routing = state.routing;
+        routing.normed = store_.fetch(routing.normed);
+        for (at::Tensor& output : routing.outputs) output = store_.fetch(output);
+        options_.observe_experts(layer, routing);
+      }
+    });
   }
 
   absl::Status run_head() {

@@ -103,6 +103,9 @@ struct WalkOptions {
   int64_t chunk_tokens =
       2048;              // tokens of a chunk, at least one window; part of the result's last bits
   int64_t held_out = 0;  // so many of the windows, the last ones, are kept out of the statistics
+  // Stages of experts that fewer tokens reach are an error. At 0 their problems may have no
+  // statistics (tokens 0) although there are windows.
+  int64_t min_expert_tokens = 1;
   // How the changed model rounds the inputs of its layers' matrices: statistics and drift are then
   // those of the rounded inputs, which the matrices will meet.
   format::Activations activations = format::Activations::kFloat;
@@ -120,6 +123,9 @@ struct WalkOptions {
   std::function<void(int64_t layer, const std::vector<at::Tensor>& before,
                      const std::vector<at::Tensor>& after)>
       observe = nullptr;
+  // Called for every chunk of a layer that has experts, when they are through: who got which
+  // tokens, and what they made of them.
+  std::function<void(int64_t layer, const model::Routing& routing)> observe_experts = nullptr;
 };
 
 // Walks all layers, then the head (where it is a matrix of its own). `windows.count` = 0: no

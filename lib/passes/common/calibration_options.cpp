@@ -34,6 +34,13 @@ void visit_other_windows(pass::OptionVisitor& visitor, layerwise::CalibrationOpt
        .unit = "bytes",
        .minimum = 1 << 20},  // the default, 0, can be written in spite of it
       options.activation_memory);
+  visitor.field({.name = "min_expert_tokens",
+                 .help = "Of a mixture of experts: stop where an expert gets fewer calibration "
+                         "tokens. 0 rounds an expert without tokens by its weights alone; passes "
+                         "other than quantize need one.",
+                 .unit = "tokens",
+                 .minimum = 0},
+                options.min_expert_tokens);
 }
 
 }  // namespace
@@ -91,11 +98,13 @@ layerwise::WalkDemand walk_demand(const layerwise::CalibrationOptions& options,
 layerwise::WalkOptions walk_options(const layerwise::CalibrationOptions& options,
                                     const at::Device& device, std::string_view pass,
                                     const pass::RunContext& context) {
-  return {.device = device,
-          .precision = options.products(),
-          .spill_bytes = options.activation_memory,
-          .spill_folder = context.resume_folder(),
-          .title = base::str_cat(pass, " ", context.input_name())};
+  return {
+      .device = device,
+      .min_expert_tokens = std::max<int64_t>(options.min_expert_tokens, pass == "quantize" ? 0 : 1),
+      .precision = options.products(),
+      .spill_bytes = options.activation_memory,
+      .spill_folder = context.resume_folder(),
+      .title = base::str_cat(pass, " ", context.input_name())};
 }
 
 }  // namespace frugal::passes

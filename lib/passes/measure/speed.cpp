@@ -54,7 +54,7 @@ class Probe {
     const at::Tensor hidden =
         decoder_.hidden({.ids = ids, .positions = {}, .segments = {}}, &cache);
     const at::Tensor last = hidden.select(1, hidden.size(1) - 1);
-    const at::Tensor best = at::linear(last, decoder_.head_weight()).argmax(-1, true);
+    const at::Tensor best = at::linear(last, decoder_.head().weight).argmax(-1, true);
     return best.to(at::kCPU).to(decoder_.device());
   }
 

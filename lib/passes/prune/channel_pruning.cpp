@@ -8,6 +8,7 @@
 #include "architecture/stages.h"
 #include "base/text.h"
 #include "layerwise/pruning/channels.h"
+#include "passes/common/layer_kinds.h"
 #include "passes/common/zeros.h"
 #include "passes/prune/channel_solver.h"
 #include "passes/prune/channels.h"
@@ -85,6 +86,8 @@ absl::Status ChannelPruning::check_options(const architecture::ModelConfig& conf
 absl::Status ChannelPruning::check(pass::CheckContext& context, int64_t tokens,
                                    pass::ModelInfo& model) const {
   FRUGAL_RETURN_IF_ERROR(check_options(model.config));
+  FRUGAL_RETURN_IF_ERROR(refuse_experts(model.config, "prune: channels",
+                                        "prune whole experts (experts) or heads instead"));
   const int64_t count = model.config.hidden_size, keep = kept_channels(model.config);
   FRUGAL_RETURN_IF_ERROR(check_share(context, "channels", options().channels, count, keep,
                                      "channels",

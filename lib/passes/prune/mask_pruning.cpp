@@ -72,7 +72,7 @@ double MaskPruning::extra_operations(const architecture::ModelConfig& config,
   if (!options().refits()) return 0;
   double operations = 0;
   for (const architecture::Tensor& tensor : architecture::tensors(config)) {
-    if (!tensor.in_layer() || !tensor.is_matrix()) continue;
+    if (!tensor.is_stage_matrix()) continue;
     const auto rows = static_cast<double>(tensor.shape[0]);
     const auto columns = static_cast<double>(tensor.shape[1]);
     operations += static_cast<double>(options().refit_steps) * rows * columns * columns;

@@ -55,7 +55,7 @@ absl::StatusOr<std::vector<MatrixPattern>> matrix_patterns(
     for (size_t stage = 0; stage < stages.size(); ++stage) {
       for (const architecture::Tensor& matrix : stages[stage].matrices) {
         const std::string& name = matrix.name;
-        MatrixPattern entry{name, {layer, stage}, matrix.shape, general};
+        MatrixPattern entry{name, {layer, stage, stages[stage].expert}, matrix.shape, general};
         for (Override& other : entries) {
           if (!base::glob_match(other.glob, name)) continue;
           entry.pattern = other.pattern;

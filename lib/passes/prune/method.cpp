@@ -34,6 +34,8 @@ absl::StatusOr<std::unique_ptr<PruneMethod>> make_prune_method(const PruneOption
       return make_mask_pruning(options);
     case PruneKind::kWidth:
       return make_width_pruning(options);
+    case PruneKind::kExperts:
+      return make_expert_pruning(options);
     case PruneKind::kChannels:
       return make_channel_pruning(options);
     case PruneKind::kDepth:

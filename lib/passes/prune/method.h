@@ -64,6 +64,7 @@ class PruneMethod {
 std::unique_ptr<PruneMethod> make_mask_pruning(const PruneOptions& options);
 std::unique_ptr<PruneMethod> make_width_pruning(const PruneOptions& options);    // neurons, heads
 std::unique_ptr<PruneMethod> make_channel_pruning(const PruneOptions& options);  // hidden size
+std::unique_ptr<PruneMethod> make_expert_pruning(const PruneOptions& options);
 std::unique_ptr<PruneMethod> make_depth_pruning(const PruneOptions& options);
 
 // The method that the options ask for. Errors: none or several, with the reason.

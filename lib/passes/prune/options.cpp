@@ -82,6 +82,14 @@ void visit_width(pass::OptionVisitor& visitor, PruneOptions& o) {
                  .minimum = 0,
                  .maximum = 1},
                 o.channels);
+  visitor.field({.name = "experts",
+                 .help = "Share of the experts that every layer of a mixture keeps: those whose "
+                         "output, times the router's weight, is largest for the tokens that come "
+                         "to them (REAP). The router divides their tokens among those left; 0 "
+                         "leaves them alone.",
+                 .minimum = 0,
+                 .maximum = 1},
+                o.experts);
   visitor.field(
       {.name = "multiple_of",
        .help = "The kept number of neurons or channels is rounded to a multiple of this, for "
@@ -159,11 +167,11 @@ absl::StatusOr<PruneKind> PruneOptions::kind() const {
   const bool mask = pattern != "none" || !overrides.entries.empty();
   const bool width = ffn > 0 || heads > 0;
   const bool depth = drop_layers > 0 || !drop_layer_indices.empty();
-  if (mask + width + depth + (channels > 0) > 1) {
+  if (mask + width + depth + (channels > 0) + (experts > 0) > 1) {
     return base::invalid_argument(
         "prune: one step removes weights (pattern, overrides), or neurons and heads (ffn, heads), "
-        "or "
-        "channels, or layers (drop_layers, drop_layer_indices), not several of them: what is left "
+        "or channels, or experts, or layers (drop_layers, drop_layer_indices), not several of "
+        "them: what is left "
         "after one is what the next must be fitted to; write a step for each, layers first, "
         "weights last");
   }
@@ -172,10 +180,11 @@ absl::StatusOr<PruneKind> PruneOptions::kind() const {
   if (mask) return PruneKind::kMask;
   if (width) return PruneKind::kWidth;
   if (channels > 0) return PruneKind::kChannels;
+  if (experts > 0) return PruneKind::kExperts;
   if (depth) return PruneKind::kDepth;
   return base::invalid_argument(
       "prune: nothing to remove; set pattern ('50%', '2:4', 'columns 25%'), ffn, heads, channels, "
-      "or drop_layers");
+      "experts, or drop_layers");
 }
 
 layerwise::StructureScore PruneOptions::structure_score(PruneKind kind) const {

@@ -18,7 +18,7 @@ namespace frugal::passes {
 
 // What one step removes: one of these, as each needs the others' result (or its absence) as its
 // input.
-enum class PruneKind { kMask, kWidth, kChannels, kDepth };
+enum class PruneKind { kMask, kWidth, kChannels, kExperts, kDepth };
 
 struct PruneOptions {
   std::string pattern = "none";
@@ -34,6 +34,7 @@ struct PruneOptions {
   double heads = 0;
   std::string heads_by = "auto";
   double channels = 0;
+  double experts = 0;
   int64_t multiple_of = 32;
   std::string score = "auto";
   bool compensate = true;

@@ -171,7 +171,7 @@ absl::Status write_masked(const format::Checkpoint& input, const LayerStore& sto
                           const std::filesystem::path& folder) {
   std::map<std::string, int64_t, std::less<>> layer_of;
   for (const architecture::Tensor& tensor : architecture::tensors(input.config())) {
-    if (tensor.in_layer() && tensor.is_matrix()) layer_of.emplace(tensor.name, tensor.layer);
+    if (tensor.is_stage_matrix()) layer_of.emplace(tensor.name, tensor.layer);
   }
   layerwise::LayerReader layers(store);
   const WriteTensor write = [&](const std::string& name,
@@ -195,14 +195,53 @@ architecture::ModelConfig shallower_config(architecture::ModelConfig config,
   return config;
 }
 
+architecture::ModelConfig with_experts(architecture::ModelConfig config,
+                                       const std::vector<std::vector<int64_t>>& kept) {
+  for (size_t i = 0; i < kept.size(); ++i) {
+    if (kept[i].empty()) continue;
+    architecture::Experts& experts = config.layers[i].experts.value();
+    experts.count = static_cast<int64_t>(kept[i].size());
+    experts.per_token = std::min(experts.per_token, experts.count);
+  }
+  return config;
+}
+
+absl::Status write_with_experts(const format::Checkpoint& input,
+                                const std::vector<std::vector<int64_t>>& kept,
+                                const std::filesystem::path& folder) {
+  const architecture::ModelConfig config = with_experts(input.config(), kept);
+  const auto places = architecture::places(config);
+  const auto kept_of = [&](const architecture::Place& place) -> const std::vector<int64_t>& {
+    static const std::vector<int64_t> kNone;
+    return place.layer == architecture::kNoLayer ? kNone : kept[static_cast<size_t>(place.layer)];
+  };
+  const auto source_of = [&](const std::string& name) -> std::string {
+    const architecture::Place& place = places.find(name)->second;
+    if (place.expert == architecture::kNoExpert) return name;
+    const int64_t expert = kept_of(place)[static_cast<size_t>(place.expert)];
+    return architecture::tensor_name(input.config(), place.role, place.layer, expert);
+  };
+  const WriteTensor write = [&](const std::string& name,
+                                format::CheckpointWriter& writer) -> absl::Status {
+    const architecture::Place& place = places.find(name)->second;
+    if (place.role != architecture::Role::kRouter || kept_of(place).empty())
+      return copy_tensor(input, source_of(name), name, writer);
+    FRUGAL_ASSIGN_OR_RETURN(const format::TensorInfo info, input.info(name));
+    FRUGAL_ASSIGN_OR_RETURN(const auto bytes, input.bytes(name));
+    return writer.write(name, select_rows(bytes, info.shape[0], kept_of(place)));
+  };
+  return write_checkpoint(input, config, source_of, write, folder);
+}
+
 absl::Status write_shallower(const format::Checkpoint& input, const std::vector<int64_t>& kept,
                              const std::filesystem::path& folder) {
   const architecture::ModelConfig config = shallower_config(input.config(), kept);
   const auto places = architecture::places(config);
   const auto source_of = [&](const std::string& name) -> std::string {
-    const auto [role, layer] = places.find(name)->second;
+    const auto [role, layer, expert] = places.find(name)->second;
     if (layer == architecture::kNoLayer) return name;
-    return architecture::tensor_name(input.config(), role, kept[static_cast<size_t>(layer)]);
+    return architecture::tensor_name(input.config(), role, kept[static_cast<size_t>(layer)],
+                                     expert);
   };
   const WriteTensor write = [&](const std::string& name, format::CheckpointWriter& writer) {
     return copy_tensor(input, source_of(name), name, writer);

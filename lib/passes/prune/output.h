@@ -29,6 +29,15 @@ architecture::ModelConfig shallower_config(architecture::ModelConfig config,
 absl::Status write_shallower(const format::Checkpoint& input, const std::vector<int64_t>& kept,
                              const std::filesystem::path& folder);
 
+// The config with so many experts in each layer as `kept` names (none: as they were); a token runs
+// through no more than are left.
+architecture::ModelConfig with_experts(architecture::ModelConfig config,
+                                       const std::vector<std::vector<int64_t>>& kept);
+// Those experts alone, ascending and numbered anew, and their rows of the routers.
+absl::Status write_with_experts(const format::Checkpoint& input,
+                                const std::vector<std::vector<int64_t>>& kept,
+                                const std::filesystem::path& folder);
+
 // Table `layer_error` and the mean of its errors, from the stored records, with what they warn of.
 absl::Status report_errors(pass::RunContext& context, const layerwise::LayerStore& store);
 // Sizes before and after.

@@ -26,7 +26,7 @@ class PrunePass final : public pass::Pass {
         .version = 4,
         .summary =
             "Removes weights (a share, n of every m, whole rows or columns), neurons and heads, "
-            "channels, or whole layers, and refits what is left by least squares."};
+            "channels, experts, or whole layers, and refits what is left by least squares."};
     return info;
   }
 

@@ -8,6 +8,7 @@
 
 #include "architecture/stages.h"
 #include "base/text.h"
+#include "passes/common/layer_kinds.h"
 #include "passes/common/zeros.h"
 #include "passes/prune/cut_solver.h"
 #include "passes/prune/method.h"
@@ -109,10 +110,13 @@ absl::StatusOr<std::vector<Cut>> cuts(const PruneOptions& options,
   const std::vector<architecture::Stage> stages = architecture::stages(config, 0);
   std::vector<Cut> result;
   if (options.heads > 0) {
+    FRUGAL_RETURN_IF_ERROR(refuse_norms_over_heads(config, "prune: heads"));
     FRUGAL_ASSIGN_OR_RETURN(Cut cut, head_cut(options, config, stages));
     result.push_back(std::move(cut));
   }
   if (options.ffn > 0) {
+    FRUGAL_RETURN_IF_ERROR(
+        refuse_experts(config, "prune: ffn", "prune whole experts (experts) or heads instead"));
     FRUGAL_ASSIGN_OR_RETURN(Cut cut, neuron_cut(options, config, stages));
     result.push_back(std::move(cut));
   }

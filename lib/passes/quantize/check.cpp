@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "layerwise/pruning/pattern.h"
 #include "passes/common/calibration_options.h"
+#include "passes/common/layer_kinds.h"
 #include "passes/common/zeros.h"
 #include "passes/quantize/forecast.h"
 #include "passes/quantize/plan.h"
@@ -94,6 +95,20 @@ absl::Status check_sparsity(const QuantizeSettings& settings,
     if (pattern.none()) continue;
     FRUGAL_RETURN_IF_ERROR(layerwise::check_zeros(pattern, layerwise::PatternScope::kRow,
                                                   tensor.shape[0], tensor.shape[1], tensor.name));
+  }
+  return absl::OkStatus();
+}
+
+// What goes over a layer by its gradients.
+absl::Status check_experts(const QuantizeSettings& settings,
+                           const architecture::ModelConfig& config) {
+  if (settings.two_sided()) {
+    FRUGAL_RETURN_IF_ERROR(refuse_experts(config, "quantize: hessian = two_sided",
+                                          "take recipe: fast or rtn, or hessian: input"));
+  }
+  if (settings.learns_rounding()) {
+    FRUGAL_RETURN_IF_ERROR(refuse_experts(
+        config, "quantize: learned rounding (rounding_iterations)", "take recipe: fast or rtn"));
   }
   return absl::OkStatus();
 }
@@ -214,6 +229,7 @@ absl::Status check_quantization(const QuantizeSettings& settings, pass::CheckCon
   FRUGAL_RETURN_IF_ERROR(check_drift_correction(settings));
   FRUGAL_RETURN_IF_ERROR(check_sparsity(settings, plan));
   FRUGAL_RETURN_IF_ERROR(check_int8_inputs(settings));
+  FRUGAL_RETURN_IF_ERROR(check_experts(settings, model.config));
   FRUGAL_RETURN_IF_ERROR(mark_activations(plan, settings.rounding(), model));
   FRUGAL_RETURN_IF_ERROR(follow_zeros(context, settings, plan, model));
   FRUGAL_RETURN_IF_ERROR(check_text(settings));

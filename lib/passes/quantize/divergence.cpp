@@ -27,10 +27,10 @@ double mean_divergence(const model::Decoder& original, const model::Decoder& cha
     if (!reference.defined()) reference = hidden(original, windows, i);
     train::LossInput input;
     input.hidden = hidden(changed, windows, i);
-    input.head = changed.head_weight();
+    input.head = changed.head();
     input.targets = at::zeros({windows.length}, reference.options().dtype(at::kLong));
     input.teacher_hidden = reference;
-    input.teacher_head = original.head_weight();
+    input.teacher_head = original.head();
     sums[static_cast<size_t>(i)] =
         train::head_loss(input, {.distillation_weight = 1.0}, 1.0).divergence.item<double>();
   };

@@ -67,7 +67,10 @@ layerwise::DriftForm GridSolver::drift_form() const {
 at::Tensor GridSolver::target(const StageProblem& problem, const layerwise::Factor& factor,
                               layerwise::DriftStrength& drift_strength) const {
   drift_strength = options_.drift_strength;
-  if (!options_.choose_drift_strength)
+  // Of an expert that no held-out token reached there is nothing to choose by.
+  const bool chooses =
+      options_.choose_drift_strength && problem.held_out_statistics.hessian.defined();
+  if (!chooses)
     return layerwise::pre_correct(problem.weights, problem.drift, factor, drift_strength);
   const layerwise::Correction correction =
       layerwise::corrections(problem.weights, problem.drift, factor);
@@ -142,7 +145,9 @@ absl::StatusOr<layerwise::GptqResult> GridSolver::solve_columns(
 
 absl::StatusOr<GridSolver::Rounded> GridSolver::round(
     const StageProblem& problem, const std::shared_ptr<const grid::Grid>& grid) const {
-  if (options_.method == RoundingMethod::kRoundToNearest) return round_nearest(problem, grid);
+  const bool blind = !problem.statistics.hessian.defined();  // an expert without tokens
+  if (options_.method == RoundingMethod::kRoundToNearest || blind)
+    return round_nearest(problem, grid);
   const at::Tensor& hessian = problem.statistics.hessian;
   const at::Tensor order =
       layerwise::column_order(hessian.diagonal(), grid->spec().block_columns, options_.order);

@@ -113,7 +113,7 @@ absl::Status set_grid(PlannedTensor& tensor, const std::string& name, Misfits& m
 PlannedTensor place_tensor(const architecture::Tensor& expected, int64_t layer_count) {
   PlannedTensor tensor{.name = expected.name, .shape = expected.shape};
   if (expected.in_layer()) {
-    if (!expected.is_matrix()) return tensor;
+    if (!expected.is_stage_matrix()) return tensor;
     tensor.place = PlannedTensor::Place::kLayer;
     tensor.layer = expected.layer;
   } else if (expected.role == architecture::Role::kHead) {

@@ -29,6 +29,7 @@ std::optional<Role> norm_before(Role reader) {
     case Role::kKey:
     case Role::kValue:
       return Role::kNormBeforeAttention;
+    case Role::kRouter:
     case Role::kGate:
     case Role::kUp:
       return Role::kNormBeforeFeedForward;

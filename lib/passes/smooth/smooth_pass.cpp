@@ -10,6 +10,7 @@
 #include "layerwise/walk/estimate.h"
 #include "passes/common/calibration_options.h"
 #include "passes/common/layer_gate.h"
+#include "passes/common/layer_kinds.h"
 #include "passes/common/text_checks.h"
 #include "passes/smooth/groups.h"
 #include "passes/smooth/output.h"
@@ -145,6 +146,8 @@ absl::Status SmoothPass::check(pass::CheckContext& context, pass::ModelInfo& mod
                                   "' is quantized already; smooth first, quantize afterwards");
   }
   FRUGAL_RETURN_IF_ERROR(check_options());
+  FRUGAL_RETURN_IF_ERROR(
+      refuse_experts(model.config, "smooth", "leave it out: quantize takes the model as it is"));
   FRUGAL_ASSIGN_OR_RETURN(const std::vector<ScaleGroup> groups, scale_groups(model.config));
   FRUGAL_RETURN_IF_ERROR(check_grid(model.config, groups));
   FRUGAL_ASSIGN_OR_RETURN(
@@ -155,7 +158,7 @@ absl::Status SmoothPass::check(pass::CheckContext& context, pass::ModelInfo& mod
       layerwise::estimate_walk_operations(model.config, calibration.tokens(), false);
   if (!options_.smoothquant()) {  // a product with H per ratio
     for (const architecture::Tensor& tensor : architecture::tensors(model.config)) {
-      if (!tensor.is_matrix() || !tensor.in_layer()) continue;
+      if (!tensor.is_stage_matrix()) continue;
       const auto rows = static_cast<double>(tensor.shape[0]);
       const auto columns = static_cast<double>(tensor.shape[1]);
       operations += (options_.duo ? 40 : 20) * 2 * rows * columns * columns;

@@ -27,6 +27,8 @@ struct Shape {
   int64_t heads = 4;
   int64_t key_value_heads = 2;
   int64_t context_length = 512;
+  int64_t experts = 0;
+  int64_t experts_per_token = 2;
   bool tied_embeddings = true;
 };
 
@@ -56,6 +58,15 @@ void visit_shape(pass::OptionVisitor& visitor, Shape& o) {
                  .unit = "tokens",
                  .minimum = 8},
                 o.context_length);
+  visitor.field({.name = "experts",
+                 .help = "Feed-forwards per layer, of which each token runs through some "
+                         "(Mixtral); 0 = one for all.",
+                 .minimum = 2},
+                o.experts);
+  visitor.field({.name = "experts_per_token",
+                 .help = "How many of the experts a token runs through.",
+                 .minimum = 1},
+                o.experts_per_token);
   visitor.field({.name = "tied_embeddings", .help = "Whether the output head is the embedding."},
                 o.tied_embeddings);
 }
@@ -77,7 +88,14 @@ absl::StatusOr<architecture::ModelConfig> config_of(const Shape& shape) {
   layer.attention.head_size = shape.hidden_size / shape.heads;
   layer.attention.score_scale = 1.0 / std::sqrt(static_cast<double>(layer.attention.head_size));
   layer.feed_forward.width = shape.intermediate_size;
-  architecture::ModelConfig config = architecture::make_llama(shape.layers, layer);
+  if (shape.experts > 0) {
+    if (shape.experts_per_token > shape.experts) {
+      return invalid_argument("train: experts_per_token = ", shape.experts_per_token,
+                              " is more than experts = ", shape.experts);
+    }
+    layer.experts = architecture::Experts{shape.experts, shape.experts_per_token};
+  }
+  architecture::ModelConfig config = architecture::make_decoder(shape.layers, layer);
   config.vocabulary_size = shape.vocabulary_size;
   config.hidden_size = shape.hidden_size;
   config.context_length = shape.context_length;
@@ -93,7 +111,7 @@ class TrainPass final : public pass::Pass {
     static const pass::PassInfo info{
         .name = "train",
         .version = 1,
-        .summary = "Trains a tokenizer and a Llama-style decoder from scratch.",
+        .summary = "Trains a tokenizer and a decoder from scratch: a Llama, or a Mixtral.",
         .input = pass::Input::kNone,
         .output = pass::Output::kCheckpoint};
     return info;

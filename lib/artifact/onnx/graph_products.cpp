@@ -1,0 +1,103 @@
+#include "artifact/onnx/graph_products.h"
+
+#include <limits>
+#include <utility>
+#include <vector>
+
+#include "architecture/tensors.h"
+#include "base/text.h"
+
+namespace frugal::artifact {
+
+using architecture::Role;
+using base::str_cat;
+using format::OnnxType;
+
+absl::Status GraphProducts::linear(const std::string& input, Role matrix, int64_t layer,
+                                   const std::string& output) {
+  const std::string bias = to_.name_of(architecture::bias_of(matrix), layer);
+  if (!to_.has(bias) || architecture::bias_of(matrix) == matrix)
+    return multiply(input, to_.name_of(matrix, layer), output);
+  FRUGAL_RETURN_IF_ERROR(multiply(input, to_.name_of(matrix, layer), output + ".product"));
+  to_.weight(bias, OnnxContent::kValues);
+  to_.node("Add", "", {output + ".product", bias}, {output});
+  return absl::OkStatus();
+}
+
+// output = input · Wᵀ: MatMulNBits with the checkpoint's own integers, or MatMul for float
+// weights.
+absl::Status GraphProducts::multiply(const std::string& input, const std::string& weight,
+                                     const std::string& output) {
+  const int64_t rows = to_.shape(weight)[0], columns = to_.shape(weight)[1];
+  const auto entry = to_.info.grids.find(weight);
+  if (entry == to_.info.grids.end()) {
+    to_.initializer(weight, OnnxType::kFloat, {columns, rows}, weight, OnnxContent::kTransposed);
+    to_.node("MatMul", "", {input, weight}, {output});
+    return absl::OkStatus();
+  }
+  if (to_.info.activations.contains(weight)) {
+    multiply_integers(input, weight, output);
+    return absl::OkStatus();
+  }
+  FRUGAL_ASSIGN_OR_RETURN(const auto grid, grid::find_grid(entry->second, columns));
+  absl::StatusOr<NBitsLayout> layout = nbits_layout(grid->spec());
+  if (!layout.ok())
+    return base::annotate(layout.status(), str_cat("cannot write ", weight, " to ONNX"));
+  const int64_t blocks = columns / layout->block_size;
+  std::vector<std::string> inputs = {input, weight + ".q", weight + ".scales"};
+  to_.initializer(weight + ".q", OnnxType::kUint8,
+                  {rows, blocks, layout->block_size * layout->bits / 8}, weight,
+                  OnnxContent::kNBitsValues);
+  to_.initializer(weight + ".scales", OnnxType::kFloat, {rows, blocks}, weight,
+                  OnnxContent::kNBitsScales);
+  if (layout->zero_points) {
+    to_.initializer(weight + ".zero_points", OnnxType::kUint8,
+                    {rows, (blocks * layout->bits + 7) / 8}, weight, OnnxContent::kNBitsZeroPoints);
+    inputs.push_back(weight + ".zero_points");
+  }
+  to_.node("MatMulNBits", kContribDomain, std::move(inputs), {output},
+           {{"K", columns},
+            {"N", rows},
+            {"bits", layout->bits},
+            {"block_size", layout->block_size},
+            {"accuracy_level", options_.accuracy_level}});
+  return absl::OkStatus();
+}
+
+// output = float(sum of integers) * token scale * row scale: the order of model/integer_linear.h.
+// Weights and inputs have zero points of 0, the operator's default.
+void GraphProducts::multiply_integers(const std::string& input, const std::string& weight,
+                                      const std::string& output) {
+  const int64_t rows = to_.shape(weight)[0], columns = to_.shape(weight)[1];
+  round_tokens(input);
+  to_.initializer(weight + ".int8", OnnxType::kInt8, {columns, rows}, weight,
+                  OnnxContent::kInt8Values);
+  to_.initializer(weight + ".scales", OnnxType::kFloat, {rows}, weight, OnnxContent::kInt8Scales);
+  to_.node("MatMulInteger", "", {input + ".int8", weight + ".int8"}, {output + ".sum"});
+  to_.node("Cast", "", {output + ".sum"}, {output + ".float"},
+           {{"to", static_cast<int64_t>(OnnxType::kFloat)}});
+  to_.node("Mul", "", {output + ".float", input + ".scale"}, {output + ".by_token"});
+  to_.node("Mul", "", {output + ".by_token", weight + ".scales"}, {output});
+}
+
+// input.scale = max(max|x| / 127, 2^-126) per token, input.int8 = round(x / scale), once for all
+// matrices that share the input.
+void GraphProducts::round_tokens(const std::string& input) {
+  if (!rounded_.insert(input).second) return;
+  if (rounded_.size() == 1) {
+    to_.constant<float>("largest_code", {}, {127.0F});
+    to_.constant<float>("least_scale", {}, {std::numeric_limits<float>::min()});
+  }
+  to_.node("Abs", "", {input}, {input + ".absolute"});
+  to_.node("ReduceMax", "", {input + ".absolute", "last_axis"}, {input + ".largest"},
+           {{"keepdims", int64_t{1}}});
+  to_.node("Div", "", {input + ".largest", "largest_code"}, {input + ".step"});
+  to_.node("Max", "", {input + ".step", "least_scale"}, {input + ".scale"});
+  to_.node("Div", "", {input, input + ".scale"}, {input + ".quotient"});
+  to_.node("Round", "", {input + ".quotient"},
+           {input + ".rounded"});  // halves to even; never beyond +-127
+  to_.node("Cast", "", {input + ".rounded"}, {input + ".int8"},
+           {{"to", static_cast<int64_t>(OnnxType::kInt8)}});
+}
+
+}  // namespace frugal::artifact

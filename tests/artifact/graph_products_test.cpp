@@ -1,0 +1,76 @@
+#include "artifact/onnx/graph_products.h"
+
+#include <gmock/gmock.h>
+
+#include "support/shared_data.h"
+#include "support/toy_model.h"
+
+namespace frugal::artifact {
+namespace {
+
+using architecture::Role;
+
+std::vector<std::string> operators(const GraphNodes& nodes) {
+  std::vector<std::string> names;
+  for (const format::OnnxNode& node : nodes.graph.model.nodes) names.push_back(node.op_type);
+  return names;
+}
+
+format::ModelInfo toy() {
+  format::ModelInfo info;
+  info.config = test::toy_config({.layers = 1});
+  return info;
+}
+
+TEST(GraphProducts, FloatsAreTurnedRound) {
+  const format::ModelInfo info = toy();
+  GraphNodes nodes(info);
+  GraphProducts products(nodes, {});
+  FRUGAL_ASSERT_OK(products.linear("x", Role::kUp, 0, "y"));
+  EXPECT_THAT(operators(nodes), testing::ElementsAre("MatMul"));
+  const std::vector<int64_t> shape = nodes.shape(nodes.name_of(Role::kUp, 0));
+  EXPECT_THAT(nodes.graph.model.initializers[0].dims, testing::ElementsAre(shape[1], shape[0]));
+}
+
+TEST(GraphProducts, BiasesAreAddedBehind) {
+  format::ModelInfo info = toy();
+  info.config.layers[0].attention.input_bias = true;
+  GraphNodes nodes(info);
+  GraphProducts products(nodes, {});
+  FRUGAL_ASSERT_OK(products.linear("x", Role::kKey, 0, "y"));
+  EXPECT_THAT(operators(nodes), testing::ElementsAre("MatMul", "Add"));
+  EXPECT_EQ(nodes.graph.model.nodes.back().outputs.front(), "y");
+}
+
+TEST(GraphProducts, CodesKeepTheirBlocks) {
+  format::ModelInfo info = toy();
+  GraphNodes nodes(info);
+  const std::string weight = nodes.name_of(Role::kUp, 0);
+  info.grids[weight] = "int4:g16:asym";
+  GraphProducts products(nodes, {});
+  FRUGAL_ASSERT_OK(products.multiply("x", weight, "y"));
+  EXPECT_THAT(operators(nodes), testing::ElementsAre("MatMulNBits"));
+  EXPECT_EQ(nodes.graph.sources.size(), 3u);  // codes, scales, zero points
+  info.grids[weight] = "nf4:g16";
+  FRUGAL_EXPECT_ERROR(products.multiply("x", weight, "z"), absl::StatusCode::kInvalidArgument,
+                      "cannot write");
+}
+
+// Inputs that several matrices share are rounded once.
+TEST(GraphProducts, InputsAreRoundedOnce) {
+  format::ModelInfo info = toy();
+  GraphNodes nodes(info);
+  GraphProducts products(nodes, {});
+  for (const Role role : {Role::kGate, Role::kUp}) {
+    const std::string weight = nodes.name_of(role, 0);
+    info.grids[weight] = "int8:row";
+    info.activations[weight] = format::Activations::kInt8;
+    FRUGAL_ASSERT_OK(products.multiply("x", weight, weight + ".y"));
+  }
+  const std::vector<std::string> found = operators(nodes);
+  EXPECT_EQ(std::count(found.begin(), found.end(), "Round"), 1);
+  EXPECT_EQ(std::count(found.begin(), found.end(), "MatMulInteger"), 2);
+}
+
+}  // namespace
+}  // namespace frugal::artifact

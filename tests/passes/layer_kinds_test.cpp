@@ -1,0 +1,39 @@
+#include "passes/common/layer_kinds.h"
+
+#include <gtest/gtest.h>
+
+#include "support/shared_data.h"
+
+namespace frugal::passes {
+namespace {
+
+architecture::ModelConfig plain() {
+  architecture::ModelConfig config;
+  config.architecture = "SomeForCausalLM";
+  config.layers.resize(3);
+  return config;
+}
+
+TEST(LayerKinds, ExpertsAreNamedByLayer) {
+  architecture::ModelConfig config = plain();
+  FRUGAL_EXPECT_OK(refuse_experts(config, "smooth", "leave it out"));
+  config.layers[2].experts = architecture::Experts{.count = 8, .per_token = 2};
+  FRUGAL_EXPECT_ERROR(refuse_experts(config, "smooth", "leave it out"),
+                      absl::StatusCode::kUnimplemented,
+                      "smooth does not know experts, and layer 2 of this SomeForCausalLM has 8; "
+                      "leave it out");
+}
+
+TEST(LayerKinds, NormsOverHeadsAreNamedByLayer) {
+  architecture::ModelConfig config = plain();
+  config.layers[0].attention.query_key_norm = architecture::Norm{};
+  FRUGAL_EXPECT_OK(refuse_norms_over_heads(config, "prune: heads"));  // each head by itself
+  config.layers[1].attention.norm_spans_heads = true;                 // of no norm
+  FRUGAL_EXPECT_OK(refuse_norms_over_heads(config, "prune: heads"));
+  config.layers[0].attention.norm_spans_heads = true;
+  FRUGAL_EXPECT_ERROR(refuse_norms_over_heads(config, "prune: heads"),
+                      absl::StatusCode::kUnimplemented, "prune: heads: layer 0");
+}
+
+}  // namespace
+}  // namespace frugal::passes
