@@ -33,7 +33,7 @@ std::vector<std::pair<std::string, std::string>> merges_of_scores(
         splits.push_back({id, at});
     }
   }
-  std::stable_sort(splits.begin(), splits.end(), [&](const Split& a, const Split& b) {
+  std::sort(splits.begin(), splits.end(), [&](const Split& a, const Split& b) {
     return scores[a.id] != scores[b.id] ? scores[a.id] > scores[b.id]
            : a.id != b.id               ? a.id < b.id
                                         : a.bytes > b.bytes;
