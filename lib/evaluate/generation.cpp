@@ -21,16 +21,6 @@ bool is_word_byte(unsigned char byte) {
 
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
-std::vector<text::TokenId> stop_ids(const model::Decoder& decoder,
-                                    const text::Tokenizer& tokenizer) {
-  std::vector<text::TokenId> result;
-  for (const int64_t id : decoder.config().eos_token_ids) {
-    result.push_back(static_cast<text::TokenId>(id));
-  }
-  if (tokenizer.vocabulary().eos) result.push_back(*tokenizer.vocabulary().eos);
-  return result;
-}
-
 absl::StatusOr<std::vector<text::TokenId>> prompt_ids(const text::Example& example,
                                                       const text::Tokenizer& tokenizer,
                                                       int64_t max_new_tokens,
@@ -139,7 +129,7 @@ absl::StatusOr<Generation> generate_and_judge(const model::Decoder& decoder,
     prompts.push_back(std::move(ids));
   }
   const model::GenerateOptions greedy{.max_new_tokens = options.max_new_tokens,
-                                      .stop = stop_ids(decoder, tokenizer)};
+                                      .stop = model::stop_ids(decoder.config(), tokenizer)};
   std::unique_ptr<base::Progress> progress;
   if (!options.title.empty()) {
     progress = std::make_unique<base::Progress>(options.title, "texts",

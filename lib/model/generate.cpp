@@ -136,9 +136,11 @@ std::vector<TokenId> choose(const at::Tensor& logits, const GenerateOptions& opt
 class Generation {
  public:
   Generation(const Decoder& decoder, const GenerateOptions& options,
-             std::span<const std::vector<TokenId>> prompts, std::span<base::RandomStream> streams)
+             std::span<const std::vector<TokenId>> prompts, std::span<base::RandomStream> streams,
+             size_t first_prompt)
       : decoder_(decoder),
         options_(options),
+        first_prompt_(first_prompt),
         prompts_(align(prompts)),
         streams_(streams),
         results_(prompts.size()),
@@ -192,7 +194,10 @@ class Generation {
       if (finished_[row]) continue;
       finished_[row] = !options_.ignore_stop &&
                        std::ranges::find(options_.stop, chosen[row]) != options_.stop.end();
-      if (!finished_[row]) results_[row].push_back(chosen[row]);
+      if (!finished_[row]) {
+        results_[row].push_back(chosen[row]);
+        if (options_.on_token != nullptr) options_.on_token(first_prompt_ + row, chosen[row]);
+      }
       open |= !finished_[row];
     }
     return open;
@@ -200,6 +205,7 @@ class Generation {
 
   const Decoder& decoder_;
   const GenerateOptions& options_;
+  size_t first_prompt_;
   Prompts prompts_;
   std::span<base::RandomStream> streams_;
   KeyValueCache cache_;
@@ -208,6 +214,14 @@ class Generation {
 };
 
 }  // namespace
+
+std::vector<TokenId> stop_ids(const architecture::ModelConfig& config,
+                              const text::Tokenizer& tokenizer) {
+  std::vector<TokenId> stop;
+  for (const int64_t id : config.eos_token_ids) stop.push_back(static_cast<TokenId>(id));
+  if (tokenizer.vocabulary().eos) stop.push_back(*tokenizer.vocabulary().eos);
+  return stop;
+}
 
 absl::StatusOr<Sequences> generate(const Decoder& decoder, const Sequences& prompts,
                                    const GenerateOptions& options, base::RandomStream random) {
@@ -222,7 +236,7 @@ absl::StatusOr<Sequences> generate(const Decoder& decoder, const Sequences& prom
     FRUGAL_ASSIGN_OR_RETURN(Sequences part, tensor::guarded("generating", [&] {
                               return Generation(decoder, options,
                                                 std::span(prompts).subspan(begin, count),
-                                                std::span(streams).subspan(begin, count))
+                                                std::span(streams).subspan(begin, count), begin)
                                   .run();
                             }));
     for (auto& sequence : part) results.push_back(std::move(sequence));

@@ -17,7 +17,13 @@ struct GenerateOptions {
   double top_p = 1.0;                    // nucleus; 1 = off
   std::vector<text::TokenId> stop = {};  // ids that end a sequence (not returned)
   bool ignore_stop = false;              // speed measurements: always max_new_tokens
+  // Called with each new id as it comes, by prompt; not with one that ends the sequence.
+  std::function<void(size_t prompt, text::TokenId id)> on_token = nullptr;
 };
+
+// What ends an answer: the model's own ids, and the tokenizer's.
+std::vector<text::TokenId> stop_ids(const architecture::ModelConfig& config,
+                                    const text::Tokenizer& tokenizer);
 
 // New ids for each prompt (prompts may differ in length; they are batched left-aligned with masks).
 // Errors: empty prompt, prompt + max_new_tokens above the context length (says both).

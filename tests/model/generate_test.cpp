@@ -44,6 +44,19 @@ TEST(Generate, GreedyEqualsFullForwards) {
   EXPECT_EQ(results.at(0), greedy_by_hand(decoder, start, 20));
 }
 
+TEST(Generate, TellsTokensAsTheyCome) {
+  const Decoder decoder = toy::decoder();
+  const std::vector<Sequence> prompts = {prompt(5, "a"), prompt(2, "b")};
+  std::map<size_t, Sequence> told;
+  GenerateOptions options{.max_new_tokens = 12};
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const auto plain, run(decoder, prompts, options));
+  options.stop = {plain[0][4]};  // one answer ends early; its end is not told
+  options.on_token = [&](size_t which, TokenId id) { told[which].push_back(id); };
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const auto results, run(decoder, prompts, options));
+  for (size_t i = 0; i < prompts.size(); ++i) EXPECT_EQ(told[i], results[i]);
+  EXPECT_LE(told[0].size(), 4u);
+}
+
 TEST(Generate, PromptsOfUnequalLengthEqualSingleOnes) {
   const Decoder decoder = toy::decoder();
   const std::vector<Sequence> prompts = {prompt(3, "a"), prompt(11, "b"), prompt(1, "c"),

@@ -85,8 +85,8 @@ TEST_F(CommandLine, HelpExplainsWithExamples) {
   const Outcome help = frugal("--help");
   EXPECT_EQ(help.code, 0);
   for (const char* text :
-       {"run", "plan", "report", "inspect", "import", "passes", "doctor", "meter", "quantize",
-        "frugal run pipelines/quickstart.yaml", "Exit codes"}) {
+       {"run", "plan", "report", "inspect", "import", "generate", "passes", "doctor", "meter",
+        "quantize", "frugal run pipelines/quickstart.yaml", "Exit codes"}) {
     EXPECT_THAT(help.out, HasSubstr(text));
   }
   const Outcome quantize = frugal("quantize --help");
@@ -99,8 +99,8 @@ TEST_F(CommandLine, HelpExplainsWithExamples) {
 }
 
 TEST_F(CommandLine, EveryCommandHasHelp) {
-  std::vector<std::string> commands = {"run",    "plan",   "report", "inspect",
-                                       "import", "passes", "doctor", "meter"};
+  std::vector<std::string> commands = {"run",      "plan",   "report", "inspect", "import",
+                                       "generate", "passes", "doctor", "meter"};
   const Json passes = Json::parse(frugal("passes --json").out);
   for (const Json& pass : passes) commands.push_back(pass["name"]);
   EXPECT_GE(commands.size(), 19u);
@@ -151,6 +151,10 @@ TEST_F(CommandLine, ErrorsOfEveryCommandHaveTheirExitCodeAndNameTheirCause) {
            {"import absent.gguf -o x", 2, "absent.gguf"},
            {"import p.yaml -o x", 2, "frugal imports gguf"},
            {"import p.yaml", 2, "--out"},
+           {"generate absent --prompt x", 2, "absent"},
+           {"generate empty --prompt x", 2, "no config.json"},
+           {"generate empty", 2, "--prompt"},
+           {"generate empty --prompt x --top-p 2", 2, "--top-p"},
            {"import empty -o x", 2, "no config.json"},
            {"passes absent --json", 2, "there is no pass 'absent'"},
            {"meter --site absent.yaml -- true", 2, "absent.yaml"},
@@ -290,6 +294,39 @@ TEST_F(CommandLine, OnePassIsOneCommand) {
   EXPECT_EQ(shown.code, 0);
   EXPECT_THAT(shown.out, testing::AllOf(HasSubstr("LlamaForCausalLM"), HasSubstr("q8_0"),
                                         HasSubstr("model.layers.0.mlp.down_proj.weight")));
+}
+
+TEST_F(CommandLine, AModelAnswers) {
+  write_model(folder_.path() / "model");
+  write("model/tokenizer.json", R"({"version": "1.0", "added_tokens": [], "normalizer": null,
+      "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "use_regex": true},
+      "post_processor": null, "decoder": {"type": "ByteLevel"}, "model": {"type": "BPE",
+      "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]}})");
+  const std::string options = " --max-tokens 6 ";
+  const Outcome raw = frugal("generate model --raw --prompt abab" + options);
+  EXPECT_EQ(raw.code, 0) << raw.err;
+  EXPECT_THAT(raw.err, HasSubstr("2 tokens in, "));
+  EXPECT_EQ(frugal("generate model --prompt abab" + options).out, raw.out);  // no template
+  const Outcome quiet = frugal("generate model --raw --prompt abab -q" + options);
+  EXPECT_EQ(quiet.out, raw.out);
+  EXPECT_EQ(quiet.err, "");
+  const Outcome sampled = frugal("generate model --raw --prompt abab --temperature 9" + options);
+  EXPECT_EQ(frugal("generate model --raw --prompt abab --temperature 9 --seed 1" + options).out,
+            sampled.out);
+  const Outcome system = frugal("generate model --prompt ab --system ba" + options);
+  EXPECT_EQ(system.code, 2);
+  EXPECT_THAT(system.err, HasSubstr("the model has no chat template"));
+
+  // Through the template: "ab" said twice is what "abab" was.
+  write("model/chat_template.jinja",
+        "{% if messages | length > 2 %}{{ raise_exception('too many') }}{% endif %}"
+        "{% for message in messages %}{{ message.content }}{{ message.content }}{% endfor %}");
+  EXPECT_EQ(frugal("generate model --prompt ab" + options).out, raw.out);
+  EXPECT_EQ(frugal("generate model --prompt abab --raw" + options).out, raw.out);
+  write("model/chat_template.jinja", "{{ raise_exception('no users here') }}");
+  const Outcome refused = frugal("generate model --prompt ab" + options);
+  EXPECT_NE(refused.code, 0);
+  EXPECT_THAT(refused.err, HasSubstr("no users here"));
 }
 
 TEST_F(CommandLine, AGgufFileComesBackAsAFolder) {

@@ -183,6 +183,7 @@ class CommandLine {
         "Show devices, meters and their permissions, libraries; what is missing and how to get it",
         "", [] { return doctor(); });
     add_import();
+    add_generate();
     add_meter();
   }
 
@@ -201,6 +202,37 @@ class CommandLine {
     command->add_option("-o,--out", import_.out, "The folder to be made")->required();
     command->add_flag("--force", import_.force, "Replace --out when it exists");
     command->add_flag("--quiet,-q", import_.quiet, "Only warnings and errors");
+  }
+
+  void add_generate() {
+    CLI::App* command = add(
+        "generate", "Ask a model, and read what it answers as it comes",
+        "  frugal generate SmolLM2-135M-Instruct.Q4_1.gguf --prompt \"What is the capital of "
+        "France?\"\n"
+        "  frugal generate ./model --raw --prompt \"Once upon a time\" --temperature 0.8 --seed 3\n"
+        "Through the model's chat template where it has one. The answer is standard output, tokens "
+        "per second standard error.",
+        [this] { return generate_text(generate_); });
+    command->add_option("MODEL", generate_.model, "A Hugging Face folder, or a .gguf file")
+        ->required();
+    command->add_option("--prompt", generate_.prompt, "What the user says")->required();
+    command->add_option("--system", generate_.system, "What the system says before");
+    command->add_flag("--raw", generate_.raw, "The prompt as it is, without the chat template");
+    command->add_option("--max-tokens", generate_.max_tokens, "Tokens of the answer at most")
+        ->check(CLI::Range(1LL, 1LL << 20))
+        ->capture_default_str();
+    command->add_option("--temperature", generate_.temperature, "0 takes the likeliest token")
+        ->check(CLI::Range(0.0, 100.0))
+        ->capture_default_str();
+    command
+        ->add_option("--top-p", generate_.top_p,
+                     "Sample from the likeliest tokens that make up this share")
+        ->check(CLI::Range(0.0, 1.0))
+        ->capture_default_str();
+    command->add_option("--seed", generate_.seed, "Seed of sampling")->capture_default_str();
+    command->add_option("--device", generate_.run.device, "auto, cpu, cuda or cuda:N")
+        ->capture_default_str();
+    command->add_flag("--quiet,-q", generate_.run.quiet, "Only the answer, and errors");
   }
 
   void add_meter() {
@@ -352,6 +384,7 @@ class CommandLine {
   std::list<std::map<std::string, std::string>> pass_values_;
   std::map<const PassArguments*, CLI::App*> given_;
   ImportArguments import_;
+  GenerateArguments generate_;
   MeterArguments meter_;
   std::string path_;
   bool json_ = false;

@@ -53,6 +53,17 @@ struct ImportArguments {
 };
 int import_model(const ImportArguments& arguments);
 
+struct GenerateArguments {
+  std::string model;  // folder or file
+  std::string prompt, system;
+  bool raw = false;  // without the chat template
+  long long max_tokens = 256;
+  double temperature = 0, top_p = 1;
+  long long seed = 1;
+  RunArguments run;
+};
+int generate_text(const GenerateArguments& arguments);
+
 int list_passes(const std::string& name, bool json);
 int draw_report(const std::string& run_folder);
 int inspect_path(const std::string& path, bool json);

@@ -79,6 +79,14 @@ absl::StatusOr<fs::path> imported(const pass::Cache& cache, pass::HashStore& has
 
 }  // namespace
 
+absl::StatusOr<fs::path> model_folder(const std::string& model, const RunArguments& arguments) {
+  if (fs::is_directory(model)) return fs::path(model);
+  FRUGAL_ASSIGN_OR_RETURN(const pass::Cache cache,
+                          pass::Cache::open(cache_folder(arguments, "generate")));
+  pass::HashStore hashes(cache.folder() / "hashes");
+  return imported(cache, hashes, model);
+}
+
 absl::StatusOr<Planned> make_plan(pass::Pipeline pipeline, const RunArguments& arguments,
                                   bool read_weights, pass::Problems problems) {
   FRUGAL_ASSIGN_OR_RETURN(const Device device, open_device(arguments.device));

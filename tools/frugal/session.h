@@ -50,6 +50,11 @@ absl::StatusOr<Planned> make_plan(pass::Pipeline pipeline, const RunArguments& a
 int execute(const Planned& planned, const RunArguments& arguments,
             const std::function<absl::Status(const pass::RunResult&)>& publish);
 
+// The folder of a model that a command names: `model` itself, or what its file becomes in the
+// cache.
+absl::StatusOr<std::filesystem::path> model_folder(const std::string& model,
+                                                   const RunArguments& arguments);
+
 // Prints the plan as a table or as JSON.
 int print_plan(const Planned& planned, const RunArguments& arguments);
 
