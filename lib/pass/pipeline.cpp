@@ -344,7 +344,9 @@ Pipeline parse_pipeline(std::string_view text, const fs::path& folder, const Set
     }
   }
   std::error_code error;
-  pipeline = PipelineReader(fs::absolute(folder, error), problems).read(root);
+  // The folder of a file that is named alone is empty, which absolute() would leave so.
+  pipeline =
+      PipelineReader(fs::absolute(folder.empty() ? "." : folder, error), problems).read(root);
   pipeline.sha256 = base::sha256(text);
   return pipeline;
 }

@@ -26,6 +26,17 @@ std::string problems_of(const std::string& text) {
 
 constexpr const char* kHead = "frugal: 1\nname: toy\nsteps: [{id: a, pass: make}]\n";
 
+// A file that is named alone lies in the folder that frugal runs in.
+TEST(Pipeline, PathsAreAbsoluteWhereverTheFileIsNamedFrom) {
+  Problems found("f");
+  const Pipeline pipeline = parse_pipeline(
+      "frugal: 1\nname: toy\nmodels: {teacher: hf/teacher}\nsteps: [{id: a, pass: make}]\n", "", {},
+      found);
+  EXPECT_EQ(found.text(), "");
+  EXPECT_EQ(pipeline.find_model("teacher")->folder,
+            (std::filesystem::current_path() / "hf/teacher").string());
+}
+
 TEST(Pipeline, ReadsEverySection) {
   const Pipeline pipeline = parse(R"(frugal: 1
 name: toy
