@@ -363,14 +363,25 @@ absl::StatusOr<Rope> read_rope(const Json& json, std::string_view where,
 }
 
 absl::Status read_layer_windows(const Json& json, std::string_view where, int64_t otherwise,
-                                bool (*windowed)(int64_t layer, int64_t period), int64_t period,
-                                ModelConfig& config) {
+                                int64_t period, ModelConfig& config) {
   FRUGAL_ASSIGN_OR_RETURN(const int64_t window,
                           positive_or(json, "sliding_window", otherwise, kMaxContext, where));
   FRUGAL_ASSIGN_OR_RETURN(const auto types, read_layer_types(json, where, config.layers.size()));
   for (size_t i = 0; i < config.layers.size(); ++i) {
-    if (types ? (*types)[i] : windowed(static_cast<int64_t>(i), period))
+    if (types ? (*types)[i] : (static_cast<int64_t>(i) + 1) % period != 0)
       config.layers[i].attention.window = window;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status read_biases(const Json& json, std::string_view where, ModelConfig& config) {
+  FRUGAL_ASSIGN_OR_RETURN(const bool attention,
+                          base::json_get_or<bool>(json, "attention_bias", false, where));
+  FRUGAL_ASSIGN_OR_RETURN(const bool feed_forward,
+                          base::json_get_or<bool>(json, "mlp_bias", false, where));
+  for (Layer& layer : config.layers) {
+    layer.attention.input_bias = layer.attention.output_bias = attention;
+    layer.feed_forward.bias = feed_forward;
   }
   return absl::OkStatus();
 }

@@ -85,11 +85,13 @@ void write_rope(const ModelConfig& config, base::Json& json);
 // The members of one rope object.
 void write_rope_object(const Rope& rope, base::Json& object);
 
-// "layer_types" of the config, or else whether layer i (from 0) is windowed by `windowed(i)`; sets
-// the window of those that are. `otherwise`: the window where "sliding_window" is absent.
+// Sets the window of the layers that "layer_types" calls windowed, or else of all but each
+// `period`-th. `otherwise`: the window where "sliding_window" is absent.
 absl::Status read_layer_windows(const base::Json& json, std::string_view where, int64_t otherwise,
-                                bool (*windowed)(int64_t layer, int64_t period), int64_t period,
-                                ModelConfig& config);
+                                int64_t period, ModelConfig& config);
+// "attention_bias" (of query, key, value and output) and "mlp_bias", false where absent, for all
+// layers.
+absl::Status read_biases(const base::Json& json, std::string_view where, ModelConfig& config);
 // A bound of logits or scores: `otherwise` where the key is absent, none where it is null.
 absl::StatusOr<std::optional<double>> cap_or(const base::Json& json, std::string_view key,
                                              double otherwise, std::string_view where);

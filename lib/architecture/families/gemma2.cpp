@@ -9,20 +9,12 @@ namespace {
 using base::Json;
 
 // transformers' defaults where the keys are absent (configuration_gemma2.py).
-constexpr Defaults kDefaults = {.key_value_heads = 4,
-                                .head_size = 256,
-                                .tied_embeddings = true,
-                                .activation_key = "hidden_activation",
-                                .activation = "gelu_pytorch_tanh"};
-constexpr int64_t kDefaultWindow = 4096;
 constexpr double kDefaultLogitCap = 30, kDefaultScoreCap = 50;
 
-bool is_windowed(int64_t layer, int64_t period) { return (layer + 1) % period != 0; }
-
 absl::Status describe(const Json& json, std::string_view where, ModelConfig& config) {
-  FRUGAL_RETURN_IF_ERROR(describe_gemma(json, where, kDefaults, config));
+  FRUGAL_RETURN_IF_ERROR(describe_gemma(json, where, kGemmaDefaults, config));
   FRUGAL_RETURN_IF_ERROR(
-      read_layer_windows(json, where, kDefaultWindow, is_windowed, /*period=*/2, config));
+      read_layer_windows(json, where, kGemmaDefaultWindow, /*period=*/2, config));
   FRUGAL_ASSIGN_OR_RETURN(config.logit_rule.cap,
                           cap_or(json, "final_logit_softcapping", kDefaultLogitCap, where));
   FRUGAL_ASSIGN_OR_RETURN(const std::optional<double> cap,
@@ -36,7 +28,7 @@ absl::Status describe(const Json& json, std::string_view where, ModelConfig& con
 }
 
 void write(const ModelConfig& config, Json& json) {
-  write_sizes(config, kDefaults, json);
+  write_sizes(config, kGemmaDefaults, json);
   write_rope(config, json);
   json["layer_types"] = layer_types(config);
 }

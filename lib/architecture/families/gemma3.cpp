@@ -12,12 +12,6 @@ namespace {
 using base::Json;
 
 // transformers' defaults where the keys are absent (configuration_gemma3.py).
-constexpr Defaults kDefaults = {.key_value_heads = 4,
-                                .head_size = 256,
-                                .tied_embeddings = true,
-                                .activation_key = "hidden_activation",
-                                .activation = "gelu_pytorch_tanh"};
-constexpr int64_t kDefaultWindow = 4096;
 constexpr int64_t kDefaultPeriod = 6;  // every sixth layer sees everything
 constexpr double kDefaultTheta = 1e6, kDefaultWindowedTheta = 1e4;
 // "rope_parameters" (transformers >= 5) has an object for each kind of layer; older files have two
@@ -47,16 +41,13 @@ absl::Status read_ropes(const Json& json, std::string_view where, const ModelCon
   return absl::OkStatus();
 }
 
-bool is_windowed(int64_t layer, int64_t period) { return (layer + 1) % period != 0; }
-
 absl::Status describe(const Json& json, std::string_view where, ModelConfig& config) {
-  FRUGAL_RETURN_IF_ERROR(describe_gemma(json, where, kDefaults, config));
+  FRUGAL_RETURN_IF_ERROR(describe_gemma(json, where, kGemmaDefaults, config));
   FRUGAL_RETURN_IF_ERROR(
       refuse_present(json, where, {"final_logit_softcapping", "attn_logit_softcapping"}));
   FRUGAL_ASSIGN_OR_RETURN(const int64_t period, positive_or(json, "sliding_window_pattern",
                                                             kDefaultPeriod, 1 << 12, where));
-  FRUGAL_RETURN_IF_ERROR(
-      read_layer_windows(json, where, kDefaultWindow, is_windowed, period, config));
+  FRUGAL_RETURN_IF_ERROR(read_layer_windows(json, where, kGemmaDefaultWindow, period, config));
   Rope full, windowed;
   FRUGAL_RETURN_IF_ERROR(read_ropes(json, where, config, full, windowed));
   for (Layer& layer : config.layers) {
@@ -68,7 +59,7 @@ absl::Status describe(const Json& json, std::string_view where, ModelConfig& con
 
 // A model may have lost the layers of one kind; the file's own values stand for those.
 void write(const ModelConfig& config, Json& json) {
-  write_sizes(config, kDefaults, json);
+  write_sizes(config, kGemmaDefaults, json);
   json["layer_types"] = layer_types(config);
   json.erase("sliding_window_pattern");  // layer_types says it, also after layers went
   json.erase("_sliding_window_pattern");

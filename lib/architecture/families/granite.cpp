@@ -13,10 +13,7 @@ constexpr Defaults kDefaults;
 absl::Status describe(const Json& json, std::string_view where, ModelConfig& config) {
   FRUGAL_RETURN_IF_ERROR(read_sizes(json, where, kDefaults, config));
   FRUGAL_ASSIGN_OR_RETURN(const Rope rope, read_rope(json, where, config));
-  FRUGAL_ASSIGN_OR_RETURN(const bool attention_bias,
-                          base::json_get_or<bool>(json, "attention_bias", false, where));
-  FRUGAL_ASSIGN_OR_RETURN(const bool mlp_bias,
-                          base::json_get_or<bool>(json, "mlp_bias", false, where));
+  FRUGAL_RETURN_IF_ERROR(read_biases(json, where, config));
   FRUGAL_ASSIGN_OR_RETURN(config.embedding_scale,
                           positive_number_or(json, "embedding_multiplier", 1.0, where));
   FRUGAL_ASSIGN_OR_RETURN(const double divisor,
@@ -29,8 +26,6 @@ absl::Status describe(const Json& json, std::string_view where, ModelConfig& con
   for (Layer& layer : config.layers) {
     layer.attention.rope = rope;
     layer.attention.score_scale = score;
-    layer.attention.input_bias = layer.attention.output_bias = attention_bias;
-    layer.feed_forward.bias = mlp_bias;
     layer.residual_multiplier = residual;
   }
   return absl::OkStatus();

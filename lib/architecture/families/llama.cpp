@@ -29,14 +29,9 @@ absl::Status describe(const Json& json, std::string_view where, ModelConfig& con
   FRUGAL_RETURN_IF_ERROR(refuse_true(json, where, {"rope_interleaved"}));
   FRUGAL_RETURN_IF_ERROR(refuse_window(json, where, config));
   FRUGAL_ASSIGN_OR_RETURN(const Rope rope, read_rope(json, where, config));
-  FRUGAL_ASSIGN_OR_RETURN(const bool attention_bias,
-                          base::json_get_or<bool>(json, "attention_bias", false, where));
-  FRUGAL_ASSIGN_OR_RETURN(const bool mlp_bias,
-                          base::json_get_or<bool>(json, "mlp_bias", false, where));
+  FRUGAL_RETURN_IF_ERROR(read_biases(json, where, config));
   for (Layer& layer : config.layers) {
     layer.attention.rope = rope;
-    layer.attention.input_bias = layer.attention.output_bias = attention_bias;
-    layer.feed_forward.bias = mlp_bias;
   }
   return absl::OkStatus();
 }

@@ -48,16 +48,11 @@ absl::Status describe(const Json& json, std::string_view where, ModelConfig& con
   rules.theta = kDefaultTheta;
   FRUGAL_ASSIGN_OR_RETURN(const Rope rope, read_rope(json, where, rules));
   FRUGAL_ASSIGN_OR_RETURN(const auto turning, read_turning(json, where, config.layers.size()));
-  FRUGAL_ASSIGN_OR_RETURN(const bool attention_bias,
-                          base::json_get_or<bool>(json, "attention_bias", false, where));
-  FRUGAL_ASSIGN_OR_RETURN(const bool mlp_bias,
-                          base::json_get_or<bool>(json, "mlp_bias", false, where));
+  FRUGAL_RETURN_IF_ERROR(read_biases(json, where, config));
   for (size_t i = 0; i < config.layers.size(); ++i) {
     Layer& layer = config.layers[i];
     layer.attention.rope = rope;
     if (!turning[i]) layer.attention.rope.channels = 0;
-    layer.attention.input_bias = layer.attention.output_bias = attention_bias;
-    layer.feed_forward.bias = mlp_bias;
   }
   return absl::OkStatus();
 }
