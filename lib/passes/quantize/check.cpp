@@ -104,7 +104,7 @@ absl::Status check_experts(const QuantizeSettings& settings,
                            const architecture::ModelConfig& config) {
   if (settings.two_sided()) {
     FRUGAL_RETURN_IF_ERROR(refuse_experts(config, "quantize: hessian = two_sided",
-                                          "take recipe: fast or rtn, or hessian: input"));
+                                          "take recipe: fast or rtn, or hessian: one_sided"));
   }
   if (settings.learns_rounding()) {
     FRUGAL_RETURN_IF_ERROR(refuse_experts(
