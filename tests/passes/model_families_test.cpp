@@ -100,8 +100,8 @@ class FamilyPasses : public testing::TestWithParam<std::string> {
   // What the plan says where the family cannot do `kind`.
   std::optional<std::string> refusal(std::string_view kind) const {
     const architecture::ModelConfig& config = input_->config();
-    const std::set<std::string_view> dense = {"smooth",    "ffn",  "channels",
-                                              "two-sided", "best", "lowbit"};
+    const std::set<std::string_view> dense = {"smooth", "ffn",    "channels", "two-sided",
+                                              "best",   "lowbit", "target"};
     if (has_experts() && dense.contains(kind)) return "does not know experts";
     if (kind == "rotate" && has_norms_behind()) return "set residual: false";
     const architecture::Layer& first = config.layers.front();
@@ -232,6 +232,13 @@ TEST_P(FamilyPasses, EveryRecipeQuantizes) {
     EXPECT_LT(distance(folder), has_experts() ? 0.5 : 0.1) << name;
     EXPECT_GT(distance(folder), 0) << name;
   }
+}
+
+TEST_P(FamilyPasses, SizeTargetsOfExpertsAreRefusedByThePlan) {
+  if (!has_experts()) GTEST_SKIP() << GetParam() << " has no experts";
+  is_refused("target",
+             apply(make_quantize_pass(),
+                   with_text({{"target_bits", 5}, {"candidates", {"q4_0", "q8_0"}}}), "target"));
 }
 
 TEST_P(FamilyPasses, IntegerProductsAndTuning) {

@@ -99,12 +99,17 @@ absl::Status check_sparsity(const QuantizeSettings& settings,
   return absl::OkStatus();
 }
 
-// What goes over a layer by its gradients.
+// What goes over a layer by its gradients; a size target weighs matrices by them.
 absl::Status check_experts(const QuantizeSettings& settings,
                            const architecture::ModelConfig& config) {
   if (settings.two_sided()) {
     FRUGAL_RETURN_IF_ERROR(refuse_experts(config, "quantize: hessian = two_sided",
                                           "take recipe: fast or rtn, or hessian: one_sided"));
+  }
+  if (settings.target.active()) {
+    FRUGAL_RETURN_IF_ERROR(refuse_experts(config,
+                                          "quantize: a size target (target_bits, target_size)",
+                                          "name a grid or a mix, and overrides"));
   }
   if (settings.learns_rounding()) {
     FRUGAL_RETURN_IF_ERROR(refuse_experts(
