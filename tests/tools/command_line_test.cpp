@@ -313,6 +313,12 @@ TEST_F(CommandLine, AModelAnswers) {
   const Outcome sampled = frugal("generate model --raw --prompt abab --temperature 9" + options);
   EXPECT_EQ(frugal("generate model --raw --prompt abab --temperature 9 --seed 1" + options).out,
             sampled.out);
+  EXPECT_EQ(frugal("generate model --raw --prompt abab").code, 0);  // of a context of 64 tokens
+  std::string text;
+  for (int i = 0; i < 64; ++i) text += "ab";
+  const Outcome full = frugal("generate model --raw --prompt " + text);
+  EXPECT_EQ(full.code, 2);
+  EXPECT_THAT(full.err, HasSubstr("the prompt has 64 tokens, but the model's context holds 64"));
   const Outcome system = frugal("generate model --prompt ab --system ba" + options);
   EXPECT_EQ(system.code, 2);
   EXPECT_THAT(system.err, HasSubstr("the model has no chat template"));

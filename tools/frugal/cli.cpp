@@ -218,7 +218,9 @@ class CommandLine {
     command->add_option("--prompt", generate_.prompt, "What the user says")->required();
     command->add_option("--system", generate_.system, "What the system says before");
     command->add_flag("--raw", generate_.raw, "The prompt as it is, without the chat template");
-    command->add_option("--max-tokens", generate_.max_tokens, "Tokens of the answer at most")
+    command
+        ->add_option("--max-tokens", generate_.max_tokens,
+                     "Tokens of the answer at most; the context may end it earlier")
         ->check(CLI::Range(1LL, 1LL << 20))
         ->capture_default_str();
     command->add_option("--temperature", generate_.temperature, "0 takes the likeliest token")

@@ -1,4 +1,5 @@
 // frugal generate: what a model answers.
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 
@@ -53,6 +54,15 @@ absl::StatusOr<Prompt> make_prompt(const GenerateArguments& arguments, const fs:
   return Prompt{.ids = tokenizer.encode(arguments.prompt, /*add_special=*/true)};
 }
 
+// What the context leaves for the answer.
+absl::StatusOr<int64_t> tokens_left(const architecture::ModelConfig& config, const Prompt& prompt) {
+  const auto length = static_cast<int64_t>(prompt.ids.size());
+  if (length < config.context_length) return config.context_length - length;
+  return base::invalid_argument(
+      "the prompt has ", length, " tokens", prompt.chat ? " with its chat template" : "",
+      ", but the model's context holds ", config.context_length, "; shorten it");
+}
+
 // Prints what comes, character by character, and times it.
 class Printer {
  public:
@@ -97,10 +107,11 @@ absl::Status run(const GenerateArguments& arguments) {
   FRUGAL_ASSIGN_OR_RETURN(const Prompt prompt, make_prompt(arguments, folder, *tokenizer));
   FRUGAL_ASSIGN_OR_RETURN(const model::Decoder decoder,
                           model::Decoder::load(checkpoint, {.device = at::Device(device.name)}));
+  FRUGAL_ASSIGN_OR_RETURN(const int64_t room, tokens_left(decoder.config(), prompt));
   Printer printer(tokenizer);
   FRUGAL_RETURN_IF_ERROR(
       model::generate(decoder, {prompt.ids},
-                      {.max_new_tokens = arguments.max_tokens,
+                      {.max_new_tokens = std::min<int64_t>(arguments.max_tokens, room),
                        .temperature = arguments.temperature,
                        .top_p = arguments.top_p,
                        .stop = model::stop_ids(decoder.config(), *tokenizer),
