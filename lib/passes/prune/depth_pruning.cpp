@@ -8,7 +8,6 @@
 #include "base/text.h"
 #include "layerwise/pruning/depth.h"
 #include "layerwise/walk/passive_solver.h"
-#include "passes/common/calibration_options.h"
 #include "passes/prune/method.h"
 #include "passes/prune/output.h"
 
@@ -74,12 +73,7 @@ absl::Status DepthPruning::check(pass::CheckContext& /*context*/, int64_t /*toke
 
 absl::StatusOr<int64_t> DepthPruning::walk_bytes(
     const architecture::ModelConfig& config, const layerwise::CalibrationPlan& calibration) const {
-  layerwise::WalkDemand demand = walk_demand(options().windows, calibration);
-  demand.needs = layerwise::Needs::kNothing;
-  FRUGAL_ASSIGN_OR_RETURN(
-      const layerwise::WalkMemory memory,
-      layerwise::walk_memory(config, demand, [](const layerwise::StageShape&) { return 0; }));
-  return memory.total();
+  return observing_bytes(config, calibration);
 }
 
 absl::StatusOr<std::vector<int64_t>> DepthPruning::kept_layers(const PruneRun& run) const {

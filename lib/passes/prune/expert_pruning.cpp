@@ -8,7 +8,6 @@
 #include "base/text.h"
 #include "layerwise/pruning/experts.h"
 #include "layerwise/walk/passive_solver.h"
-#include "passes/common/calibration_options.h"
 #include "passes/prune/method.h"
 #include "passes/prune/output.h"
 #include "passes/prune/share.h"
@@ -73,18 +72,14 @@ absl::Status ExpertPruning::check(pass::CheckContext& context, int64_t /*tokens*
 
 absl::StatusOr<int64_t> ExpertPruning::walk_bytes(
     const architecture::ModelConfig& config, const layerwise::CalibrationPlan& calibration) const {
-  layerwise::WalkDemand demand = walk_demand(options().windows, calibration);
-  demand.needs = layerwise::Needs::kNothing;
-  FRUGAL_ASSIGN_OR_RETURN(
-      const layerwise::WalkMemory memory,
-      layerwise::walk_memory(config, demand, [](const layerwise::StageShape&) { return 0; }));
+  FRUGAL_ASSIGN_OR_RETURN(const int64_t walk, observing_bytes(config, calibration));
   int64_t routed = 0;  // what experts made of all tokens of a layer
   for (const architecture::Layer& layer : config.layers) {
     if (layer.experts)
       routed = std::max(routed,
                         4 * calibration.tokens() * layer.experts->per_token * config.hidden_size);
   }
-  return memory.total() + routed;
+  return walk + routed;
 }
 
 void ExpertPruning::report(pass::RunContext& context, int64_t layer,

@@ -27,6 +27,16 @@ absl::StatusOr<int64_t> PruneMethod::walk_bytes(
   return memory.total();
 }
 
+absl::StatusOr<int64_t> PruneMethod::observing_bytes(
+    const architecture::ModelConfig& config, const layerwise::CalibrationPlan& calibration) const {
+  layerwise::WalkDemand demand = walk_demand(options_.windows, calibration);
+  demand.needs = layerwise::Needs::kNothing;
+  FRUGAL_ASSIGN_OR_RETURN(
+      const layerwise::WalkMemory memory,
+      layerwise::walk_memory(config, demand, [](const layerwise::StageShape&) { return 0; }));
+  return memory.total();
+}
+
 absl::StatusOr<std::unique_ptr<PruneMethod>> make_prune_method(const PruneOptions& options) {
   FRUGAL_ASSIGN_OR_RETURN(const PruneKind kind, options.kind());
   switch (kind) {

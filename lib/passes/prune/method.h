@@ -55,6 +55,9 @@ class PruneMethod {
 
  protected:
   const PruneOptions& options() const { return options_; }
+  // Bytes of a walk that only looks at what goes by.
+  absl::StatusOr<int64_t> observing_bytes(const architecture::ModelConfig& config,
+                                          const layerwise::CalibrationPlan& calibration) const;
   bool has_drift_strength() const { return options_.alpha != 0 || options_.beta != 0; }
 
  private:
