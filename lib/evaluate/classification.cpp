@@ -27,9 +27,10 @@ size_t common_prefix(const Ids& a, const Ids& b) {
   return length;
 }
 
-Ids encode(const text::Tokenizer& tokenizer, const std::string& text) {
+// A chat template has put its own BOS.
+Ids encode(const text::Tokenizer& tokenizer, const std::string& text, bool chat) {
   Ids ids = tokenizer.encode(text, /*add_special=*/false);
-  if (tokenizer.vocabulary().bos) ids.insert(ids.begin(), *tokenizer.vocabulary().bos);
+  if (!chat && tokenizer.vocabulary().bos) ids.insert(ids.begin(), *tokenizer.vocabulary().bos);
   return ids;
 }
 
@@ -51,11 +52,11 @@ absl::Status check_example(const text::Example& example) {
 absl::StatusOr<Plan> plan_example(const text::Example& example, const text::Tokenizer& tokenizer,
                                   int64_t context_length, std::vector<Sequence>& sequences) {
   FRUGAL_RETURN_IF_ERROR(check_example(example));
-  const Ids prompt = encode(tokenizer, example.prompt);
+  const Ids prompt = encode(tokenizer, example.prompt, example.chat);
   std::vector<Ids> texts;
   size_t shared = prompt.size();
   for (const std::string& label : example.label_texts) {
-    texts.push_back(encode(tokenizer, example.prompt + label));
+    texts.push_back(encode(tokenizer, example.prompt + label, example.chat));
     shared = std::min(shared, common_prefix(prompt, texts.back()));
   }
   if (shared == 0) {

@@ -30,7 +30,8 @@ absl::StatusOr<std::vector<text::TokenId>> prompt_ids(const text::Example& examp
                                   "' has no attributes to look for in a generated text");
   }
   std::vector<text::TokenId> ids = tokenizer.encode(example.prompt, /*add_special=*/false);
-  if (tokenizer.vocabulary().bos) ids.insert(ids.begin(), *tokenizer.vocabulary().bos);
+  if (!example.chat && tokenizer.vocabulary().bos)
+    ids.insert(ids.begin(), *tokenizer.vocabulary().bos);
   if (ids.empty()) {
     return base::invalid_argument("example '", example.id,
                                   "' has an empty prompt, nothing to continue");
@@ -43,6 +44,13 @@ absl::StatusOr<std::vector<text::TokenId>> prompt_ids(const text::Example& examp
                                   "; lower max_new_tokens or shorten the prompts");
   }
   return ids;
+}
+
+// The answer without what a chat template ends it with.
+std::string reference_of(const text::Example& example, const text::Tokenizer& tokenizer) {
+  if (!example.chat) return example.completion;
+  const auto ids = tokenizer.encode(example.completion, /*add_special=*/false);
+  return std::string(base::trim(tokenizer.decode(ids)));
 }
 
 }  // namespace
@@ -144,7 +152,9 @@ absl::StatusOr<Generation> generate_and_judge(const model::Decoder& decoder,
         prompts.begin() + static_cast<int64_t>(begin), prompts.begin() + static_cast<int64_t>(end));
     FRUGAL_ASSIGN_OR_RETURN(const auto generated, model::generate(decoder, batch, greedy, random));
     for (size_t i = begin; i < end; ++i) {
-      items.push_back(judge_generation(examples[i], tokenizer.decode(generated[i - begin])));
+      text::Example example = examples[i];
+      example.completion = reference_of(example, tokenizer);
+      items.push_back(judge_generation(example, tokenizer.decode(generated[i - begin])));
     }
     if (progress) progress->advance(static_cast<int64_t>(batch.size()));
   }

@@ -12,16 +12,6 @@ namespace {
 
 constexpr std::string_view kJoiner = "\n\n";
 
-std::string joined_text(const std::vector<text::Example>& examples) {
-  std::string result;
-  for (size_t i = 0; i < examples.size(); ++i) {
-    if (i > 0) result += kJoiner;
-    result += examples[i].prompt;
-    result += examples[i].completion;
-  }
-  return result;
-}
-
 // What llama.cpp does: `in_front` puts BOS before the text, `over_first` on the first id of every
 // window.
 struct BosUse {
@@ -93,8 +83,13 @@ absl::Status cut_stream(const std::string& text, const text::Tokenizer& tokenize
 absl::Status cut_documents(const std::vector<text::Example>& examples,
                            const text::Tokenizer& tokenizer, int64_t limit, ScoredWindows& result) {
   const text::Vocabulary& vocabulary = tokenizer.vocabulary();
-  const std::optional<text::TokenId> front = vocabulary.bos ? vocabulary.bos : vocabulary.eos;
-  result.bos = front ? base::str_cat("id ", *front, " before every document") : std::string("none");
+  // A chat template begins its texts itself.
+  const bool chat = !examples.empty() && examples.front().chat;
+  std::optional<text::TokenId> front = vocabulary.bos ? vocabulary.bos : vocabulary.eos;
+  if (chat) front.reset();
+  result.bos = chat    ? std::string("the chat template's")
+               : front ? base::str_cat("id ", *front, " before every document")
+                       : std::string("none");
   const size_t length = static_cast<size_t>(result.protocol.window_length);
   for (const text::Example& example : examples) {
     const auto encoded = text::encode_example(tokenizer, example.prompt, example.completion);
@@ -183,7 +178,7 @@ int64_t ScoredWindows::scored(int64_t index) const {
 absl::StatusOr<ScoredWindows> scored_windows(const std::vector<text::Example>& examples,
                                              const text::Tokenizer& tokenizer,
                                              const Protocol& protocol, const WindowLimits& limits) {
-  const std::string text = joined_text(examples);
+  const std::string text = text::join_examples(examples, kJoiner);
   ScoredWindows result;
   result.protocol = protocol;
   result.text_sha256 = base::sha256(text);

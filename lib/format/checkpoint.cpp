@@ -351,7 +351,7 @@ absl::StatusOr<std::string> Checkpoint::content_hash() const {
   }
   for (const fs::path& file : side_files()) {
     FRUGAL_ASSIGN_OR_RETURN(const base::MappedFile mapped, base::MappedFile::open(file));
-    hasher.add(file.filename().string()).add(base::xxh3_128(mapped.bytes()));
+    hasher.add(side_file_place(file).string()).add(base::xxh3_128(mapped.bytes()));
   }
   hash_cache_->hex = hasher.hex();
   return hash_cache_->hex;

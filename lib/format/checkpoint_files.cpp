@@ -34,7 +34,19 @@ std::vector<std::filesystem::path> side_files_of(const std::filesystem::path& fo
     const std::filesystem::path file = folder / name;
     if (std::filesystem::is_regular_file(file, ignored)) files.push_back(file);
   }
+  std::error_code none;
+  for (const auto& entry : std::filesystem::directory_iterator(folder / kTemplatesFolder, none)) {
+    std::error_code ignored;
+    if (entry.path().extension() == ".jinja" && entry.is_regular_file(ignored))
+      files.push_back(entry.path());
+  }
+  std::sort(files.begin(), files.end());
   return files;
+}
+
+std::filesystem::path side_file_place(const std::filesystem::path& file) {
+  const std::filesystem::path folder = file.parent_path().filename();
+  return folder == kTemplatesFolder ? folder / file.filename() : file.filename();
 }
 
 }  // namespace frugal::format

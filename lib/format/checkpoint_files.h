@@ -15,8 +15,14 @@ inline constexpr std::string_view kGenerationConfigFile = "generation_config.jso
 inline constexpr std::string_view kQuantMethod = "frugal";
 inline constexpr int64_t kMaxJsonBytes = int64_t{1} << 28;  // configs and indices are far below
 
-// Regular files in `folder` that travel with the model: tokenizer, chat template, generation
+// Further chat templates, by name.
+inline constexpr std::string_view kTemplatesFolder = "additional_chat_templates";
+
+// Regular files in `folder` that travel with the model: tokenizer, chat templates, generation
 // settings, licence. Sorted.
 std::vector<std::filesystem::path> side_files_of(const std::filesystem::path& folder);
+// Where such a file stands in any folder of a model: "tokenizer.json",
+// "additional_chat_templates/rag.jinja".
+std::filesystem::path side_file_place(const std::filesystem::path& file);
 
 }  // namespace frugal::format

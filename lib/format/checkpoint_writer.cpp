@@ -173,7 +173,11 @@ absl::Status CheckpointWriter::State::publish() {
   };
   for (const fs::path& source : side_files) {
     FRUGAL_ASSIGN_OR_RETURN(const base::MappedFile mapped, base::MappedFile::open(source));
-    FRUGAL_RETURN_IF_ERROR(prepare(folder / source.filename(), mapped.bytes()));
+    const fs::path path = folder / side_file_place(source);
+    std::error_code error;
+    fs::create_directories(path.parent_path(), error);
+    if (error) return base::system_error("create", path.parent_path().string(), error.value());
+    FRUGAL_RETURN_IF_ERROR(prepare(path, mapped.bytes()));
   }
   if (layout.shard_count > 1) {
     FRUGAL_RETURN_IF_ERROR(prepare(folder / kIndexFile, std::string_view(index().dump(2) + "\n")));

@@ -96,7 +96,7 @@ absl::StatusOr<Json> inspect_checkpoint(const fs::path& path) {
   Json json = std::move(listing).describe("checkpoint", path, checkpoint.config().architecture);
   json["side_files"] = Json::array();
   for (const fs::path& file : checkpoint.side_files())
-    json["side_files"].push_back(file.filename().string());
+    json["side_files"].push_back(side_file_place(file).string());
   json["metadata"] = shortened(checkpoint.config().source);
   json["provenance"] = Json::object();
   if (json["metadata"].contains("frugal") && json["metadata"]["frugal"].is_object()) {

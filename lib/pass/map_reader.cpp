@@ -46,6 +46,15 @@ void MapReader::text(std::string_view key, std::string& out) const {
   }
 }
 
+void MapReader::truth(std::string_view key, bool& out) const {
+  const Node* node = get(key);
+  if (node == nullptr) return;
+  if (const auto value = as_bool(*node))
+    out = *value;
+  else
+    wrong(*node, key, "true or false");
+}
+
 void MapReader::integer(std::string_view key, int64_t minimum, std::string_view unit,
                         int64_t& out) const {
   const Node* node = get(key);

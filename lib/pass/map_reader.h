@@ -23,6 +23,7 @@ class MapReader {
   const Node* require(std::string_view key, std::string_view meaning) const;
   // Each leaves `out` as it is where the key is absent or wrong.
   void text(std::string_view key, std::string& out) const;
+  void truth(std::string_view key, bool& out) const;
   void integer(std::string_view key, int64_t minimum, std::string_view unit, int64_t& out) const;
   void choice(std::string_view key, const std::vector<std::string>& allowed,
               std::string& out) const;

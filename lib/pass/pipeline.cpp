@@ -88,8 +88,8 @@ class PipelineReader {
   text::DataSource read_datum(const Member& member) {
     const MapReader datum(
         member.value, base::str_cat("data '", member.key, "'"),
-        {"text", "jsonl", "table", "builtin", "prompt", "completion", "labels", "limit", "tokens",
-         "sequence_length", "split", "task", "seed", "same_as"},
+        {"text", "jsonl", "table", "builtin", "prompt", "completion", "chat", "system", "labels",
+         "limit", "tokens", "sequence_length", "split", "task", "seed", "same_as"},
         problems_);
     text::DataSource source;
     if (!member.value.is_map()) return source;
@@ -97,6 +97,8 @@ class PipelineReader {
     read_origin(datum, member, source);
     datum.text("prompt", source.prompt);
     datum.text("completion", source.completion);
+    datum.truth("chat", source.chat);
+    datum.text("system", source.system);
     if (const Node* labels = datum.get("labels")) read_labels(datum, *labels, source);
     datum.integer("limit", 0, "examples", source.limit);
     datum.integer("tokens", 0, "tokens", source.tokens);

@@ -152,6 +152,7 @@ void open_data(const DataEntry& entry, const PlanOptions& options, Plan& plan, P
       .add(base::str_cat(source.limit, " ", source.tokens, " ", source.sequence_length));
   if (!source.builtin.empty()) key.add(base::str_cat(source.builtin, " ", source.seed));
   for (const auto& [label, text] : source.labels) key.add(label).add(text);
+  if (source.chat) key.add("chat").add(source.system);
   plan.data[entry.name] = {**content, key.hex()};
 }
 

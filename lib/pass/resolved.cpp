@@ -20,6 +20,8 @@ base::Json data_json(const text::DataSource& source) {
   if (!source.builtin.empty()) out["seed"] = source.seed;
   add("prompt", source.prompt);
   add("completion", source.completion);
+  if (source.chat) out["chat"] = true;
+  add("system", source.system);
   if (!source.labels.empty()) {
     base::Json labels = base::Json::object();
     for (const auto& [label, text] : source.labels) labels[label] = text;

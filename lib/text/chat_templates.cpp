@@ -4,12 +4,14 @@
 
 #include "base/file.h"
 #include "base/file_kind.h"
+#include "base/json.h"
 
 namespace frugal::text {
 namespace {
 
 namespace fs = std::filesystem;
 using base::Json;
+using Variables = std::map<std::string, std::string>;
 
 constexpr int64_t kMaxBytes = int64_t{64} << 20;
 constexpr const char* kTokens[] = {"bos_token", "eos_token", "unk_token", "sep_token",
@@ -66,14 +68,14 @@ absl::Status read_field(const Json& config, const fs::path& path, ChatTemplates&
 }
 
 // "<s>" or {"content": "<s>", ...}; what is neither is said where tokens are read.
-void add_token(const Json& value, const std::string& name, Json& variables) {
+void add_token(const Json& value, const std::string& name, Variables& variables) {
   if (variables.contains(name)) return;
-  if (value.is_string()) variables[name] = value;
+  if (value.is_string()) variables[name] = value.get<std::string>();
   if (value.is_object() && value.contains("content") && value["content"].is_string())
-    variables[name] = value["content"];
+    variables[name] = value["content"].get<std::string>();
 }
 
-void add_tokens(const Json& config, Json& variables) {
+void add_tokens(const Json& config, Variables& variables) {
   for (const char* name : kTokens) {
     if (const auto found = config.find(name); found != config.end())
       add_token(*found, name, variables);

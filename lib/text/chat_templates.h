@@ -2,12 +2,12 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-#include "base/json.h"
 #include "base/status.h"
 
 namespace frugal::text {
@@ -15,7 +15,7 @@ namespace frugal::text {
 struct ChatTemplates {
   std::vector<std::pair<std::string, std::string>> sources;  // by name; "default" is the model's
   // What templates find beside the conversation: {"bos_token": "<s>", ...}, without absent ones.
-  base::Json variables = base::Json::object();
+  std::map<std::string, std::string> variables;
 
   // Null: there is none of that name.
   const std::string* find(std::string_view name) const;

@@ -65,6 +65,14 @@ absl::Status check_source(const DataSource& source) {
     return base::invalid_argument(
         "data needs exactly one of text, jsonl, table and builtin; found ", given);
   }
+  if (source.chat && !source.text.empty()) {
+    return base::invalid_argument(
+        "data: `chat` is of conversations (jsonl, table, builtin); plain text has no turns");
+  }
+  if (!source.chat && !source.system.empty()) {
+    return base::invalid_argument(
+        "data: `system` is a turn of a chat; add `chat: true`, or write it into `prompt`");
+  }
   if (source.limit < 0) return base::invalid_argument("data: limit ", source.limit, " is negative");
   if (!source.builtin.empty() && source.builtin != "storefront") {
     const std::vector<std::string> names = {"storefront"};

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/status.h"
@@ -25,6 +26,8 @@ struct DataSource {
   std::string task;               // builtin only: "sentiment", "description"; empty = both, mixed
   std::string prompt;             // template: "{sentence}\nSentiment:"
   std::string completion;         // template: " {label}"
+  bool chat = false;   // through the model's chat template: turns of a record, or prompt and answer
+  std::string system;  // chat only: the system turn of conversations without one; empty: none
   std::map<std::string, std::string> labels;  // raw label -> text, for classification
   int64_t limit = 0;                          // examples at most; 0 = all
   int64_t tokens = 0;                         // tokens at most (packed use); 0 = all
@@ -41,6 +44,11 @@ struct Example {
       label_texts;  // classification: every candidate completion, in a fixed order
   std::vector<std::string>
       attributes;  // generation: words or phrases that a good completion mentions
+  // Prompt and completion are what a chat template made: special tokens are in their text, and none
+  // are put around it.
+  bool chat = false;
+  // Chat only: bytes [begin, end) of `prompt` that are answers, too.
+  std::vector<std::pair<size_t, size_t>> earlier_answers;
 };
 
 // Where examples go, one by one. A plain text comes in parts, so that no file has to be in memory.
@@ -54,12 +62,20 @@ class ExampleSink {
   virtual absl::StatusOr<bool> end_text(std::string id) = 0;
 };
 
-// Gives every example of `source` to `sink`, in order. Errors: those of load_examples, and the
+// Gives every example of `source` to `sink`, in order. `tokenizer`: of the model that they are for;
+// its chat template is used where the source is `chat`. Errors: those of load_examples, and the
 // sink's.
-absl::Status stream_examples(const DataSource& source, ExampleSink& sink);
+absl::Status stream_examples(const DataSource& source, const Tokenizer& tokenizer,
+                             ExampleSink& sink);
 
 // Loads (paths already absolute). Errors: missing file or column, template names unknown to the
-// data, empty result, invalid UTF-8, with file and line.
+// data, empty result, invalid UTF-8, with file and line; a chat without a template, and what the
+// template refuses.
+absl::StatusOr<std::vector<Example>> load_examples(const DataSource& source,
+                                                   const Tokenizer& tokenizer);
+
+// The same without a model, for sources that are not `chat`.
+absl::Status stream_examples(const DataSource& source, ExampleSink& sink);
 absl::StatusOr<std::vector<Example>> load_examples(const DataSource& source);
 
 // Errors of the source by itself, whatever its files hold: not exactly one kind of data, a negative
@@ -76,10 +92,12 @@ struct ExampleHead {
   std::vector<Example> examples;
   bool all = false;
 };
-absl::StatusOr<ExampleHead> first_examples(const DataSource& source, int64_t bytes);
+absl::StatusOr<ExampleHead> first_examples(const DataSource& source, const Tokenizer& tokenizer,
+                                           int64_t bytes);
 
 // Whether the files are of a form that load_examples reads and their first record fits the
-// templates: what a plan can say from their beginnings. Errors: those of load_examples.
+// templates: what a plan can say from their beginnings, of any model. Errors: those of
+// load_examples.
 absl::Status check_data(const DataSource& source);
 
 // Hash of the content the source yields (file bytes, or generator version + seed), for cache keys.
@@ -91,14 +109,20 @@ absl::StatusOr<std::string> content_hash(const DataSource& source);
 struct EncodedExample {
   std::vector<TokenId> ids;  // prompt and completion, without special tokens
   int64_t prompt_tokens = 0;
+  std::vector<std::pair<int64_t, int64_t>> earlier_answers;  // tokens [begin, end) of the prompt
 };
+EncodedExample encode_example(const Tokenizer& tokenizer, const Example& example);
 EncodedExample encode_example(const Tokenizer& tokenizer, std::string_view prompt,
                               std::string_view completion);
 
+// The texts of examples behind each other, `joiner` between them where no chat template says how
+// they end.
+std::string join_examples(const std::vector<Example>& examples, std::string_view joiner);
+
 // Disjoint windows of one token stream for calibration and perplexity: documents are joined by
-// `joiner`, tokenized once, cut into windows of `length`, `limit` of them at most (0 = all), spread
-// evenly over the stream. A tail shorter than a window is dropped. Errors: fewer tokens than one
-// window (says how many there are).
+// `joiner` (join_examples), tokenized once, cut into windows of `length`, `limit` of them at most
+// (0 = all), spread evenly over the stream. A tail shorter than a window is dropped. Errors: fewer
+// tokens than one window (says how many there are).
 struct WindowOptions {
   int64_t length = 2048;
   int64_t limit = 0;

@@ -199,7 +199,7 @@ absl::Status apply_special_tokens(const SpecialTokens& special, std::string_view
   FRUGAL_RETURN_IF_ERROR(set(special.eos, vocabulary.eos, true));
   FRUGAL_RETURN_IF_ERROR(set(special.unknown, vocabulary.unknown, false));
   FRUGAL_RETURN_IF_ERROR(set(special.padding, vocabulary.padding, false));
-  if (!special.chat_template.empty()) vocabulary.chat_template = special.chat_template;
+  if (!special.chat.sources.empty()) vocabulary.chat = special.chat;
   if (!vocabulary.bos && parts.prefix.size() == 1) vocabulary.bos = parts.prefix.front();
   vocabulary.add_bos =
       vocabulary.bos && !parts.prefix.empty() && parts.prefix.front() == *vocabulary.bos;

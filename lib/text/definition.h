@@ -15,6 +15,7 @@
 #include "base/status.h"
 #include "text/added_tokens.h"
 #include "text/bpe.h"
+#include "text/chat_templates.h"
 #include "text/pipeline_tokenizer.h"
 
 namespace frugal::text {
@@ -37,9 +38,7 @@ struct TokenizerDefinition {
 struct SpecialTokens {
   std::optional<std::string> bos, eos, unknown, padding;  // by content
   std::optional<bool> add_bos, add_eos;                   // SentencePiece folders only
-  std::string chat_template;
-  // Further templates by name ("tool_use"); written, not used.
-  std::vector<std::pair<std::string, std::string>> named_templates = {};
+  ChatTemplates chat;
 };
 
 // Errors: a component that is not supported (named); pieces, merges and ids that do not fit each

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/file_kind.h"
+#include "text/chat_format.h"
 #include "text/data_file.h"
 #include "text/dataset.h"
 #include "text/records.h"
@@ -102,8 +103,11 @@ absl::Status stream_texts(const DataSource& source, ExampleSink& sink) {
 // Turns records into examples by the source's templates.
 class Composer {
  public:
-  static absl::StatusOr<Composer> create(const DataSource& source) {
+  // `chat`: of a source that is `chat`; null: its conversations are looked at, not rendered.
+  static absl::StatusOr<Composer> create(const DataSource& source, const ChatFormat* chat) {
     Composer composer;
+    composer.is_chat_ = source.chat;
+    composer.chat_ = chat;
     FRUGAL_ASSIGN_OR_RETURN(composer.prompt_, Template::parse(source.prompt));
     FRUGAL_ASSIGN_OR_RETURN(composer.completion_, Template::parse(source.completion));
     composer.labels_ = source.labels;
@@ -127,17 +131,43 @@ class Composer {
   absl::StatusOr<Example> compose(const Record& record) const {
     Example example;
     example.id = fs::path(record.where).filename().string();
-    if (implicit_) return compose_implicit(record, std::move(example));
+    if (is_chat_ && implicit_ && turns_of(record) != nullptr) return compose_turns(record, example);
+    if (implicit_) {
+      FRUGAL_ASSIGN_OR_RETURN(example, compose_implicit(record, std::move(example)));
+      return as_chat(record, std::move(example));
+    }
     FRUGAL_ASSIGN_OR_RETURN(example.prompt, fill(prompt_, record, false));
     FRUGAL_ASSIGN_OR_RETURN(example.completion, fill(completion_, record, !labels_.empty()));
     if (!labels_.empty()) {
       example.label = example.completion;
       example.label_texts = candidates_;
     }
-    return example;
+    return as_chat(record, std::move(example));
   }
 
  private:
+  absl::StatusOr<Example> compose_turns(const Record& record, Example& example) const {
+    FRUGAL_ASSIGN_OR_RETURN(const Dialog dialog, dialog_of(record));
+    if (chat_ != nullptr) FRUGAL_RETURN_IF_ERROR(chat_->apply(dialog, example));
+    return std::move(example);
+  }
+
+  // A chat of one question and its answer, where the source is one.
+  absl::StatusOr<Example> as_chat(const Record& record, Example example) const {
+    if (!is_chat_) return example;
+    if (base::trim(example.prompt).empty() || base::trim(example.completion).empty()) {
+      return base::invalid_argument(
+          record.where,
+          ": `chat` needs a question and its answer, or a list of turns under "
+          "'messages'; found ",
+          describe_fields(record), "; name them by `prompt` and `completion`");
+    }
+    if (chat_ == nullptr) return example;
+    const Dialog dialog = dialog_of(example.prompt, example.completion);
+    FRUGAL_RETURN_IF_ERROR(chat_->apply(dialog, example));
+    return example;
+  }
+
   // Without templates: {"text"} is plain text, {"prompt", "completion"} what they say.
   static absl::StatusOr<Example> compose_implicit(const Record& record, Example example) {
     const auto text = record.fields.find("text");
@@ -183,11 +213,12 @@ class Composer {
   Template prompt_, completion_;
   std::map<std::string, std::string> labels_;
   std::vector<std::string> candidates_;
-  bool implicit_ = false;
+  bool implicit_ = false, is_chat_ = false;
+  const ChatFormat* chat_ = nullptr;
 };
 
-absl::Status stream_records(const DataSource& source, ExampleSink& sink) {
-  FRUGAL_ASSIGN_OR_RETURN(const Composer composer, Composer::create(source));
+absl::Status stream_records(const DataSource& source, const ChatFormat* chat, ExampleSink& sink) {
+  FRUGAL_ASSIGN_OR_RETURN(const Composer composer, Composer::create(source, chat));
   int64_t count = 0;
   const auto take = [&](const Record& record) -> absl::StatusOr<bool> {
     FRUGAL_ASSIGN_OR_RETURN(Example example, composer.compose(record));
@@ -197,11 +228,13 @@ absl::Status stream_records(const DataSource& source, ExampleSink& sink) {
   return source.jsonl.empty() ? read_table(source.table, take) : read_jsonl(source.jsonl, take);
 }
 
-absl::Status stream_builtin(const DataSource& source, ExampleSink& sink) {
+absl::Status stream_builtin(const DataSource& source, const ChatFormat* chat, ExampleSink& sink) {
   FRUGAL_ASSIGN_OR_RETURN(
       std::vector<Example> examples,
       storefront_examples({source.split, source.task, source.limit, source.seed}));
   for (Example& example : examples) {
+    if (chat != nullptr)
+      FRUGAL_RETURN_IF_ERROR(chat->apply(dialog_of(example.prompt, example.completion), example));
     FRUGAL_ASSIGN_OR_RETURN(const bool more, sink.take(std::move(example)));
     if (!more) break;
   }
@@ -250,19 +283,41 @@ class Collector final : public ExampleSink {
   std::string text_;
 };
 
-}  // namespace
-
-absl::Status stream_examples(const DataSource& source, ExampleSink& sink) {
+// `chat`: of a source that is `chat`; null: as Composer::create says.
+absl::Status stream(const DataSource& source, const ChatFormat* chat, ExampleSink& sink) {
   FRUGAL_RETURN_IF_ERROR(check_source(source));
   CountingSink counting(sink);
-  FRUGAL_RETURN_IF_ERROR(!source.builtin.empty() ? stream_builtin(source, counting)
+  FRUGAL_RETURN_IF_ERROR(!source.builtin.empty() ? stream_builtin(source, chat, counting)
                          : !source.text.empty()  ? stream_texts(source, counting)
-                                                 : stream_records(source, counting));
+                                                 : stream_records(source, chat, counting));
   if (counting.any()) return absl::OkStatus();
   return base::invalid_argument(
       "data: '",
       source.text.empty() ? base::str_cat(source.jsonl, source.table) : source.text.front(),
       "' yields no example");
+}
+
+}  // namespace
+
+absl::Status stream_examples(const DataSource& source, const Tokenizer& tokenizer,
+                             ExampleSink& sink) {
+  if (!source.chat) return stream(source, nullptr, sink);
+  FRUGAL_ASSIGN_OR_RETURN(const ChatFormat chat,
+                          ChatFormat::create(tokenizer.vocabulary().chat, source.system));
+  return stream(source, &chat, sink);
+}
+
+absl::Status stream_examples(const DataSource& source, ExampleSink& sink) {
+  if (!source.chat) return stream(source, nullptr, sink);
+  return base::invalid_argument(
+      "data with `chat: true` needs a model's chat template, and here no model is read");
+}
+
+absl::StatusOr<std::vector<Example>> load_examples(const DataSource& source,
+                                                   const Tokenizer& tokenizer) {
+  Collector collector;
+  FRUGAL_RETURN_IF_ERROR(stream_examples(source, tokenizer, collector));
+  return std::move(collector).examples();
 }
 
 absl::StatusOr<std::vector<Example>> load_examples(const DataSource& source) {
@@ -294,7 +349,8 @@ absl::StatusOr<ExampleHead> first_texts(const DataSource& source, int64_t bytes)
 
 }  // namespace
 
-absl::StatusOr<ExampleHead> first_examples(const DataSource& source, int64_t bytes) {
+absl::StatusOr<ExampleHead> first_examples(const DataSource& source, const Tokenizer& tokenizer,
+                                           int64_t bytes) {
   FRUGAL_RETURN_IF_ERROR(check_source(source));
   if (!source.text.empty()) return first_texts(source, bytes);
   constexpr int64_t kFirst = 32, kGrowth = 16;
@@ -302,7 +358,7 @@ absl::StatusOr<ExampleHead> first_examples(const DataSource& source, int64_t byt
   for (int64_t limit = kFirst;; limit *= kGrowth) {
     DataSource part = source;
     part.limit = source.limit > 0 ? std::min(source.limit, limit) : limit;
-    FRUGAL_ASSIGN_OR_RETURN(head.examples, load_examples(part));
+    FRUGAL_ASSIGN_OR_RETURN(head.examples, load_examples(part, tokenizer));
     head.all =
         part.limit == source.limit || static_cast<int64_t>(head.examples.size()) < part.limit;
     int64_t total = 0;
@@ -326,7 +382,8 @@ absl::Status check_data(const DataSource& source) {
   // One record says whether the templates fit; no more is read.
   DataSource first = source;
   first.limit = 1;
-  return load_examples(first).status();
+  Collector ignored;
+  return stream(first, nullptr, ignored);
 }
 
 }  // namespace frugal::text

@@ -148,14 +148,12 @@ class Packer final : public ExampleSink {
         text_(tokenizer.stream()) {}
 
   absl::StatusOr<bool> take(Example example) override {
-    const EncodedExample encoded = encode_example(tokenizer_, example.prompt, example.completion);
-    FRUGAL_RETURN_IF_ERROR(begin_document());
+    const EncodedExample encoded = encode_example(tokenizer_, example);
+    if (!example.chat) FRUGAL_RETURN_IF_ERROR(begin_document());
     for (size_t i = 0; i < encoded.ids.size(); ++i) {
-      FRUGAL_RETURN_IF_ERROR(
-          add(encoded.ids[i],
-              options_.loss_on_prompt || static_cast<int64_t>(i) >= encoded.prompt_tokens));
+      FRUGAL_RETURN_IF_ERROR(add(encoded.ids[i], options_.loss_on_prompt || answers(encoded, i)));
     }
-    return end_document();
+    return example.chat ? end_pieces() : end_document();
   }
 
   absl::Status take_part(std::string_view part) override {
@@ -188,6 +186,15 @@ class Packer final : public ExampleSink {
   }
 
  private:
+  // Whether id `i` is what the model is to say.
+  static bool answers(const EncodedExample& encoded, size_t i) {
+    const auto at = static_cast<int64_t>(i);
+    return at >= encoded.prompt_tokens ||
+           std::any_of(
+               encoded.earlier_answers.begin(), encoded.earlier_answers.end(),
+               [&](const auto& answer) { return at >= answer.first && at < answer.second; });
+  }
+
   absl::Status begin_document() {
     const Vocabulary& vocabulary = tokenizer_.vocabulary();
     return options_.add_bos && vocabulary.bos ? add(*vocabulary.bos, false) : absl::OkStatus();
@@ -196,6 +203,10 @@ class Packer final : public ExampleSink {
   absl::StatusOr<bool> end_document() {
     const Vocabulary& vocabulary = tokenizer_.vocabulary();
     if (options_.add_eos && vocabulary.eos) FRUGAL_RETURN_IF_ERROR(add(*vocabulary.eos, true));
+    return end_pieces();
+  }
+
+  absl::StatusOr<bool> end_pieces() {
     if (!ids_.empty()) FRUGAL_RETURN_IF_ERROR(end_piece());
     ++documents_;
     return true;
@@ -238,17 +249,39 @@ class Packer final : public ExampleSink {
 
 }  // namespace
 
+namespace {
+
+// How many of `ids` are those of the text's beginning by itself.
+int64_t tokens_before(const Tokenizer& tokenizer, std::string_view beginning,
+                      const std::vector<TokenId>& ids) {
+  const std::vector<TokenId> alone = tokenizer.encode(beginning, false);
+  const size_t common = std::min(alone.size(), ids.size());
+  return std::mismatch(alone.begin(), alone.begin() + static_cast<std::ptrdiff_t>(common),
+                       ids.begin())
+             .first -
+         alone.begin();
+}
+
+}  // namespace
+
 EncodedExample encode_example(const Tokenizer& tokenizer, std::string_view prompt,
                               std::string_view completion) {
   EncodedExample encoded;
   std::string both(prompt);
   both += completion;
   encoded.ids = tokenizer.encode(both, false);
-  const std::vector<TokenId> alone = tokenizer.encode(prompt, false);
-  const size_t common = std::min(alone.size(), encoded.ids.size());
-  const auto differ = std::mismatch(
-      alone.begin(), alone.begin() + static_cast<std::ptrdiff_t>(common), encoded.ids.begin());
-  encoded.prompt_tokens = differ.first - alone.begin();
+  encoded.prompt_tokens = tokens_before(tokenizer, prompt, encoded.ids);
+  return encoded;
+}
+
+EncodedExample encode_example(const Tokenizer& tokenizer, const Example& example) {
+  EncodedExample encoded = encode_example(tokenizer, example.prompt, example.completion);
+  const std::string_view prompt = example.prompt;
+  for (const auto& [begin, end] : example.earlier_answers) {
+    encoded.earlier_answers.emplace_back(
+        tokens_before(tokenizer, prompt.substr(0, begin), encoded.ids),
+        tokens_before(tokenizer, prompt.substr(0, end), encoded.ids));
+  }
   return encoded;
 }
 
@@ -295,8 +328,8 @@ absl::StatusOr<std::unique_ptr<const SequenceReader>> pack(const DataSource& sou
                                                            const Tokenizer& tokenizer,
                                                            const PackOptions& options,
                                                            const fs::path& folder) {
-  return pack([&](ExampleSink& sink) { return stream_examples(source, sink); }, tokenizer, options,
-              folder);
+  return pack([&](ExampleSink& sink) { return stream_examples(source, tokenizer, sink); },
+              tokenizer, options, folder);
 }
 
 }  // namespace frugal::text

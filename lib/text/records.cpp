@@ -101,7 +101,7 @@ void add_fields(const base::Json& value, const std::string& name, int depth, Rec
   }
 }
 
-absl::StatusOr<Record> record_of(const base::Json& json, std::string where, int64_t line) {
+absl::StatusOr<Record> record_of(base::Json json, std::string where, int64_t line) {
   Record record{{}, std::move(where), line};
   if (json.is_string()) {
     record.names = {"text"};
@@ -115,6 +115,7 @@ absl::StatusOr<Record> record_of(const base::Json& json, std::string where, int6
     record.names.push_back(key);
     add_fields(value, key, 0, record);
   }
+  record.json = std::move(json);
   return record;
 }
 
@@ -193,8 +194,8 @@ absl::Status read_array(Lines& lines, const Take& take) {
       const std::string where = base::str_cat(lines.path(), ":record ", cutter.number());
       const std::string element = cutter.take();
       FRUGAL_RETURN_IF_ERROR(check_utf8(element, where));
-      FRUGAL_ASSIGN_OR_RETURN(const base::Json json, base::parse_json(element, where));
-      FRUGAL_ASSIGN_OR_RETURN(Record record, record_of(json, where, cutter.number()));
+      FRUGAL_ASSIGN_OR_RETURN(base::Json json, base::parse_json(element, where));
+      FRUGAL_ASSIGN_OR_RETURN(Record record, record_of(std::move(json), where, cutter.number()));
       FRUGAL_ASSIGN_OR_RETURN(const bool more, take(std::move(record)));
       if (!more) return absl::OkStatus();
     }
@@ -227,8 +228,8 @@ absl::Status read_lines(Lines& lines, const std::filesystem::path& path, const T
       for_each_line(lines, [&](std::string_view line, int64_t number) -> absl::StatusOr<bool> {
         if (base::trim(line).empty()) return true;
         const std::string where = base::str_cat(path.string(), ":", number);
-        FRUGAL_ASSIGN_OR_RETURN(const base::Json json, base::parse_json(line, where));
-        FRUGAL_ASSIGN_OR_RETURN(Record record, record_of(json, where, number));
+        FRUGAL_ASSIGN_OR_RETURN(base::Json json, base::parse_json(line, where));
+        FRUGAL_ASSIGN_OR_RETURN(Record record, record_of(std::move(json), where, number));
         any = true;
         return take(std::move(record));
       });
@@ -351,12 +352,11 @@ std::string describe_inside(const Record& record, const std::string& name) {
 struct Conversation {
   std::string list, role, content;
 };
-constexpr std::string_view kLists[] = {"messages", "conversations", "conversation", "chat"};
 constexpr std::pair<std::string_view, std::string_view> kTurns[] = {{"role", "content"},
                                                                     {"from", "value"}};
 
 std::optional<Conversation> conversation_of(const Record& record) {
-  for (const std::string_view list : kLists) {
+  for (const std::string_view list : kConversationFields) {
     for (const auto& [role, content] : kTurns) {
       if (record.fields.contains(base::str_cat(list, ".0.", content)))
         return Conversation{std::string(list), std::string(role), std::string(content)};
@@ -382,7 +382,8 @@ std::string map_conversation(const Record& record, const Conversation& chat) {
       prompt += base::str_cat(prompt.empty() ? "" : "\\n", field);
   }
   if (answer.empty()) return base::str_cat("completion: \"", prompt, "\"");
-  return base::str_cat("prompt: \"", prompt, "\", completion: \"", answer, "\"");
+  return base::str_cat("prompt: \"", prompt, "\", completion: \"", answer,
+                       "\"; or through the model's chat template: chat: true (--data-chat)");
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/json.h"
 #include "base/status.h"
 #include "base/text.h"
 
@@ -17,6 +18,7 @@ struct Record {
   std::string where;                     // "train.tsv:17"
   int64_t line = 0;
   std::vector<std::string> names = {};  // of the file, in its order: "messages", not what is inside
+  base::Json json = nullptr;            // the object as it is; null in a table
 };
 
 // Calls `take` for every record until it returns false. Field values that are numbers or truth
@@ -33,11 +35,15 @@ absl::Status read_jsonl(const std::filesystem::path& path,
 absl::Status read_table(const std::filesystem::path& path,
                         const std::function<absl::StatusOr<bool>(Record)>& take);
 
+// What datasets call the list of a conversation's turns.
+inline constexpr std::string_view kConversationFields[] = {"messages", "conversations",
+                                                           "conversation", "chat"};
+
 // "id, messages (a list of 2: role, content)": what a record has, for messages.
 std::string describe_fields(const Record& record);
 
 // Templates that would map this very record, for messages: "prompt: '{messages.0.content}',
-// completion: '{messages.1.content}'".
+// completion: '{messages.1.content}'"; a conversation also by `chat: true`.
 std::string suggest_templates(const Record& record);
 
 }  // namespace frugal::text

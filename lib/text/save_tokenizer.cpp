@@ -68,12 +68,11 @@ absl::StatusOr<std::string> tokenizer_text(const TokenizerDefinition& definition
                        frame.substr(at + kPlace.size()), "\n");
 }
 
-Json chat_template_json(const SpecialTokens& special) {
-  if (special.named_templates.empty()) return special.chat_template;
+// One text, or a list where there are others than the model's own.
+Json chat_template_json(const ChatTemplates& chat) {
+  if (chat.sources.size() == 1 && chat.find("default") != nullptr) return *chat.find("default");
   Json list = Json::array();
-  if (!special.chat_template.empty())
-    list.push_back({{"name", "default"}, {"template", special.chat_template}});
-  for (const auto& [name, text] : special.named_templates)
+  for (const auto& [name, text] : chat.sources)
     list.push_back({{"name", name}, {"template", text}});
   return list;
 }
@@ -101,8 +100,7 @@ Json config_json(const TokenizerDefinition& definition, const SpecialTokens& spe
   config["add_bos_token"] = special.add_bos.value_or(false);
   config["add_eos_token"] = special.add_eos.value_or(false);
   config["added_tokens_decoder"] = std::move(decoder);
-  if (!special.chat_template.empty() || !special.named_templates.empty())
-    config["chat_template"] = chat_template_json(special);
+  if (!special.chat.sources.empty()) config["chat_template"] = chat_template_json(special.chat);
   return config;
 }
 
@@ -138,7 +136,7 @@ SpecialTokens special_of(const Vocabulary& vocabulary) {
           .padding = name(vocabulary.padding),
           .add_bos = vocabulary.add_bos,
           .add_eos = vocabulary.add_eos,
-          .chat_template = vocabulary.chat_template};
+          .chat = vocabulary.chat};
 }
 
 }  // namespace

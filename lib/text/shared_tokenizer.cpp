@@ -37,6 +37,12 @@ std::string stamp_of(const fs::path& folder) {
     const auto time = fs::last_write_time(folder / name, error).time_since_epoch().count();
     stamp += base::str_cat(name, " ", size, " ", time, "\n");
   }
+  std::error_code none;
+  for (const auto& entry : fs::directory_iterator(folder / "additional_chat_templates", none)) {
+    std::error_code error;
+    const auto time = entry.last_write_time(error).time_since_epoch().count();
+    stamp += base::str_cat(entry.path().filename().string(), " ", time, "\n");
+  }
   return stamp;
 }
 

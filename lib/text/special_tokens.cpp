@@ -115,8 +115,7 @@ absl::StatusOr<FolderTokens> read_folder_tokens(const fs::path& folder) {
   FRUGAL_ASSIGN_OR_RETURN(const Json model, read_optional(folder / "config.json"));
   FRUGAL_RETURN_IF_ERROR(read_names(config, config_name, result.special));
   FRUGAL_RETURN_IF_ERROR(read_names(map, map_name, result.special));
-  FRUGAL_ASSIGN_OR_RETURN(const ChatTemplates templates, read_chat_templates(folder));
-  if (const std::string* source = templates.find("default")) result.special.chat_template = *source;
+  FRUGAL_ASSIGN_OR_RETURN(result.special.chat, read_chat_templates(folder));
   FRUGAL_RETURN_IF_ERROR(read_added_decoder(config, config_name, result.added));
   FRUGAL_RETURN_IF_ERROR(read_added_map(added, added_name, special_names(map), result.added));
   std::sort(result.added.begin(), result.added.end(),

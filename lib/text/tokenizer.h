@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "text/chat_templates.h"
 
 namespace frugal::text {
 
@@ -45,7 +46,7 @@ struct Vocabulary {
   bool add_bos = false;  // encode(text, special=true) puts it in front
   bool add_eos = false;
   bool add_space_prefix = true;  // SentencePiece only
-  std::string chat_template;     // empty: none
+  ChatTemplates chat;            // of the folder; empty: none
   std::string origin;            // the file that the pieces are from; empty: trained here
 };
 

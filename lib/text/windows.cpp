@@ -3,18 +3,23 @@
 
 namespace frugal::text {
 
+std::string join_examples(const std::vector<Example>& examples, std::string_view joiner) {
+  std::string joined;
+  for (size_t i = 0; i < examples.size(); ++i) {
+    if (i > 0 && !examples[i].chat) joined += joiner;
+    joined += examples[i].prompt;
+    joined += examples[i].completion;
+  }
+  return joined;
+}
+
 absl::StatusOr<Windows> make_windows(const std::vector<Example>& examples,
                                      const Tokenizer& tokenizer, const WindowOptions& options) {
   if (options.length < 1 || options.limit < 0) {
     return base::invalid_argument("windows of length ", options.length, ", at most ", options.limit,
                                   ": both must be positive (0 windows = all)");
   }
-  std::string joined;
-  for (size_t i = 0; i < examples.size(); ++i) {
-    if (i > 0) joined += options.joiner;
-    joined += examples[i].prompt;
-    joined += examples[i].completion;
-  }
+  const std::string joined = join_examples(examples, options.joiner);
   const std::vector<TokenId> stream = tokenizer.encode(joined, false);
   Windows windows;
   windows.length = options.length;

@@ -162,7 +162,7 @@ TEST_F(GgufTokenizerReader, WithoutASpaceInFrontAndWithAnEnd) {
   EXPECT_EQ(tokenizer->encode("ab", true), (std::vector<text::TokenId>{8, 2}));
   EXPECT_FALSE(tokenizer->vocabulary().add_bos);
   EXPECT_TRUE(tokenizer->vocabulary().add_eos);
-  EXPECT_EQ(tokenizer->vocabulary().chat_template, "{{ messages }}");
+  EXPECT_EQ(*tokenizer->vocabulary().chat.find("default"), "{{ messages }}");
   const auto config =
       base::read_json(folder_.path() / "imported" / "tokenizer_config.json").value();
   EXPECT_EQ(config["chat_template"][1]["name"], "tool_use");

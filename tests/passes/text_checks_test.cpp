@@ -57,6 +57,18 @@ TEST_F(TextChecks, ATextFillsAWindowOrDoesNot) {
   FRUGAL_EXPECT_OK(check_fills_window(toy(10), tokenizer_.get(), 0, "what"));
 }
 
+TEST_F(TextChecks, AChatNeedsATemplate) {
+  text::DataSource source;
+  source.builtin = "storefront";
+  source.split = "test";
+  FRUGAL_EXPECT_OK(check_chat(source, nullptr, "evaluate"));
+  source.chat = true;
+  FRUGAL_EXPECT_ERROR(check_chat(source, nullptr, "train"), absl::StatusCode::kInvalidArgument,
+                      "trained here has no chat template");
+  FRUGAL_EXPECT_ERROR(check_chat(source, tokenizer_.get(), "evaluate"),
+                      absl::StatusCode::kInvalidArgument, "evaluate: `chat: true` needs");
+}
+
 // Pieces of 64 bytes: the first 16 bytes a token hold too few of them, the whole text enough.
 TEST_F(TextChecks, ATextOfLongPiecesIsReadToItsEnd) {
   const std::string word(64, 'a');

@@ -7,8 +7,6 @@
 namespace frugal::text {
 namespace {
 
-using base::Json;
-
 class ChatTemplatesOfAFolder : public ::testing::Test {
  protected:
   void write(const std::string& name, std::string_view content) {
@@ -37,7 +35,7 @@ TEST_F(ChatTemplatesOfAFolder, NoneIsNoError) {
 TEST_F(ChatTemplatesOfAFolder, AreTakenInTransformersOrder) {
   write("chat_template.json", R"({"chat_template": "legacy"})");
   EXPECT_EQ(chosen(true), "legacy");
-  EXPECT_EQ(read_folder_tokens(folder())->special.chat_template, "legacy");
+  EXPECT_EQ(*read_folder_tokens(folder())->special.chat.find("default"), "legacy");
   write("tokenizer_config.json", R"({"chat_template": "config"})");
   EXPECT_EQ(chosen(true), "config");
   write(
@@ -45,7 +43,7 @@ TEST_F(ChatTemplatesOfAFolder, AreTakenInTransformersOrder) {
       R"({"chat_template": [{"name": "tool_use", "template": "T"}, {"name": "default", "template": "D"}]})");
   EXPECT_EQ(chosen(true), "T");
   EXPECT_EQ(chosen(false), "D");
-  EXPECT_EQ(read_folder_tokens(folder())->special.chat_template, "D");
+  EXPECT_EQ(*read_folder_tokens(folder())->special.chat.find("default"), "D");
   write("chat_template.jinja", "file");
   EXPECT_EQ(chosen(true), "file");
   write("additional_chat_templates/tool_use.jinja", "tools");
@@ -63,10 +61,11 @@ TEST_F(ChatTemplatesOfAFolder, SpecialTokensComeWithThem) {
         R"({"bos_token": {"content": "<s>"}, "eos_token": null, "cls_token": "[CLS]",
     "extra_special_tokens": {"image_token": "<image>"}})");
   write("special_tokens_map.json", R"({"bos_token": "<other>", "eos_token": "</s>"})");
-  EXPECT_EQ(read_chat_templates(folder())->variables, (Json{{"bos_token", "<s>"},
-                                                            {"cls_token", "[CLS]"},
-                                                            {"image_token", "<image>"},
-                                                            {"eos_token", "</s>"}}));
+  EXPECT_EQ(read_chat_templates(folder())->variables,
+            (std::map<std::string, std::string>{{"bos_token", "<s>"},
+                                                {"cls_token", "[CLS]"},
+                                                {"image_token", "<image>"},
+                                                {"eos_token", "</s>"}}));
 }
 
 TEST_F(ChatTemplatesOfAFolder, MalformedOnesAreErrors) {

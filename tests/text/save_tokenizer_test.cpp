@@ -17,7 +17,7 @@ void expect_same(const Tokenizer& a, const Tokenizer& b, const std::string& wher
   EXPECT_EQ(left.eos, right.eos) << where;
   EXPECT_EQ(left.padding, right.padding) << where;
   EXPECT_EQ(left.add_bos, right.add_bos) << where;
-  EXPECT_EQ(left.chat_template, right.chat_template) << where;
+  EXPECT_EQ(left.chat.sources, right.chat.sources) << where;
   for (const char* text :
        {"Hello world 123", " e\u0301 <left> word", "naïve 🙂\n\n", "<|endoftext|>"}) {
     EXPECT_EQ(a.encode(text, true), b.encode(text, true)) << where << ": " << text;

@@ -32,13 +32,13 @@ TEST_F(SpecialTokensOfAFolder, FilesComplementEachOther) {
   EXPECT_EQ(tokens.special.bos, "<s>");
   EXPECT_EQ(tokens.special.eos, "</s>");
   EXPECT_EQ(tokens.special.add_bos, true);
-  EXPECT_EQ(tokens.special.chat_template, "D");
+  EXPECT_EQ(*tokens.special.chat.find("default"), "D");
   ASSERT_EQ(tokens.added.size(), 3u);
   EXPECT_TRUE(tokens.added[0].lstrip && !tokens.added[0].special);
   EXPECT_TRUE(tokens.added[1].special);
   EXPECT_FALSE(tokens.added[2].special);
   write("chat_template.jinja", "J");
-  EXPECT_EQ(read_folder_tokens(folder_.path())->special.chat_template, "J");
+  EXPECT_EQ(*read_folder_tokens(folder_.path())->special.chat.find("default"), "J");
 }
 
 TEST_F(SpecialTokensOfAFolder, MalformedFilesAreErrors) {

@@ -335,6 +335,43 @@ TEST_F(CommandLine, AModelAnswers) {
   EXPECT_THAT(refused.err, HasSubstr("no users here"));
 }
 
+// A question and its answer as the template writes them: the same tokens as without it where it
+// writes nothing else, more where it does.
+TEST_F(CommandLine, DataGoThroughTheChatTemplate) {
+  write_model(folder_.path() / "model");
+  write("model/tokenizer.json", R"({"version": "1.0", "added_tokens": [], "normalizer": null,
+      "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "use_regex": true},
+      "post_processor": null, "decoder": {"type": "ByteLevel"}, "model": {"type": "BPE",
+      "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]}})");
+  write("turns.jsonl", R"({"messages": [{"role": "user", "content": "abab"}, )"
+                       R"({"role": "assistant", "content": "abaab"}]})");
+  const std::string evaluate =
+      "evaluate model --perplexity turns.jsonl --protocol documents-32 --idle-seconds 0";
+  const Outcome bare = frugal(evaluate);
+  EXPECT_EQ(bare.code, 2);
+  EXPECT_THAT(bare.err, HasSubstr("chat: true (--data-chat)"));
+  const Outcome none = frugal(evaluate + " --data-chat");
+  EXPECT_EQ(none.code, 2);
+  EXPECT_THAT(none.err, HasSubstr("the model's chat template, and it has none"));
+  write("model/chat_template.jinja",
+        "{% for message in messages %}{{ message.content }}{% endfor %}");
+  const Outcome plain = frugal(evaluate + " --data-chat");
+  EXPECT_EQ(plain.code, 0) << plain.err;
+  write("fields.jsonl", R"({"prompt": "abab", "completion": "abaab"})"
+                        "\n");
+  const auto perplexity = [](const Outcome& outcome) {
+    const size_t at = outcome.out.find("perplexity");
+    return at == std::string::npos ? "none: " + outcome.out
+                                   : outcome.out.substr(at, outcome.out.find('\n', at) - at);
+  };
+  const Outcome fields =
+      frugal("evaluate model --perplexity fields.jsonl --protocol documents-32 --idle-seconds 0");
+  EXPECT_EQ(perplexity(plain), perplexity(fields));
+  const Outcome system = frugal(evaluate + " --data-chat --data-system ba");
+  EXPECT_EQ(system.code, 0) << system.err;
+  EXPECT_NE(perplexity(system), perplexity(plain));
+}
+
 TEST_F(CommandLine, AGgufFileComesBackAsAFolder) {
   write_model(folder_.path() / "model");
   write("model/tokenizer.json", R"({"version": "1.0", "added_tokens": [], "normalizer": null,

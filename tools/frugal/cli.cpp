@@ -326,6 +326,11 @@ class CommandLine {
         "Template of data with fields (JSON, CSV, TSV): \"{sentence}\\nSentiment:\"");
     command->add_option("--data-completion", arguments.data_completion,
                         "Template of what is to be learned: \" {label}\"");
+    command->add_flag("--data-chat", arguments.data_chat,
+                      "Through the model's chat template: conversations under \"messages\", or "
+                      "prompt and completion as question and answer");
+    command->add_option("--data-system", arguments.data_system,
+                        "With --data-chat: the system turn of conversations without one");
     command
         ->add_option("--data-label", arguments.data_labels,
                      "RAW=TEXT: a label and its text; may be repeated")

@@ -28,7 +28,8 @@ absl::StatusOr<Prompt> chat_prompt(const GenerateArguments& arguments,
                                    const text::Tokenizer& tokenizer) {
   FRUGAL_ASSIGN_OR_RETURN(const chat::Template chat,
                           chat::Template::parse(source, "the model's chat template"));
-  chat::Conversation conversation{.add_generation_prompt = true, .variables = templates.variables};
+  chat::Conversation conversation{.add_generation_prompt = true};
+  for (const auto& [name, value] : templates.variables) conversation.variables[name] = value;
   if (!arguments.system.empty())
     conversation.messages.push_back({{"role", "system"}, {"content", arguments.system}});
   conversation.messages.push_back({{"role", "user"}, {"content", arguments.prompt}});

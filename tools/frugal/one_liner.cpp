@@ -173,6 +173,8 @@ class Builder {
   void fill_templates(text::DataSource& source, const pass::Position& position) {
     source.prompt = with_line_breaks(arguments_.data_prompt);
     source.completion = with_line_breaks(arguments_.data_completion);
+    source.chat = arguments_.data_chat;
+    source.system = arguments_.data_system;
     source.split = arguments_.data_split;
     source.limit = arguments_.data_limit;
     source.tokens = arguments_.data_tokens;

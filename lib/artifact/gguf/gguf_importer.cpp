@@ -69,7 +69,7 @@ absl::StatusOr<std::string> write_tokenizer(const GgufValues& values, int64_t ro
   return str_cat(
       "tokenizer of ", base::format_count(static_cast<int64_t>(parts.vocabulary.pieces.size())),
       " pieces, ",
-      tokenizer.special.chat_template.empty() ? "no chat template" : "with a chat template");
+      tokenizer.special.chat.sources.empty() ? "no chat template" : "with a chat template");
 }
 
 absl::Status write_weights(const GgufValues& values, const architecture::ModelConfig& config,

@@ -105,8 +105,10 @@ absl::Status add_tokenizer(const architecture::ModelConfig& config,
   metadata.emplace_back("tokenizer.ggml.add_eos_token", vocabulary.add_eos);
   if (!byte_level)
     metadata.emplace_back("tokenizer.ggml.add_space_prefix", vocabulary.add_space_prefix);
-  if (!vocabulary.chat_template.empty())
-    metadata.emplace_back("tokenizer.chat_template", vocabulary.chat_template);
+  for (const auto& [name, source] : vocabulary.chat.sources) {
+    metadata.emplace_back(
+        name == "default" ? "tokenizer.chat_template" : "tokenizer.chat_template." + name, source);
+  }
   return absl::OkStatus();
 }
 

@@ -256,12 +256,13 @@ class Reader {
 
   absl::Status read_templates() {
     FRUGAL_ASSIGN_OR_RETURN(const auto main, values_.text(kTemplate));
-    result_.special.chat_template = main.value_or("");
+    auto& sources = result_.special.chat.sources;
+    if (main && !main->empty()) sources.emplace_back("default", *main);
     const std::string prefix = str_cat(kTemplate, ".");
     for (const auto& [name, value] : values_.file().metadata()) {
       if (!name.starts_with(prefix)) continue;
       FRUGAL_ASSIGN_OR_RETURN(const auto text, values_.text(name));
-      result_.special.named_templates.emplace_back(name.substr(prefix.size()), *text);
+      sources.emplace_back(name.substr(prefix.size()), *text);
     }
     return absl::OkStatus();
   }

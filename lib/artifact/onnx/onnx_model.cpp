@@ -212,7 +212,8 @@ absl::Status write_tokenizer_config(const std::filesystem::path& source,
 
 absl::Status copy_tokenizer(const format::Checkpoint& checkpoint, const text::Tokenizer& tokenizer,
                             const std::filesystem::path& folder) {
-  const std::string& chat_template = tokenizer.vocabulary().chat_template;
+  const std::string* const chosen = tokenizer.vocabulary().chat.find("default");
+  const std::string chat_template = chosen == nullptr ? "" : *chosen;
   if (!chat_template.empty()) {
     FRUGAL_RETURN_IF_ERROR(
         base::write_file_atomically(folder / "chat_template.jinja", chat_template));

@@ -12,17 +12,30 @@ absl::StatusOr<std::shared_ptr<const text::Tokenizer>> planned_tokenizer(
   return tokenizer;
 }
 
+absl::Status check_chat(const text::DataSource& source, const text::Tokenizer* tokenizer,
+                        std::string_view what) {
+  if (!source.chat) return absl::OkStatus();
+  if (tokenizer == nullptr) {
+    return base::invalid_argument(what, ": the data has `chat: true`, and a tokenizer that is ",
+                                  "trained here has no chat template; leave `chat` out");
+  }
+  text::DataSource first = source;
+  first.limit = 1;
+  return base::annotate(text::load_examples(first, *tokenizer).status(), what);
+}
+
 absl::Status check_fills_window(const text::DataSource& source, const text::Tokenizer* tokenizer,
                                 int64_t length, std::string_view what) {
+  FRUGAL_RETURN_IF_ERROR(check_chat(source, tokenizer, what));
   if (tokenizer == nullptr || length < 1) return absl::OkStatus();
   const text::WindowOptions one{.length = length, .limit = 1};
   // Few tokens are longer than this, and the first bytes nearly always fill a window.
   constexpr int64_t kBytesPerToken = 16;
   FRUGAL_ASSIGN_OR_RETURN(const text::ExampleHead head,
-                          text::first_examples(source, kBytesPerToken * length));
+                          text::first_examples(source, *tokenizer, kBytesPerToken * length));
   absl::Status status = text::make_windows(head.examples, *tokenizer, one).status();
   if (!status.ok() && !head.all) {
-    FRUGAL_ASSIGN_OR_RETURN(const auto examples, text::load_examples(source));
+    FRUGAL_ASSIGN_OR_RETURN(const auto examples, text::load_examples(source, *tokenizer));
     status = text::make_windows(examples, *tokenizer, one).status();
   }
   return base::annotate(status, what);

@@ -17,6 +17,11 @@ namespace frugal::passes {
 absl::StatusOr<std::shared_ptr<const text::Tokenizer>> planned_tokenizer(
     const pass::ModelInfo& model, std::string_view pass);
 
+// Whether data that is a chat can go through the model's template. `tokenizer`: null where a step
+// before trains it, without a template.
+absl::Status check_chat(const text::DataSource& source, const text::Tokenizer* tokenizer,
+                        std::string_view what);
+
 // Whether `source` fills one window of `length` tokens, by the beginning of its files where that is
 // enough. `tokenizer` may be null: OK.
 absl::Status check_fills_window(const text::DataSource& source, const text::Tokenizer* tokenizer,

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/progress.h"
 #include "base/text.h"
+#include "format/checkpoint_files.h"
 #include "passes/common/text_checks.h"
 #include "passes/common/zeros.h"
 #include "tensor/guard.h"
@@ -195,10 +196,13 @@ absl::Status check_training(pass::CheckContext& context, std::string_view pass,
     return invalid_argument(
         "keep_best needs `validation`: without held-out data there is no best step");
   }
-  FRUGAL_RETURN_IF_ERROR(planned_tokenizer(model, pass).status());
-  FRUGAL_RETURN_IF_ERROR(context.data(options.data).status());
-  if (!options.validation.name.empty())
-    FRUGAL_RETURN_IF_ERROR(context.data(options.validation).status());
+  FRUGAL_ASSIGN_OR_RETURN(const auto tokenizer, planned_tokenizer(model, pass));
+  for (const pass::DataReference& reference : {options.data, options.validation}) {
+    if (reference.name.empty()) continue;
+    FRUGAL_ASSIGN_OR_RETURN(const text::DataSource source, context.data(reference));
+    FRUGAL_RETURN_IF_ERROR(
+        check_chat(source, tokenizer.get(), base::str_cat(pass, ": data '", reference.name, "'")));
+  }
   if (options.loop.steps == 0 && options.loop.tokens > 0 &&
       options.loop.tokens < options.sequence_length) {
     return invalid_argument("tokens = ", options.loop.tokens, " is less than one sequence of ",
@@ -253,7 +257,11 @@ absl::Status write_trained(pass::RunContext& context, const TrainingOptions& opt
   FRUGAL_RETURN_IF_ERROR(decoder.save(context.output_folder(), dtype));
   if (source == nullptr) return absl::OkStatus();
   for (const std::filesystem::path& file : source->side_files()) {
-    FRUGAL_RETURN_IF_ERROR(base::copy_file(file, context.output_folder() / file.filename()));
+    const std::filesystem::path path = context.output_folder() / format::side_file_place(file);
+    std::error_code error;
+    std::filesystem::create_directories(path.parent_path(), error);
+    if (error) return base::system_error("create", path.parent_path().string(), error.value());
+    FRUGAL_RETURN_IF_ERROR(base::copy_file(file, path));
   }
   return absl::OkStatus();
 }

@@ -41,9 +41,10 @@ struct Task {
   std::vector<text::Example> classification, generation;
 };
 
-absl::StatusOr<Task> load_task(const std::string& name, text::DataSource source, int64_t limit) {
+absl::StatusOr<Task> load_task(const std::string& name, text::DataSource source,
+                               const text::Tokenizer& tokenizer, int64_t limit) {
   if (limit > 0) source.limit = source.limit > 0 ? std::min(source.limit, limit) : limit;
-  FRUGAL_ASSIGN_OR_RETURN(const auto examples, text::load_examples(source));
+  FRUGAL_ASSIGN_OR_RETURN(const auto examples, text::load_examples(source, tokenizer));
   Task task{name, {}, {}};
   for (const text::Example& example : examples) {
     if (!example.label_texts.empty()) {
@@ -62,7 +63,7 @@ absl::StatusOr<Task> load_task(const std::string& name, text::DataSource source,
 void add_example(base::KeyHasher& hasher, const text::Example& example) {
   hasher.add(example.id).add(example.prompt).add(example.completion).add(example.label);
   for (const std::string& label : example.label_texts) hasher.add(label);
-  hasher.add("|");
+  hasher.add(example.chat ? "|chat" : "|");
   for (const std::string& attribute : example.attributes) hasher.add(attribute);
   hasher.add("|");
 }
@@ -80,7 +81,8 @@ class Evaluation {
     for (const pass::DataReference& reference : options_.tasks) {
       FRUGAL_ASSIGN_OR_RETURN(auto source, context_.data(reference));
       FRUGAL_ASSIGN_OR_RETURN(const Task task,
-                              load_task(reference.name, std::move(source), options_.limit));
+                              load_task(reference.name, std::move(source), *model_->tokenizer,
+                                        options_.limit));
       FRUGAL_RETURN_IF_ERROR(classify(task));
       FRUGAL_RETURN_IF_ERROR(generate(task));
     }
@@ -245,7 +247,8 @@ class Evaluation {
   absl::Status score_text() {
     if (options_.perplexity.name.empty()) return absl::OkStatus();
     FRUGAL_ASSIGN_OR_RETURN(const auto source, context_.data(options_.perplexity));
-    FRUGAL_ASSIGN_OR_RETURN(const auto examples, text::load_examples(source));
+    FRUGAL_ASSIGN_OR_RETURN(const auto examples,
+                            text::load_examples(source, *model_->tokenizer));
     FRUGAL_ASSIGN_OR_RETURN(const auto windows, windows_of(*model_->tokenizer, examples));
     if (!reference_checkpoint_) {
       FRUGAL_ASSIGN_OR_RETURN(const auto result,

@@ -117,10 +117,10 @@ absl::Status check_windows(const text::DataSource& source, const text::Tokenizer
   constexpr int64_t kBytesPerToken = 16;
   const evaluate::WindowLimits one{.windows = 1, .bos = bos};
   FRUGAL_ASSIGN_OR_RETURN(const text::ExampleHead head,
-                          text::first_examples(source, kBytesPerToken * protocol.window_length));
+                          text::first_examples(source, tokenizer, kBytesPerToken * protocol.window_length));
   absl::Status status = evaluate::scored_windows(head.examples, tokenizer, protocol, one).status();
   if (status.ok() || head.all) return base::annotate(status, "evaluate");
-  FRUGAL_ASSIGN_OR_RETURN(const auto examples, text::load_examples(source));
+  FRUGAL_ASSIGN_OR_RETURN(const auto examples, text::load_examples(source, tokenizer));
   return base::annotate(evaluate::scored_windows(examples, tokenizer, protocol, one).status(),
                         "evaluate");
 }
@@ -135,6 +135,9 @@ absl::Status check_task(const EvaluateOptions& options, const pass::CheckContext
         ", and without two of them there is nothing to choose between; give the data `labels` "
         "(raw: text for each), or use it under `perplexity`");
   }
+  FRUGAL_ASSIGN_OR_RETURN(const auto tokenizer, planned_tokenizer(model, "evaluate"));
+  FRUGAL_RETURN_IF_ERROR(
+      check_chat(source, tokenizer.get(), base::str_cat("evaluate: task '", task.name, "'")));
   const bool generates = !source.builtin.empty() && source.task != "sentiment";
   if (generates && options.max_new_tokens >= model.config.context_length) {
     return base::invalid_argument("evaluate: max_new_tokens = ", options.max_new_tokens,
@@ -152,7 +155,7 @@ absl::Status check_same_cut(const EvaluateOptions& options, const pass::CheckCon
   if (own == nullptr || other == nullptr || own == other) return absl::OkStatus();
   FRUGAL_ASSIGN_OR_RETURN(const text::DataSource source, context.data(options.perplexity));
   constexpr int64_t kBytes = 1 << 14;
-  FRUGAL_ASSIGN_OR_RETURN(const text::ExampleHead head, text::first_examples(source, kBytes));
+  FRUGAL_ASSIGN_OR_RETURN(const text::ExampleHead head, text::first_examples(source, *own, kBytes));
   for (const text::Example& example : head.examples) {
     const std::string text = (example.prompt + example.completion).substr(0, kBytes);
     if (own->encode(text, false) == other->encode(text, false)) continue;
@@ -190,9 +193,10 @@ absl::Status check_perplexity(const EvaluateOptions& options, const pass::CheckC
                           evaluate::parse_protocol(options.protocol));
   FRUGAL_RETURN_IF_ERROR(evaluate::check_context(protocol, model.config.context_length));
   FRUGAL_ASSIGN_OR_RETURN(const auto tokenizer, planned_tokenizer(model, "evaluate"));
+  FRUGAL_ASSIGN_OR_RETURN(const auto source, context.data(options.perplexity));
+  FRUGAL_RETURN_IF_ERROR(check_chat(source, tokenizer.get(), "evaluate: perplexity"));
   if (tokenizer == nullptr) return absl::OkStatus();
   FRUGAL_ASSIGN_OR_RETURN(const auto bos, evaluate::parse_bos_policy(options.bos));
-  FRUGAL_ASSIGN_OR_RETURN(const auto source, context.data(options.perplexity));
   return check_windows(source, *tokenizer, protocol, bos);
 }
 
