@@ -156,9 +156,28 @@ def judge(family, work):
     judge_rounded_onnx(family, golden, model, work)
 
 
+HEADER = ["| checkpoint | transformers | llama.cpp | ONNX Runtime | onnxruntime-genai |", "|---|---|---|---|---|"]
+LLAMACPP = {"exact": "1e-4", "gelu": "1e-4; its GELU table apart", "length": "1e-4 beyond the first context",
+            "window": "refused: it has no such window", "experts": "refused: it has no such experts"}
+
+
+def row(family, missed):
+    """A line of the README's table: to what each runtime agrees with frugal, whatever the machine."""
+    def said(runtime, words):
+        return "**MISSED**" if any(name.startswith(family) and runtime in name for name in missed) else words
+    gguf = "**MISSED**" if any("GGUF is refused" in name for name in missed) else said("llama.cpp", LLAMACPP[GGUF[family]])
+    return f"| {family} | {said('transformers', '1e-4')} | {gguf} | {said('ONNX Runtime', '1e-4')} | {said('genai', 'same ids')} |"
+
+
 stored = {path.stem for path in goldens.FILES.glob("*.json")}
 expect_true("every golden family is in the table", stored == set(GGUF), str(stored ^ set(GGUF)))
+table = list(HEADER)
 for family in GGUF:
+    before = len(failures)
     with tempfile.TemporaryDirectory() as work:
         judge(family, Path(work))
+    table.append(row(family, failures[before:]))
+print("\n".join(table))
+readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+expect_true("the README has this table", "\n".join(table) in readme, "" if "\n".join(table) in readme else "scripts/test --runtimes prints it")
 finish()
