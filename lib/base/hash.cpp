@@ -98,6 +98,27 @@ std::string sha256(std::string_view bytes) {
   return hexadecimal(digest);
 }
 
+struct Sha256::State {
+  std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context{EVP_MD_CTX_new(),
+                                                                  &EVP_MD_CTX_free};
+};
+
+Sha256::Sha256() : state_(std::make_unique<State>()) {
+  EVP_DigestInit_ex(state_->context.get(), EVP_sha256(), nullptr);
+}
+Sha256::~Sha256() = default;
+
+Sha256& Sha256::add(std::string_view part) {
+  EVP_DigestUpdate(state_->context.get(), part.data(), part.size());
+  return *this;
+}
+
+std::string Sha256::hex() {
+  std::array<unsigned char, 32> digest{};
+  EVP_DigestFinal_ex(state_->context.get(), digest.data(), nullptr);
+  return hexadecimal(digest);
+}
+
 absl::StatusOr<std::string> sha256_of_file(const fs::path& path) {
   FRUGAL_ASSIGN_OR_RETURN(const MappedFile file, MappedFile::open(path));
   return sha256(file.bytes());

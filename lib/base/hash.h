@@ -36,6 +36,19 @@ absl::StatusOr<std::string> xxh3_128_of_file(const std::filesystem::path& path);
 // 64 hexadecimal digits.
 std::string sha256(std::span<const std::byte> bytes);
 std::string sha256(std::string_view bytes);
+
+// The same of what comes in parts.
+class Sha256 {
+ public:
+  Sha256();
+  ~Sha256();
+  Sha256& add(std::string_view part);
+  std::string hex();  // ends it
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
 absl::StatusOr<std::string> sha256_of_file(const std::filesystem::path& path);
 
 // XXH3-128 over the sorted relative names and contents of every regular file below `folder`.

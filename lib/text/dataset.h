@@ -138,6 +138,9 @@ struct Windows {
 };
 absl::StatusOr<Windows> make_windows(const std::vector<Example>& examples,
                                      const Tokenizer& tokenizer, const WindowOptions& options);
+// The same of a source, whose texts are never whole in memory: their ids are, four bytes a token.
+absl::StatusOr<Windows> make_windows(const DataSource& source, const Tokenizer& tokenizer,
+                                     const WindowOptions& options);
 
 // `count` of the windows, evenly spaced; all where there are no more.
 Windows some_windows(const Windows& all, int64_t count);

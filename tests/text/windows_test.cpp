@@ -1,3 +1,5 @@
+#include <fstream>
+
 #include "base/hash.h"
 #include "support/shared_data.h"
 #include "text/dataset.h"
@@ -34,6 +36,33 @@ TEST(Windows, AreCutFromOneStream) {
   options.length = 0;
   FRUGAL_EXPECT_ERROR(make_windows(examples, *tokenizer, options),
                       absl::StatusCode::kInvalidArgument, "positive");
+}
+
+// Texts of files, joined as examples of them are, whatever their line ends and number.
+TEST(Windows, OfASourceAreThoseOfItsExamples) {
+  const test::TemporaryFolder folder;
+  std::ofstream(folder.path() / "a.txt") << "one\r\ntwo";
+  std::ofstream(folder.path() / "b.txt") << "";
+  std::ofstream(folder.path() / "c.txt") << std::string(200000, 'x') << " end";
+  std::ofstream(folder.path() / "d.jsonl") << "{\"prompt\": \"a\", \"completion\": \"b\"}\n"
+                                           << "{\"text\": \"c\"}\n";
+  BpeTrainerOptions bytes;
+  bytes.vocabulary_size = 257;
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const auto tokenizer, train_bpe(std::vector<std::string>{}, bytes));
+  DataSource texts, records;
+  texts.text = {(folder.path() / "*.txt").string()};
+  records.jsonl = (folder.path() / "d.jsonl").string();
+  for (const DataSource& source : {texts, records}) {
+    FRUGAL_ASSERT_OK_AND_ASSIGN(const auto examples, load_examples(source));
+    const WindowOptions options{.length = 2, .limit = 50, .spread = true};
+    FRUGAL_ASSERT_OK_AND_ASSIGN(const Windows expected,
+                                make_windows(examples, *tokenizer, options));
+    FRUGAL_ASSERT_OK_AND_ASSIGN(const Windows found, make_windows(source, *tokenizer, options));
+    EXPECT_EQ(found.ids, expected.ids);
+    EXPECT_EQ(found.text_sha256, base::sha256(join_examples(examples, options.joiner)));
+    EXPECT_EQ(found.text_sha256, expected.text_sha256);
+    EXPECT_EQ(found.stream_tokens, expected.stream_tokens);
+  }
 }
 
 }  // namespace

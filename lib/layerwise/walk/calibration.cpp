@@ -38,9 +38,8 @@ absl::StatusOr<text::Windows> load_calibration(const format::Checkpoint& checkpo
   FRUGAL_ASSIGN_OR_RETURN(const auto tokenizer, text::shared_tokenizer(checkpoint.folder()));
   const int64_t vocabulary = checkpoint.config().vocabulary_size;
   FRUGAL_RETURN_IF_ERROR(text::check_fits(*tokenizer, vocabulary, checkpoint.folder().string()));
-  FRUGAL_ASSIGN_OR_RETURN(const std::vector<text::Example> examples, text::load_examples(source, *tokenizer));
   const text::WindowOptions options{.length = plan.length, .limit = plan.windows, .spread = true};
-  absl::StatusOr<text::Windows> windows = text::make_windows(examples, *tokenizer, options);
+  absl::StatusOr<text::Windows> windows = text::make_windows(source, *tokenizer, options);
   if (!windows.ok()) return base::annotate(windows.status(), "calibration");
   for (const text::TokenId id : windows->ids) {
     if (id < 0 || id >= vocabulary) {
