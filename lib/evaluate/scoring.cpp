@@ -60,7 +60,7 @@ at::Tensor batch_log_probabilities(const model::Decoder& decoder, const PaddedBa
         parts.push_back(logits.log_softmax(-1).gather(1, target.unsqueeze(1)).squeeze(1));
       });
   if (parts.empty()) return at::empty({0}, at::kDouble);
-  return at::cat(parts).to(at::kCPU, at::kDouble).contiguous();
+  return tensor::concatenate(parts).to(at::kCPU, at::kDouble).contiguous();
 }
 
 }  // namespace

@@ -61,7 +61,8 @@ at::Tensor yarn(const at::Tensor& waves, const architecture::Rope& rope) {
 at::Tensor composed(const at::Tensor& x, const at::Tensor& cosine, const at::Tensor& sine) {
   const int64_t half = x.size(-1) / 2;
   const at::Tensor wide = x.to(at::kFloat);
-  const at::Tensor turned = at::cat({-wide.narrow(-1, half, half), wide.narrow(-1, 0, half)}, -1);
+  const at::Tensor turned =
+      tensor::concatenate({-wide.narrow(-1, half, half), wide.narrow(-1, 0, half)}, -1);
   return at::addcmul(wide * cosine, turned, sine).to(x.scalar_type());
 }
 
@@ -139,7 +140,7 @@ at::Tensor rotary_frequencies(const architecture::Rope& rope, int64_t head_size,
 RotaryTables rotary_tables(const at::Tensor& frequencies, const at::Tensor& positions,
                            double factor) {
   const at::Tensor half = positions.to(at::kFloat).unsqueeze(-1) * frequencies;
-  const at::Tensor angles = at::cat({half, half}, -1).unsqueeze(1);
+  const at::Tensor angles = tensor::concatenate({half, half}, -1).unsqueeze(1);
   if (factor == 1.0) return {angles.cos(), angles.sin()};
   return {angles.cos() * factor, angles.sin() * factor};
 }
@@ -148,8 +149,8 @@ at::Tensor rotate(const at::Tensor& x, const at::Tensor& cosine, const at::Tenso
   const int64_t channels = cosine.size(-1), rest = x.size(-1) - channels;
   if (channels == 0) return x;
   if (rest > 0) {
-    return at::cat({rotate(x.narrow(-1, 0, channels), cosine, sine), x.narrow(-1, channels, rest)},
-                   -1);
+    return tensor::concatenate(
+        {rotate(x.narrow(-1, 0, channels), cosine, sine), x.narrow(-1, channels, rest)}, -1);
   }
   const bool rows_fit = x.is_cpu() && cosine.is_contiguous() && sine.is_contiguous() &&
                         cosine.scalar_type() == at::kFloat;

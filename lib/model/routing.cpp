@@ -18,7 +18,7 @@ StageInput Routing::input_of(int64_t e) const {
 at::Tensor Routing::mixed() const {
   TORCH_CHECK(outputs.size() == ends.size(), outputs.size(), " of ", ends.size(),
               " experts are through");
-  const at::Tensor all = at::cat(outputs);
+  const at::Tensor all = tensor::concatenate(outputs);
   // Every token has k rows: gathered and added in a fixed order on every device.
   const at::Tensor by_token =
       all.index_select(0, places).view({weights.size(0), weights.size(1), -1});

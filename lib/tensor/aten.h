@@ -62,3 +62,10 @@
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
+
+namespace frugal::tensor {
+
+// at::cat: its parameter's type costs every source a second (cmake/libtorch).
+at::Tensor concatenate(at::TensorList parts, int64_t dimension = 0);
+
+}  // namespace frugal::tensor

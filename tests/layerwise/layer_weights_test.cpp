@@ -39,7 +39,7 @@ TEST_F(LayerWeights, MatricesLieBelowEachOtherInTheOrderAskedFor) {
   FRUGAL_ASSERT_OK_AND_ASSIGN(const StageWeights weights, load_matrices(checkpoint_, names));
   EXPECT_EQ(weights.names, names);
   EXPECT_EQ(weights.row_counts, (std::vector<int64_t>{16, 32}));
-  EXPECT_TRUE(at::equal(weights.stacked, at::cat({value(names[0]), value(names[1])})));
+  EXPECT_TRUE(at::equal(weights.stacked, tensor::concatenate({value(names[0]), value(names[1])})));
   EXPECT_EQ(weights.stacked.scalar_type(), at::kFloat);
   EXPECT_TRUE(weights.stacked.is_contiguous());
 }

@@ -127,8 +127,9 @@ TEST(OutputFeedback, RowsComeBackToTheirPlaces) {
 
 TEST(OutputFeedback, MatricesOfAStackKeepToThemselves) {
   const Case c = make_case(4, 40, 64), d = make_case(5, 24, 64);
-  const GptqResult both = gptq_two_sided(at::cat({c.weights, d.weights}), c.hessian.diagonal(),
-                                         c.factor, c.grid, {}, {{40, c.products}, {24, {}}}, 0.02);
+  const GptqResult both =
+      gptq_two_sided(tensor::concatenate({c.weights, d.weights}), c.hessian.diagonal(), c.factor,
+                     c.grid, {}, {{40, c.products}, {24, {}}}, 0.02);
   EXPECT_TRUE(same_matrix(take_rows(both.matrix, 0, 40), two_sided(c).matrix));
   const GptqResult alone = gptq(d.weights, c.hessian.diagonal(), c.factor, c.grid, {});
   EXPECT_TRUE(same_matrix(take_rows(both.matrix, 40, 24), alone.matrix));

@@ -84,8 +84,8 @@ class PolishingSolver final : public StageSolver {
     return weights_.back();
   }
   absl::StatusOr<std::vector<at::Tensor>> reconstruct_layer(const LayerProblem& problem) override {
-    inputs.push_back(at::cat(problem.inputs));
-    targets.push_back(at::cat(problem.targets));
+    inputs.push_back(tensor::concatenate(problem.inputs));
+    targets.push_back(tensor::concatenate(problem.targets));
     int64_t count = 0;
     for (size_t i = 0; i < problem.seen_chunks; ++i) count += problem.inputs.at(i).size(0);
     seen_windows.push_back(count);

@@ -16,8 +16,8 @@ TEST(KeyValueCache, GrowsBeyondItsFirstBufferWithoutLosingAToken) {
     keys.push_back(numbered(2, tokens, 1000 * step));
     values.push_back(-numbered(2, tokens, 1000 * step));
     const auto [all_keys, all_values] = cache.append(0, keys.back(), values.back());
-    ASSERT_TRUE(all_keys.equal(at::cat(keys, 2))) << step;
-    ASSERT_TRUE(all_values.equal(at::cat(values, 2))) << step;
+    ASSERT_TRUE(all_keys.equal(tensor::concatenate(keys, 2))) << step;
+    ASSERT_TRUE(all_values.equal(tensor::concatenate(values, 2))) << step;
   }
   EXPECT_EQ(cache.length(), 300);
 }

@@ -47,18 +47,20 @@ TEST(Decoder, CachedDecodingEqualsTheFullForward) {
   for (int64_t t = 15; t < 24; ++t)
     parts.push_back(decoder.logits({ids.narrow(1, t, 1), {}}, &cache));
   EXPECT_EQ(cache.length(), 24);
-  EXPECT_LT(toy::largest_difference(at::cat(parts, 1), full), toy::kFp32Tolerance);
+  EXPECT_LT(toy::largest_difference(tensor::concatenate(parts, 1), full), toy::kFp32Tolerance);
 }
 
 TEST(Decoder, SegmentsEqualSeparateSequences) {
   const Decoder decoder = toy::decoder();
   const at::Tensor ids = toy::ids(1, 24);
   // Two documents of 9 and 11 tokens and 4 of padding in one row.
-  const at::Tensor segments = at::cat({at::full({9}, 0, at::kInt), at::full({11}, 1, at::kInt),
-                                       at::full({4}, -1, at::kInt)})
-                                  .unsqueeze(0);
+  const at::Tensor segments =
+      tensor::concatenate(
+          {at::full({9}, 0, at::kInt), at::full({11}, 1, at::kInt), at::full({4}, -1, at::kInt)})
+          .unsqueeze(0);
   const at::Tensor positions =
-      at::cat({at::arange(9, at::kLong), at::arange(11, at::kLong), at::arange(4, at::kLong)})
+      tensor::concatenate(
+          {at::arange(9, at::kLong), at::arange(11, at::kLong), at::arange(4, at::kLong)})
           .unsqueeze(0);
   const at::Tensor packed = decoder.logits({ids, positions, segments});
   EXPECT_LT(

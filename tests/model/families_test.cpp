@@ -62,7 +62,7 @@ class Families : public testing::TestWithParam<std::string> {
       parts.push_back(decoder_.logits({all.narrow(1, begin, length), {}}, &cache)[0]);
       begin += length;
     }
-    return at::cat(parts, 0);
+    return tensor::concatenate(parts, 0);
   }
 };
 
@@ -99,8 +99,9 @@ TEST_P(Families, PackedSequencesEqualTransformers) {
   ids.push_back(at::zeros({kPadding}, at::kLong));
   positions.push_back(at::arange(kPadding, at::kLong));
   segments.push_back(at::full({kPadding}, -1, at::kInt));
-  const at::Tensor logits = decoder_.logits(
-      {at::cat(ids).unsqueeze(0), at::cat(positions).unsqueeze(0), at::cat(segments).unsqueeze(0)});
+  const at::Tensor logits = decoder_.logits({tensor::concatenate(ids).unsqueeze(0),
+                                             tensor::concatenate(positions).unsqueeze(0),
+                                             tensor::concatenate(segments).unsqueeze(0)});
   int64_t begin = 0;
   for (size_t i = 0; i < golden_.prompts.size(); ++i) {
     const auto length = static_cast<int64_t>(golden_.prompts[i].size());

@@ -155,7 +155,8 @@ TEST(IntegerDecoder, RoundsActivationsInEveryForward) {
   const auto mean_difference = [&](const at::Tensor& found) {
     return (found - expected).abs().mean().item<double>();
   };
-  EXPECT_LT(mean_difference(at::cat(steps, 1)), 0.5 * mean_difference(plain.logits(batch)));
+  EXPECT_LT(mean_difference(tensor::concatenate(steps, 1)),
+            0.5 * mean_difference(plain.logits(batch)));
   const Decoder copy = rounded.clone();
   EXPECT_EQ(toy::largest_difference(copy.logits(batch), expected), 0);
 }

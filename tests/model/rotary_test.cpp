@@ -164,7 +164,8 @@ TEST(Rotary, LongRopeAsksForTheLengthAhead) {
   planned.planned_lengths = at::tensor({12}, at::kLong);
   const at::Tensor first = decoder.logits({ids.narrow(1, 0, 6), {}}, &planned);
   const at::Tensor second = decoder.logits({ids.narrow(1, 6, 6), {}}, &planned);
-  EXPECT_LT(toy::largest_difference(at::cat({first, second}, 1), at_once), toy::kFp32Tolerance);
+  EXPECT_LT(toy::largest_difference(tensor::concatenate({first, second}, 1), at_once),
+            toy::kFp32Tolerance);
   // Below the limit the other set is used: the same tokens give other logits.
   const at::Tensor shorter = decoder.logits({ids.narrow(1, 0, 6), {}});
   EXPECT_GT(toy::largest_difference(shorter, first), 1e-3);

@@ -115,7 +115,7 @@ TEST_F(Chain, GptaqInTheWalkIsGptaqOnTheWalksActivations) {
       found.insert(found.end(), codes.codes.begin(), codes.codes.end());
     }
     const auto codes_at = [&](double alpha) {
-      return expected_codes(at::cat(weights), now[stage], before[stage], alpha);
+      return expected_codes(tensor::concatenate(weights), now[stage], before[stage], alpha);
     };
     // Sums of fp32 in another order: codes next to a tie may differ.
     EXPECT_GT(share_of_equal(found, codes_at(layerwise::kPublishedAlpha)), 0.999) << stage;

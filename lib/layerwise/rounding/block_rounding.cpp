@@ -355,7 +355,7 @@ std::vector<at::Tensor> stacked_weights(const BlockLayer& layer) {
     for (const BlockMatrix& matrix : stage) {
       parts.push_back(matrix.matrix.grid == nullptr ? matrix.target : decode(matrix.matrix));
     }
-    result.push_back(at::cat(parts));
+    result.push_back(tensor::concatenate(parts));
   }
   return result;
 }

@@ -27,7 +27,7 @@ void DriftSum::add_rows(const at::Tensor& original, const at::Tensor& x,
                         const model::TokenFactor& factor) {
   if (!through_outputs_)
     return input_.add(model::TokenFactor(original, factor.precision(), x), factor);
-  const at::Tensor outputs = at::cat(product_.apply(original - x), -1);
+  const at::Tensor outputs = tensor::concatenate(product_.apply(original - x), -1);
   output_.add(model::TokenFactor(outputs, factor.precision()), factor);
 }
 

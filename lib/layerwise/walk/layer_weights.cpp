@@ -23,7 +23,7 @@ absl::StatusOr<StageWeights> load_matrices(const format::Checkpoint& checkpoint,
   }
   result.names = std::move(names);
   FRUGAL_RETURN_IF_ERROR(
-      tensor::guarded("stacking weights", [&] { result.stacked = at::cat(parts); }));
+      tensor::guarded("stacking weights", [&] { result.stacked = tensor::concatenate(parts); }));
   return result;
 }
 

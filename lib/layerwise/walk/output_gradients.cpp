@@ -250,7 +250,7 @@ class ReverseWalk {
       parts.push_back(
           backward.apply(model::gradient_by_products(p, logits, config_.logit_rule)).at(0));
     }
-    return at::cat(parts);
+    return tensor::concatenate(parts);
   }
 
   absl::Status backward(int64_t layer, LayerGradients& gradients) {
@@ -311,7 +311,7 @@ class ReverseWalk {
       by_residual = found.back();
       found.pop_back();
       for (const at::Tensor& by_output : found) result.outputs[stage].push_back(flat(by_output));
-      by_input = products.backward[stage].apply(at::cat(found, -1)).at(0);
+      by_input = products.backward[stage].apply(tensor::concatenate(found, -1)).at(0);
     }
     result.input = through(first, by_residual, by_input, x, {}).back();
     return result;
@@ -355,7 +355,7 @@ class ReverseWalk {
         sum.squares = sum.squares.defined() ? sum.squares.add_(square) : square;
       sum.full = windows.front().size(1) <= options_.largest_rows;
       if (!sum.full) continue;
-      const model::TokenFactor factor(at::cat(windows), options_.precision);
+      const model::TokenFactor factor(tensor::concatenate(windows), options_.precision);
       sum.products.add(factor, factor);
     }
   }

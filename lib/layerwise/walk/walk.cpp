@@ -415,13 +415,13 @@ StageProblem select_matrices(const StageProblem& problem, const std::vector<size
     part.row_counts.push_back(problem.row_counts[i]);
     kept.push_back(rows[i]);
   }
-  part.weights = at::cat(kept);
+  part.weights = tensor::concatenate(kept);
   for (Drift* const drift : {&part.drift, &part.held_out_drift}) {
     if (!drift->output.defined()) continue;
     const std::vector<at::Tensor> outputs = drift->output.split_with_sizes(problem.row_counts, 0);
     std::vector<at::Tensor> kept_outputs;
     for (const size_t i : members) kept_outputs.push_back(outputs[i]);
-    drift->output = at::cat(kept_outputs);
+    drift->output = tensor::concatenate(kept_outputs);
   }
   return part;
 }

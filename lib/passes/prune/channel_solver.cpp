@@ -55,7 +55,7 @@ absl::StatusOr<at::Tensor> ChannelSolver::solve(const StageProblem& problem) {
     correction.squared += part.squared;
     correction.reference += part.reference;
   }
-  const at::Tensor refitted = parts.size() == 1 ? parts.front() : at::cat(parts);
+  const at::Tensor refitted = parts.size() == 1 ? parts.front() : tensor::concatenate(parts);
   const at::Tensor kept = at::tensor(options_.kept, at::kLong);
   const std::vector<at::Tensor> matrices = refitted.split_with_sizes(problem.row_counts, 0);
   for (size_t i = 0; i < matrices.size(); ++i)

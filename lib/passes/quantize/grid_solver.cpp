@@ -240,7 +240,7 @@ absl::StatusOr<at::Tensor> GridSolver::solve(const StageProblem& problem) {
     for (size_t i = 0; i < problem.names.size(); ++i)
       matrices.push_back({std::move(stage.matrices[i]), stage.targets[i].contiguous()});
   }
-  return at::cat(stage.weights);
+  return tensor::concatenate(stage.weights);
 }
 
 absl::StatusOr<std::vector<at::Tensor>> GridSolver::reconstruct_layer(
@@ -350,7 +350,7 @@ absl::StatusOr<at::Tensor> GridSolver::restore(const StageProblem& problem) {
                                           problem.weights.size(1)));
     rows[i] = layerwise::decode(matrix);
   }
-  return at::cat(rows);
+  return tensor::concatenate(rows);
 }
 
 }  // namespace frugal::passes

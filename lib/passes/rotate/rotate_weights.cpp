@@ -156,7 +156,7 @@ absl::StatusOr<at::Tensor> WeightRotator::rotated(const std::string& name,
     std::vector<at::Tensor> parts;
     for (const at::Tensor& rows : weights.split(kRowsAtOnce, 0))
       parts.push_back(apply(rows, gains, role));
-    return at::cat(parts);
+    return tensor::concatenate(parts);
   });
 }
 
