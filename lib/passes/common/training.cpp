@@ -182,7 +182,9 @@ absl::Status check_training(pass::CheckContext& context, std::string_view pass,
   if (!model.grids.empty()) {
     return invalid_argument(
         "'", model.name,
-        "' is quantized, and exact codes cannot be trained; train first, quantize afterwards");
+        "' is quantized, and exact codes cannot be trained; train first and quantize afterwards, "
+        "or "
+        "train its decoded weights: frugal export MODEL --format huggingface --out FOLDER");
   }
   if (!model.has_tokenizer)
     return invalid_argument("'", model.name,
