@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
+#include <cstring>
 
 namespace frugal::base {
 namespace {
@@ -65,6 +66,16 @@ size_t utf8_sequence(std::string_view bytes) {
   return length;
 }
 
+// Bytes at the front that are ASCII, in steps of eight.
+size_t ascii_words(std::string_view bytes) {
+  size_t at = 0;
+  for (uint64_t word = 0; at + sizeof word <= bytes.size(); at += sizeof word) {
+    std::memcpy(&word, bytes.data() + at, sizeof word);
+    if ((word & 0x8080808080808080) != 0) break;
+  }
+  return at;
+}
+
 }  // namespace
 
 std::string join(std::span<const std::string> parts, std::string_view separator) {
@@ -94,6 +105,8 @@ std::string_view trim(std::string_view text) {
 
 bool is_valid_utf8(std::string_view bytes) {
   while (!bytes.empty()) {
+    bytes.remove_prefix(ascii_words(bytes));
+    if (bytes.empty()) break;
     const size_t length = utf8_sequence(bytes);
     if (length == 0) return false;
     bytes.remove_prefix(length);

@@ -1,40 +1,12 @@
 #include "text/added_tokens.h"
 
-#include <utf8proc.h>
-
 #include <algorithm>
 
+#include "text/characters.h"
 #include "text/utf8.h"
 
 namespace frugal::text {
 namespace {
-
-// Unicode's White_Space.
-bool is_space(char32_t c) {
-  return (c >= 0x09 && c <= 0x0D) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 ||
-         (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F ||
-         c == 0x3000;
-}
-
-// Regular expressions' \w: letters, marks, decimal digits, letter numbers, connectors, joiners.
-bool is_word(char32_t c) {
-  switch (utf8proc_category(static_cast<utf8proc_int32_t>(c))) {
-    case UTF8PROC_CATEGORY_LU:
-    case UTF8PROC_CATEGORY_LL:
-    case UTF8PROC_CATEGORY_LT:
-    case UTF8PROC_CATEGORY_LM:
-    case UTF8PROC_CATEGORY_LO:
-    case UTF8PROC_CATEGORY_MN:
-    case UTF8PROC_CATEGORY_MC:
-    case UTF8PROC_CATEGORY_ME:
-    case UTF8PROC_CATEGORY_ND:
-    case UTF8PROC_CATEGORY_NL:
-    case UTF8PROC_CATEGORY_PC:
-      return true;
-    default:
-      return c == 0x200C || c == 0x200D;
-  }
-}
 
 char32_t character_before(std::string_view text, size_t at, size_t& begin) {
   begin = at - 1;
@@ -43,7 +15,7 @@ char32_t character_before(std::string_view text, size_t at, size_t& begin) {
 }
 
 size_t skip_space_left(std::string_view text, size_t at) {
-  for (size_t begin = 0; at > 0 && is_space(character_before(text, at, begin)); at = begin)
+  for (size_t begin = 0; at > 0 && is_white_space(character_before(text, at, begin)); at = begin)
     continue;
   return at;
 }
@@ -51,7 +23,7 @@ size_t skip_space_left(std::string_view text, size_t at) {
 size_t skip_space_right(std::string_view text, size_t at) {
   while (at < text.size()) {
     const Utf8Character character = first_character(text.substr(at));
-    if (!is_space(character.code_point)) break;
+    if (!is_white_space(character.code_point)) break;
     at += character.length;
   }
   return at;
@@ -59,14 +31,15 @@ size_t skip_space_right(std::string_view text, size_t at) {
 
 bool inside_word(std::string_view text, size_t begin, size_t end) {
   size_t unused = 0;
-  if (begin > 0 && is_word(character_before(text, begin, unused))) return true;
-  return end < text.size() && is_word(first_character(text.substr(end)).code_point);
+  if (begin > 0 && is_word_character(character_before(text, begin, unused))) return true;
+  return end < text.size() && is_word_character(first_character(text.substr(end)).code_point);
 }
 
 }  // namespace
 
 void AddedTokenMatcher::add(const AddedToken& token, std::string_view spelling) {
   if (spelling.empty()) return;
+  begins_[static_cast<unsigned char>(spelling.front())] = true;
   int32_t node = 0;
   for (const char c : spelling) {
     const auto byte = static_cast<unsigned char>(c);
@@ -110,7 +83,7 @@ bool AddedTokenMatcher::may_cut(std::string_view begin, std::string_view end) co
   if (tokens_.empty()) return true;
   // Tokens that swallow spaces stop at a character that is none.
   size_t unused = 0;
-  if (begin.empty() || is_space(character_before(begin, begin.size(), unused))) return false;
+  if (begin.empty() || is_white_space(character_before(begin, begin.size(), unused))) return false;
   // No token lies across the cut or ends at it.
   for (size_t at = begin.size() - std::min(begin.size(), longest_bytes_); at < begin.size(); ++at) {
     int32_t node = 0;
@@ -132,6 +105,10 @@ std::vector<TextPart> AddedTokenMatcher::split(std::string_view text, bool with_
   std::vector<TextPart> parts;
   size_t done = 0;
   for (size_t at = 0; at < text.size() && !tokens_.empty();) {
+    if (!begins_[static_cast<unsigned char>(text[at])]) {
+      ++at;
+      continue;
+    }
     size_t end = 0;
     const int32_t index = longest_at(text, at, end);
     if (index < 0) {

@@ -2,6 +2,7 @@
 // Hugging Face's options.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -50,6 +51,7 @@ class AddedTokenMatcher {
   int32_t longest_at(std::string_view text, size_t at, size_t& end) const;
 
   std::vector<Node> nodes_{Node{}};
+  std::array<bool, 256> begins_{};  // bytes that some token begins with
   std::vector<AddedToken> tokens_;
   size_t longest_bytes_ = 0;
 };

@@ -5,9 +5,11 @@
 
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -45,17 +47,24 @@ class BpeModel : public SegmentModel {
 
  private:
   struct Rank {
-    int32_t rank;
-    TokenId joined;
+    int32_t rank = kNone;
+    TokenId joined = -1;
+    static constexpr int32_t kNone = std::numeric_limits<int32_t>::max();
   };
   static uint64_t key(TokenId left, TokenId right) {
     return static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
   }
   absl::Status index_pieces(std::span<const std::string> pieces, const std::vector<bool>& in_model);
   absl::Status index_merges(std::span<const MergeRule> merges, size_t pieces);
-  void push_bytes(std::string_view segment, MergeScratch& scratch) const;
-  void push_characters(std::string_view segment, MergeScratch& scratch) const;
-  bool push_fallback(std::string_view character, int64_t at, MergeScratch& scratch) const;
+  void learn_boundaries(std::span<const std::string> pieces, std::span<const MergeRule> merges);
+  // The ids to begin with: of bytes or of characters.
+  void split_bytes(std::string_view segment, std::vector<TokenId>& ids) const;
+  void split_characters(std::string_view segment, std::vector<TokenId>& ids) const;
+  bool split_fallback(std::string_view character, std::vector<TokenId>& ids) const;
+  Rank rank_of(TokenId left, TokenId right) const;
+  // Joins ids until no merge is left.
+  void join_few(std::vector<TokenId>& ids, MergeScratch& scratch) const;
+  void join_many(std::vector<TokenId>& ids, MergeScratch& scratch) const;
 
   BpeOptions options_;
   base::string_map<TokenId> ids_;  // byte-level: by the bytes themselves

@@ -150,15 +150,13 @@ class WordCounter final : public ExampleSink {
 
   void add(std::string_view text, PreTokenizer::Place place = PreTokenizer::Place::kStart) {
     std::string repaired;
-    std::deque<std::string> storage;
-    for (const std::string_view word :
-         pre_tokenizer_.split(repair_utf8(text, repaired), place, storage)) {
+    pre_tokenizer_.split(repair_utf8(text, repaired), place, [&](std::string_view word) {
       const auto found = counts_.find(word);
       if (found == counts_.end())
         counts_.emplace(word, 1);
       else
         ++found->second;
-    }
+    });
   }
 
   absl::StatusOr<bool> take(Example example) override {

@@ -49,12 +49,36 @@ absl::Status parse_template(const Json& json, int64_t vocabulary_size, std::vect
                 : base::invalid_argument(kWhere, ": the template leaves the text out");
 }
 
+// ["</s>", 2]
+absl::StatusOr<TokenId> named_id(const Json& json, const char* key, int64_t vocabulary_size) {
+  FRUGAL_ASSIGN_OR_RETURN(const Json pair, base::json_get<Json>(json, key, kWhere));
+  const bool good = pair.is_array() && pair.size() == 2 && pair[1].is_number_integer() &&
+                    pair[1].get<int64_t>() >= 0 && pair[1].get<int64_t>() < vocabulary_size;
+  if (!good) {
+    return base::invalid_argument(kWhere, ": '", key, "' is ", pair.dump().substr(0, 80),
+                                  "; expected a token and its id below ", vocabulary_size);
+  }
+  return static_cast<TokenId>(pair[1].get<int64_t>());
+}
+
+// BERT's and RoBERTa's: one token in front, one behind.
+absl::Status parse_ends(const Json& json, int64_t vocabulary_size, std::vector<TokenId>& prefix,
+                        std::vector<TokenId>& suffix) {
+  FRUGAL_ASSIGN_OR_RETURN(const TokenId front, named_id(json, "cls", vocabulary_size));
+  FRUGAL_ASSIGN_OR_RETURN(const TokenId behind, named_id(json, "sep", vocabulary_size));
+  prefix.insert(prefix.begin(), front);
+  suffix.push_back(behind);
+  return absl::OkStatus();
+}
+
 absl::Status parse(const Json& json, int64_t vocabulary_size, int depth,
                    std::vector<TokenId>& prefix, std::vector<TokenId>& suffix) {
   if (depth > kMaxDepth) return base::invalid_argument(kWhere, ": nested deeper than ", kMaxDepth);
   FRUGAL_ASSIGN_OR_RETURN(const std::string type,
                           base::json_get<std::string>(json, "type", kWhere));
   if (type == "ByteLevel") return absl::OkStatus();  // changes offsets only
+  if (type == "BertProcessing" || type == "RobertaProcessing")
+    return parse_ends(json, vocabulary_size, prefix, suffix);
   if (type == "TemplateProcessing") {
     std::vector<TokenId> outer_prefix, outer_suffix;
     FRUGAL_RETURN_IF_ERROR(parse_template(json, vocabulary_size, outer_prefix, outer_suffix));
@@ -65,7 +89,8 @@ absl::Status parse(const Json& json, int64_t vocabulary_size, int depth,
   if (type != "Sequence") {
     return base::unimplemented(
         kWhere, " of type '", type,
-        "' is not supported; supported: ByteLevel, TemplateProcessing, Sequence");
+        "' is not supported; supported: ByteLevel, TemplateProcessing, BertProcessing, "
+        "RobertaProcessing, Sequence");
   }
   FRUGAL_ASSIGN_OR_RETURN(const Json list, base::json_get<Json>(json, "processors", kWhere));
   if (!list.is_array()) return base::invalid_argument(kWhere, ": 'processors' must be a list");

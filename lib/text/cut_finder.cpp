@@ -7,15 +7,7 @@
 namespace frugal::text {
 namespace {
 
-constexpr std::string_view kSpaceMark = "\xE2\x96\x81";  // U+2581 "▁"
-
 bool is_ascii(char c) { return static_cast<signed char>(c) >= 0; }
-
-std::string_view last_character(std::string_view text) {
-  size_t begin = text.size() - 1;
-  while (begin > 0 && (static_cast<unsigned char>(text[begin]) & 0xC0) == 0x80) --begin;
-  return text.substr(begin);
-}
 
 }  // namespace
 
@@ -24,30 +16,8 @@ CutFinder::CutFinder(const TokenizerParts& parts, const AddedTokenMatcher& raw,
     : parts_(parts),
       raw_(raw),
       normalized_(normalized),
-      can_continue_(parts.normalizer.can_continue()) {
-  if (parts.pre_tokenizer.leaves_words_whole()) learn_model_cuts();
-}
-
-// A model joins neighbors to pieces that it has. Where none has "▁" behind some character, nothing
-// is ever joined over that place, and what is on one side of it does not matter on the other.
-void CutFinder::learn_model_cuts() {
-  const Vocabulary& vocabulary = parts_.vocabulary;
-  if (vocabulary.kind != Vocabulary::Kind::kSentencePieceBpe || parts_.source.ignore_merges) return;
-  for (size_t id = 0; id < vocabulary.pieces.size(); ++id) {
-    const std::string& piece = vocabulary.pieces[id];
-    // Unused pieces are taken apart by what the whole segment did.
-    if (vocabulary.types[id] == PieceType::kUnused) {
-      has_model_cuts_ = false;
-      return;
-    }
-    if (piece == kSpaceMark) has_model_cuts_ = vocabulary.types[id] == PieceType::kNormal;
-    for (size_t at = piece.find(kSpaceMark, 1); at != piece.npos;
-         at = piece.find(kSpaceMark, at + 1))
-      before_mark_.emplace(last_character(std::string_view(piece).substr(0, at)));
-  }
-  // The name of a byte, as "<0x0A>", does not end with the character that it stands for.
-  if (before_mark_.contains(">")) has_model_cuts_ = false;
-}
+      can_continue_(parts.normalizer.can_continue()),
+      model_cuts_(parts.pre_tokenizer.leaves_words_whole() && parts.model->boundaries().any()) {}
 
 size_t CutFinder::find(std::string_view text, bool continued) const {
   if (!can_continue_) return 0;
@@ -103,8 +73,7 @@ std::vector<size_t> CutFinder::cuts_of(std::string_view normalized, Place place)
     if (part.id >= 0) continue;
     const std::string_view text = normalized.substr(part.begin, part.end - part.begin);
     const Place here = part.begin == 0 ? place : Place::kInside;
-    for (const size_t cut :
-         has_model_cuts_ ? model_cuts(text) : parts_.pre_tokenizer.cuts(text, here))
+    for (const size_t cut : model_cuts_ ? model_cuts(text) : parts_.pre_tokenizer.cuts(text, here))
       cuts.push_back(part.begin + cut);
   }
   return cuts;
@@ -112,13 +81,13 @@ std::vector<size_t> CutFinder::cuts_of(std::string_view normalized, Place place)
 
 // In front of what becomes "▁".
 std::vector<size_t> CutFinder::model_cuts(std::string_view text) const {
+  const WordBoundaries& boundaries = parts_.model->boundaries();
   const bool marks_spaces = parts_.pre_tokenizer.marks_spaces();
   std::vector<size_t> cuts;
   for (size_t at = 1; at < text.size(); ++at) {
     const bool marked = marks_spaces && text[at] == ' ';
-    if (!marked && !text.substr(at).starts_with(kSpaceMark)) continue;
-    const std::string before(last_character(text.substr(0, at)));
-    if (before != kSpaceMark && before != " " && !before_mark_.contains(before)) cuts.push_back(at);
+    if (!marked && !text.substr(at).starts_with(WordBoundaries::kMark)) continue;
+    if (text[at - 1] != ' ' && boundaries.behind(text[at - 1])) cuts.push_back(at);
   }
   return cuts;
 }

@@ -10,7 +10,6 @@
 // Where one of these cannot be shown there is no cut: the text is then encoded as a whole.
 #pragma once
 
-#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,14 +34,12 @@ class CutFinder {
   size_t find_in_part(std::string_view text, TextPart part, bool continued) const;
   std::vector<size_t> cuts_of(std::string_view normalized, Place place) const;
   std::vector<size_t> model_cuts(std::string_view normalized) const;
-  void learn_model_cuts();
 
   const TokenizerParts& parts_;
   const AddedTokenMatcher& raw_;
   const AddedTokenMatcher& normalized_;
   bool can_continue_ = false;
-  bool has_model_cuts_ = false;        // in front of "▁", but for
-  std::set<std::string> before_mark_;  // behind these characters
+  bool model_cuts_ = false;  // nothing but the model's boundaries cuts between words
 };
 
 }  // namespace frugal::text

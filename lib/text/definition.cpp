@@ -1,7 +1,10 @@
 #include "text/definition.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
+
+#include "text/unigram.h"
 
 namespace frugal::text {
 namespace {
@@ -65,7 +68,7 @@ void type_pieces(const TokenizerDefinition& definition, const base::string_map<T
 // and llama.cpp drops it).
 void name_pre_tokenizer(const PreTokenizer& pre_tokenizer, const TokenizerDefinition& definition,
                         Vocabulary& vocabulary) {
-  if (vocabulary.kind == Vocabulary::Kind::kSentencePieceBpe) {
+  if (vocabulary.kind != Vocabulary::Kind::kByteLevelBpe) {
     vocabulary.pre_tokenizer = "default";
     return;
   }
@@ -76,6 +79,59 @@ void name_pre_tokenizer(const PreTokenizer& pre_tokenizer, const TokenizerDefini
   vocabulary.unnamed_pattern = definition.pre_tokenizer.dump(-1, ' ', false);
   if (!plain)
     vocabulary.unnamed_pattern += " behind the normalizer " + normalizer.dump(-1, ' ', false);
+}
+
+absl::StatusOr<std::shared_ptr<const SegmentModel>> make_unigram(
+    const TokenizerDefinition& definition, const Vocabulary& vocabulary, std::string_view where) {
+  if (!vocabulary.unknown)
+    return base::unimplemented(where, ": a unigram model without unk_id is not supported");
+  if (definition.scores.size() != definition.pieces.size())
+    return base::invalid_argument(where, ": ", definition.pieces.size(), " pieces, but ",
+                                  definition.scores.size(), " scores");
+  std::array<TokenId, 256> bytes;
+  bytes.fill(-1);
+  std::vector<UnigramPiece> pieces;
+  double worst = std::numeric_limits<double>::infinity();
+  for (size_t id = 0; id < definition.pieces.size(); ++id) {
+    const std::string& text = definition.pieces[id];
+    if (const auto byte = parse_byte_piece(text)) bytes[*byte] = static_cast<TokenId>(id);
+    worst = std::min(worst, definition.scores[id]);
+    if (!text.empty()) pieces.push_back({text, static_cast<TokenId>(id), definition.scores[id]});
+  }
+  const UnigramOptions options{*vocabulary.unknown, worst - kUnknownPenalty,
+                               definition.byte_fallback, false};
+  return std::make_shared<const UnigramModel>(std::move(pieces), bytes, options);
+}
+
+absl::StatusOr<std::shared_ptr<const SegmentModel>> make_model(
+    const TokenizerDefinition& definition, const TokenizerParts& parts,
+    std::span<const MergeRule> merges, std::string_view where) {
+  const bool byte_level = parts.pre_tokenizer.byte_level();
+  if (definition.model == TokenizerDefinition::Model::kUnigram) {
+    if (byte_level)
+      return base::unimplemented(where, ": a unigram model behind ByteLevel is not supported");
+    return make_unigram(definition, parts.vocabulary, where);
+  }
+  return BpeModel::create(parts.vocabulary.pieces, parts.source.in_model, merges,
+                          BpeOptions{byte_level, definition.byte_fallback, definition.fuse_unknown,
+                                     definition.ignore_merges, parts.vocabulary.unknown});
+}
+
+// What an exporter needs of the model.
+void set_tables(const TokenizerDefinition& definition, bool byte_level,
+                std::span<const MergeRule> merges, Vocabulary& vocabulary) {
+  if (definition.model == TokenizerDefinition::Model::kUnigram) {
+    vocabulary.kind = Vocabulary::Kind::kUnigram;
+    vocabulary.scores.assign(definition.scores.begin(), definition.scores.end());
+    vocabulary.scores.resize(vocabulary.pieces.size(), 0.0f);
+  } else if (byte_level) {
+    vocabulary.kind = Vocabulary::Kind::kByteLevelBpe;
+    for (const auto& [left, right] : definition.merges)
+      vocabulary.merges.push_back(base::str_cat(left, " ", right));
+  } else {
+    vocabulary.kind = Vocabulary::Kind::kSentencePieceBpe;
+    vocabulary.scores = scores_of(vocabulary, merges);
+  }
 }
 
 void fill_holes(Vocabulary& vocabulary) {
@@ -135,10 +191,7 @@ absl::StatusOr<TokenizerParts> build_parts(TokenizerDefinition definition, std::
   parts.source.in_model.assign(vocabulary.pieces.size(), true);
   for (size_t id = 0; id < vocabulary.pieces.size(); ++id)
     parts.source.in_model[id] = !vocabulary.pieces[id].empty();
-  BpeOptions options{parts.pre_tokenizer.byte_level(), definition.byte_fallback,
-                     definition.fuse_unknown, definition.ignore_merges, vocabulary.unknown};
-  FRUGAL_ASSIGN_OR_RETURN(
-      parts.model, BpeModel::create(vocabulary.pieces, parts.source.in_model, merges, options));
+  FRUGAL_ASSIGN_OR_RETURN(parts.model, make_model(definition, parts, merges, where));
   for (const AddedToken& token : definition.added) {
     if (const auto found = ids.find(token.content);
         found != ids.end() && found->second != token.id) {
@@ -148,14 +201,7 @@ absl::StatusOr<TokenizerParts> build_parts(TokenizerDefinition definition, std::
   }
   FRUGAL_RETURN_IF_ERROR(place_added_tokens(definition.added, where, vocabulary));
   parts.source.in_model.resize(vocabulary.pieces.size(), false);
-  vocabulary.kind =
-      options.byte_level ? Vocabulary::Kind::kByteLevelBpe : Vocabulary::Kind::kSentencePieceBpe;
-  if (options.byte_level) {
-    for (const auto& [left, right] : definition.merges)
-      vocabulary.merges.push_back(base::str_cat(left, " ", right));
-  } else {
-    vocabulary.scores = scores_of(vocabulary, merges);
-  }
+  set_tables(definition, parts.pre_tokenizer.byte_level(), merges, vocabulary);
   fill_holes(vocabulary);
   name_pre_tokenizer(parts.pre_tokenizer, definition, vocabulary);
   vocabulary.add_space_prefix =

@@ -1,6 +1,6 @@
 // What every origin of a tokenizer (tokenizer.json, vocab.json + merges.txt, tiktoken ranks, our
-// trainer) is brought to: the tables of a BPE model, and the other components as tokenizer.json
-// spells them. One place builds tokenizers from it.
+// trainer) is brought to: the tables of a BPE or unigram model, and the other components as
+// tokenizer.json spells them. One place builds tokenizers from it.
 #pragma once
 
 #include <filesystem>
@@ -21,8 +21,11 @@
 namespace frugal::text {
 
 struct TokenizerDefinition {
+  enum class Model { kBpe, kUnigram };
+  Model model = Model::kBpe;
   std::vector<std::string> pieces;                          // the model's, by id; empty = hole
-  std::vector<std::pair<std::string, std::string>> merges;  // by rank
+  std::vector<std::pair<std::string, std::string>> merges;  // by rank; BPE only
+  std::vector<double> scores;                               // by id; unigram only
   std::string unknown_piece;                                // empty: none
   bool byte_fallback = false;
   bool fuse_unknown = false;

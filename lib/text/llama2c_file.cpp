@@ -98,7 +98,7 @@ absl::StatusOr<TokenizerParts> read_llama2c_tokenizer(std::string_view content,
   }
   // llama2.c gives one <unk> for each unknown character.
   parts.model = std::make_shared<SentencePieceModel>(vocabulary, SentencePieceOptions{true, false});
-  parts.normalizer = Normalizer::sentencepiece(false, true, true);
+  parts.normalizer = Normalizer::sentencepiece(nullptr, false, true, true);
   parts.decoder = Decoder::sentencepiece(true);
   parts.prefix = {*vocabulary.bos};
   return parts;

@@ -41,6 +41,8 @@ struct MergeScratch {
   };
   std::vector<Symbol> symbols;
   std::vector<Candidate> heap;
+  std::vector<TokenId> ids;
+  int64_t looked_up = 0;  // pairs that a merge was looked for, since the object was made
 
   // Appends a symbol behind the last one.
   void push(int64_t begin, int64_t end, TokenId id, bool frozen = false) {
@@ -59,6 +61,7 @@ void merge_symbols(MergeScratch& scratch, const Find& find, const Joined& joined
   heap.clear();
   const auto consider = [&](int64_t left, int64_t right) {
     if (left < 0 || right < 0) return;
+    ++scratch.looked_up;
     const std::optional<Merge> merge = find(symbols[left], symbols[right]);
     if (!merge) return;
     heap.push_back({merge->priority, left, right, symbols[right].end, merge->id});

@@ -25,7 +25,7 @@ absl::StatusOr<TokenizerDefinition> read_tiktoken(std::string_view content, std:
 // Whether `content` looks like tiktoken ranks rather than a SentencePiece protobuf.
 bool looks_like_tiktoken(std::string_view content);
 
-// SentencePiece ModelProto (BPE). `tokens`: what the folder says beside it.
+// SentencePiece ModelProto (BPE, characters, unigram). `tokens`: what the folder says beside it.
 absl::StatusOr<TokenizerParts> read_sentencepiece_model(std::string_view content,
                                                         const FolderTokens& tokens,
                                                         std::string_view where);

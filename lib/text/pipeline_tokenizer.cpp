@@ -1,12 +1,13 @@
 #include "text/pipeline_tokenizer.h"
 
 #include <algorithm>
-#include <deque>
+#include <span>
 #include <utility>
 
 #include "base/text.h"
 #include "text/cut_finder.h"
 #include "text/utf8.h"
+#include "text/word_cache.h"
 
 namespace frugal::text {
 
@@ -19,12 +20,49 @@ PipelineTokenizer::PipelineTokenizer(TokenizerParts parts) : parts_(std::move(pa
   }
 }
 
+PipelineTokenizer::~PipelineTokenizer() = default;
+
+struct PipelineTokenizer::Workspace {
+  MergeScratch scratch;
+  WordCache words;
+};
+
+// Takes a workspace that nobody uses, or a new one, and gives it back.
+class PipelineTokenizer::Lease {
+ public:
+  explicit Lease(const PipelineTokenizer& tokenizer) : tokenizer_(tokenizer) {
+    const std::lock_guard lock(tokenizer.mutex_);
+    if (tokenizer.idle_.empty()) {
+      workspace_ = std::make_unique<Workspace>();
+      tokenizer.idle_.reserve(++tokenizer.workspaces_);  // giving back then needs no memory
+      return;
+    }
+    workspace_ = std::move(tokenizer.idle_.back());
+    tokenizer.idle_.pop_back();
+  }
+  ~Lease() {
+    const std::lock_guard lock(tokenizer_.mutex_);
+    tokenizer_.idle_.push_back(std::move(workspace_));
+  }
+  Lease(const Lease&) = delete;
+  Lease& operator=(const Lease&) = delete;
+  Workspace& workspace() const { return *workspace_; }
+
+ private:
+  const PipelineTokenizer& tokenizer_;
+  std::unique_ptr<Workspace> workspace_;
+};
+
 class PipelineTokenizer::Encoding {
  public:
   using Place = PreTokenizer::Place;
 
   Encoding(const PipelineTokenizer& tokenizer, bool parse_special, std::vector<TokenId>& ids)
-      : tokenizer_(tokenizer), parse_special_(parse_special), ids_(ids) {}
+      : tokenizer_(tokenizer),
+        model_(*tokenizer.parts_.model),
+        lease_(tokenizer),
+        parse_special_(parse_special),
+        ids_(ids) {}
 
   void text(std::string_view text, Place place) {
     for (const TextPart& part : tokenizer_.raw_.split(text, parse_special_)) {
@@ -48,40 +86,37 @@ class PipelineTokenizer::Encoding {
         ids_.push_back(part.id);
         continue;
       }
-      std::deque<std::string> storage;
-      const std::string_view rest = text.substr(part.begin, part.end - part.begin);
-      for (const std::string_view segment :
-           parts.pre_tokenizer.split(rest, part.begin == 0 ? place : Place::kInside, storage)) {
-        encode_segment(segment);
-      }
+      parts.pre_tokenizer.split(text.substr(part.begin, part.end - part.begin),
+                                part.begin == 0 ? place : Place::kInside,
+                                [this](std::string_view segment) { encode_segment(segment); });
     }
   }
 
-  // Most segments are words, and words recur.
   void encode_segment(std::string_view segment) {
-    constexpr size_t kMaxCachedBytes = 32;
-    constexpr size_t kMaxCachedSegments = 1 << 16;
-    if (segment.size() > kMaxCachedBytes) {
-      tokenizer_.parts_.model->encode(segment, scratch_, ids_);
-      return;
+    if (!model_.boundaries().any()) return encode_word(segment);
+    while (!segment.empty()) {
+      const size_t end = model_.boundaries().next(segment);
+      encode_word(segment.substr(0, end));
+      segment.remove_prefix(end);
     }
-    if (const auto found = cache_.find(segment); found != cache_.end()) {
-      ids_.insert(ids_.end(), found->second.begin(), found->second.end());
-      return;
-    }
+  }
+
+  void encode_word(std::string_view word) {
+    Workspace& workspace = lease_.workspace();
+    if (word.empty() || word.size() > WordCache::kMaxBytes)
+      return model_.encode(word, workspace.scratch, ids_);
+    const WordCache::Key key(word);
+    if (workspace.words.find(key, ids_)) return;
     const size_t before = ids_.size();
-    tokenizer_.parts_.model->encode(segment, scratch_, ids_);
-    if (cache_.size() < kMaxCachedSegments) {
-      cache_.emplace(segment, std::vector<TokenId>(
-                                  ids_.begin() + static_cast<std::ptrdiff_t>(before), ids_.end()));
-    }
+    model_.encode(word, workspace.scratch, ids_);
+    workspace.words.store(key, std::span(ids_).subspan(before));
   }
 
   const PipelineTokenizer& tokenizer_;
+  const SegmentModel& model_;
+  Lease lease_;
   bool parse_special_;
   std::vector<TokenId>& ids_;
-  MergeScratch scratch_;
-  base::string_map<std::vector<TokenId>> cache_;
 };
 
 std::vector<TokenId> PipelineTokenizer::encode(std::string_view text, bool add_special,

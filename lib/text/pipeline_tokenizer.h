@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -43,6 +44,7 @@ struct TokenizerParts {
 class PipelineTokenizer : public Tokenizer {
  public:
   explicit PipelineTokenizer(TokenizerParts parts);
+  ~PipelineTokenizer() override;
 
   std::vector<TokenId> encode(std::string_view text, bool add_special,
                               bool parse_special = true) const override;
@@ -53,12 +55,17 @@ class PipelineTokenizer : public Tokenizer {
   const TokenizerParts& parts() const { return parts_; }
 
  private:
-  class Encoding;  // the state of one encode call
+  struct Workspace;  // buffers, and words that were met
+  class Lease;       // of a workspace, for one call or one stream
+  class Encoding;
   class Stream;
 
   TokenizerParts parts_;
   AddedTokenMatcher raw_;         // looked for in the text as it is
   AddedTokenMatcher normalized_;  // looked for behind the normalizer
+  mutable std::mutex mutex_;
+  mutable std::vector<std::unique_ptr<Workspace>> idle_;
+  mutable size_t workspaces_ = 0;  // as many as calls ever ran side by side
 };
 
 }  // namespace frugal::text

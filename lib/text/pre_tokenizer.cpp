@@ -7,33 +7,29 @@
 #include "text/definition.h"
 #include "text/normalizer.h"
 #include "text/tokenizer.h"
+#include "text/utf8.h"
 
 namespace frugal::text {
 namespace {
 
 constexpr std::string_view kWhere = "pre_tokenizer";
 constexpr int kMaxDepth = 16;
+constexpr size_t kMaxSteps = 64;
+// Of Hugging Face's pre-tokenizers: words and runs of signs; Unicode's P and ASCII's signs.
+constexpr std::string_view kWords = R"([\w\x{200C}\x{200D}]+|[^\w\x{200C}\x{200D}\s]+)";
+constexpr std::string_view kPunctuation = R"([\p{P}!-/:-@\[-`{-~])";
 constexpr std::string_view kSpaceMark = "\xE2\x96\x81";  // U+2581 "▁"
 
 struct NamedPattern {
   std::string_view name;
-  std::string_view pattern;
+  SplitPattern pattern;
 };
-// The first spelling of a name is the one we write.
-constexpr std::string_view kGpt2 =
-    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+// llama.cpp's names; the first spelling of a name is the one we write.
 constexpr std::array kPatterns = {
-    NamedPattern{"gpt-2", kGpt2},
-    NamedPattern{
-        "llama-bpe",
-        R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"},
-    NamedPattern{
-        "qwen2",
-        R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"},
-    NamedPattern{
-        "gpt-4o",
-        R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)"},
-};
+    NamedPattern{"gpt-2", SplitPattern::kGpt2}, NamedPattern{"llama-bpe", SplitPattern::kLlama3},
+    NamedPattern{"qwen2", SplitPattern::kQwen2}, NamedPattern{"gpt-4o", SplitPattern::kGpt4o}};
+
+std::string_view gpt2_pattern() { return pattern_text(SplitPattern::kGpt2); }
 
 // Other names that llama.cpp has for a pattern, and how it merges behind it.
 struct Alias {
@@ -83,7 +79,7 @@ std::string with_spaces_replaced(std::string_view text, std::string_view replace
 
 std::string_view pre_tokenizer_pattern(std::string_view name) {
   for (const NamedPattern& entry : kPatterns) {
-    if (entry.name == name) return entry.pattern;
+    if (entry.name == name) return pattern_text(entry.pattern);
   }
   return {};
 }
@@ -104,7 +100,7 @@ absl::StatusOr<NamedPreTokenizer> named_pre_tokenizer(std::string_view name) {
         .component = nullptr, .ignore_merges = alias.ignore_merges, .add_bos = alias.add_bos};
     const bool digits = alias.pattern == kSmollm;
     result.component =
-        byte_level_pre_tokenizer(digits ? kGpt2 : pre_tokenizer_pattern(alias.pattern));
+        byte_level_pre_tokenizer(digits ? gpt2_pattern() : pre_tokenizer_pattern(alias.pattern));
     if (!digits) return result;
     base::Json& steps = result.component["pretokenizers"];
     steps.insert(steps.begin(), base::Json{{"type", "Digits"}, {"individual_digits", true}});
@@ -124,6 +120,8 @@ absl::Status PreTokenizer::add(const base::Json& json, int depth) {
   if (depth > kMaxDepth) return base::invalid_argument(kWhere, ": nested deeper than ", kMaxDepth);
   FRUGAL_ASSIGN_OR_RETURN(const std::string type,
                           base::json_get<std::string>(json, "type", kWhere));
+  if (steps_.size() >= kMaxSteps)
+    return base::invalid_argument(kWhere, ": more than ", kMaxSteps, " steps");
   if (byte_level_)
     return base::unimplemented(kWhere, " '", type, "' behind ByteLevel is not supported");
   if (type == "Split") return add_split(json);
@@ -132,15 +130,28 @@ absl::Status PreTokenizer::add(const base::Json& json, int depth) {
   if (type == "Digits") {
     FRUGAL_ASSIGN_OR_RETURN(const bool single,
                             base::json_get_or<bool>(json, "individual_digits", false, kWhere));
-    FRUGAL_ASSIGN_OR_RETURN(Regex digit, Regex::compile("\\p{N}"));
-    steps_.push_back({Step::Kind::kDigits, std::make_shared<Regex>(std::move(digit)),
-                      single ? Behavior::kIsolated : Behavior::kContiguous, false, "", ""});
-    return absl::OkStatus();
+    return add_pattern(Step::Kind::kDigits, pattern_text(SplitPattern::kNumber),
+                       single ? Behavior::kIsolated : Behavior::kContiguous);
   }
+  if (type == "Whitespace")
+    return add_pattern(Step::Kind::kSplit, kWords, Behavior::kRemoved, true);
+  if (type == "WhitespaceSplit") return add_pattern(Step::Kind::kSplit, "\\s", Behavior::kRemoved);
+  if (type == "Punctuation") {
+    base::Json given = json;
+    given.emplace("behavior", "Isolated");
+    FRUGAL_ASSIGN_OR_RETURN(const Behavior behavior, parse_behavior(given));
+    return add_pattern(Step::Kind::kSplit, kPunctuation, behavior);
+  }
+  if (type == "BertPreTokenizer") {
+    FRUGAL_RETURN_IF_ERROR(add_pattern(Step::Kind::kSplit, "\\s", Behavior::kRemoved));
+    return add_pattern(Step::Kind::kSplit, kPunctuation, Behavior::kIsolated);
+  }
+  if (type == "CharDelimiterSplit") return add_delimiter(json);
   if (type != "Sequence") {
-    return base::unimplemented(
-        kWhere, " of type '", type,
-        "' is not supported; supported: Split, Digits, ByteLevel, Metaspace, Sequence");
+    return base::unimplemented(kWhere, " of type '", type,
+                               "' is not supported; supported: Split, Digits, Whitespace, "
+                               "WhitespaceSplit, Punctuation, BertPreTokenizer, "
+                               "CharDelimiterSplit, ByteLevel, Metaspace, Sequence");
   }
   FRUGAL_ASSIGN_OR_RETURN(const base::Json list,
                           base::json_get<base::Json>(json, "pretokenizers", kWhere));
@@ -149,22 +160,40 @@ absl::Status PreTokenizer::add(const base::Json& json, int depth) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<PreTokenizer::Behavior> PreTokenizer::parse_behavior(const std::string& name) {
+absl::Status PreTokenizer::add_pattern(Step::Kind kind, std::string_view pattern, Behavior behavior,
+                                       bool invert) {
+  FRUGAL_ASSIGN_OR_RETURN(Regex regex, Regex::compile(pattern));
+  steps_.push_back({kind, std::make_shared<Regex>(std::move(regex)), behavior, invert, "", ""});
+  return absl::OkStatus();
+}
+
+absl::Status PreTokenizer::add_delimiter(const base::Json& json) {
+  FRUGAL_ASSIGN_OR_RETURN(const std::string delimiter,
+                          base::json_get<std::string>(json, "delimiter", kWhere));
+  if (delimiter.empty() || first_character(delimiter).length != delimiter.size())
+    return base::invalid_argument(kWhere, " CharDelimiterSplit: '", delimiter.substr(0, 40),
+                                  "' is not one character");
+  steps_.push_back({Step::Kind::kSplit, std::make_shared<Regex>(Regex::literal(delimiter)),
+                    Behavior::kRemoved, false, "", ""});
+  return absl::OkStatus();
+}
+
+absl::StatusOr<PreTokenizer::Behavior> PreTokenizer::parse_behavior(const base::Json& json) {
+  FRUGAL_ASSIGN_OR_RETURN(const std::string name,
+                          base::json_get<std::string>(json, "behavior", kWhere));
   if (name == "Removed") return Behavior::kRemoved;
   if (name == "Isolated") return Behavior::kIsolated;
   if (name == "MergedWithPrevious") return Behavior::kMergedWithPrevious;
   if (name == "MergedWithNext") return Behavior::kMergedWithNext;
   if (name == "Contiguous") return Behavior::kContiguous;
-  return base::invalid_argument(kWhere, " Split: unknown behavior '", name, "'");
+  return base::invalid_argument(kWhere, ": unknown behavior '", name, "'");
 }
 
 absl::Status PreTokenizer::add_split(const base::Json& json) {
   FRUGAL_ASSIGN_OR_RETURN(const base::Json pattern,
                           base::json_get<base::Json>(json, "pattern", kWhere));
   FRUGAL_ASSIGN_OR_RETURN(Regex regex, parse_pattern(pattern, "pre_tokenizer Split"));
-  FRUGAL_ASSIGN_OR_RETURN(const std::string name,
-                          base::json_get<std::string>(json, "behavior", kWhere));
-  FRUGAL_ASSIGN_OR_RETURN(const Behavior behavior, parse_behavior(name));
+  FRUGAL_ASSIGN_OR_RETURN(const Behavior behavior, parse_behavior(json));
   FRUGAL_ASSIGN_OR_RETURN(const bool invert,
                           base::json_get_or<bool>(json, "invert", false, kWhere));
   steps_.push_back(
@@ -179,11 +208,8 @@ absl::Status PreTokenizer::add_byte_level(const base::Json& json) {
                           base::json_get_or<bool>(json, "use_regex", true, kWhere));
   if (prefix)
     steps_.push_back({Step::Kind::kAddPrefixSpace, nullptr, Behavior::kIsolated, false, "", ""});
-  if (use_regex) {
-    FRUGAL_ASSIGN_OR_RETURN(Regex regex, Regex::compile(kGpt2));
-    steps_.push_back({Step::Kind::kSplit, std::make_shared<Regex>(std::move(regex)),
-                      Behavior::kIsolated, false, "", ""});
-  }
+  if (use_regex)
+    FRUGAL_RETURN_IF_ERROR(add_pattern(Step::Kind::kSplit, gpt2_pattern(), Behavior::kIsolated));
   byte_level_ = true;
   return absl::OkStatus();
 }
@@ -237,56 +263,59 @@ bool PreTokenizer::joins(Behavior behavior, const Piece& before, const Piece& pi
 }
 
 void PreTokenizer::cut(const Step& step, std::string_view text,
-                       std::vector<std::string_view>& out) {
+                       absl::FunctionRef<void(size_t, size_t)> part) {
   // Matches and what lies between them, in order, covering the text.
-  std::vector<Piece> pieces;
-  size_t done = 0;
-  step.pattern->for_each_match(text, [&](size_t begin, size_t end) {
-    if (done < begin) pieces.push_back({done, begin, step.invert});
-    pieces.push_back({begin, end, !step.invert});
-    done = end;
+  Piece before{0, 0, false};
+  size_t begin = 0;  // of the part that `before` ends
+  const auto close = [&] {
+    const bool removed = step.behavior == Behavior::kRemoved && before.match;
+    if (begin < before.end && !removed) part(begin, before.end);
+  };
+  const auto add = [&](const Piece& piece) {
+    if (before.end == 0 || !joins(step.behavior, before, piece)) {
+      close();
+      begin = piece.begin;
+    }
+    before = piece;
+  };
+  step.pattern->for_each_match(text, [&](size_t match_begin, size_t match_end) {
+    if (before.end < match_begin) add({before.end, match_begin, step.invert});
+    add({match_begin, match_end, !step.invert});
   });
-  if (done < text.size()) pieces.push_back({done, text.size(), step.invert});
-  std::vector<Piece> kept;
-  for (size_t i = 0; i < pieces.size(); ++i) {
-    if (step.behavior == Behavior::kRemoved && pieces[i].match) continue;
-    if (i > 0 && joins(step.behavior, pieces[i - 1], pieces[i]))
-      kept.back().end = pieces[i].end;
-    else
-      kept.push_back(pieces[i]);
-  }
-  for (const Piece& piece : kept) out.push_back(text.substr(piece.begin, piece.end - piece.begin));
+  if (before.end < text.size()) add({before.end, text.size(), step.invert});
+  close();
 }
 
-std::vector<std::string_view> PreTokenizer::split(std::string_view text, Place place,
-                                                  std::deque<std::string>& storage) const {
-  std::vector<std::string_view> segments;
-  if (!text.empty()) segments.push_back(text);
-  bool whole = true;  // no step has cut the text yet
-  for (const Step& step : steps_) {
-    std::vector<std::string_view> next;
-    for (size_t i = 0; i < segments.size(); ++i) {
-      std::string_view segment = segments[i];
-      const bool goes_on = whole && place == Place::kContinued;
-      if (step.kind == Step::Kind::kAddPrefixSpace && segment.front() != ' ' && !goes_on) {
-        segment = storage.emplace_back(base::str_cat(" ", segment));
-      } else if (step.kind == Step::Kind::kMetaspace) {
-        std::string marked = with_spaces_replaced(segment, step.replacement);
-        const bool wanted =
-            !goes_on && (step.prepend_scheme == "always" ||
-                         (step.prepend_scheme == "first" && place == Place::kStart && i == 0));
-        if (wanted && !marked.starts_with(step.replacement)) marked.insert(0, step.replacement);
-        segment = storage.emplace_back(std::move(marked));
-      }
-      if (step.pattern != nullptr)
-        cut(step, segment, next);
-      else
-        next.push_back(segment);
-    }
-    whole = whole && step.pattern == nullptr;
-    segments = std::move(next);
+std::string_view PreTokenizer::rewrite(const Step& step, std::string_view text, Place place,
+                                       std::string& storage) {
+  if (step.kind == Step::Kind::kAddPrefixSpace) {
+    if (text.front() == ' ' || place == Place::kContinued) return text;
+    return storage = base::str_cat(" ", text);
   }
-  return segments;
+  if (step.kind != Step::Kind::kMetaspace) return text;
+  storage = with_spaces_replaced(text, step.replacement);
+  const bool wanted = step.prepend_scheme == "always"
+                          ? place != Place::kContinued
+                          : step.prepend_scheme == "first" && place == Place::kStart;
+  if (wanted && !storage.starts_with(step.replacement)) storage.insert(0, step.replacement);
+  return storage;
+}
+
+void PreTokenizer::apply(size_t index, std::string_view text, Place place, Segment segment) const {
+  if (index == steps_.size()) return segment(text);
+  const Step& step = steps_[index];
+  std::string storage;
+  const std::string_view now = rewrite(step, text, place, storage);
+  if (step.pattern == nullptr) return apply(index + 1, now, place, segment);
+  cut(step, now, [&](size_t begin, size_t end) {
+    const bool start = begin == 0 && place == Place::kStart;
+    apply(index + 1, now.substr(begin, end - begin), start ? Place::kStart : Place::kInside,
+          segment);
+  });
+}
+
+void PreTokenizer::split(std::string_view text, Place place, Segment segment) const {
+  if (!text.empty()) apply(0, text, place, segment);
 }
 
 std::vector<size_t> PreTokenizer::cuts(std::string_view text, Place place) const {
@@ -352,12 +381,12 @@ std::string PreTokenizer::llamacpp_name() const {
   };
   if (rest.size() == 2 && rest[0]->kind == Step::Kind::kDigits &&
       rest[0]->behavior == Behavior::kIsolated && is_split(*rest[1]) &&
-      rest[1]->pattern->pattern() == kGpt2) {
+      rest[1]->pattern->pattern() == gpt2_pattern()) {
     return std::string(kSmollm);
   }
   if (rest.size() != 1 || !is_split(*rest[0])) return "";
   for (const NamedPattern& entry : kPatterns) {
-    if (entry.pattern == rest[0]->pattern->pattern()) return std::string(entry.name);
+    if (pattern_text(entry.pattern) == rest[0]->pattern->pattern()) return std::string(entry.name);
   }
   return "";
 }

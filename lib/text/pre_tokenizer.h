@@ -1,13 +1,14 @@
-// Pre-tokenizers of tokenizer.json: Split, Digits, ByteLevel, Metaspace, Sequence. They cut a text
-// into the segments that the model sees one by one.
+// Pre-tokenizers of tokenizer.json: Split, Digits, Whitespace, WhitespaceSplit, Punctuation,
+// BertPreTokenizer, CharDelimiterSplit, ByteLevel, Metaspace, Sequence. They cut a text into the
+// segments that the model sees one by one.
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "base/json.h"
 #include "base/status.h"
 #include "text/regex.h"
@@ -27,9 +28,9 @@ class PreTokenizer {
     kContinued,  // it goes on from a cut: nothing is put in front of it
   };
 
-  // The segments of `text`. Segments that a step had to rewrite live in `storage`.
-  std::vector<std::string_view> split(std::string_view text, Place place,
-                                      std::deque<std::string>& storage) const;
+  // Calls `segment` for the segments of `text`, in order; they live as long as the call.
+  using Segment = absl::FunctionRef<void(std::string_view)>;
+  void split(std::string_view text, Place place, Segment segment) const;
 
   // Offsets in `text`, which may go on, between segments: cut there, the two halves (the second one
   // kContinued) have together the segments of the whole, whatever follows. Ascending; some may be
@@ -63,9 +64,12 @@ class PreTokenizer {
 
   absl::Status add(const base::Json& json, int depth);
   absl::Status add_split(const base::Json& json);
+  absl::Status add_pattern(Step::Kind kind, std::string_view pattern, Behavior behavior,
+                           bool invert = false);
+  absl::Status add_delimiter(const base::Json& json);
   absl::Status add_byte_level(const base::Json& json);
   absl::Status add_metaspace(const base::Json& json);
-  static absl::StatusOr<Behavior> parse_behavior(const std::string& name);
+  static absl::StatusOr<Behavior> parse_behavior(const base::Json& json);
   struct Piece {
     size_t begin;
     size_t end;
@@ -73,7 +77,13 @@ class PreTokenizer {
   };
   // Whether a step keeps `piece` and the one before it together.
   static bool joins(Behavior behavior, const Piece& before, const Piece& piece);
-  static void cut(const Step& step, std::string_view text, std::vector<std::string_view>& out);
+  // Calls `part(begin, end)` for what the step makes of `text`.
+  static void cut(const Step& step, std::string_view text,
+                  absl::FunctionRef<void(size_t, size_t)> part);
+  // `text` as the step writes it; `storage` where that is something else.
+  static std::string_view rewrite(const Step& step, std::string_view text, Place place,
+                                  std::string& storage);
+  void apply(size_t step, std::string_view text, Place place, Segment segment) const;
 
   std::vector<Step> steps_;
   bool byte_level_ = false;

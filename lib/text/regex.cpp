@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <new>
+#include <optional>
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -12,19 +13,23 @@ namespace {
 
 constexpr std::string_view kWhiteSpace = "\\t-\\r\\x{85}\\p{Z}";
 
-// Writes `\s` and `\S` out. Inside a class `\S` stays: its complement cannot be written there, and
-// no tokenizer has it.
-std::string with_unicode_white_space(std::string_view pattern) {
+constexpr std::string_view kWord = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}";
+
+// Writes `\s`, `\w` and their complements out. Inside a class the complements stay: they cannot be
+// written there, and no tokenizer has them.
+std::string with_unicode_classes(std::string_view pattern) {
   std::string out;
   bool in_class = false;
   for (size_t i = 0; i < pattern.size(); ++i) {
     const char c = pattern[i];
     if (c == '\\' && i + 1 < pattern.size()) {
       const char escaped = pattern[++i];
-      if (escaped == 's') {
-        out += in_class ? std::string(kWhiteSpace) : base::str_cat("[", kWhiteSpace, "]");
-      } else if (escaped == 'S' && !in_class) {
-        out += base::str_cat("[^", kWhiteSpace, "]");
+      const bool space = escaped == 's' || escaped == 'S';
+      const std::string_view members = space ? kWhiteSpace : kWord;
+      if (escaped == 's' || escaped == 'w') {
+        out += in_class ? std::string(members) : base::str_cat("[", members, "]");
+      } else if ((escaped == 'S' || escaped == 'W') && !in_class) {
+        out += base::str_cat("[^", members, "]");
       } else {
         out += c;
         out += escaped;
@@ -38,6 +43,14 @@ std::string with_unicode_white_space(std::string_view pattern) {
     out += c;
   }
   return out;
+}
+
+// Texts are whole books with runs of any length: a limit that is linear in them.
+uint32_t steps(size_t text_bytes) {
+  constexpr size_t kSteps = 1'000'000, kStepsForByte = 64;
+  constexpr size_t kMost = std::numeric_limits<uint32_t>::max();
+  return static_cast<uint32_t>(
+      std::min(text_bytes, (kMost - kSteps) / kStepsForByte) * kStepsForByte + kSteps);
 }
 
 struct MatchState {
@@ -67,13 +80,6 @@ struct MatchState {
   }
 
  private:
-  // Texts are whole books with runs of any length: a limit that is linear in them.
-  static uint32_t steps(size_t text_bytes) {
-    constexpr size_t kSteps = 1'000'000, kStepsForByte = 64;
-    constexpr size_t kMost = std::numeric_limits<uint32_t>::max();
-    return static_cast<uint32_t>(
-        std::min(text_bytes, (kMost - kSteps) / kStepsForByte) * kStepsForByte + kSteps);
-  }
   void release() {
     pcre2_jit_stack_free(stack);
     pcre2_match_context_free(context);
@@ -97,12 +103,12 @@ absl::StatusOr<Regex> Regex::compile(std::string_view pattern) {
     return base::invalid_argument("regular expression of ", pattern.size(), " bytes; at most ",
                                   kMaxPattern);
   }
-  const std::string translated = with_unicode_white_space(pattern);
+  const std::string translated = with_unicode_classes(pattern);
   int error = 0;
   PCRE2_SIZE offset = 0;
-  pcre2_code* code =
-      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
-                    PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &error, &offset, nullptr);
+  constexpr uint32_t kOptions = PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C | PCRE2_MULTILINE;
+  pcre2_code* code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()),
+                                   translated.size(), kOptions, &error, &offset, nullptr);
   if (code == nullptr) {
     unsigned char message[128] = {};
     pcre2_get_error_message(error, message, sizeof message);
@@ -114,6 +120,7 @@ absl::StatusOr<Regex> Regex::compile(std::string_view pattern) {
   pcre2_jit_compile(code, PCRE2_JIT_COMPLETE | PCRE2_JIT_PARTIAL_HARD);
   Regex regex;
   regex.pattern_ = pattern;
+  regex.known_ = find_split_pattern(pattern);
   regex.code_ = std::make_shared<const Code>(code);
   return regex;
 }
@@ -124,13 +131,11 @@ Regex Regex::literal(std::string_view text) {
   return regex;
 }
 
-void Regex::for_each_match(std::string_view text,
-                           const std::function<void(size_t, size_t)>& match) const {
+void Regex::for_each_match(std::string_view text, Match match) const {
   match_all(text, false, match);
 }
 
-void Regex::for_each_settled_match(std::string_view text,
-                                   const std::function<void(size_t, size_t)>& match) const {
+void Regex::for_each_settled_match(std::string_view text, Match match) const {
   if (!looks_back()) match_all(text, true, match);
 }
 
@@ -145,10 +150,50 @@ bool Regex::looks_back() const {
   return characters > 0 || at_start;
 }
 
-// With `may_go_on` a match attempt that reaches the end of the text ends the search: it would have
-// looked at what is not there yet.
-void Regex::match_all(std::string_view text, bool may_go_on,
-                      const std::function<void(size_t, size_t)>& match) const {
+// PCRE2 at work on one text.
+class Regex::Matcher {
+ public:
+  Matcher(const Regex& regex, std::string_view text, bool may_go_on)
+      : regex_(regex),
+        text_(text),
+        options_(PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY | (may_go_on ? PCRE2_PARTIAL_HARD : 0u)) {}
+
+  // The first match at or behind `at`; empty where there is none. With `may_go_on` a match attempt
+  // that reaches the end of the text finds none: it would have looked at what is not there yet.
+  TextRange next(size_t at) {
+    const pcre2_code* code = regex_.code_->code;
+    if (!state_) state_.emplace(code, text_.size());
+    const auto* subject = reinterpret_cast<PCRE2_SPTR>(text_.data());
+    const auto attempt = [&] {
+      return pcre2_match(code, subject, text_.size(), at, options_, state_->data, state_->context);
+    };
+    int found = attempt();
+    if (found == PCRE2_ERROR_JIT_STACKLIMIT && state_->stack == nullptr) {
+      state_->grow_stack();
+      found = attempt();
+    }
+    if (found == PCRE2_ERROR_NOMATCH || found == PCRE2_ERROR_PARTIAL) return {};
+    if (found == PCRE2_ERROR_MATCHLIMIT || found == PCRE2_ERROR_DEPTHLIMIT) {
+      throw PatternLimit(base::str_cat(
+          "the tokenizer's pattern '", regex_.pattern_.substr(0, 200), "' gives up behind byte ",
+          at, " of a text of ", text_.size(),
+          " bytes: it backtracks without bound; write it without nested repetitions"));
+    }
+    if (found < 0) throw std::bad_alloc();  // with the limits above, only memory is left to run out
+    const PCRE2_SIZE* range = pcre2_get_ovector_pointer(state_->data);
+    // `\K` in a lookahead may put the end before the start; such a match takes nothing.
+    if (range[1] <= at || range[0] < at || range[0] >= range[1]) return {};
+    return {range[0], range[1]};
+  }
+
+ private:
+  const Regex& regex_;
+  std::string_view text_;
+  uint32_t options_;
+  std::optional<MatchState> state_;  // ASCII often needs none
+};
+
+void Regex::match_all(std::string_view text, bool may_go_on, Match match) const {
   if (code_ == nullptr) {
     if (pattern_.empty()) return;
     for (size_t at = text.find(pattern_); at != text.npos;
@@ -157,31 +202,14 @@ void Regex::match_all(std::string_view text, bool may_go_on,
     }
     return;
   }
-  MatchState state(code_->code, text.size());
-  const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
-  size_t at = 0;
-  const uint32_t options =
-      PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY | (may_go_on ? PCRE2_PARTIAL_HARD : 0u);
-  while (at < text.size()) {
-    int found =
-        pcre2_match(code_->code, subject, text.size(), at, options, state.data, state.context);
-    if (found == PCRE2_ERROR_JIT_STACKLIMIT && state.stack == nullptr) {
-      state.grow_stack();
-      continue;
-    }
-    if (found == PCRE2_ERROR_NOMATCH || found == PCRE2_ERROR_PARTIAL) return;
-    if (found == PCRE2_ERROR_MATCHLIMIT || found == PCRE2_ERROR_DEPTHLIMIT) {
-      throw PatternLimit(base::str_cat(
-          "the tokenizer's pattern '", pattern_.substr(0, 200), "' gives up behind byte ", at,
-          " of a text of ", text.size(),
-          " bytes: it backtracks without bound; write it without nested repetitions"));
-    }
-    if (found < 0) throw std::bad_alloc();  // with the limits above, only memory is left to run out
-    const PCRE2_SIZE* range = pcre2_get_ovector_pointer(state.data);
-    // `\K` in a lookahead may put the end before the start; such a match takes nothing.
-    if (range[1] <= at || range[0] < at || range[0] >= range[1]) return;
-    match(range[0], range[1]);
-    at = range[1];
+  Matcher matcher(*this, text, may_go_on);
+  for (size_t at = 0; at < text.size();) {
+    const std::optional<TextRange> fast =
+        known_ ? ascii_match(*known_, text, at, may_go_on) : std::nullopt;
+    const TextRange next = fast ? *fast : matcher.next(at);
+    if (next.begin == next.end) return;
+    match(next.begin, next.end);
+    at = next.end;
   }
 }
 

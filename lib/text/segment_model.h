@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "text/merge_symbols.h"
+#include "text/word_boundaries.h"
 
 namespace frugal::text {
 
@@ -14,6 +15,12 @@ class SegmentModel {
   // Appends the ids of `segment` (valid UTF-8) to `ids`.
   virtual void encode(std::string_view segment, MergeScratch& scratch,
                       std::vector<TokenId>& ids) const = 0;
+
+  // Where segments may be taken apart: the ids of the parts are together those of the whole.
+  const WordBoundaries& boundaries() const { return boundaries_; }
+
+ protected:
+  WordBoundaries boundaries_;
 };
 
 }  // namespace frugal::text

@@ -6,19 +6,23 @@
 //   3 normalizer_spec: 1 name, 2 precompiled_charsmap, 3 add_dummy_prefix, 4
 //   remove_extra_whitespaces,
 //     5 escape_whitespaces (all true where absent)
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "base/text.h"
 #include "text/origins.h"
 #include "text/sentencepiece_model.h"
+#include "text/unigram.h"
 #include "text/wire.h"
 
 namespace frugal::text {
 namespace {
 
 constexpr size_t kMaxPieces = 1 << 22;
+constexpr int64_t kUnigram = 1, kBpe = 2, kCharacters = 4;  // model_type
 
 struct ModelProto {
   Vocabulary vocabulary;
@@ -27,7 +31,7 @@ struct ModelProto {
   bool whitespace_suffix = false;
   bool byte_fallback = false;
   std::string normalizer_name;
-  bool has_character_map = false;
+  std::string character_map;  // empty: none
   bool add_dummy_prefix = true;
   bool remove_extra_whitespaces = true;
   bool escape_whitespaces = true;
@@ -106,7 +110,7 @@ absl::Status read_normalizer(std::string_view bytes, ModelProto& model) {
         model.normalizer_name = field.bytes;
         break;
       case 2:
-        model.has_character_map = !field.bytes.empty();
+        model.character_map = field.bytes;
         break;
       case 3:
         model.add_dummy_prefix = field.value != 0;
@@ -138,17 +142,12 @@ absl::StatusOr<ModelProto> read_proto(std::string_view content) {
 }
 
 absl::Status check(const ModelProto& model) {
-  constexpr int64_t kBpe = 2, kCharacters = 4;
   if (model.vocabulary.pieces.empty())
     return base::invalid_argument("no pieces: this is no SentencePiece model");
-  if (model.model_type != kBpe && model.model_type != kCharacters) {
-    return base::unimplemented(
-        "SentencePiece model type ", model.model_type,
-        " is not supported (1 unigram, 3 word); supported: 2 (BPE), 4 (characters)");
-  }
-  if (model.has_character_map) {
-    return base::unimplemented("SentencePiece normalizer '", model.normalizer_name,
-                               "' with a character map is not supported; supported: identity");
+  if (model.model_type != kUnigram && model.model_type != kBpe && model.model_type != kCharacters) {
+    return base::unimplemented("SentencePiece model type ", model.model_type,
+                               " is not supported (3 word); supported: 1 (unigram), 2 (BPE), 4 "
+                               "(characters)");
   }
   if (model.whitespace_suffix)
     return base::unimplemented("SentencePiece treat_whitespace_as_suffix is not supported");
@@ -171,6 +170,53 @@ absl::Status check(const ModelProto& model) {
       return base::invalid_argument("pieces ", found->second, " and ", id, " are the same");
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::shared_ptr<const CharacterMap>> read_character_map(const ModelProto& model) {
+  if (model.character_map.empty()) return nullptr;
+  absl::StatusOr<CharacterMap> map = CharacterMap::read(model.character_map);
+  if (!map.ok()) {
+    return base::annotate(map.status(), base::str_cat("normalizer '", model.normalizer_name, "'"));
+  }
+  // SentencePiece looks for user-defined pieces before it maps characters, we behind that.
+  const Vocabulary& vocabulary = model.vocabulary;
+  for (size_t id = 0; id < vocabulary.pieces.size(); ++id) {
+    const std::string& piece = vocabulary.pieces[id];
+    if (vocabulary.types[id] == PieceType::kUserDefined && map->apply_longest(piece) != piece) {
+      return base::unimplemented("the user-defined piece '", piece,
+                                 "' is changed by the normalizer '", model.normalizer_name,
+                                 "': not supported");
+    }
+  }
+  return std::make_shared<const CharacterMap>(*std::move(map));
+}
+
+// As SentencePiece's unigram_model.cc, in floats.
+std::shared_ptr<const SegmentModel> make_unigram(const Vocabulary& vocabulary, bool byte_fallback) {
+  float worst = std::numeric_limits<float>::max(), best = std::numeric_limits<float>::min();
+  for (size_t id = 0; id < vocabulary.pieces.size(); ++id) {
+    if (vocabulary.types[id] != PieceType::kNormal) continue;
+    worst = std::min(worst, vocabulary.scores[id]);
+    best = std::max(best, vocabulary.scores[id]);
+  }
+  std::array<TokenId, 256> bytes;
+  bytes.fill(-1);
+  std::vector<UnigramPiece> pieces;
+  for (size_t i = 0; i < vocabulary.pieces.size(); ++i) {
+    const std::string& text = vocabulary.pieces[i];
+    const auto id = static_cast<TokenId>(i);
+    const PieceType type = vocabulary.types[i];
+    const auto byte = parse_byte_piece(text);
+    if (type == PieceType::kByte && byte) bytes[*byte] = id;
+    if (type == PieceType::kNormal) pieces.push_back({text, id, vocabulary.scores[i]});
+    // Better than any way around it.
+    if (type == PieceType::kUserDefined)
+      pieces.push_back({text, id, static_cast<double>(text.size() * best) - 0.1});
+  }
+  const float unknown_score = worst - static_cast<float>(kUnknownPenalty);
+  return std::make_shared<const UnigramModel>(
+      std::move(pieces), bytes,
+      UnigramOptions{*vocabulary.unknown, unknown_score, byte_fallback, true});
 }
 
 void merge_listed(const std::vector<AddedToken>& listed, std::vector<AddedToken>& added) {
@@ -214,13 +260,20 @@ absl::StatusOr<TokenizerParts> read_sentencepiece_model(std::string_view content
     parts.added.push_back(
         {static_cast<TokenId>(id), vocabulary.pieces[id], false, false, false, false, true});
   }
-  parts.model = std::make_shared<SentencePieceModel>(
-      vocabulary, SentencePieceOptions{model.byte_fallback, true});
+  if (model.model_type == kUnigram) {
+    vocabulary.kind = Vocabulary::Kind::kUnigram;
+    parts.model = make_unigram(vocabulary, model.byte_fallback);
+  } else {
+    parts.model = std::make_shared<SentencePieceModel>(
+        vocabulary, SentencePieceOptions{model.byte_fallback, true});
+  }
   merge_listed(tokens.added, parts.added);
   FRUGAL_RETURN_IF_ERROR(place_added_tokens(parts.added, where, vocabulary));
   vocabulary.scores.resize(vocabulary.pieces.size(), 0.0f);
-  parts.normalizer =
-      Normalizer::sentencepiece(model.remove_extra_whitespaces, model.add_dummy_prefix, true);
+  absl::StatusOr<std::shared_ptr<const CharacterMap>> map = read_character_map(model);
+  if (!map.ok()) return base::annotate(map.status(), where);
+  parts.normalizer = Normalizer::sentencepiece(*std::move(map), model.remove_extra_whitespaces,
+                                               model.add_dummy_prefix, true);
   parts.decoder = Decoder::sentencepiece(model.add_dummy_prefix || model.remove_extra_whitespaces);
   FRUGAL_RETURN_IF_ERROR(apply_special_tokens(tokens.special, where, parts));
   // The proto does not say; Llama and Mistral begin every text with BOS, and end none with EOS.

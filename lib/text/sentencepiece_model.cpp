@@ -30,6 +30,16 @@ SentencePieceModel::SentencePieceModel(const Vocabulary& vocabulary,
         break;  // text never becomes one of these
     }
   }
+  learn_boundaries();
+}
+
+void SentencePieceModel::learn_boundaries() {
+  if (pieces_.contains(WordBoundaries::kMark)) boundaries_.enable();
+  for (const auto& [text, piece] : pieces_) {
+    // Unused pieces are taken apart by what the whole segment did.
+    if (piece.unused) return boundaries_.disable();
+    boundaries_.learn(text);
+  }
 }
 
 void SentencePieceModel::push_symbols(std::string_view segment, MergeScratch& scratch) const {

@@ -37,6 +37,7 @@ class SentencePieceModel : public SegmentModel {
   using Splits =
       std::map<std::string, size_t, std::less<>>;  // an unused piece's text -> where it was joined
 
+  void learn_boundaries();
   void push_symbols(std::string_view segment, MergeScratch& scratch) const;
   void emit(std::string_view text, const Splits& splits, std::vector<TokenId>& ids,
             bool& after_unknown) const;

@@ -2,6 +2,7 @@
 #include <charconv>
 #include <span>
 
+#include "text/base64.h"
 #include "text/byte_level.h"
 #include "text/origins.h"
 
@@ -33,39 +34,11 @@ constexpr size_t kLlama3Ranks = 128000;
 constexpr std::array kPublished = {
     Published{kLlama3Ranks, "llama-bpe", {}},
     Published{50256, "gpt-2", kGpt2Reserved},
+    Published{50280, "gpt-2", kGpt2Reserved},  // p50k_base: 24 runs of spaces behind GPT-2's
     // cl100k_base is Llama 3's pattern with possessive quantifiers, which match the same.
     Published{100256, "llama-bpe", kCl100kReserved},
     Published{199998, "gpt-4o", kO200kReserved},
 };
-
-int base64_value(char c) {
-  if (c >= 'A' && c <= 'Z') return c - 'A';
-  if (c >= 'a' && c <= 'z') return c - 'a' + 26;
-  if (c >= '0' && c <= '9') return c - '0' + 52;
-  if (c == '+') return 62;
-  if (c == '/') return 63;
-  return -1;
-}
-
-std::optional<std::string> decode_base64(std::string_view text) {
-  if (text.empty() || text.size() % 4 != 0) return std::nullopt;
-  while (text.ends_with('=')) text.remove_suffix(1);
-  if (text.size() % 4 == 1) return std::nullopt;
-  std::string bytes;
-  uint32_t bits = 0;
-  int held = 0;
-  for (const char c : text) {
-    const int value = base64_value(c);
-    if (value < 0) return std::nullopt;
-    bits = bits << 6 | static_cast<uint32_t>(value);
-    held += 6;
-    if (held >= 8) {
-      held -= 8;
-      bytes.push_back(static_cast<char>(bits >> held & 0xFF));
-    }
-  }
-  return bytes;
-}
 
 struct RankedBytes {
   std::string bytes;
@@ -88,7 +61,7 @@ std::optional<RankedBytes> parse_line(std::string_view line) {
 absl::StatusOr<std::vector<std::string>> parse_ranks(std::string_view content,
                                                      std::string_view where) {
   std::vector<std::string> by_rank;
-  size_t line_number = 0, count = 0;
+  size_t line_number = 0;
   for (size_t at = 0; at < content.size();) {
     const size_t end = std::min(content.find('\n', at), content.size());
     const std::string_view line = content.substr(at, end - at);
@@ -105,13 +78,32 @@ absl::StatusOr<std::vector<std::string>> parse_ranks(std::string_view content,
                                     " stands twice");
     }
     by_rank[entry->rank] = std::move(entry->bytes);
-    ++count;
-  }
-  if (count != by_rank.size()) {
-    return base::invalid_argument(where, ": ", count, " pieces, but ranks up to ",
-                                  by_rank.size() - 1);
   }
   return by_rank;
+}
+
+// Which published vocabulary this is; ranks that it reserves may be missing, and no others.
+absl::StatusOr<const Published*> find_published(const std::vector<std::string>& by_rank,
+                                                std::string_view where) {
+  std::vector<size_t> missing;
+  for (size_t rank = 0; rank < by_rank.size(); ++rank) {
+    if (by_rank[rank].empty()) missing.push_back(rank);
+  }
+  const size_t count = by_rank.size() - missing.size();
+  for (const Published& entry : kPublished) {
+    if (entry.ranks != count) continue;
+    for (const size_t rank : missing) {
+      const bool reserved =
+          std::any_of(entry.reserved.begin(), entry.reserved.end(),
+                      [&](const Reserved& token) { return static_cast<size_t>(token.id) == rank; });
+      if (!reserved) return base::invalid_argument(where, ": the rank ", rank, " is missing");
+    }
+    return &entry;
+  }
+  return base::unimplemented(
+      where, ": ", count, " tiktoken ranks, the pattern for which is not known; ",
+      "known: 128000 (Llama 3), 50256, 50280, 100256, 199998 (OpenAI). Use the model's "
+      "tokenizer.json");
 }
 
 // Every way to join two pieces into a third, ordered by the third's rank and then by the parts' (as
@@ -169,15 +161,7 @@ bool looks_like_tiktoken(std::string_view content) {
 absl::StatusOr<TokenizerDefinition> read_tiktoken(std::string_view content,
                                                   std::string_view where) {
   FRUGAL_ASSIGN_OR_RETURN(const std::vector<std::string> by_rank, parse_ranks(content, where));
-  const Published* published = nullptr;
-  for (const Published& entry : kPublished) {
-    if (entry.ranks == by_rank.size()) published = &entry;
-  }
-  if (published == nullptr) {
-    return base::unimplemented(
-        where, ": ", by_rank.size(), " tiktoken ranks, the pattern for which is not known; ",
-        "known: 128000 (Llama 3), 50256, 100256, 199998 (OpenAI). Use the model's tokenizer.json");
-  }
+  FRUGAL_ASSIGN_OR_RETURN(const Published* const published, find_published(by_rank, where));
   TokenizerDefinition definition;
   for (const std::string& bytes : by_rank) definition.pieces.push_back(to_byte_level(bytes));
   derive_merges(by_rank, definition);

@@ -1,7 +1,7 @@
 // Tokenizers of Hugging Face folders: tokenizer.json (byte-level BPE, SentencePiece-style BPE with
-// byte fallback), tokenizer.model (SentencePiece protobuf, or Llama 3's tiktoken ranks), GPT-2's
-// vocab.json + merges.txt. Behavior is that of Hugging Face tokenizers 0.23 and llama.cpp; ids are
-// checked against both.
+// byte fallback, unigram), tokenizer.model (SentencePiece protobuf, or Llama 3's tiktoken ranks),
+// GPT-2's vocab.json + merges.txt. Behavior is that of Hugging Face tokenizers 0.23 and llama.cpp;
+// ids are checked against both.
 #pragma once
 
 #include <cstdint>
@@ -31,12 +31,12 @@ enum class PieceType : int32_t {
 
 // Everything an exporter must carry into another format.
 struct Vocabulary {
-  enum class Kind { kByteLevelBpe, kSentencePieceBpe };
+  enum class Kind { kByteLevelBpe, kSentencePieceBpe, kUnigram };
   Kind kind = Kind::kByteLevelBpe;
   std::vector<std::string>
       pieces;  // by id; byte-level: the printable byte alphabet of GPT-2; else "▁the", "<0x0A>"
   std::vector<float>
-      scores;  // by id; SentencePiece only (−merge rank for tokenizer.json), else empty
+      scores;  // by id; SentencePiece (−merge rank for tokenizer.json) and unigram, else empty
   std::vector<PieceType> types;     // by id
   std::vector<std::string> merges;  // "a b" in rank order; byte-level BPE only
   std::string pre_tokenizer;        // llama.cpp's name: "gpt-2", "llama-bpe", "qwen2", "smollm";

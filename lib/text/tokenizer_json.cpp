@@ -1,5 +1,6 @@
 #include "text/tokenizer_json.h"
 
+#include <cmath>
 #include <limits>
 
 namespace frugal::text {
@@ -38,13 +39,46 @@ absl::Status refuse_text(const Json& model, const char* key, std::string_view wh
   return base::unimplemented(where, ": model.", key, " is not supported");
 }
 
+absl::Status parse_unigram(const Json& model, std::string_view where,
+                           TokenizerDefinition& definition) {
+  definition.model = TokenizerDefinition::Model::kUnigram;
+  FRUGAL_ASSIGN_OR_RETURN(definition.byte_fallback,
+                          base::json_get_or<bool>(model, "byte_fallback", false, where));
+  FRUGAL_ASSIGN_OR_RETURN(const int64_t unknown,
+                          base::json_get_or<int64_t>(model, "unk_id", -1, where));
+  const Json* vocabulary = member(model, "vocab");
+  if (vocabulary == nullptr || !vocabulary->is_array())
+    return base::invalid_argument(where, ": 'model' needs 'vocab', a list of [piece, score]");
+  for (const Json& item : *vocabulary) {
+    const bool good = item.is_array() && item.size() == 2 && item[0].is_string() &&
+                      item[1].is_number() && !item[0].get_ref<const std::string&>().empty() &&
+                      std::isfinite(item[1].get<double>());
+    if (!good) {
+      return base::invalid_argument(
+          where, ": piece ", definition.pieces.size(), " must be [text, score], found ",
+          item.dump(-1, ' ', false, Json::error_handler_t::replace).substr(0, 80));
+    }
+    definition.pieces.push_back(item[0].get<std::string>());
+    definition.scores.push_back(item[1].get<double>());
+  }
+  const auto size = static_cast<int64_t>(definition.pieces.size());
+  if (unknown < 0) return absl::OkStatus();
+  if (unknown >= size)
+    return base::invalid_argument(where, ": unk_id ", unknown, " is outside the ", size, " pieces");
+  definition.unknown_piece = definition.pieces[static_cast<size_t>(unknown)];
+  return absl::OkStatus();
+}
+
 absl::Status parse_model(const Json& model, std::string_view where,
                          TokenizerDefinition& definition) {
   if (!model.is_object()) return base::invalid_argument(where, ": 'model' must be an object");
   FRUGAL_ASSIGN_OR_RETURN(const std::string type,
                           base::json_get_or<std::string>(model, "type", "BPE", where));
-  if (type != "BPE")
-    return base::unimplemented(where, ": model type '", type, "' is not supported; supported: BPE");
+  if (type == "Unigram") return parse_unigram(model, where, definition);
+  if (type != "BPE") {
+    return base::unimplemented(where, ": model type '", type,
+                               "' is not supported; supported: BPE, Unigram");
+  }
   FRUGAL_RETURN_IF_ERROR(refuse_text(model, "continuing_subword_prefix", where));
   FRUGAL_RETURN_IF_ERROR(refuse_text(model, "end_of_word_suffix", where));
   FRUGAL_ASSIGN_OR_RETURN(const double dropout,

@@ -1,11 +1,14 @@
-// tokenizer.json of Hugging Face tokenizers with a BPE model.
+// tokenizer.json of Hugging Face tokenizers with a BPE or unigram model.
 //
 //   {"added_tokens": [{"id", "content", "single_word", "lstrip", "rstrip", "normalized",
 //   "special"}…],
 //    "normalizer", "pre_tokenizer", "post_processor", "decoder": component or null,
 //    "model": {"type": "BPE", "vocab": {piece: id}, "merges": ["a b"…] or [["a","b"]…],
 //    "unk_token", "fuse_unk",
-//              "byte_fallback", "ignore_merges"}}
+//              "byte_fallback", "ignore_merges"}
+//        or: {"type": "Unigram", "vocab": [[piece, score]…], "unk_id", "byte_fallback"}}
+//
+// "truncation" and "padding" are not read: how long a text may be is for each caller to say.
 #pragma once
 
 #include <string_view>

@@ -94,6 +94,41 @@ TEST_F(GgufTokenizer, HoldsTheEndOfTurnBesideTheEndOfText) {
   EXPECT_EQ(std::get<uint32_t>(*turns.find("tokenizer.ggml.eot_token_id")), 7u);
 }
 
+// Gemma's runs of spaces: "▁▁" in tokenizer.json, spaces in files of llama.cpp's converter.
+TEST_F(GgufTokenizer, UserDefinedPiecesAreSpelledWithSpaces) {
+  edit("tokenizer_config.json", [](base::Json& json) {
+    for (const char* key : {"bos_token", "eos_token", "pad_token"}) json.erase(key);
+  });
+  edit("tokenizer.json", [](base::Json& json) {
+    json = base::Json::parse(R"({
+      "added_tokens": [{"id": 0, "content": "<unk>", "special": true},
+                       {"id": 3, "content": "▁▁", "special": false}],
+      "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
+      "decoder": {"type": "Replace", "pattern": {"String": "▁"}, "content": " "},
+      "model": {"type": "BPE", "unk_token": "<unk>", "merges": [["▁", "▁"], ["▁", "a"]],
+                "vocab": {"<unk>": 0, "▁": 1, "a": 2, "▁▁": 3, "▁a": 4}}})");
+  });
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const format::GgufFile file, written());
+  const auto& pieces = std::get<std::vector<std::string>>(*file.find("tokenizer.ggml.tokens"));
+  EXPECT_EQ(pieces[1], "▁");
+  EXPECT_EQ(pieces[3], "  ");
+  EXPECT_EQ(pieces[4], "▁a");
+  const auto& types = std::get<std::vector<int32_t>>(*file.find("tokenizer.ggml.token_type"));
+  EXPECT_EQ(types[3], static_cast<int32_t>(text::PieceType::kUserDefined));
+}
+
+TEST_F(GgufTokenizer, UnigramTokenizersAreRefused) {
+  edit("tokenizer.json", [](base::Json& json) {
+    json = base::Json::parse(R"({
+      "decoder": {"type": "Metaspace"}, "pre_tokenizer": {"type": "Metaspace"},
+      "model": {"type": "Unigram", "unk_id": 0, "vocab": [["<unk>", 0], ["▁a", -1]]}})");
+  });
+  edit("tokenizer_config.json", [](base::Json& json) {
+    for (const char* key : {"bos_token", "eos_token", "pad_token"}) json.erase(key);
+  });
+  FRUGAL_EXPECT_ERROR(check(), absl::StatusCode::kUnimplemented, "unigram tokenizers for T5 only");
+}
+
 TEST_F(GgufTokenizer, AWordLessConfigLeavesIdsOut) {
   edit("config.json",
        [](base::Json& json) { json["bos_token_id"] = json["eos_token_id"] = nullptr; });

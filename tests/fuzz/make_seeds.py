@@ -178,6 +178,7 @@ def main():
     add_files("onnx", golden, "*.onnx")
     add_files("safetensors", golden, "*.safetensors")
     add_files("tokenizer_json", ROOT / "tests/text/golden/small", "*.json")
+    add_files("sentencepiece", ROOT / "tests/text/golden/small", "*.model")
     for number, source in enumerate(json.loads((ROOT / "tests/chat/golden/constructs.json").read_text(encoding="utf-8"))["templates"]):
         add("chat_template", f"construct_{number}.jinja", source.encode())
     add_files("pipeline", ROOT, "pipelines/*.yaml")

@@ -64,6 +64,49 @@ TEST(Bpe, TheHeapDoesWhatTheDefinitionSays) {
   }
 }
 
+// Both ways of joining, and the place where one takes over from the other.
+TEST(Bpe, LongWordsAreJoinedAsShortOnesAre) {
+  base::RandomStream random(2, "bpe/long");
+  for (int round = 0; round < 50; ++round) {
+    const Toy toy = random_toy(random);
+    FRUGAL_ASSERT_OK_AND_ASSIGN(
+        const auto model,
+        BpeModel::create(toy.pieces, std::vector<bool>(toy.pieces.size(), true), toy.merges, {}));
+    for (const size_t length : {31, 32, 33, 34, 100}) {
+      std::string text;
+      std::vector<TokenId> ids;
+      for (size_t n = 0; n < length; ++n) {
+        ids.push_back(static_cast<TokenId>(random.below(3)));
+        text += "abc"[ids.back()];
+      }
+      MergeScratch scratch;
+      std::vector<TokenId> found;
+      model->encode(text, scratch, found);
+      EXPECT_EQ(found, brute_force(ids, toy.merges)) << text;
+    }
+  }
+}
+
+// By counted work, not by time: every merge is looked for at most where two symbols first meet.
+TEST(Bpe, AMegabyteOfOneLetterTakesWorkInItsLength) {
+  std::vector<std::string> pieces = {"a"};
+  std::vector<MergeRule> merges;
+  for (TokenId id = 0; id < 8; ++id) {
+    merges.push_back({id, id, id + 1});
+    pieces.push_back(pieces.back() + pieces.back());
+  }
+  FRUGAL_ASSERT_OK_AND_ASSIGN(
+      const auto model,
+      BpeModel::create(pieces, std::vector<bool>(pieces.size(), true), merges, {}));
+  for (const int64_t length : {int64_t{1} << 18, int64_t{1} << 20}) {
+    MergeScratch scratch;
+    std::vector<TokenId> ids;
+    model->encode(std::string(static_cast<size_t>(length), 'a'), scratch, ids);
+    EXPECT_EQ(ids, std::vector<TokenId>(static_cast<size_t>(length >> 8), 8));
+    EXPECT_LE(scratch.looked_up, 3 * length);
+  }
+}
+
 TEST(Bpe, UnknownCharactersFollowTheOptions) {
   const std::vector<std::string> pieces = {"<unk>", "a", "<0xC3>", "<0xA9>"};
   const std::vector<bool> all(pieces.size(), true);

@@ -33,12 +33,25 @@ TEST(PostProcessor, SequencesNest) {
   EXPECT_EQ(prefix, (std::vector<TokenId>{2, 1}));  // the later one goes around
 }
 
+TEST(PostProcessor, BertsAndRobertasEnds) {
+  for (const char* type : {"BertProcessing", "RobertaProcessing"}) {
+    std::vector<TokenId> prefix, suffix;
+    FRUGAL_ASSERT_OK(
+        parse({{"type", type}, {"cls", {"<s>", 1}}, {"sep", {"</s>", 2}}}, prefix, suffix));
+    EXPECT_EQ(prefix, (std::vector<TokenId>{1}));
+    EXPECT_EQ(suffix, (std::vector<TokenId>{2}));
+  }
+}
+
 TEST(PostProcessor, RefusesWhatDoesNotFit) {
   std::vector<TokenId> prefix, suffix;
   FRUGAL_EXPECT_ERROR(parse(bos_template("<s>", 10), prefix, suffix),
                       absl::StatusCode::kInvalidArgument, "has the id 10");
-  FRUGAL_EXPECT_ERROR(parse({{"type", "BertProcessing"}}, prefix, suffix),
-                      absl::StatusCode::kUnimplemented, "Bert");
+  FRUGAL_EXPECT_ERROR(parse({{"type", "Other"}}, prefix, suffix), absl::StatusCode::kUnimplemented,
+                      "'Other'");
+  const Json far = {{"type", "BertProcessing"}, {"cls", {"<s>", 1}}, {"sep", {"</s>", 10}}};
+  FRUGAL_EXPECT_ERROR(parse(far, prefix, suffix), absl::StatusCode::kInvalidArgument,
+                      "expected a token and its id below 10");
   Json without_text = bos_template("<s>", 1);
   without_text["single"].erase(1);
   FRUGAL_EXPECT_ERROR(parse(without_text, prefix, suffix), absl::StatusCode::kInvalidArgument,

@@ -5,18 +5,6 @@
 namespace frugal::text {
 namespace {
 
-TEST(Normalizer, UnicodeForms) {
-  EXPECT_EQ(normalize_unicode("e\u0301", "NFC"), "\u00e9");
-  EXPECT_EQ(normalize_unicode("\u00e9", "NFD"), "e\u0301");
-  EXPECT_EQ(normalize_unicode("\u212b", "NFC"), "\u00c5");
-  EXPECT_EQ(normalize_unicode("\ufb01", "NFC"), "\ufb01");
-  EXPECT_EQ(normalize_unicode("\ufb01\u00b2", "NFKC"), "fi2");
-  EXPECT_EQ(normalize_unicode("가", "NFD"), "\u1100\u1161");
-  EXPECT_EQ(normalize_unicode(std::string_view("a\0\u0301", 4), "NFC"),
-            std::string_view("a\0\u0301", 4));
-  EXPECT_EQ(normalize_unicode("plain", "NFKD"), "plain");
-}
-
 TEST(Normalizer, LegacyLlama) {
   const base::Json json =
       base::Json::parse(R"({"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"},
@@ -28,16 +16,34 @@ TEST(Normalizer, LegacyLlama) {
 }
 
 TEST(Normalizer, SentencePiece) {
-  const Normalizer tidy = Normalizer::sentencepiece(true, true, true);
+  const Normalizer tidy = Normalizer::sentencepiece(nullptr, true, true, true);
   EXPECT_EQ(tidy.apply("  a   b "), "▁a▁b");
   EXPECT_EQ(tidy.apply("   "), "");
-  EXPECT_EQ(Normalizer::sentencepiece(false, true, true).apply(" a "), "▁▁a▁");
-  EXPECT_FALSE(Normalizer::sentencepiece(false, false, true).prepends_space());
+  EXPECT_EQ(Normalizer::sentencepiece(nullptr, false, true, true).apply(" a "), "▁▁a▁");
+  EXPECT_FALSE(Normalizer::sentencepiece(nullptr, false, false, true).prepends_space());
+}
+
+TEST(Normalizer, SingleSteps) {
+  const auto apply = [](const base::Json& json, std::string_view text) {
+    return Normalizer::parse(json)->apply(text);
+  };
+  const base::Json left = {{"type", "Strip"}, {"strip_left", true}, {"strip_right", false}};
+  EXPECT_EQ(apply(left, "\u3000 a \t"), "a \t");
+  const base::Json right = {{"type", "Strip"}, {"strip_left", false}, {"strip_right", true}};
+  EXPECT_EQ(apply(right, " a \t\u00a0"), " a");
+  EXPECT_EQ(apply({{"type", "Lowercase"}}, "ABÇ"), "abç");
+  EXPECT_EQ(apply({{"type", "StripAccents"}}, "e\u0301"), "e");
+  EXPECT_EQ(apply({{"type", "Nmt"}}, "a\nb"), "a b");
+  FRUGAL_EXPECT_ERROR(Normalizer::parse({{"type", "Precompiled"}, {"precompiled_charsmap", "?"}}),
+                      absl::StatusCode::kInvalidArgument, "no base64");
+  FRUGAL_EXPECT_ERROR(
+      Normalizer::parse({{"type", "Precompiled"}, {"precompiled_charsmap", "Zm9v"}}),
+      absl::StatusCode::kInvalidArgument, "a character map of 3 bytes");
 }
 
 TEST(Normalizer, NamesWhatItDoesNotKnow) {
-  FRUGAL_EXPECT_ERROR(Normalizer::parse({{"type", "Lowercase"}}), absl::StatusCode::kUnimplemented,
-                      "Lowercase");
+  FRUGAL_EXPECT_ERROR(Normalizer::parse({{"type", "BertNormalizer"}}),
+                      absl::StatusCode::kUnimplemented, "BertNormalizer");
   FRUGAL_EXPECT_ERROR(Normalizer::parse({{"type", 3}}), absl::StatusCode::kInvalidArgument, "type");
   base::Json deep = {{"type", "NFC"}};
   for (int i = 0; i < 40; ++i)

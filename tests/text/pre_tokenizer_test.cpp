@@ -10,11 +10,9 @@ using base::Json;
 
 std::vector<std::string> split(const PreTokenizer& pre_tokenizer, std::string_view text,
                                bool at_start = true) {
-  std::deque<std::string> storage;
   std::vector<std::string> out;
   const auto place = at_start ? PreTokenizer::Place::kStart : PreTokenizer::Place::kInside;
-  for (const std::string_view part : pre_tokenizer.split(text, place, storage))
-    out.emplace_back(part);
+  pre_tokenizer.split(text, place, [&](std::string_view part) { out.emplace_back(part); });
   return out;
 }
 
@@ -61,9 +59,33 @@ TEST(PreTokenizer, EveryNameThatIsWrittenIsRead) {
                       "pre-tokenizer 'default' is not known; frugal reads gpt-2, ");
 }
 
+TEST(PreTokenizer, WordsAndSigns) {
+  const auto cut = [](const Json& json) {
+    return split(*PreTokenizer::parse(json), "Hey friend!  How-are_you?");
+  };
+  using Parts = std::vector<std::string>;
+  EXPECT_EQ(cut({{"type", "Whitespace"}}),
+            (Parts{"Hey", "friend", "!", "How", "-", "are_you", "?"}));
+  EXPECT_EQ(cut({{"type", "WhitespaceSplit"}}), (Parts{"Hey", "friend!", "How-are_you?"}));
+  EXPECT_EQ(cut({{"type", "BertPreTokenizer"}}),
+            (Parts{"Hey", "friend", "!", "How", "-", "are", "_", "you", "?"}));
+  EXPECT_EQ(cut({{"type", "Punctuation"}}),
+            (Parts{"Hey friend", "!", "  How", "-", "are", "_", "you", "?"}));
+  EXPECT_EQ(cut({{"type", "CharDelimiterSplit"}, {"delimiter", "e"}}),
+            (Parts{"H", "y fri", "nd!  How-ar", "_you?"}));
+  FRUGAL_EXPECT_ERROR(PreTokenizer::parse({{"type", "CharDelimiterSplit"}, {"delimiter", "ab"}}),
+                      absl::StatusCode::kInvalidArgument, "not one character");
+}
+
+TEST(PreTokenizer, ManyStepsAreRefused) {
+  const Json steps(100, Json{{"type", "WhitespaceSplit"}});
+  FRUGAL_EXPECT_ERROR(PreTokenizer::parse({{"type", "Sequence"}, {"pretokenizers", steps}}),
+                      absl::StatusCode::kInvalidArgument, "more than 64 steps");
+}
+
 TEST(PreTokenizer, NamesWhatItDoesNotKnow) {
-  FRUGAL_EXPECT_ERROR(PreTokenizer::parse({{"type", "Whitespace"}}),
-                      absl::StatusCode::kUnimplemented, "Whitespace");
+  FRUGAL_EXPECT_ERROR(PreTokenizer::parse({{"type", "UnicodeScripts"}}),
+                      absl::StatusCode::kUnimplemented, "UnicodeScripts");
   FRUGAL_EXPECT_ERROR(
       PreTokenizer::parse(
           {{"type", "Split"}, {"pattern", {{"Regex", "("}}}, {"behavior", "Isolated"}}),

@@ -32,6 +32,13 @@ TEST(Regex, WhiteSpaceIsUnicodes) {
   for (const char* c : {"\u180E", "\u200B", "\uFEFF"}) EXPECT_EQ(matches(space, c).size(), 0u) << c;
 }
 
+TEST(Regex, WordsAndLinesAreOnigurumas) {
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const Regex word, Regex::compile(R"(\w+)"));
+  EXPECT_EQ(matches(word, "e\u0301a_b-7 ½"), (std::vector<std::string>{"e\u0301a_b", "7"}));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const Regex other, Regex::compile(R"([^\w\s]|^a)"));
+  EXPECT_EQ(matches(other, "a!\na"), (std::vector<std::string>{"a", "!", "a"}));
+}
+
 TEST(Regex, LiteralsAreNotPatterns) {
   EXPECT_EQ(matches(Regex::literal("."), "a.b.").size(), 2u);
   EXPECT_EQ(matches(Regex::literal("aa"), "aaaaa").size(), 2u);

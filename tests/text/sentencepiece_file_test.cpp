@@ -67,11 +67,16 @@ TEST(SentencePieceFile, FolderWordsCount) {
   EXPECT_EQ(tokenizer.vocabulary().scores.size(), 9u);
 }
 
+TEST(SentencePieceFile, UnigramWhereTheKindIsAbsent) {
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const TokenizerParts parts, read(toy_pieces()));
+  EXPECT_EQ(parts.vocabulary.kind, Vocabulary::Kind::kUnigram);
+}
+
 TEST(SentencePieceFile, RefusesWhatItDoesNotDo) {
   constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
   constexpr auto kUnknownKind = absl::StatusCode::kUnimplemented;
-  FRUGAL_EXPECT_ERROR(read(toy_pieces()), kUnknownKind, "model type 1");  // unigram where absent
-  FRUGAL_EXPECT_ERROR(read(toy_pieces() + kBpe + bytes(3, bytes(2, "map"))), kUnknownKind,
+  FRUGAL_EXPECT_ERROR(read(toy_pieces() + bytes(2, number(3, 3))), kUnknownKind, "model type 3");
+  FRUGAL_EXPECT_ERROR(read(toy_pieces() + kBpe + bytes(3, bytes(2, "map"))), kInvalid,
                       "character map");
   FRUGAL_EXPECT_ERROR(read(toy_pieces() + bytes(2, number(3, 2) + number(24, 1))), kUnknownKind,
                       "suffix");

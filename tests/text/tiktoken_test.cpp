@@ -17,10 +17,26 @@ TEST(Tiktoken, ErrorsNameTheLine) {
   FRUGAL_EXPECT_ERROR(read_tiktoken("IQ== 0\nIg= 1\n", "f"), kInvalid, "f:2");
   FRUGAL_EXPECT_ERROR(read_tiktoken("IQ== 0\nIg== x\n", "f"), kInvalid, "f:2");
   FRUGAL_EXPECT_ERROR(read_tiktoken("IQ== 0\nIg== 0\n", "f"), kInvalid, "stands twice");
-  FRUGAL_EXPECT_ERROR(read_tiktoken("IQ== 0\nIg== 2\n", "f"), kInvalid, "ranks up to 2");
+  FRUGAL_EXPECT_ERROR(read_tiktoken("IQ== 0\nIg== 2\n", "f"), absl::StatusCode::kUnimplemented,
+                      "2 tiktoken ranks");
   FRUGAL_EXPECT_ERROR(read_tiktoken("IQ== 99999999999\n", "f"), kInvalid, "f:1");
   FRUGAL_EXPECT_ERROR(read_tiktoken("IQ== 0\n", "f"), absl::StatusCode::kUnimplemented,
                       "1 tiktoken ranks");
+}
+
+// p50k_base goes on behind GPT-2's end of text, which is no rank of its own.
+TEST(Tiktoken, P50kLeavesAReservedRankOut) {
+  FRUGAL_SHARED_DATA_OR_SKIP(ranks, "tokenizer-openai/p50k_base.tiktoken");
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const auto tokenizer, load_tokenizer(ranks));
+  EXPECT_EQ(tokenizer->size(), 50281);
+  EXPECT_EQ(tokenizer->encode("<|endoftext|>", false), (std::vector<TokenId>{50256}));
+  EXPECT_EQ(tokenizer->decode(tokenizer->encode("a    b", false)), "a    b");
+  FRUGAL_ASSERT_OK_AND_ASSIGN(std::string content, base::read_file(ranks));
+  const size_t line = content.find(" 1000\n");
+  ASSERT_NE(line, std::string::npos);
+  content.replace(line, 6, " 50281\n");
+  FRUGAL_EXPECT_ERROR(read_tiktoken(content, "f"), absl::StatusCode::kInvalidArgument,
+                      "the rank 1000 is missing");
 }
 
 // r50k_base is GPT-2: the same ids as from vocab.json and merges.txt.

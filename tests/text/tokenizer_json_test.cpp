@@ -36,7 +36,8 @@ TEST(TokenizerJson, SaysWhatIsWrong) {
   constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
   constexpr auto kUnknown = absl::StatusCode::kUnimplemented;
   FRUGAL_EXPECT_ERROR(parse([](Json& j) { j.erase("model"); }), kInvalid, "no 'model'");
-  FRUGAL_EXPECT_ERROR(parse([](Json& j) { j["model"]["type"] = "Unigram"; }), kUnknown, "Unigram");
+  FRUGAL_EXPECT_ERROR(parse([](Json& j) { j["model"]["type"] = "WordPiece"; }), kUnknown,
+                      "'WordPiece'");
   FRUGAL_EXPECT_ERROR(parse([](Json& j) { j["model"]["dropout"] = 0.1; }), kUnknown, "dropout");
   FRUGAL_EXPECT_ERROR(parse([](Json& j) { j["model"]["end_of_word_suffix"] = "</w>"; }), kUnknown,
                       "end_of_word_suffix");

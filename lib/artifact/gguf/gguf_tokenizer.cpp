@@ -25,6 +25,27 @@ void add_padding(text::Vocabulary& vocabulary, int64_t rows) {
   }
 }
 
+// llama.cpp looks for user-defined pieces in the text as it is, in front of the step that writes
+// "▁" for spaces: its converter spells Gemma's runs of "▁" as runs of spaces, too.
+void unmark_user_defined(text::Vocabulary& vocabulary) {
+  constexpr std::string_view kSpaceMark = "\xE2\x96\x81";  // U+2581 "▁"
+  if (vocabulary.kind != text::Vocabulary::Kind::kSentencePieceBpe) return;
+  for (size_t id = 0; id < vocabulary.pieces.size(); ++id) {
+    if (vocabulary.types[id] != text::PieceType::kUserDefined) continue;
+    std::string& piece = vocabulary.pieces[id];
+    for (size_t at = piece.find(kSpaceMark); at != piece.npos; at = piece.find(kSpaceMark, at))
+      piece.replace(at, kSpaceMark.size(), " ");
+  }
+}
+
+absl::Status check_kind(const text::Vocabulary& vocabulary) {
+  if (vocabulary.kind != text::Vocabulary::Kind::kUnigram) return absl::OkStatus();
+  return base::unimplemented(
+      "cannot write ", vocabulary.origin.empty() ? "this tokenizer" : vocabulary.origin,
+      " to GGUF: llama.cpp has unigram tokenizers for T5 only; written are byte-level BPE and "
+      "SentencePiece's BPE");
+}
+
 absl::Status check_pieces(const text::Vocabulary& vocabulary) {
   std::set<std::string_view> seen;
   for (size_t id = 0; id < vocabulary.pieces.size(); ++id) {
@@ -80,6 +101,8 @@ absl::Status add_tokenizer(const architecture::ModelConfig& config,
                            GgufMetadata& metadata) {
   FRUGAL_RETURN_IF_ERROR(text::check_fits(tokenizer, config.vocabulary_size, "GGUF export"));
   text::Vocabulary vocabulary = tokenizer.vocabulary();
+  FRUGAL_RETURN_IF_ERROR(check_kind(vocabulary));
+  unmark_user_defined(vocabulary);
   add_padding(vocabulary, config.vocabulary_size);
   FRUGAL_RETURN_IF_ERROR(check_pieces(vocabulary));
   const bool byte_level = vocabulary.kind == text::Vocabulary::Kind::kByteLevelBpe;

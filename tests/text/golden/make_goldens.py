@@ -9,8 +9,10 @@ and for the real tokenizers.
 import json
 import pathlib
 import sys
+import tempfile
 
 import sentencepiece
+from sentencepiece import sentencepiece_model_pb2
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 HERE = pathlib.Path(__file__).parent
@@ -70,6 +72,29 @@ def byte_level(pre_tokenizer, normalizer=None, added=(), **options):
     return trained
 
 
+def unigram(normalizer, **options):
+    """A unigram model behind the normalizer of T5's and ALBERT's files."""
+    trained = Tokenizer(models.Unigram())
+    trained.pre_tokenizer = pre_tokenizers.Metaspace()
+    trained.train_from_iterator(CORPUS, trainers.UnigramTrainer(vocab_size=150, show_progress=False, unk_token="<unk>", special_tokens=["<unk>", "</s>"]))
+    vocabulary = [tuple(piece) for piece in json.loads(trained.to_str())["model"]["vocab"]]
+    if options.get("byte_fallback"):
+        vocabulary += [(f"<0x{i:02X}>", -20.0) for i in range(256)]
+    tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=0, **options))
+    tokenizer.normalizer = normalizer
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace()])
+    tokenizer.add_special_tokens(["<unk>", "</s>"])
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", pair="$A </s> $B", special_tokens=[("</s>", 1)])
+    return tokenizer
+
+
+def of_words(normalizer, pre_tokenizer):
+    tokenizer = spm_like(normalizer, pre_tokenizer, decoders.Fuse(), byte_fallback=True)
+    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 1))
+    return tokenizer
+
+
 def small_tokenizers():
     legacy = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(),
                                 decoders.Strip(content=" ", left=1, right=0)])
@@ -98,6 +123,35 @@ def small_tokenizers():
          AddedToken("<|end", normalized=False), AddedToken("é", normalized=True), AddedToken("  ", normalized=False)])
     yield "nfkc_ignore_merges", byte_level(pre_tokenizers.ByteLevel(add_prefix_space=False), normalizers.NFKC(),
                                            ignore_merges=True)
+    yield "unigram", unigram(normalizers.Sequence([normalizers.Nmt(), normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")]))
+    yield "unigram_bytes", unigram(normalizers.Strip(), byte_fallback=True)
+    yield "words_whitespace", of_words(normalizers.Lowercase(), pre_tokenizers.Whitespace())
+    yield "words_whitespace_split", of_words(normalizers.Sequence([normalizers.NFD(), normalizers.StripAccents()]), pre_tokenizers.WhitespaceSplit())
+    yield "words_punctuation", of_words(None, pre_tokenizers.Punctuation("merged_with_previous"))
+    yield "words_bert", of_words(normalizers.Strip(left=True, right=False), pre_tokenizers.BertPreTokenizer())
+    yield "words_delimiter", of_words(None, pre_tokenizers.CharDelimiterSplit("-"))
+
+
+# What characters become, in hexadecimal: a ligature, a power, an ellipsis, an accent behind its letter, and nothing.
+RULES = ["FB01\t66 69", "B2\t32", "2026\t2E 2E 2E", "65 301\tE9", "200D\t", "A0\t20", "3000\t20"]
+
+
+def sentencepiece_unigram(path):
+    """A SentencePiece unigram model with a table of characters."""
+    with tempfile.TemporaryDirectory() as folder:
+        rules, corpus = pathlib.Path(folder) / "rules.tsv", pathlib.Path(folder) / "corpus.txt"
+        rules.write_text("".join(f"{rule}\n" for rule in RULES), "utf-8")
+        corpus.write_text("\n".join(CORPUS), "utf-8")
+        sentencepiece.SentencePieceTrainer.train(
+            input=str(corpus), model_prefix=f"{folder}/unigram", vocab_size=330, model_type="unigram", byte_fallback=True, num_threads=1,
+            normalization_rule_tsv=str(rules), user_defined_symbols=["<sep>"], minloglevel=2)
+        proto = sentencepiece_model_pb2.ModelProto()
+        proto.ParseFromString((pathlib.Path(folder) / "unigram.model").read_bytes())
+        for field in ("input", "model_prefix", "normalization_rule_tsv"):  # paths of this machine
+            for spec in (proto.trainer_spec, proto.normalizer_spec):
+                if field in spec.DESCRIPTOR.fields_by_name:
+                    spec.ClearField(field)
+        path.write_bytes(proto.SerializeToString(deterministic=True))
 
 
 ADDED_TEXTS = ["a <left> b <right> c <both> d", "word words sword word, a_word word2 (word)", "<left><right>  <both>   x",
@@ -132,6 +186,12 @@ def main():
         path.write_text(tokenizer.to_str(), "utf-8")
         texts = TEXTS + (ADDED_TEXTS if name == "added_tokens" else [])
         goldens[f"small/{name}.json"] = [case(tokenizer, t, s) for t in texts for s in (False, True)]
+    path = HERE / "small/sentencepiece_unigram.model"
+    sentencepiece_unigram(path)
+    processor = sentencepiece.SentencePieceProcessor(model_file=str(path))
+    # SentencePiece itself does not look for control pieces in texts.
+    texts = [t for t in TEXTS if not any(mark in t for mark in ("<s>", "</s>", "<unk>"))] + ["a<sep>b <sep> c"]
+    goldens["small/sentencepiece_unigram.model"] = [{"text": t, "special": False, "ids": processor.encode(t)} for t in texts]
     for name in ("novels-7m/hf/tokenizer.json", "tokenizer-gpt2/tokenizer.json"):
         tokenizer = Tokenizer.from_file(str(DATA / name))
         goldens[name] = [case(tokenizer, t, False) for t in TEXTS]
