@@ -15,6 +15,12 @@ StageInput Routing::input_of(int64_t e) const {
   return {normed.reshape({-1, normed.size(-1)}).index_select(0, own), own};
 }
 
+at::Tensor Routing::grouped_weights() const {
+  // Entry j of the list is the (token, slot) that `places` sends there.
+  const at::Tensor flat = weights.reshape({-1});
+  return at::empty_like(flat).index_copy_(0, places, flat);
+}
+
 at::Tensor Routing::mixed() const {
   TORCH_CHECK(outputs.size() == ends.size(), outputs.size(), " of ", ends.size(),
               " experts are through");

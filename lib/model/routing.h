@@ -25,6 +25,8 @@ struct Routing {
   // Rows of the normed input that expert `e` gets; there may be none.
   StageInput input_of(int64_t e) const;
   int64_t tokens_of(int64_t e) const;
+  // The weights in the order of `tokens`: [N k].
+  at::Tensor grouped_weights() const;
   // The outputs of all experts, weighted and added by token: [B, T, C].
   at::Tensor mixed() const;
 };

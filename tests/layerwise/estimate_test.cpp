@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "layerwise/walk/token_share.h"
+#include "support/toy_mixture.h"
 #include "support/toy_model.h"
 
 namespace frugal::layerwise {
@@ -99,6 +101,71 @@ TEST(EstimateOperations, CountEachPart) {
   const double moments = 3 * 32 * 32 + 64 * 64, factors = 3 * 32 * 32 * 32 + 64 * 64 * 64;
   EXPECT_DOUBLE_EQ(estimate_walk_operations(config, 10, false),
                    20 * parameters + 10 * moments + factors);
+}
+
+TEST(TokenShare, IsOfItsExperts) {
+  const TokenShare all = share_of(toy_config({}).layers.front());
+  EXPECT_EQ(all.times(int64_t{7}), 7);
+  EXPECT_EQ(all.times(7.0), 7.0);
+  const TokenShare some = share_of(toy_mixture_config({.experts = 8}).layers.front());
+  EXPECT_EQ(some.times(int64_t{10}), 3);  // rounded up
+  EXPECT_EQ(some.times(10.0), 2.5);
+}
+
+// A token meets attention, the router and two of eight experts; each expert has its own moments and
+// factors, over a quarter of the tokens.
+TEST(EstimateOperations, CountWhatATokenRunsThrough) {
+  const architecture::ModelConfig config =
+      toy_mixture_config({.layers = 1, .width = 32, .neurons = 64, .experts = 8});
+  const double parameters = 2 * 32 * 6 * 8 + 8 * 32 + 2 * 3 * 32 * 64;
+  EXPECT_DOUBLE_EQ(estimate_forward_operations(config, 100), 200 * parameters);
+  const double moments = 2 * 32 * 32 * 100 + 8 * 25.0 * (32 * 32 + 64 * 64);
+  const double factors = 2 * 32 * 32 * 32 + 8.0 * (32 * 32 * 32 + 64 * 64 * 64);
+  EXPECT_DOUBLE_EQ(estimate_walk_operations(config, 100, false),
+                   200 * parameters + moments + factors);
+  // 25 tokens are few for 32 columns and 64: all tokens once, and through every expert.
+  EXPECT_DOUBLE_EQ(
+      estimate_walk_operations(config, 100, false, 2),
+      200 * parameters + moments + factors + 100 * 32 * 32 + 8 * 100.0 * (4 * 32 * 64 + 64 * 64));
+  EXPECT_DOUBLE_EQ(estimate_walk_operations(config, 100, false, 0.1),
+                   estimate_walk_operations(config, 100, false));
+}
+
+// Where activations are all that counts, the fullest moment is at the last expert: the residual
+// stream, what experts read, what all others have made of two in eight tokens each, and the neurons
+// of the last; the router's list.
+TEST(WalkMemory, CountsWhatExpertsHold) {
+  const auto activations = [](const ToyMixture& shape) {
+    return walk_memory(toy_mixture_config(shape), {.tokens = kTokens}, no_solver)
+        .value()
+        .activations;
+  };
+  EXPECT_EQ(activations({.width = 32, .neurons = 64, .experts = 8}),
+            kTokens * (4 * (32 + 32 + 7 * 32 / 4 + 64 / 4) + 4 * 8 + 20 * 2));
+  EXPECT_EQ(activations({.width = 32, .neurons = 64, .experts = 2}),
+            kTokens * (4 * (32 + 32 + 32 + 64) + 4 * 2 + 20 * 2));
+}
+
+// H of all tokens beside an expert's own.
+TEST(WalkMemory, CountsBlendedStatistics) {
+  const auto last = [](const StageShape& stage) -> int64_t {
+    return stage.columns == 64 ? int64_t{1} << 40 : 0;
+  };
+  const architecture::ModelConfig config = toy_mixture_config({.width = 32, .neurons = 64});
+  const auto statistics = [&](double blend) {
+    return walk_memory(config, {.tokens = 640, .expert_blend = blend}, last).value().statistics;
+  };
+  EXPECT_EQ(statistics(0), 8 * 64 * 64);
+  EXPECT_EQ(statistics(2), 8 * 64 * 64 + 8 * 32 * 32 + 2 * 8 * 64 * 64);
+}
+
+// The fullest of layers that differ.
+TEST(WalkMemory, LooksAtEveryKindOfLayer) {
+  architecture::ModelConfig config = toy_config({});
+  const int64_t before = walk_memory(config, {.tokens = kTokens}, no_solver).value().activations;
+  config.layers.back().feed_forward.width = 640;
+  EXPECT_EQ(walk_memory(config, {.tokens = kTokens}, no_solver).value().activations,
+            before + kTokens * 4 * (640 - 64));
 }
 
 }  // namespace

@@ -41,6 +41,18 @@ TEST(MatrixRecord, ComesBackAsItWas) {
   EXPECT_EQ(to_json(found).dump(), to_json(record).dump());
 }
 
+TEST(MatrixRecord, SaysWhatARareExpertsStatisticsAre) {
+  MatrixRecord record;
+  record.set_statistics({.tokens = 90});
+  EXPECT_EQ(to_json(record)["tokens"], 90);
+  EXPECT_FALSE(to_json(record).contains("blend"));
+  record.set_statistics({.tokens = 5, .blend = 0.75, .all_tokens = 100});
+  const base::Json row = to_json(record);
+  EXPECT_EQ(row["tokens"], 5);
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const MatrixRecord found, parse_matrix_record(row, "a record"));
+  EXPECT_EQ(found.blend, 0.75);
+}
+
 TEST(MatrixRecord, ScalesOfAGroupHaveNoMatrix) {
   MatrixRecord record;
   record.group = "mlp_in";

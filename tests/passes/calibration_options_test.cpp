@@ -44,18 +44,20 @@ TEST(CalibrationOptions, AreReadIntoTheirFields) {
   Options options([&](pass::OptionVisitor& visitor) { visit_windows(visitor, windows); });
   EXPECT_THAT(names(options),
               testing::ElementsAre("windows", "sequence_length", "calibration_precision",
-                                   "activation_memory", "min_expert_tokens"));
+                                   "activation_memory", "min_expert_tokens", "expert_blend"));
   EXPECT_THAT(pass::precision_options(options), testing::ElementsAre("calibration_precision"));
   set_options(options, {{"windows", 12},
                         {"sequence_length", 64},
                         {"calibration_precision", "fp32"},
                         {"activation_memory", 1 << 20},
-                        {"min_expert_tokens", 7}});
+                        {"min_expert_tokens", 7},
+                        {"expert_blend", 3.5}});
   EXPECT_EQ(windows.windows, 12);
   EXPECT_EQ(windows.sequence_length, 64);
   EXPECT_EQ(windows.precision, "fp32");
   EXPECT_EQ(windows.activation_memory, 1 << 20);
   EXPECT_EQ(windows.min_expert_tokens, 7);
+  EXPECT_EQ(windows.expert_blend, 3.5);
 }
 
 TEST(CalibrationOptions, AnotherOptionMayDecideTheNumberOfWindows) {
@@ -64,7 +66,7 @@ TEST(CalibrationOptions, AnotherOptionMayDecideTheNumberOfWindows) {
   Options options([&](pass::OptionVisitor& visitor) {
     visit_windows(visitor, given, "as the recipe says", windows);
   });
-  EXPECT_EQ(names(options).size(), 5u);
+  EXPECT_EQ(names(options).size(), 6u);
   EXPECT_EQ(pass::describe_options(options)[0].default_text(), "as the recipe says");
   set_options(options, {{"windows", 12}});
   EXPECT_EQ(given, 12);

@@ -24,6 +24,20 @@ TEST(LayerKinds, ExpertsAreNamedByLayer) {
                       "leave it out");
 }
 
+TEST(LayerKinds, TwoKindsOfFeedForwardsAreNamedByLayer) {
+  architecture::ModelConfig config = plain();
+  for (architecture::Layer& layer : config.layers) layer.feed_forward.width = 64;
+  FRUGAL_EXPECT_OK(refuse_two_feed_forwards(config, "prune: ffn"));
+  for (architecture::Layer& layer : config.layers)
+    layer.experts = architecture::Experts{.count = 8, .per_token = 2};
+  FRUGAL_EXPECT_OK(refuse_two_feed_forwards(config, "prune: ffn"));
+  config.layers[1].experts.reset();
+  FRUGAL_EXPECT_ERROR(
+      refuse_two_feed_forwards(config, "prune: ffn"), absl::StatusCode::kUnimplemented,
+      "layer 0 of this SomeForCausalLM has 64 neurons in each of 8 experts, layer 1 "
+      "64 neurons");
+}
+
 TEST(LayerKinds, NormsOverHeadsAreNamedByLayer) {
   architecture::ModelConfig config = plain();
   config.layers[0].attention.query_key_norm = architecture::Norm{};

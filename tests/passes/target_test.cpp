@@ -18,6 +18,7 @@
 #include "passes/quantize/quantize_pass.h"
 #include "passes/quantize/rounded_model.h"
 #include "support/toy_checkpoint.h"
+#include "support/toy_mixture.h"
 #include "tensor/aten.h"
 
 namespace frugal::passes {
@@ -138,7 +139,7 @@ TEST(TargetPlan, DefaultsFollowTheRows) {
   const architecture::ModelConfig wide = test::toy_config({.width = 256, .neurons = 352});
   FRUGAL_ASSERT_OK_AND_ASSIGN(const TargetPlan plan, plan_target(wide, {"", "auto", "auto"}, {}));
   for (const FreeMatrix& matrix : plan.free) {
-    const PlannedTensor& tensor = plan.tensors[matrix.tensor];
+    const PlannedTensor& tensor = plan.tensors[matrix.tensors.front()];
     EXPECT_EQ(matrix.grids.front(), tensor.shape[1] == 256 ? "q2_k" : "iq4_nl") << tensor.name;
     EXPECT_EQ(matrix.grids.back(), "q8_0");
     EXPECT_TRUE(std::is_sorted(matrix.bytes.begin(), matrix.bytes.end()));
@@ -148,6 +149,32 @@ TEST(TargetPlan, DefaultsFollowTheRows) {
   FRUGAL_ASSERT_OK_AND_ASSIGN(const TargetPlan small,
                               plan_target(narrow, {"", "auto", "auto"}, {}));
   EXPECT_EQ(small.free.front().grids.front(), "int2:g16");
+}
+
+// The experts of a layer, which GGUF stores as one tensor, are chosen for together.
+TEST(TargetPlan, ExpertsOfALayerShareAGrid) {
+  const architecture::ModelConfig config =
+      test::toy_mixture_config({.layers = 2, .width = 32, .neurons = 64, .experts = 4});
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const TargetPlan plan,
+                              plan_target(config, {"", "auto", "auto"}, {}));
+  ASSERT_EQ(plan.free.size(), 2u * (4 + 3));
+  const FreeMatrix& gates = plan.free[4];
+  ASSERT_EQ(gates.tensors.size(), 4u);
+  EXPECT_EQ(gates.weights, 4 * 32 * 64);
+  EXPECT_EQ(gates.bytes.back(), gates.weights * 34 / 32);  // q8_0
+  const std::vector<PlannedTensor> tensors =
+      planned_tensors(plan, representative_choice(plan));
+  for (const FreeMatrix& matrix : plan.free) {
+    for (const size_t index : matrix.tensors) {
+      EXPECT_EQ(tensors[index].grid, tensors[matrix.tensors.front()].grid);
+      EXPECT_NE(tensors[index].name.find("layers."), std::string::npos);
+    }
+  }
+  int64_t bytes = 0, expected = 0;
+  for (const PlannedTensor& tensor : tensors) bytes += tensor.grid.empty() ? 0 : tensor.size_bytes;
+  const std::vector<size_t> choice = representative_choice(plan);
+  for (size_t i = 0; i < plan.free.size(); ++i) expected += plan.free[i].bytes[choice[i]];
+  EXPECT_EQ(bytes, expected);
 }
 
 class TargetRun : public testing::Test {

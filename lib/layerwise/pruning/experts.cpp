@@ -10,10 +10,7 @@ namespace frugal::layerwise {
 void ExpertScores::add(const model::Routing& routing) {
   sums_.resize(routing.ends.size(), 0.0);
   tokens_.resize(routing.ends.size(), 0);
-  // Weights in the order of the grouped list: entry j of it is the (token, slot) that `places`
-  // sends there.
-  const at::Tensor weights = at::empty_like(routing.weights.reshape({-1}))
-                                 .index_copy_(0, routing.places, routing.weights.reshape({-1}));
+  const at::Tensor weights = routing.grouped_weights();
   for (size_t e = 0; e < routing.ends.size(); ++e) {
     const int64_t count = routing.tokens_of(static_cast<int64_t>(e));
     if (count == 0) continue;

@@ -4,8 +4,10 @@
 // other matrices as they are:
 //   cost = 1/2 sum_r F_r ΔW_r H ΔW_rᵀ,   ΔW = nearest(W) - W,
 // H = E[x xᵀ] of the original activations, F_r = E[g_r²] of the log-likelihood's gradient by output
-// r (output_gradients.h derives it). Rounding to nearest is what is measured: GPTQ comes out
-// lower on every grid by a similar factor, which leaves the choice between grids as it is.
+// r (output_gradients.h derives it); of an expert H over the tokens that come to it, F_r over all
+// tokens of the text, so that the cost is per token of the text, too. Rounding to nearest is what
+// is measured: GPTQ comes out lower on every grid by a similar factor, which leaves the choice
+// between grids as it is.
 #pragma once
 
 #include <ATen/core/Tensor.h>

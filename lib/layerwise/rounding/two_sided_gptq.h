@@ -25,6 +25,7 @@ namespace frugal::layerwise {
 struct OutputFisher {
   int64_t rows = 0;
   at::Tensor products;  // G [rows, rows] fp64 on the CPU, symmetric; undefined: rows by themselves
+  int64_t tokens = 0;   // it was estimated from
 };
 
 // How much is added to the diagonal of G as a share of itself, for an estimate from `tokens`

@@ -22,6 +22,7 @@ struct CalibrationOptions {
   std::string precision = "rounded";  // of the walk over them: rounded or fp32
   int64_t activation_memory = 0;      // bytes that the walk keeps in memory, 0 = all (WalkOptions)
   int64_t min_expert_tokens = 32;     // that an expert must get (WalkOptions)
+  double expert_blend = 2;            // tokens per column, of rare experts (WalkOptions)
   model::Precision products() const {
     return precision == "fp32" ? model::Precision::kFloat32 : model::Precision::kRounded;
   }

@@ -20,6 +20,7 @@ struct WalkDemand {
   model::Precision precision = model::Precision::kFloat32;
   bool reconstruction = false;  // StageSolver::reconstructs_layers
   bool head = false;            // the solver wants the head, too
+  double expert_blend = 0;      // as WalkOptions
   int64_t spill_bytes = 0;      // as WalkOptions
   int64_t chunk_tokens = WalkOptions{}.chunk_tokens;
   int64_t threads = 1;
@@ -33,7 +34,7 @@ struct StageShape {
 // Bytes that a solver holds at most while it solves a stage, beside its StageProblem.
 using SolverBytes = std::function<int64_t(const StageShape&)>;
 
-// What is held at the moment of the peak.
+// What is held at the moment of the peak. Experts are taken to get equal shares of the tokens.
 struct WalkMemory {
   int64_t activations = 0;  // residual streams and stage inputs
   int64_t temporaries = 0;  // of the chunks in work, one per thread
@@ -64,9 +65,13 @@ absl::StatusOr<int64_t> gradient_memory(const architecture::ModelConfig& config,
 // first time, its workspaces, the tokenizer. To be asked before the work begins.
 int64_t process_memory();
 
-// Floating-point operations of a walk: forwards, second moments, factorizations.
-double estimate_walk_operations(const architecture::ModelConfig& config, int64_t tokens,
-                                bool drift);
+// Floating-point operations of one forward through all layers: of a walk that only looks.
+double estimate_forward_operations(const architecture::ModelConfig& config, int64_t tokens);
+
+// Floating-point operations of a walk: forwards, second moments, factorizations. Experts get equal
+// shares of the tokens, and blended statistics where those are few (`expert_blend` as WalkOptions).
+double estimate_walk_operations(const architecture::ModelConfig& config, int64_t tokens, bool drift,
+                                double expert_blend = 0);
 
 // Of round_block() for every layer: forwards and backwards of its batches, its looks at the windows
 // held out, and its steps. `tokens` of the walk, those held out among them, in windows of

@@ -50,6 +50,7 @@ void for_each_field(Record& r, const Visit& visit) {
   visit("steps", r.steps, false);
   visit("rows_unfinished", r.rows_unfinished, false);
   visit("weights", r.weights, false);
+  visit("blend", r.blend, false);
   visit("tokens", r.tokens, true);
   visit("seconds", r.seconds, true);
 }
@@ -86,6 +87,11 @@ absl::Status parse_value(const base::Json& json, const char* name, std::string_v
 void MatrixRecord::set_stage(const architecture::StageRef& at) {
   layer = at.layer;
   if (at.expert >= 0) expert = at.expert;
+}
+
+void MatrixRecord::set_statistics(const InputStatistics& statistics) {
+  tokens = statistics.tokens;
+  if (statistics.blend > 0) blend = statistics.blend;
 }
 
 base::Json to_json(const MatrixRecord& record) {

@@ -10,6 +10,7 @@
 #include "architecture/stages.h"
 #include "base/json.h"
 #include "base/status.h"
+#include "layerwise/walk/statistics.h"
 
 namespace frugal::layerwise {
 
@@ -46,11 +47,14 @@ struct MatrixRecord {
   std::optional<std::string> sweep_kernel, sweep_fallback;  // which, and why not on the device
   std::optional<int64_t> steps, rows_unfinished;            // of conjugate gradients
   std::optional<int64_t> weights;                           // in the matrix
+  std::optional<double> blend;  // share of all tokens in a rare expert's statistics
   int64_t tokens = 0;
   double seconds = 0;
 
   // Of the stage whose matrices these are.
   void set_stage(const architecture::StageRef& at);
+  // How many tokens they got, and whether that was made up for.
+  void set_statistics(const InputStatistics& statistics);
 };
 
 // What is not known is left out, except the columns that every row of a matrix has: those are null.

@@ -13,6 +13,7 @@
 #include "base/random.h"
 #include "base/text.h"
 #include "layerwise/walk/activation_store.h"
+#include "layerwise/walk/layer_gradients.h"
 #include "layerwise/walk/layer_weights.h"
 #include "model/decoder.h"
 #include "tensor/aten.h"
@@ -26,32 +27,9 @@ namespace {
 
 using architecture::Role;
 
-using torch::autograd::variable_list;
-
 at::Tensor flat(const at::Tensor& x) { return x.reshape({-1, x.size(-1)}); }
 
 at::Tensor leaf(const at::Tensor& x) { return x.detach().requires_grad_(); }
-
-// One layer's matrices, ready for forwards and for gradients.
-struct LayerProducts {
-  std::vector<model::StageProduct> forward;   // x Wᵀ of each matrix, by stage
-  std::vector<model::StageProduct> backward;  // g W over all matrices of the stage
-  std::vector<std::vector<std::string>> names;
-  model::LayerParameters small;
-};
-
-// What one stage made of its outputs, with the graph.
-struct Piece {
-  at::Tensor residual;       // leaf: in front of the stage's end
-  variable_list outputs;     // leaves
-  model::LayerState behind;  // residual and input of the next stage
-};
-
-// Gradients by the outputs of a layer's matrices, [T, rows] each, in stacking order by stage.
-struct WindowGradients {
-  at::Tensor input;  // by the layer's input [1, T, C]
-  std::vector<std::vector<at::Tensor>> outputs;
-};
 
 // Sums over windows of one matrix.
 struct MatrixSum {
@@ -264,7 +242,8 @@ class ReverseWalk {
       std::vector<std::vector<at::Tensor>> found(static_cast<size_t>(end - begin));
       for_windows(begin, end, [&](size_t i) {
         WindowGradients window =
-            window_gradients(layer, store_.fetch(inputs[i]), store_.fetch(gradients_[i]), products);
+            window_gradients(runner_, layer, products, contexts_, store_.fetch(inputs[i]),
+                             store_.fetch(gradients_[i]));
         gradients_[i] = store_.keep(window.input);
         inputs[i] = at::Tensor();
         for (std::vector<at::Tensor>& stage : window.outputs) {
@@ -276,67 +255,6 @@ class ReverseWalk {
     }));
     inputs_.pop_back();
     return finish(sums, gradients);
-  }
-
-  // The layer once more with a graph between its matrices; through those by products.
-  WindowGradients window_gradients(int64_t layer, const at::Tensor& input,
-                                   const at::Tensor& gradient,
-                                   const LayerProducts& products) const {
-    const size_t count = stages(layer).size();
-    std::vector<Piece> pieces(count);
-    const at::Tensor x = leaf(input);
-    model::LayerState state;
-    {
-      const at::AutoGradMode with_gradients(true);
-      state = runner_.begin(layer, x, products.small);
-    }
-    const model::LayerState first = state;
-    for (size_t stage = 0; stage < count; ++stage) {
-      Piece& piece = pieces[stage];
-      piece.residual = leaf(state.residual);
-      for (const at::Tensor& output : products.forward[stage].apply(state.input.rows.detach()))
-        piece.outputs.push_back(leaf(output));
-      piece.behind = {piece.residual, {}};
-      const at::AutoGradMode with_gradients(true);
-      runner_.advance(piece.behind, {layer, stage}, piece.outputs, products.small, contexts_);
-      state = piece.behind;
-    }
-    WindowGradients result;
-    result.outputs.resize(count);
-    at::Tensor by_residual = gradient, by_input;
-    for (size_t stage = count; stage-- > 0;) {
-      const Piece& piece = pieces[stage];
-      variable_list found =
-          through(piece.behind, by_residual, by_input, piece.residual, piece.outputs);
-      by_residual = found.back();
-      found.pop_back();
-      for (const at::Tensor& by_output : found) result.outputs[stage].push_back(flat(by_output));
-      by_input = products.backward[stage].apply(tensor::concatenate(found, -1)).at(0);
-    }
-    result.input = through(first, by_residual, by_input, x, {}).back();
-    return result;
-  }
-
-  // From gradients by both parts of a state to those by `outputs` and, last, by `residual`, of
-  // which it was made.
-  static variable_list through(const model::LayerState& state, const at::Tensor& by_residual,
-                               const at::Tensor& by_input, const at::Tensor& residual,
-                               variable_list outputs) {
-    variable_list ends, gradients;
-    const bool passes = state.residual.is_same(residual);  // handed on as it was
-    if (!passes) {
-      ends.push_back(state.residual);
-      gradients.push_back(by_residual);
-    }
-    if (by_input.defined()) {
-      ends.push_back(state.input.rows);
-      gradients.push_back(by_input);
-    }
-    outputs.push_back(residual);
-    variable_list found = torch::autograd::grad(ends, outputs, gradients, std::nullopt, false,
-                                                /*allow_unused=*/true);
-    if (passes) found.back() = found.back().defined() ? found.back() + by_residual : by_residual;
-    return found;
   }
 
   void add(const std::vector<std::vector<at::Tensor>>& found, std::vector<MatrixSum>& sums) const {
@@ -354,22 +272,24 @@ class ReverseWalk {
       for (const at::Tensor& square : squares)
         sum.squares = sum.squares.defined() ? sum.squares.add_(square) : square;
       sum.full = windows.front().size(1) <= options_.largest_rows;
-      if (!sum.full) continue;
-      const model::TokenFactor factor(tensor::concatenate(windows), options_.precision);
+      const at::Tensor all = sum.full ? tensor::concatenate(windows) : at::Tensor();
+      if (!sum.full || all.size(0) == 0) continue;
+      const model::TokenFactor factor(all, options_.precision);
       sum.products.add(factor, factor);
     }
   }
 
   absl::Status finish(std::vector<MatrixSum>& sums, LayerGradients& result) const {
+    const auto tokens = static_cast<double>(windows_.count * windows_.length);
     for (MatrixSum& sum : sums) {
-      const auto tokens = static_cast<double>(sum.tokens);
       OutputGradients gradients;
+      gradients.tokens = sum.tokens;
       gradients.squares = sum.squares.div_(tokens);
       if (!gradients.squares.isfinite().all().item<bool>()) {
         return base::failed(sum.name, ": the gradient of the log-likelihood by its outputs is not ",
                             "finite; does the model itself give finite logits on this text?");
       }
-      if (sum.full) gradients.products = sum.products.take().div_(tokens);
+      if (sum.full && sum.tokens > 0) gradients.products = sum.products.take().div_(tokens);
       result.emplace(sum.name, std::move(gradients));
     }
     return absl::OkStatus();

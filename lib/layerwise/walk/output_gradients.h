@@ -28,10 +28,13 @@
 
 namespace frugal::layerwise {
 
-// Of one matrix with `rows` outputs, on the CPU; nats² per output².
+// Of one matrix with `rows` outputs, on the CPU; nats² per output². Means over all tokens of the
+// text: of an expert, one that did not come to it counts with no gradient.
 struct OutputGradients {
   at::Tensor squares;   // F [rows] fp64
   at::Tensor products;  // G [rows, rows] fp64; undefined for matrices with more than `largest_rows`
+                        // and where no token came
+  int64_t tokens = 0;   // that came
 };
 using LayerGradients = std::map<std::string, OutputGradients, std::less<>>;  // by weight name
 

@@ -1,6 +1,7 @@
 #include "layerwise/walk/statistics.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "kernels/column_moments.h"
@@ -40,6 +41,14 @@ at::Tensor column_sums(const at::Tensor& x) {
 }
 
 }  // namespace
+
+int64_t InputStatistics::worth() const {
+  if (blend == 0) return tokens;
+  const double own = 1.0 - blend;
+  const double noise = (tokens > 0 ? own * own / static_cast<double>(tokens) : 0.0) +
+                       blend * blend / static_cast<double>(all_tokens);
+  return std::llround(1.0 / noise);
+}
 
 void StatisticsSum::add(const at::Tensor& x, const model::TokenFactor* factor) {
   if (x.size(0) == 0) return;

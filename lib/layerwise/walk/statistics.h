@@ -17,7 +17,13 @@ enum class Needs { kNothing, kMoments, kHessian };
 
 // Statistics of X [tokens, in]; all tensors fp64 on the CPU.
 struct InputStatistics {
-  int64_t tokens = 0;
+  int64_t tokens = 0;  // that the stage got
+  // Of an expert that few tokens reach (expert_blend.h): the share of all tokens of the layer in
+  // the moments below, and how many those are.
+  double blend = 0;
+  int64_t all_tokens = 0;
+  // How many independent tokens the moments are as good as: the noise of both parts.
+  int64_t worth() const;
   at::Tensor hessian;           // H = XᵀX / tokens [in, in]; undefined below Needs::kHessian
   at::Tensor mean_square;       // [in] = diag H: importance of a column (imatrix, Wanda)
   at::Tensor mean_absolute;     // [in] (AWQ)

@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "layerwise/walk/activation_store.h"
 #include "layerwise/walk/drift_sum.h"
+#include "layerwise/walk/expert_blend.h"
 #include "layerwise/walk/layer_weights.h"
 #include "layerwise/walk/streams.h"
 #include "model/decoder.h"
@@ -182,6 +183,7 @@ class Walk {
   }
 
   absl::Status begin_layer(int64_t layer) {
+    all_inputs_.reset();
     return tensor::guarded("the input norm", [&] {
       streams_->begin(changed_, layer, small_);
       if (two_streams_ && diverged_) streams_->begin(original_, layer, small_);
@@ -230,6 +232,7 @@ class Walk {
         FRUGAL_RETURN_IF_ERROR(gather(problem, needs, product, input, {0, seen_chunks_},
                                       problem.statistics, problem.drift));
         FRUGAL_RETURN_IF_ERROR(check_expert(problem));
+        FRUGAL_RETURN_IF_ERROR(blend_expert(problem, needs));
         if (options_.held_out == 0) return absl::OkStatus();
         return gather(problem, needs, product, input, {seen_chunks_, chunk_count_},
                       problem.held_out_statistics, problem.held_out_drift);
@@ -271,6 +274,38 @@ class Walk {
     return absl::OkStatus();
   }
 
+  // Gives a rare expert's problem the statistics of all tokens, too.
+  absl::Status blend_expert(StageProblem& problem, Needs needs) {
+    if (problem.at.expert == architecture::kNoExpert) return absl::OkStatus();
+    const double share =
+        blend_share(problem.statistics.tokens, problem.weights.size(1), options_.expert_blend);
+    if (share == 0) return absl::OkStatus();
+    FRUGAL_ASSIGN_OR_RETURN(const InputStatistics all, all_tokens(problem, needs));
+    problem.statistics = blended(std::move(problem.statistics), all, share);
+    problem.drift = blended(std::move(problem.drift), share);
+    return absl::OkStatus();
+  }
+
+  // What the first stages of experts read is counted once per layer.
+  absl::StatusOr<InputStatistics> all_tokens(const StageProblem& problem, Needs needs) {
+    const AllTokens all(*streams_, store_, options_, seen_chunks_);
+    if (is_expert_out(problem.at)) {
+      architecture::StageRef first = problem.at;
+      --first.stage;
+      return all.neurons(changed_, needs, problem.where, first, expert_in_, small_, contexts_);
+    }
+    if (!all_inputs_ || (needs == Needs::kHessian && !all_inputs_->hessian.defined())) {
+      FRUGAL_ASSIGN_OR_RETURN(all_inputs_, all.inputs(changed_, needs, problem.where));
+    }
+    return *all_inputs_;
+  }
+
+  // The second of an expert's two stages.
+  static bool is_expert_out(const architecture::StageRef& at) {
+    return at.expert != architecture::kNoExpert &&
+           (at.stage - architecture::kAttentionStages) % 2 == 1;
+  }
+
   // Too few tokens tell nothing of an expert.
   absl::Status check_expert(const StageProblem& problem) const {
     if (problem.at.expert == architecture::kNoExpert ||
@@ -281,7 +316,8 @@ class Walk {
                         " calibration tokens to this expert, expected at least ",
                         options_.min_expert_tokens,
                         "; calibrate on more or other text (`windows`), or lower "
-                        "`min_expert_tokens`: at 0 an expert without tokens is rounded to nearest");
+                        "`min_expert_tokens`: at 0 an expert without tokens is solved on those of "
+                        "all experts, or rounded to nearest where `expert_blend` is 0");
   }
 
   // What gather() takes of a chunk.
@@ -298,7 +334,11 @@ class Walk {
                        const StageWeights& weights, const at::Tensor& changed) {
     return tensor::guarded(stages(at.layer)[at.stage].name, [&] {
       const bool same = !changed.defined();
-      advance(changed_, at, same ? product : stage_product(changed, weights.row_counts));
+      const model::StageProduct now = same ? product : stage_product(changed, weights.row_counts);
+      advance(changed_, at, now);
+      // What a blend of the expert's next stage runs all tokens through.
+      const bool blends = at.expert != architecture::kNoExpert && options_.expert_blend > 0;
+      expert_in_ = blends && !is_expert_out(at) ? now : model::StageProduct();
       if (!two_streams_) return;
       if (same && !diverged_) {
         original_.states = changed_.states;
@@ -337,14 +377,21 @@ class Walk {
 
   absl::Status show_experts(int64_t layer) {
     if (options_.observe_experts == nullptr) return absl::OkStatus();
+    if (!config_.layers[static_cast<size_t>(layer)].experts) return absl::OkStatus();
+    const auto routing = [this](size_t chunk) {
+      model::Routing result = changed_.states.at(chunk).routing;
+      result.normed = store_.fetch(result.normed);
+      for (at::Tensor& output : result.outputs) output = store_.fetch(output);
+      return result;
+    };
     return tensor::guarded("looking at a layer's experts", [&] {
-      for (const model::LayerState& state : changed_.states) {
-        if (!state.routing.is_there()) return;
-        model::Routing routing = state.routing;
-        routing.normed = store_.fetch(routing.normed);
-        for (at::Tensor& output : routing.outputs) output = store_.fetch(output);
-        options_.observe_experts(layer, routing);
-      }
+      const at::NoGradGuard no_grad;
+      return options_.observe_experts({.layer = layer,
+                                       .runner = streams_->layer_runner(),
+                                       .small = small_,
+                                       .contexts = contexts_,
+                                       .chunks = changed_.states.size(),
+                                       .routing = routing});
     });
   }
 
@@ -393,6 +440,8 @@ class Walk {
   ActivationStore store_;
   std::optional<StreamRunner> streams_;
   Stream changed_, original_;
+  std::optional<InputStatistics> all_inputs_;  // of all tokens among the experts of the layer
+  model::StageProduct expert_in_;              // of the expert in work, between its stages
   size_t chunk_count_ = 0;
   size_t seen_chunks_ = 0;  // the chunks behind them hold the held-out windows
 };

@@ -98,14 +98,29 @@ class StageSolver {
   virtual absl::StatusOr<at::Tensor> restore(const StageProblem& problem) = 0;
 };
 
+// The experts of a layer as a walk went through them, for observers. Everything is on the walk's
+// device.
+struct LayerExperts {
+  int64_t layer = 0;
+  const model::LayerRunner& runner;
+  const model::LayerParameters& small;  // the router among them
+  const model::AttentionContexts& contexts;
+  size_t chunks = 0;
+  // Of a chunk: who got which tokens, and what the experts made of them.
+  std::function<model::Routing(size_t chunk)> routing;
+};
+
 struct WalkOptions {
   at::Device device = at::kCPU;
   int64_t chunk_tokens =
       2048;              // tokens of a chunk, at least one window; part of the result's last bits
   int64_t held_out = 0;  // so many of the windows, the last ones, are kept out of the statistics
   // Stages of experts that fewer tokens reach are an error. At 0 their problems may have no
-  // statistics (tokens 0) although there are windows.
+  // statistics (tokens 0) although there are windows, unless those are blended.
   int64_t min_expert_tokens = 1;
+  // The prior of blended statistics of rare experts, in tokens per column (expert_blend.h); 0: each
+  // expert has its own tokens alone.
+  double expert_blend = 0;
   // How the changed model rounds the inputs of its layers' matrices: statistics and drift are then
   // those of the rounded inputs, which the matrices will meet.
   format::Activations activations = format::Activations::kFloat;
@@ -123,9 +138,8 @@ struct WalkOptions {
   std::function<void(int64_t layer, const std::vector<at::Tensor>& before,
                      const std::vector<at::Tensor>& after)>
       observe = nullptr;
-  // Called for every chunk of a layer that has experts, when they are through: who got which
-  // tokens, and what they made of them.
-  std::function<void(int64_t layer, const model::Routing& routing)> observe_experts = nullptr;
+  // Called for a layer that has experts, when they are through.
+  std::function<absl::Status(const LayerExperts& experts)> observe_experts = nullptr;
 };
 
 // Walks all layers, then the head (where it is a matrix of its own). `windows.count` = 0: no

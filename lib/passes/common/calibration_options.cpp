@@ -36,11 +36,20 @@ void visit_other_windows(pass::OptionVisitor& visitor, layerwise::CalibrationOpt
       options.activation_memory);
   visitor.field({.name = "min_expert_tokens",
                  .help = "Of a mixture of experts: stop where an expert gets fewer calibration "
-                         "tokens. 0 rounds an expert without tokens by its weights alone; passes "
-                         "other than quantize need one.",
+                         "tokens. 0 goes on with what expert_blend makes of it; at expert_blend: 0 "
+                         "an expert without tokens is then rounded by its weights alone, where "
+                         "quantize has a grid; a size target and other passes need one.",
                  .unit = "tokens",
                  .minimum = 0},
                 options.min_expert_tokens);
+  visitor.field({.name = "expert_blend",
+                 .help = "Of a mixture of experts: statistics of an expert with n tokens are "
+                         "blended with those of all tokens, in the share m / (m + n), m being this "
+                         "many tokens per column, where n is below 2 m. Experts with more keep "
+                         "their own, and at 0 all do.",
+                 .unit = "tokens per column",
+                 .minimum = 0},
+                options.expert_blend);
 }
 
 }  // namespace
@@ -91,6 +100,7 @@ layerwise::WalkDemand walk_demand(const layerwise::CalibrationOptions& options,
   return {.tokens = plan.tokens(),
           .window_tokens = std::max<int64_t>(1, plan.length),
           .precision = options.products(),
+          .expert_blend = options.expert_blend,
           .spill_bytes = options.activation_memory,
           .threads = at::get_num_threads()};
 }
@@ -98,13 +108,14 @@ layerwise::WalkDemand walk_demand(const layerwise::CalibrationOptions& options,
 layerwise::WalkOptions walk_options(const layerwise::CalibrationOptions& options,
                                     const at::Device& device, std::string_view pass,
                                     const pass::RunContext& context) {
-  return {
-      .device = device,
-      .min_expert_tokens = std::max<int64_t>(options.min_expert_tokens, pass == "quantize" ? 0 : 1),
-      .precision = options.products(),
-      .spill_bytes = options.activation_memory,
-      .spill_folder = context.resume_folder(),
-      .title = base::str_cat(pass, " ", context.input_name())};
+  return {.device = device,
+          .min_expert_tokens = std::max<int64_t>(
+              options.min_expert_tokens, pass == "quantize" || options.expert_blend > 0 ? 0 : 1),
+          .expert_blend = options.expert_blend,
+          .precision = options.products(),
+          .spill_bytes = options.activation_memory,
+          .spill_folder = context.resume_folder(),
+          .title = base::str_cat(pass, " ", context.input_name())};
 }
 
 }  // namespace frugal::passes

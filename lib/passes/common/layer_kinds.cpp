@@ -1,5 +1,9 @@
 #include "passes/common/layer_kinds.h"
 
+#include <string>
+
+#include "base/text.h"
+
 namespace frugal::passes {
 
 absl::Status refuse_experts(const architecture::ModelConfig& config, std::string_view what,
@@ -9,6 +13,26 @@ absl::Status refuse_experts(const architecture::ModelConfig& config, std::string
     if (!experts) continue;
     return base::unimplemented(what, " does not know experts, and layer ", i, " of this ",
                                config.architecture, " has ", experts->count, "; ", remedy);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status refuse_two_feed_forwards(const architecture::ModelConfig& config,
+                                      std::string_view what) {
+  const architecture::Layer& first = config.layers.front();
+  for (size_t i = 0; i < config.layers.size(); ++i) {
+    const architecture::Layer& layer = config.layers[i];
+    if (layer.feed_forward.width == first.feed_forward.width && layer.experts == first.experts)
+      continue;
+    const auto described = [](const architecture::Layer& of) {
+      return base::str_cat(of.feed_forward.width, " neurons",
+                           of.experts ? base::str_cat(" in each of ", of.experts->count, " experts")
+                                      : std::string());
+    };
+    return base::unimplemented(what, ": layer 0 of this ", config.architecture, " has ",
+                               described(first), ", layer ", i, " ", described(layer),
+                               ", and one share goes for all layers; prune experts or heads "
+                               "instead");
   }
   return absl::OkStatus();
 }

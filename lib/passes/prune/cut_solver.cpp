@@ -17,8 +17,14 @@ using layerwise::StageProblem;
 
 namespace {
 
-std::string kept_name(const Cut& cut) { return base::str_cat(cut.what, ".kept"); }
-std::string reader_name(const Cut& cut) { return base::str_cat(cut.what, ".reader"); }
+// What is stored of a cut; each expert has its own.
+std::string stored_name(const Cut& cut, std::string_view part) {
+  return cut.expert == architecture::kNoExpert
+             ? base::str_cat(cut.what, ".", part)
+             : base::str_cat(cut.what, ".expert_", cut.expert, ".", part);
+}
+std::string kept_name(const Cut& cut) { return stored_name(cut, "kept"); }
+std::string reader_name(const Cut& cut) { return stored_name(cut, "reader"); }
 
 // The narrowed matrix in its old place: zeros at removed columns. The forward is the same.
 at::Tensor spread(const at::Tensor& narrowed, const std::vector<int64_t>& columns, int64_t width) {
@@ -136,7 +142,7 @@ layerwise::MatrixRecord CutSolver::record(const StageProblem& problem, const Cut
   row.structures = cut.what;
   row.count = cut.count;
   row.kept = cut.keep;
-  row.tokens = problem.statistics.tokens;
+  row.set_statistics(problem.statistics);
   return row;
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "architecture/roles.h"
+#include "architecture/tensors.h"
 #include "base/status.h"
 #include "layerwise/pruning/width.h"
 #include "layerwise/rounding/pre_correct.h"
@@ -27,8 +28,9 @@ struct Cut {
   architecture::Role reader = architecture::Role::kDown;  // the matrix of out_stage
   int64_t count = 0;                                      // structures before
   int64_t keep = 0;                                       // and after, in every layer
-  int64_t unit = 1;    // columns of the reader that make one structure
-  int64_t groups = 1;  // runs of structures that keep the same number each
+  int64_t unit = 1;                          // columns of the reader that make one structure
+  int64_t groups = 1;                        // runs of structures that keep the same number each
+  int64_t expert = architecture::kNoExpert;  // whose matrices these are
   int64_t kept_columns() const { return keep * unit; }
   bool goes_along(architecture::Role role) const {
     return std::find(rows.begin(), rows.end(), role) != rows.end();

@@ -1,26 +1,16 @@
 // Tested by: tests/passes/prune_experts_test.cpp
-// Whole experts of a mixture: those that add least to the tokens that come to them.
+// Fewer experts in every layer of a mixture.
 #include <algorithm>
-#include <cmath>
 #include <string>
 #include <vector>
 
 #include "base/text.h"
-#include "layerwise/pruning/experts.h"
-#include "layerwise/walk/passive_solver.h"
-#include "passes/prune/method.h"
+#include "passes/prune/experts.h"
 #include "passes/prune/output.h"
 #include "passes/prune/share.h"
 
 namespace frugal::passes {
 namespace {
-
-int64_t kept_experts(double share, int64_t count) {
-  return std::clamp<int64_t>(std::llround(share * static_cast<double>(count)), 1, count);
-}
-
-// One for each layer; empty where a layer has no experts.
-using Kept = std::vector<std::vector<int64_t>>;
 
 class ExpertPruning final : public PruneMethod {
  public:
@@ -30,19 +20,26 @@ class ExpertPruning final : public PruneMethod {
   bool corrects_drift() const override { return false; }
   absl::Status check(pass::CheckContext& context, int64_t tokens,
                      pass::ModelInfo& model) const override;
+  double walk_operations(const architecture::ModelConfig& config, int64_t tokens) const override {
+    return layerwise::estimate_forward_operations(config, tokens);
+  }
+  double extra_operations(const architecture::ModelConfig& config, int64_t tokens) const override;
   absl::StatusOr<int64_t> walk_bytes(const architecture::ModelConfig& config,
                                      const layerwise::CalibrationPlan& calibration) const override;
   absl::Status run(const PruneRun& run) const override;
 
  private:
-  absl::StatusOr<Kept> choose(const PruneRun& run) const;
-  void report(pass::RunContext& context, int64_t layer, const std::vector<double>& scores,
-              const std::vector<int64_t>& tokens, const std::vector<int64_t>& kept) const;
+  bool merges() const { return options().experts_by == "merge"; }
+  bool enumerates() const { return options().experts_by == "enumerate"; }
+  absl::StatusOr<KeptExperts> choose(const PruneRun& run) const {
+    if (merges()) return merge_experts(run, options());
+    return enumerates() ? keep_by_enumeration(run, options()) : keep_by_score(run, options());
+  }
 };
 
 absl::Status ExpertPruning::check(pass::CheckContext& context, int64_t /*tokens*/,
                                   pass::ModelInfo& model) const {
-  Kept kept(model.config.layers.size());
+  KeptExperts kept(model.config.layers.size());
   bool any = false;
   for (size_t i = 0; i < kept.size(); ++i) {
     const auto& experts = model.config.layers[i].experts;
@@ -66,59 +63,45 @@ absl::Status ExpertPruning::check(pass::CheckContext& context, int64_t /*tokens*
                                   "' (", model.config.architecture,
                                   ") has no experts; prune ffn or heads instead");
   }
+  if (enumerates()) FRUGAL_RETURN_IF_ERROR(check_enumeration(model.config, options().experts));
   model.config = with_experts(std::move(model.config), kept);
   return absl::OkStatus();
+}
+
+double ExpertPruning::extra_operations(const architecture::ModelConfig& config,
+                                       int64_t tokens) const {
+  if (merges()) return merging_operations(config, options().experts, tokens);
+  return enumerates() ? enumeration_operations(config, options().experts, tokens) : 0.0;
 }
 
 absl::StatusOr<int64_t> ExpertPruning::walk_bytes(
     const architecture::ModelConfig& config, const layerwise::CalibrationPlan& calibration) const {
   FRUGAL_ASSIGN_OR_RETURN(const int64_t walk, observing_bytes(config, calibration));
-  int64_t routed = 0;  // what experts made of all tokens of a layer
+  if (!merges() && !enumerates()) return walk;
+  int64_t most = 0;
   for (const architecture::Layer& layer : config.layers) {
-    if (layer.experts)
-      routed = std::max(routed,
-                        4 * calibration.tokens() * layer.experts->per_token * config.hidden_size);
+    if (!layer.experts) continue;
+    const int64_t e = layer.experts->count, c = config.hidden_size, f = layer.feed_forward.width;
+    // What every expert makes of all tokens, the tokens once more, and one expert ready.
+    int64_t bytes = 4 * calibration.tokens() * (e + 1) * c + 2 * 4 * 3 * c * f;
+    if (enumerates()) {
+      const int64_t chunk = layerwise::WalkOptions{}.chunk_tokens;
+      bytes += 8 * chunk * (e * e + 8 * e);
+    } else {
+      // Members of a group in fp32 and a sum, costs of neurons; or the moment of a refit with its
+      // factorization.
+      bytes = std::max(bytes, std::max(4 * 4 * 3 * c * f + 4 * 8 * f * f, 6 * 8 * f * f));
+      bytes += 4 * 3 * c * f * kept_experts(options().experts, e);  // what was merged so far
+    }
+    most = std::max(most, bytes);
   }
-  return walk + routed;
-}
-
-void ExpertPruning::report(pass::RunContext& context, int64_t layer,
-                           const std::vector<double>& scores, const std::vector<int64_t>& tokens,
-                           const std::vector<int64_t>& kept) const {
-  for (size_t e = 0; e < scores.size(); ++e) {
-    base::Json row;
-    row["layer"] = layer;
-    row["expert"] = e;
-    row["tokens"] = tokens[e];
-    row["score"] = base::finite_or_null(scores[e]);
-    row["kept"] = std::binary_search(kept.begin(), kept.end(), static_cast<int64_t>(e));
-    context.row("expert_scores", std::move(row));
-  }
-}
-
-absl::StatusOr<Kept> ExpertPruning::choose(const PruneRun& run) const {
-  const architecture::ModelConfig& config = run.input().config();
-  std::vector<layerwise::ExpertScores> scores(config.layers.size());
-  layerwise::WalkOptions observed = run.walk;
-  observed.observe_experts = [&](int64_t layer, const model::Routing& routing) {
-    scores[static_cast<size_t>(layer)].add(routing);
-  };
-  layerwise::PassiveSolver observer;
-  FRUGAL_RETURN_IF_ERROR(layerwise::walk(run.input(), run.calibration, observed, observer));
-  Kept kept(config.layers.size());
-  for (size_t i = 0; i < kept.size(); ++i) {
-    const auto& experts = config.layers[i].experts;
-    if (!experts) continue;
-    const std::vector<double> means = scores[i].means();
-    kept[i] = layerwise::experts_to_keep(means, kept_experts(options().experts, experts->count));
-    report(run.context, static_cast<int64_t>(i), means, scores[i].tokens(), kept[i]);
-  }
-  return kept;
+  return walk + most;
 }
 
 absl::Status ExpertPruning::run(const PruneRun& run) const {
-  FRUGAL_ASSIGN_OR_RETURN(const Kept kept, choose(run));
-  FRUGAL_RETURN_IF_ERROR(write_with_experts(run.input(), kept, run.context.output_folder()));
+  FRUGAL_ASSIGN_OR_RETURN(const KeptExperts kept, choose(run));
+  FRUGAL_RETURN_IF_ERROR(write_with_experts(run.input(), kept, merges() ? &run.store : nullptr,
+                                            run.context.output_folder()));
   return report_sizes(run.context);
 }
 

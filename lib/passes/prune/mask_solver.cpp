@@ -119,7 +119,7 @@ absl::StatusOr<MaskSolver::Solved> MaskSolver::solve_stack(const StageProblem& p
   }
   layerwise::FactorOptions damping = options_.factor;
   if (damping.damping == 0)
-    damping.damping = layerwise::damping_for(problem.weights.size(1), problem.statistics.tokens);
+    damping.damping = layerwise::damping_for(problem.weights.size(1), problem.statistics.worth());
   const auto factor = layerwise::factorize(problem.statistics.hessian,
                                            at::arange(problem.weights.size(1), at::kLong), damping);
   if (!factor.ok()) {  // recorded, and said in the pass's warnings
@@ -204,7 +204,7 @@ absl::Status MaskSolver::record(const StageProblem& problem, const Solved& solve
     row.rows_unfinished = solved.rows_unfinished;  // of the whole stack
     row.weights = weights.numel();
     row.zeros = (weights == 0).sum().item<int64_t>();
-    row.tokens = problem.statistics.tokens;
+    row.set_statistics(problem.statistics);
     row.seconds =
         seconds * static_cast<double>(rows) / static_cast<double>(problem.weights.size(0));
     keep(std::move(row));

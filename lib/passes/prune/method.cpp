@@ -6,6 +6,11 @@
 
 namespace frugal::passes {
 
+double PruneMethod::walk_operations(const architecture::ModelConfig& config, int64_t tokens) const {
+  return layerwise::estimate_walk_operations(config, tokens, corrects_drift(),
+                                             options_.windows.expert_blend);
+}
+
 double PruneMethod::extra_operations(const architecture::ModelConfig& /*config*/,
                                      int64_t /*tokens*/) const {
   return 0;

@@ -45,7 +45,8 @@ class PruneMethod {
   // Warns of what is lost. `tokens`: of the calibration text.
   virtual absl::Status check(pass::CheckContext& context, int64_t tokens,
                              pass::ModelInfo& model) const = 0;
-  // Operations besides those of the walk that solves, and bytes of the walk.
+  // Operations of the walk that solves, those besides it, and bytes of the walk.
+  virtual double walk_operations(const architecture::ModelConfig& config, int64_t tokens) const;
   virtual double extra_operations(const architecture::ModelConfig& config, int64_t tokens) const;
   virtual absl::StatusOr<int64_t> walk_bytes(const architecture::ModelConfig& config,
                                              const layerwise::CalibrationPlan& calibration) const;

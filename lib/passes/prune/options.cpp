@@ -83,13 +83,19 @@ void visit_width(pass::OptionVisitor& visitor, PruneOptions& o) {
                  .maximum = 1},
                 o.channels);
   visitor.field({.name = "experts",
-                 .help = "Share of the experts that every layer of a mixture keeps: those whose "
-                         "output, times the router's weight, is largest for the tokens that come "
-                         "to them (REAP). The router divides their tokens among those left; 0 "
-                         "leaves them alone.",
+                 .help = "Share of the experts that every layer of a mixture keeps. The router "
+                         "divides the tokens among those left; 0 leaves them alone.",
                  .minimum = 0,
                  .maximum = 1},
                 o.experts);
+  visitor.field({.name = "experts_by",
+                 .help = "reap keeps those whose output, times the router's weight, is largest for "
+                         "the tokens that come to them; enumerate tries every set of so many and "
+                         "keeps the one with the least error of the layer's output, where there "
+                         "are few enough; merge makes one of those that are alike, neuron by "
+                         "neuron, weighted by their tokens.",
+                 .choices = {"reap", "enumerate", "merge"}},
+                o.experts_by);
   visitor.field(
       {.name = "multiple_of",
        .help = "The kept number of neurons or channels is rounded to a multiple of this, for "
@@ -110,7 +116,8 @@ void visit_width(pass::OptionVisitor& visitor, PruneOptions& o) {
       {.name = "compensate",
        .help = "Refit the matrix that reads them by least squares, so that those kept make "
                "up for those removed; for channels every matrix, one after the other, but not a "
-               "head that is tied to the embedding."},
+               "head that is tied to the embedding; of merged experts the last matrix and the "
+               "router's row. Experts that are kept as they are have nothing to refit."},
       o.compensate);
 }
 
@@ -145,8 +152,8 @@ void visit_solving(pass::OptionVisitor& visitor, PruneOptions& o) {
                 o.beta);
   visitor.field({.name = "damping",
                  .help = "Added to the diagonal of H, as a share of its mean; 0 chooses it by the "
-                         "number of columns and tokens for masks, 0.01 for neurons, heads and "
-                         "channels.",
+                         "number of columns and tokens for masks and merged experts, 0.01 for "
+                         "neurons, heads and channels.",
                  .minimum = 0,
                  .maximum = 1},
                 o.damping);

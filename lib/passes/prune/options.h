@@ -35,6 +35,7 @@ struct PruneOptions {
   std::string heads_by = "auto";
   double channels = 0;
   double experts = 0;
+  std::string experts_by = "reap";
   int64_t multiple_of = 32;
   std::string score = "auto";
   bool compensate = true;

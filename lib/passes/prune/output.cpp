@@ -79,6 +79,7 @@ std::map<std::string, Place, std::less<>> cut_places(const architecture::ModelCo
       // A bias belongs to the rows of its matrix.
       const bool makes = std::find(cut.rows.begin(), cut.rows.end(),
                                    architecture::matrix_of(tensor.role)) != cut.rows.end();
+      if (cut.expert != architecture::kNoExpert && cut.expert != tensor.expert) continue;
       if (makes || tensor.role == cut.reader)
         result.emplace(tensor.name, Place{tensor.layer, &cut, !makes});
     }
@@ -101,6 +102,12 @@ absl::Status write_cut(const format::Checkpoint& input, const std::string& name,
   const int64_t rows = info.shape[0];
   return writer.write(
       name, select_rows(bytes, rows, layerwise::elements_of(kept, rows / place.cut->count)));
+}
+
+absl::Status write_stored(const LayerStore::Layer& layer, const std::string& name,
+                          format::CheckpointWriter& writer) {
+  FRUGAL_ASSIGN_OR_RETURN(const at::Tensor values, layer.tensor(name, layer.info(name).shape));
+  return tensor::write(writer, name, values);
 }
 
 std::string same_name(const std::string& name) { return name; }
@@ -208,7 +215,7 @@ architecture::ModelConfig with_experts(architecture::ModelConfig config,
 
 absl::Status write_with_experts(const format::Checkpoint& input,
                                 const std::vector<std::vector<int64_t>>& kept,
-                                const std::filesystem::path& folder) {
+                                const LayerStore* changed, const std::filesystem::path& folder) {
   const architecture::ModelConfig config = with_experts(input.config(), kept);
   const auto places = architecture::places(config);
   const auto kept_of = [&](const architecture::Place& place) -> const std::vector<int64_t>& {
@@ -221,9 +228,15 @@ absl::Status write_with_experts(const format::Checkpoint& input,
     const int64_t expert = kept_of(place)[static_cast<size_t>(place.expert)];
     return architecture::tensor_name(input.config(), place.role, place.layer, expert);
   };
+  std::optional<layerwise::LayerReader> layers;
+  if (changed != nullptr) layers.emplace(*changed);
   const WriteTensor write = [&](const std::string& name,
                                 format::CheckpointWriter& writer) -> absl::Status {
     const architecture::Place& place = places.find(name)->second;
+    if (layers && !kept_of(place).empty()) {
+      FRUGAL_ASSIGN_OR_RETURN(const LayerStore::Layer* layer, layers->require(place.layer));
+      if (layer->has(name)) return write_stored(*layer, name, writer);
+    }
     if (place.role != architecture::Role::kRouter || kept_of(place).empty())
       return copy_tensor(input, source_of(name), name, writer);
     FRUGAL_ASSIGN_OR_RETURN(const format::TensorInfo info, input.info(name));
@@ -279,10 +292,12 @@ absl::Status report_zeros(pass::RunContext& context, const LayerStore& store) {
 
 void report_cuts(pass::RunContext& context, const std::vector<Cut>& cuts) {
   for (const Cut& cut : cuts) {
+    if (cut.expert > 0) continue;  // the same number in all of them
     context.statistic({.name = base::str_cat(cut.what, "_kept"),
                        .value = static_cast<double>(cut.keep),
                        .unit = cut.what,
-                       .help = base::str_cat("In every layer, of ", cut.count, ".")});
+                       .help = base::str_cat("In every layer", cut.expert == 0 ? " and expert" : "",
+                                             ", of ", cut.count, ".")});
   }
 }
 

@@ -33,9 +33,12 @@ absl::Status write_shallower(const format::Checkpoint& input, const std::vector<
 // through no more than are left.
 architecture::ModelConfig with_experts(architecture::ModelConfig config,
                                        const std::vector<std::vector<int64_t>>& kept);
-// Those experts alone, ascending and numbered anew, and their rows of the routers.
+// Those experts alone, ascending and numbered anew, and their rows of the routers; where `changed`
+// is there, it has every layer of experts, with the tensors that are other ones now under their new
+// names.
 absl::Status write_with_experts(const format::Checkpoint& input,
                                 const std::vector<std::vector<int64_t>>& kept,
+                                const layerwise::LayerStore* changed,
                                 const std::filesystem::path& folder);
 
 // Table `layer_error` and the mean of its errors, from the stored records, with what they warn of.

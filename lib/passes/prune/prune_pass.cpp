@@ -67,9 +67,8 @@ absl::Status PrunePass::check(pass::CheckContext& context, pass::ModelInfo& mode
   const int64_t tokens = calibration.tokens();
   const int64_t before = model.config.parameter_count();
   FRUGAL_ASSIGN_OR_RETURN(const int64_t walk_bytes, method->walk_bytes(model.config, calibration));
-  const double operations =
-      layerwise::estimate_walk_operations(model.config, tokens, method->corrects_drift()) +
-      method->extra_operations(model.config, tokens);
+  const double operations = method->walk_operations(model.config, tokens) +
+                            method->extra_operations(model.config, tokens);
   FRUGAL_RETURN_IF_ERROR(check_gate(options_.gate, tokens, "prune"));
   FRUGAL_RETURN_IF_ERROR(method->check(context, tokens, model));
   const double share =

@@ -29,8 +29,9 @@ absl::StatusOr<size_t> stage_named(const std::vector<architecture::Stage>& stage
   return base::unimplemented("prune: the architecture has no stage ", name);
 }
 
+// Of every expert, where the layer has some.
 absl::StatusOr<Cut> neuron_cut(const PruneOptions& options, const architecture::ModelConfig& config,
-                               const std::vector<architecture::Stage>& stages) {
+                               const std::vector<architecture::Stage>& stages, int64_t expert) {
   if (options.multiple_of > config.layers.front().feed_forward.width) {
     return base::invalid_argument(
         "prune: multiple_of = ", options.multiple_of, " is larger than the model's ",
@@ -38,8 +39,11 @@ absl::StatusOr<Cut> neuron_cut(const PruneOptions& options, const architecture::
   }
   Cut cut;
   cut.what = "neurons";
-  FRUGAL_ASSIGN_OR_RETURN(cut.in_stage, stage_named(stages, "mlp_in"));
-  FRUGAL_ASSIGN_OR_RETURN(cut.out_stage, stage_named(stages, "mlp_out"));
+  cut.expert = expert;
+  const std::string prefix =
+      expert == architecture::kNoExpert ? "" : base::str_cat("expert ", expert, " ");
+  FRUGAL_ASSIGN_OR_RETURN(cut.in_stage, stage_named(stages, prefix + "mlp_in"));
+  FRUGAL_ASSIGN_OR_RETURN(cut.out_stage, stage_named(stages, prefix + "mlp_out"));
   cut.rows = {Role::kGate, Role::kUp};
   cut.reader = Role::kDown;
   cut.count = config.layers.front().feed_forward.width;
@@ -115,10 +119,13 @@ absl::StatusOr<std::vector<Cut>> cuts(const PruneOptions& options,
     result.push_back(std::move(cut));
   }
   if (options.ffn > 0) {
-    FRUGAL_RETURN_IF_ERROR(
-        refuse_experts(config, "prune: ffn", "prune whole experts (experts) or heads instead"));
-    FRUGAL_ASSIGN_OR_RETURN(Cut cut, neuron_cut(options, config, stages));
-    result.push_back(std::move(cut));
+    FRUGAL_RETURN_IF_ERROR(refuse_two_feed_forwards(config, "prune: ffn"));
+    const auto& experts = config.layers.front().experts;
+    for (int64_t e = 0; e < (experts ? experts->count : 1); ++e) {
+      FRUGAL_ASSIGN_OR_RETURN(
+          Cut cut, neuron_cut(options, config, stages, experts ? e : architecture::kNoExpert));
+      result.push_back(std::move(cut));
+    }
   }
   return result;
 }
@@ -145,8 +152,10 @@ class WidthPruning final : public PruneMethod {
 absl::Status WidthPruning::check(pass::CheckContext& context, int64_t /*tokens*/,
                                  pass::ModelInfo& model) const {
   FRUGAL_ASSIGN_OR_RETURN(const std::vector<Cut> chosen, cuts(options(), model.config));
-  for (const Cut& cut : chosen)
+  for (const Cut& cut : chosen) {
+    if (cut.expert > 0) continue;  // as the first one
     FRUGAL_RETURN_IF_ERROR(check_cut(context, options(), cut, model.config));
+  }
   if (options().compensate) {
     const auto places = architecture::places(model.config);
     const auto refitted = [&](const std::string& weight) {
@@ -165,7 +174,8 @@ absl::StatusOr<CutOptions> WidthPruning::solver_options(const format::Checkpoint
   FRUGAL_ASSIGN_OR_RETURN(result.cuts, cuts(options(), input.config()));
   FRUGAL_ASSIGN_OR_RETURN(
       const format::TensorInfo info,
-      input.info(architecture::tensor_name(input.config(), result.cuts.front().reader, 0)));
+      input.info(architecture::tensor_name(input.config(), result.cuts.front().reader, 0,
+                                           result.cuts.front().expert)));
   result.stored_type = tensor::scalar_type(info.dtype);
   result.score = options().structure_score(PruneKind::kWidth);
   result.compensate = options().compensate;

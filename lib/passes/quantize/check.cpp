@@ -6,10 +6,10 @@
 #include <set>
 #include <string>
 
+#include "architecture/tensors.h"
 #include "base/text.h"
 #include "layerwise/pruning/pattern.h"
 #include "passes/common/calibration_options.h"
-#include "passes/common/layer_kinds.h"
 #include "passes/common/zeros.h"
 #include "passes/quantize/forecast.h"
 #include "passes/quantize/plan.h"
@@ -24,16 +24,29 @@ using Place = PlannedTensor::Place;
 // column it came out hardly better than rounding to nearest, at 20 it had 0.4 of its divergence).
 constexpr int64_t kTokensPerColumn = 8;
 
+// An expert gets its share of the tokens only.
 void warn_of_little_text(pass::CheckContext& context, const std::vector<PlannedTensor>& plan,
-                         int64_t tokens) {
-  int64_t widest = 0;
+                         const architecture::ModelConfig& config, int64_t tokens) {
+  const auto places = architecture::places(config);
+  int64_t widest = 0, needed = 0;
   for (const PlannedTensor& tensor : plan) {
-    if (tensor.layer >= 0) widest = std::max(widest, tensor.shape.back());
+    if (tensor.layer < 0) continue;
+    const int64_t columns = tensor.shape.back();
+    int64_t least = kTokensPerColumn * columns;
+    const auto place = places.find(tensor.name);
+    if (place != places.end() && place->second.expert != architecture::kNoExpert) {
+      const auto& experts = *config.layers[static_cast<size_t>(tensor.layer)].experts;
+      least = (least * experts.count + experts.per_token - 1) / experts.per_token;
+    }
+    if (least <= needed) continue;
+    needed = least;
+    widest = columns;
   }
-  if (tokens >= kTokensPerColumn * widest) return;
-  context.warn(base::str_cat("quantize: ", tokens, " calibration tokens are few for rows of ",
-                             widest, " weights; take at least ", kTokensPerColumn * widest,
-                             " (more `windows`), or method: rtn"));
+  if (tokens >= needed) return;
+  context.warn(base::str_cat(
+      "quantize: ", tokens, " calibration tokens are few for rows of ", widest, " weights",
+      needed > kTokensPerColumn * widest ? " in experts that share them" : "", "; take at least ",
+      needed, " (more `windows`), or method: rtn"));
 }
 
 absl::Status check_order(const QuantizeSettings& settings) {
@@ -95,25 +108,6 @@ absl::Status check_sparsity(const QuantizeSettings& settings,
     if (pattern.none()) continue;
     FRUGAL_RETURN_IF_ERROR(layerwise::check_zeros(pattern, layerwise::PatternScope::kRow,
                                                   tensor.shape[0], tensor.shape[1], tensor.name));
-  }
-  return absl::OkStatus();
-}
-
-// What goes over a layer by its gradients; a size target weighs matrices by them.
-absl::Status check_experts(const QuantizeSettings& settings,
-                           const architecture::ModelConfig& config) {
-  if (settings.two_sided()) {
-    FRUGAL_RETURN_IF_ERROR(refuse_experts(config, "quantize: hessian = two_sided",
-                                          "take recipe: fast or rtn, or hessian: one_sided"));
-  }
-  if (settings.target.active()) {
-    FRUGAL_RETURN_IF_ERROR(refuse_experts(config,
-                                          "quantize: a size target (target_bits, target_size)",
-                                          "name a grid or a mix, and overrides"));
-  }
-  if (settings.learns_rounding()) {
-    FRUGAL_RETURN_IF_ERROR(refuse_experts(
-        config, "quantize: learned rounding (rounding_iterations)", "take recipe: fast or rtn"));
   }
   return absl::OkStatus();
 }
@@ -205,7 +199,9 @@ absl::StatusOr<std::vector<PlannedTensor>> checked_plan(const QuantizeSettings& 
   int64_t kept = 0, chosen = 0;
   for (const PlannedTensor& tensor : plan)
     kept += tensor.grid.empty() ? element_count(tensor) * element_bytes : 0;
-  for (const FreeMatrix& matrix : target.free) chosen += plan[matrix.tensor].size_bytes;
+  for (const FreeMatrix& matrix : target.free) {
+    for (const size_t index : matrix.tensors) chosen += plan[index].size_bytes;
+  }
   FRUGAL_ASSIGN_OR_RETURN(const int64_t budget, target_budget(target, settings.target, kept));
   output_bytes = planned_bytes(plan, element_bytes) - chosen + budget;
   return plan;
@@ -234,7 +230,6 @@ absl::Status check_quantization(const QuantizeSettings& settings, pass::CheckCon
   FRUGAL_RETURN_IF_ERROR(check_drift_correction(settings));
   FRUGAL_RETURN_IF_ERROR(check_sparsity(settings, plan));
   FRUGAL_RETURN_IF_ERROR(check_int8_inputs(settings));
-  FRUGAL_RETURN_IF_ERROR(check_experts(settings, model.config));
   FRUGAL_RETURN_IF_ERROR(mark_activations(plan, settings.rounding(), model));
   FRUGAL_RETURN_IF_ERROR(follow_zeros(context, settings, plan, model));
   FRUGAL_RETURN_IF_ERROR(check_text(settings));
@@ -243,7 +238,7 @@ absl::Status check_quantization(const QuantizeSettings& settings, pass::CheckCon
     FRUGAL_ASSIGN_OR_RETURN(calibration, check_windows(context, "quantize", model,
                                                        settings.calibration, settings.windows));
     FRUGAL_RETURN_IF_ERROR(check_gate(settings.gate, calibration.tokens(), "quantize"));
-    if (settings.gptq()) warn_of_little_text(context, plan, calibration.tokens());
+    if (settings.gptq()) warn_of_little_text(context, plan, model.config, calibration.tokens());
   }
   for (const PlannedTensor& tensor : plan) {
     if (!tensor.grid.empty()) model.grids[tensor.name] = tensor.grid;

@@ -25,8 +25,9 @@ using base::Json;
 // far better, and what the estimate leaves out weighs more.
 constexpr int64_t kGradientTokens = 8192;
 
+// Of several experts the first one's.
 const std::string& name_of(const TargetPlan& plan, const FreeMatrix& matrix) {
-  return plan.tensors[matrix.tensor].name;
+  return plan.tensors[matrix.tensors.front()].name;
 }
 
 struct Sensitivities {
@@ -48,19 +49,27 @@ absl::StatusOr<Sensitivities> sensitivities(const format::Checkpoint& input,
                                  .precision = options.precision,
                                  .seed = options.seed,
                                  .title = base::str_cat(options.title, ": gradients")}));
-  for (const FreeMatrix& matrix : plan.free)
-    settings.candidates[name_of(plan, matrix)] = matrix.grids;
+  for (const FreeMatrix& matrix : plan.free) {
+    for (const size_t index : matrix.tensors)
+      settings.candidates[plan.tensors[index].name] = matrix.grids;
+  }
   settings.stages = architecture::all_stages(decoder.config());
   settings.importance = options.importance;
   layerwise::SensitivitySolver solver(std::move(settings));
   const layerwise::WalkOptions walk{.device = options.device,
+                                    .min_expert_tokens = options.min_expert_tokens,
+                                    .expert_blend = options.expert_blend,
                                     .precision = options.precision,
                                     .title = base::str_cat(options.title, ": sensitivities")};
   FRUGAL_RETURN_IF_ERROR(layerwise::walk(input, windows, walk, solver));
   Sensitivities result;
   for (const FreeMatrix& matrix : plan.free) {
-    const std::string& name = name_of(plan, matrix);
-    result.items.push_back({matrix.bytes, solver.costs().find(name)->second});
+    AllocationItem item{matrix.bytes, std::vector<double>(matrix.grids.size(), 0.0)};
+    for (const size_t index : matrix.tensors) {
+      const std::vector<double>& costs = solver.costs().find(plan.tensors[index].name)->second;
+      for (size_t c = 0; c < costs.size(); ++c) item.costs[c] += costs[c];
+    }
+    result.items.push_back(std::move(item));
   }
   result.importance = solver.importance();
   return result;
@@ -195,8 +204,9 @@ void report_assignment(pass::RunContext& context, const TargetPlan& plan,
     const FreeMatrix& matrix = plan.free[i];
     const size_t chosen = assignment.allocation.choice[i];
     Json row;
-    row["layer"] = plan.tensors[matrix.tensor].layer;
+    row["layer"] = plan.tensors[matrix.tensors.front()].layer;
     row["matrix"] = name_of(plan, matrix);
+    if (matrix.tensors.size() > 1) row["experts"] = matrix.tensors.size();
     row["grid"] = matrix.grids[chosen];
     row["bits"] =
         8.0 * static_cast<double>(matrix.bytes[chosen]) / static_cast<double>(matrix.weights);

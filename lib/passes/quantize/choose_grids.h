@@ -31,7 +31,9 @@ struct ChooseOptions {
   at::Device device = at::kCPU;
   model::Precision precision = model::Precision::kFloat32;
   uint64_t seed = 1;
-  bool importance = true;  // of the search for scales
+  bool importance = true;         // of the search for scales
+  int64_t min_expert_tokens = 1;  // as WalkOptions; at least 1 where expert_blend is 0
+  double expert_blend = 0;
   int64_t swaps = 0;
   std::string title;           // of progress lines
   std::filesystem::path file;  // the result is kept here, and taken from here where it is there

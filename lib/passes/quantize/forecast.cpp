@@ -58,7 +58,10 @@ double choice_operations(const TargetOptions& target, const architecture::ModelC
   if (!target.active()) return 0;
   constexpr double kCandidates = 6, kSearchPerWeight = 500, kBackwards = 4, kHeldOutShare = 0.1;
   const auto parameters = static_cast<double>(config.parameter_count());
-  const double forward = 2 * parameters * static_cast<double>(tokens);
+  // Of a token: the layers, through the experts it is sent to, and the head.
+  const double forward = layerwise::estimate_forward_operations(config, tokens) +
+                         2 * static_cast<double>(config.vocabulary_size * config.hidden_size) *
+                             static_cast<double>(tokens);
   return layerwise::estimate_walk_operations(config, tokens, false) + kBackwards * forward +
          kCandidates * kSearchPerWeight * parameters +
          kHeldOutShare * forward * static_cast<double>(target.swaps + 1);
@@ -137,7 +140,8 @@ absl::StatusOr<int64_t> peak_bytes(const QuantizeSettings& settings,
 double operations_of(const QuantizeSettings& settings, const std::vector<PlannedTensor>& plan,
                      const architecture::ModelConfig& config, const layerwise::WalkDemand& demand,
                      const TuningDemand& tuning) {
-  return layerwise::estimate_walk_operations(config, demand.tokens, settings.drifts()) +
+  return layerwise::estimate_walk_operations(config, demand.tokens, settings.drifts(),
+                                             demand.expert_blend) +
          layerwise::estimate_gradient_operations(config, gradient_tokens(settings, demand),
                                                  kLargestTwoSidedRows) +
          (settings.gptq() ? solver_operations(plan, settings.descent_passes) : 0) +

@@ -122,7 +122,8 @@ absl::StatusOr<layerwise::GptqResult> GridSolver::solve_columns(
     const std::shared_ptr<const grid::Grid>& grid, Rounded& rounded) const {
   const at::Tensor& mean_square = problem.statistics.mean_square;
   const at::Tensor importance = options_.importance ? mean_square : at::ones_like(mean_square);
-  if (options_.gptaq && drift_form() != layerwise::DriftForm::kNone) {
+  // Of an expert that only blended statistics speak of (walk/expert_blend.h) no drift is known.
+  if (options_.gptaq && problem.drift.input.defined()) {
     return layerwise::gptaq(problem.weights, rounded.target, problem.drift.input,
                             options_.drift_strength.alpha, importance, factor, grid, options_.gptq);
   }
@@ -130,12 +131,14 @@ absl::StatusOr<layerwise::GptqResult> GridSolver::solve_columns(
     FRUGAL_ASSIGN_OR_RETURN(
         const std::vector<layerwise::OutputFisher> fishers,
         options_.output_fisher->of(problem.at.layer, problem.names, problem.row_counts));
-    int64_t rows = 0;
-    for (const layerwise::OutputFisher& fisher : fishers)
-      rows = std::max(rows, fisher.products.defined() ? fisher.rows : 0);
+    int64_t rows = 0, tokens = 0;
+    for (const layerwise::OutputFisher& fisher : fishers) {
+      if (!fisher.products.defined()) continue;
+      rows = std::max(rows, fisher.rows);
+      tokens = fisher.tokens;  // the same of all matrices that share an input
+    }
     if (rows > 0) {
-      rounded.output_damping =
-          layerwise::output_damping_for(rows, options_.output_fisher->tokens());
+      rounded.output_damping = layerwise::output_damping_for(rows, tokens);
       return layerwise::gptq_two_sided(goal, importance, factor, grid, options_.gptq, fishers,
                                        rounded.output_damping, rounded.mask);
     }
@@ -153,7 +156,7 @@ absl::StatusOr<GridSolver::Rounded> GridSolver::round(
       layerwise::column_order(hessian.diagonal(), grid->spec().block_columns, options_.order);
   layerwise::FactorOptions damping = options_.factor;
   if (damping.damping == 0)
-    damping.damping = layerwise::damping_for(hessian.size(0), problem.statistics.tokens);
+    damping.damping = layerwise::damping_for(hessian.size(0), problem.statistics.worth());
   const auto factor = layerwise::factorize(hessian.to(options_.device), order, damping);
   // Of H itself: recorded, and said in the pass's warnings. A device that fails is an error.
   if (!factor.ok() && !absl::IsFailedPrecondition(factor.status())) return factor.status();
@@ -271,7 +274,7 @@ absl::StatusOr<std::vector<at::Tensor>> GridSolver::reconstruct_layer(
 absl::Status GridSolver::record(const StageProblem& problem, const Rounded& rounded,
                                 const at::Tensor& decoded, double seconds) {
   const int64_t columns = problem.weights.size(1);
-  const bool measured = problem.statistics.tokens > 0;
+  const bool measured = problem.statistics.hessian.defined();
   const at::Tensor hessian =
       measured ? problem.statistics.hessian.to(at::kFloat) : at::eye(columns, at::kFloat);
   const StackErrors after(decoded, rounded.target, hessian),
@@ -319,7 +322,7 @@ absl::Status GridSolver::record(const StageProblem& problem, const Rounded& roun
     if (!rounded.sweep_kernel.empty()) row.sweep_kernel = rounded.sweep_kernel;
     if (!rounded.sweep_fallback.empty()) row.sweep_fallback = rounded.sweep_fallback;
     row.weights = rows * columns;
-    row.tokens = problem.statistics.tokens;
+    row.set_statistics(problem.statistics);
     row.seconds =
         seconds * static_cast<double>(rows) / static_cast<double>(problem.weights.size(0));
     keep(std::move(row));

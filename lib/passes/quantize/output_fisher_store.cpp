@@ -37,7 +37,6 @@ absl::Status OutputFisherStore::gather(const format::Checkpoint& checkpoint,
                                        const text::Windows& windows,
                                        const std::set<std::string>& names,
                                        const layerwise::OutputGradientOptions& options) {
-  tokens_ = windows.count * windows.length;
   std::error_code error;
   std::filesystem::create_directories(folder_, error);
   if (error) return base::failed(folder_.string(), ": cannot be created: ", error.message());
@@ -47,12 +46,14 @@ absl::Status OutputFisherStore::gather(const format::Checkpoint& checkpoint,
   return layerwise::output_gradients(checkpoint, windows, options,
                                      [&](int64_t layer, layerwise::LayerGradients gradients) {
                                        layerwise::StoredTensors tensors;
+                                       base::Json tokens = base::Json::object();
                                        for (const auto& [name, found] : gradients) {
                                          if (!found.products.defined() || !names.contains(name))
                                            continue;
                                          tensors.emplace(name, found.products.to(at::kFloat));
+                                         tokens[name] = found.tokens;
                                        }
-                                       return store_.write(layer, tensors, base::Json::object());
+                                       return store_.write(layer, tensors, tokens);
                                      });
 }
 
@@ -67,6 +68,8 @@ absl::StatusOr<std::vector<layerwise::OutputFisher>> OutputFisherStore::of(
     if (!stored || !stored->has(names[i])) continue;
     FRUGAL_ASSIGN_OR_RETURN(const at::Tensor values,
                             stored->tensor(names[i], {fisher.rows, fisher.rows}));
+    FRUGAL_ASSIGN_OR_RETURN(
+        fisher.tokens, base::json_get<int64_t>(stored->record(), names[i], "stored gradients"));
     // All zeros where the model is so sure of every label that no score moves.
     if (values.ne(0).any().item<bool>()) fisher.products = values.to(at::kDouble);
   }

@@ -38,12 +38,9 @@ class OutputFisherStore {
       int64_t layer, const std::vector<std::string>& names,
       const std::vector<int64_t>& row_counts) const;
 
-  int64_t tokens() const { return tokens_; }  // that they were gathered from
-
  private:
   std::filesystem::path folder_;
   layerwise::LayerStore store_;
-  int64_t tokens_ = 0;
 };
 
 }  // namespace frugal::passes

@@ -141,6 +141,8 @@ absl::StatusOr<layerwise::CalibrationSplit> Quantization::windows() const {
 
 absl::StatusOr<Quantization::Chosen> Quantization::choose() const {
   Chosen chosen;
+  // What is chosen by needs statistics of every expert.
+  const layerwise::WalkOptions walk = walk_options(settings_.windows, device_, "target", context_);
   FRUGAL_ASSIGN_OR_RETURN(chosen.plan,
                           plan_target(input_.config(), settings_.choice(), settings_.target));
   FRUGAL_ASSIGN_OR_RETURN(
@@ -154,6 +156,8 @@ absl::StatusOr<Quantization::Chosen> Quantization::choose() const {
                     .precision = settings_.windows.products(),
                     .seed = context_.seed(),
                     .importance = settings_.importance,
+                    .min_expert_tokens = walk.min_expert_tokens,
+                    .expert_blend = walk.expert_blend,
                     .swaps = settings_.target.swaps,
                     .title = base::str_cat("quantize ", context_.input_name()),
                     .file = context_.resume_folder() / "allocation.json",

@@ -5,6 +5,7 @@
 #include <map>
 #include <utility>
 
+#include "architecture/tensors.h"
 #include "artifact/gguf/mix.h"
 #include "base/text.h"
 #include "grid/grid.h"
@@ -56,12 +57,18 @@ absl::StatusOr<FreeMatrix> free_matrix(const PlannedTensor& tensor, size_t index
   }
   std::stable_sort(sized.begin(), sized.end(),
                    [](const auto& a, const auto& b) { return a.first < b.first; });
-  FreeMatrix result{.tensor = index, .weights = rows * columns};
+  FreeMatrix result{.tensors = {index}, .weights = rows * columns};
   for (auto& [bytes, name] : sized) {
     result.bytes.push_back(bytes);
     result.grids.push_back(std::move(name));
   }
   return result;
+}
+
+void add_to_stack(const FreeMatrix& matrix, FreeMatrix& stack) {
+  stack.tensors.insert(stack.tensors.end(), matrix.tensors.begin(), matrix.tensors.end());
+  stack.weights += matrix.weights;
+  for (size_t i = 0; i < stack.bytes.size(); ++i) stack.bytes[i] += matrix.bytes[i];
 }
 
 bool is_free(const PlannedTensor& tensor, const GridChoice& choice, int64_t layer_count) {
@@ -150,11 +157,23 @@ absl::StatusOr<TargetPlan> plan_target(const architecture::ModelConfig& config,
   others.grid = kKeep;
   TargetPlan plan;
   FRUGAL_ASSIGN_OR_RETURN(plan.tensors, plan_grids(config, others));
+  const auto places = architecture::places(config);
+  std::map<std::pair<int64_t, architecture::Role>, size_t> stacks;  // of experts
   for (size_t i = 0; i < plan.tensors.size(); ++i) {
     PlannedTensor& tensor = plan.tensors[i];
     if (!is_free(tensor, choice, config.layer_count())) continue;
     FRUGAL_ASSIGN_OR_RETURN(FreeMatrix matrix, free_matrix(tensor, i, target.candidates));
-    plan.free.push_back(std::move(matrix));
+    const architecture::Place& place = places.find(tensor.name)->second;
+    if (place.expert == architecture::kNoExpert) {
+      plan.free.push_back(std::move(matrix));
+      continue;
+    }
+    const auto [at, first] = stacks.emplace(std::pair(place.layer, place.role), plan.free.size());
+    if (first) {
+      plan.free.push_back(std::move(matrix));
+    } else {
+      add_to_stack(matrix, plan.free[at->second]);
+    }
   }
   if (!plan.free.empty()) return plan;
   return base::invalid_argument(
@@ -218,10 +237,12 @@ std::vector<PlannedTensor> planned_tensors(const TargetPlan& plan,
   std::vector<PlannedTensor> tensors = plan.tensors;
   for (size_t i = 0; i < plan.free.size(); ++i) {
     const FreeMatrix& matrix = plan.free[i];
-    PlannedTensor& tensor = tensors[matrix.tensor];
-    tensor.place = Place::kLayer;
-    tensor.grid = matrix.grids[choice[i]];
-    tensor.size_bytes = matrix.bytes[choice[i]];
+    for (const size_t index : matrix.tensors) {
+      PlannedTensor& tensor = tensors[index];
+      tensor.place = Place::kLayer;
+      tensor.grid = matrix.grids[choice[i]];
+      tensor.size_bytes = matrix.bytes[choice[i]] / static_cast<int64_t>(matrix.tensors.size());
+    }
   }
   return tensors;
 }

@@ -27,12 +27,13 @@ void visit_target_options(pass::OptionVisitor& visitor, TargetOptions& options);
 // Whether `grid` and a target are given as they may be: one of them, with what a target needs.
 absl::Status check_target(const TargetOptions& target, const std::string& grid, bool calibrated);
 
-// A decoder matrix whose grid is to be chosen.
+// A decoder matrix whose grid is to be chosen, or the same one of every expert of a layer: GGUF
+// stacks those into one tensor, which has one type.
 struct FreeMatrix {
-  size_t tensor = 0;               // index into TargetPlan::tensors
+  std::vector<size_t> tensors;     // indices into TargetPlan::tensors, of equal shapes
   std::vector<std::string> grids;  // canonical names, ascending bytes
-  std::vector<int64_t> bytes;      // on each
-  int64_t weights = 0;
+  std::vector<int64_t> bytes;      // of all of them on each
+  int64_t weights = 0;             // of all of them
 };
 
 struct TargetPlan {
