@@ -9,11 +9,6 @@ namespace {
 
 using base::Json;
 
-// Far above any model, and small enough that no product of them overflows 64 bits.
-constexpr int64_t kMaxVocabulary = int64_t{1} << 26;
-constexpr int64_t kMaxWidth = int64_t{1} << 20;
-constexpr int64_t kMaxLayers = int64_t{1} << 12;
-
 struct ActivationName {
   std::string_view name;
   Activation activation;
@@ -37,20 +32,6 @@ std::string shown(const Json& value) {
 bool absent(const Json& json, std::string_view key) {
   const auto found = json.find(std::string(key));
   return found == json.end() || found->is_null();
-}
-
-absl::StatusOr<Activation> read_activation(const Json& json, std::string_view where,
-                                           const Defaults& defaults) {
-  FRUGAL_ASSIGN_OR_RETURN(const std::string wanted,
-                          base::json_get_or<std::string>(json, defaults.activation_key,
-                                                         std::string(defaults.activation), where));
-  std::vector<std::string> known;
-  for (const ActivationName& entry : kActivations) {
-    if (entry.name == wanted) return entry.activation;
-    known.emplace_back(entry.name);
-  }
-  return base::unimplemented(where, ": '", defaults.activation_key, "' is '", wanted.substr(0, 40),
-                             "'; frugal has ", base::join(known, ", "));
 }
 
 absl::Status read_heads(const Json& json, std::string_view where, const Defaults& defaults,
@@ -84,16 +65,6 @@ absl::Status read_heads(const Json& json, std::string_view where, const Defaults
                                   " are wider than ", kMaxWidth);
   }
   attention.score_scale = 1.0 / std::sqrt(static_cast<double>(attention.head_size));
-  return absl::OkStatus();
-}
-
-absl::Status read_token_ids(const Json& json, std::string_view where, ModelConfig& config) {
-  const int64_t size = config.vocabulary_size;
-  FRUGAL_ASSIGN_OR_RETURN(config.bos_token_ids, token_ids(json, "bos_token_id", size, where));
-  FRUGAL_ASSIGN_OR_RETURN(config.eos_token_ids, token_ids(json, "eos_token_id", size, where));
-  FRUGAL_ASSIGN_OR_RETURN(const std::vector<int64_t> pad,
-                          token_ids(json, "pad_token_id", size, where));
-  if (!pad.empty()) config.pad_token_id = pad.front();
   return absl::OkStatus();
 }
 
@@ -274,6 +245,30 @@ absl::StatusOr<std::vector<int64_t>> token_ids(const Json& json, std::string_vie
   return ids;
 }
 
+absl::StatusOr<Activation> read_activation(const Json& json, std::string_view where,
+                                           const Defaults& defaults) {
+  FRUGAL_ASSIGN_OR_RETURN(const std::string wanted,
+                          base::json_get_or<std::string>(json, defaults.activation_key,
+                                                         std::string(defaults.activation), where));
+  std::vector<std::string> known;
+  for (const ActivationName& entry : kActivations) {
+    if (entry.name == wanted) return entry.activation;
+    known.emplace_back(entry.name);
+  }
+  return base::unimplemented(where, ": '", defaults.activation_key, "' is '", wanted.substr(0, 40),
+                             "'; frugal has ", base::join(known, ", "));
+}
+
+absl::Status read_token_ids(const Json& json, std::string_view where, ModelConfig& config) {
+  const int64_t size = config.vocabulary_size;
+  FRUGAL_ASSIGN_OR_RETURN(config.bos_token_ids, token_ids(json, "bos_token_id", size, where));
+  FRUGAL_ASSIGN_OR_RETURN(config.eos_token_ids, token_ids(json, "eos_token_id", size, where));
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<int64_t> pad,
+                          token_ids(json, "pad_token_id", size, where));
+  if (!pad.empty()) config.pad_token_id = pad.front();
+  return absl::OkStatus();
+}
+
 absl::Status read_sizes(const Json& json, std::string_view where, const Defaults& defaults,
                         ModelConfig& config) {
   FRUGAL_ASSIGN_OR_RETURN(config.vocabulary_size,
@@ -424,13 +419,21 @@ Json layer_types(const ModelConfig& config) {
   return list;
 }
 
-absl::Status refuse_true(const Json& json, std::string_view where,
-                         const std::vector<std::string_view>& keys) {
+absl::Status refuse_other(const Json& json, std::string_view where, bool supported,
+                          const std::vector<std::string_view>& keys) {
+  const auto word = [](bool value) { return value ? "true" : "false"; };
   for (const std::string_view key : keys) {
-    FRUGAL_ASSIGN_OR_RETURN(const bool set, base::json_get_or<bool>(json, key, false, where));
-    if (set) return base::unimplemented(where, ": '", key, "' is true; frugal supports only false");
+    FRUGAL_ASSIGN_OR_RETURN(const bool set, base::json_get_or<bool>(json, key, supported, where));
+    if (set == supported) continue;
+    return base::unimplemented(where, ": '", key, "' is ", word(set), "; frugal supports only ",
+                               word(supported));
   }
   return absl::OkStatus();
+}
+
+absl::Status refuse_true(const Json& json, std::string_view where,
+                         const std::vector<std::string_view>& keys) {
+  return refuse_other(json, where, false, keys);
 }
 
 absl::Status refuse_present(const Json& json, std::string_view where,
@@ -441,6 +444,12 @@ absl::Status refuse_present(const Json& json, std::string_view where,
                                "; frugal supports only null");
   }
   return absl::OkStatus();
+}
+
+void write_token_ids(const ModelConfig& config, Json& json) {
+  json["bos_token_id"] = ids_to_json(config.bos_token_ids);
+  json["eos_token_id"] = ids_to_json(config.eos_token_ids);
+  json["pad_token_id"] = config.pad_token_id ? Json(*config.pad_token_id) : Json(nullptr);
 }
 
 void write_sizes(const ModelConfig& config, const Defaults& defaults, Json& json) {
@@ -455,9 +464,7 @@ void write_sizes(const ModelConfig& config, const Defaults& defaults, Json& json
   json["max_position_embeddings"] = config.context_length;
   json["rms_norm_eps"] = config.final_norm.epsilon;
   json["tie_word_embeddings"] = config.tied_embeddings;
-  json["bos_token_id"] = ids_to_json(config.bos_token_ids);
-  json["eos_token_id"] = ids_to_json(config.eos_token_ids);
-  json["pad_token_id"] = config.pad_token_id ? Json(*config.pad_token_id) : Json(nullptr);
+  write_token_ids(config, json);
   const std::string_view activation = name(layer.feed_forward.activation);
   if (!json.contains(defaults.activation_key) && activation != defaults.activation)
     json[std::string(defaults.activation_key)] = activation;

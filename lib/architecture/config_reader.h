@@ -42,6 +42,14 @@ struct Defaults {
 absl::Status read_sizes(const base::Json& json, std::string_view where, const Defaults& defaults,
                         ModelConfig& config);
 
+// Parts of it, for families that call the others something else.
+inline constexpr int64_t kMaxVocabulary = int64_t{1} << 26;  // far above any model, and no product
+inline constexpr int64_t kMaxWidth = int64_t{1} << 20;       // ... of these overflows 64 bits
+inline constexpr int64_t kMaxLayers = int64_t{1} << 12;
+absl::StatusOr<Activation> read_activation(const base::Json& json, std::string_view where,
+                                           const Defaults& defaults);
+absl::Status read_token_ids(const base::Json& json, std::string_view where, ModelConfig& config);
+
 // What a family's rotation may be, and what its defaults follow from.
 struct RopeRules {
   int64_t head_size = 0;
@@ -71,7 +79,10 @@ absl::StatusOr<std::optional<std::vector<bool>>> read_layer_types(const base::Js
                                                                   size_t layer_count);
 base::Json layer_types(const ModelConfig& config);
 
-// Refuses keys that are true and change the computation.
+// Refuses keys that are not as frugal computes, and change the computation.
+absl::Status refuse_other(const base::Json& json, std::string_view where, bool supported,
+                          const std::vector<std::string_view>& keys);
+// The same of those that are true.
 absl::Status refuse_true(const base::Json& json, std::string_view where,
                          const std::vector<std::string_view>& keys);
 // Refuses keys that are neither absent nor null.
@@ -81,6 +92,7 @@ absl::Status refuse_present(const base::Json& json, std::string_view where,
 // What read_sizes reads, of the first layer, beside the initializer range, which nothing changes;
 // and the rope of all layers.
 void write_sizes(const ModelConfig& config, const Defaults& defaults, base::Json& json);
+void write_token_ids(const ModelConfig& config, base::Json& json);
 void write_rope(const ModelConfig& config, base::Json& json);
 // The members of one rope object.
 void write_rope_object(const Rope& rope, base::Json& object);

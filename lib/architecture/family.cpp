@@ -15,7 +15,7 @@ namespace {
 // Every family: one line each.
 constexpr std::array kFamilies = {&kLlama,    &kMistral, &kMixtral, &kQwen2, &kQwen3,
                                   &kQwen3Moe, &kGemma2,  &kGemma3,  &kPhi3,  &kOlmo2,
-                                  &kOlmoe,    &kSmolLM3, &kGranite};
+                                  &kOlmoe,    &kSmolLM3, &kGranite, &kGpt2};
 
 }  // namespace
 

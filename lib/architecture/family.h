@@ -28,7 +28,9 @@ struct ExpertNames {
 struct Fusion {
   std::string_view stem;  // "self_attn.qkv_proj"
   std::span<const Role> roles;
-  std::string_view gguf;  // the same of llama.cpp, where it fuses them, too: "attn_qkv"
+  std::string_view gguf;    // the same of llama.cpp, where it fuses them, too: "attn_qkv"
+  bool transposed = false;  // stored [in, out]
+  bool biases = false;      // theirs are fused alike
 };
 
 // What llama.cpp's graph of an architecture can compute.
@@ -38,7 +40,7 @@ struct GgufGraph {
   bool window_pattern = false;    // the file may say otherwise
   bool square_attention = false;  // as many query channels as the residual stream,
   bool square_keys = false;       // ... and key channels
-  int64_t rotation_period = 0;    // each period-th layer does not turn; 0: all do
+  int64_t rotation_period = 0;    // each period-th layer does not turn; 0: all do, 1: none does
   bool multipliers = false;       // of scores, residual additions and logits
   bool long_factors = false;      // longrope
   bool experts = false;
@@ -57,8 +59,14 @@ struct Family {
   void (*write)(const ModelConfig& config, base::Json& json);
   // Stems that differ from the usual ones (tensors.cpp).
   std::span<const RoleName> (*names)() = nullptr;
+  std::string_view layer_prefix = "model.layers.";
+  // What all names but the head's begin with, and files may leave out.
+  std::string_view optional_prefix = {};
+  std::span<const std::string_view> buffers = {};  // ends of names: see is_buffer (tensors.h)
   std::span<const Fusion> fusions = {};
   ExpertNames experts = {};
+  // config.json has no head size: heads times it are as wide as the residual stream.
+  bool heads_fill_stream = false;
   // `general.architecture` of llama.cpp's files; empty where it has none.
   std::string_view gguf = {};
   // Its files are read (gguf_config.h).

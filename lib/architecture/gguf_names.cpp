@@ -17,6 +17,7 @@ constexpr std::array<int64_t, 2> kLayersOf27B = {46, 62};
 // LLM_TENSOR_* of llama.cpp.
 constexpr std::array kStems = {
     RoleName{Role::kEmbedding, "token_embd"},
+    RoleName{Role::kPositions, "position_embd"},
     RoleName{Role::kNormBeforeAttention, "attn_norm"},
     RoleName{Role::kQuery, "attn_q"},
     RoleName{Role::kKey, "attn_k"},
@@ -35,8 +36,9 @@ constexpr std::array kStems = {
     RoleName{Role::kHead, "output"},
 };
 
-bool is_outside(Role role) {
-  return role == Role::kEmbedding || role == Role::kFinalNorm || role == Role::kHead;
+bool is_outside(Role matrix) {
+  return matrix == Role::kEmbedding || matrix == Role::kPositions || matrix == Role::kFinalNorm ||
+         matrix == Role::kHead;
 }
 
 // Stacks of all experts of a layer.
@@ -146,7 +148,7 @@ std::string gguf_tensor_name(Role role, int64_t layer) {
   const std::string_view suffix = is_bias(role) ? ".bias" : ".weight";
   for (const RoleName& entry : kStems) {
     if (entry.role != matrix_of(role)) continue;
-    if (is_outside(role)) return base::str_cat(entry.stem, suffix);
+    if (is_outside(entry.role)) return base::str_cat(entry.stem, suffix);
     return base::str_cat(kLayerPrefix, layer, ".", entry.stem, suffix);
   }
   return "";
@@ -155,9 +157,10 @@ std::string gguf_tensor_name(Role role, int64_t layer) {
 std::string gguf_stored_name(const ModelConfig& config, Role role, int64_t layer) {
   for (const Fusion& fusion : family_of(config).fusions) {
     const bool holds =
-        std::find(fusion.roles.begin(), fusion.roles.end(), role) != fusion.roles.end();
+        std::find(fusion.roles.begin(), fusion.roles.end(), matrix_of(role)) != fusion.roles.end();
     if (holds && !fusion.gguf.empty())
-      return base::str_cat(kLayerPrefix, layer, ".", fusion.gguf, ".weight");
+      return base::str_cat(kLayerPrefix, layer, ".", fusion.gguf,
+                           is_bias(role) ? ".bias" : ".weight");
   }
   const bool has_experts =
       layer != kNoLayer && config.layers.at(static_cast<size_t>(layer)).experts.has_value();

@@ -19,6 +19,8 @@ struct Norm {
   double epsilon = 1e-6;
   // The stored weight is gain - 1 (Gemma).
   bool one_plus = false;
+  // LayerNorm (Ba et al. 2016): the mean is taken from x first, and a bias is added.
+  bool centered = false;
   bool operator==(const Norm&) const = default;
 };
 
@@ -78,11 +80,12 @@ enum class Activation { kSilu, kGelu, kGeluTanh, kRelu };
 // As Hugging Face writes it: "silu", "gelu", "gelu_pytorch_tanh", "relu".
 std::string_view name(Activation activation);
 
-// Gated: down(activation(gate(x)) * up(x)) (Shazeer 2020).
+// Gated: down(activation(gate(x)) * up(x)) (Shazeer 2020); else down(activation(up(x))).
 struct FeedForward {
   int64_t width = 0;  // F
   Activation activation = Activation::kSilu;
   bool bias = false;  // of gate, up and down
+  bool gated = true;
   bool operator==(const FeedForward&) const = default;
 };
 
@@ -125,9 +128,14 @@ struct ModelConfig {
   int64_t context_length = 0;   // max_position_embeddings, tokens
   // The embedding is multiplied by this, rounded to the type that the model computes in.
   double embedding_scale = 1.0;
+  // A table of the context's length is added to the embedding, row by place: no sequence is longer.
+  bool learned_positions = false;
   std::vector<Layer> layers;  // at least one; they may differ
   Norm final_norm;
   bool tied_embeddings = false;  // the head is the embedding
+  // The files hold the experts of a layer as stacks (transformers from 5 on): of gates and ups, and
+  // of downs. Not in config.json: who reads the files sees it.
+  bool stacked_experts = false;
   LogitRule logit_rule;
   double initializer_range = 0.02;     // standard deviation of fresh weights
   double router_loss_weight = 0.001;   // of the balance of experts in training

@@ -8,6 +8,7 @@ namespace frugal::architecture {
 
 enum class Role {
   kEmbedding,              // [V, C]
+  kPositions,              // [context, C]
   kNormBeforeAttention,    // [C]
   kQuery,                  // [H D, C]
   kKey,                    // [K D, C]
@@ -31,6 +32,10 @@ enum class Role {
   kNormAfterFeedForward,   // [C]
   kFinalNorm,              // [C]
   kHead,                   // [V, C]
+  // Of norms that take the mean away.
+  kNormBeforeAttentionBias,    // [C]
+  kNormBeforeFeedForwardBias,  // [C]
+  kFinalNormBias,              // [C]
 };
 
 constexpr bool is_norm(Role role) {
@@ -48,7 +53,7 @@ constexpr bool is_norm(Role role) {
   }
 }
 
-// The matrix that a bias is added behind; the role itself where it is no bias.
+// The matrix or norm that a bias is added behind; the role itself where it is no bias.
 constexpr Role matrix_of(Role bias) {
   switch (bias) {
     case Role::kQueryBias:
@@ -65,13 +70,19 @@ constexpr Role matrix_of(Role bias) {
       return Role::kUp;
     case Role::kDownBias:
       return Role::kDown;
+    case Role::kNormBeforeAttentionBias:
+      return Role::kNormBeforeAttention;
+    case Role::kNormBeforeFeedForwardBias:
+      return Role::kNormBeforeFeedForward;
+    case Role::kFinalNormBias:
+      return Role::kFinalNorm;
     default:
       return bias;
   }
 }
 constexpr bool is_bias(Role role) { return matrix_of(role) != role; }
 
-// The bias behind a matrix of a layer.
+// The bias behind a matrix or norm; the role itself where none has one.
 constexpr Role bias_of(Role matrix) {
   switch (matrix) {
     case Role::kQuery:
@@ -88,6 +99,12 @@ constexpr Role bias_of(Role matrix) {
       return Role::kUpBias;
     case Role::kDown:
       return Role::kDownBias;
+    case Role::kNormBeforeAttention:
+      return Role::kNormBeforeAttentionBias;
+    case Role::kNormBeforeFeedForward:
+      return Role::kNormBeforeFeedForwardBias;
+    case Role::kFinalNorm:
+      return Role::kFinalNormBias;
     default:
       return matrix;
   }

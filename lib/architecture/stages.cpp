@@ -49,10 +49,14 @@ std::vector<Stage> stages(const ModelConfig& config, int64_t layer) {
                     tensors.find(Role::kValue, kNoExpert)),
   };
   if (!at.experts) {
-    result.push_back(tensors.stage("mlp_in", {Role::kGate, Role::kUp}, false,
-                                   tensors.find(Role::kNormBeforeFeedForward, kNoExpert)));
-    result.push_back(tensors.stage("mlp_out", {Role::kDown}, as_they_are && !at.after_feed_forward,
-                                   tensors.find(Role::kUp, kNoExpert)));
+    const bool gated = at.feed_forward.gated;
+    const std::optional<Tensor> norm = tensors.find(Role::kNormBeforeFeedForward, kNoExpert);
+    result.push_back(gated ? tensors.stage("mlp_in", {Role::kGate, Role::kUp}, false, norm)
+                           : tensors.stage("mlp_in", {Role::kUp}, false, norm));
+    // Behind the activation of a plain feed-forward nothing is proportional to the rows of `up`.
+    result.push_back(
+        tensors.stage("mlp_out", {Role::kDown}, as_they_are && !at.after_feed_forward,
+                      gated ? tensors.find(Role::kUp, kNoExpert) : std::optional<Tensor>()));
     return result;
   }
   // The norm's gain scales what all experts read, and the router: none of them can take it alone.

@@ -11,8 +11,7 @@
 namespace frugal::architecture {
 namespace {
 
-constexpr std::string_view kLayerPrefix = "model.layers.";
-constexpr std::string_view kWeightSuffix = ".weight";
+constexpr std::string_view kWeightSuffix = ".weight", kBiasSuffix = ".bias";
 
 // The names that most families use (transformers' Llama); a family lists what differs.
 constexpr std::array kStems = {
@@ -33,8 +32,21 @@ constexpr std::array kStems = {
     RoleName{Role::kHead, "lm_head"},
 };
 
+// The tensors of a layer of stacked experts (transformers' models of all families alike).
+constexpr std::string_view kRouterOfStacks = "mlp.gate.weight";
+constexpr std::string_view kInStack = "mlp.experts.gate_up_proj";  // [E, 2 F, C], gates first
+constexpr std::string_view kOutStack = "mlp.experts.down_proj";    // [E, C, F]
+
 bool is_outside(Role role) {
-  return role == Role::kEmbedding || role == Role::kFinalNorm || role == Role::kHead;
+  switch (matrix_of(role)) {
+    case Role::kEmbedding:
+    case Role::kPositions:
+    case Role::kFinalNorm:
+    case Role::kHead:
+      return true;
+    default:
+      return false;
+  }
 }
 
 using Shape = std::vector<int64_t>;
@@ -43,10 +55,10 @@ using Shape = std::vector<int64_t>;
 template <typename Add>
 void for_each_role(const FeedForward& feed_forward, int64_t width, const Add& add) {
   const int64_t neurons = feed_forward.width;
-  add(Role::kGate, Shape{neurons, width});
+  if (feed_forward.gated) add(Role::kGate, Shape{neurons, width});
   add(Role::kUp, Shape{neurons, width});
   if (feed_forward.bias) {
-    add(Role::kGateBias, Shape{neurons});
+    if (feed_forward.gated) add(Role::kGateBias, Shape{neurons});
     add(Role::kUpBias, Shape{neurons});
   }
   add(Role::kDown, Shape{width, neurons});
@@ -60,7 +72,11 @@ void for_each_role(const ModelConfig& config, const Layer& layer, const Add& add
   const int64_t width = config.hidden_size;
   const auto add = [&](Role role, Shape shape) { add_to(role, std::move(shape), kNoExpert); };
   const int64_t query = attention.query_width(), key_value = attention.key_value_width();
-  if (layer.before_attention) add(Role::kNormBeforeAttention, Shape{width});
+  const auto norm = [&](const std::optional<Norm>& maybe, Role gain) {
+    if (maybe) add(gain, Shape{width});
+    if (maybe && maybe->centered) add(bias_of(gain), Shape{width});
+  };
+  norm(layer.before_attention, Role::kNormBeforeAttention);
   add(Role::kQuery, Shape{query, width});
   add(Role::kKey, Shape{key_value, width});
   add(Role::kValue, Shape{key_value, width});
@@ -77,7 +93,7 @@ void for_each_role(const ModelConfig& config, const Layer& layer, const Add& add
   add(Role::kAttentionOutput, Shape{width, query});
   if (attention.output_bias) add(Role::kAttentionOutputBias, Shape{width});
   if (layer.after_attention) add(Role::kNormAfterAttention, Shape{width});
-  if (layer.before_feed_forward) add(Role::kNormBeforeFeedForward, Shape{width});
+  norm(layer.before_feed_forward, Role::kNormBeforeFeedForward);
   if (layer.experts) {
     add(Role::kRouter, Shape{layer.experts->count, width});
     for (int64_t expert = 0; expert < layer.experts->count; ++expert) {
@@ -90,32 +106,67 @@ void for_each_role(const ModelConfig& config, const Layer& layer, const Add& add
   if (layer.after_feed_forward) add(Role::kNormAfterFeedForward, Shape{width});
 }
 
-// Makes slices of one tensor `name` of those in `layer` that the fusion names, in its order.
-void fuse(const Fusion& fusion, const std::string& name, std::span<Tensor> layer) {
+// Makes slices of one tensor `name` of those in `layer` that have these roles, in their order.
+void fuse(std::span<const Role> roles, const std::string& name, bool transposed,
+          std::span<Tensor> layer) {
   std::vector<Tensor*> parts;
   int64_t rows = 0;
-  for (const Role role : fusion.roles) {
+  for (const Role role : roles) {
     parts.push_back(&*std::find_if(layer.begin(), layer.end(),
                                    [&](const Tensor& tensor) { return tensor.role == role; }));
-    parts.back()->slice = Slice{.name = name, .first_row = rows};
+    parts.back()->slice = Slice{.name = name, .first_row = rows, .transposed = transposed};
     rows += parts.back()->shape.front();
   }
-  for (Tensor* const part : parts) part->slice->shape = {rows, part->shape.back()};
+  for (Tensor* const part : parts) {
+    Shape shape = part->shape;
+    shape.front() = rows;
+    if (transposed) std::swap(shape.front(), shape.back());
+    part->slice->shape = std::move(shape);
+  }
+}
+
+void fuse(const Fusion& fusion, const std::string& prefix, std::span<Tensor> layer) {
+  const std::string stem = base::str_cat(prefix, fusion.stem);
+  fuse(fusion.roles, base::str_cat(stem, kWeightSuffix), fusion.transposed, layer);
+  if (!fusion.biases) return;
+  std::vector<Role> biases;
+  for (const Role role : fusion.roles) biases.push_back(bias_of(role));
+  fuse(biases, base::str_cat(stem, kBiasSuffix), false, layer);
+}
+
+// Makes slices of stacks of a layer's experts, and gives the router its name beside them.
+void stack(const Layer& layer, const std::string& prefix, std::span<Tensor> tensors) {
+  const int64_t count = layer.experts->count;
+  for (Tensor& tensor : tensors) {
+    const std::string router = base::str_cat(prefix, kRouterOfStacks);
+    if (tensor.role == Role::kRouter && tensor.name != router)
+      tensor.slice = Slice{.name = router, .shape = tensor.shape};
+    if (tensor.expert == kNoExpert) continue;
+    const int64_t rows = tensor.shape.front(), columns = tensor.shape.back();
+    const bool down = tensor.role == Role::kDown;
+    const int64_t all_rows = down ? rows : 2 * rows;
+    tensor.slice =
+        Slice{.name = base::str_cat(prefix, down ? kOutStack : kInStack),
+              .shape = {count, all_rows, columns},
+              .first_row = tensor.expert * all_rows + (tensor.role == Role::kUp ? rows : 0)};
+  }
 }
 
 void add_layer(const ModelConfig& config, int64_t index, std::vector<Tensor>& result) {
   const size_t begin = result.size();
-  for_each_role(config, config.layers.at(static_cast<size_t>(index)),
-                [&](Role role, Shape shape, int64_t expert) {
-                  result.push_back({.name = tensor_name(config, role, index, expert),
-                                    .shape = std::move(shape),
-                                    .role = role,
-                                    .layer = index,
-                                    .expert = expert});
-                });
-  for (const Fusion& fusion : family_of(config).fusions)
-    fuse(fusion, base::str_cat(kLayerPrefix, index, ".", fusion.stem, kWeightSuffix),
-         std::span(result).subspan(begin));
+  const Family& family = family_of(config);
+  const Layer& layer = config.layers.at(static_cast<size_t>(index));
+  for_each_role(config, layer, [&](Role role, Shape shape, int64_t expert) {
+    result.push_back({.name = tensor_name(config, role, index, expert),
+                      .shape = std::move(shape),
+                      .role = role,
+                      .layer = index,
+                      .expert = expert});
+  });
+  const std::string prefix = base::str_cat(family.layer_prefix, index, ".");
+  const std::span<Tensor> added = std::span(result).subspan(begin);
+  for (const Fusion& fusion : family.fusions) fuse(fusion, prefix, added);
+  if (config.stacked_experts && layer.experts) stack(layer, prefix, added);
 }
 
 }  // namespace
@@ -127,8 +178,11 @@ std::vector<Tensor> tensors(const ModelConfig& config) {
     result.push_back({tensor_name(config, role), std::move(shape), role, kNoLayer});
   };
   outside(Role::kEmbedding, {config.vocabulary_size, config.hidden_size});
+  if (config.learned_positions)
+    outside(Role::kPositions, {config.context_length, config.hidden_size});
   for (int64_t layer = 0; layer < config.layer_count(); ++layer) add_layer(config, layer, result);
   outside(Role::kFinalNorm, {config.hidden_size});
+  if (config.final_norm.centered) outside(Role::kFinalNormBias, {config.hidden_size});
   if (!config.tied_embeddings) outside(Role::kHead, {config.vocabulary_size, config.hidden_size});
   return result;
 }
@@ -153,13 +207,13 @@ std::string_view stem(const ModelConfig& config, Role role) {
 }
 
 std::string tensor_name(const ModelConfig& config, Role role, int64_t layer, int64_t expert) {
-  const std::string_view suffix = is_bias(role) ? ".bias" : kWeightSuffix;
+  const std::string_view suffix = is_bias(role) ? kBiasSuffix : kWeightSuffix;
   if (is_outside(role)) return base::str_cat(stem(config, role), suffix);
+  const Family& family = family_of(config);
   if (expert == kNoExpert)
-    return base::str_cat(kLayerPrefix, layer, ".", stem(config, role), suffix);
-  const ExpertNames names = family_of(config).experts;
-  return base::str_cat(kLayerPrefix, layer, ".", names.stem, ".", expert, ".",
-                       names.of(matrix_of(role)), suffix);
+    return base::str_cat(family.layer_prefix, layer, ".", stem(config, role), suffix);
+  return base::str_cat(family.layer_prefix, layer, ".", family.experts.stem, ".", expert, ".",
+                       family.experts.of(matrix_of(role)), suffix);
 }
 
 std::string head_name(const ModelConfig& config) {
@@ -171,6 +225,18 @@ std::map<std::string, Place, std::less<>> places(const ModelConfig& config) {
   for (Tensor& tensor : tensors(config))
     result.emplace(std::move(tensor.name), Place{tensor.role, tensor.layer, tensor.expert});
   return result;
+}
+
+std::string whole_name(const ModelConfig& config, std::string_view stored) {
+  const std::string_view prefix = family_of(config).optional_prefix;
+  const bool whole = stored.starts_with(prefix) || stored == tensor_name(config, Role::kHead);
+  return base::str_cat(whole ? "" : prefix, stored);
+}
+
+bool is_buffer(const ModelConfig& config, std::string_view stored) {
+  const auto ends = family_of(config).buffers;
+  return std::any_of(ends.begin(), ends.end(),
+                     [&](std::string_view end) { return stored.ends_with(end); });
 }
 
 const Norm& norm_of(const ModelConfig& config, Role role, int64_t layer) {
@@ -207,6 +273,7 @@ StreamUses stream_uses(const ModelConfig& config) {
         uses.emplace(tensor.name, StreamUse::kGains);
         break;
       case Role::kEmbedding:
+      case Role::kPositions:
       case Role::kHead:
       case Role::kQuery:
       case Role::kKey:
@@ -222,6 +289,9 @@ StreamUses stream_uses(const ModelConfig& config) {
         break;
       case Role::kAttentionOutputBias:
       case Role::kDownBias:
+      case Role::kNormBeforeAttentionBias:
+      case Role::kNormBeforeFeedForwardBias:
+      case Role::kFinalNormBias:
         uses.emplace(tensor.name, StreamUse::kOffsets);
         break;
       case Role::kQueryBias:

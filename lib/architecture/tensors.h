@@ -17,11 +17,13 @@ inline constexpr int64_t kNoLayer = -1;
 inline constexpr int64_t kNoExpert = -1;
 
 // Rows of a tensor that a checkpoint of the family stores as one: fused matrices below each other,
-// or one matrix of a stack, whose rows are counted through all of it.
+// or one matrix of a stack, whose rows are counted through all of it. Of a vector a row is an
+// element.
 struct Slice {
   std::string name;            // of the stored tensor: "model.layers.3.self_attn.qkv_proj.weight"
-  std::vector<int64_t> shape;  // of all of it
+  std::vector<int64_t> shape;  // of all of it, as it is stored
   int64_t first_row = 0;
+  bool transposed = false;  // a matrix whose columns are the rows (Conv1D)
   bool operator==(const Slice&) const = default;
 };
 
@@ -64,6 +66,11 @@ struct Place {
 };
 std::map<std::string, Place, std::less<>> places(const ModelConfig& config);
 
+// The whole of a name that files of the family may hold without its beginning.
+std::string whole_name(const ModelConfig& config, std::string_view stored);
+// A table that files of the family carry and every reader computes anew.
+bool is_buffer(const ModelConfig& config, std::string_view stored);
+
 // The norm whose gain has this role; must be there.
 const Norm& norm_of(const ModelConfig& config, Role role, int64_t layer);
 // What the model adds to a stored weight before it uses it: 1 for the gain of a one-plus norm, else
@@ -73,8 +80,8 @@ double stored_offset(const ModelConfig& config, Role role, int64_t layer);
 // What a weight has to do with the channels of the residual stream.
 enum class StreamUse {
   kGains,    // [C]: a norm's, one for each channel
-  kOffsets,  // [C]: a bias behind a matrix that writes
-  kReads,    // [.., C]: its columns are channels; the embedding's are, too
+  kOffsets,  // [C]: a bias behind a matrix that writes, or of a norm
+  kReads,    // [.., C]: its columns are channels; those of embedding and positions are, too
   kWrites,   // [C, ..]: its rows are channels
 };
 // By name, every tensor of `config` that has anything to do with them.

@@ -23,9 +23,9 @@ namespace fs = std::filesystem;
 using base::Json;
 
 // Precomputed tables that old exporters stored; every reader computes them anew.
-bool is_known_buffer(std::string_view name) {
+bool is_known_buffer(const architecture::ModelConfig& config, std::string_view name) {
   return name.ends_with("rotary_emb.inv_freq") || name.ends_with("rotary_emb.cos_cached") ||
-         name.ends_with("rotary_emb.sin_cached");
+         name.ends_with("rotary_emb.sin_cached") || architecture::is_buffer(config, name);
 }
 
 // The method under quantization_config where it is another tool's, else nothing.
@@ -120,6 +120,41 @@ absl::Status Checkpoint::missing(const architecture::Tensor& expected) const {
                              : "");
 }
 
+TensorInfo Checkpoint::Stored::range() const {
+  TensorInfo range = info;
+  if (stride > 0)
+    range.size_bytes =
+        ((info.shape[1] - 1) * stride + info.shape[0]) * format::size_bytes(info.dtype);
+  return range;
+}
+
+TensorBytes Checkpoint::bytes_of(const Stored& stored) const {
+  const std::span<const std::byte> mapped = shards_[stored.shard].bytes(stored.range());
+  if (stored.stride == 0) return TensorBytes(mapped);
+  std::vector<std::byte> copy(static_cast<size_t>(stored.info.size_bytes));
+  const int64_t rows = stored.info.shape[0], columns = stored.info.shape[1];
+  copy_transposed({mapped.data(), stored.stride}, columns, rows, size_bytes(stored.info.dtype),
+                  {copy.data(), columns});
+  base::release_pages(mapped);
+  return TensorBytes(std::move(copy));
+}
+
+// Experts lie in stacks where one is there, or where the config says that they did before they came
+// on grids.
+void Checkpoint::find_stacks(const base::Json& json) {
+  const auto ours = json.find("frugal");
+  config_.stacked_experts = ours != json.end() && ours->is_object() &&
+                            ours->value("stacked_experts", Json(false)) == Json(true);
+  if (config_.stacked_experts) return;
+  architecture::ModelConfig stacked = config_;
+  stacked.stacked_experts = true;
+  for (const architecture::Tensor& tensor : architecture::tensors(stacked)) {
+    if (tensor.expert == architecture::kNoExpert || !stored_.contains(tensor.slice->name)) continue;
+    config_.stacked_experts = true;
+    return;
+  }
+}
+
 // Gives the parts of fused tensors the names that the config gives them. A fused tensor of another
 // shape stays as it is, for check_expected().
 absl::Status Checkpoint::cut_fused() {
@@ -129,7 +164,8 @@ absl::Status Checkpoint::cut_fused() {
     const auto found = stored_.find(expected.slice->name);
     if (found == stored_.end() || found->second.info.shape != expected.slice->shape) continue;
     FRUGAL_ASSIGN_OR_RETURN(const TensorInfo part, cut(found->second.info, expected));
-    if (!stored_.emplace(expected.name, Stored{found->second.shard, part}).second) {
+    const int64_t stride = expected.slice->transposed ? expected.slice->shape.back() : 0;
+    if (!stored_.emplace(expected.name, Stored{found->second.shard, part, stride}).second) {
       return base::invalid_argument(folder_.string(), ": both '", expected.slice->name,
                                     "' and its part '", expected.name,
                                     "' are stored; remove the one that is out of date");
@@ -242,9 +278,16 @@ absl::StatusOr<Checkpoint> Checkpoint::open(const fs::path& folder) {
   FRUGAL_ASSIGN_OR_RETURN(result.quantized_, parse_quantized_entries(json, config_file.string()));
   FRUGAL_ASSIGN_OR_RETURN(Weights weights, open_weights(folder));
   for (const auto& [name, shard] : weights.shard_of) {
-    if (is_known_buffer(name)) continue;
-    result.stored_[name] = {shard, weights.shards[shard].tensors().find(name)->second};
+    if (is_known_buffer(result.config_, name)) continue;
+    const std::string whole = architecture::whole_name(result.config_, name);
+    const Stored stored{shard, weights.shards[shard].tensors().find(name)->second};
+    if (!result.stored_.emplace(whole, stored).second) {
+      return base::invalid_argument(folder.string(), ": both '", whole, "' and '", name,
+                                    "' are stored, two names of one tensor; remove the one that is "
+                                    "out of date");
+    }
   }
+  result.find_stacks(json);
   result.shards_ = std::move(weights.shards);
   result.hash_cache_ = std::make_shared<HashCache>();
   FRUGAL_RETURN_IF_ERROR(result.cut_fused());
@@ -275,17 +318,17 @@ std::vector<std::string> Checkpoint::tensor_names() const {
   return names;
 }
 
-absl::StatusOr<std::span<const std::byte>> Checkpoint::bytes(std::string_view tensor) const {
-  FRUGAL_ASSIGN_OR_RETURN(const TensorInfo found, info(tensor));
+absl::StatusOr<TensorBytes> Checkpoint::bytes(std::string_view tensor) const {
+  FRUGAL_RETURN_IF_ERROR(info(tensor).status());
   if (tied_head_ != nullptr && tensor == tied_head_->embedding_name)
     FRUGAL_RETURN_IF_ERROR(check_tied_head());
-  return shards_[stored_.find(tensor)->second.shard].bytes(found);
+  return bytes_of(stored_.find(tensor)->second);
 }
 
 void Checkpoint::read_ahead(std::string_view tensor) const {
   const auto stored = stored_.find(tensor);
   if (stored == stored_.end()) return;
-  base::read_ahead(shards_[stored->second.shard].bytes(stored->second.info));
+  base::read_ahead(shards_[stored->second.shard].bytes(stored->second.range()));
 }
 
 absl::StatusOr<std::vector<float>> Checkpoint::values(std::string_view tensor) const {
@@ -303,7 +346,7 @@ absl::StatusOr<std::vector<float>> Checkpoint::values(std::string_view tensor) c
     FRUGAL_ASSIGN_OR_RETURN(const auto stored, bytes(tensor));
     out.resize(static_cast<size_t>(found.element_count()));
     convert_to_f32(found.dtype, stored, out.data());
-    base::release_pages(stored);
+    if (stored.is_mapped()) base::release_pages(stored);
   }
   if (const std::optional<size_t> bad = first_not_finite(out)) {
     return base::data_loss(folder_.string(), ": tensor '", tensor, "' holds ",
@@ -346,8 +389,9 @@ absl::StatusOr<std::string> Checkpoint::content_hash() const {
   for (const auto& [tensor, stored] : stored_) {
     const TensorInfo& found = stored.info;
     hasher.add(tensor).add(name(found.dtype)).add(shape_text(found.shape));
-    hasher.add(base::xxh3_128(shards_[stored.shard].bytes(found)));
-    base::release_pages(shards_[stored.shard].bytes(found));
+    const TensorBytes bytes = bytes_of(stored);
+    hasher.add(base::xxh3_128(bytes));
+    if (bytes.is_mapped()) base::release_pages(bytes);
   }
   for (const fs::path& file : side_files()) {
     FRUGAL_ASSIGN_OR_RETURN(const base::MappedFile mapped, base::MappedFile::open(file));

@@ -6,9 +6,11 @@
 //   model.safetensors    or shards with model.safetensors.index.json
 //   tokenizer.json, tokenizer.model, tokenizer_config.json, special_tokens_map.json, ...
 //
-// Families that store several matrices as one (query, key and value; gate and up) are read as if
-// each was there by itself, and written as the family has them: parts of one tensor are fused where
-// all of them are plain numbers, and lie apart, under their own names, where one is on a grid.
+// Families that store several matrices as one (query, key and value; gate and up; the experts of a
+// layer) or turned round (Conv1D) are read as if each was there by itself, and written as the
+// family has them: parts of one tensor are fused where all of them are plain numbers, and lie
+// apart, under their own names, where one is on a grid. Experts are written as they were read, in
+// stacks or one by one; "frugal": {"stacked_experts": true} says so where the files cannot.
 //
 // A quantized weight keeps its Hugging Face name; its tensor is U8 [R, row_bytes]: the grid's
 // packed blocks, exact codes and scales (never rounded floats). `quantization_config.quant_method`
@@ -39,6 +41,25 @@ struct QuantizedEntry {
   Activations activations = Activations::kFloat;
 };
 
+// The bytes of a tensor: those of the mapped file, or a copy where they lie otherwise there.
+class TensorBytes {
+ public:
+  TensorBytes() = default;
+  explicit TensorBytes(std::span<const std::byte> mapped) : bytes_(mapped) {}
+  explicit TensorBytes(std::vector<std::byte> copy)
+      : copy_(std::make_shared<const std::vector<std::byte>>(std::move(copy))), bytes_(*copy_) {}
+
+  const std::byte* data() const { return bytes_.data(); }
+  size_t size() const { return bytes_.size(); }
+  auto begin() const { return bytes_.begin(); }
+  auto end() const { return bytes_.end(); }
+  bool is_mapped() const { return copy_ == nullptr; }
+
+ private:
+  std::shared_ptr<const std::vector<std::byte>> copy_;
+  std::span<const std::byte> bytes_;
+};
+
 class Checkpoint {
  public:
   // Opens and cross-checks: config, index against shards both ways, every expected tensor present
@@ -55,8 +76,9 @@ class Checkpoint {
   bool has(std::string_view tensor) const;
   absl::StatusOr<TensorInfo> info(std::string_view tensor) const;
   std::vector<std::string> tensor_names() const;  // sorted, parts of fused tensors one by one
-  // As stored. Errors: no such tensor; an embedding that a stored head contradicts (open).
-  absl::StatusOr<std::span<const std::byte>> bytes(std::string_view tensor) const;
+  // In its own shape, in the type that is stored. Errors: no such tensor; an embedding that a
+  // stored head contradicts (open).
+  absl::StatusOr<TensorBytes> bytes(std::string_view tensor) const;
   // Starts reading a tensor from the disk while other work goes on. Names that are not there:
   // nothing.
   void read_ahead(std::string_view tensor) const;
@@ -77,11 +99,15 @@ class Checkpoint {
   absl::StatusOr<std::string> content_hash() const;
 
  private:
-  // A tensor of the model: all of a stored one, or some of its rows.
+  // A tensor of the model: all of a stored one, some of its rows, or some of its columns.
   struct Stored {
     size_t shard = 0;
     TensorInfo info;
+    int64_t stride = 0;        // of columns: elements from one to the next along the tensor's rows
+    TensorInfo range() const;  // from the first byte to the last in the file
   };
+  TensorBytes bytes_of(const Stored& stored) const;
+  void find_stacks(const base::Json& json);
   absl::Status cut_fused();
   absl::Status check_expected() const;
   absl::Status missing(const architecture::Tensor& expected) const;

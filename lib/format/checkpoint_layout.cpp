@@ -168,6 +168,8 @@ Json config_json(const architecture::ModelConfig& config,
   if (!json.contains("frugal") || !json["frugal"].is_object()) json["frugal"] = Json::object();
   json["frugal"]["version"] = version;
   json["frugal"]["quantized"] = quantized;
+  json["frugal"].erase("stacked_experts");
+  if (config.stacked_experts) json["frugal"]["stacked_experts"] = true;
   json.erase("quantization_config");
   if (!quantized.empty()) json["quantization_config"] = {{"quant_method", kQuantMethod}};
   return json;

@@ -63,9 +63,17 @@ absl::Status CheckpointWriter::State::store(const PlannedTensor& tensor,
   }
   ++next;
   FileTensor& whole = layout.stored[tensor.stored];
-  if (whole.tensor.parts.size() == 1) return write_stored(whole, bytes);
+  const bool transposed = whole.tensor.transposed;
+  if (whole.tensor.parts.size() == 1 && !transposed) return write_stored(whole, bytes);
   whole.gathered.resize(static_cast<size_t>(whole.size_bytes));
-  std::copy(bytes.begin(), bytes.end(), whole.gathered.begin() + tensor.offset);
+  std::byte* const to = whole.gathered.data() + tensor.offset;
+  if (transposed) {
+    const int64_t rows = tensor.stored_shape[0], columns = tensor.stored_shape[1];
+    copy_transposed({bytes.data(), columns}, rows, columns, size_bytes(tensor.stored_dtype),
+                    {to, whole.tensor.shape.back()});
+  } else {
+    std::copy(bytes.begin(), bytes.end(), to);
+  }
   if (++whole.parts_here < whole.tensor.parts.size()) return absl::OkStatus();
   return write_stored(whole, std::exchange(whole.gathered, {}));
 }

@@ -1,6 +1,7 @@
 #include "format/slices.h"
 
 #include <algorithm>
+#include <cstring>
 #include <functional>
 #include <map>
 #include <set>
@@ -16,6 +17,27 @@ int64_t count(const std::vector<int64_t>& shape) {
   return elements;
 }
 
+// From one row of a stored tensor to the next; of a transposed one, from one of its columns.
+int64_t row_elements(const architecture::Slice& slice) {
+  return slice.shape.size() == 1 || slice.transposed ? 1 : slice.shape.back();
+}
+
+template <typename Element>
+void transpose_elements(const StridedMatrix<const std::byte>& from, int64_t rows, int64_t columns,
+                        const StridedMatrix<std::byte>& to) {
+  constexpr int64_t kSize = sizeof(Element), kTile = 32;  // rows and columns stay in the cache
+  for (int64_t row = 0; row < rows; row += kTile) {
+    for (int64_t column = 0; column < columns; column += kTile) {
+      for (int64_t r = row; r < std::min(row + kTile, rows); ++r) {
+        for (int64_t c = column; c < std::min(column + kTile, columns); ++c) {
+          std::memcpy(to.first + (c * to.stride + r) * kSize,
+                      from.first + (r * from.stride + c) * kSize, kSize);
+        }
+      }
+    }
+  }
+}
+
 // What is stored as rows of a larger tensor, by its own name.
 using Slices = std::map<std::string, architecture::Slice, std::less<>>;
 Slices slices_of(const architecture::ModelConfig& config) {
@@ -28,12 +50,18 @@ Slices slices_of(const architecture::ModelConfig& config) {
 
 }  // namespace
 
+void copy_transposed(const StridedMatrix<const std::byte>& from, int64_t rows, int64_t columns,
+                     int64_t size, const StridedMatrix<std::byte>& to) {
+  if (size == sizeof(uint32_t)) return transpose_elements<uint32_t>(from, rows, columns, to);
+  transpose_elements<uint16_t>(from, rows, columns, to);
+}
+
 absl::StatusOr<TensorInfo> cut(const TensorInfo& stored, const architecture::Tensor& tensor) {
   if (stored.shape != tensor.slice->shape) {
     return base::invalid_argument("its shape is ", shape_text(stored.shape),
                                   ", the config demands ", shape_text(tensor.slice->shape));
   }
-  const int64_t row_bytes = stored.shape.back() * size_bytes(stored.dtype);
+  const int64_t row_bytes = row_elements(*tensor.slice) * size_bytes(stored.dtype);
   return TensorInfo{.name = tensor.name,
                     .dtype = stored.dtype,
                     .shape = tensor.shape,
@@ -56,20 +84,25 @@ absl::StatusOr<std::vector<StoredTensor>> stored_tensors(
   for (size_t i = 0; i < declared.size(); ++i) {
     const auto slice = slices.find(declared[i].name);
     if (slice == slices.end() || apart.contains(slice->second.name)) {
-      stored.push_back({declared[i].name, declared[i].dtype, declared[i].shape, {i}, {0}});
+      stored.push_back({declared[i].name, declared[i].dtype, declared[i].shape, {i}, {0}, false});
       continue;
     }
     const std::vector<size_t>& parts = fused.at(slice->second.name);
     if (i != parts.back()) continue;
-    StoredTensor whole{slice->second.name, declared[i].dtype, slice->second.shape, parts, {}};
+    StoredTensor whole{.name = slice->second.name,
+                       .dtype = declared[i].dtype,
+                       .shape = slice->second.shape,
+                       .parts = parts,
+                       .offsets = {},
+                       .transposed = slice->second.transposed};
     for (const size_t part : parts) {
       if (declared[part].dtype != whole.dtype) {
         return base::invalid_argument("tensors '", declared[part].name, "' and '", declared[i].name,
                                       "' are stored as one, '", whole.name, "', but declared as ",
                                       name(declared[part].dtype), " and ", name(whole.dtype));
       }
-      whole.offsets.push_back(slices.at(declared[part].name).first_row * whole.shape.back() *
-                              size_bytes(whole.dtype));
+      const architecture::Slice& place = slices.at(declared[part].name);
+      whole.offsets.push_back(place.first_row * row_elements(place) * size_bytes(whole.dtype));
     }
     stored.push_back(std::move(whole));
   }

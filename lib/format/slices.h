@@ -11,8 +11,19 @@
 
 namespace frugal::format {
 
-// The rows of `stored` that `tensor` is. Errors: the stored shape is not the slice's.
+// The rows of `stored` that `tensor` is, or, where they are its columns, from the first element on.
+// Errors: the stored shape is not the slice's.
 absl::StatusOr<TensorInfo> cut(const TensorInfo& stored, const architecture::Tensor& tensor);
+
+// A matrix of elements of `size` bytes (2 or 4), its rows as many elements apart as `stride` says.
+template <typename Byte>
+struct StridedMatrix {
+  Byte* first = nullptr;
+  int64_t stride = 0;
+};
+// to[c][r] = from[r][c] for `rows` times `columns` elements of `from`.
+void copy_transposed(const StridedMatrix<const std::byte>& from, int64_t rows, int64_t columns,
+                     int64_t size, const StridedMatrix<std::byte>& to);
 
 // A tensor of the files to be written: one declared tensor, or all parts of a fused one.
 struct StoredTensor {
@@ -20,7 +31,8 @@ struct StoredTensor {
   DType dtype = DType::kF32;
   std::vector<int64_t> shape;
   std::vector<size_t> parts;     // indices of the declared tensors, in their order
-  std::vector<int64_t> offsets;  // in bytes, of each part
+  std::vector<int64_t> offsets;  // in bytes, of each part's first element
+  bool transposed = false;       // the parts' rows are columns here
 };
 
 // How tensors that are declared with these types and shapes, as each would be stored by itself, lie

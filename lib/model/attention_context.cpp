@@ -34,6 +34,12 @@ at::Tensor sequence_lengths(const at::Tensor& positions, const at::Tensor& segme
 
 }  // namespace
 
+at::Tensor Batch::places(int64_t past_length, const at::Device& device) const {
+  if (positions.defined()) return positions.to(device);
+  return at::arange(past_length, past_length + ids.size(1), at::device(device).dtype(at::kLong))
+      .unsqueeze(0);
+}
+
 AttentionKinds::AttentionKinds(const architecture::ModelConfig& config, const at::Device& device)
     : device_(device) {
   for (const architecture::Layer& layer : config.layers) {
@@ -55,11 +61,7 @@ AttentionContexts AttentionKinds::contexts(const Batch& batch, int64_t past_leng
                                            const at::Tensor& planned_lengths) const {
   TORCH_CHECK(batch.ids.dim() == 2, "ids are [B, T], got ", batch.ids.sizes());
   const int64_t length = batch.ids.size(1);
-  const at::Tensor positions =
-      batch.positions.defined()
-          ? batch.positions.to(device_)
-          : at::arange(past_length, past_length + length, at::device(device_).dtype(at::kLong))
-                .unsqueeze(0);
+  const at::Tensor positions = batch.places(past_length, device_);
   at::Tensor mask = batch.mask;
   if (!mask.defined() && batch.segments.defined()) {
     TORCH_CHECK(past_length == 0, "segments and a filled cache do not go together: pass a mask");

@@ -21,6 +21,9 @@ struct Batch {
   at::Tensor positions;
   at::Tensor segments = {};
   at::Tensor mask = {};  // [B, 1, T, T_total]
+
+  // Where the tokens stand behind `past_length` others: int64 [B or 1, T].
+  at::Tensor places(int64_t past_length, const at::Device& device) const;
 };
 
 struct AttentionContext {

@@ -55,7 +55,11 @@ absl::StatusOr<Decoder> Decoder::assemble(const architecture::ModelConfig& confi
   }
   decoder.runner_ = std::make_shared<const LayerRunner>(config);
   decoder.embedding_ = architecture::tensor_name(config, Role::kEmbedding);
+  if (config.learned_positions)
+    decoder.positions_ = architecture::tensor_name(config, Role::kPositions);
   decoder.final_norm_ = architecture::tensor_name(config, Role::kFinalNorm);
+  if (config.final_norm.centered)
+    decoder.final_norm_bias_ = architecture::tensor_name(config, Role::kFinalNormBias);
   decoder.head_ = architecture::head_name(config);
   return decoder;
 }
@@ -105,6 +109,10 @@ const at::Tensor& Decoder::parameter(std::string_view name) const {
   return found->second;
 }
 
+at::Tensor Decoder::parameter_or_none(std::string_view name) const {
+  return name.empty() ? at::Tensor() : parameter(name);
+}
+
 at::Device Decoder::device() const { return parameter(embedding_).device(); }
 at::ScalarType Decoder::type() const { return parameter(embedding_).scalar_type(); }
 
@@ -123,8 +131,8 @@ AttentionContexts Decoder::attention_contexts(const Batch& batch, int64_t past_l
   return kinds_.contexts(batch, past_length, rounded_attention_, planned_lengths);
 }
 
-at::Tensor Decoder::embed(const at::Tensor& ids) const {
-  return runner_->embed(parameter(embedding_), ids);
+at::Tensor Decoder::embed(const at::Tensor& ids, const at::Tensor& places) const {
+  return runner_->embed({parameter(embedding_), parameter_or_none(positions_)}, ids, places);
 }
 
 LayerParameters Decoder::layer_parameters(int64_t layer) const {
@@ -167,17 +175,17 @@ at::Tensor Decoder::run_layer(int64_t layer, const at::Tensor& x, const Attentio
 }
 
 at::Tensor Decoder::final_norm(const at::Tensor& x) const {
-  return runner_->final_norm(x, parameter(final_norm_));
+  return runner_->final_norm(x, {parameter(final_norm_), parameter_or_none(final_norm_bias_)});
 }
 
 Head Decoder::head() const { return {parameter(head_), config_.logit_rule}; }
 
 at::Tensor Decoder::hidden(const Batch& batch, KeyValueCache* cache,
                            std::vector<Routing>* routings) const {
-  const AttentionContexts contexts =
-      cache == nullptr ? attention_contexts(batch)
-                       : attention_contexts(batch, cache->length(), cache->planned_lengths);
-  at::Tensor x = embed(batch.ids);
+  const int64_t past_length = cache == nullptr ? 0 : cache->length();
+  const AttentionContexts contexts = attention_contexts(
+      batch, past_length, cache == nullptr ? at::Tensor() : cache->planned_lengths);
+  at::Tensor x = embed(batch.ids, batch.places(past_length, device()));
   for (int64_t layer = 0; layer < config_.layer_count(); ++layer)
     x = run_layer(layer, x, contexts, cache, routings);
   return final_norm(x);

@@ -56,7 +56,8 @@ class Decoder {
 
   AttentionContexts attention_contexts(const Batch& batch, int64_t past_length = 0,
                                        const at::Tensor& planned_lengths = {}) const;
-  at::Tensor embed(const at::Tensor& ids) const;  // [B, T, C]
+  // [B, T, C]; `places` as LayerRunner::embed.
+  at::Tensor embed(const at::Tensor& ids, const at::Tensor& places = {}) const;
   // [B, T, C]. `routings`: the layer's is added where it has experts, for what looks at their load.
   at::Tensor run_layer(int64_t layer, const at::Tensor& x, const AttentionContexts& contexts,
                        KeyValueCache* cache = nullptr,
@@ -89,6 +90,7 @@ class Decoder {
  private:
   static absl::StatusOr<Decoder> assemble(const architecture::ModelConfig& config);
   const at::Tensor& parameter(std::string_view name) const;
+  at::Tensor parameter_or_none(std::string_view name) const;
   absl::Status load_integers(const format::Checkpoint& checkpoint, const at::Device& device);
   // Where a stage's input meets its matrices: one output [B, T, out] each.
   std::vector<at::Tensor> multiply(const architecture::Stage& stage, const at::Tensor& input) const;
@@ -98,7 +100,7 @@ class Decoder {
   std::vector<std::map<architecture::Role, std::string>>
       small_;  // by layer: names of what no stage multiplies
   std::shared_ptr<const LayerRunner> runner_;
-  std::string embedding_, final_norm_, head_;  // names
+  std::string embedding_, positions_, final_norm_, final_norm_bias_, head_;  // names; may be empty
   std::map<std::string, at::Tensor, std::less<>> parameters_;
   std::map<std::string, IntegerMatrix, std::less<>>
       integers_;  // of parameters whose inputs are rounded

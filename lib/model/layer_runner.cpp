@@ -23,8 +23,10 @@ const at::Tensor& parameter(const LayerParameters& parameters, Role role) {
   return found->second;
 }
 
-at::Tensor norm(const architecture::Norm& norm, const at::Tensor& x, const at::Tensor& weight) {
-  return rms_norm(x, norm.one_plus ? weight.to(at::kFloat) + 1.0 : weight, norm.epsilon);
+at::Tensor norm(const architecture::Norm& norm, const at::Tensor& x, const at::Tensor& weight,
+                const at::Tensor& bias = {}) {
+  const at::Tensor gain = norm.one_plus ? weight.to(at::kFloat) + 1.0 : weight;
+  return norm.centered ? layer_norm(x, gain, bias, norm.epsilon) : rms_norm(x, gain, norm.epsilon);
 }
 
 at::Tensor with_bias(const at::Tensor& x, Role matrix, const LayerParameters& parameters) {
@@ -35,7 +37,10 @@ at::Tensor with_bias(const at::Tensor& x, Role matrix, const LayerParameters& pa
 // x through a norm where there is one.
 at::Tensor normed(const std::optional<architecture::Norm>& maybe, const at::Tensor& x, Role gain,
                   const LayerParameters& parameters) {
-  return maybe ? norm(*maybe, x, parameter(parameters, gain)) : x;
+  if (!maybe) return x;
+  if (!maybe->centered) return norm(*maybe, x, parameter(parameters, gain));
+  return norm(*maybe, x, parameter(parameters, gain),
+              parameter(parameters, architecture::bias_of(gain)));
 }
 
 // x += the output of attention or feed-forward, through the norm behind it where there is one.
@@ -60,8 +65,13 @@ at::Tensor activated(const at::Tensor& x, Activation activation) {
   return at::silu(x);
 }
 
-at::Tensor gated(const std::vector<at::Tensor>& outputs,
-                 const architecture::FeedForward& feed_forward, const LayerParameters& parameters) {
+// What the last matrix of a feed-forward reads.
+at::Tensor neurons(const std::vector<at::Tensor>& outputs,
+                   const architecture::FeedForward& feed_forward,
+                   const LayerParameters& parameters) {
+  if (!feed_forward.gated) {
+    return activated(with_bias(outputs.at(0), Role::kUp, parameters), feed_forward.activation);
+  }
   TORCH_CHECK(outputs.size() == 2, "gate and up are 2 outputs, got ", outputs.size());
   return activated(with_bias(outputs[0], Role::kGate, parameters), feed_forward.activation)
       .mul_(with_bias(outputs[1], Role::kUp, parameters));
@@ -81,10 +91,20 @@ at::Tensor split_heads(const at::Tensor& x, int64_t heads, int64_t size) {
 
 }  // namespace
 
-at::Tensor LayerRunner::embed(const at::Tensor& table, const at::Tensor& ids) const {
-  const at::Tensor x = at::embedding(table, ids);
-  if (config_.embedding_scale == 1.0) return x;
-  return x * at::tensor(config_.embedding_scale, at::kDouble).to(x.scalar_type()).to(x.device());
+at::Tensor LayerRunner::embed(const Embedding& embedding, const at::Tensor& ids,
+                              const at::Tensor& places) const {
+  at::Tensor x = at::embedding(embedding.table, ids);
+  if (config_.embedding_scale != 1.0)
+    x = x * at::tensor(config_.embedding_scale, at::kDouble).to(x.scalar_type()).to(x.device());
+  if (!config_.learned_positions) return x;
+  const at::Tensor rows = places.defined()
+                              ? places.to(x.device())
+                              : at::arange(ids.size(-1), at::device(x.device()).dtype(at::kLong));
+  const int64_t length = rows.numel() == 0 ? 0 : rows.max().item<int64_t>() + 1;
+  TORCH_CHECK(length <= config_.context_length, "a sequence of ", length,
+              " tokens is longer than the ", config_.context_length,
+              " positions that the model has learned");
+  return x + at::embedding(embedding.positions, rows);
 }
 
 LayerState LayerRunner::begin(int64_t layer, const at::Tensor& x,
@@ -115,7 +135,7 @@ void LayerRunner::advance(LayerState& state, const architecture::StageRef& at,
       if (layer.experts) begin_experts(state, layer, parameters);
       return;
     case kFeedForwardIn:
-      state.input = {gated(outputs, layer.feed_forward, parameters)};
+      state.input = {neurons(outputs, layer.feed_forward, parameters)};
       return;
     case kFeedForwardOut:
       state.residual = added(state.residual, outputs.at(0), Role::kDown, layer.after_feed_forward,
@@ -134,7 +154,7 @@ void LayerRunner::advance_expert(LayerState& state, const architecture::StageRef
   const int64_t expert = place / 2, count = layer.experts->count;
   TORCH_CHECK(expert < count, "a layer of ", count, " experts has no stage ", at.stage);
   if (place % 2 == 0) {
-    state.input.rows = gated(outputs, layer.feed_forward, parameters);
+    state.input.rows = neurons(outputs, layer.feed_forward, parameters);
     return;
   }
   state.routing.outputs.push_back(outputs.at(0));
@@ -181,8 +201,8 @@ at::Tensor LayerRunner::attend(const architecture::Attention& attention,
   return mixed.transpose(1, 2).reshape({mixed.size(0), mixed.size(2), attention.query_width()});
 }
 
-at::Tensor LayerRunner::final_norm(const at::Tensor& x, const at::Tensor& weight) const {
-  return norm(config_.final_norm, x, weight);
+at::Tensor LayerRunner::final_norm(const at::Tensor& x, const NormWeights& weights) const {
+  return norm(config_.final_norm, x, weights.gain, weights.bias);
 }
 
 at::Tensor LayerRunner::normalize(const at::Tensor& x) const {

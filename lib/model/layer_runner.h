@@ -49,6 +49,16 @@ struct LayerState {
 // Parameters of one layer that no stage multiplies: gains of norms, biases, the router.
 using LayerParameters = std::map<architecture::Role, at::Tensor>;
 
+// What the first layer's input is made of.
+struct Embedding {
+  at::Tensor table;           // [V, C]
+  at::Tensor positions = {};  // [context, C] where they are learned
+};
+struct NormWeights {
+  at::Tensor gain;       // [C], as it is stored
+  at::Tensor bias = {};  // [C] of a norm that takes the mean away
+};
+
 // One layer's staged execution: state = begin(layer, x); for each stage: outputs[m] =
 // state.input.rows · W_mᵀ; advance(state, stage, outputs). After the last stage `residual` is the
 // layer's output. Differentiable; throws. Virtual for tests of solvers alone, which take a layer of
@@ -58,8 +68,10 @@ class LayerRunner {
   virtual ~LayerRunner() = default;
   explicit LayerRunner(architecture::ModelConfig config) : config_(std::move(config)) {}
 
-  // Rows of `table` [V, C] times the embedding's scale: [.., C].
-  at::Tensor embed(const at::Tensor& table, const at::Tensor& ids) const;
+  // Rows of the table times the embedding's scale, and those of the places [B or 1, T] (undefined:
+  // 0..T-1) where the model has learned positions: [B, T, C]. Throws for a place beyond them.
+  at::Tensor embed(const Embedding& embedding, const at::Tensor& ids,
+                   const at::Tensor& places = {}) const;
   virtual LayerState begin(int64_t layer, const at::Tensor& x,
                            const LayerParameters& parameters) const;
   // `outputs`: one tensor [.., out] per matrix of the stage, of the rows it got, without its bias.
@@ -67,8 +79,8 @@ class LayerRunner {
   virtual void advance(LayerState& state, const architecture::StageRef& at,
                        const std::vector<at::Tensor>& outputs, const LayerParameters& parameters,
                        const AttentionContexts& contexts, KeyValueCache* cache = nullptr) const;
-  // The norm behind the last layer, by its stored weight [C].
-  at::Tensor final_norm(const at::Tensor& x, const at::Tensor& weight) const;
+  // The norm behind the last layer, by its stored weights.
+  at::Tensor final_norm(const at::Tensor& x, const NormWeights& weights) const;
   // Without any gain: x / sqrt(mean(x²) + epsilon), with the epsilon of the final norm.
   at::Tensor normalize(const at::Tensor& x) const;
 

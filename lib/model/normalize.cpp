@@ -81,4 +81,11 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double epsilo
   return rows_fit ? RowNorm::apply(x, weight, epsilon) : composed(x, weight, epsilon);
 }
 
+at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                      double epsilon) {
+  const at::Tensor wide = x.to(at::kFloat);
+  const at::Tensor centered = wide - wide.mean(-1, /*keepdim=*/true);
+  return (rms_norm(centered, weight, epsilon) + bias).to(x.scalar_type());
+}
+
 }  // namespace frugal::model

@@ -48,10 +48,11 @@ void peek_zeros(const format::Checkpoint& checkpoint, ModelInfo& info) {
     const auto bytes = checkpoint.bytes(name);
     if (!tensor.ok() || !bytes.ok() || tensor->shape.size() != 2 || info.grids.contains(name))
       continue;
+    const std::span<const std::byte> values = *bytes;
     const size_t size = tensor->dtype == format::DType::kF32 ? 4 : 2;
-    const size_t count = std::min(kWeights, bytes->size() / size);
+    const size_t count = std::min(kWeights, values.size() / size);
     size_t zeros = 0;
-    for (size_t i = 0; i < count; ++i) zeros += is_zero(bytes->subspan(i * size, size)) ? 1 : 0;
+    for (size_t i = 0; i < count; ++i) zeros += is_zero(values.subspan(i * size, size)) ? 1 : 0;
     if (count > 0 && 10 * zeros >= kFewestInTen * count)
       info.zeros[name] = base::str_cat("about ", (100 * zeros + count / 2) / count, "%");
   }

@@ -17,8 +17,10 @@ namespace {
 
 using base::Json;
 using test::parsed;
+using test::tiny_config;
 using test::tiny_config_json;
 using test::tiny_gemma3;
+using test::tiny_gpt2_json;
 
 constexpr auto kUnimplemented = absl::StatusCode::kUnimplemented;
 constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
@@ -42,7 +44,7 @@ TEST(Families, EachIsFoundByItsName) {
 TEST(Families, EveryFileOfTheFolderIsListed) {
   EXPECT_THAT(families(), testing::UnorderedElementsAre(
                               &kLlama, &kMistral, &kMixtral, &kQwen2, &kQwen3, &kQwen3Moe, &kGemma2,
-                              &kGemma3, &kPhi3, &kOlmo2, &kOlmoe, &kSmolLM3, &kGranite));
+                              &kGemma3, &kPhi3, &kOlmo2, &kOlmoe, &kSmolLM3, &kGranite, &kGpt2));
 }
 
 // A config of one family is read, written and named by that family alone.
@@ -232,6 +234,120 @@ TEST(Families, Gemma2BoundsScoresAndLogits) {
   EXPECT_EQ(config.layers[0].attention.score_cap, 20.0);
   json["attn_logit_softcapping"] = 0.0;
   FRUGAL_EXPECT_ERROR(parse_model_config(json, "c"), kInvalid, "'attn_logit_softcapping' is 0");
+}
+
+TEST(Families, Gpt2HasLayerNormsPositionsAndAPlainFeedForward) {
+  const ModelConfig config = parsed(tiny_gpt2_json());
+  EXPECT_TRUE(config.learned_positions);
+  EXPECT_TRUE(config.tied_embeddings);
+  EXPECT_TRUE(config.final_norm.centered);
+  EXPECT_EQ(config.final_norm.epsilon, 1e-5);
+  const Layer& layer = config.layers[1];
+  EXPECT_FALSE(layer.feed_forward.gated);
+  EXPECT_EQ(layer.feed_forward.width, 4 * 32);
+  EXPECT_EQ(layer.feed_forward.activation, Activation::kGeluTanh);
+  EXPECT_EQ(layer.attention.key_value_heads, 4);
+  EXPECT_EQ(layer.attention.head_size, 8);
+  EXPECT_EQ(layer.attention.rope.channels, 0);
+  std::map<std::string, std::vector<int64_t>> shapes;
+  for (const Tensor& tensor : tensors(config)) shapes[tensor.name] = tensor.shape;
+  EXPECT_EQ(shapes.size(), 2u + 2 * 16 + 2);
+  EXPECT_THAT(shapes.at("transformer.wpe.weight"), testing::ElementsAre(128, 32));
+  EXPECT_THAT(shapes.at("transformer.h.1.mlp.up_proj.weight"), testing::ElementsAre(128, 32));
+  EXPECT_THAT(shapes.at("transformer.h.1.ln_2.bias"), testing::ElementsAre(32));
+  EXPECT_THAT(shapes.at("transformer.ln_f.bias"), testing::ElementsAre(32));
+  Json written = to_json(config);
+  EXPECT_EQ(parsed(written).layers, config.layers);
+  EXPECT_EQ(written["n_inner"], 128);
+  EXPECT_EQ(written["a_key_of_tomorrow"], tiny_gpt2_json()["a_key_of_tomorrow"]);
+  written["n_inner"] = 48;
+  EXPECT_EQ(parsed(written).layers[0].feed_forward.width, 48);
+}
+
+TEST(Families, Gpt2StoresItsMatricesByInputs) {
+  const ModelConfig config = parsed(tiny_gpt2_json());
+  std::map<Role, Slice> slices;
+  for (const Tensor& tensor : layer_tensors(config, 1)) {
+    if (tensor.slice) slices[tensor.role] = *tensor.slice;
+  }
+  EXPECT_EQ(slices.size(), 2u * 6);  // six matrices and their biases
+  EXPECT_EQ(slices.at(Role::kKey),
+            (Slice{"transformer.h.1.attn.c_attn.weight", {32, 96}, 32, true}));
+  EXPECT_EQ(slices.at(Role::kValueBias), (Slice{"transformer.h.1.attn.c_attn.bias", {96}, 64}));
+  EXPECT_EQ(slices.at(Role::kDown),
+            (Slice{"transformer.h.1.mlp.c_proj.weight", {128, 32}, 0, true}));
+  EXPECT_EQ(slices.at(Role::kDownBias), (Slice{"transformer.h.1.mlp.c_proj.bias", {32}}));
+}
+
+TEST(Families, Gpt2NamesMayLackTheirBeginning) {
+  const ModelConfig config = parsed(tiny_gpt2_json());
+  EXPECT_EQ(whole_name(config, "h.0.ln_1.weight"), "transformer.h.0.ln_1.weight");
+  EXPECT_EQ(whole_name(config, "transformer.wte.weight"), "transformer.wte.weight");
+  EXPECT_EQ(whole_name(config, "lm_head.weight"), "lm_head.weight");
+  EXPECT_EQ(whole_name(tiny_config(), "norm.weight"), "norm.weight");
+  EXPECT_TRUE(is_buffer(config, "h.0.attn.bias"));
+  EXPECT_TRUE(is_buffer(config, "transformer.h.0.attn.masked_bias"));
+  EXPECT_FALSE(is_buffer(config, "h.0.attn.c_attn.bias"));
+  EXPECT_FALSE(is_buffer(tiny_config(), "h.0.attn.bias"));
+}
+
+TEST(Families, Gpt2RefusesWhatItDoesNotCompute) {
+  for (const char* key :
+       {"scale_attn_by_inverse_layer_idx", "reorder_and_upcast_attn", "add_cross_attention"}) {
+    Json json = tiny_gpt2_json();
+    json[key] = true;
+    FRUGAL_EXPECT_ERROR(parse_model_config(json, "c"), kUnimplemented,
+                        base::str_cat("'", key, "' is true; frugal supports only false"));
+    json[key] = false;
+    FRUGAL_EXPECT_OK(parse_model_config(json, "c"));
+  }
+  Json json = tiny_gpt2_json();
+  json["scale_attn_weights"] = false;
+  FRUGAL_EXPECT_ERROR(parse_model_config(json, "c"), kUnimplemented,
+                      "'scale_attn_weights' is false; frugal supports only true");
+  json = tiny_gpt2_json();
+  json["n_head"] = 5;
+  FRUGAL_EXPECT_ERROR(parse_model_config(json, "c"), kInvalid, "'n_embd' is 32");
+  for (const char* key : {"n_embd", "n_head", "n_layer", "n_positions", "vocab_size"}) {
+    json = tiny_gpt2_json();
+    json.erase(key);
+    FRUGAL_EXPECT_ERROR(parse_model_config(json, "c"), kInvalid, key);
+  }
+}
+
+// Between the activation and the last matrix of a plain feed-forward nothing can take a scale.
+TEST(Families, Gpt2StagesHaveOneMatrixAheadOfTheActivation) {
+  const std::vector<Stage> all = stages(parsed(tiny_gpt2_json()), 0);
+  ASSERT_EQ(all.size(), 4u);
+  EXPECT_EQ(all[2].name, "mlp_in");
+  ASSERT_EQ(all[2].matrices.size(), 1u);
+  EXPECT_EQ(all[2].matrices[0].role, Role::kUp);
+  EXPECT_EQ(all[2].input_scale->role, Role::kNormBeforeFeedForward);
+  EXPECT_FALSE(all[3].input_scale.has_value());
+  EXPECT_TRUE(all[3].writes_residual);
+}
+
+// The names of transformers' own models, whatever files of single experts call them.
+TEST(Families, StackedExpertsAreRowsOfTwoTensors) {
+  ModelConfig config =
+      parsed(tiny_config_json("MixtralForCausalLM", "mixtral", {{"num_local_experts", 3}}));
+  config.stacked_experts = true;
+  std::map<std::pair<Role, int64_t>, Tensor> found;
+  for (const Tensor& tensor : layer_tensors(config, 1))
+    found.emplace(std::pair(tensor.role, tensor.expert), tensor);
+  const std::string prefix = "model.layers.1.mlp.";
+  const auto slice = [&](Role role, int64_t expert) { return found.at({role, expert}).slice; };
+  EXPECT_EQ(slice(Role::kRouter, kNoExpert), (Slice{prefix + "gate.weight", {3, 32}}));
+  EXPECT_EQ(slice(Role::kGate, 2), (Slice{prefix + "experts.gate_up_proj", {3, 128, 32}, 256}));
+  EXPECT_EQ(slice(Role::kUp, 2), (Slice{prefix + "experts.gate_up_proj", {3, 128, 32}, 320}));
+  EXPECT_EQ(slice(Role::kDown, 2), (Slice{prefix + "experts.down_proj", {3, 32, 64}, 64}));
+  EXPECT_EQ(found.at({Role::kGate, 2}).name, "model.layers.1.block_sparse_moe.experts.2.w1.weight");
+  EXPECT_FALSE(slice(Role::kQuery, kNoExpert).has_value());
+  config = parsed(tiny_config_json("Qwen3MoeForCausalLM", "qwen3_moe"));
+  config.stacked_experts = true;
+  for (const Tensor& tensor : layer_tensors(config, 0)) {  // the router has its name already
+    EXPECT_EQ(tensor.slice.has_value(), tensor.expert != kNoExpert) << tensor.name;
+  }
 }
 
 TEST(Families, Olmo2HasNormsBehindItsBlocksAlone) {

@@ -41,10 +41,23 @@ TEST(GgufNames, FusedOnesShareAName) {
   EXPECT_EQ(gguf_stored_name(test::tiny_config(), Role::kGate, 1), "blk.1.ffn_gate.weight");
 }
 
+// GPT-2's: biases of norms, positions, and biases of fused matrices.
+TEST(GgufNames, BiasesOfFusedMatricesAreFused) {
+  const ModelConfig gpt2 = parsed(test::tiny_gpt2_json());
+  for (const Role role : {Role::kQueryBias, Role::kKeyBias, Role::kValueBias})
+    EXPECT_EQ(gguf_stored_name(gpt2, role, 1), "blk.1.attn_qkv.bias");
+  EXPECT_EQ(gguf_stored_name(gpt2, Role::kQuery, 1), "blk.1.attn_qkv.weight");
+  EXPECT_EQ(gguf_stored_name(gpt2, Role::kUpBias, 1), "blk.1.ffn_up.bias");
+  EXPECT_EQ(gguf_stored_name(gpt2, Role::kNormBeforeAttentionBias, 1), "blk.1.attn_norm.bias");
+  EXPECT_EQ(gguf_stored_name(gpt2, Role::kFinalNormBias, kNoLayer), "output_norm.bias");
+  EXPECT_EQ(gguf_stored_name(gpt2, Role::kPositions, kNoLayer), "position_embd.weight");
+  EXPECT_EQ(gguf_architecture(gpt2).value(), "gpt2");
+}
+
 TEST(GgufNames, WhatIsNoTensorOfOursHasNoPlace) {
-  for (const char* name :
-       {"", "blk.", "blk.0", "blk.-1.attn_q.weight", "blk.0.attn_q", "blk.0.attn_z.weight",
-        "attn_q.weight", "blk.0.token_embd.weight", "blk.0.attn_norm.bias", "rope_freqs.weight"}) {
+  for (const char* name : {"", "blk.", "blk.0", "blk.-1.attn_q.weight", "blk.0.attn_q",
+                           "blk.0.attn_z.weight", "attn_q.weight", "blk.0.token_embd.weight",
+                           "blk.0.attn_q_norm.bias", "rope_freqs.weight"}) {
     EXPECT_FALSE(gguf_place(name).has_value()) << name;
   }
 }

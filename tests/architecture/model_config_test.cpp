@@ -172,20 +172,33 @@ TEST(ModelConfig, TensorsFollowTheConfig) {
 // Parameter counts as the models' cards state them (embeddings once when tied).
 TEST(ModelConfig, RealConfigsRead) {
   FRUGAL_SHARED_DATA_OR_SKIP(folder, "hf-configs");
-  const std::map<std::string, int64_t> known = {
-      {"llama2_7b", 6738415616},         {"llama2_13b", 13015864320},
-      {"llama2_70b", 68976648192},       {"llama3_1_8b", 8030261248},
-      {"llama3_1_70b", 70553706496},     {"llama3_2_1b", 1235814400},
-      {"llama3_2_3b", 3212749824},       {"mistral_7b", 7241732096},
-      {"mistral_7b_v03", 7248023552},    {"smollm_135m", 134515008},
-      {"smollm2_360m", 361821120},       {"tinyllama_1b_chat_v1.0", 1100048384},
-      {"qwen2_0_5b", 494032768},         {"qwen2_1_5b", 1543714304},
-      {"qwen2_7b", 7615616512},          {"qwen2.5_3b", 3085938688},
-      {"qwen3_0.6b", 596049920},         {"qwen3_1.7b", 1720574976},
-      {"gemma3_1b_it", 999885952},       {"gemma2_2b", 2614341888},
-      {"gemma2_9b", 9241705984},         {"gemma2_27b", 27227128320},
-      {"phi-3_5", 3821079552},           {"phi-4", 3836021760},
-      {"Mixtral-8x7B-v0.1", 46702792704}};
+  const std::map<std::string, int64_t> known = {{"llama2_7b", 6738415616},
+                                                {"llama2_13b", 13015864320},
+                                                {"llama2_70b", 68976648192},
+                                                {"llama3_1_8b", 8030261248},
+                                                {"llama3_1_70b", 70553706496},
+                                                {"llama3_2_1b", 1235814400},
+                                                {"llama3_2_3b", 3212749824},
+                                                {"mistral_7b", 7241732096},
+                                                {"mistral_7b_v03", 7248023552},
+                                                {"smollm_135m", 134515008},
+                                                {"smollm2_360m", 361821120},
+                                                {"tinyllama_1b_chat_v1.0", 1100048384},
+                                                {"qwen2_0_5b", 494032768},
+                                                {"qwen2_1_5b", 1543714304},
+                                                {"qwen2_7b", 7615616512},
+                                                {"qwen2.5_3b", 3085938688},
+                                                {"qwen3_0.6b", 596049920},
+                                                {"qwen3_1.7b", 1720574976},
+                                                {"gemma3_1b_it", 999885952},
+                                                {"gemma2_2b", 2614341888},
+                                                {"gemma2_9b", 9241705984},
+                                                {"gemma2_27b", 27227128320},
+                                                {"phi-3_5", 3821079552},
+                                                {"phi-4", 3836021760},
+                                                {"Mixtral-8x7B-v0.1", 46702792704},
+                                                {"gpt2", 124439808},
+                                                {"gpt2_medium", 354823168}};
   size_t checked = 0;
   for (const auto& item : std::filesystem::recursive_directory_iterator(folder)) {
     if (item.path().extension() != ".json") continue;

@@ -21,10 +21,18 @@ inline base::Json tiny_config_json() {
     "a_key_of_tomorrow": {"kept": [1, 2, 3]}})");
 }
 
+// A GPT-2 of the same sizes.
+inline base::Json tiny_gpt2_json() {
+  return base::Json::parse(R"({
+    "architectures": ["GPT2LMHeadModel"], "model_type": "gpt2", "n_embd": 32, "n_head": 4, "n_layer": 2,
+    "n_positions": 128, "n_ctx": 128, "vocab_size": 40, "layer_norm_epsilon": 1e-05, "activation_function": "gelu_new",
+    "bos_token_id": 1, "eos_token_id": 2, "a_key_of_tomorrow": {"kept": [1, 2, 3]}})");
+}
+
 // The same of another family, with some keys replaced; a null value erases its key.
 inline base::Json tiny_config_json(std::string_view architecture, std::string_view model_type,
                                    const base::Json& changes = base::Json::object()) {
-  base::Json json = tiny_config_json();
+  base::Json json = model_type == "gpt2" ? tiny_gpt2_json() : tiny_config_json();
   json["architectures"] = {architecture};
   json["model_type"] = model_type;
   for (const auto& [key, value] : changes.items()) {

@@ -9,10 +9,10 @@ The generator. A tensor `name` of family `family` has the key FNV-1a-64(family +
   u = SplitMix64(key + (i + 1) * 0x9E3779B97F4A7C15) >> 40, a number of 24 bits;  x = u / 2^23 - 1, in [-1, 1)
   value = float32(offset + scale * x), computed in double, `scale` rounded to float32 before
 with, by the name's end,
-  norm.weight             offset gain_offset of the file (1; 0 where the model adds 1 itself), scale 0.3
+  norm.weight             offset gain_offset of the file (1; 0 where the model adds 1 itself), scale 0.3; so ln_1, ln_2 and ln_f of GPT-2
   .bias                   offset 0, scale 0.5
-  embed_tokens.weight     offset 0, scale embedding_scale of the file
-  any other matrix [N, K] offset 0, scale 2 / sqrt(K)
+  embed_tokens.weight     offset 0, scale embedding_scale of the file; so wte and wpe of GPT-2
+  any other [.., N, K]    offset 0, scale 2 / sqrt(K), or 2 / sqrt(N) where GPT-2 stores it [in, out] (its name has ".c_")
 large enough that a gain left out, a window off by one or a wrong rotary base shows in the first digit of the logits.
 
 usage: families.py write  [NAME ...]       makes families/NAME.json anew (needs torch and transformers)
@@ -64,6 +64,11 @@ def qwen3_moe(**options):
         "mlp_only_layers": [], "output_router_logits": False, "router_aux_loss_coef": 0.001, **options})
 
 
+def mixtral():
+    return config("mixtral", "MixtralForCausalLM", rope_theta=1000000.0, sliding_window=None, attention_bias=REMOVED, num_local_experts=4,
+                  num_experts_per_tok=2, output_router_logits=False, router_aux_loss_coef=0.02)
+
+
 def factors(count, first):
     """Of frequencies, growing as those of published models do."""
     return [round(first * (1 + 0.35 * i), 4) for i in range(count)]
@@ -108,8 +113,13 @@ FAMILIES = {
     "phi3-partial": {**phi3(num_attention_heads=2, sliding_window=None, tie_word_embeddings=True, partial_rotary_factor=0.5),
                      "original_max_position_embeddings": 37,
                      "rope_scaling": {"type": "longrope", "short_factor": factors(8, 1.0), "long_factor": factors(8, 2.5)}},
-    "mixtral": config("mixtral", "MixtralForCausalLM", rope_theta=1000000.0, sliding_window=None, attention_bias=REMOVED,
-                      num_local_experts=4, num_experts_per_tok=2, output_router_logits=False, router_aux_loss_coef=0.02),
+    "mixtral": mixtral(),
+    # Experts in stacks, as newer versions of transformers can write them.
+    "mixtral-stacked": mixtral(),
+    "qwen3-moe-stacked": qwen3_moe(mlp_only_layers=[1]),
+    "gpt2": {"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2", "activation_function": "gelu_new", "n_embd": 64, "n_head": 4, "n_layer": 3,
+             "n_positions": 128, "n_ctx": 128, "layer_norm_epsilon": 1e-05, "initializer_range": 0.02, "attn_pdrop": 0.1, "embd_pdrop": 0.1,
+             "resid_pdrop": 0.1, "vocab_size": VOCABULARY, "bos_token_id": 0, "eos_token_id": 0, "torch_dtype": "float32"},
     "qwen3-moe": qwen3_moe(),
     # Experts in all layers but the second.
     "qwen3-moe-mixed": qwen3_moe(mlp_only_layers=[1], norm_topk_prob=False),
@@ -150,14 +160,14 @@ def uniform(key, count):
 def tensor(golden, name):
     shape = golden["tensors"][name]
     offset, scale = 0.0, 0.0
-    if name.endswith("norm.weight"):
+    if name.endswith(("norm.weight", "ln_1.weight", "ln_2.weight", "ln_f.weight")):
         offset, scale = golden["gain_offset"], 0.3
     elif name.endswith(".bias"):
         scale = 0.5
-    elif name.endswith("embed_tokens.weight"):
+    elif name.endswith(("embed_tokens.weight", "wte.weight", "wpe.weight")):
         scale = golden["embedding_scale"]
     else:
-        scale = 2 / math.sqrt(shape[1])
+        scale = 2 / math.sqrt(shape[-2 if ".c_" in name else -1])
     x = uniform(fnv1a(f"{golden['family']}/{name}"), int(np.prod(shape)))
     return (offset + float(np.float32(scale)) * x).astype(np.float32).reshape(shape)
 
@@ -222,6 +232,8 @@ def load_with_transformers(folder):
 
 def checkpoint_shapes(family, shapes):
     """The tensors of published checkpoints: transformers stacks the experts of a layer when it loads them."""
+    if family.endswith("-stacked"):
+        return shapes
     result = {}
     for name, shape in shapes.items():
         prefix, stacked, kind = name.partition(".mlp.experts.")

@@ -30,5 +30,39 @@ TEST(LayerRunner, StagesSayWhatTheyMiss) {
   EXPECT_THROW(decoder.runner().advance(state, {0, 4}, {}, {}, contexts), c10::Error);
 }
 
+architecture::ModelConfig tiny_gpt2() {
+  const base::Json json = {{"architectures", {"GPT2LMHeadModel"}},
+                           {"model_type", "gpt2"},
+                           {"n_embd", 32},
+                           {"n_head", 4},
+                           {"n_layer", 2},
+                           {"n_positions", 16},
+                           {"vocab_size", 48}};
+  return architecture::parse_model_config(json, "tiny").value();
+}
+
+// The sums stand at the places of the batch, and none of them beyond the table.
+TEST(LayerRunner, LearnedPositionsEndWithTheirTable) {
+  const Decoder decoder = Decoder::create(tiny_gpt2(), 1, at::kCPU).value();
+  const at::Tensor ids = at::arange(16, at::kLong).unsqueeze(0);
+  const at::Tensor& table = decoder.parameters().at("transformer.wte.weight");
+  const at::Tensor& positions = decoder.parameters().at("transformer.wpe.weight");
+  EXPECT_TRUE(decoder.embed(ids).equal(table.slice(0, 0, 16).unsqueeze(0) + positions));
+  const at::Tensor last = at::full({1, 1}, 15, at::kLong);
+  EXPECT_TRUE(
+      decoder.embed(ids.narrow(1, 3, 1), last).equal((table[3] + positions[15]).view({1, 1, 32})));
+  try {
+    decoder.logits({at::zeros({1, 17}, at::kLong), {}});
+    FAIL() << "17 tokens have no positions";
+  } catch (const c10::Error& error) {
+    EXPECT_NE(
+        std::string(error.what()).find("a sequence of 17 tokens is longer than the 16 positions"),
+        std::string::npos);
+  }
+  KeyValueCache cache;
+  decoder.logits({ids, {}}, &cache);
+  EXPECT_THROW(decoder.logits({at::zeros({1, 1}, at::kLong), {}}, &cache), c10::Error);
+}
+
 }  // namespace
 }  // namespace frugal::model

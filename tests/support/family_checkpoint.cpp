@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <initializer_list>
 #include <stdexcept>
 
 #include "base/file.h"
@@ -49,11 +50,18 @@ struct Spread {
 };
 
 Spread spread_of(const FamilyGolden& golden, std::string_view name) {
-  if (name.ends_with("norm.weight")) return {golden.gain_offset, 0.3f};
+  const auto ends_with = [&](std::initializer_list<std::string_view> ends) {
+    return std::any_of(ends.begin(), ends.end(), [&](auto end) { return name.ends_with(end); });
+  };
+  if (ends_with({"norm.weight", "ln_1.weight", "ln_2.weight", "ln_f.weight"}))
+    return {golden.gain_offset, 0.3f};
   if (name.ends_with(".bias")) return {0, 0.5f};
-  if (name.ends_with("embed_tokens.weight")) return {0, static_cast<float>(golden.embedding_scale)};
-  const auto columns = static_cast<double>(golden.tensors.at(std::string(name)).at(1));
-  return {0, static_cast<float>(2 / std::sqrt(columns))};
+  if (ends_with({"embed_tokens.weight", "wte.weight", "wpe.weight"}))
+    return {0, static_cast<float>(golden.embedding_scale)};
+  const std::vector<int64_t>& shape = golden.tensors.at(std::string(name));
+  const bool stored_by_inputs = name.find(".c_") != std::string_view::npos;
+  const auto inputs = static_cast<double>(shape.at(shape.size() - (stored_by_inputs ? 2 : 1)));
+  return {0, static_cast<float>(2 / std::sqrt(inputs))};
 }
 
 void write_weights(const FamilyGolden& golden, const fs::path& path) {

@@ -5,6 +5,7 @@
 
 namespace frugal::architecture {
 
+extern const Family kGpt2;
 extern const Family kLlama;
 extern const Family kMistral;
 extern const Family kQwen2;

@@ -44,9 +44,15 @@ std::vector<float> rope_factors(const architecture::ModelConfig& config, std::st
 // The bytes that go into the file for one tensor, and their type.
 struct Payload {
   format::GgmlType type;
-  std::vector<std::byte> owned;
-  std::span<const std::byte> bytes;
+  std::vector<std::byte> owned = {};
+  format::TensorBytes stored = {};
+  std::span<const std::byte> bytes = {};
 };
+
+// llama.cpp wants every vector in fp32, and positions.
+bool is_fp32_in_file(const GgufSource& source) {
+  return source.shape.size() < 2 || source.parts.front().role == architecture::Role::kPositions;
+}
 
 std::vector<std::byte> permute_rows(std::span<const std::byte> bytes, int64_t rows, int64_t heads) {
   const std::vector<int64_t> order = interleaved_row_order(rows, heads);
@@ -96,8 +102,7 @@ absl::Status check_fused(
 
 absl::StatusOr<format::GgmlType> type_of(const format::Checkpoint& checkpoint,
                                          const GgufSource& source) {
-  if (source.shape.size() < 2)
-    return format::ggml_type("F32");  // llama.cpp wants every vector in fp32
+  if (is_fp32_in_file(source)) return format::ggml_type("F32");
   const architecture::Tensor& first = source.parts.front();
   FRUGAL_RETURN_IF_ERROR(check_fused(
       source, [&](const architecture::Tensor& part) { return type_in_file(checkpoint, part); }));
@@ -123,8 +128,9 @@ absl::StatusOr<Payload> float_payload(const format::Checkpoint& checkpoint,
                                       Payload payload) {
   FRUGAL_ASSIGN_OR_RETURN(const std::vector<float> values,
                           checkpoint.values(weight));  // refuses NaN
-  if (source.shape.size() >= 2) {
-    FRUGAL_ASSIGN_OR_RETURN(payload.bytes, checkpoint.bytes(weight));
+  if (!is_fp32_in_file(source)) {
+    FRUGAL_ASSIGN_OR_RETURN(payload.stored, checkpoint.bytes(weight));
+    payload.bytes = payload.stored;
     return payload;
   }
   std::vector<float> stored = values;
@@ -157,8 +163,8 @@ absl::StatusOr<Payload> payload_of(const format::Checkpoint& checkpoint, const G
   }
   if (source.parts.size() > 1) {
     for (const architecture::Tensor& part : source.parts) {
-      FRUGAL_ASSIGN_OR_RETURN(const Payload rows,
-                              payload_of(checkpoint, source, part.name, Payload{payload.type}));
+      FRUGAL_ASSIGN_OR_RETURN(const Payload rows, payload_of(checkpoint, source, part.name,
+                                                             Payload{.type = payload.type}));
       payload.owned.insert(payload.owned.end(), rows.bytes.begin(), rows.bytes.end());
     }
     payload.bytes = payload.owned;

@@ -153,9 +153,11 @@ void add_hyperparameters(const ModelConfig& config, std::string_view architectur
   add("attention.head_count_kv", attention.key_value_heads);
   add("attention.key_length", attention.head_size);
   add("attention.value_length", attention.head_size);
-  metadata.emplace_back(str_cat(architecture, ".attention.layer_norm_rms_epsilon"),
-                        static_cast<float>(config.final_norm.epsilon));
-  add_rope(config, architecture, metadata);
+  metadata.emplace_back(
+      str_cat(architecture, config.final_norm.centered ? ".attention.layer_norm_epsilon"
+                                                       : ".attention.layer_norm_rms_epsilon"),
+      static_cast<float>(config.final_norm.epsilon));
+  if (!config.learned_positions) add_rope(config, architecture, metadata);
   add_experts(config, architecture, metadata);
   add_scales(config, architecture, metadata);
   add_windows(config, architecture, metadata);

@@ -1,5 +1,7 @@
 #include "artifact/onnx/onnx_graph.h"
 
+#include <limits>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -67,10 +69,32 @@ class GraphBuilder {
     const std::string weight = to_.name_of(Role::kEmbedding, architecture::kNoLayer);
     to_.weight(weight, OnnxContent::kValues);
     to_.node("Gather", "", {weight, "input_ids"}, {"embeddings"});
-    if (config_.embedding_scale == 1.0) return "embeddings";
-    to_.constant<float>("embedding_scale", {}, {static_cast<float>(config_.embedding_scale)});
-    to_.node("Mul", "", {"embeddings", "embedding_scale"}, {"scaled_embeddings"});
-    return "scaled_embeddings";
+    std::string embeddings = "embeddings";
+    if (config_.embedding_scale != 1.0) {
+      to_.constant<float>("embedding_scale", {}, {static_cast<float>(config_.embedding_scale)});
+      to_.node("Mul", "", {"embeddings", "embedding_scale"}, {"scaled_embeddings"});
+      embeddings = "scaled_embeddings";
+    }
+    if (!config_.learned_positions) return embeddings;
+    add_places();
+    const std::string positions = to_.name_of(Role::kPositions, architecture::kNoLayer);
+    to_.weight(positions, OnnxContent::kValues);
+    to_.node("Gather", "", {positions, "places"}, {"position_embeddings"});
+    to_.node("Add", "", {embeddings, "position_embeddings"}, {"placed_embeddings"});
+    return "placed_embeddings";
+  }
+
+  // Where the new tokens stand, by the mask: a token's place is the number of tokens ahead of it,
+  // padding on either side counts for nothing.
+  void add_places() {
+    to_.constant<int64_t>("zero", {}, {0});
+    to_.constant<int64_t>("beyond_all", {1}, {std::numeric_limits<int64_t>::max()});
+    to_.node("CumSum", "", {"attention_mask", "one"}, {"tokens_so_far"});
+    to_.node("Sub", "", {"tokens_so_far", "one"}, {"tokens_ahead"});
+    to_.node("Max", "", {"tokens_ahead", "zero"}, {"all_places"});
+    to_.node("Shape", "", {"input_ids"}, {"new_length"}, {{"start", int64_t{1}}});
+    to_.node("Neg", "", {"new_length"}, {"first_new"});
+    to_.node("Slice", "", {"all_places", "first_new", "beyond_all", "axis_one"}, {"places"});
   }
 
   void declare_interface() {
@@ -113,6 +137,16 @@ class GraphBuilder {
              {{"to", static_cast<int64_t>(OnnxType::kInt32)}});
   }
 
+  // A norm that takes the mean away.
+  void add_layer_norm(const std::string& input, Role role, int64_t layer,
+                      const std::string& output) {
+    const std::string gain = to_.gain(role, layer);
+    const std::string bias = to_.name_of(architecture::bias_of(role), layer);
+    to_.weight(bias, OnnxContent::kValues);
+    to_.node("LayerNormalization", "", {input, gain, bias}, {output},
+             {{"axis", int64_t{-1}}, {"epsilon", epsilon()}});
+  }
+
   // A norm without an addition before it. Spelled out in standard operators, because ONNX Runtime's
   // own operator for it lives in the standard domain and the ONNX checker refuses it there; the
   // runtime fuses this pattern into that operator.
@@ -130,13 +164,19 @@ class GraphBuilder {
   // What the first layer reads; and the constants of all norms.
   std::string add_first_norm(const std::string& input) {
     const bool present = to_.layer(0).before_attention.has_value();
+    const bool centered = present && to_.layer(0).before_attention->centered;
+    const std::string output = "normalized.0.in";
+    to_.constant<int64_t>("last_axis", {1}, {-1});
+    if (centered) {
+      add_layer_norm(input, Role::kNormBeforeAttention, 0, output);
+      return output;
+    }
     const std::string gain = present ? to_.gain(Role::kNormBeforeAttention, 0) : "";
     to_.constant<float>("two", {}, {2.0f});
     to_.constant<float>("epsilon", {}, {epsilon()});
-    to_.constant<int64_t>("last_axis", {1}, {-1});
     if (!present) return input;
-    add_norm(input, gain, "first", "normalized.0.in");
-    return "normalized.0.in";
+    add_norm(input, gain, "first", output);
+    return output;
   }
 
   // Heads [B, T, heads * D] normed one by one, or all at once.
@@ -170,12 +210,16 @@ class GraphBuilder {
 
   // residual += addend; normalized = norm(residual), where there is one. Renames both to the new
   // values.
-  void add_and_normalize(bool present, Role role, int64_t layer, const std::string& addend,
-                         const std::string& stem, std::string& residual, std::string& normalized) {
+  void add_and_normalize(const std::optional<architecture::Norm>& maybe, Role role, int64_t layer,
+                         const std::string& addend, const std::string& stem, std::string& residual,
+                         std::string& normalized) {
     const std::string sum = stem + ".residual";
-    if (!present) {
+    if (!maybe || maybe->centered) {
       to_.node("Add", "", {residual, addend}, {sum});
       residual = normalized = sum;
+      if (!maybe) return;
+      normalized = stem + ".normalized";
+      add_layer_norm(sum, role, layer, normalized);
       return;
     }
     const std::string norm = to_.gain(role, layer);
@@ -245,10 +289,15 @@ class GraphBuilder {
   absl::Status add_feed_forward(int64_t layer, const std::string& normalized,
                                 const std::string& stem) {
     if (to_.layer(layer).experts) return add_experts(layer, normalized, stem);
+    const architecture::FeedForward& feed_forward = to_.layer(layer).feed_forward;
+    if (!feed_forward.gated) {
+      FRUGAL_RETURN_IF_ERROR(products_.linear(normalized, Role::kUp, layer, stem + ".up"));
+      const std::string neurons = activate(stem + ".up", stem, feed_forward.activation);
+      return products_.linear(neurons, Role::kDown, layer, stem + ".down");
+    }
     FRUGAL_RETURN_IF_ERROR(products_.linear(normalized, Role::kGate, layer, stem + ".gate"));
     FRUGAL_RETURN_IF_ERROR(products_.linear(normalized, Role::kUp, layer, stem + ".up"));
-    const std::string gate =
-        activate(stem + ".gate", stem, to_.layer(layer).feed_forward.activation);
+    const std::string gate = activate(stem + ".gate", stem, feed_forward.activation);
     to_.node("Mul", "", {gate, stem + ".up"}, {stem + ".product"});
     return products_.linear(stem + ".product", Role::kDown, layer, stem + ".down");
   }
@@ -331,15 +380,16 @@ class GraphBuilder {
     FRUGAL_RETURN_IF_ERROR(add_attention(index, normalized, stem));
     const std::string mixed = norm_behind(layer.after_attention.has_value(),
                                           Role::kNormAfterAttention, index, stem + ".o");
-    add_and_normalize(layer.before_feed_forward.has_value(), Role::kNormBeforeFeedForward, index,
+    add_and_normalize(layer.before_feed_forward, Role::kNormBeforeFeedForward, index,
                       multiplied(mixed, layer.residual_multiplier), stem + ".middle", residual,
                       normalized);
     FRUGAL_RETURN_IF_ERROR(add_feed_forward(index, normalized, stem));
     const std::string fed = norm_behind(layer.after_feed_forward.has_value(),
                                         Role::kNormAfterFeedForward, index, stem + ".down");
     const bool last = index + 1 == config_.layer_count();
-    const bool normed = last || to_.layer(index + 1).before_attention.has_value();
-    add_and_normalize(normed, last ? Role::kFinalNorm : Role::kNormBeforeAttention, index + 1,
+    const std::optional<architecture::Norm> norm =
+        last ? config_.final_norm : to_.layer(index + 1).before_attention;
+    add_and_normalize(norm, last ? Role::kFinalNorm : Role::kNormBeforeAttention, index + 1,
                       multiplied(fed, layer.residual_multiplier), stem + ".end", residual,
                       normalized);
     return absl::OkStatus();

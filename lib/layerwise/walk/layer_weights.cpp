@@ -11,6 +11,15 @@
 #include "tensor/transfer.h"
 
 namespace frugal::layerwise {
+namespace {
+
+absl::StatusOr<at::Tensor> load_outside(const format::Checkpoint& checkpoint,
+                                        architecture::Role role, const at::Device& device) {
+  return tensor::load(checkpoint, architecture::tensor_name(checkpoint.config(), role), at::kFloat,
+                      device);
+}
+
+}  // namespace
 
 absl::StatusOr<StageWeights> load_matrices(const format::Checkpoint& checkpoint,
                                            std::vector<std::string> names) {
@@ -109,6 +118,30 @@ absl::StatusOr<model::LayerParameters> load_small_parameters(const format::Check
     small.emplace(expected.role, std::move(value));
   }
   return small;
+}
+
+absl::StatusOr<model::Embedding> load_embedding(const format::Checkpoint& checkpoint,
+                                                const at::Device& device) {
+  const architecture::ModelConfig& config = checkpoint.config();
+  model::Embedding embedding;
+  FRUGAL_ASSIGN_OR_RETURN(embedding.table,
+                          load_outside(checkpoint, architecture::Role::kEmbedding, device));
+  if (!config.learned_positions) return embedding;
+  FRUGAL_ASSIGN_OR_RETURN(embedding.positions,
+                          load_outside(checkpoint, architecture::Role::kPositions, device));
+  return embedding;
+}
+
+absl::StatusOr<model::NormWeights> load_final_norm(const format::Checkpoint& checkpoint,
+                                                   const at::Device& device) {
+  const architecture::ModelConfig& config = checkpoint.config();
+  model::NormWeights weights;
+  FRUGAL_ASSIGN_OR_RETURN(weights.gain,
+                          load_outside(checkpoint, architecture::Role::kFinalNorm, device));
+  if (!config.final_norm.centered) return weights;
+  FRUGAL_ASSIGN_OR_RETURN(weights.bias,
+                          load_outside(checkpoint, architecture::Role::kFinalNormBias, device));
+  return weights;
 }
 
 model::AttentionContexts window_contexts(const architecture::ModelConfig& config, int64_t length,

@@ -70,6 +70,12 @@ absl::StatusOr<model::LayerParameters> load_small_parameters(const format::Check
                                                              int64_t layer,
                                                              const at::Device& device);
 
+// What stands outside of the layers, fp32.
+absl::StatusOr<model::Embedding> load_embedding(const format::Checkpoint& checkpoint,
+                                                const at::Device& device);
+absl::StatusOr<model::NormWeights> load_final_norm(const format::Checkpoint& checkpoint,
+                                                   const at::Device& device);
+
 // For windows of `length` tokens that each start at place 0. Throws.
 model::AttentionContexts window_contexts(const architecture::ModelConfig& config, int64_t length,
                                          const at::Device& device, model::Precision precision);

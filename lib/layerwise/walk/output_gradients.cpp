@@ -25,7 +25,6 @@
 namespace frugal::layerwise {
 namespace {
 
-using architecture::Role;
 
 at::Tensor flat(const at::Tensor& x) { return x.reshape({-1, x.size(-1)}); }
 
@@ -113,8 +112,8 @@ class ReverseWalk {
   }
 
   absl::Status embed() {
-    FRUGAL_ASSIGN_OR_RETURN(const at::Tensor embedding,
-                            load_by_name(tensor_name(config_, Role::kEmbedding)));
+    FRUGAL_ASSIGN_OR_RETURN(const model::Embedding embedding,
+                            load_embedding(checkpoint_, options_.device));
     return tensor::guarded("embedding the windows", [&] {
       const at::Tensor ids = at::tensor(windows_.ids, at::kInt)
                                  .to(at::kLong)
@@ -188,8 +187,8 @@ class ReverseWalk {
   // d(-sum log p(label)) by the last layer's output; G does not mind the sign.
   absl::Status score_gradients() {
     FRUGAL_ASSIGN_OR_RETURN(const at::Tensor head, load_by_name(architecture::head_name(config_)));
-    FRUGAL_ASSIGN_OR_RETURN(const at::Tensor norm,
-                            load_by_name(tensor_name(config_, Role::kFinalNorm)));
+    FRUGAL_ASSIGN_OR_RETURN(const model::NormWeights norm,
+                            load_final_norm(checkpoint_, options_.device));
     gradients_.resize(inputs_.back().size());
     model::StageProduct forward, backward;
     FRUGAL_RETURN_IF_ERROR(tensor::guarded("the head", [&] {

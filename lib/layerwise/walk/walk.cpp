@@ -67,11 +67,6 @@ class Walk {
   const std::vector<architecture::Stage>& stages(int64_t layer) const {
     return stages_[static_cast<size_t>(layer)];
   }
-  absl::StatusOr<at::Tensor> load_by_role(architecture::Role role) const {
-    return tensor::load(checkpoint_, architecture::tensor_name(config_, role), at::kFloat,
-                        options_.device);
-  }
-
   at::Tensor without_removed(const at::Tensor& x) const {
     const std::vector<int64_t>& removed = options_.removed_channels;
     if (removed.empty()) return x;
@@ -79,8 +74,8 @@ class Walk {
   }
 
   absl::Status embed() {
-    FRUGAL_ASSIGN_OR_RETURN(const at::Tensor embedding,
-                            load_by_role(architecture::Role::kEmbedding));
+    FRUGAL_ASSIGN_OR_RETURN(const model::Embedding embedding,
+                            load_embedding(checkpoint_, options_.device));
     return tensor::guarded("embedding the calibration windows", [&] {
       const int64_t length = windows_.length;
       const int64_t per_chunk = std::max<int64_t>(1, options_.chunk_tokens / length);
@@ -409,9 +404,9 @@ class Walk {
     problem.roles = {architecture::Role::kHead};
     problem.row_counts = weights.row_counts;
     problem.weights = weights.stacked;
-    at::Tensor norm;
+    model::NormWeights norm;
     if (windows_.count > 0) {
-      FRUGAL_ASSIGN_OR_RETURN(norm, load_by_role(architecture::Role::kFinalNorm));
+      FRUGAL_ASSIGN_OR_RETURN(norm, load_final_norm(checkpoint_, options_.device));
     }
     const ChunkInput input = [&](const Stream& stream, size_t chunk) {
       const at::NoGradGuard no_grad;

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "architecture/family.h"
 #include "base/text.h"
 
 namespace frugal::passes {
@@ -48,6 +49,23 @@ absl::Status refuse_norms_over_heads(const architecture::ModelConfig& config,
         "would change for those that stay; prune ffn or depth instead");
   }
   return absl::OkStatus();
+}
+
+absl::Status refuse_centered_norms(const architecture::ModelConfig& config, std::string_view what,
+                                   std::string_view remedy) {
+  if (!config.final_norm.centered) return absl::OkStatus();
+  return base::unimplemented(what, ": the norms of this ", config.architecture,
+                             " take the mean over all channels of the residual stream away "
+                             "(LayerNorm), which other channels would change; ",
+                             remedy);
+}
+
+absl::Status refuse_heads_that_fill_the_stream(const architecture::ModelConfig& config,
+                                               std::string_view what) {
+  if (!architecture::family_of(config).heads_fill_stream) return absl::OkStatus();
+  return base::unimplemented(what, ": the config of a ", config.architecture,
+                             " has no head size: its heads are the residual stream divided by "
+                             "their number, so that none can go; prune ffn or depth instead");
 }
 
 }  // namespace frugal::passes

@@ -22,4 +22,12 @@ absl::Status refuse_two_feed_forwards(const architecture::ModelConfig& config,
 absl::Status refuse_norms_over_heads(const architecture::ModelConfig& config,
                                      std::string_view what);
 
+// Where norms take the mean of the residual stream away, which depends on all of its channels.
+absl::Status refuse_centered_norms(const architecture::ModelConfig& config, std::string_view what,
+                                   std::string_view remedy);
+
+// Where config.json has no head size, so that fewer heads would be read as wider ones.
+absl::Status refuse_heads_that_fill_the_stream(const architecture::ModelConfig& config,
+                                               std::string_view what);
+
 }  // namespace frugal::passes

@@ -58,6 +58,8 @@ class ChannelPruning final : public PruneMethod {
 };
 
 absl::Status ChannelPruning::check_options(const architecture::ModelConfig& config) const {
+  FRUGAL_RETURN_IF_ERROR(
+      refuse_centered_norms(config, "prune: channels", "prune ffn or depth instead"));
   for (const auto& [name, use] : architecture::stream_uses(config)) {
     if (use != architecture::StreamUse::kOffsets) continue;
     return base::unimplemented(

@@ -7,6 +7,7 @@
 
 #include "architecture/stages.h"
 #include "layerwise/pruning/channels.h"
+#include "layerwise/walk/layer_weights.h"
 #include "layerwise/walk/passive_solver.h"
 #include "model/decoder.h"
 #include "tensor/aten.h"
@@ -95,10 +96,8 @@ absl::StatusOr<at::Tensor> measured_scores(const format::Checkpoint& input,
                                            const architecture::StreamUses& uses) {
   const architecture::ModelConfig& config = input.config();
   const model::LayerRunner runner(config);
-  FRUGAL_ASSIGN_OR_RETURN(
-      const at::Tensor gains,
-      tensor::load(input, architecture::tensor_name(config, architecture::Role::kFinalNorm),
-                   at::kFloat, walk.device));
+  FRUGAL_ASSIGN_OR_RETURN(const model::NormWeights gains,
+                          layerwise::load_final_norm(input, walk.device));
   std::vector<bool> reading;
   for (const architecture::Stage& stage : architecture::stages(config, 0))
     reading.push_back(has_use(uses, stage.matrices.front().name, StreamUse::kReads));

@@ -115,6 +115,7 @@ absl::StatusOr<std::vector<Cut>> cuts(const PruneOptions& options,
   std::vector<Cut> result;
   if (options.heads > 0) {
     FRUGAL_RETURN_IF_ERROR(refuse_norms_over_heads(config, "prune: heads"));
+    FRUGAL_RETURN_IF_ERROR(refuse_heads_that_fill_the_stream(config, "prune: heads"));
     FRUGAL_ASSIGN_OR_RETURN(Cut cut, head_cut(options, config, stages));
     result.push_back(std::move(cut));
   }

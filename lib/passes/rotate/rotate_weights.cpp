@@ -7,6 +7,7 @@
 
 #include "architecture/tensors.h"
 #include "base/text.h"
+#include "passes/common/layer_kinds.h"
 #include "tensor/aten.h"
 #include "tensor/guard.h"
 #include "tensor/tiles.h"
@@ -88,7 +89,11 @@ architecture::ModelConfig rotated_config(architecture::ModelConfig config,
 
 absl::StatusOr<RotationRoles> rotation_roles(const architecture::ModelConfig& config,
                                              const RotateOptions& options) {
-  if (options.residual) FRUGAL_RETURN_IF_ERROR(check_norms_behind(config));
+  if (options.residual) {
+    FRUGAL_RETURN_IF_ERROR(check_norms_behind(config));
+    FRUGAL_RETURN_IF_ERROR(
+        refuse_centered_norms(config, "rotate", "set residual: false to rotate value heads alone"));
+  }
   RotationRoles roles;
   for (const Tensor& tensor : architecture::tensors(rotated_config(config, options))) {
     const RotationRole role = rotation_role(config, tensor, options);

@@ -8,6 +8,9 @@ namespace {
 
 absl::StatusOr<ScaleGroup> make_group(const architecture::ModelConfig& config,
                                       const architecture::Stage& stage) {
+  const bool behind_activation = !config.layers.front().feed_forward.gated &&
+                                 stage.matrices.front().role == architecture::Role::kDown;
+  if (behind_activation) return ScaleGroup{.stage = stage.name, .left_alone = true, .matrices = {}};
   if (!stage.input_scale) {
     return base::unimplemented("smooth: ", config.architecture, " has no weight before stage ",
                                stage.name, " into which channel scales could be merged");

@@ -14,7 +14,9 @@
 namespace frugal::passes {
 
 struct ScaleGroup {
-  std::string stage;                         // "attention_in"
+  std::string stage;  // "attention_in"
+  // Behind the activation of a plain feed-forward: no weight could take its scales, so it has none.
+  bool left_alone = false;
   std::vector<architecture::Role> matrices;  // their columns are multiplied
   architecture::Role source = architecture::Role::kNormBeforeAttention;  // gains [in], or rows
   layerwise::Sharing sharing;  // columns that one row of `source` makes
@@ -22,7 +24,7 @@ struct ScaleGroup {
 };
 
 // One group per stage of a layer, in their order. Errors: an architecture with a stage whose input
-// no weight scales.
+// no weight scales, other than the last of a plain feed-forward.
 absl::StatusOr<std::vector<ScaleGroup>> scale_groups(const architecture::ModelConfig& config);
 
 // Matrices whose rounding moves attention scores; AWQ never clips them.

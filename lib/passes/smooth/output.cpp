@@ -38,6 +38,7 @@ Roles find_roles(const architecture::ModelConfig& config, const std::vector<Scal
     if (!tensor.in_layer()) continue;
     Role role{.layer = tensor.layer};
     for (const ScaleGroup& group : groups) {
+      if (group.left_alone) continue;
       const auto& readers = group.matrices;
       if (std::find(readers.begin(), readers.end(), tensor.role) != readers.end())
         role.reads = &group;

@@ -29,12 +29,14 @@ double outlier_ratio(const at::Tensor& largest) {
 layerwise::Needs ScaleSolver::needs(const architecture::StageRef& at) const {
   if (at.layer == options_.config.layer_count())
     return layerwise::Needs::kNothing;  // the head is left alone
+  if (options_.groups.at(at.stage).left_alone) return layerwise::Needs::kNothing;
   return options_.smoothquant ? layerwise::Needs::kMoments : layerwise::Needs::kHessian;
 }
 
 absl::StatusOr<at::Tensor> ScaleSolver::solve(const StageProblem& problem) {
   const auto start = std::chrono::steady_clock::now();
   const ScaleGroup& group = options_.groups.at(problem.at.stage);
+  if (group.left_alone) return at::Tensor();
   layerwise::MatrixRecord record;
   record.set_stage(problem.at);
   record.group = group.stage;

@@ -133,6 +133,7 @@ absl::Status SmoothPass::check_grid(const architecture::ModelConfig& config,
                                     const std::vector<ScaleGroup>& groups) const {
   if (options_.smoothquant()) return absl::OkStatus();
   for (const ScaleGroup& group : groups) {
+    if (group.left_alone) continue;
     FRUGAL_ASSIGN_OR_RETURN(const auto grid, grid::find_grid(options_.grid, group.columns));
     FRUGAL_RETURN_IF_ERROR(grid::check_columns(grid->spec(), group.columns,
                                                architecture::stem(config, group.matrices.front())));
