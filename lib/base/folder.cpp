@@ -43,7 +43,7 @@ absl::Status exchange_in_steps(const fs::path& from, const fs::path& to) {
     return system_error("replace", to.string(), errno);
   }
   if (::rename(from.c_str(), to.c_str()) != 0) {
-    const absl::Status failure = system_error("replace", to.string(), errno);
+    absl::Status failure = system_error("replace", to.string(), errno);
     if (::rename(aside.c_str(), to.c_str()) == 0) return failure;
     return annotate(failure, str_cat("the old folder could not be put back and lies in '",
                                      aside.string(), "'"));

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <limits>
 #include <optional>
+#include <span>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -248,8 +249,9 @@ absl::StatusOr<Json> parse_json(std::string_view text, std::string_view where) {
   }
   size_t taken = 0;
   TreeBuilder builder(text, where, &taken);
-  Json::sax_parse(CountingIterator(text.data(), &taken),
-                  CountingIterator(text.data() + text.size(), &taken), &builder);
+  const std::span<const char> bytes(text);
+  Json::sax_parse(CountingIterator(bytes.data(), &taken),
+                  CountingIterator(bytes.data() + bytes.size(), &taken), &builder);
   return std::move(builder).result();
 }
 

@@ -63,9 +63,9 @@ namespace {
 void advise(std::span<const std::byte> bytes, int advice) {
   if (bytes.empty()) return;
   const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
-  const auto begin = reinterpret_cast<uintptr_t>(bytes.data()) / page * page;
-  const auto end = reinterpret_cast<uintptr_t>(bytes.data() + bytes.size());
-  ::madvise(reinterpret_cast<void*>(begin), end - begin, advice);  // nothing depends on it
+  const uintptr_t before = reinterpret_cast<uintptr_t>(bytes.data()) % page;
+  auto* const begin = const_cast<std::byte*>(bytes.data()) - before;
+  ::madvise(begin, bytes.size() + before, advice);  // nothing depends on it
 }
 
 }  // namespace
