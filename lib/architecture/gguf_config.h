@@ -29,7 +29,12 @@ struct GgufNumbers {
   std::optional<int64_t> window;  // absent: none
   std::vector<bool> windowed;     // by layer, where there is a window; empty: all
   Rope windowed_rope;             // of layers with a window
-  bool attention_bias = false;    // the file has biases behind query, key and value
+  std::optional<int64_t> experts, experts_per_token;  // absent: none
+  // What bounds scores and logits; 0: nothing. Absent: what the family says.
+  std::optional<double> score_cap, logit_cap;
+  // Where the architecture's graph has such (GgufGraph::multipliers); absent: what it has without.
+  std::optional<double> score_scale, embedding_scale, residual_scale, logit_divisor;
+  bool attention_bias = false;  // the file has biases behind query, key and value
   bool feed_forward_bias = false;
   bool tied_embeddings = false;
   std::vector<int64_t> bos_token_ids, eos_token_ids;

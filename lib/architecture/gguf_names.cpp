@@ -214,19 +214,18 @@ absl::StatusOr<std::string_view> gguf_architecture(const ModelConfig& config) {
   return family.gguf;
 }
 
-Activation gguf_activation(std::string_view gguf_architecture) {
-  for (const Family* const family : families()) {
-    if (family->gguf == gguf_architecture) return family->graph.activation;
-  }
-  return Activation::kSilu;
-}
-
 int64_t gguf_window_period(std::string_view gguf_architecture) {
   int64_t period = 0;
   for (const Family* const family : families()) {
     if (family->gguf == gguf_architecture) period = std::max(period, family->graph.window_period);
   }
   return period;
+}
+
+bool gguf_says_windows(std::string_view gguf_architecture) {
+  return std::ranges::any_of(families(), [&](const Family* family) {
+    return family->gguf == gguf_architecture && family->graph.window_pattern;
+  });
 }
 
 int64_t gguf_score_width(const ModelConfig& config) {

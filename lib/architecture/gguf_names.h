@@ -24,12 +24,13 @@ std::optional<Place> gguf_place(std::string_view gguf_name);
 // architecture, or computes this model otherwise (windows, activations, biases): named.
 absl::StatusOr<std::string_view> gguf_architecture(const ModelConfig& config);
 
-// What llama.cpp's graph of the architecture computes after a gate.
-Activation gguf_activation(std::string_view gguf_architecture);
-
 // llama.cpp's graph of the architecture has windows in all layers but each so many-th, unless the
 // file says otherwise; 0: it has none.
 int64_t gguf_window_period(std::string_view gguf_architecture);
+
+// Whether a file of the architecture says which layers have windows, which then turn by a theta of
+// their own.
+bool gguf_says_windows(std::string_view gguf_architecture);
 
 // llama.cpp's graphs scale attention scores by 1 / sqrt(width), whatever the model's own scale: of
 // a head, but of a head's share of the residual stream in the largest Gemma 3.

@@ -10,7 +10,7 @@
 namespace frugal::artifact {
 
 std::span<const Importer> importers() {
-  static const std::array kImporters = {kGgufImporter};
+  static const std::array kImporters = {kGgufImporter, kPackedImporter};
   return kImporters;
 }
 
@@ -34,11 +34,11 @@ absl::Status explain_no_importer(const std::filesystem::path& path) {
     return base::not_found("no file '", path.string(), "'");
   FRUGAL_ASSIGN_OR_RETURN(const base::FileKind kind, base::recognize_file(path));
   std::vector<std::string> names;
-  for (const Importer& importer : importers()) names.emplace_back(importer.name);
+  for (const Importer& importer : importers()) names.emplace_back(importer.summary);
   return base::invalid_argument(path.string(), ": it is ",
                                 kind == base::FileKind::kOther ? "no file of a kind that is known"
                                                                : base::describe(kind, path),
-                                "; frugal imports ", base::join(names, ", "));
+                                "; frugal imports these: ", base::join(names, "; "));
 }
 
 }  // namespace frugal::artifact

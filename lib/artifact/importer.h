@@ -12,12 +12,15 @@
 
 namespace frugal::artifact {
 
+// A file, or a folder of one model.
 struct Importer {
   std::string_view name;     // "gguf"
   std::string_view summary;  // one clause for help: "gguf is llama.cpp's file of a model"
   int version;               // raised where it writes something else than before
   // By content, whatever the name says.
   bool (*detects)(const std::filesystem::path& path);
+  // The files that `write` reads, sorted: what an import depends on.
+  absl::StatusOr<std::vector<std::filesystem::path>> (*files)(const std::filesystem::path& path);
   // Writes the checkpoint into the existing empty folder `folder`, config.json last, and says what
   // it did in a few lines for people. Contradictions and types that are not read are refused before
   // any weight is written; what an error leaves in the folder is no checkpoint, and the caller's to
@@ -36,5 +39,6 @@ absl::Status explain_no_importer(const std::filesystem::path& path);
 
 // Each in the folder of its format.
 extern const Importer kGgufImporter;
+extern const Importer kPackedImporter;
 
 }  // namespace frugal::artifact

@@ -22,12 +22,6 @@ namespace {
 namespace fs = std::filesystem;
 using base::Json;
 
-// Precomputed tables that old exporters stored; every reader computes them anew.
-bool is_known_buffer(const architecture::ModelConfig& config, std::string_view name) {
-  return name.ends_with("rotary_emb.inv_freq") || name.ends_with("rotary_emb.cos_cached") ||
-         name.ends_with("rotary_emb.sin_cached") || architecture::is_buffer(config, name);
-}
-
 // The method under quantization_config where it is another tool's, else nothing.
 absl::StatusOr<std::optional<std::string>> foreign_packing(const Json& config,
                                                            std::string_view where) {
@@ -193,10 +187,17 @@ absl::Status Checkpoint::check_packing() const {
         "the model was probably saved after it was unpacked): delete the key "
         "'quantization_config' from config.json");
   }
+  constexpr std::array<std::string_view, 3> kImported = {"gptq", "awq", "compressed-tensors"};
+  if (std::find(kImported.begin(), kImported.end(), *method) != kImported.end()) {
+    return base::unimplemented(file, ": the weights are packed as '", *method,
+                               "', which is imported first: frugal import ", folder_.string(),
+                               " -o FOLDER");
+  }
   return base::unimplemented(
-      file, ": the weights are packed as '", *method,
-      "'; frugal reads plain F32, F16 or BF16 weights and its own grids: start from the "
-      "unquantized model");
+      file, ": the weights are packed as '", method->substr(0, 80),
+      "'; frugal reads plain F32, F16 or BF16 weights, its own grids, and folders of ",
+      base::join(std::vector<std::string>(kImported.begin(), kImported.end()), ", "),
+      ": start from the unquantized model");
 }
 
 absl::Status Checkpoint::hide_tied_head() {
@@ -278,7 +279,7 @@ absl::StatusOr<Checkpoint> Checkpoint::open(const fs::path& folder) {
   FRUGAL_ASSIGN_OR_RETURN(result.quantized_, parse_quantized_entries(json, config_file.string()));
   FRUGAL_ASSIGN_OR_RETURN(Weights weights, open_weights(folder));
   for (const auto& [name, shard] : weights.shard_of) {
-    if (is_known_buffer(result.config_, name)) continue;
+    if (is_computed_buffer(name) || architecture::is_buffer(result.config_, name)) continue;
     const std::string whole = architecture::whole_name(result.config_, name);
     const Stored stored{shard, weights.shards[shard].tensors().find(name)->second};
     if (!result.stored_.emplace(whole, stored).second) {

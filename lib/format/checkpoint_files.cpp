@@ -49,4 +49,9 @@ std::filesystem::path side_file_place(const std::filesystem::path& file) {
   return folder == kTemplatesFolder ? folder / file.filename() : file.filename();
 }
 
+bool is_computed_buffer(std::string_view tensor) {
+  return tensor.ends_with("rotary_emb.inv_freq") || tensor.ends_with("rotary_emb.cos_cached") ||
+         tensor.ends_with("rotary_emb.sin_cached");
+}
+
 }  // namespace frugal::format

@@ -25,4 +25,7 @@ std::vector<std::filesystem::path> side_files_of(const std::filesystem::path& fo
 // "additional_chat_templates/rag.jinja".
 std::filesystem::path side_file_place(const std::filesystem::path& file);
 
+// Precomputed tables that old exporters stored as tensors; every reader computes them anew.
+bool is_computed_buffer(std::string_view tensor);
+
 }  // namespace frugal::format

@@ -12,7 +12,7 @@ struct Row {
   int64_t size_bytes;
 };
 
-constexpr std::array<Row, 13> kRows = {{{DType::kF32, "F32", 4},
+constexpr std::array<Row, 14> kRows = {{{DType::kF32, "F32", 4},
                                         {DType::kF16, "F16", 2},
                                         {DType::kBF16, "BF16", 2},
                                         {DType::kF64, "F64", 8},
@@ -24,12 +24,12 @@ constexpr std::array<Row, 13> kRows = {{{DType::kF32, "F32", 4},
                                         {DType::kU32, "U32", 4},
                                         {DType::kI64, "I64", 8},
                                         {DType::kU64, "U64", 8},
-                                        {DType::kBool, "BOOL", 1}}};
+                                        {DType::kBool, "BOOL", 1},
+                                        {DType::kF8E4M3, "F8_E4M3", 1}}};
 
 // Types of the safetensors format that frugal has no use for yet.
-constexpr std::array<std::string_view, 9> kForeign = {"F4",          "F6_E2M3",     "F6_E3M2",
-                                                      "F8_E5M2",     "F8_E4M3",     "F8_E8M0",
-                                                      "F8_E4M3FNUZ", "F8_E5M2FNUZ", "C64"};
+constexpr std::array<std::string_view, 8> kForeign = {
+    "F4", "F6_E2M3", "F6_E3M2", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ", "C64"};
 
 const Row& row(DType dtype) { return kRows[static_cast<size_t>(dtype)]; }
 

@@ -45,6 +45,7 @@ struct GgufTensor {
   GgmlType type;
   int64_t offset = 0;  // relative to the data section
   int64_t size_bytes = 0;
+  size_t part = 0;  // of a model in several files: which of them
 };
 
 // Bytes of a tensor [.., columns] of `type`. Errors: a row that is no multiple of the block,
@@ -56,6 +57,10 @@ class GgufFile {
   // Maps and validates; reads no tensor data. Errors: InvalidArgument or DataLoss with file, place
   // and reason.
   static absl::StatusOr<GgufFile> open(const std::filesystem::path& path);
+  // The same, of a model that may lie in several files (gguf_parts); its metadata are the first
+  // one's. Errors: as gguf_parts, parts that are not of one model, tensors that are there twice or
+  // not counted.
+  static absl::StatusOr<GgufFile> open_model(const std::filesystem::path& path);
   uint32_t version() const { return version_; }
   const std::vector<std::pair<std::string, GgufValue>>& metadata() const { return metadata_; }
   const GgufValue* find(std::string_view key) const;  // null when absent
@@ -64,14 +69,23 @@ class GgufFile {
   std::span<const std::byte> bytes(const GgufTensor& tensor) const;
 
  private:
-  base::MappedFile file_;
-  int64_t data_begin_ = 0;
+  struct Part {
+    base::MappedFile file;
+    int64_t data_begin = 0;
+  };
+  absl::Status append(GgufFile part);
+  std::vector<Part> parts_;
   uint32_t version_ = 0;
   std::vector<std::pair<std::string, GgufValue>> metadata_;
   std::vector<GgufTensor> tensors_;
   base::string_map<size_t> key_index_;
   base::string_map<size_t> tensor_index_;
 };
+
+// The files of the model whose first is `path`, in order: itself, or as many as `split.count` says
+// beside it, NAME-00001-of-00003.gguf and so on. Errors: a part that is not the first, with the
+// name of that; a name that does not say so; parts that are missing.
+absl::StatusOr<std::vector<std::filesystem::path>> gguf_parts(const std::filesystem::path& path);
 
 // Declares metadata and tensors, then streams tensor data in declaration order.
 class GgufWriter {

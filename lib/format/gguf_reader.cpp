@@ -288,15 +288,15 @@ absl::StatusOr<Header> read_header(std::span<const std::byte> file) {
 
 absl::StatusOr<GgufFile> GgufFile::open(const std::filesystem::path& path) {
   GgufFile result;
-  FRUGAL_ASSIGN_OR_RETURN(result.file_, base::MappedFile::open(path));
-  absl::StatusOr<Header> header = read_header(result.file_.bytes());
+  FRUGAL_ASSIGN_OR_RETURN(base::MappedFile file, base::MappedFile::open(path));
+  absl::StatusOr<Header> header = read_header(file.bytes());
   if (!header.ok()) {
-    if (base::recognize(result.file_.bytes()) != base::FileKind::kGguf)
-      FRUGAL_RETURN_IF_ERROR(base::refuse_foreign(result.file_.bytes(), path));
+    if (base::recognize(file.bytes()) != base::FileKind::kGguf)
+      FRUGAL_RETURN_IF_ERROR(base::refuse_foreign(file.bytes(), path));
     return base::annotate(header.status(), path.string());
   }
   result.version_ = header->version;
-  result.data_begin_ = header->data_begin;
+  result.parts_.push_back({std::move(file), header->data_begin});
   result.metadata_ = std::move(header->metadata);
   result.tensors_ = std::move(header->tensors);
   for (size_t i = 0; i < result.metadata_.size(); ++i)
@@ -318,8 +318,9 @@ const GgufTensor* GgufFile::find_tensor(std::string_view name) const {
 
 std::span<const std::byte> GgufFile::bytes(const GgufTensor& tensor) const {
   if (tensor.size_bytes == 0) return {};
-  return file_.bytes().subspan(static_cast<size_t>(data_begin_ + tensor.offset),
-                               static_cast<size_t>(tensor.size_bytes));
+  const Part& part = parts_[tensor.part];
+  return part.file.bytes().subspan(static_cast<size_t>(part.data_begin + tensor.offset),
+                                   static_cast<size_t>(tensor.size_bytes));
 }
 
 }  // namespace frugal::format

@@ -208,7 +208,8 @@ std::string explain_tensor_names(const std::vector<std::string>& names) {
       "model.merge_and_unload(); model.save_pretrained('merged'), with the peft model that wrote "
       "this folder";
   constexpr std::string_view kPacked =
-      "weights that another quantizer has packed, which are not read: start from the unquantized "
+      "weights that another quantizer has packed, and config.json does not say which "
+      "(quantization_config): take the folder as it was published, or start from the unquantized "
       "model";
   constexpr std::array kSigns = {
       Sign{".lora_A", kMerge},           Sign{".lora_B", kMerge},

@@ -1,4 +1,4 @@
-// The weight files of a checkpoint folder: one, or shards with an index. Internal.
+// The weight files of a model folder, whatever its tensors are: one, or shards with an index.
 #pragma once
 
 #include <cstddef>

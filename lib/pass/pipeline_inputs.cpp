@@ -69,7 +69,7 @@ void expect_hash(std::string_view kind, const std::string& name, const Position&
 // The folder that is opened for the entry.
 absl::StatusOr<fs::path> folder_of(const ModelEntry& entry, const PlanOptions& options) {
   std::error_code error;
-  if (!options.import_model || !fs::is_regular_file(entry.folder, error)) return entry.folder;
+  if (!options.import_model || !fs::exists(entry.folder, error)) return entry.folder;
   return options.import_model(entry.folder);
 }
 

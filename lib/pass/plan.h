@@ -78,9 +78,9 @@ struct PlanOptions {
   std::string device = "cpu";  // of the run: "cpu", "cuda:0"
   // What a precision that an option names comes to on the device; null: that name itself.
   std::function<std::string(std::string_view precision)> arithmetic = {};
-  // A checkpoint folder of a model that is a file of another format; `file` itself where it is of
-  // none that is known. Null: models are folders.
-  std::function<absl::StatusOr<std::filesystem::path>(const std::filesystem::path& file)>
+  // A checkpoint folder of a model that is a file or folder of another format; `model` itself where
+  // it is of none that is known. Null: models are checkpoints.
+  std::function<absl::StatusOr<std::filesystem::path>(const std::filesystem::path& model)>
       import_model = {};
 };
 

@@ -59,6 +59,8 @@ at::ScalarType scalar_type(format::DType dtype) {
       return at::kUInt64;
     case format::DType::kBool:
       return at::kBool;
+    case format::DType::kF8E4M3:
+      return at::kFloat8_e4m3fn;
   }
   TORCH_INTERNAL_ASSERT(false, "format::DType ", static_cast<int>(dtype), " has no ATen type");
 }
@@ -91,6 +93,8 @@ absl::StatusOr<format::DType> dtype_of(at::ScalarType type) {
       return format::DType::kU64;
     case at::kBool:
       return format::DType::kBool;
+    case at::kFloat8_e4m3fn:
+      return format::DType::kF8E4M3;
     default:
       return base::invalid_argument("tensors of type ", at::toString(type), " cannot be stored");
   }

@@ -26,15 +26,29 @@ GgufNumbers numbers(std::string architecture) {
 
 TEST(GgufConfig, EveryArchitectureThatIsNamedIsRead) {
   const std::vector<std::string> names = gguf_architectures();
-  EXPECT_EQ(names, (std::vector<std::string>{"llama", "qwen2", "qwen3", "gemma3", "phi3"}));
+  EXPECT_EQ(names,
+            (std::vector<std::string>{"llama", "qwen2", "qwen3", "qwen3moe", "gemma2", "gemma3",
+                                      "phi3", "olmo2", "olmoe", "smollm3", "granite"}));
   for (const std::string& name : names) {
-    FRUGAL_ASSERT_OK_AND_ASSIGN(const ModelConfig config, config_of_gguf(numbers(name), "x.gguf"));
+    SCOPED_TRACE(name);
+    GgufNumbers of = numbers(name);
+    if (name == "qwen3moe" || name == "olmoe") {
+      of.experts = 4;
+      of.experts_per_token = 2;
+    }
+    if (name == "olmoe") of.key_value_heads = 4;
+    if (name == "gemma2") {
+      of.window = 32;
+      of.windowed = {true, false};
+    }
+    FRUGAL_ASSERT_OK_AND_ASSIGN(const ModelConfig config, config_of_gguf(of, "x.gguf"));
     FRUGAL_ASSERT_OK_AND_ASSIGN(const std::string_view back, gguf_architecture(config));
     EXPECT_EQ(back, name);
     EXPECT_EQ(config.hidden_size, 64);
     EXPECT_EQ(config.layers[1].attention.rope.theta, 5e5);
     EXPECT_EQ(config.eos_token_ids, (std::vector<int64_t>{1, 2}));
-    EXPECT_FALSE(config.layers[0].attention.window.has_value());
+    EXPECT_EQ(config.layers[0].attention.window.has_value(), name == "gemma2");
+    EXPECT_EQ(config.layers[0].experts.has_value(), of.experts.has_value());
     // llama.cpp's graph scales by the size of a head, whatever the family's default.
     EXPECT_DOUBLE_EQ(config.layers[0].attention.score_scale, 0.25) << name;
   }
@@ -70,6 +84,77 @@ TEST(GgufConfig, BiasesOfTheFile) {
   biased.architecture = "phi3";
   FRUGAL_EXPECT_ERROR(config_of_gguf(biased, "x.gguf"), absl::StatusCode::kUnimplemented,
                       "'attention_bias' is true");
+}
+
+TEST(GgufConfig, ExpertsMakeALlamaAMixtral) {
+  GgufNumbers mixed = numbers("llama");
+  mixed.experts = 8;
+  mixed.experts_per_token = 2;
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const ModelConfig config, config_of_gguf(mixed, "x.gguf"));
+  EXPECT_EQ(config.model_type, "mixtral");
+  EXPECT_EQ(config.layers[1].experts, (Experts{.count = 8, .per_token = 2, .normalized = true}));
+  mixed.architecture = "qwen2";
+  FRUGAL_EXPECT_ERROR(config_of_gguf(mixed, "x.gguf"), absl::StatusCode::kUnimplemented,
+                      "its architecture is 'qwen2' with experts");
+}
+
+// llama.cpp's graphs divide the weights of a token's experts by their sum, or do not.
+TEST(GgufConfig, ExpertsAreNormalizedAsTheGraphHasThem) {
+  GgufNumbers of = numbers("olmoe");
+  of.experts = 4;
+  of.experts_per_token = 2;
+  of.key_value_heads = 4;
+  EXPECT_FALSE(config_of_gguf(of, "x.gguf")->layers[0].experts->normalized);
+  of.architecture = "qwen3moe";
+  EXPECT_TRUE(config_of_gguf(of, "x.gguf")->layers[0].experts->normalized);
+}
+
+TEST(GgufConfig, BoundsOfScoresAndLogits) {
+  GgufNumbers of = numbers("gemma2");
+  of.window = 32;
+  of.windowed = {true, false};
+  EXPECT_EQ(config_of_gguf(of, "x.gguf")->layers[0].attention.score_cap, 50);  // the family's
+  of.score_cap = 0;
+  of.logit_cap = 12;
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const ModelConfig config, config_of_gguf(of, "x.gguf"));
+  EXPECT_FALSE(config.layers[0].attention.score_cap.has_value());
+  EXPECT_EQ(config.logit_rule.cap, 12);
+}
+
+TEST(GgufConfig, MultipliersOfGranite) {
+  GgufNumbers of = numbers("granite");
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const ModelConfig plain, config_of_gguf(of, "x.gguf"));
+  EXPECT_DOUBLE_EQ(plain.layers[0].attention.score_scale, 0.25);
+  of.score_scale = 0.125;
+  of.embedding_scale = 12;
+  of.residual_scale = 0.22;
+  of.logit_divisor = 8;
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const ModelConfig config, config_of_gguf(of, "x.gguf"));
+  EXPECT_EQ(config.layers[1].attention.score_scale, 0.125);
+  EXPECT_EQ(config.embedding_scale, 12);
+  EXPECT_EQ(config.layers[1].residual_multiplier, 0.22);
+  EXPECT_EQ(config.logit_rule.scale, 0.125);
+}
+
+TEST(GgufConfig, EveryFourthLayerOfASmolLM3HasNoPositions) {
+  GgufNumbers of = numbers("smollm3");
+  of.layer_count = 5;
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const ModelConfig config, config_of_gguf(of, "x.gguf"));
+  for (size_t i = 0; i < 5; ++i)
+    EXPECT_EQ(config.layers[i].attention.rope.channels.has_value(), i == 3) << i;
+}
+
+TEST(GgufConfig, LongRopeOfAShareOfTheHead) {
+  GgufNumbers of = numbers("phi3");
+  of.rope.channels = 8;
+  of.rope.scaling = RopeScaling{.kind = RopeScaling::Kind::kLongRope,
+                                .factor = 1,
+                                .original_max_position_embeddings = 32,
+                                .short_factors = {1, 1.5, 2, 2.5},
+                                .long_factors = {2, 3, 4, 5},
+                                .attention_factor = 1.25};
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const ModelConfig config, config_of_gguf(of, "x.gguf"));
+  EXPECT_EQ(config.layers[1].attention.rope, of.rope);
 }
 
 TEST(GgufConfig, NamesWhatItDoesNotRead) {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "artifact/gguf/gguf_values.h"
 #include "gguf_files.h"
 
@@ -84,8 +86,33 @@ TEST_F(GgufConfigReader, LinearScalingUnderBothNames) {
   content_.value("llama.rope.scale_linear") = 2.0f;
   FRUGAL_ASSERT_OK_AND_ASSIGN(const auto former, read());
   EXPECT_EQ(former.layers.front().attention.rope.scaling->factor, 2);
+  content_.value("llama.rope.scaling.type") = std::string("ntk");
+  expect(kUnimplemented, "'llama.rope.scaling.type' is 'ntk'");
+}
+
+// As llama.cpp takes it: bounds by default, the factor of the tables by the paper's rule and the
+// file's.
+TEST_F(GgufConfigReader, YarnScaling) {
   content_.value("llama.rope.scaling.type") = std::string("yarn");
-  expect(kUnimplemented, "'llama.rope.scaling.type' is 'yarn'");
+  content_.value("llama.rope.scaling.factor") = 4.0f;
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const auto config, read());
+  architecture::RopeScaling wanted{.kind = architecture::RopeScaling::Kind::kYarn, .factor = 4};
+  wanted.original_max_position_embeddings = config.context_length;
+  wanted.attention_factor = 0.1 * std::log(4.0) + 1.0;
+  EXPECT_EQ(config.layers.front().attention.rope.scaling, wanted);
+  content_.value("llama.rope.scaling.original_context_length") = uint32_t{16};
+  content_.value("llama.rope.scaling.yarn_beta_fast") = 20.0f;
+  content_.value("llama.rope.scaling.yarn_beta_slow") = 2.0f;
+  content_.value("llama.rope.scaling.attn_factor") = 0.5f;
+  wanted.original_max_position_embeddings = 16;
+  wanted.beta_fast = 20;
+  wanted.beta_slow = 2;
+  wanted.attention_factor *= 0.5;
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const auto own, read());
+  EXPECT_EQ(own.layers.front().attention.rope.scaling, wanted);
+  content_.erase("llama.rope.scaling.type");
+  content_.erase("llama.rope.scaling.factor");
+  expect(kUnimplemented, "'llama.rope.scaling.attn_factor' is 0.5, but the file scales by neither");
 }
 
 TEST_F(GgufConfigReader, NamesContradictions) {
@@ -120,16 +147,33 @@ TEST_F(GgufConfigReader, NamesWhatIsMissingOrOfAnotherType) {
   expect(kInvalid, "'general.architecture' is missing");
 }
 
+TEST_F(GgufConfigReader, ExpertsNeedTheirRouters) {
+  content_.value("llama.expert_count") = uint32_t{8};
+  expect(kInvalid, "'llama.expert_used_count' is missing");
+  content_.value("llama.expert_used_count") = uint32_t{2};
+  expect(kInvalid,
+         "'llama.expert_count' is 8, but the tensor 'blk.0.ffn_gate_inp.weight' is "
+         "missing, expected [8, 64]");
+  content_.value("llama.expert_count") = uint32_t{0};
+  FRUGAL_EXPECT_OK(read());
+  content_.value("llama.rope.dimension_count") = uint32_t{17};
+  expect(kInvalid, "is 17 of a head of 16, expected an even number up to that");
+}
+
 TEST_F(GgufConfigReader, RefusesWhatWouldChangeTheComputation) {
   const auto refused = [&](const char* key, format::GgufValue value, const char* text) {
     content_.value(key) = std::move(value);
     expect(kUnimplemented, text);
     content_.erase(key);
   };
-  refused("llama.expert_count", uint32_t{8}, "'llama.expert_count' is 8");
-  refused("llama.rope.dimension_count", uint32_t{8}, "is 8 of a head of 16");
+  refused("llama.rope.dimension_count", uint32_t{8}, "heads of this family turn as a whole");
   refused("llama.attention.value_length", uint32_t{32}, "'llama.attention.value_length' is 32");
-  refused("llama.final_logit_softcapping", 30.0f, "'llama.final_logit_softcapping' is 30");
+  refused("llama.final_logit_softcapping", 30.0f, "cannot say the bound of logits");
+  refused("llama.attn_logit_softcapping", 50.0f, "cannot say the bound of scores");
+  refused("llama.residual_scale", 0.5f, "cannot say the multiplier of residual additions");
+  refused("llama.logit_scale", 0.5f, "cannot say the scale of logits");
+  refused("llama.attention.scale", 0.5f, "cannot say the scale of scores");
+  refused("llama.embedding_scale", 0.5f, "cannot say the scale of the embedding");
   refused("llama.attention.causal", false, "the key 'llama.attention.causal' is not known");
   content_.value("llama.final_logit_softcapping") = 0.0f;
   FRUGAL_EXPECT_OK(read());

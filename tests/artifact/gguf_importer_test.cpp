@@ -6,6 +6,7 @@
 #include <fstream>
 #include <set>
 
+#include "architecture/family.h"
 #include "architecture/gguf_names.h"
 #include "architecture/tensors.h"
 #include "artifact/exact_layout.h"
@@ -43,22 +44,17 @@ absl::StatusOr<Checkpoint> import_to(const fs::path& file, const fs::path& folde
   return Checkpoint::open(folder);
 }
 
-// Files that are written and not read: of families without a reader, and of rotations without one.
-const std::set<std::string> kWrittenAlone = {
-    "gemma2", "granite",       "llama-yarn",   "mixtral",   "olmo2",
-    "olmoe",  "phi3-longrope", "phi3-partial", "qwen3-moe", "smollm3"};
-
-// The families that llama.cpp's graphs compute (the others' export refuses them by their windows or
-// dense layers) and that are read again.
-std::vector<std::string> exported_families(bool read = true) {
+// The families that llama.cpp's graphs compute; the others' export refuses them by their windows or
+// dense layers.
+std::vector<std::string> exported_families() {
   std::vector<std::string> names;
   std::set<std::string> refused;
   for (const std::string& name : golden_families()) {
     const auto config = architecture::parse_model_config(read_family(name).config, name).value();
-    if (!architecture::gguf_architecture(config).ok()) {
-      refused.insert(name);
-    } else if (kWrittenAlone.contains(name) != read) {
+    if (architecture::gguf_architecture(config).ok()) {
       names.push_back(name);
+    } else {
+      refused.insert(name);
     }
   }
   EXPECT_EQ(refused,
@@ -77,8 +73,10 @@ void expect_same_config(const ModelConfig& original, const ModelConfig& found) {
   EXPECT_EQ(found.tied_embeddings, original.tied_embeddings);
   EXPECT_EQ(found.bos_token_ids, original.bos_token_ids);
   EXPECT_EQ(found.eos_token_ids, original.eos_token_ids);
+  EXPECT_EQ(found.logit_rule, original.logit_rule);
   std::vector<architecture::Layer> layers = original.layers;
   for (auto& layer : layers) {
+    if (architecture::family_of(original).graph.multipliers) break;  // the file says the scale
     layer.attention.score_scale =
         1 / std::sqrt(static_cast<double>(architecture::gguf_score_width(original)));
   }
@@ -128,20 +126,6 @@ at::Tensor logits_of(const Checkpoint& checkpoint, const std::vector<int64_t>& i
   return decoder.logits({.ids = at::tensor(ids).unsqueeze(0)});
 }
 
-// What cannot be read yet is refused by name, not read as something else.
-TEST(GgufImporter, FilesWithoutAReaderAreRefused) {
-  const std::vector<std::string> names = exported_families(/*read=*/false);
-  EXPECT_EQ(names.size(), kWrittenAlone.size());
-  for (const std::string& name : names) {
-    SCOPED_TRACE(name);
-    TemporaryFolder folder;
-    write_family(read_family(name), folder.path() / "original");
-    FRUGAL_ASSERT_OK(export_to(folder.path() / "original", folder.path() / "x.gguf"));
-    FRUGAL_EXPECT_ERROR(import_to(folder.path() / "x.gguf", folder.path() / "found"),
-                        absl::StatusCode::kUnimplemented, "x.gguf");
-  }
-}
-
 TEST(GgufImporter, EveryFamilyComesBackInFp32) {
   for (const std::string& name : exported_families()) {
     SCOPED_TRACE(name);
@@ -175,11 +159,19 @@ absl::Status write_wide(const std::string& name, const std::string& grid_name,
   json["hidden_size"] = 256;
   json["intermediate_size"] = 256;
   json["head_dim"] = 64;
+  if (json.contains("moe_intermediate_size")) json["moe_intermediate_size"] = 256;
+  for (const char* experts : {"num_experts", "num_local_experts"}) {
+    if (!json.contains(experts)) continue;
+    json[experts] = 3;
+    json["num_experts_per_tok"] = 2;
+  }
+  if (json["num_hidden_layers"] == 3) json["num_hidden_layers"] = 2;  // the same, three times
   FRUGAL_ASSIGN_OR_RETURN(const ModelConfig config, architecture::parse_model_config(json, name));
   std::vector<format::CheckpointWriter::Tensor> declared;
   for (const architecture::Tensor& tensor : architecture::tensors(config)) {
     declared.push_back({.name = tensor.name, .shape = tensor.shape});
-    if (tensor.is_matrix()) declared.back().grid = grid_name;
+    if (tensor.is_matrix() && tensor.role != architecture::Role::kRouter)
+      declared.back().grid = grid_name;
   }
   FRUGAL_ASSIGN_OR_RETURN(auto writer, format::CheckpointWriter::create(folder, config, declared));
   for (const auto& tensor : declared) {
@@ -212,6 +204,9 @@ TEST(GgufImporter, CodesOfEveryGridComeBackInEveryFamily) {
   std::vector<std::string> grids = gguf_grid_names();
   ASSERT_EQ(grids.size(), 11u);
   for (const std::string& name : exported_families()) {
+    // Factors for heads of one size, which the wider ones here have not; codes know nothing of
+    // them.
+    if (name == "phi3-longrope" || name == "phi3-partial") continue;
     for (const std::string& grid_name : grids) {
       SCOPED_TRACE(name + " " + grid_name);
       TemporaryFolder folder;
@@ -232,6 +227,23 @@ TEST(GgufImporter, CodesOfEveryGridComeBackInEveryFamily) {
       if (grid_name == grids.front()) expect_same_config(original.config(), found.config());
     }
   }
+}
+
+// License, languages and what a model was made from are said again.
+TEST(GgufImporter, ACardTravels) {
+  TemporaryFolder folder;
+  write_family(read_family("llama"), folder.path() / "original");
+  FRUGAL_ASSERT_OK(export_to(folder.path() / "original", folder.path() / "x.gguf"));
+  GgufContent content = read_gguf(folder.path() / "x.gguf");
+  content.value("general.license") = std::string("apache-2.0");
+  content.value("general.languages") = std::vector<std::string>{"en"};
+  write_gguf_content(folder.path() / "x.gguf", content);
+  FRUGAL_ASSERT_OK(import_to(folder.path() / "x.gguf", folder.path() / "found").status());
+  FRUGAL_ASSERT_OK(export_to(folder.path() / "found", folder.path() / "again.gguf"));
+  GgufContent again = read_gguf(folder.path() / "again.gguf");
+  EXPECT_EQ(std::get<std::string>(again.value("general.license")), "apache-2.0");
+  EXPECT_EQ(std::get<std::vector<std::string>>(again.value("general.languages")),
+            std::vector<std::string>{"en"});
 }
 
 TEST(GgufImporter, GridsThatMoveComeBackAsTheirNeighbor) {
@@ -358,9 +370,31 @@ TEST_F(HostileGguf, WhatIsNoNumberIsNamed) {
   expect(absl::StatusCode::kDataLoss, "'blk.1.ffn_up.weight': it holds -nan at row 0");
 }
 
-TEST_F(HostileGguf, OnePartOfSeveralIsSaid) {
-  content_.value("split.count") = uint16_t{3};
-  expect(kUnimplemented, "it is one of 3 parts of a model; join them first");
+// A model in three files is the model in one.
+TEST_F(HostileGguf, PartsOfAModelAreOneModel) {
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const Checkpoint whole, import_to(path(), target()));
+  const auto part = [&](size_t number) {
+    return folder_.path() / base::str_cat("x-0000", number + 1, "-of-00003.gguf");
+  };
+  const size_t count = content_.tensors.size();
+  for (size_t number = 0; number < 3; ++number) {
+    GgufContent content;
+    if (number == 0) content.metadata = content_.metadata;
+    content.value("split.no") = static_cast<uint16_t>(number);
+    content.value("split.count") = uint16_t{3};
+    content.value("split.tensors.count") = static_cast<int32_t>(count);
+    content.tensors.assign(
+        content_.tensors.begin() + static_cast<std::ptrdiff_t>(count * number / 3),
+        content_.tensors.begin() + static_cast<std::ptrdiff_t>(count * (number + 1) / 3));
+    write_gguf_content(part(number), content);
+  }
+  EXPECT_EQ(kGgufImporter.files(part(0)).value().size(), 3u);
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const Checkpoint joined,
+                              import_to(part(0), folder_.path() / "joined"));
+  EXPECT_EQ(joined.content_hash().value(), whole.content_hash().value());
+  fs::remove(part(1));
+  FRUGAL_EXPECT_ERROR(import_to(part(0), folder_.path() / "torn"), absl::StatusCode::kNotFound,
+                      "of its 3 parts 1 is not there: x-00002-of-00003.gguf");
 }
 
 TEST_F(HostileGguf, AnInterruptionLeavesNoCheckpoint) {

@@ -31,7 +31,7 @@ TEST(Importers, SayWhatAPathIsThatNoneReads) {
                       "absent.gguf");
   std::ofstream(root / "notes.txt") << "hello";
   FRUGAL_EXPECT_ERROR(explain_no_importer(root / "notes.txt"), absl::StatusCode::kInvalidArgument,
-                      "it is no file of a kind that is known; frugal imports gguf");
+                      "it is no file of a kind that is known; frugal imports these: gguf is");
   std::ofstream(root / "pytorch_model.bin", std::ios::binary)
       << std::string_view("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46", 8) << "whatever";
   FRUGAL_EXPECT_ERROR(explain_no_importer(root / "pytorch_model.bin"),

@@ -176,6 +176,9 @@ def main():
     for name, data in gguf_models():
         add("gguf", name, data)
     add_files("onnx", golden, "*.onnx")
+    for folder in sorted((ROOT / "tests" / "golden" / "packed").iterdir()):
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        add("packed", folder.name, json.dumps(config).encode() + b"\n" + (folder / "model.safetensors").read_bytes())
     add_files("safetensors", golden, "*.safetensors")
     add_files("tokenizer_json", ROOT / "tests/text/golden/small", "*.json")
     add_files("sentencepiece", ROOT / "tests/text/golden/small", "*.model")

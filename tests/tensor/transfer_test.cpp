@@ -125,9 +125,9 @@ TEST_F(TransferTest, UnknownTensorsAreErrors) {
 
 TEST(Transfer, TypesGoBothWays) {
   using format::DType;
-  for (const DType dtype :
-       {DType::kF32, DType::kF16, DType::kBF16, DType::kF64, DType::kI8, DType::kU8, DType::kI16,
-        DType::kU16, DType::kI32, DType::kU32, DType::kI64, DType::kU64, DType::kBool}) {
+  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kF64, DType::kI8,
+                            DType::kU8, DType::kI16, DType::kU16, DType::kI32, DType::kU32,
+                            DType::kI64, DType::kU64, DType::kBool, DType::kF8E4M3}) {
     FRUGAL_ASSERT_OK_AND_ASSIGN(const DType back, dtype_of(scalar_type(dtype)));
     EXPECT_EQ(back, dtype);
     EXPECT_EQ(static_cast<int64_t>(at::elementSize(scalar_type(dtype))), format::size_bytes(dtype));

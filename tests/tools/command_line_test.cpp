@@ -149,7 +149,7 @@ TEST_F(CommandLine, ErrorsOfEveryCommandHaveTheirExitCodeAndNameTheirCause) {
            {"inspect broken.gguf", 1, "broken.gguf"},
            {"inspect empty", 1, "empty"},
            {"import absent.gguf -o x", 2, "absent.gguf"},
-           {"import p.yaml -o x", 2, "frugal imports gguf"},
+           {"import p.yaml -o x", 2, "frugal imports these: gguf is"},
            {"import p.yaml", 2, "--out"},
            {"generate absent --prompt x", 2, "absent"},
            {"generate empty --prompt x", 2, "no config.json"},

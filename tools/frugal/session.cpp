@@ -60,14 +60,25 @@ absl::StatusOr<energy::MeterSet> open_meters(const std::string& hardware,
 
 namespace {
 
-// What a model's file becomes, in the cache by its content: made when it is first asked for.
+absl::StatusOr<std::string> hash_of(const std::vector<fs::path>& files) {
+  if (files.size() == 1) return base::xxh3_128_of_file(files.front());
+  base::KeyHasher all;
+  for (const fs::path& file : files) {
+    FRUGAL_ASSIGN_OR_RETURN(const std::string hash, base::xxh3_128_of_file(file));
+    all.add(file.filename().string()).add(hash);
+  }
+  return all.hex();
+}
+
+// What a model of another format becomes, in the cache by its content: made when it is first asked
+// for. A checkpoint is itself.
 absl::StatusOr<fs::path> imported(const pass::Cache& cache, pass::HashStore& hashes,
                                   const fs::path& file) {
   const artifact::Importer* importer = artifact::importer_of(file);
   if (importer == nullptr) return file;  // whoever opens it says what it is
-  FRUGAL_ASSIGN_OR_RETURN(const auto hash,
-                          hashes.get(base::str_cat("import ", file.string()), {file},
-                                     [&] { return base::xxh3_128_of_file(file); }));
+  FRUGAL_ASSIGN_OR_RETURN(const auto files, importer->files(file));
+  FRUGAL_ASSIGN_OR_RETURN(const auto hash, hashes.get(base::str_cat("import ", file.string()),
+                                                      files, [&] { return hash_of(files); }));
   base::KeyHasher key;
   key.add("import")
       .add(importer->name)
@@ -80,7 +91,7 @@ absl::StatusOr<fs::path> imported(const pass::Cache& cache, pass::HashStore& has
 }  // namespace
 
 absl::StatusOr<fs::path> model_folder(const std::string& model, const RunArguments& arguments) {
-  if (fs::is_directory(model)) return fs::path(model);
+  if (artifact::importer_of(model) == nullptr) return fs::path(model);
   FRUGAL_ASSIGN_OR_RETURN(const pass::Cache cache,
                           pass::Cache::open(cache_folder(arguments, "generate")));
   pass::HashStore hashes(cache.folder() / "hashes");

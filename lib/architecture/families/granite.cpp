@@ -44,6 +44,7 @@ const Family kGranite = {.architecture = "GraniteForCausalLM",
                          .describe = describe,
                          .write = write,
                          .gguf = "granite",
+                         .gguf_imports = true,
                          .gguf_interleaves = true,
                          .graph = {.multipliers = true},
                          .genai = "granite"};

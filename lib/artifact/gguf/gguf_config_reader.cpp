@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "architecture/gguf_config.h"
 #include "architecture/gguf_names.h"
@@ -24,7 +25,7 @@ using base::str_cat;
 constexpr int64_t kMaxNumber = int64_t{1} << 31;  // keys are of type U32
 
 // Keys of an architecture that are read here.
-constexpr std::array<std::string_view, 22> kRead = {"block_count",
+constexpr std::array<std::string_view, 32> kRead = {"block_count",
                                                     "context_length",
                                                     "embedding_length",
                                                     "feed_forward_length",
@@ -45,13 +46,23 @@ constexpr std::array<std::string_view, 22> kRead = {"block_count",
                                                     "rope.scale_linear",
                                                     "vocab_size",
                                                     "expert_count",
-                                                    "expert_used_count"};
+                                                    "expert_used_count",
+                                                    "expert_feed_forward_length",
+                                                    "attn_logit_softcapping",
+                                                    "final_logit_softcapping",
+                                                    "attention.scale",
+                                                    "embedding_scale",
+                                                    "residual_scale",
+                                                    "logit_scale",
+                                                    "rope.scaling.attn_factor",
+                                                    "rope.scaling.yarn_beta_fast",
+                                                    "rope.scaling.yarn_beta_slow"};
 // Those that say nothing about what is computed.
 constexpr std::array<std::string_view, 2> kSilent = {"tensor_data_layout", "use_parallel_residual"};
 // Those that do not where they are zero.
-constexpr std::array<std::string_view, 6> kOffAtZero = {
-    "attn_logit_softcapping",   "final_logit_softcapping", "attention.clamp_kqv",
-    "attention.max_alibi_bias", "expert_shared_count",     "leading_dense_block_count"};
+constexpr std::array<std::string_view, 4> kOffAtZero = {
+    "attention.clamp_kqv", "attention.max_alibi_bias", "expert_shared_count",
+    "leading_dense_block_count"};
 
 template <size_t N>
 bool holds(const std::array<std::string_view, N>& list, std::string_view key) {
@@ -67,7 +78,8 @@ class Reader {
     FRUGAL_RETURN_IF_ERROR(check_keys());
     FRUGAL_RETURN_IF_ERROR(read_sizes());
     FRUGAL_RETURN_IF_ERROR(read_heads());
-    FRUGAL_RETURN_IF_ERROR(check_experts());
+    FRUGAL_RETURN_IF_ERROR(read_experts());
+    FRUGAL_RETURN_IF_ERROR(read_scales());
     FRUGAL_RETURN_IF_ERROR(read_rope());
     FRUGAL_RETURN_IF_ERROR(read_windows());
     FRUGAL_RETURN_IF_ERROR(read_token_ids());
@@ -161,7 +173,6 @@ class Reader {
     }
     FRUGAL_ASSIGN_OR_RETURN(numbers_.hidden_size, number("embedding_length"));
     FRUGAL_ASSIGN_OR_RETURN(numbers_.context_length, number("context_length"));
-    FRUGAL_ASSIGN_OR_RETURN(numbers_.feed_forward_width, number("feed_forward_length"));
     FRUGAL_ASSIGN_OR_RETURN(const auto epsilon, positive("attention.layer_norm_rms_epsilon"));
     if (!epsilon)
       return refused("the key '", key("attention.layer_norm_rms_epsilon"), "' is missing");
@@ -208,16 +219,108 @@ class Reader {
     }
     FRUGAL_ASSIGN_OR_RETURN(const auto turned, optional_number("rope.dimension_count"));
     if (turned.value_or(numbers_.head_size) == numbers_.head_size) return absl::OkStatus();
-    return base::unimplemented(values_.where(), ": '", key("rope.dimension_count"), "' is ",
-                               *turned, " of a head of ", numbers_.head_size,
-                               "; frugal supports only whole heads");
+    if (*turned > 0 && *turned < numbers_.head_size && *turned % 2 == 0) {
+      numbers_.rope.channels = *turned;
+      return absl::OkStatus();
+    }
+    return refused("'", key("rope.dimension_count"), "' is ", *turned, " of a head of ",
+                   numbers_.head_size, ", expected an even number up to that");
   }
 
-  absl::Status check_experts() const {
+  // Experts may have a width of their own.
+  absl::Status read_experts() {
     FRUGAL_ASSIGN_OR_RETURN(const auto experts, optional_number("expert_count"));
-    if (experts.value_or(0) == 0) return absl::OkStatus();
-    return base::unimplemented(values_.where(), ": '", key("expert_count"), "' is ", *experts,
-                               "; frugal reads models without experts");
+    FRUGAL_ASSIGN_OR_RETURN(const auto width, optional_number("expert_feed_forward_length"));
+    if (experts.value_or(0) > 0) {
+      numbers_.experts = *experts;
+      FRUGAL_ASSIGN_OR_RETURN(numbers_.experts_per_token, number("expert_used_count"));
+      FRUGAL_RETURN_IF_ERROR(check_router(*experts));
+    }
+    if (numbers_.experts && width.value_or(0) > 0) {
+      numbers_.feed_forward_width = *width;
+      return absl::OkStatus();
+    }
+    FRUGAL_ASSIGN_OR_RETURN(numbers_.feed_forward_width, number("feed_forward_length"));
+    return absl::OkStatus();
+  }
+
+  // The router of every layer has a row for each expert, which bounds how many there may be.
+  absl::Status check_router(int64_t experts) const {
+    const std::vector<int64_t> wanted = {experts, numbers_.hidden_size};
+    for (int64_t layer = 0; layer < numbers_.layer_count; ++layer) {
+      const std::string name = architecture::gguf_tensor_name(Role::kRouter, layer);
+      const format::GgufTensor* router = values_.file().find_tensor(name);
+      if (router != nullptr && router->shape == wanted) continue;
+      return refused("'", key("expert_count"), "' is ", experts, ", but the tensor '", name,
+                     "' is ",
+                     router == nullptr ? std::string("missing") : format::shape_text(router->shape),
+                     ", expected ", format::shape_text(wanted));
+    }
+    return absl::OkStatus();
+  }
+
+  // Zero stands for what is not there.
+  absl::StatusOr<std::optional<double>> not_negative(std::string_view name) const {
+    FRUGAL_ASSIGN_OR_RETURN(const auto value, values_.number(key(name)));
+    if (!value || (std::isfinite(*value) && *value >= 0)) return value;
+    return refused("'", key(name), "' is ", *value, ", expected a number from 0 on");
+  }
+
+  absl::Status read_scales() {
+    FRUGAL_ASSIGN_OR_RETURN(numbers_.score_cap, not_negative("attn_logit_softcapping"));
+    FRUGAL_ASSIGN_OR_RETURN(numbers_.logit_cap, not_negative("final_logit_softcapping"));
+    for (const auto& [name, to] : {std::pair{"attention.scale", &numbers_.score_scale},
+                                   std::pair{"embedding_scale", &numbers_.embedding_scale},
+                                   std::pair{"residual_scale", &numbers_.residual_scale},
+                                   std::pair{"logit_scale", &numbers_.logit_divisor}}) {
+      FRUGAL_ASSIGN_OR_RETURN(*to, not_negative(name));
+      if (*to == 0.0) to->reset();
+    }
+    return absl::OkStatus();
+  }
+
+  // llama.cpp multiplies what the paper's rule gives by this factor of the file.
+  absl::StatusOr<RopeScaling> read_yarn(double factor) const {
+    RopeScaling scaling{.kind = RopeScaling::Kind::kYarn, .factor = factor};
+    FRUGAL_ASSIGN_OR_RETURN(const auto original,
+                            optional_number("rope.scaling.original_context_length"));
+    scaling.original_max_position_embeddings = original.value_or(numbers_.context_length);
+    FRUGAL_ASSIGN_OR_RETURN(const auto fast, positive("rope.scaling.yarn_beta_fast"));
+    FRUGAL_ASSIGN_OR_RETURN(const auto slow, positive("rope.scaling.yarn_beta_slow"));
+    FRUGAL_ASSIGN_OR_RETURN(const auto more, positive("rope.scaling.attn_factor"));
+    scaling.beta_fast = fast.value_or(scaling.beta_fast);
+    scaling.beta_slow = slow.value_or(scaling.beta_slow);
+    scaling.attention_factor =
+        (factor <= 1.0 ? 1.0 : 0.1 * std::log(factor) + 1.0) * more.value_or(1.0);
+    return scaling;
+  }
+
+  // Both sets of longrope, by which some graphs turn where the file has them.
+  absl::StatusOr<std::optional<RopeScaling>> read_long_factors() const {
+    RopeScaling scaling{.kind = RopeScaling::Kind::kLongRope, .factor = 1.0};
+    for (const auto& [name, to] : {std::pair{kGgufShortFactors, &scaling.short_factors},
+                                   std::pair{kGgufLongFactors, &scaling.long_factors}}) {
+      FRUGAL_ASSIGN_OR_RETURN(const auto factors, read_factor_tensor(name));
+      for (const float factor : factors) to->push_back(shortest_decimal(factor));
+    }
+    if (scaling.short_factors.empty() && scaling.long_factors.empty()) return std::nullopt;
+    if (scaling.short_factors.size() != scaling.long_factors.size()) {
+      return refused("of the tensors '", kGgufShortFactors, "' and '", kGgufLongFactors,
+                     "' only one is there");
+    }
+    FRUGAL_ASSIGN_OR_RETURN(const auto original,
+                            optional_number("rope.scaling.original_context_length"));
+    FRUGAL_ASSIGN_OR_RETURN(const auto attention, positive("rope.scaling.attn_factor"));
+    scaling.original_max_position_embeddings = original.value_or(numbers_.context_length);
+    scaling.attention_factor = attention.value_or(1.0);
+    // What a config that does not say it comes to, where the file has that, rounded to fp32.
+    const double context = static_cast<double>(numbers_.context_length);
+    const double first = static_cast<double>(scaling.original_max_position_embeddings);
+    const double usual =
+        context <= first ? 1.0 : std::sqrt(1.0 + std::log(context / first) / std::log(first));
+    if (static_cast<float>(usual) == static_cast<float>(scaling.attention_factor))
+      scaling.attention_factor = usual;
+    return scaling;
   }
 
   absl::StatusOr<std::optional<RopeScaling>> read_scaling() const {
@@ -225,30 +328,40 @@ class Reader {
     FRUGAL_ASSIGN_OR_RETURN(auto factor, positive("rope.scaling.factor"));
     FRUGAL_ASSIGN_OR_RETURN(const auto former, positive("rope.scale_linear"));
     const std::string kind = type.value_or(former && *former != 1 ? "linear" : "none");
-    if (kind == "none") return std::nullopt;
-    if (kind != "linear") {
+    if (kind == "none") return read_long_factors();
+    if (kind == "longrope") return read_long_factors();
+    if (kind != "linear" && kind != "yarn") {
       return base::unimplemented(values_.where(), ": '", key("rope.scaling.type"), "' is '",
                                  kind.substr(0, 40),
-                                 "'; frugal reads 'none' and 'linear', and "
+                                 "'; frugal reads 'none', 'linear', 'yarn' and 'longrope', and "
                                  "Llama 3's factors");
     }
     if (!factor) factor = former;
     if (!factor) return refused("the key '", key("rope.scaling.factor"), "' is missing");
+    if (kind == "yarn") return read_yarn(*factor);
     return RopeScaling{.kind = RopeScaling::Kind::kLinear, .factor = *factor};
   }
 
-  absl::StatusOr<std::optional<RopeScaling>> read_factors(double theta) const {
-    const format::GgufTensor* tensor = values_.file().find_tensor(kGgufRopeFrequencies);
-    if (tensor == nullptr) return std::nullopt;
-    const std::vector<int64_t> shape = {numbers_.head_size / 2};
+  // One for each pair of channels that turns; empty: the file has no such tensor.
+  absl::StatusOr<std::vector<float>> read_factor_tensor(std::string_view name) const {
+    const format::GgufTensor* tensor = values_.file().find_tensor(name);
+    if (tensor == nullptr) return std::vector<float>();
+    const std::vector<int64_t> shape = {numbers_.rope.turned(numbers_.head_size) / 2};
     if (tensor->shape != shape || tensor->type.name != "F32") {
-      return refused("the tensor '", kGgufRopeFrequencies, "' is ", tensor->type.name, " ",
+      return refused("the tensor '", name, "' is ", tensor->type.name, " ",
                      format::shape_text(tensor->shape), ", expected F32 ",
                      format::shape_text(shape), " for heads of ", numbers_.head_size);
     }
     std::vector<float> factors(static_cast<size_t>(shape[0]));
     std::memcpy(factors.data(), values_.file().bytes(*tensor).data(),
                 factors.size() * sizeof(float));
+    return factors;
+  }
+
+  absl::StatusOr<std::optional<RopeScaling>> read_factors(double theta) const {
+    FRUGAL_ASSIGN_OR_RETURN(const std::vector<float> factors,
+                            read_factor_tensor(kGgufRopeFrequencies));
+    if (factors.empty()) return std::nullopt;
     auto scaling = scaling_of_factors(factors, theta);
     if (!scaling.ok()) {
       return base::annotate(scaling.status(),
@@ -268,10 +381,14 @@ class Reader {
     }
     if (factors) numbers_.rope.scaling = factors;
     numbers_.windowed_rope = numbers_.rope;
-    return absl::OkStatus();
+    FRUGAL_ASSIGN_OR_RETURN(const auto factor, positive("rope.scaling.attn_factor"));
+    const bool has_factor = numbers_.rope.scaling && numbers_.rope.scaling->attention_factor != 1;
+    if (factor.value_or(1.0) == 1.0 || has_factor) return absl::OkStatus();
+    return base::unimplemented(values_.where(), ": '", key("rope.scaling.attn_factor"), "' is ",
+                               *factor, ", but the file scales by neither yarn nor longrope");
   }
 
-  // Only Gemma's graph has windows in some layers and a theta of their own.
+  // Only Gemmas' graphs have windows in some layers, Gemma 3's a theta of their own.
   absl::Status read_windows() {
     FRUGAL_ASSIGN_OR_RETURN(const auto window, optional_number("attention.sliding_window"));
     if (window.value_or(0) == 0) return absl::OkStatus();
@@ -280,7 +397,11 @@ class Reader {
     numbers_.window = *window;
     if (!some_layers) return absl::OkStatus();
     FRUGAL_ASSIGN_OR_RETURN(const auto theta, positive("rope.freq_base_swa"));
-    numbers_.windowed_rope = {.theta = theta.value_or(kGgufWindowedTheta), .scaling = {}};
+    if (architecture::gguf_says_windows(numbers_.architecture)) {
+      numbers_.windowed_rope = {.theta = theta.value_or(kGgufWindowedTheta), .scaling = {}};
+    } else if (theta) {
+      numbers_.windowed_rope.theta = *theta;
+    }
     return read_pattern();
   }
 

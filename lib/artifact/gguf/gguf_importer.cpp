@@ -1,5 +1,6 @@
 #include <map>
 
+#include "artifact/gguf/gguf_card.h"
 #include "artifact/gguf/gguf_config_reader.h"
 #include "artifact/gguf/gguf_tokenizer_reader.h"
 #include "artifact/gguf/gguf_weights_reader.h"
@@ -18,14 +19,6 @@ using base::str_cat;
 bool detects(const std::filesystem::path& path) {
   const auto kind = base::recognize_file(path);
   return kind.ok() && *kind == base::FileKind::kGguf;
-}
-
-absl::Status refuse_parts(const GgufValues& values) {
-  FRUGAL_ASSIGN_OR_RETURN(const auto count, values.integer("split.count"));
-  if (count.value_or(1) <= 1) return absl::OkStatus();
-  return base::unimplemented(values.where(), ": it is one of ", *count,
-                             " parts of a model; join them first: llama-gguf-split --merge "
-                             "FIRST_PART.gguf WHOLE.gguf");
 }
 
 // What generate() takes from the model's owner; config.json says the same.
@@ -94,10 +87,10 @@ absl::Status write_weights(const GgufValues& values, const architecture::ModelCo
 
 absl::StatusOr<std::vector<std::string>> write(const std::filesystem::path& path,
                                                const std::filesystem::path& folder) {
-  FRUGAL_ASSIGN_OR_RETURN(const format::GgufFile file, format::GgufFile::open(path));
+  FRUGAL_ASSIGN_OR_RETURN(const format::GgufFile file, format::GgufFile::open_model(path));
   const GgufValues values(file, path.string());
-  FRUGAL_RETURN_IF_ERROR(refuse_parts(values));
-  FRUGAL_ASSIGN_OR_RETURN(const architecture::ModelConfig config, read_gguf_config(values));
+  FRUGAL_ASSIGN_OR_RETURN(architecture::ModelConfig config, read_gguf_config(values));
+  keep_gguf_card(read_gguf_card(values), config);
   FRUGAL_ASSIGN_OR_RETURN(const auto imports, plan_gguf_weights(values, config));
   FRUGAL_ASSIGN_OR_RETURN(std::string tokenizer,
                           write_tokenizer(values, config.vocabulary_size, folder));
@@ -110,8 +103,9 @@ absl::StatusOr<std::vector<std::string>> write(const std::filesystem::path& path
 
 constinit const Importer kGgufImporter{.name = "gguf",
                                        .summary = "gguf is llama.cpp's file of a model",
-                                       .version = 1,
+                                       .version = 2,
                                        .detects = detects,
+                                       .files = format::gguf_parts,
                                        .write = write};
 
 }  // namespace frugal::artifact

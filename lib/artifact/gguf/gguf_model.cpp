@@ -10,6 +10,7 @@
 #include "architecture/tensors.h"
 #include "artifact/exact_layout.h"
 #include "artifact/gguf/file_type.h"
+#include "artifact/gguf/gguf_card.h"
 #include "artifact/gguf/gguf_tokenizer.h"
 #include "artifact/gguf/hyperparameters.h"
 #include "artifact/gguf/pre_tokenizer_names.h"
@@ -250,6 +251,7 @@ absl::StatusOr<GgufMetadata> gguf_metadata(const architecture::ModelConfig& conf
   metadata.emplace_back("general.name", std::string(name));
   metadata.emplace_back("general.file_type", file_type);
   if (quantized) metadata.emplace_back("general.quantization_version", uint32_t{2});
+  add_gguf_card(config, metadata);
   add_hyperparameters(config, architecture, metadata);
   FRUGAL_RETURN_IF_ERROR(add_tokenizer(config, tokenizer, options, metadata));
   return metadata;

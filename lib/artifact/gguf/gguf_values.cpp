@@ -35,16 +35,15 @@ std::optional<int64_t> as_integer(const format::GgufValue& value) {
       value);
 }
 
-// 1e-05, which was rounded to fp32 on its way into the file, and not 9.999999747378752e-06.
-double shortest(float value) {
+}  // namespace
+
+double shortest_decimal(float value) {
   char text[32];
   const auto [end, error] = std::to_chars(text, text + sizeof text, value);
   double result = value;
   if (error == std::errc()) std::from_chars(text, end, result);
   return result;
 }
-
-}  // namespace
 
 absl::Status GgufValues::wrong(std::string_view key, std::string_view expected) const {
   return base::invalid_argument(where_, ": the key '", key, "' is of another type than expected (",
@@ -62,7 +61,8 @@ absl::StatusOr<std::optional<int64_t>> GgufValues::integer(std::string_view key)
 absl::StatusOr<std::optional<double>> GgufValues::number(std::string_view key) const {
   const format::GgufValue* value = file_->find(key);
   if (value == nullptr) return std::nullopt;
-  if (const auto* single = std::get_if<float>(value)) return std::optional(shortest(*single));
+  if (const auto* single = std::get_if<float>(value))
+    return std::optional(shortest_decimal(*single));
   if (const auto* wide = std::get_if<double>(value)) return std::optional(*wide);
   const std::optional<int64_t> integer = as_integer(*value);
   if (!integer) return wrong(key, "a number");

@@ -13,6 +13,9 @@
 
 namespace frugal::artifact {
 
+// 1e-05, which was rounded to fp32 on its way into the file, and not 9.999999747378752e-06.
+double shortest_decimal(float value);
+
 class GgufValues {
  public:
   // `where` begins every message. The file must outlive the object.

@@ -91,10 +91,9 @@ absl::StatusOr<GgufImport> plan_tensor(const GgufValues& values, const ModelConf
   return result;
 }
 
-absl::Status refuse_others(const GgufValues& values, const ModelConfig& config,
-                           const std::vector<GgufImport>& imports) {
-  std::set<std::string_view> known = {kGgufRopeFrequencies};
-  for (const GgufImport& import : imports) known.insert(import.source.name);
+absl::Status refuse_others(const GgufValues& values, const ModelConfig& config) {
+  std::set<std::string, std::less<>> known = {std::string(kGgufRopeFrequencies)};
+  for (const GgufSource& source : gguf_tensors(config)) known.insert(source.name);
   for (const GgufTensor& tensor : values.file().tensors()) {
     if (known.contains(tensor.name)) continue;
     return base::unimplemented(values.where(), ": the tensor '", tensor.name,
@@ -177,7 +176,9 @@ absl::Status write_tensor(const GgufImport& import, std::span<const std::byte> b
     FRUGAL_RETURN_IF_ERROR(check_finite(values, 0, source.shape[0]));
     return writer.write_values(source.parts.front().name, values);
   }
-  const size_t row_bytes = bytes.size() / static_cast<size_t>(source.shape[0]);
+  int64_t rows = 1;  // of a stack, too
+  for (size_t i = 0; i + 1 < source.shape.size(); ++i) rows *= source.shape[i];
+  const size_t row_bytes = bytes.size() / static_cast<size_t>(rows);
   for (const format::CheckpointWriter::Tensor& part : import.declared) {
     const size_t size = static_cast<size_t>(part.shape[0]) * row_bytes;
     FRUGAL_RETURN_IF_ERROR(check_rows(bytes.first(size), part));
@@ -197,7 +198,7 @@ absl::StatusOr<std::vector<GgufImport>> plan_gguf_weights(const GgufValues& valu
     FRUGAL_ASSIGN_OR_RETURN(GgufImport import, plan_tensor(values, config, std::move(source)));
     imports.push_back(std::move(import));
   }
-  FRUGAL_RETURN_IF_ERROR(refuse_others(values, config, imports));
+  FRUGAL_RETURN_IF_ERROR(refuse_others(values, config));
   return imports;
 }
 

@@ -1,0 +1,134 @@
+#include <algorithm>
+#include <map>
+
+#include "artifact/importer.h"
+#include "artifact/packed/layout.h"
+#include "artifact/packed/packed_weights.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/progress.h"
+#include "base/text.h"
+#include "format/checkpoint_files.h"
+#include "format/model_folder.h"
+
+namespace frugal::artifact {
+namespace {
+
+namespace fs = std::filesystem;
+using architecture::ModelConfig;
+using base::str_cat;
+
+// A folder that cannot be read is whoever's that opens it next, and says so.
+bool detects(const fs::path& path) {
+  std::error_code ignored;
+  if (!fs::is_directory(path, ignored)) return false;
+  const auto found = packed_folder(path);
+  return found.ok() && found->has_value();
+}
+
+absl::StatusOr<std::vector<fs::path>> files(const fs::path& path) {
+  std::vector<fs::path> found;
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(path, error)) {
+    if (entry.is_regular_file(error)) found.push_back(entry.path());
+  }
+  if (error) return base::system_error("list", path.string(), error.value());
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+absl::Status copy_side_files(const fs::path& from, const fs::path& folder) {
+  for (const fs::path& file : format::side_files_of(from)) {
+    FRUGAL_ASSIGN_OR_RETURN(const std::string content,
+                            base::read_file(file, format::kMaxJsonBytes));
+    FRUGAL_RETURN_IF_ERROR(base::write_file_atomically(folder / file.filename(), content));
+  }
+  return absl::OkStatus();
+}
+
+std::string counted(const std::map<std::string, int64_t>& counts) {
+  std::string text;
+  for (const auto& [kind, count] : counts)
+    text += str_cat(text.empty() ? "" : ", ", count, " ", kind);
+  return text;
+}
+
+std::vector<std::string> summary(const PackedFolder& folder, const ModelConfig& config,
+                                 const PackedPlan& plan) {
+  std::map<std::string, int64_t> plain, kept;
+  std::map<std::string, int64_t> decoded;  // by reason
+  int64_t rounded = 0;
+  for (const PackedImport& import : plan.imports) {
+    for (const auto& part : import.declared) {
+      if (!import.packed) ++plain[std::string(format::name(part.dtype))];
+      if (import.packed && part.grid) ++kept[*part.grid];
+      if (import.packed && !part.grid) ++decoded[import.choice.reason];
+      rounded += part.activations == format::Activations::kInt8 ? 1 : 0;
+    }
+  }
+  std::vector<std::string> lines = {
+      str_cat(config.architecture, ", ", config.layer_count(), " layers, ",
+              base::format_count(config.parameter_count()), " parameters, packed as ",
+              folder.method),
+      str_cat("codes as they are: ", kept.empty() ? "none" : counted(kept))};
+  for (const auto& [reason, count] : decoded)
+    lines.push_back(str_cat("decoded to F32: ", count, ", as ", reason));
+  lines.push_back(str_cat("plain as they were: ", plain.empty() ? "none" : counted(plain)));
+  if (rounded > 0)
+    lines.push_back(str_cat("inputs of ", rounded, " matrices are rounded to int8 per token"));
+  if (plan.zero_biases > 0)
+    lines.push_back(str_cat(plan.zero_biases, " biases of zeros that the model does not have"));
+  return lines;
+}
+
+absl::Status write_weights(const StoredTensors& tensors, const Layout& layout,
+                           const ModelConfig& config, const PackedPlan& plan, const fs::path& path,
+                           const fs::path& folder) {
+  std::vector<format::CheckpointWriter::Tensor> declared;
+  for (const PackedImport& import : plan.imports)
+    declared.insert(declared.end(), import.declared.begin(), import.declared.end());
+  base::Progress progress(str_cat("import ", path.filename().string()), "tensors",
+                          static_cast<int64_t>(declared.size()));
+  FRUGAL_ASSIGN_OR_RETURN(auto writer,
+                          format::CheckpointWriter::create(folder, config, std::move(declared)));
+  FRUGAL_RETURN_IF_ERROR(
+      write_packed_weights(tensors, layout, plan, writer, [&] { progress.advance(1); }));
+  return writer.finish();
+}
+
+absl::StatusOr<std::vector<std::string>> write(const fs::path& path, const fs::path& folder) {
+  FRUGAL_RETURN_IF_ERROR(format::refuse_adapter(path));
+  FRUGAL_ASSIGN_OR_RETURN(const auto packed, packed_folder(path));
+  if (!packed) return base::invalid_argument(path.string(), ": its weights are not packed");
+  FRUGAL_RETURN_IF_ERROR(check_own_files(path, *packed));
+  FRUGAL_ASSIGN_OR_RETURN(const auto layout, layout_of(*packed));
+  const fs::path config_file = path / format::kConfigFile;
+  FRUGAL_ASSIGN_OR_RETURN(base::Json json, base::read_json(config_file, format::kMaxJsonBytes));
+  json.erase("compression_config");  // the other key is the writer's to replace
+  FRUGAL_ASSIGN_OR_RETURN(const ModelConfig config,
+                          architecture::parse_model_config(json, config_file.string()));
+  FRUGAL_ASSIGN_OR_RETURN(format::Weights weights, format::open_weights(path));
+  const StoredTensors tensors(std::move(weights), path.string());
+  FRUGAL_ASSIGN_OR_RETURN(const PackedPlan plan, plan_packed_weights(tensors, *layout, config));
+  FRUGAL_RETURN_IF_ERROR(copy_side_files(path, folder));
+  FRUGAL_RETURN_IF_ERROR(write_weights(tensors, *layout, config, plan, path, folder));
+  if (plan.inputs_left > 0) {
+    base::warn(path.string(), ": inputs of ", plan.inputs_left,
+               " decoded matrices stay as they are, though the folder rounds them");
+  }
+  if (const std::string lost = layout->not_carried(); !lost.empty())
+    base::warn(path.string(), ": ", lost);
+  return summary(*packed, config, plan);
+}
+
+}  // namespace
+
+constinit const Importer kPackedImporter{
+    .name = "packed",
+    .summary = "packed is a Hugging Face folder of GPTQ, AWQ or compressed-tensors",
+    .version = 1,
+    .detects = detects,
+    .files = files,
+    .write = write};
+
+}  // namespace frugal::artifact
