@@ -191,13 +191,14 @@ class CommandLine {
     std::string formats;
     for (const artifact::Importer& importer : artifact::importers())
       formats += base::str_cat("; ", importer.summary);
-    CLI::App* command = add("import", "Make a checkpoint folder of a model in another format",
-                            "  frugal import SmolLM2-135M-Instruct.Q4_1.gguf -o smollm2\n"
-                            "  frugal evaluate smollm2 --perplexity text.txt\n"
-                            "Codes on a grid of frugal's stay the codes they are, all else comes to "
-                            "plain numbers, and is said;\nconfig, tokenizer and chat template come "
-                            "from the file's metadata, or the folder.",
-                            [this] { return import_model(import_); });
+    CLI::App* command =
+        add("import", "Make a checkpoint folder of a model in another format",
+            "  frugal import SmolLM2-135M-Instruct.Q4_1.gguf -o smollm2\n"
+            "  frugal evaluate smollm2 --perplexity text.txt\n"
+            "Codes on a grid of frugal's stay the codes they are, all else comes to "
+            "plain numbers, and is said;\nconfig, tokenizer and chat template come "
+            "from the file's metadata, or the folder.",
+            [this] { return import_model(import_); });
     command->add_option("MODEL", import_.file, base::str_cat("A file or folder", formats))
         ->required();
     command->add_option("-o,--out", import_.out, "The folder to be made")->required();
