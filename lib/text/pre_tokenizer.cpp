@@ -16,7 +16,8 @@ constexpr std::string_view kWhere = "pre_tokenizer";
 constexpr int kMaxDepth = 16;
 constexpr size_t kMaxSteps = 64;
 // Of Hugging Face's pre-tokenizers: words and runs of signs; Unicode's P and ASCII's signs.
-constexpr std::string_view kWords = R"([\w\x{200C}\x{200D}]+|[^\w\x{200C}\x{200D}\s]+)";
+constexpr std::string_view kWords = R"([\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{200C}\x{200D}]+)"
+                                    R"(|[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{200C}\x{200D}\s]+)";
 constexpr std::string_view kPunctuation = R"([\p{P}!-/:-@\[-`{-~])";
 constexpr std::string_view kSpaceMark = "\xE2\x96\x81";  // U+2581 "▁"
 

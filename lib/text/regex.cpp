@@ -5,45 +5,13 @@
 #include <new>
 #include <optional>
 
+#include "text/regex_classes.h"
+
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
 namespace frugal::text {
 namespace {
-
-constexpr std::string_view kWhiteSpace = "\\t-\\r\\x{85}\\p{Z}";
-
-constexpr std::string_view kWord = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}";
-
-// Writes `\s`, `\w` and their complements out. Inside a class the complements stay: they cannot be
-// written there, and no tokenizer has them.
-std::string with_unicode_classes(std::string_view pattern) {
-  std::string out;
-  bool in_class = false;
-  for (size_t i = 0; i < pattern.size(); ++i) {
-    const char c = pattern[i];
-    if (c == '\\' && i + 1 < pattern.size()) {
-      const char escaped = pattern[++i];
-      const bool space = escaped == 's' || escaped == 'S';
-      const std::string_view members = space ? kWhiteSpace : kWord;
-      if (escaped == 's' || escaped == 'w') {
-        out += in_class ? std::string(members) : base::str_cat("[", members, "]");
-      } else if ((escaped == 'S' || escaped == 'W') && !in_class) {
-        out += base::str_cat("[^", members, "]");
-      } else {
-        out += c;
-        out += escaped;
-      }
-      continue;
-    }
-    if (c == '[' && !in_class)
-      in_class = true;
-    else if (c == ']' && in_class)
-      in_class = false;
-    out += c;
-  }
-  return out;
-}
 
 // Texts are whole books with runs of any length: a limit that is linear in them.
 uint32_t steps(size_t text_bytes) {
@@ -104,6 +72,10 @@ absl::StatusOr<Regex> Regex::compile(std::string_view pattern) {
                                   kMaxPattern);
   }
   const std::string translated = with_unicode_classes(pattern);
+  constexpr size_t kMaxTranslated = 1 << 20;
+  if (translated.size() > kMaxTranslated)
+    return base::invalid_argument("regular expression '", pattern.substr(0, 200),
+                                  "': too many classes of characters");
   int error = 0;
   PCRE2_SIZE offset = 0;
   constexpr uint32_t kOptions = PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C | PCRE2_MULTILINE;
@@ -112,7 +84,7 @@ absl::StatusOr<Regex> Regex::compile(std::string_view pattern) {
   if (code == nullptr) {
     unsigned char message[128] = {};
     pcre2_get_error_message(error, message, sizeof message);
-    return base::invalid_argument("regular expression '", translated,
+    return base::invalid_argument("regular expression '", pattern,
                                   "': ", reinterpret_cast<const char*>(message), " at byte ",
                                   offset);
   }

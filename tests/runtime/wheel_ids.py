@@ -3,7 +3,9 @@
 """Every tokenizer of the material, the imported ones and one for each component against the `tokenizers` wheel and, where SentencePiece
 made the model, against SentencePiece: all ids over ten megabytes of mixed text (mixed_text.py)."""
 import array
+import json
 import os
+import random
 import struct
 import subprocess
 import sys
@@ -20,6 +22,7 @@ import wheel_tokenizers
 ENCODE = os.environ.get("FRUGAL_ENCODE", "build/release/tests/runtime/frugal_encode")
 GOLDEN = Path(__file__).resolve().parents[1] / "text/golden/small"
 MODELS = Path(os.environ.get("FRUGAL_MODELS", Path(__file__).resolve().parents[2] / ".models"))
+CLASSES = (r"\w", r"\s", r"\d", r"\W", r"[^\s\p{L}\p{N}]", r"[\p{Lu}\p{Lt}]", r"[\p{Ll}\p{Lm}]", r"\p{Lo}", r"\p{M}", r"\p{P}", r"\p{S}")
 GGUF = ("SmolLM2-135M-Instruct.Q4_1.gguf", "gemma-3-270m-q4_k_m.gguf")
 
 
@@ -75,6 +78,20 @@ def of_components(texts_file, texts):
         compare(f"small/{path.name}", path, texts_file, texts, wheel(Tokenizer.from_file(str(path))))
 
 
+def of_classes(folder):
+    """What Oniguruma takes for a class of characters, over every code point."""
+    source = random.Random(3)
+    texts = [part.encode() for part in mixed_text.pieces_of(mixed_text.every_code_point(source), source)]
+    texts_file = Path(folder) / "code_points"
+    texts_file.write_bytes(packed(texts))
+    for members in CLASSES:
+        root = json.loads((GOLDEN / "words_delimiter.json").read_text("utf-8"))
+        root["pre_tokenizer"] = {"type": "Split", "pattern": {"Regex": members}, "behavior": "Removed", "invert": False}
+        target = Path(folder) / "class.json"
+        target.write_text(json.dumps(root), "utf-8")
+        compare(f"characters of {members}", target, texts_file, texts, wheel(Tokenizer.from_file(str(target))))
+
+
 def of_imports(folder, texts_file, texts):
     for name in GGUF:
         if not (MODELS / name).is_file():
@@ -119,6 +136,7 @@ def main():
         of_material(folder, texts_file, texts)
         of_imports(folder, texts_file, texts)
         of_components(few_file, few)
+        of_classes(folder)
         of_sentencepiece(folder, few_file, few)
     common.finish()
 
