@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "artifact/gguf/pre_tokenizer_names.h"
 #include "artifact/special_ids.h"
@@ -32,9 +33,15 @@ void unmark_user_defined(text::Vocabulary& vocabulary) {
   if (vocabulary.kind != text::Vocabulary::Kind::kSentencePieceBpe) return;
   for (size_t id = 0; id < vocabulary.pieces.size(); ++id) {
     if (vocabulary.types[id] != text::PieceType::kUserDefined) continue;
-    std::string& piece = vocabulary.pieces[id];
-    for (size_t at = piece.find(kSpaceMark); at != piece.npos; at = piece.find(kSpaceMark, at))
-      piece.replace(at, kSpaceMark.size(), " ");
+    std::string spelled;
+    std::string_view rest = vocabulary.pieces[id];
+    for (size_t at = rest.find(kSpaceMark); at != rest.npos; at = rest.find(kSpaceMark)) {
+      spelled += rest.substr(0, at);
+      spelled += ' ';
+      rest.remove_prefix(at + kSpaceMark.size());
+    }
+    spelled += rest;
+    vocabulary.pieces[id] = std::move(spelled);
   }
 }
 
