@@ -157,9 +157,13 @@ absl::Status Checkpoint::cut_fused() {
     if (!expected.slice) continue;
     const auto found = stored_.find(expected.slice->name);
     if (found == stored_.end() || found->second.info.shape != expected.slice->shape) continue;
-    FRUGAL_ASSIGN_OR_RETURN(const TensorInfo part, cut(found->second.info, expected));
+    const absl::StatusOr<TensorInfo> part = cut(found->second.info, expected);
+    if (!part.ok()) {
+      return base::annotate(
+          part.status(), base::str_cat(folder_.string(), ": tensor '", expected.slice->name, "'"));
+    }
     const int64_t stride = expected.slice->transposed ? expected.slice->shape.back() : 0;
-    if (!stored_.emplace(expected.name, Stored{found->second.shard, part, stride}).second) {
+    if (!stored_.emplace(expected.name, Stored{found->second.shard, *part, stride}).second) {
       return base::invalid_argument(folder_.string(), ": both '", expected.slice->name,
                                     "' and its part '", expected.name,
                                     "' are stored; remove the one that is out of date");

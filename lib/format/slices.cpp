@@ -61,6 +61,9 @@ absl::StatusOr<TensorInfo> cut(const TensorInfo& stored, const architecture::Ten
     return base::invalid_argument("its shape is ", shape_text(stored.shape),
                                   ", the config demands ", shape_text(tensor.slice->shape));
   }
+  if (tensor.slice->transposed && !is_floating(stored.dtype)) {
+    return base::unimplemented("its type is ", name(stored.dtype), ", expected F32, F16 or BF16");
+  }
   const int64_t row_bytes = row_elements(*tensor.slice) * size_bytes(stored.dtype);
   return TensorInfo{.name = tensor.name,
                     .dtype = stored.dtype,

@@ -12,7 +12,8 @@
 namespace frugal::format {
 
 // The rows of `stored` that `tensor` is, or, where they are its columns, from the first element on.
-// Errors: the stored shape is not the slice's.
+// Errors: the stored shape is not the slice's;
+// columns of something else than floating-point numbers.
 absl::StatusOr<TensorInfo> cut(const TensorInfo& stored, const architecture::Tensor& tensor);
 
 // A matrix of elements of `size` bytes (2 or 4), its rows as many elements apart as `stride` says.

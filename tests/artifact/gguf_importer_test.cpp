@@ -51,14 +51,15 @@ std::vector<std::string> exported_families() {
   std::set<std::string> refused;
   for (const std::string& name : golden_families()) {
     const auto config = architecture::parse_model_config(read_family(name).config, name).value();
+    if (name == "gpt2") continue;  // written, not read
     if (architecture::gguf_architecture(config).ok()) {
       names.push_back(name);
     } else {
       refused.insert(name);
     }
   }
-  EXPECT_EQ(refused,
-            (std::set<std::string>{"mistral", "phi3-window", "qwen2-window", "qwen3-moe-mixed"}));
+  EXPECT_EQ(refused, (std::set<std::string>{"mistral", "phi3-window", "qwen2-window",
+                                            "qwen3-moe-mixed", "qwen3-moe-stacked"}));
   return names;
 }
 

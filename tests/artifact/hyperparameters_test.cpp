@@ -60,6 +60,23 @@ TEST(Hyperparameters, AreLlamaCppsKeys) {
   EXPECT_EQ(keys(test::toy_config({}), "llama"), expected);
 }
 
+// LayerNorm's epsilon has a key of its own; who learned positions turns nothing.
+TEST(Hyperparameters, OfGpt2NameItsNormAndNoRotation) {
+  const base::Json json = {{"architectures", {"GPT2LMHeadModel"}},
+                           {"model_type", "gpt2"},
+                           {"n_embd", 32},
+                           {"n_head", 4},
+                           {"n_layer", 2},
+                           {"n_positions", 64},
+                           {"vocab_size", 48}};
+  const ModelConfig config = architecture::parse_model_config(json, "tiny").value();
+  const auto found = keys(config, "gpt2");
+  EXPECT_EQ(found.at("gpt2.attention.layer_norm_epsilon"), GgufValue(1e-5F));
+  EXPECT_FALSE(found.contains("gpt2.attention.layer_norm_rms_epsilon"));
+  EXPECT_FALSE(found.contains("gpt2.rope.freq_base"));
+  FRUGAL_EXPECT_OK(check_hyperparameters(config));
+}
+
 // Llama 3's scaling travels as a tensor, the linear one as two keys.
 TEST(Hyperparameters, LinearScalingHasKeys) {
   ModelConfig config = test::toy_config({});

@@ -57,6 +57,34 @@ TEST(OnnxGraph, LongContextsComputeThem) {
   EXPECT_LT(small, large - kLargestRotaryBytes + kLargestRotaryBytes / 1000);
 }
 
+format::ModelInfo gpt2() {
+  format::ModelInfo info = toy(64);
+  const base::Json json = {{"architectures", {"GPT2LMHeadModel"}},
+                           {"model_type", "gpt2"},
+                           {"n_embd", 32},
+                           {"n_head", 4},
+                           {"n_layer", 2},
+                           {"n_positions", 64},
+                           {"vocab_size", 48}};
+  info.config = architecture::parse_model_config(json, "tiny").value();
+  return info;
+}
+
+// Every norm is the standard operator, places come from the mask, nothing turns or is gated.
+TEST(OnnxGraph, Gpt2HasLayerNormsAndPlaces) {
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const OnnxGraph graph, build_onnx_graph(gpt2(), {}));
+  EXPECT_EQ(nodes(graph, "LayerNormalization"), 2 * 2 + 1);
+  EXPECT_EQ(nodes(graph, "SkipSimplifiedLayerNormalization"), 0);
+  EXPECT_EQ(nodes(graph, "Gelu"), 2);
+  EXPECT_EQ(nodes(graph, "Mul"), 0);
+  EXPECT_EQ(nodes(graph, "CumSum"), 1);
+  EXPECT_EQ(nodes(graph, "MatMul"), 2 * 6 + 1);
+  const std::set<std::string> names = initializers(graph);
+  EXPECT_TRUE(names.contains("transformer.wpe.weight"));
+  EXPECT_TRUE(names.contains("transformer.ln_f.bias"));
+  EXPECT_FALSE(names.contains("cosine_cache"));
+}
+
 // Gemma 3: windows turn by another theta.
 TEST(OnnxGraph, EveryRotationHasItsPair) {
   format::ModelInfo model = toy(64);

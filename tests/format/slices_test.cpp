@@ -57,6 +57,8 @@ TEST(Slices, OfATransposedTensorAreItsColumns) {
   FRUGAL_ASSERT_OK_AND_ASSIGN(const TensorInfo part, cut(stored, key));
   EXPECT_EQ(part.shape, key.shape);
   EXPECT_EQ(part.offset, 100 + 32 * 2);
+  FRUGAL_EXPECT_ERROR(cut({"c_attn", DType::kU8, {32, 96}, 100, 32 * 96}, key),
+                      absl::StatusCode::kUnimplemented, "its type is U8, expected F32");
   const TensorInfo vector{"bias", DType::kF32, {96}, 8, 96 * 4};
   const architecture::Tensor bias{
       .name = "b", .shape = {32}, .slice = architecture::Slice{"bias", {96}, 64}};

@@ -98,6 +98,29 @@ TEST_F(LayerWeights, SmallParametersAreAllButMatrices) {
     EXPECT_TRUE(at::equal(small.at(role), value(name(role, 1))));
 }
 
+TEST_F(LayerWeights, WhatStandsOutsideOfTheLayersHasWhatTheModelHas) {
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const model::Embedding embedding,
+                              load_embedding(checkpoint_, at::kCPU));
+  EXPECT_TRUE(at::equal(embedding.table, value(name(Role::kEmbedding, 0))));
+  EXPECT_FALSE(embedding.positions.defined());
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const model::NormWeights norm,
+                              load_final_norm(checkpoint_, at::kCPU));
+  EXPECT_TRUE(at::equal(norm.gain, value(name(Role::kFinalNorm, 0))));
+  EXPECT_FALSE(norm.bias.defined());
+  const base::Json json = {{"architectures", {"GPT2LMHeadModel"}},
+                           {"model_type", "gpt2"},
+                           {"n_embd", 32},
+                           {"n_head", 4},
+                           {"n_layer", 2},
+                           {"n_positions", 64},
+                           {"vocab_size", 48}};
+  const auto config = architecture::parse_model_config(json, "tiny").value();
+  const auto gpt2 =
+      save_toy(model::Decoder::create(config, 1, at::kCPU).value(), folder_.path() / "gpt2");
+  EXPECT_EQ(load_embedding(gpt2, at::kCPU)->positions.sizes(), at::IntArrayRef({64, 32}));
+  EXPECT_TRUE(at::equal(load_final_norm(gpt2, at::kCPU)->bias, at::zeros({32})));
+}
+
 TEST_F(LayerWeights, WindowsHaveOneContextForEachKindOfLayer) {
   architecture::ModelConfig config = checkpoint_.config();
   config.layers[1].attention.window = 3;

@@ -49,5 +49,19 @@ TEST(LayerKinds, NormsOverHeadsAreNamedByLayer) {
                       absl::StatusCode::kUnimplemented, "prune: heads: layer 0");
 }
 
+TEST(LayerKinds, CenteredNormsAndHeadsWithoutASizeAreRefused) {
+  architecture::ModelConfig config = plain();
+  FRUGAL_EXPECT_OK(refuse_centered_norms(config, "rotate", "set residual: false"));
+  FRUGAL_EXPECT_OK(refuse_heads_that_fill_the_stream(config, "prune: heads"));
+  config.final_norm.centered = true;
+  config.architecture = "GPT2LMHeadModel";
+  FRUGAL_EXPECT_ERROR(refuse_centered_norms(config, "rotate", "set residual: false"),
+                      absl::StatusCode::kUnimplemented,
+                      "rotate: the norms of this GPT2LMHeadModel take the mean");
+  FRUGAL_EXPECT_ERROR(refuse_heads_that_fill_the_stream(config, "prune: heads"),
+                      absl::StatusCode::kUnimplemented,
+                      "prune: heads: the config of a GPT2LMHeadModel has no head size");
+}
+
 }  // namespace
 }  // namespace frugal::passes

@@ -97,6 +97,16 @@ TEST(SmoothGroups, TieQueryHeadsOfAValueHead) {
   EXPECT_EQ(groups[3].columns, 64);
 }
 
+TEST(SmoothGroups, LeaveWhatAPlainActivationMakesAlone) {
+  architecture::ModelConfig config = test::toy_config({.vocabulary = kToyVocabulary});
+  for (architecture::Layer& layer : config.layers) layer.feed_forward.gated = false;
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const auto groups, scale_groups(config));
+  ASSERT_EQ(groups.size(), 4u);
+  EXPECT_EQ(groups[2].source, architecture::Role::kNormBeforeFeedForward);
+  EXPECT_FALSE(groups[2].left_alone);
+  EXPECT_TRUE(groups[3].left_alone);
+}
+
 // Norm weights random, and a few channels of the residual stream large.
 model::Decoder outliers(model::Decoder decoder, uint64_t seed = 1) {
   for (const auto& [name, value] : decoder.parameters()) {

@@ -109,21 +109,22 @@ void write(const ModelConfig& config, Json& json) {
 
 }  // namespace
 
-const Family kGpt2 = {.architecture = "GPT2LMHeadModel",
-                      .model_type = "gpt2",
-                      .describe = describe,
-                      .write = write,
-                      .names = names,
-                      .layer_prefix = "transformer.h.",
-                      .optional_prefix = "transformer.",
-                      .buffers = kBuffers,
-                      .fusions = kFusions,
-                      .heads_fill_stream = true,
-                      .gguf = "gpt2",
-                      .graph = {.square_attention = true,
-                                .square_keys = true,
-                                .rotation_period = 1,
-                                .activation = Activation::kGeluTanh},
-                      .genai = "gpt2"};
+const Family kGpt2 = {
+    .architecture = "GPT2LMHeadModel",
+    .model_type = "gpt2",
+    .describe = describe,
+    .write = write,
+    .names = names,
+    .layer_prefix = "transformer.h.",
+    .optional_prefix = "transformer.",
+    .buffers = kBuffers,
+    .fusions = kFusions,
+    .heads_fill_stream = true,
+    .gguf = "gpt2",
+    .graph = {.square_attention = true,
+              .square_keys = true,
+              .rotation_period = 1,
+              .activation = Activation::kGeluTanh},
+    .genai = "decoder"};  // its "gpt2" takes another graph, with key and value in one tensor
 
 }  // namespace frugal::architecture

@@ -18,10 +18,10 @@ int64_t elements(const std::vector<int64_t>& shape) {
   return count;
 }
 
-// Bytes of the tensor in the file: codes on the grid they move to, vectors in fp32, other matrices
-// as they are stored.
+// Bytes of the tensor in the file: codes on the grid they move to, vectors and positions in fp32,
+// other matrices as they are stored.
 absl::StatusOr<int64_t> tensor_bytes(const GgufSource& source, const format::ModelInfo& model) {
-  if (source.parts.empty() || source.shape.size() < 2) return 4 * elements(source.shape);
+  if (source.is_fp32()) return 4 * elements(source.shape);
   const std::string& weight = source.parts.front().name;  // check_gguf: all parts lie on its grid
   const auto entry = model.grids.find(weight);
   if (entry == model.grids.end()) return dtype_bytes(model.dtype) * elements(source.shape);

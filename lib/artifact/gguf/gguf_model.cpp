@@ -50,11 +50,6 @@ struct Payload {
   std::span<const std::byte> bytes = {};
 };
 
-// llama.cpp wants every vector in fp32, and positions.
-bool is_fp32_in_file(const GgufSource& source) {
-  return source.shape.size() < 2 || source.parts.front().role == architecture::Role::kPositions;
-}
-
 std::vector<std::byte> permute_rows(std::span<const std::byte> bytes, int64_t rows, int64_t heads) {
   const std::vector<int64_t> order = interleaved_row_order(rows, heads);
   const size_t row_bytes = bytes.size() / static_cast<size_t>(rows);
@@ -103,7 +98,7 @@ absl::Status check_fused(
 
 absl::StatusOr<format::GgmlType> type_of(const format::Checkpoint& checkpoint,
                                          const GgufSource& source) {
-  if (is_fp32_in_file(source)) return format::ggml_type("F32");
+  if (source.is_fp32()) return format::ggml_type("F32");
   const architecture::Tensor& first = source.parts.front();
   FRUGAL_RETURN_IF_ERROR(check_fused(
       source, [&](const architecture::Tensor& part) { return type_in_file(checkpoint, part); }));
@@ -129,7 +124,7 @@ absl::StatusOr<Payload> float_payload(const format::Checkpoint& checkpoint,
                                       Payload payload) {
   FRUGAL_ASSIGN_OR_RETURN(const std::vector<float> values,
                           checkpoint.values(weight));  // refuses NaN
-  if (!is_fp32_in_file(source)) {
+  if (!source.is_fp32()) {
     FRUGAL_ASSIGN_OR_RETURN(payload.stored, checkpoint.bytes(weight));
     payload.bytes = payload.stored;
     return payload;

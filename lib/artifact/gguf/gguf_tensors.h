@@ -26,6 +26,11 @@ struct GgufSource {
   int64_t permuted_heads = 0;  // > 0: rows go from half-split to interleaved rotary order, per head
   // Of vectors: the file holds (stored value + offset) * factor.
   double offset = 0, factor = 1;
+
+  // llama.cpp wants every vector in fp32, and positions.
+  bool is_fp32() const {
+    return shape.size() < 2 || parts.front().role == architecture::Role::kPositions;
+  }
 };
 
 // The file's tensors in file order.
