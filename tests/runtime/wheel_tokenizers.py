@@ -108,5 +108,10 @@ def published(data):
     for name, (pattern, special) in TIKTOKEN.items():
         yield name, (lambda path=data / name, pattern=pattern, special=special: tiktoken(path, pattern, special)), {"tokenizer.model": data / name}
     models_ = [data / "tokenizer-llama2/tokenizer.model", data / "babyllama-tok105/tok105.model", *sorted((data / "tokenizer-mistral").glob("*.model*"))]
+    seen = set()
     for path in models_:
+        content = path.read_bytes() if path.exists() else str(path)
+        if content in seen:  # Mistral published some of them under two names
+            continue
+        seen.add(content)
         yield str(path.relative_to(data)), (lambda path=path: sentencepiece(path)), {"tokenizer.model": path}
