@@ -25,7 +25,8 @@ PLAIN_ID = 33  # 'A' of the tokenizer: a piece of one character, see Server
 GGUF = {"llama": "exact", "mistral": "window", "mistral-full": "exact", "qwen2": "exact", "qwen2-untied": "exact", "qwen2-window": "window",
         "qwen3": "exact", "phi3": "exact", "phi3-window": "window", "gemma3": "gelu", "gemma3-scaled": "gelu", "gemma2": "gelu",
         "olmo2": "exact", "smollm3": "exact", "granite": "exact", "llama-yarn": "exact", "phi3-longrope": "length", "phi3-partial": "length",
-        "mixtral": "exact", "mixtral-stacked": "exact", "qwen3-moe-stacked": "experts", "gpt2": "gelu", "qwen3-moe": "exact", "qwen3-moe-mixed": "experts", "olmoe": "exact"}
+        "gpt2": "gelu", "mixtral": "exact", "mixtral-stacked": "exact", "qwen3-moe": "exact", "qwen3-moe-mixed": "experts",
+        "qwen3-moe-stacked": "experts", "olmoe": "exact"}
 
 
 def load_goldens():
