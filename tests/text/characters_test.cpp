@@ -29,7 +29,9 @@ TEST(Characters, Kinds) {
 
 TEST(Characters, AreWrittenOtherwise) {
   EXPECT_EQ(each("ÀΣİß", append_lower), "àσi\u0307ß");
+  EXPECT_EQ(each("\u1c89\U00010D51", append_lower), "\u1c8a\U00010D71");  // of Unicode 16
   EXPECT_EQ(each("e\u0301x\u20dd", append_unless_mark), "ex");
+  EXPECT_EQ(each("a\U00010F46", append_unless_mark), "a\U00010F46");  // a mark of Unicode 11
   EXPECT_EQ(each("a\tb\u200bc\x01\ufeff", append_nmt), "a b c ");
 }
 
