@@ -1,3 +1,4 @@
+// Tested by: tests/model/rotary_test.cpp
 #include <ATen/core/IListRef.h>
 
 #include "tensor/aten.h"
