@@ -94,7 +94,7 @@ class ExpressionParser : protected TokenReader {
   bool begins_argument() const;
 
   int depth_ = 0;
-  bool lenient_ = false;  // within an 'if'
+  bool lenient_ = false;              // within an 'if'
   std::vector<Callable*> callables_;  // whose bodies are being parsed
   base::string_map<int> numbers_;
   Program program_;

@@ -168,7 +168,8 @@ TEST_F(BlendingWalk, AnExpertWithoutTokensIsSolvedOnAllOrStopsTheWalk) {
   const InputStatistics& first = seen.at({8, 3});
   EXPECT_EQ(first.tokens, 0);
   EXPECT_EQ(first.blend, 1);
-  EXPECT_LT(difference(first.hessian, second_moment(tensor::concatenate(inputs_))), kForwardTolerance);
+  EXPECT_LT(difference(first.hessian, second_moment(tensor::concatenate(inputs_))),
+            kForwardTolerance);
   EXPECT_LT(difference(seen.at({9, 3}).hessian, second_moment(neurons(3))), kForwardTolerance);
 }
 

@@ -155,15 +155,13 @@ TEST(TargetPlan, DefaultsFollowTheRows) {
 TEST(TargetPlan, ExpertsOfALayerShareAGrid) {
   const architecture::ModelConfig config =
       test::toy_mixture_config({.layers = 2, .width = 32, .neurons = 64, .experts = 4});
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const TargetPlan plan,
-                              plan_target(config, {"", "auto", "auto"}, {}));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const TargetPlan plan, plan_target(config, {"", "auto", "auto"}, {}));
   ASSERT_EQ(plan.free.size(), 2u * (4 + 3));
   const FreeMatrix& gates = plan.free[4];
   ASSERT_EQ(gates.tensors.size(), 4u);
   EXPECT_EQ(gates.weights, 4 * 32 * 64);
   EXPECT_EQ(gates.bytes.back(), gates.weights * 34 / 32);  // q8_0
-  const std::vector<PlannedTensor> tensors =
-      planned_tensors(plan, representative_choice(plan));
+  const std::vector<PlannedTensor> tensors = planned_tensors(plan, representative_choice(plan));
   for (const FreeMatrix& matrix : plan.free) {
     for (const size_t index : matrix.tensors) {
       EXPECT_EQ(tensors[index].grid, tensors[matrix.tensors.front()].grid);

@@ -25,7 +25,6 @@
 namespace frugal::layerwise {
 namespace {
 
-
 at::Tensor flat(const at::Tensor& x) { return x.reshape({-1, x.size(-1)}); }
 
 at::Tensor leaf(const at::Tensor& x) { return x.detach().requires_grad_(); }

@@ -80,9 +80,8 @@ class Evaluation {
     FRUGAL_RETURN_IF_ERROR(open_reference());
     for (const pass::DataReference& reference : options_.tasks) {
       FRUGAL_ASSIGN_OR_RETURN(auto source, context_.data(reference));
-      FRUGAL_ASSIGN_OR_RETURN(const Task task,
-                              load_task(reference.name, std::move(source), *model_->tokenizer,
-                                        options_.limit));
+      FRUGAL_ASSIGN_OR_RETURN(const Task task, load_task(reference.name, std::move(source),
+                                                         *model_->tokenizer, options_.limit));
       FRUGAL_RETURN_IF_ERROR(classify(task));
       FRUGAL_RETURN_IF_ERROR(generate(task));
     }
@@ -247,8 +246,7 @@ class Evaluation {
   absl::Status score_text() {
     if (options_.perplexity.name.empty()) return absl::OkStatus();
     FRUGAL_ASSIGN_OR_RETURN(const auto source, context_.data(options_.perplexity));
-    FRUGAL_ASSIGN_OR_RETURN(const auto examples,
-                            text::load_examples(source, *model_->tokenizer));
+    FRUGAL_ASSIGN_OR_RETURN(const auto examples, text::load_examples(source, *model_->tokenizer));
     FRUGAL_ASSIGN_OR_RETURN(const auto windows, windows_of(*model_->tokenizer, examples));
     if (!reference_checkpoint_) {
       FRUGAL_ASSIGN_OR_RETURN(const auto result,

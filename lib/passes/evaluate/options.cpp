@@ -116,8 +116,9 @@ absl::Status check_windows(const text::DataSource& source, const text::Tokenizer
                            const evaluate::Protocol& protocol, evaluate::BosPolicy bos) {
   constexpr int64_t kBytesPerToken = 16;
   const evaluate::WindowLimits one{.windows = 1, .bos = bos};
-  FRUGAL_ASSIGN_OR_RETURN(const text::ExampleHead head,
-                          text::first_examples(source, tokenizer, kBytesPerToken * protocol.window_length));
+  FRUGAL_ASSIGN_OR_RETURN(
+      const text::ExampleHead head,
+      text::first_examples(source, tokenizer, kBytesPerToken * protocol.window_length));
   absl::Status status = evaluate::scored_windows(head.examples, tokenizer, protocol, one).status();
   if (status.ok() || head.all) return base::annotate(status, "evaluate");
   FRUGAL_ASSIGN_OR_RETURN(const auto examples, text::load_examples(source, tokenizer));
