@@ -1,12 +1,34 @@
 #include "text/piece_trie.h"
 
 #include <algorithm>
+#include <numeric>
+#include <tuple>
+#include <utility>
 
 namespace frugal::text {
 
-PieceTrie::PieceTrie(std::vector<std::pair<std::string, int32_t>> pieces) {
-  std::stable_sort(pieces.begin(), pieces.end(),
-                   [](const auto& a, const auto& b) { return a.first < b.first; });
+namespace {
+
+using Pieces = std::vector<std::pair<std::string, int32_t>>;
+
+// Equal ones stay in their order (std::stable_sort of libstdc++ does not run under clang's address
+// sanitizer).
+Pieces sorted(Pieces pieces) {
+  std::vector<size_t> order(pieces.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    return std::tie(pieces[a].first, a) < std::tie(pieces[b].first, b);
+  });
+  Pieces result;
+  result.reserve(pieces.size());
+  for (const size_t i : order) result.push_back(std::move(pieces[i]));
+  return result;
+}
+
+}  // namespace
+
+PieceTrie::PieceTrie(Pieces given) {
+  const Pieces pieces = sorted(std::move(given));
   struct Range {  // of the pieces that begin as node `node` does, and go on
     size_t begin, end, depth;
     int32_t node;
