@@ -166,14 +166,15 @@ class GraphBuilder {
     const bool present = to_.layer(0).before_attention.has_value();
     const bool centered = present && to_.layer(0).before_attention->centered;
     const std::string output = "normalized.0.in";
-    to_.constant<int64_t>("last_axis", {1}, {-1});
     if (centered) {
+      to_.constant<int64_t>("last_axis", {1}, {-1});
       add_layer_norm(input, Role::kNormBeforeAttention, 0, output);
       return output;
     }
     const std::string gain = present ? to_.gain(Role::kNormBeforeAttention, 0) : "";
     to_.constant<float>("two", {}, {2.0f});
     to_.constant<float>("epsilon", {}, {epsilon()});
+    to_.constant<int64_t>("last_axis", {1}, {-1});
     if (!present) return input;
     add_norm(input, gain, "first", output);
     return output;
