@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "chat/filters.h"
 #include "chat/limits.h"
+#include "chat/nested.h"
 #include "chat/syntax.h"
 #include "chat/token_reader.h"
 #include "chat/value.h"
@@ -24,16 +25,6 @@ class ExpressionParser : protected TokenReader {
 
   // -- Depth: of what is being parsed here, of what was parsed in Expression::depth
 
-  class Nested {
-   public:
-    explicit Nested(int& depth) : depth_(++depth) {}
-    ~Nested() { --depth_; }
-    Nested(const Nested&) = delete;
-    Nested& operator=(const Nested&) = delete;
-
-   private:
-    int& depth_;
-  };
   absl::Status too_deep(Position at) const;
   static absl::Status too_many(Position at);
   absl::Status check_depth() const;

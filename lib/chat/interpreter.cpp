@@ -7,6 +7,7 @@
 #include "chat/filters.h"
 #include "chat/lexer.h"
 #include "chat/loop.h"
+#include "chat/nested.h"
 #include "chat/operations.h"
 #include "chat/printing.h"
 
@@ -97,16 +98,6 @@ class Interpreter {
                         base::str_cat(described(at), base::as_std(status.message())));
   }
 
-  class Nested {
-   public:
-    explicit Nested(int& depth) : depth_(++depth) {}
-    ~Nested() { --depth_; }
-    Nested(const Nested&) = delete;
-    Nested& operator=(const Nested&) = delete;
-
-   private:
-    int& depth_;
-  };
   absl::Status check() {
     if (depth_ > workspace_.limits().depth)
       return base::resource_exhausted("macros and expressions within each other deeper than ",

@@ -44,6 +44,21 @@ Toy random_toy(base::RandomStream& random) {
   return toy;
 }
 
+// On a random text of `length` letters.
+void expect_brute_force(const BpeModel& model, const Toy& toy, uint64_t length,
+                        base::RandomStream& random) {
+  std::string text;
+  std::vector<TokenId> ids;
+  for (uint64_t n = 0; n < length; ++n) {
+    ids.push_back(static_cast<TokenId>(random.below(3)));
+    text += "abc"[ids.back()];
+  }
+  MergeScratch scratch;
+  std::vector<TokenId> found;
+  model.encode(text, scratch, found);
+  EXPECT_EQ(found, brute_force(ids, toy.merges)) << text;
+}
+
 TEST(Bpe, TheHeapDoesWhatTheDefinitionSays) {
   base::RandomStream random(1, "bpe");
   for (int round = 0; round < 200; ++round) {
@@ -51,16 +66,7 @@ TEST(Bpe, TheHeapDoesWhatTheDefinitionSays) {
     FRUGAL_ASSERT_OK_AND_ASSIGN(
         const auto model,
         BpeModel::create(toy.pieces, std::vector<bool>(toy.pieces.size(), true), toy.merges, {}));
-    std::string text;
-    std::vector<TokenId> ids;
-    for (uint64_t n = random.below(40); n > 0; --n) {
-      ids.push_back(static_cast<TokenId>(random.below(3)));
-      text += "abc"[ids.back()];
-    }
-    MergeScratch scratch;
-    std::vector<TokenId> found;
-    model->encode(text, scratch, found);
-    EXPECT_EQ(found, brute_force(ids, toy.merges)) << text;
+    expect_brute_force(*model, toy, random.below(40), random);
   }
 }
 
@@ -73,16 +79,7 @@ TEST(Bpe, LongWordsAreJoinedAsShortOnesAre) {
         const auto model,
         BpeModel::create(toy.pieces, std::vector<bool>(toy.pieces.size(), true), toy.merges, {}));
     for (const size_t length : {31, 32, 33, 34, 100}) {
-      std::string text;
-      std::vector<TokenId> ids;
-      for (size_t n = 0; n < length; ++n) {
-        ids.push_back(static_cast<TokenId>(random.below(3)));
-        text += "abc"[ids.back()];
-      }
-      MergeScratch scratch;
-      std::vector<TokenId> found;
-      model->encode(text, scratch, found);
-      EXPECT_EQ(found, brute_force(ids, toy.merges)) << text;
+      expect_brute_force(*model, toy, length, random);
     }
   }
 }
