@@ -179,13 +179,17 @@ std::string print_flow(const base::Json& value) {
   return out + "]";
 }
 
+// The colon must stand within 1024 characters of a key (YAML 1.2, 7.4.2) that no '?' announces.
+constexpr size_t kLongestSimpleKey = 512;
+
 void print_block(const base::Json& value, size_t indent, bool first_in_line, std::string& out) {
   const std::string margin(indent, ' ');
   if (value.is_object()) {
     for (const auto& [key, member] : value.items()) {
       if (!first_in_line) out += margin;
       first_in_line = false;
-      out += print_scalar(base::Json(key)) + ":";
+      const std::string name = print_scalar(base::Json(key));
+      out += name.size() > kLongestSimpleKey ? "? " + name + "\n" + margin + ":" : name + ":";
       if (is_flow(member)) {
         out += " " + print_flow(member) + "\n";
       } else {

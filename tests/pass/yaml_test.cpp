@@ -61,5 +61,15 @@ TEST(Yaml, WhatIsPrintedReadsBackTheSame) {
   EXPECT_EQ(print_yaml(json_of(root)), text);
 }
 
+// A forgotten quote makes a key of half a file.
+TEST(Yaml, LongKeysComeBack) {
+  const std::string key(3000, 'k'), text = std::string(3000, 'a') + " \"b\": c";
+  const base::Json value = {{"steps", {{{key, "first"}, {text, {{"inner", "x"}}}}}}};
+  Problems problems("copy.yaml");
+  const Node copy = parse_yaml(print_yaml(value), problems);
+  FRUGAL_EXPECT_OK(problems.status());
+  EXPECT_EQ(json_of(copy), value);
+}
+
 }  // namespace
 }  // namespace frugal::pass
