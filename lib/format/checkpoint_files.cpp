@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "base/file.h"
+
 namespace frugal::format {
 namespace {
 
@@ -47,6 +49,17 @@ std::vector<std::filesystem::path> side_files_of(const std::filesystem::path& fo
 std::filesystem::path side_file_place(const std::filesystem::path& file) {
   const std::filesystem::path folder = file.parent_path().filename();
   return folder == kTemplatesFolder ? folder / file.filename() : file.filename();
+}
+
+absl::Status copy_side_files(const std::filesystem::path& from, const std::filesystem::path& to) {
+  for (const std::filesystem::path& file : side_files_of(from)) {
+    const std::filesystem::path path = to / side_file_place(file);
+    std::error_code error;
+    std::filesystem::create_directories(path.parent_path(), error);
+    if (error) return base::system_error("create", path.parent_path().string(), error.value());
+    FRUGAL_RETURN_IF_ERROR(base::copy_file(file, path));
+  }
+  return absl::OkStatus();
 }
 
 bool is_computed_buffer(std::string_view tensor) {

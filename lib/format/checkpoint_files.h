@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/status.h"
+
 namespace frugal::format {
 
 inline constexpr std::string_view kConfigFile = "config.json";
@@ -24,6 +26,8 @@ std::vector<std::filesystem::path> side_files_of(const std::filesystem::path& fo
 // Where such a file stands in any folder of a model: "tokenizer.json",
 // "additional_chat_templates/rag.jinja".
 std::filesystem::path side_file_place(const std::filesystem::path& file);
+// All of them from one folder of a model to another. Errors: of reading and writing.
+absl::Status copy_side_files(const std::filesystem::path& from, const std::filesystem::path& to);
 
 // Precomputed tables that old exporters stored as tensors; every reader computes them anew.
 bool is_computed_buffer(std::string_view tensor);

@@ -330,9 +330,15 @@ TEST(PackedImporter, SideFilesTravel) {
   const fs::path folder = shop.write();
   FRUGAL_ASSERT_OK(base::write_file_atomically(folder / "tokenizer_config.json", "{}"));
   FRUGAL_ASSERT_OK(base::write_file_atomically(folder / "chat_template.jinja", "{{ x }}"));
+  fs::create_directory(folder / "additional_chat_templates");
+  const fs::path further = fs::path("additional_chat_templates") / "rag.jinja";
+  FRUGAL_ASSERT_OK(base::write_file_atomically(folder / further, "{{ y }}"));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const auto files, importer_of(folder)->files(folder));
+  EXPECT_NE(std::find(files.begin(), files.end(), folder / further), files.end());
   const TemporaryFolder found;
   FRUGAL_ASSERT_OK(import_to(folder, found.path()));
   EXPECT_EQ(base::read_file(found.path() / "chat_template.jinja").value(), "{{ x }}");
+  EXPECT_EQ(base::read_file(found.path() / further).value(), "{{ y }}");
   EXPECT_TRUE(fs::exists(found.path() / "tokenizer_config.json"));
   EXPECT_FALSE(fs::exists(found.path() / "quantize_config.json"));
 }

@@ -229,6 +229,8 @@ TEST(CheckpointWriter, CopiesSideFiles) {
   const frugal::test::TemporaryFolder to;
   FRUGAL_ASSERT_OK(test::write_model(from.path(), test::tiny_config(), DType::kF32));
   test::write_text(from.path() / "tokenizer.json", "{\"model\": 1}");
+  std::filesystem::create_directory(from.path() / "additional_chat_templates");
+  test::write_text(from.path() / "additional_chat_templates" / "rag.jinja", "R");
   FRUGAL_ASSERT_OK_AND_ASSIGN(const auto source, Checkpoint::open(from.path()));
   const auto tensors = test::declarations(source.config(), DType::kF32);
   FRUGAL_ASSERT_OK_AND_ASSIGN(auto writer,
@@ -237,6 +239,7 @@ TEST(CheckpointWriter, CopiesSideFiles) {
   FRUGAL_ASSERT_OK(writer.copy_side_files(source));
   FRUGAL_ASSERT_OK(writer.finish());
   EXPECT_EQ(base::read_file(to.path() / "tokenizer.json").value(), "{\"model\": 1}");
+  EXPECT_EQ(base::read_file(to.path() / "additional_chat_templates" / "rag.jinja").value(), "R");
   EXPECT_EQ(Checkpoint::open(to.path()).value().content_hash().value(),
             source.content_hash().value());
 }

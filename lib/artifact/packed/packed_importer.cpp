@@ -32,18 +32,12 @@ absl::StatusOr<std::vector<fs::path>> files(const fs::path& path) {
   for (const fs::directory_entry& entry : fs::directory_iterator(path, error)) {
     if (entry.is_regular_file(error)) found.push_back(entry.path());
   }
+  for (const fs::path& file : format::side_files_of(path)) {
+    if (file.parent_path() != path) found.push_back(file);  // further chat templates
+  }
   if (error) return base::system_error("list", path.string(), error.value());
   std::sort(found.begin(), found.end());
   return found;
-}
-
-absl::Status copy_side_files(const fs::path& from, const fs::path& folder) {
-  for (const fs::path& file : format::side_files_of(from)) {
-    FRUGAL_ASSIGN_OR_RETURN(const std::string content,
-                            base::read_file(file, format::kMaxJsonBytes));
-    FRUGAL_RETURN_IF_ERROR(base::write_file_atomically(folder / file.filename(), content));
-  }
-  return absl::OkStatus();
 }
 
 std::string counted(const std::map<std::string, int64_t>& counts) {
@@ -110,7 +104,7 @@ absl::StatusOr<std::vector<std::string>> write(const fs::path& path, const fs::p
   FRUGAL_ASSIGN_OR_RETURN(format::Weights weights, format::open_weights(path));
   const StoredTensors tensors(std::move(weights), path.string());
   FRUGAL_ASSIGN_OR_RETURN(const PackedPlan plan, plan_packed_weights(tensors, *layout, config));
-  FRUGAL_RETURN_IF_ERROR(copy_side_files(path, folder));
+  FRUGAL_RETURN_IF_ERROR(format::copy_side_files(path, folder));
   FRUGAL_RETURN_IF_ERROR(write_weights(tensors, *layout, config, plan, path, folder));
   if (plan.inputs_left > 0) {
     base::warn(path.string(), ": inputs of ", plan.inputs_left,

@@ -258,14 +258,7 @@ absl::Status write_trained(pass::RunContext& context, const TrainingOptions& opt
   FRUGAL_ASSIGN_OR_RETURN(const format::DType dtype, format::parse_dtype(options.dtype));
   FRUGAL_RETURN_IF_ERROR(decoder.save(context.output_folder(), dtype));
   if (source == nullptr) return absl::OkStatus();
-  for (const std::filesystem::path& file : source->side_files()) {
-    const std::filesystem::path path = context.output_folder() / format::side_file_place(file);
-    std::error_code error;
-    std::filesystem::create_directories(path.parent_path(), error);
-    if (error) return base::system_error("create", path.parent_path().string(), error.value());
-    FRUGAL_RETURN_IF_ERROR(base::copy_file(file, path));
-  }
-  return absl::OkStatus();
+  return format::copy_side_files(source->folder(), context.output_folder());
 }
 
 }  // namespace frugal::passes
