@@ -62,14 +62,7 @@ TEST(Hyperparameters, AreLlamaCppsKeys) {
 
 // LayerNorm's epsilon has a key of its own; who learned positions turns nothing.
 TEST(Hyperparameters, OfGpt2NameItsNormAndNoRotation) {
-  const base::Json json = {{"architectures", {"GPT2LMHeadModel"}},
-                           {"model_type", "gpt2"},
-                           {"n_embd", 32},
-                           {"n_head", 4},
-                           {"n_layer", 2},
-                           {"n_positions", 64},
-                           {"vocab_size", 48}};
-  const ModelConfig config = architecture::parse_model_config(json, "tiny").value();
+  const ModelConfig config = test::toy_gpt2_config();
   const auto found = keys(config, "gpt2");
   EXPECT_EQ(found.at("gpt2.attention.layer_norm_epsilon"), GgufValue(1e-5F));
   EXPECT_FALSE(found.contains("gpt2.attention.layer_norm_rms_epsilon"));

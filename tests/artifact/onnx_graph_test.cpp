@@ -59,14 +59,7 @@ TEST(OnnxGraph, LongContextsComputeThem) {
 
 format::ModelInfo gpt2() {
   format::ModelInfo info = toy(64);
-  const base::Json json = {{"architectures", {"GPT2LMHeadModel"}},
-                           {"model_type", "gpt2"},
-                           {"n_embd", 32},
-                           {"n_head", 4},
-                           {"n_layer", 2},
-                           {"n_positions", 64},
-                           {"vocab_size", 48}};
-  info.config = architecture::parse_model_config(json, "tiny").value();
+  info.config = test::toy_gpt2_config();
   return info;
 }
 

@@ -107,14 +107,7 @@ TEST_F(LayerWeights, WhatStandsOutsideOfTheLayersHasWhatTheModelHas) {
                               load_final_norm(checkpoint_, at::kCPU));
   EXPECT_TRUE(at::equal(norm.gain, value(name(Role::kFinalNorm, 0))));
   EXPECT_FALSE(norm.bias.defined());
-  const base::Json json = {{"architectures", {"GPT2LMHeadModel"}},
-                           {"model_type", "gpt2"},
-                           {"n_embd", 32},
-                           {"n_head", 4},
-                           {"n_layer", 2},
-                           {"n_positions", 64},
-                           {"vocab_size", 48}};
-  const auto config = architecture::parse_model_config(json, "tiny").value();
+  const auto config = toy_gpt2_config();
   const auto gpt2 =
       save_toy(model::Decoder::create(config, 1, at::kCPU).value(), folder_.path() / "gpt2");
   EXPECT_EQ(load_embedding(gpt2, at::kCPU)->positions.sizes(), at::IntArrayRef({64, 32}));

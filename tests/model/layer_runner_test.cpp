@@ -2,6 +2,7 @@
 
 #include "model/decoder.h"
 #include "model/toy.h"
+#include "support/toy_model.h"
 
 namespace frugal::model {
 namespace {
@@ -30,20 +31,9 @@ TEST(LayerRunner, StagesSayWhatTheyMiss) {
   EXPECT_THROW(decoder.runner().advance(state, {0, 4}, {}, {}, contexts), c10::Error);
 }
 
-architecture::ModelConfig tiny_gpt2() {
-  const base::Json json = {{"architectures", {"GPT2LMHeadModel"}},
-                           {"model_type", "gpt2"},
-                           {"n_embd", 32},
-                           {"n_head", 4},
-                           {"n_layer", 2},
-                           {"n_positions", 16},
-                           {"vocab_size", 48}};
-  return architecture::parse_model_config(json, "tiny").value();
-}
-
 // The sums stand at the places of the batch, and none of them beyond the table.
 TEST(LayerRunner, LearnedPositionsEndWithTheirTable) {
-  const Decoder decoder = Decoder::create(tiny_gpt2(), 1, at::kCPU).value();
+  const Decoder decoder = Decoder::create(test::toy_gpt2_config(16), 1, at::kCPU).value();
   const at::Tensor ids = at::arange(16, at::kLong).unsqueeze(0);
   const at::Tensor& table = decoder.parameters().at("transformer.wte.weight");
   const at::Tensor& positions = decoder.parameters().at("transformer.wpe.weight");

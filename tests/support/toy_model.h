@@ -21,6 +21,18 @@ struct ToyShape {
   bool tied = false;
 };
 
+// A GPT-2: 2 layers, C 32, H 4, V 48.
+inline architecture::ModelConfig toy_gpt2_config(int64_t positions = 64) {
+  const base::Json json = {{"architectures", {"GPT2LMHeadModel"}},
+                           {"model_type", "gpt2"},
+                           {"n_embd", 32},
+                           {"n_head", 4},
+                           {"n_layer", 2},
+                           {"n_positions", positions},
+                           {"vocab_size", 48}};
+  return architecture::parse_model_config(json, "toy GPT-2").value();
+}
+
 inline architecture::ModelConfig toy_config(const ToyShape& shape) {
   const base::Json json = {
       {"architectures", {"LlamaForCausalLM"}},
