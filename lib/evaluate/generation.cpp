@@ -1,7 +1,6 @@
 #include "evaluate/generation.h"
 
 #include <algorithm>
-#include <limits>
 #include <memory>
 #include <set>
 
@@ -11,8 +10,6 @@
 
 namespace frugal::evaluate {
 namespace {
-
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 bool is_word_byte(unsigned char byte) {
   return byte >= 0x80 || (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z') ||

@@ -8,8 +8,6 @@
 namespace frugal::evaluate {
 namespace {
 
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-
 double sum_of_squares(std::span<const double> values, double center) {
   double sum = 0.0;
   for (const double value : values) sum += (value - center) * (value - center);

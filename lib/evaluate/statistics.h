@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <span>
 #include <string>
@@ -16,6 +17,9 @@
 #include "base/random.h"
 
 namespace frugal::evaluate {
+
+// What is not known: a mean of nothing, an interval of one item.
+inline constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 struct Interval {
   double low = 0.0;

@@ -8,7 +8,6 @@
 namespace frugal::train {
 namespace {
 
-using model::Precision;
 using model::Vectors;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
@@ -21,7 +20,8 @@ struct RoundedLinear : torch::autograd::Function<RoundedLinear> {
     context->save_for_backward({x, weight});
     std::vector<int64_t> shape = x.sizes().vec();
     shape.back() = weight.size(0);
-    return vector_products(flat(x), Vectors::kRows, weight, Vectors::kRows, Precision::kRounded)
+    return vector_products(flat(x), Vectors::kRows, weight, Vectors::kRows,
+                           model::Precision::kRounded)
         .view(shape);
   }
 
@@ -31,13 +31,13 @@ struct RoundedLinear : torch::autograd::Function<RoundedLinear> {
     const at::Tensor output = flat(gradients[0]);
     variable_list result(2);
     if (context->needs_input_grad(0)) {
-      result[0] =
-          vector_products(output, Vectors::kRows, weight, Vectors::kColumns, Precision::kRounded)
-              .view(x.sizes());
+      result[0] = vector_products(output, Vectors::kRows, weight, Vectors::kColumns,
+                                  model::Precision::kRounded)
+                      .view(x.sizes());
     }
     if (context->needs_input_grad(1)) {
       result[1] = vector_products(output, Vectors::kColumns, flat(x), Vectors::kColumns,
-                                  Precision::kRounded);
+                                  model::Precision::kRounded);
     }
     return result;
   }

@@ -30,7 +30,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 using text::Windows;
-constexpr const char* kStateFile = "scale-tuning.safetensors";
+constexpr const char* kTuningState = "scale-tuning.safetensors";
 
 template <typename T>
 std::string_view bytes_of(const std::vector<T>& values) {
@@ -85,7 +85,7 @@ class Tuner {
         tuning_states_(with_precision(original, options.precision), tuning, options.cache_bytes),
         validation_states_(original, validation, options.cache_bytes),
         fingerprint_(fingerprint(matrices, tuning, validation, options)) {
-    if (!folder.empty()) state_path_ = folder / kStateFile;
+    if (!folder.empty()) state_path_ = folder / kTuningState;
     tuned_.reserve(matrices.size());
     for (const auto& [name, matrix] : matrices) {
       tuned_.push_back({name, GroupScales(matrix, options.parts),

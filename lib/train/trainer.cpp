@@ -28,7 +28,7 @@ namespace frugal::train {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr const char* kStateFile = "train-state.safetensors";
+constexpr const char* kTrainState = "train-state.safetensors";
 
 double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
@@ -71,7 +71,7 @@ class Trainer {
                    {options.beta1, options.beta2, options.epsilon, options.weight_decay}),
         order_(data.count(), options.seed),
         fingerprint_(fingerprint(student, teacher_, data_hash, options, precision, steps)) {
-    if (!folder.empty()) state_path_ = folder / kStateFile;
+    if (!folder.empty()) state_path_ = folder / kTrainState;
     student_.require_gradients(true);
     result_.precision = precision;
   }

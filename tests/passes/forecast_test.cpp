@@ -4,6 +4,7 @@
 
 #include "layerwise/walk/estimate.h"
 #include "passes/common/scale_tuning.h"
+#include "passes/common/speed.h"
 #include "support/shared_data.h"
 #include "support/toy_model.h"
 
@@ -11,7 +12,6 @@ namespace frugal::passes {
 namespace {
 
 constexpr layerwise::CalibrationPlan kText{.windows = 12, .length = 32};
-constexpr double kOperationsPerSecond = 2e10;
 
 class Forecast : public testing::Test {
  protected:

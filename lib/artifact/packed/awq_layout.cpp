@@ -19,7 +19,7 @@ using base::Json;
 using base::str_cat;
 using format::DType;
 
-constexpr int kBits = 4;
+constexpr int kAwqBits = 4;
 constexpr int64_t kCodesPerWord = 8;
 
 class AwqLayout final : public Layout {
@@ -41,7 +41,7 @@ class AwqLayout final : public Layout {
     }
     PackedMatrix matrix{.rows = module.rows,
                         .columns = module.columns,
-                        .bits = kBits,
+                        .bits = kAwqBits,
                         .group = group < 0 ? module.columns : std::min(group, module.columns)};
     if (module.rows % kCodesPerWord != 0) {
       return base::unimplemented(tensors.where(), ": the matrix of '", module.name, "' has ",
@@ -80,7 +80,7 @@ class AwqLayout final : public Layout {
  private:
   absl::Status check_zero_points(const StoredTensors& tensors, const std::string& name,
                                  const PackedMatrix& matrix) const {
-    const int middle = 1 << (kBits - 1);
+    const int middle = 1 << (kAwqBits - 1);
     const auto other = std::find_if(matrix.zeros.begin(), matrix.zeros.end(),
                                     [](uint8_t zero) { return zero != middle; });
     if (zero_points || other == matrix.zeros.end()) return absl::OkStatus();
@@ -104,7 +104,7 @@ absl::StatusOr<std::unique_ptr<Layout>> awq_layout(const Json& config, std::stri
   auto layout = std::make_unique<AwqLayout>();
   layout->where = where;
   FRUGAL_ASSIGN_OR_RETURN(const int64_t bits, either<int64_t>(config, "bits", "w_bit", 4, where));
-  if (bits != kBits)
+  if (bits != kAwqBits)
     return base::unimplemented(where, ": 'bits' is ", bits, "; frugal reads AWQ of 4 bits");
   FRUGAL_ASSIGN_OR_RETURN(layout->group,
                           either<int64_t>(config, "group_size", "q_group_size", 128, where));

@@ -7,6 +7,7 @@
 #include "base/progress.h"
 #include "base/text.h"
 #include "format/checkpoint_files.h"
+#include "passes/common/speed.h"
 #include "passes/common/text_checks.h"
 #include "passes/common/zeros.h"
 #include "tensor/guard.h"
@@ -17,9 +18,6 @@ namespace frugal::passes {
 namespace {
 
 using base::invalid_argument;
-
-constexpr double kOperationsPerSecond =
-    6e10;  // of two CPU cores in bf16, small matrices: a rough figure for estimates only
 
 train::TrainOptions loop_options(const TrainingOptions& options, uint64_t seed) {
   train::TrainOptions loop = options.loop;
@@ -225,7 +223,7 @@ absl::Status check_training(pass::CheckContext& context, std::string_view pass,
   const double operations =
       tokens * (6.0 * parameters + 2.0 * static_cast<double>(teacher_parameters));
   context.estimate(
-      {.seconds = operations / kOperationsPerSecond,
+      {.seconds = operations / kTrainingOperationsPerSecond,
        .peak_memory_bytes =
            static_cast<int64_t>(16.0 * parameters + 4.0 * static_cast<double>(teacher_parameters)),
        .output_bytes = model.size_bytes,

@@ -65,15 +65,15 @@ std::vector<std::byte> select_rows(std::span<const std::byte> bytes, int64_t row
 }
 
 // Where a tensor meets a cut.
-struct Place {
+struct CutPlace {
   int64_t layer = 0;
   const Cut* cut = nullptr;
   bool reads = false;  // its columns are the structures; else its rows
 };
 
-std::map<std::string, Place, std::less<>> cut_places(const architecture::ModelConfig& config,
-                                                     const std::vector<Cut>& cuts) {
-  std::map<std::string, Place, std::less<>> result;
+std::map<std::string, CutPlace, std::less<>> cut_places(const architecture::ModelConfig& config,
+                                                        const std::vector<Cut>& cuts) {
+  std::map<std::string, CutPlace, std::less<>> result;
   for (const architecture::Tensor& tensor : architecture::tensors(config)) {
     for (const Cut& cut : cuts) {
       // A bias belongs to the rows of its matrix.
@@ -81,14 +81,15 @@ std::map<std::string, Place, std::less<>> cut_places(const architecture::ModelCo
                                    architecture::matrix_of(tensor.role)) != cut.rows.end();
       if (cut.expert != architecture::kNoExpert && cut.expert != tensor.expert) continue;
       if (makes || tensor.role == cut.reader)
-        result.emplace(tensor.name, Place{tensor.layer, &cut, !makes});
+        result.emplace(tensor.name, CutPlace{tensor.layer, &cut, !makes});
     }
   }
   return result;
 }
 
-absl::Status write_cut(const format::Checkpoint& input, const std::string& name, const Place& place,
-                       layerwise::LayerReader& layers, format::CheckpointWriter& writer) {
+absl::Status write_cut(const format::Checkpoint& input, const std::string& name,
+                       const CutPlace& place, layerwise::LayerReader& layers,
+                       format::CheckpointWriter& writer) {
   FRUGAL_ASSIGN_OR_RETURN(const format::TensorInfo info, input.info(name));
   FRUGAL_ASSIGN_OR_RETURN(const LayerStore::Layer* layer, layers.require(place.layer));
   if (place.reads) {

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "layerwise/walk/estimate.h"
 #include "passes/common/calibration_options.h"
+#include "passes/common/speed.h"
 #include "passes/common/text_checks.h"
 #include "passes/prune/method.h"
 #include "passes/prune/options.h"
@@ -14,9 +15,6 @@
 
 namespace frugal::passes {
 namespace {
-
-constexpr double kOperationsPerSecond =
-    2e10;  // of one CPU core in fp32: a rough figure for estimates only
 
 class PrunePass final : public pass::Pass {
  public:

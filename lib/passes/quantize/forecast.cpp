@@ -8,15 +8,13 @@
 #include "layerwise/walk/walk.h"
 #include "passes/common/calibration_options.h"
 #include "passes/common/scale_tuning.h"
+#include "passes/common/speed.h"
 #include "passes/quantize/output_fisher_store.h"
 
 namespace frugal::passes {
 namespace {
 
 using Place = PlannedTensor::Place;
-
-constexpr double kOperationsPerSecond =
-    2e10;  // of one CPU core in fp32: a rough figure for estimates only
 
 // Operations of sweeps and refinements, on top of the walk's.
 double solver_operations(const std::vector<PlannedTensor>& plan, int64_t sweeps) {

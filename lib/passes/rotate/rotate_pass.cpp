@@ -17,6 +17,7 @@
 #include "model/decoder.h"
 #include "model/products.h"
 #include "passes/common/calibration_options.h"
+#include "passes/common/speed.h"
 #include "passes/common/text_checks.h"
 #include "passes/common/zeros.h"
 #include "passes/rotate/rotate_weights.h"
@@ -28,8 +29,6 @@
 
 namespace frugal::passes {
 namespace {
-
-constexpr double kOperationsPerSecond = 1e10;  // of one CPU core in fp64: for estimates only
 
 class RotatePass final : public pass::Pass {
  public:
@@ -160,7 +159,7 @@ absl::Status RotatePass::check(pass::CheckContext& context, pass::ModelInfo& mod
   const int64_t side = model.config.hidden_size;
   const int64_t matrix = side * std::max(model.config.layers.front().feed_forward.width, side);
   context.estimate(
-      {.seconds = (2 * rotated * width + walk_operations) / kOperationsPerSecond,
+      {.seconds = (2 * rotated * width + walk_operations) / kDoubleOperationsPerSecond,
        .peak_memory_bytes =
            layerwise::process_memory() + std::max(walk_bytes, 8 * (3 * side * side + 4 * matrix)),
        .output_bytes = model.size_bytes,

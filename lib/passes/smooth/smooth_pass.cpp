@@ -11,6 +11,7 @@
 #include "passes/common/calibration_options.h"
 #include "passes/common/layer_gate.h"
 #include "passes/common/layer_kinds.h"
+#include "passes/common/speed.h"
 #include "passes/common/text_checks.h"
 #include "passes/smooth/groups.h"
 #include "passes/smooth/output.h"
@@ -20,9 +21,6 @@
 
 namespace frugal::passes {
 namespace {
-
-constexpr double kOperationsPerSecond =
-    2e10;  // of one CPU core in fp32: a rough figure for estimates only
 
 struct Options {
   std::string method = "awq";

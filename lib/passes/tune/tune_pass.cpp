@@ -15,6 +15,7 @@
 #include "model/decoder.h"
 #include "passes/common/calibration_options.h"
 #include "passes/common/scale_tuning.h"
+#include "passes/common/speed.h"
 #include "passes/common/text_checks.h"
 #include "tensor/device.h"
 #include "train/scale_tuning.h"
@@ -24,9 +25,6 @@ namespace {
 
 using base::invalid_argument;
 using text::Windows;
-
-constexpr double kOperationsPerSecond =
-    2e10;  // of one CPU core in fp32: a rough figure for estimates only
 
 struct TuneOptions {
   pass::ModelReference original;
