@@ -53,6 +53,8 @@ class CheckContext {
   virtual std::string device() const = 0;  // that the step will compute on: "cpu", "cuda:0"
   virtual void estimate(const Estimate& estimate) = 0;
   virtual void warn(std::string_view text) = 0;
+  // What the step decided by itself and a user would want to know.
+  virtual void note(std::string_view text) = 0;
 };
 
 // A named number of a step (lib/pass/README.md).

@@ -33,6 +33,7 @@ class PlanCheckContext : public CheckContext {
   std::string device() const override { return device_; }
   void estimate(const Estimate& estimate) override { unit_.estimate = estimate; }
   void warn(std::string_view text) override { unit_.warnings.emplace_back(text); }
+  void note(std::string_view text) override { unit_.notes.emplace_back(text); }
 
  private:
   const Plan& plan_;

@@ -32,7 +32,7 @@ struct Unit {
   base::Json options;                 // canonical
   ModelInfo model;                    // after the step; for Output::kCheckpoint
   Estimate estimate;
-  std::vector<std::string> warnings;
+  std::vector<std::string> warnings, notes;
   // The kind of device and what the options' precisions come to on it ("cpu, bf16 products of …");
   // empty where the result does not depend on it.
   std::string arithmetic;

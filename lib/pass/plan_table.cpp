@@ -46,9 +46,12 @@ std::string plan_table(const Plan& plan, const Cache& cache) {
   }
   std::string out = table.text();
   for (const Unit& unit : plan.units) {
-    for (const std::string& warning : unit.warnings) {
+    for (const std::string& note : unit.notes)
+      out += base::str_cat("note: ", unit.name(), ": ", note, "\n");
+  }
+  for (const Unit& unit : plan.units) {
+    for (const std::string& warning : unit.warnings)
       out += base::str_cat("warning: ", unit.name(), ": ", warning, "\n");
-    }
   }
   return out;
 }
@@ -76,6 +79,7 @@ base::Json plan_json(const Plan& plan, const Cache& cache) {
                         {"output_bytes", number(unit.estimate.output_bytes)},
                         {"basis", unit.estimate.basis}};
     item["warnings"] = unit.warnings;
+    item["notes"] = unit.notes;
     units.push_back(std::move(item));
   }
   return {{"name", plan.pipeline.name}, {"seed", plan.pipeline.seed}, {"units", units}};

@@ -38,8 +38,8 @@ TEST(FileType, NamesTheMixThatWasAskedFor) {
       {"q4_k_m", 15}, {"q5_k_s", 16}, {"q5_k_m", 17}, {"q2_k_s", 21}};
   EXPECT_EQ(mixes.size(), mix_help().size());
   for (const auto& [mix, number] : mixes) {
-    const uint32_t found = file_type(
-        [&](int64_t layer, Role name) { return mix_layer_grid(mix, name, layer, 256, config()); });
+    const uint32_t found =
+        file_type([&](int64_t layer, Role name) { return layer_grid(mix, name, layer, config()); });
     EXPECT_EQ(found, number) << mix;
   }
 }
@@ -53,9 +53,8 @@ TEST(FileType, NamesNoMoreThanTheFileHolds) {
     EXPECT_EQ(file_type([&, &t = type](int64_t, Role) { return t; }), number) << type;
   // A mix with one matrix changed is none: most of it is named.
   EXPECT_EQ(file_type([&](int64_t layer, Role name) {
-              return layer == 3 && name == Role::kUp
-                         ? std::string("q8_0")
-                         : mix_layer_grid("q4_k_m", name, layer, 256, config());
+              return layer == 3 && name == Role::kUp ? std::string("q8_0")
+                                                     : layer_grid("q4_k_m", name, layer, config());
             }),
             14u);
   EXPECT_EQ(gguf_file_type({}, config()), 0u);

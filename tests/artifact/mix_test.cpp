@@ -21,7 +21,7 @@ std::string layers_with(std::string_view mix, Role matrix, std::string_view grid
                         const architecture::ModelConfig& config) {
   std::string result;
   for (int64_t layer = 0; layer < config.layer_count(); ++layer)
-    result += mix_layer_grid(mix, matrix, layer, 4096, config) == grid ? 'x' : '.';
+    result += layer_grid(mix, matrix, layer, config) == grid ? 'x' : '.';
   return result;
 }
 
@@ -39,9 +39,9 @@ TEST(Mix, MoreBitsForTheOuterAndEveryThirdLayer) {
 }
 
 TEST(Mix, TwoBitsLookAtHowManyQueriesShareAValue) {
-  EXPECT_EQ(mix_layer_grid("q2_k_m", Role::kValue, 3, 4096, llama(16, 32, 8)), "q4_k");
-  EXPECT_EQ(mix_layer_grid("q2_k_m", Role::kValue, 3, 4096, llama(16, 32, 32)), "q3_k");
-  EXPECT_EQ(mix_layer_grid("q2_k_s", Role::kValue, 3, 4096, llama(16, 32, 32)), "q2_k");
+  EXPECT_EQ(layer_grid("q2_k_m", Role::kValue, 3, llama(16, 32, 8)), "q4_k");
+  EXPECT_EQ(layer_grid("q2_k_m", Role::kValue, 3, llama(16, 32, 32)), "q3_k");
+  EXPECT_EQ(layer_grid("q2_k_s", Role::kValue, 3, llama(16, 32, 32)), "q2_k");
 }
 
 TEST(Mix, FusedQueryKeyAndValueShareAType) {
@@ -59,17 +59,26 @@ TEST(Mix, FusedQueryKeyAndValueShareAType) {
 }
 
 TEST(Mix, RowsThatDoNotFillBlocksGetTheSmallerType) {
-  const architecture::ModelConfig config = llama(8, 8, 4);
-  EXPECT_EQ(mix_layer_grid("q4_k_m", Role::kUp, 3, 352, config), "q5_0");
-  EXPECT_EQ(mix_layer_grid("q4_k_m", Role::kDown, 0, 352, config), "q8_0");
-  EXPECT_EQ(mix_layer_grid("q5_k_s", Role::kUp, 3, 352, config), "q5_1");
-  EXPECT_EQ(mix_layer_grid("q3_k_s", Role::kUp, 3, 352, config), "iq4_nl");
+  for (const auto& [grid, smaller] :
+       std::map<std::string_view, std::string_view>{{"q2_k", "iq4_nl"},
+                                                    {"q3_k", "iq4_nl"},
+                                                    {"q4_k", "q5_0"},
+                                                    {"q5_k", "q5_1"},
+                                                    {"q6_k", "q8_0"},
+                                                    {"q4_0", "q4_0"}}) {
+    EXPECT_EQ(fitting_grid(grid, 352), smaller);
+    EXPECT_EQ(fitting_grid(grid, 512), grid);
+  }
 }
 
 TEST(Mix, HeadAndEmbedding) {
-  EXPECT_EQ(mix_head_grid(256), "q6_k");
-  EXPECT_EQ(mix_embedding_grid("q4_k_m", 256, false), "q4_k");
-  EXPECT_EQ(mix_embedding_grid("q4_k_m", 256, true), "q6_k");
+  EXPECT_EQ(head_grid("q4_k_m"), "q6_k");
+  EXPECT_EQ(embedding_grid("q4_k_m", false), "q4_k");
+  EXPECT_EQ(embedding_grid("q4_k_m", true), "q6_k");
+  EXPECT_EQ(head_grid("q4_0"), "q6_k");
+  EXPECT_EQ(head_grid("q8_0"), "q8_0");
+  EXPECT_EQ(embedding_grid("q4_0", false), "q4_0");
+  EXPECT_EQ(layer_grid("q4_0", Role::kDown, 0, llama(8, 8, 4)), "q4_0");
   EXPECT_TRUE(is_mix("q4_k_m"));
   EXPECT_FALSE(is_mix("q4_k"));
 }

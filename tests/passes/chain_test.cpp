@@ -42,7 +42,8 @@ class Chain : public testing::Test {
   }
 
   static Json options(const char* grid) {
-    return {{"grid", grid}, {"calibration", "text"}, {"windows", 12}, {"sequence_length", 32}};
+    return {{"grid", grid},          {"calibration", "text"}, {"windows", 12},
+            {"sequence_length", 32}, {"head", "keep"},        {"embeddings", "keep"}};
   }
 
   test::TemporaryFolder folder_;

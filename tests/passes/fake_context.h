@@ -103,12 +103,13 @@ class FakeCheckContext final : public pass::CheckContext {
   std::string device() const override { return place; }
   void estimate(const pass::Estimate& estimate) override { estimated = estimate; }
   void warn(std::string_view text) override { warnings.emplace_back(text); }
+  void note(std::string_view text) override { notes.emplace_back(text); }
 
   DataSources sources;
   std::map<std::string, pass::ModelInfo, std::less<>> models;
   std::string place = "cpu";
   pass::Estimate estimated;
-  std::vector<std::string> warnings;
+  std::vector<std::string> warnings, notes;
 };
 
 class FakeRunContext final : public pass::RunContext {

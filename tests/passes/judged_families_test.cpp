@@ -53,7 +53,9 @@ class JudgedFamilies : public testing::TestWithParam<std::string> {
   }
 
   std::filesystem::path rounded() {
-    return apply(make_quantize_pass(), {{"method", "rtn"}, {"grid", "q4_0"}}, model_, "rounded")
+    return apply(make_quantize_pass(),
+                 {{"method", "rtn"}, {"grid", "q4_0"}, {"embeddings", "keep"}, {"head", "keep"}},
+                 model_, "rounded")
         .output_folder();
   }
   Json exported(const std::filesystem::path& input, const std::string& format) {

@@ -22,6 +22,7 @@ class CheckQuantization : public testing::Test {
     model_.config = toy_config({.layers = 2, .vocabulary = kToyVocabulary});
     model_.has_tokenizer = true;
     settings_.grid = "q4_0";
+    settings_.embeddings = settings_.head = "keep";
     settings_.calibration.name = "text";
     settings_.windows.windows = 128;
     settings_.windows.sequence_length = 32;

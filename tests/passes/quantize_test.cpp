@@ -61,7 +61,11 @@ absl::Status check(const Json& options) {
 }
 
 TEST(QuantizeCheck, NamesEveryRowLengthThatDoesNotFit) {
-  const Json options = {{"grid", "q4_k"}, {"method", "rtn"}};
+  const Json options = {{"grid", "q4_k"},
+                        {"method", "rtn"},
+                        {"strict", true},
+                        {"embeddings", "keep"},
+                        {"head", "keep"}};
   const absl::Status status = check(options);
   FRUGAL_EXPECT_ERROR(status, absl::StatusCode::kInvalidArgument,
                       "model.layers.0.self_attn.q_proj.weight");
@@ -151,13 +155,14 @@ TEST(QuantizeCheck, SaysWhatTheNextPassWillSee) {
   context.sources["text"] = source_of("unused.txt");
   FRUGAL_ASSERT_OK(quantize({{"grid", "q4_0"}, {"calibration", "text"}, {"embeddings", "q8_0"}})
                        ->check(context, info));
-  EXPECT_EQ(info.grids.size(), 3u * 7u + 1u);
+  EXPECT_EQ(info.grids.size(), 3u * 7u + 2u);
   EXPECT_EQ(info.grids.at("model.layers.2.mlp.down_proj.weight"), "q4_0");
   EXPECT_EQ(info.grids.at("model.embed_tokens.weight"), "q8_0");
-  // Decoder matrices 18 bytes per 32, the embedding 34 per 32, norms and head fp32.
+  // A head of rows of 32 goes where llama-quantize has it.
+  EXPECT_EQ(info.grids.at("lm_head.weight"), "q8_0");
+  // Decoder matrices 18 bytes per 32, embedding and head 34 per 32, norms fp32.
   const int64_t matrices = 3 * (2 * 32 * 32 + 2 * 16 * 32 + 3 * 32 * 64);
-  const int64_t bytes =
-      matrices / 32 * 18 + kToyVocabulary * 34 + 4 * (7 * 32 + kToyVocabulary * 32);
+  const int64_t bytes = matrices / 32 * 18 + 2 * kToyVocabulary * 34 + 4 * 7 * 32;
   EXPECT_EQ(info.size_bytes, bytes);
   EXPECT_EQ(context.estimated.output_bytes, bytes);
   EXPECT_GT(*context.estimated.seconds, 0);
@@ -269,8 +274,10 @@ class QuantizeRun : public testing::Test {
     result.sources["text"] = source_of(text_);
     return result;
   }
+  // Of the decoder's matrices alone.
   static Json gptq(const char* grid) {
-    return {{"grid", grid}, {"calibration", "text"}, {"windows", 12}, {"sequence_length", 32}};
+    return {{"grid", grid},          {"calibration", "text"}, {"windows", 12},
+            {"sequence_length", 32}, {"head", "keep"},        {"embeddings", "keep"}};
   }
   static absl::StatusOr<format::Checkpoint> output(const FakeRunContext& context) {
     return format::Checkpoint::open(context.output_folder());
@@ -286,7 +293,9 @@ class QuantizeRun : public testing::Test {
 
 TEST_F(QuantizeRun, NearestWithoutTextIsTheGridsOwnRounding) {
   FakeRunContext run = context("run");
-  FRUGAL_ASSERT_OK(quantize({{"grid", "q4_0"}, {"method", "rtn"}})->run(run));
+  FRUGAL_ASSERT_OK(
+      quantize({{"grid", "q4_0"}, {"method", "rtn"}, {"head", "keep"}, {"embeddings", "keep"}})
+          ->run(run));
   FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint result, output(run));
   EXPECT_EQ(result.quantized().size(), 21u);
   const std::string name = "model.layers.1.self_attn.k_proj.weight";

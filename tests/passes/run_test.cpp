@@ -28,6 +28,7 @@ class RunQuantization : public testing::Test {
   static QuantizeSettings gptq(const char* grid) {
     QuantizeSettings settings;
     settings.grid = grid;
+    settings.embeddings = settings.head = "keep";
     settings.calibration.name = "text";
     settings.windows = {.windows = 6, .sequence_length = 32};
     settings.held_out_windows = 2;

@@ -42,7 +42,7 @@ uint32_t gguf_file_type(const std::vector<StoredMatrix>& matrices,
   if (elements.size() == 1) return number_of(elements.begin()->first);
   for (const FileType& mix : kMixes) {
     const bool fits = std::all_of(matrices.begin(), matrices.end(), [&](const StoredMatrix& m) {
-      return mix_layer_grid(mix.name, m.role, m.layer, m.columns, config) == m.type;
+      return fitting_grid(layer_grid(mix.name, m.role, m.layer, config), m.columns) == m.type;
     });
     if (fits) return mix.number;
   }

@@ -127,14 +127,6 @@ bool applies(Layers layers, int64_t layer, const architecture::ModelConfig& conf
   return false;
 }
 
-// What llama-quantize takes for rows that do not fill blocks of 256.
-std::string fitting(std::string_view grid, int64_t columns) {
-  if (columns % 256 == 0) return std::string(grid);
-  if (grid == "q6_k") return "q8_0";
-  if (grid == "q5_k") return "q5_1";
-  return grid == "q4_k" ? "q5_0" : "iq4_nl";
-}
-
 }  // namespace
 
 const std::vector<MixHelp>& mix_help() {
@@ -150,22 +142,32 @@ bool is_mix(std::string_view name) { return find_mix(name) != nullptr; }
 
 std::string mix_grid(std::string_view name) { return std::string(find_mix(name)->grid); }
 
-std::string mix_layer_grid(std::string_view name, architecture::Role matrix, int64_t layer,
-                           int64_t columns, const architecture::ModelConfig& config) {
-  const Mix& mix = *find_mix(name);
-  if (fuses(config, matrix, layer))
-    return fitting(mix.fused.empty() ? mix.grid : mix.fused, columns);
-  for (const Rule& rule : mix.rules) {
-    if (rule.matrix == matrix && applies(rule.layers, layer, config))
-      return fitting(rule.grid, columns);
+std::string layer_grid(std::string_view name, architecture::Role matrix, int64_t layer,
+                       const architecture::ModelConfig& config) {
+  const Mix* mix = find_mix(name);
+  if (mix == nullptr) return std::string(name);
+  if (fuses(config, matrix, layer)) return std::string(mix->fused.empty() ? mix->grid : mix->fused);
+  for (const Rule& rule : mix->rules) {
+    if (rule.matrix == matrix && applies(rule.layers, layer, config)) return std::string(rule.grid);
   }
-  return fitting(mix.grid, columns);
+  return std::string(mix->grid);
 }
 
-std::string mix_head_grid(int64_t columns) { return fitting(kHeadGrid, columns); }
+std::string head_grid(std::string_view name) {
+  return std::string(name == "q8_0" ? name : kHeadGrid);
+}
 
-std::string mix_embedding_grid(std::string_view name, int64_t columns, bool tied) {
-  return tied ? mix_head_grid(columns) : fitting(find_mix(name)->grid, columns);
+std::string embedding_grid(std::string_view name, bool tied) {
+  if (tied) return head_grid(name);
+  return is_mix(name) ? mix_grid(name) : std::string(name);
+}
+
+std::string fitting_grid(std::string_view grid, int64_t columns) {
+  if (columns % 256 == 0) return std::string(grid);
+  if (grid == "q2_k" || grid == "q3_k") return "iq4_nl";
+  if (grid == "q4_k") return "q5_0";
+  if (grid == "q5_k") return "q5_1";
+  return grid == "q6_k" ? "q8_0" : std::string(grid);
 }
 
 }  // namespace frugal::artifact

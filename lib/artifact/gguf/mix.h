@@ -1,8 +1,9 @@
-// llama.cpp's named mixes: which matrix of a model gets which grid when a user asks for "q4_k_m".
+// llama.cpp's types of files: which matrix of a model gets which grid when a user asks for
+// "q4_k_m", a mix, or for "q4_0", one grid for all layers.
 //
 // The rules are those of llama-quantize for models without experts: value, feed-forward down and
-// attention output matrices of some layers get more bits than the rest, the head gets q6_k. Where a
-// row does not fill blocks of 256 the smaller type takes its place that llama-quantize would take.
+// attention output matrices of some layers get more bits than the rest, the head gets q6_k. Rows
+// that do not fill the blocks of such a grid: fitting_grid.
 #pragma once
 
 #include <cstdint>
@@ -26,13 +27,15 @@ bool is_mix(std::string_view name);
 // The grid of the matrices that no rule of mix `name` speaks of: of most of them.
 std::string mix_grid(std::string_view name);
 
-// The grid that mix `name` gives to the matrix `matrix` of `layer`, with rows
-// of `columns` weights. `name` is a mix.
-std::string mix_layer_grid(std::string_view name, architecture::Role matrix, int64_t layer,
-                           int64_t columns, const architecture::ModelConfig& config);
-
+// The grid of the matrix `matrix` of `layer` in a file of type `name`, a mix or a grid of ggml's.
+std::string layer_grid(std::string_view name, architecture::Role matrix, int64_t layer,
+                       const architecture::ModelConfig& config);
 // Of the head and of the embedding; a tied embedding is the head.
-std::string mix_head_grid(int64_t columns);
-std::string mix_embedding_grid(std::string_view name, int64_t columns, bool tied);
+std::string head_grid(std::string_view name);
+std::string embedding_grid(std::string_view name, bool tied);
+
+// What llama-quantize takes for `grid` where rows of `columns` weights do not fill its blocks of
+// 256; `grid` itself where they do, or where its blocks are smaller.
+std::string fitting_grid(std::string_view grid, int64_t columns);
 
 }  // namespace frugal::artifact

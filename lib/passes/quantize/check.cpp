@@ -12,6 +12,7 @@
 #include "passes/common/calibration_options.h"
 #include "passes/common/zeros.h"
 #include "passes/quantize/forecast.h"
+#include "passes/quantize/parts.h"
 #include "passes/quantize/plan.h"
 #include "passes/quantize/target.h"
 
@@ -19,6 +20,8 @@ namespace frugal::passes {
 namespace {
 
 using Place = PlannedTensor::Place;
+
+int64_t element_bytes(const pass::ModelInfo& model) { return model.dtype == "F32" ? 4 : 2; }
 
 // H of few tokens describes those tokens and not the text: GPTQ then fits noise (at 3 tokens a
 // column it came out hardly better than rounding to nearest, at 20 it had 0.4 of its divergence).
@@ -181,16 +184,24 @@ absl::Status mark_activations(const std::vector<PlannedTensor>& plan,
   return absl::OkStatus();
 }
 
+// With a target the grids of the layers are not known before the run.
+void note_plan(pass::CheckContext& context, const QuantizeSettings& settings,
+               const std::vector<PlannedTensor>& plan, const pass::ModelInfo& model) {
+  for (const std::string& text : fallback_texts(plan))
+    context.note(base::str_cat(text, " (strict: true refuses)"));
+  if (settings.target.active()) return;
+  context.note(parts_text(parts_of(plan, model.config, element_bytes(model))));
+}
+
 // With a target, what stands for the plan until the grids are chosen.
 absl::StatusOr<std::vector<PlannedTensor>> checked_plan(const QuantizeSettings& settings,
                                                         const pass::ModelInfo& model,
                                                         int64_t& output_bytes) {
-  const int64_t element_bytes = model.dtype == "F32" ? 4 : 2;
   FRUGAL_RETURN_IF_ERROR(check_target(settings.target, settings.grid, settings.calibrated()));
   if (!settings.target.active()) {
     FRUGAL_ASSIGN_OR_RETURN(std::vector<PlannedTensor> plan,
                             plan_grids(model.config, settings.choice()));
-    output_bytes = planned_bytes(plan, element_bytes);
+    output_bytes = planned_bytes(plan, element_bytes(model));
     return plan;
   }
   FRUGAL_ASSIGN_OR_RETURN(const TargetPlan target,
@@ -198,12 +209,12 @@ absl::StatusOr<std::vector<PlannedTensor>> checked_plan(const QuantizeSettings& 
   std::vector<PlannedTensor> plan = planned_tensors(target, representative_choice(target));
   int64_t kept = 0, chosen = 0;
   for (const PlannedTensor& tensor : plan)
-    kept += tensor.grid.empty() ? element_count(tensor) * element_bytes : 0;
+    kept += tensor.grid.empty() ? element_count(tensor) * element_bytes(model) : 0;
   for (const FreeMatrix& matrix : target.free) {
     for (const size_t index : matrix.tensors) chosen += plan[index].size_bytes;
   }
   FRUGAL_ASSIGN_OR_RETURN(const int64_t budget, target_budget(target, settings.target, kept));
-  output_bytes = planned_bytes(plan, element_bytes) - chosen + budget;
+  output_bytes = planned_bytes(plan, element_bytes(model)) - chosen + budget;
   return plan;
 }
 
@@ -243,6 +254,7 @@ absl::Status check_quantization(const QuantizeSettings& settings, pass::CheckCon
   for (const PlannedTensor& tensor : plan) {
     if (!tensor.grid.empty()) model.grids[tensor.name] = tensor.grid;
   }
+  note_plan(context, settings, plan, model);
   FRUGAL_ASSIGN_OR_RETURN(const pass::Estimate estimate,
                           forecast(settings, plan, model.config, calibration, output_bytes));
   context.estimate(estimate);

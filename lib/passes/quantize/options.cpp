@@ -74,13 +74,22 @@ void visit_rounding(pass::OptionVisitor& visitor, QuantizeOptions& o) {
                 o.given.overrides);
   visitor.field({.name = "embeddings",
                  .help = "Grid of the token embedding (rounded to nearest), or keep; auto is what "
-                         "the mix says, else keep."},
+                         "llama.cpp's type of that name has there (q6_k or q8_0 where it is the "
+                         "head, too), and keep "
+                         "beside other grids and target_bits."},
                 o.given.embeddings);
   visitor.field(
       {.name = "head",
        .help = "Grid of the output head where it is a matrix of its own, or keep; auto is "
-               "what the mix says, else keep."},
+               "what llama.cpp's type has there: q6_k, or q8_0; keep beside other grids and "
+               "target_bits."},
       o.given.head);
+  visitor.field(
+      {.name = "strict",
+       .help = "Refuse a K type (q2_k to q6_k) and a mix where rows are no multiple of 256, "
+               "instead of taking "
+               "the types that llama-quantize takes for such rows (iq4_nl, q5_0, q5_1, q8_0)."},
+      o.given.strict);
 }
 
 void visit_calibration(pass::OptionVisitor& visitor, QuantizeOptions& o) {

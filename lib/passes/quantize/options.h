@@ -47,13 +47,14 @@ struct QuantizeSettings {
   std::string activations = "none";
   std::string embeddings{kAuto};
   std::string head{kAuto};
+  bool strict = false;
 
   bool gptq() const { return method == "gptq"; }
   bool calibrated() const { return !calibration.name.empty(); }
   format::Activations rounding() const {
     return activations == "int8" ? format::Activations::kInt8 : format::Activations::kFloat;
   }
-  GridChoice choice() const { return {grid, embeddings, head, overrides.entries}; }
+  GridChoice choice() const { return {grid, embeddings, head, overrides.entries, strict}; }
   bool pre_corrects() const { return gptq() && drift_correction == "pre_correct"; }
   bool gptaq() const { return gptq() && drift_correction == "gptaq"; }
   bool chooses_drift_strength() const { return pre_corrects() && drift_strength == "held_out"; }

@@ -1,9 +1,11 @@
 // Tested by: tests/passes/target_test.cpp
 #include "passes/quantize/plan.h"
 
+#include <algorithm>
 #include <map>
 
 #include "architecture/tensors.h"
+#include "artifact/exact_layout.h"
 #include "artifact/gguf/mix.h"
 #include "base/text.h"
 #include "grid/grid.h"
@@ -42,26 +44,32 @@ class Misfits {
   std::map<int64_t, Entry> entries_;
 };
 
-// What the plain options say of a matrix, before overrides; "keep" where it stays as it is.
-std::string basic_grid(const PlannedTensor& tensor, architecture::Role role,
-                       const GridChoice& choice, const architecture::ModelConfig& config) {
-  const bool mix = artifact::is_mix(choice.grid);
-  const int64_t columns = tensor.shape.back();
-  switch (tensor.place) {
-    case PlannedTensor::Place::kLayer:
-      return mix ? artifact::mix_layer_grid(choice.grid, role, tensor.layer, columns, config)
-                 : choice.grid;
-    case PlannedTensor::Place::kHead:
-      if (choice.head != kAuto) return choice.head;
-      return mix ? artifact::mix_head_grid(columns) : std::string(kKeep);
-    case PlannedTensor::Place::kEmbedding:
-      if (choice.embeddings != kAuto) return choice.embeddings;
-      return mix ? artifact::mix_embedding_grid(choice.grid, columns, config.tied_embeddings)
-                 : std::string(kKeep);
-    case PlannedTensor::Place::kKept:
-      break;
-  }
-  return std::string(kKeep);
+// The grid that the plain options, before overrides, give to a matrix; "keep" where it stays as it
+// is.
+struct BasicGrid {
+  std::string name;
+  bool named = false;  // by an option of its own, which is taken at its word
+};
+
+// What follows for head and embedding from the grid of the layers: what llama.cpp's type of that
+// name has there; "keep" beside a grid that is none of llama.cpp's.
+std::string grid_beside(PlannedTensor::Place place, const GridChoice& choice, bool tied) {
+  const std::vector<std::string> types = artifact::gguf_grid_names();
+  const bool known = std::find(types.begin(), types.end(), choice.grid) != types.end();
+  if (!known && !artifact::is_mix(choice.grid)) return std::string(kKeep);
+  return place == PlannedTensor::Place::kHead ? artifact::head_grid(choice.grid)
+                                              : artifact::embedding_grid(choice.grid, tied);
+}
+
+BasicGrid basic_grid(const PlannedTensor& tensor, architecture::Role role, const GridChoice& choice,
+                     const architecture::ModelConfig& config) {
+  using Place = PlannedTensor::Place;
+  if (tensor.place == Place::kKept) return {std::string(kKeep), true};
+  if (tensor.place == Place::kLayer)
+    return {artifact::layer_grid(choice.grid, role, tensor.layer, config)};
+  const std::string& given = tensor.place == Place::kHead ? choice.head : choice.embeddings;
+  if (given != kAuto) return {given, true};
+  return {grid_beside(tensor.place, choice, config.tied_embeddings)};
 }
 
 // The overrides, and which of them met a matrix.
@@ -70,14 +78,13 @@ class Overrides {
   explicit Overrides(const GridChoice& choice)
       : entries_(choice.overrides), used_(choice.overrides.size(), false) {}
 
-  std::string apply(const std::string& name, std::string grid) {
+  void apply(const std::string& name, BasicGrid& grid) {
     names_.push_back(name);
     for (size_t i = 0; i < entries_.size(); ++i) {
       if (!base::glob_match(entries_[i].first, name)) continue;
-      grid = entries_[i].second;
+      grid = {entries_[i].second, true};
       used_[i] = true;
     }
-    return grid;
   }
 
   absl::Status status() const {
@@ -95,6 +102,14 @@ class Overrides {
   std::vector<bool> used_;
   std::vector<std::string> names_;
 };
+
+// Where rows do not fill the blocks of a K type, the type that llama-quantize takes instead.
+void fit(PlannedTensor& tensor, std::string& grid) {
+  std::string fitting = artifact::fitting_grid(grid, tensor.shape.back());
+  if (fitting == grid) return;
+  tensor.asked = std::move(grid);
+  grid = std::move(fitting);
+}
 
 absl::Status set_grid(PlannedTensor& tensor, const std::string& name, Misfits& misfits) {
   if (name == kKeep) {
@@ -139,10 +154,10 @@ absl::StatusOr<std::vector<PlannedTensor>> plan_grids(const architecture::ModelC
   std::vector<PlannedTensor> result;
   for (const architecture::Tensor& expected : architecture::tensors(config)) {
     PlannedTensor tensor = place_tensor(expected, config.layer_count());
-    std::string grid = basic_grid(tensor, expected.role, choice, config);
-    if (tensor.place != PlannedTensor::Place::kKept)
-      grid = overrides.apply(tensor.name, std::move(grid));
-    FRUGAL_RETURN_IF_ERROR(set_grid(tensor, grid, misfits));
+    BasicGrid grid = basic_grid(tensor, expected.role, choice, config);
+    if (tensor.place != PlannedTensor::Place::kKept) overrides.apply(tensor.name, grid);
+    if (!grid.named && !choice.strict) fit(tensor, grid.name);
+    FRUGAL_RETURN_IF_ERROR(set_grid(tensor, grid.name, misfits));
     result.push_back(std::move(tensor));
   }
   FRUGAL_RETURN_IF_ERROR(overrides.status());

@@ -17,10 +17,11 @@ inline constexpr std::string_view kAuto = "auto";
 
 struct GridChoice {
   std::string grid;        // of the decoder's matrices: a grid, or a mix (mix.h)
-  std::string embeddings;  // a grid, "keep", or "auto": as the mix says, else kept
+  std::string embeddings;  // a grid, "keep", or "auto": as llama.cpp's type of that name, else kept
   std::string head;        // the same
   // Globs over weight names and the grid (or "keep") of those that match; the last match counts.
   std::vector<std::pair<std::string, std::string>> overrides = {};
+  bool strict = false;  // refuse rows that do not fill the blocks of `grid`
 };
 
 struct PlannedTensor {
@@ -28,14 +29,17 @@ struct PlannedTensor {
   std::string name;
   std::vector<int64_t> shape;
   Place place = Place::kKept;
-  int64_t layer = -1;      // kLayer
-  std::string grid = {};   // canonical name; empty where kept
+  int64_t layer = -1;     // kLayer
+  std::string grid = {};  // canonical name; empty where kept
+  std::string asked =
+      {};  // the K type in whose stead `grid` stands, as rows do not fill its blocks
   int64_t size_bytes = 0;  // on the grid; 0 where kept
 };
 
 // Every tensor that `config` demands, in its order. Errors: a misspelt grid; an override that
-// matches no matrix; rows that do not fit (all such matrices in one message, with the remedy); a
-// grid for the head of a model whose head is the embedding.
+// matches no matrix; rows that do not fit (all such matrices in one message, with the remedy), with
+// `strict` also those for which llama.cpp has another type; a grid for the head of a model whose
+// head is the embedding.
 absl::StatusOr<std::vector<PlannedTensor>> plan_grids(const architecture::ModelConfig& config,
                                                       const GridChoice& choice);
 

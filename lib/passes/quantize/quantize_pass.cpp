@@ -12,7 +12,7 @@ class QuantizePass final : public pass::Pass {
  public:
   const pass::PassInfo& info() const override {
     static const pass::PassInfo info{.name = "quantize",
-                                     .version = 5,
+                                     .version = 6,
                                      .summary =
                                          "Puts the decoder's matrices on a number grid (GGUF "
                                          "types, int4, int8), rounded to nearest or by GPTQ "

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "architecture/tensors.h"
+#include "artifact/exact_layout.h"
 #include "artifact/gguf/mix.h"
 #include "base/text.h"
 #include "grid/grid.h"
@@ -39,6 +40,23 @@ absl::Status check_candidates(const architecture::ModelConfig& config, const Gri
     FRUGAL_RETURN_IF_ERROR(base::annotate(plan_grids(config, alone).status(), "candidates"));
   }
   return absl::OkStatus();
+}
+
+// A target for all weights speaks of embedding and head, too: beside types of llama.cpp's they get
+// what its types have for a head.
+void fill_outer_grids(const architecture::ModelConfig& config, const TargetOptions& target,
+                      GridChoice& choice) {
+  const std::vector<std::string> types = artifact::gguf_grid_names();
+  const auto is_type = [&](const std::string& name) {
+    return std::find(types.begin(), types.end(), name) != types.end();
+  };
+  const std::vector<std::string> candidates =
+      target.candidates.empty() ? default_candidates(config.hidden_size) : target.candidates;
+  if (!std::all_of(candidates.begin(), candidates.end(), is_type)) return;
+  const std::string grid =
+      artifact::fitting_grid(artifact::head_grid(candidates.front()), config.hidden_size);
+  if (choice.embeddings == kAuto) choice.embeddings = grid;
+  if (choice.head == kAuto && !config.tied_embeddings) choice.head = grid;
 }
 
 absl::StatusOr<FreeMatrix> free_matrix(const PlannedTensor& tensor, size_t index,
@@ -155,6 +173,7 @@ absl::StatusOr<TargetPlan> plan_target(const architecture::ModelConfig& config,
     FRUGAL_RETURN_IF_ERROR(check_candidates(config, choice, target.candidates));
   GridChoice others = choice;
   others.grid = kKeep;
+  if (target.target_size > 0) fill_outer_grids(config, target, others);
   TargetPlan plan;
   FRUGAL_ASSIGN_OR_RETURN(plan.tensors, plan_grids(config, others));
   const auto places = architecture::places(config);
