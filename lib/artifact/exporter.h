@@ -15,9 +15,13 @@
 
 namespace frugal::artifact {
 
+// Inputs of products rounded to 8 bits in blocks: where the runtime is a CPU, two to three times as
+// fast as fp32 (1).
+inline constexpr int64_t kDefaultAccuracyLevel = 4;
+
 struct ExportOptions {
-  std::string name;                // that the artifact gives itself
-  int64_t accuracy_level = 1;      // ONNX: of MatMulNBits
+  std::string name;                                // that the artifact gives itself
+  int64_t accuracy_level = kDefaultAccuracyLevel;  // ONNX: of MatMulNBits
   std::vector<int64_t> eos = {};   // ids that end texts, in place of those the model names
   std::string pre_tokenizer = {};  // GGUF: llama.cpp's name of the pattern; empty: found by it
 };

@@ -56,6 +56,38 @@ TEST(GraphProducts, CodesKeepTheirBlocks) {
                       "cannot write");
 }
 
+// The embedding's rows and a tied head's products come of the same integers.
+TEST(GraphProducts, GatheredIntegersAreShared) {
+  format::ModelInfo info = toy();
+  GraphNodes nodes(info);
+  const std::string weight = nodes.name_of(Role::kEmbedding, architecture::kNoLayer);
+  info.grids[weight] = "q8_0";
+  GraphProducts products(nodes, {});
+  EXPECT_TRUE(products.gathers_integers(weight));
+  FRUGAL_ASSERT_OK(products.gather("ids", weight, "x"));
+  FRUGAL_ASSERT_OK(products.multiply("x", weight, "y"));
+  EXPECT_THAT(operators(nodes),
+              testing::ElementsAre("Reshape", "GatherBlockQuantized", "MatMulNBits"));
+  EXPECT_EQ(nodes.graph.sources.size(), 2u);  // codes and scales, once
+  const std::vector<int64_t> shape = nodes.shape(weight);
+  EXPECT_THAT(nodes.graph.model.initializers[0].dims,
+              testing::ElementsAre(shape[0], shape[1] / 32, 32));
+}
+
+// Grids that the operators do not hold, and 2 bits, which GatherBlockQuantized does not.
+TEST(GraphProducts, OtherEmbeddingsAreGatheredAsFloats) {
+  for (const char* grid : {"iq4_nl", "int2:g16", "q4_1"}) {
+    format::ModelInfo info = toy();
+    GraphNodes nodes(info);
+    const std::string weight = nodes.name_of(Role::kEmbedding, architecture::kNoLayer);
+    info.grids[weight] = grid;
+    GraphProducts products(nodes, {});
+    EXPECT_FALSE(products.gathers_integers(weight)) << grid;
+    FRUGAL_ASSERT_OK(products.gather("ids", weight, "x"));
+    EXPECT_THAT(operators(nodes), testing::ElementsAre("Gather")) << grid;
+  }
+}
+
 // Inputs that several matrices share are rounded once.
 TEST(GraphProducts, InputsAreRoundedOnce) {
   format::ModelInfo info = toy();

@@ -13,6 +13,15 @@ using architecture::Role;
 using base::str_cat;
 using format::OnnxType;
 
+namespace {
+
+absl::StatusOr<NBitsLayout> layout_of(const std::string& grid_name, int64_t columns) {
+  FRUGAL_ASSIGN_OR_RETURN(const auto grid, grid::find_grid(grid_name, columns));
+  return nbits_layout(grid->spec());
+}
+
+}  // namespace
+
 absl::Status GraphProducts::linear(const std::string& input, Role matrix, int64_t layer,
                                    const std::string& output) {
   const std::string bias = to_.name_of(architecture::bias_of(matrix), layer);
@@ -39,28 +48,66 @@ absl::Status GraphProducts::multiply(const std::string& input, const std::string
     multiply_integers(input, weight, output);
     return absl::OkStatus();
   }
-  FRUGAL_ASSIGN_OR_RETURN(const auto grid, grid::find_grid(entry->second, columns));
-  absl::StatusOr<NBitsLayout> layout = nbits_layout(grid->spec());
+  const absl::StatusOr<NBitsLayout> layout = layout_of(entry->second, columns);
   if (!layout.ok())
     return base::annotate(layout.status(), str_cat("cannot write ", weight, " to ONNX"));
-  const int64_t blocks = columns / layout->block_size;
-  std::vector<std::string> inputs = {input, weight + ".q", weight + ".scales"};
-  to_.initializer(weight + ".q", OnnxType::kUint8,
-                  {rows, blocks, layout->block_size * layout->bits / 8}, weight,
-                  OnnxContent::kNBitsValues);
-  to_.initializer(weight + ".scales", OnnxType::kFloat, {rows, blocks}, weight,
-                  OnnxContent::kNBitsScales);
-  if (layout->zero_points) {
-    to_.initializer(weight + ".zero_points", OnnxType::kUint8,
-                    {rows, (blocks * layout->bits + 7) / 8}, weight, OnnxContent::kNBitsZeroPoints);
-    inputs.push_back(weight + ".zero_points");
-  }
+  std::vector<std::string> inputs = nbits_inputs(weight, *layout);
+  inputs.insert(inputs.begin(), input);
   to_.node("MatMulNBits", kContribDomain, std::move(inputs), {output},
            {{"K", columns},
             {"N", rows},
             {"bits", layout->bits},
             {"block_size", layout->block_size},
             {"accuracy_level", options_.accuracy_level}});
+  return absl::OkStatus();
+}
+
+std::vector<std::string> GraphProducts::nbits_inputs(const std::string& weight,
+                                                     const NBitsLayout& layout) {
+  const int64_t rows = to_.shape(weight)[0], blocks = to_.shape(weight)[1] / layout.block_size;
+  std::vector<std::string> inputs = {weight + ".q", weight + ".scales"};
+  if (layout.zero_points) inputs.push_back(weight + ".zero_points");
+  if (!packed_.insert(weight).second) return inputs;
+  to_.initializer(weight + ".q", OnnxType::kUint8,
+                  {rows, blocks, layout.block_size * layout.bits / 8}, weight,
+                  OnnxContent::kNBitsValues);
+  to_.initializer(weight + ".scales", OnnxType::kFloat, {rows, blocks}, weight,
+                  OnnxContent::kNBitsScales);
+  if (layout.zero_points) {
+    to_.initializer(weight + ".zero_points", OnnxType::kUint8,
+                    {rows, (blocks * layout.bits + 7) / 8}, weight, OnnxContent::kNBitsZeroPoints);
+  }
+  return inputs;
+}
+
+bool GraphProducts::gathers_integers(const std::string& weight) const {
+  const auto entry = to_.info.grids.find(weight);
+  if (entry == to_.info.grids.end()) return false;
+  const auto layout = layout_of(entry->second, to_.shape(weight)[1]);
+  return layout.ok() && layout->bits >= 4;
+}
+
+absl::Status GraphProducts::gather(const std::string& ids, const std::string& weight,
+                                   const std::string& output) {
+  if (!gathers_integers(weight)) {
+    to_.weight(weight, OnnxContent::kValues);
+    to_.node("Gather", "", {weight, ids}, {output});
+    return absl::OkStatus();
+  }
+  const int64_t columns = to_.shape(weight)[1];
+  FRUGAL_ASSIGN_OR_RETURN(const NBitsLayout layout,
+                          layout_of(to_.info.grids.find(weight)->second, columns));
+  std::vector<std::string> inputs = nbits_inputs(weight, layout);
+  const std::string rows = weight + ".rows";  // the codes of a row in one piece
+  to_.constant<int64_t>(rows + ".shape", {2}, {to_.shape(weight)[0], columns * layout.bits / 8});
+  to_.node("Reshape", "", {inputs.front(), rows + ".shape"}, {rows});
+  inputs.front() = rows;
+  inputs.insert(inputs.begin() + 1, ids);
+  to_.node("GatherBlockQuantized", kContribDomain, std::move(inputs), {output},
+           {{"bits", layout.bits},
+            {"block_size", layout.block_size},
+            {"gather_axis", int64_t{0}},
+            {"quantize_axis", int64_t{1}}});
   return absl::OkStatus();
 }
 

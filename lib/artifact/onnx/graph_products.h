@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "artifact/onnx/graph_nodes.h"
 #include "base/status.h"
@@ -21,8 +22,15 @@ class GraphProducts {
   // output = input · Wᵀ. Errors: a quantized weight whose grid has no MatMulNBits layout.
   absl::Status multiply(const std::string& input, const std::string& weight,
                         const std::string& output);
+  // output = the rows of a weight that `ids` names: GatherBlockQuantized with the checkpoint's own
+  // integers of 4 or 8 bits, or Gather of floats.
+  absl::Status gather(const std::string& ids, const std::string& weight, const std::string& output);
+  // Whether gather() leaves a weight as integers, which multiply() can share.
+  bool gathers_integers(const std::string& weight) const;
 
  private:
+  // The operators' inputs of a weight: codes [N, K / block, bytes of a block], scales, zero points.
+  std::vector<std::string> nbits_inputs(const std::string& weight, const NBitsLayout& layout);
   void multiply_integers(const std::string& input, const std::string& weight,
                          const std::string& output);
   void round_tokens(const std::string& input);
@@ -30,6 +38,7 @@ class GraphProducts {
   GraphNodes& to_;
   const OnnxOptions& options_;
   std::set<std::string> rounded_;  // inputs that round_tokens has seen to
+  std::set<std::string> packed_;   // weights that nbits_inputs has written
 };
 
 }  // namespace frugal::artifact

@@ -37,7 +37,7 @@ class GraphBuilder {
     declare_interface();
     add_mask();
     rotary_.add();
-    std::string residual = add_embedding();
+    FRUGAL_ASSIGN_OR_RETURN(std::string residual, add_embedding());
     std::string normalized = add_first_norm(residual);
     for (int64_t layer = 0; layer < config_.layer_count(); ++layer) {
       FRUGAL_RETURN_IF_ERROR(add_layer(layer, residual, normalized));
@@ -65,10 +65,9 @@ class GraphBuilder {
   // The epsilon of all norms: config.json has one.
   float epsilon() const { return static_cast<float>(config_.final_norm.epsilon); }
 
-  std::string add_embedding() {
-    const std::string weight = to_.name_of(Role::kEmbedding, architecture::kNoLayer);
-    to_.weight(weight, OnnxContent::kValues);
-    to_.node("Gather", "", {weight, "input_ids"}, {"embeddings"});
+  absl::StatusOr<std::string> add_embedding() {
+    FRUGAL_RETURN_IF_ERROR(products_.gather(
+        "input_ids", to_.name_of(Role::kEmbedding, architecture::kNoLayer), "embeddings"));
     std::string embeddings = "embeddings";
     if (config_.embedding_scale != 1.0) {
       to_.constant<float>("embedding_scale", {}, {static_cast<float>(config_.embedding_scale)});
@@ -413,15 +412,13 @@ class GraphBuilder {
     return absl::OkStatus();
   }
 
-  // A tied head is the embedding turned round; ONNX Runtime folds the Transpose when it loads the
-  // model.
+  // A tied head is the embedding: its integers, or its floats turned round; ONNX Runtime folds the
+  // Transpose when it loads the model.
   absl::Status add_head_product(const std::string& normalized, const std::string& output) {
-    if (!config_.tied_embeddings) {
-      return products_.multiply(normalized, to_.name_of(Role::kHead, architecture::kNoLayer),
-                                output);
-    }
-    to_.node("Transpose", "", {to_.name_of(Role::kEmbedding, architecture::kNoLayer)}, {"head"},
-             {{"perm", std::vector<int64_t>{1, 0}}});
+    const std::string head = architecture::head_name(config_);
+    if (!config_.tied_embeddings || products_.gathers_integers(head))
+      return products_.multiply(normalized, head, output);
+    to_.node("Transpose", "", {head}, {"head"}, {{"perm", std::vector<int64_t>{1, 0}}});
     to_.node("MatMul", "", {normalized, "head"}, {output});
     return absl::OkStatus();
   }

@@ -1,9 +1,9 @@
 // A checkpoint as an onnxruntime-genai folder: model.onnx + model.onnx.data + genai_config.json +
 // tokenizer files. The graph is the one genai's own builder emits
 // (onnxruntime-genai, builder.py): GroupQueryAttention with rotary inside, simplified layer
-// normalization, MatMul for float weights, MatMulNBits for 2-, 4- and 8-bit integer groups with the
-// checkpoint's codes; where the checkpoint rounds inputs to int8, standard operators around
-// MatMulInteger.
+// normalization, MatMul for float weights, MatMulNBits for integers with the checkpoint's codes,
+// GatherBlockQuantized for an embedding of 4 or 8 bits, which a tied head shares; where the
+// checkpoint rounds inputs to int8, standard operators around MatMulInteger.
 #pragma once
 
 #include <cstdint>
@@ -18,15 +18,15 @@
 namespace frugal::artifact {
 
 struct OnnxOptions {
-  int64_t accuracy_level = 1;     // of MatMulNBits
+  int64_t accuracy_level = 4;     // of MatMulNBits: exporter.h
   std::vector<int64_t> eos = {};  // ids that end texts, in place of those the model names
 };
 
 // Refuses from metadata what the graph cannot hold: architecture, a grid without a MatMulNBits
-// layout (levels that are not consecutive integers, sub-scales, groups that are no power of two >=
-// 16), no tokenizer; and where that can be read already, one that does not fit the embedding or
-// that onnxruntime-genai has no form of, and a model that names no end of text (genai would take id
-// 0 for it).
+// layout (levels that are not consecutive integers, offsets that are no multiple of the scale,
+// groups that are no power of two >= 16), no tokenizer; and where that can be read already, one
+// that does not fit the embedding or that onnxruntime-genai has no form of, and a model that names
+// no end of text (genai would take id 0 for it).
 absl::Status check_onnx(const format::ModelInfo& model, const OnnxOptions& options = {});
 
 absl::Status write_onnx_folder(const format::Checkpoint& checkpoint,

@@ -13,9 +13,17 @@ namespace {
 
 using base::invalid_argument;
 
-// The operator's field width for as many levels; 0 where it has none.
-int64_t field_bits(size_t levels) {
-  return levels == 4 ? 2 : levels == 16 ? 4 : levels == 256 ? 8 : 0;
+// The level that code 0 of a field stands for.
+int64_t origin(bool affine, int64_t bits) { return affine ? 0 : -(int64_t{1} << (bits - 1)); }
+
+// The narrowest of the operator's fields that holds all levels; 0 where none does.
+int64_t field_bits(const grid::GridSpec& spec) {
+  for (const int64_t bits : {2, 4, 8}) {
+    const auto first = static_cast<float>(origin(spec.affine, bits));
+    const float last = first + static_cast<float>((int64_t{1} << bits) - 1);
+    if (spec.levels.front() >= first && spec.levels.back() <= last) return bits;
+  }
+  return 0;
 }
 
 template <typename T>
@@ -37,12 +45,14 @@ std::vector<T> transpose(const std::vector<T>& matrix, int64_t rows, int64_t col
 
 absl::StatusOr<NBitsLayout> nbits_layout(const grid::GridSpec& spec) {
   NBitsLayout layout;
-  layout.bits = field_bits(spec.levels.size());
-  if (!spec.uniform || layout.bits == 0) {
+  layout.bits = spec.uniform ? field_bits(spec) : 0;
+  if (layout.bits == 0) {
     return invalid_argument(
         "grid ", spec.name,
         " has no layout in ONNX's MatMulNBits, which holds (q - zero_point) * scale with "
-        "consecutive integers q of 2, 4 or 8 bits; quantize to int2, int4, int8, q4_0 or q8_0");
+        "consecutive integers q of up to 8 bits; quantize to int2 to int8, q3_k, q4_0, q5_0, q6_k "
+        "or "
+        "q8_0");
   }
   layout.block_size = spec.group_columns;
   layout.zero_points = spec.affine;
@@ -64,10 +74,10 @@ absl::StatusOr<NBitsMatrix> to_nbits(const grid::QuantizedMatrix& matrix,
                                      const NBitsLayout& layout) {
   const grid::GridSpec& spec = matrix.grid->spec();
   const int64_t blocks = matrix.columns / layout.block_size;
-  const float origin = spec.affine ? 0.0f : -static_cast<float>(int64_t{1} << (layout.bits - 1));
+  const auto first = static_cast<float>(origin(spec.affine, layout.bits));
   std::vector<uint8_t> unsigned_of;
   for (const float level : spec.levels)
-    unsigned_of.push_back(static_cast<uint8_t>(std::lround(level - origin)));
+    unsigned_of.push_back(static_cast<uint8_t>(std::lround(level - first)));
   NBitsMatrix result;
   const int64_t row_bytes = matrix.columns * layout.bits / 8;
   const int64_t zero_bytes = (blocks * layout.bits + 7) / 8;

@@ -11,15 +11,17 @@
 
 namespace frugal::artifact {
 
-// How a grid maps to MatMulNBits: value = (q - zero_point) * scale with q of `bits` bits.
+// How a grid maps to MatMulNBits and GatherBlockQuantized: value = (q - zero_point) * scale with q
+// of `bits` bits.
 struct NBitsLayout {
   int64_t bits = 4;
   int64_t block_size = 32;
   bool zero_points = false;  // one per block; without, 2^(bits-1)
 };
 
-// Errors: levels that are no 4, 16 or 256 consecutive integers, offsets that are no multiple of the
-// scale, groups that are no power of two of at least 16 (the operator's rule).
+// The fewest of 2, 4 and 8 bits that hold the grid's levels: q3_k goes into 4, q5_0 and q6_k into
+// 8, their numbers unchanged. Errors: levels that are no consecutive integers, offsets that are no
+// multiple of the scale, groups that are no power of two of at least 16 (the operators' rule).
 absl::StatusOr<NBitsLayout> nbits_layout(const grid::GridSpec& spec);
 
 // A matrix [N, K] in the operator's inputs: B u8 [N, K / block_size, block_size * bits / 8] (low
