@@ -59,9 +59,19 @@ TEST(Parts, AHeadOfItsOwnHasALineOfItsOwn) {
 
 TEST(Parts, BesideOtherGridsTheEmbeddingIsKept) {
   const architecture::ModelConfig config = small(true);
-  const auto parts = parts_of(planned(config, {"int4:g32", "auto", "auto"}), config, 4);
-  EXPECT_THAT(parts[0].grids, ElementsAre("kept"));
-  EXPECT_EQ(parts[0].bytes, 100 * 64 * 4);
+  for (const char* grid : {"int4:row", "nf4:g64", "fp8:row"}) {
+    const auto parts = parts_of(planned(config, {grid, "auto", "auto"}), config, 4);
+    EXPECT_THAT(parts[0].grids, ElementsAre("kept")) << grid;
+    EXPECT_EQ(parts[0].bytes, 100 * 64 * 4) << grid;
+  }
+}
+
+TEST(Parts, BesideIntegersInGroupsTheEmbeddingHasEightBits) {
+  const architecture::ModelConfig config = small(true);
+  for (const char* grid : {"int4", "int3:g32:asym", "int8:g32"}) {
+    const auto parts = parts_of(planned(config, {grid, "auto", "auto"}), config, 4);
+    EXPECT_THAT(parts[0].grids, ElementsAre("int8:g32")) << grid;
+  }
 }
 
 TEST(Parts, TypesThatStandForOthersAreNamed) {

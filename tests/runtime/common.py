@@ -84,10 +84,9 @@ CORPUS = ["The lamp is small but the light it gives is warm and steady.", "I wou
           "A blue kettle with a long spout; it boils quickly and pours well.", "Numbers like 12, 345 and 6789 are text as well."] * 40
 
 
-def quantized_tensors(config, grid="q4_0"):
-    """Of a Llama: the matrices of its layers; on llama.cpp's types also embedding and head, which are one where they are tied."""
-    outer = 0 if grid.startswith("int") else 1 if config.get("tie_word_embeddings") else 2
-    return 7 * config["num_hidden_layers"] + outer
+def quantized_tensors(config):
+    """Of a Llama: the matrices of its layers, embedding and head, which are one where they are tied."""
+    return 7 * config["num_hidden_layers"] + (1 if config.get("tie_word_embeddings") else 2)
 
 
 def make_llama(folder, seed=7, hidden=256, ffn=512, layers=2, heads=4, kv_heads=2, vocabulary=384, tied=True, scaling=None, context=128):

@@ -75,14 +75,15 @@ void visit_rounding(pass::OptionVisitor& visitor, QuantizeOptions& o) {
   visitor.field({.name = "embeddings",
                  .help = "Grid of the token embedding (rounded to nearest), or keep; auto is what "
                          "llama.cpp's type of that name has there (q6_k or q8_0 where it is the "
-                         "head, too), and keep "
-                         "beside other grids and target_bits."},
+                         "head, too), int8 beside integers in groups, and keep beside other grids "
+                         "and target_bits."},
                 o.given.embeddings);
   visitor.field(
       {.name = "head",
        .help = "Grid of the output head where it is a matrix of its own, or keep; auto is "
-               "what llama.cpp's type has there: q6_k, or q8_0; keep beside other grids and "
-               "target_bits."},
+               "what llama.cpp's type has there (q6_k or q8_0), int8 beside integers in groups, "
+               "and keep "
+               "beside other grids and target_bits."},
       o.given.head);
   visitor.field(
       {.name = "strict",

@@ -51,12 +51,19 @@ struct BasicGrid {
   bool named = false;  // by an option of its own, which is taken at its word
 };
 
+// Beside integers in groups: 8 bits in groups of that size, which GGUF and ONNX hold, too.
+std::string int8_beside(const std::string& name) {
+  const auto grid = grid::find_grid(name, /*row_columns=*/0);
+  if (!name.starts_with("int") || !grid.ok()) return std::string(kKeep);  // errors: set_grid
+  return base::str_cat("int8:g", (*grid)->spec().group_columns);
+}
+
 // What follows for head and embedding from the grid of the layers: what llama.cpp's type of that
-// name has there; "keep" beside a grid that is none of llama.cpp's.
+// name has there, 8 bits beside integers in groups, "keep" beside others.
 std::string grid_beside(PlannedTensor::Place place, const GridChoice& choice, bool tied) {
   const std::vector<std::string> types = artifact::gguf_grid_names();
   const bool known = std::find(types.begin(), types.end(), choice.grid) != types.end();
-  if (!known && !artifact::is_mix(choice.grid)) return std::string(kKeep);
+  if (!known && !artifact::is_mix(choice.grid)) return int8_beside(choice.grid);
   return place == PlannedTensor::Place::kHead ? artifact::head_grid(choice.grid)
                                               : artifact::embedding_grid(choice.grid, tied);
 }

@@ -17,7 +17,7 @@ inline constexpr std::string_view kAuto = "auto";
 
 struct GridChoice {
   std::string grid;        // of the decoder's matrices: a grid, or a mix (mix.h)
-  std::string embeddings;  // a grid, "keep", or "auto": as llama.cpp's type of that name, else kept
+  std::string embeddings;  // a grid, "keep", or "auto" (grid_beside in plan.cpp)
   std::string head;        // the same
   // Globs over weight names and the grid (or "keep") of those that match; the last match counts.
   std::vector<std::pair<std::string, std::string>> overrides = {};
