@@ -41,6 +41,7 @@ struct GgufGraph {
   bool square_attention = false;  // as many query channels as the residual stream,
   bool square_keys = false;       // ... and key channels
   int64_t rotation_period = 0;    // each period-th layer does not turn; 0: all do, 1: none does
+  bool centered_norms = false;    // LayerNorm
   bool multipliers = false;       // of scores, residual additions and logits
   bool long_factors = false;      // longrope
   bool experts = false;
@@ -69,8 +70,6 @@ struct Family {
   bool heads_fill_stream = false;
   // `general.architecture` of llama.cpp's files; empty where it has none.
   std::string_view gguf = {};
-  // Its files are read (gguf_config.h).
-  bool gguf_imports = false;
   // llama.cpp turns neighboring channels of a head: rows of query and key lie interleaved in its
   // files.
   bool gguf_interleaves = false;

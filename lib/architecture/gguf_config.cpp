@@ -86,6 +86,10 @@ absl::Status check_layers(const GgufNumbers& numbers, const Family& family,
       return base::unimplemented(where, ": a config of ", config.architecture, " cannot say the ",
                                  what, " that layer ", i, " of this file has");
     };
+    if (found.attention.heads != wanted.attention.heads ||
+        found.attention.key_value_heads != wanted.attention.key_value_heads ||
+        found.attention.head_size != wanted.attention.head_size)
+      return cannot_say("heads");
     if (found.attention.window != wanted.attention.window ||
         found.attention.rope != wanted.attention.rope)
       return cannot_say("window or the rotary embedding");
@@ -153,7 +157,7 @@ std::vector<std::string> gguf_architectures() {
   std::vector<std::string> names;
   for (const Family* const family : families()) {
     std::string name(family->gguf);
-    if (family->gguf_imports && std::find(names.begin(), names.end(), name) == names.end())
+    if (!name.empty() && std::find(names.begin(), names.end(), name) == names.end())
       names.push_back(std::move(name));
   }
   return names;
@@ -162,7 +166,7 @@ std::vector<std::string> gguf_architectures() {
 absl::StatusOr<ModelConfig> config_of_gguf(const GgufNumbers& numbers, std::string_view where) {
   absl::Status first;
   for (const Family* const family : families()) {
-    if (!family->gguf_imports || family->gguf != numbers.architecture) continue;
+    if (family->gguf != numbers.architecture) continue;
     if (family->graph.experts != numbers.experts.has_value()) continue;
     absl::StatusOr<ModelConfig> config = config_of_family(numbers, *family, where);
     if (config.ok()) return config;

@@ -228,6 +228,12 @@ bool gguf_says_windows(std::string_view gguf_architecture) {
   });
 }
 
+bool gguf_centers_norms(std::string_view gguf_architecture) {
+  return std::ranges::any_of(families(), [&](const Family* family) {
+    return family->gguf == gguf_architecture && family->graph.centered_norms;
+  });
+}
+
 int64_t gguf_score_width(const ModelConfig& config) {
   const Attention& attention = config.layers.front().attention;
   const bool deep = std::find(kLayersOf27B.begin(), kLayersOf27B.end(), config.layer_count()) !=

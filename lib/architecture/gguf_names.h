@@ -32,6 +32,10 @@ int64_t gguf_window_period(std::string_view gguf_architecture);
 // their own.
 bool gguf_says_windows(std::string_view gguf_architecture);
 
+// Whether the architecture's norms take the mean away (LayerNorm), which have a key of their own
+// for the epsilon.
+bool gguf_centers_norms(std::string_view gguf_architecture);
+
 // llama.cpp's graphs scale attention scores by 1 / sqrt(width), whatever the model's own scale: of
 // a head, but of a head's share of the residual stream in the largest Gemma 3.
 int64_t gguf_score_width(const ModelConfig& config);

@@ -28,7 +28,7 @@ TEST(GgufConfig, EveryArchitectureThatIsNamedIsRead) {
   const std::vector<std::string> names = gguf_architectures();
   EXPECT_EQ(names,
             (std::vector<std::string>{"llama", "qwen2", "qwen3", "qwen3moe", "gemma2", "gemma3",
-                                      "phi3", "olmo2", "olmoe", "smollm3", "granite"}));
+                                      "phi3", "olmo2", "olmoe", "smollm3", "granite", "gpt2"}));
   for (const std::string& name : names) {
     SCOPED_TRACE(name);
     GgufNumbers of = numbers(name);
@@ -36,7 +36,8 @@ TEST(GgufConfig, EveryArchitectureThatIsNamedIsRead) {
       of.experts = 4;
       of.experts_per_token = 2;
     }
-    if (name == "olmoe") of.key_value_heads = 4;
+    if (name == "olmoe" || name == "gpt2") of.key_value_heads = 4;
+    if (name == "gpt2") of.rope = {};
     if (name == "gemma2") {
       of.window = 32;
       of.windowed = {true, false};
@@ -45,7 +46,7 @@ TEST(GgufConfig, EveryArchitectureThatIsNamedIsRead) {
     FRUGAL_ASSERT_OK_AND_ASSIGN(const std::string_view back, gguf_architecture(config));
     EXPECT_EQ(back, name);
     EXPECT_EQ(config.hidden_size, 64);
-    EXPECT_EQ(config.layers[1].attention.rope.theta, 5e5);
+    EXPECT_EQ(config.layers[1].attention.rope.theta, of.rope.theta);
     EXPECT_EQ(config.eos_token_ids, (std::vector<int64_t>{1, 2}));
     EXPECT_EQ(config.layers[0].attention.window.has_value(), name == "gemma2");
     EXPECT_EQ(config.layers[0].experts.has_value(), of.experts.has_value());
@@ -155,6 +156,23 @@ TEST(GgufConfig, LongRopeOfAShareOfTheHead) {
                                 .attention_factor = 1.25};
   FRUGAL_ASSERT_OK_AND_ASSIGN(const ModelConfig config, config_of_gguf(of, "x.gguf"));
   EXPECT_EQ(config.layers[1].attention.rope, of.rope);
+}
+
+// It learned positions and has as many key and value heads as others.
+TEST(GgufConfig, Gpt2TurnsNothing) {
+  GgufNumbers of = numbers("gpt2");
+  of.rope = {};
+  FRUGAL_EXPECT_ERROR(config_of_gguf(of, "x.gguf"), absl::StatusCode::kUnimplemented,
+                      "a config of GPT2LMHeadModel cannot say the heads that layer 0");
+  of.key_value_heads = 4;
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const ModelConfig config, config_of_gguf(of, "x.gguf"));
+  EXPECT_TRUE(config.learned_positions);
+  EXPECT_TRUE(config.final_norm.centered);
+  EXPECT_EQ(config.layers[1].attention.rope.channels, 0);
+  EXPECT_EQ(config.layers[1].feed_forward.width, 96);
+  of.rope.theta = 5e5;
+  FRUGAL_EXPECT_ERROR(config_of_gguf(of, "x.gguf"), absl::StatusCode::kUnimplemented,
+                      "cannot say the window or the rotary embedding");
 }
 
 TEST(GgufConfig, NamesWhatItDoesNotRead) {

@@ -147,6 +147,18 @@ TEST_F(GgufConfigReader, NamesWhatIsMissingOrOfAnotherType) {
   expect(kInvalid, "'general.architecture' is missing");
 }
 
+TEST_F(GgufConfigReader, EpsilonOfLayerNorm) {
+  for (auto& [key, value] : content_.metadata) {
+    if (key.starts_with("llama.")) key.replace(0, 5, "gpt2");
+  }
+  content_.value("general.architecture") = std::string("gpt2");
+  expect(kInvalid, "the key 'gpt2.attention.layer_norm_epsilon' is missing");
+  content_.value("gpt2.attention.layer_norm_epsilon") = 1e-6f;
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const auto config, read());
+  EXPECT_EQ(config.architecture, "GPT2LMHeadModel");
+  EXPECT_EQ(config.final_norm.epsilon, 1e-6);
+}
+
 TEST_F(GgufConfigReader, ExpertsNeedTheirRouters) {
   content_.value("llama.expert_count") = uint32_t{8};
   expect(kInvalid, "'llama.expert_used_count' is missing");

@@ -66,6 +66,7 @@ TEST(Hyperparameters, OfGpt2NameItsNormAndNoRotation) {
   const auto found = keys(config, "gpt2");
   EXPECT_EQ(found.at("gpt2.attention.layer_norm_epsilon"), GgufValue(1e-5F));
   EXPECT_FALSE(found.contains("gpt2.attention.layer_norm_rms_epsilon"));
+  EXPECT_EQ(gguf_epsilon_key("gpt2"), "attention.layer_norm_epsilon");
   EXPECT_FALSE(found.contains("gpt2.rope.freq_base"));
   FRUGAL_EXPECT_OK(check_hyperparameters(config));
 }

@@ -121,17 +121,28 @@ def gguf_model(architecture, tokenizer):
     shapes = {"token_embd": [8, rows], "output_norm": [8], "blk.0.attn_norm": [8], "blk.0.attn_q": [8, 8], "blk.0.attn_k": [8, 4],
               "blk.0.attn_v": [8, 4], "blk.0.attn_output": [8, 8], "blk.0.ffn_norm": [8], "blk.0.ffn_gate": [8, 8],
               "blk.0.ffn_up": [8, 8], "blk.0.ffn_down": [8, 8]}
-    if architecture == "gemma3":
+    if architecture == "gpt2":
+        for key in ("attention.head_count_kv", "attention.layer_norm_rms_epsilon", "rope.freq_base"):
+            del numbers[key]
+        numbers["attention.layer_norm_epsilon"] = 1e-5
+        for part in ("q", "k", "v"):
+            del shapes[f"blk.0.attn_{part}"]
+        del shapes["blk.0.ffn_gate"]
+        shapes |= {"position_embd": [8, 64], "blk.0.attn_qkv": [8, 24]}
+    elif architecture == "gemma3":
         numbers["attention.sliding_window"] = 16
         shapes |= {"blk.0.attn_q_norm": [4], "blk.0.attn_k_norm": [4], "blk.0.post_attention_norm": [8], "blk.0.post_ffw_norm": [8]}
     else:
         shapes["rope_freqs"] = [2]
     metadata = {"general.architecture": architecture, **{f"{architecture}.{k}": v for k, v in numbers.items()}, **tokenizer}
+    shapes = {f"{name}.weight": shape for name, shape in shapes.items()}
+    if architecture == "gpt2":
+        shapes |= {name.replace(".weight", ".bias"): shape[-1:] for name, shape in shapes.items() if "_embd" not in name}
     infos, data = b"", b""
     for name, shape in shapes.items():
         size = 4 * (shape[0] * shape[1] if len(shape) == 2 else shape[0])
-        infos += gguf_text(name + ".weight") + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, 0, len(data))
-        values = struct.pack("<ff", 1, 8) if name == "rope_freqs" else bytes(size)
+        infos += gguf_text(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, 0, len(data))
+        values = struct.pack("<ff", 1, 8) if name == "rope_freqs.weight" else bytes(size)
         data += values + bytes(-size % 32)
     header = b"GGUF" + struct.pack("<IQQ", 3, len(shapes), len(metadata))
     header += b"".join(gguf_text(key) + gguf_value(value) for key, value in metadata.items()) + infos
@@ -140,10 +151,12 @@ def gguf_model(architecture, tokenizer):
 
 def gguf_models():
     ids = {"tokenizer.ggml.bos_token_id": 1, "tokenizer.ggml.eos_token_id": 2, "tokenizer.chat_template": "{{ messages }}"}
-    yield "llama", gguf_model("llama", {
-        "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "llama-bpe", **ids, "tokenizer.ggml.add_bos_token": True,
+    byte_level = {
+        "tokenizer.ggml.model": "gpt2", **ids, "tokenizer.ggml.add_bos_token": True,
         "tokenizer.ggml.tokens": ["a", "<s>", "</s>", "b", "ab", "\u0120", "\u0120a"], "tokenizer.ggml.token_type": [1, 3, 3, 1, 1, 1, 1],
-        "tokenizer.ggml.merges": ["a b", "\u0120 a"]})
+        "tokenizer.ggml.merges": ["a b", "\u0120 a"]}
+    yield "llama", gguf_model("llama", byte_level | {"tokenizer.ggml.pre": "llama-bpe"})
+    yield "gpt2", gguf_model("gpt2", byte_level | {"tokenizer.ggml.pre": "gpt-2"})
     yield "gemma3", gguf_model("gemma3", {
         "tokenizer.ggml.model": "llama", "tokenizer.ggml.pre": "default", **ids, "tokenizer.ggml.unknown_token_id": 0,
         "tokenizer.ggml.tokens": ["<unk>", "<s>", "</s>", "<0x41>", "\u2581", "a", "\u2581a", "  ", "[PAD8]"],

@@ -41,7 +41,6 @@ const Family kGemma2 = {.architecture = "Gemma2ForCausalLM",
                         .write = write,
                         .names = gemma_names,
                         .gguf = "gemma2",
-                        .gguf_imports = true,
                         .graph = {.window_period = 2, .activation = Activation::kGeluTanh},
                         .genai = "gemma2"};
 

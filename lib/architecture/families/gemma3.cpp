@@ -90,7 +90,6 @@ const Family kGemma3 = {
     .write = write,
     .names = gemma_names,
     .gguf = "gemma3",
-    .gguf_imports = true,
     .graph = {.window_period = 6, .window_pattern = true, .activation = Activation::kGeluTanh},
     .genai = "gemma3_text"};
 

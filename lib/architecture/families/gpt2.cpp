@@ -124,6 +124,7 @@ const Family kGpt2 = {
     .graph = {.square_attention = true,
               .square_keys = true,
               .rotation_period = 1,
+              .centered_norms = true,
               .activation = Activation::kGeluTanh},
     .genai = "decoder"};  // its "gpt2" takes another graph, with key and value in one tensor
 

@@ -44,7 +44,6 @@ const Family kGranite = {.architecture = "GraniteForCausalLM",
                          .describe = describe,
                          .write = write,
                          .gguf = "granite",
-                         .gguf_imports = true,
                          .gguf_interleaves = true,
                          .graph = {.multipliers = true},
                          .genai = "granite"};

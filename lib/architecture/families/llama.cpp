@@ -48,7 +48,6 @@ const Family kLlama = {.architecture = "LlamaForCausalLM",
                        .describe = describe,
                        .write = write,
                        .gguf = "llama",
-                       .gguf_imports = true,
                        .gguf_interleaves = true};
 
 }  // namespace frugal::architecture

@@ -43,7 +43,6 @@ const Family kMistral = {.architecture = "MistralForCausalLM",
                          .describe = describe,
                          .write = write,
                          .gguf = "llama",
-                         .gguf_imports = true,
                          .gguf_interleaves = true};
 
 }  // namespace frugal::architecture

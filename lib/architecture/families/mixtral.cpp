@@ -54,7 +54,6 @@ const Family kMixtral = {
     .names = names,
     .experts = {.stem = "block_sparse_moe.experts", .gate = "w1", .up = "w3", .down = "w2"},
     .gguf = "llama",
-    .gguf_imports = true,
     .gguf_interleaves = true,
     .graph = {.experts = true, .all_experts = true},
     .genai = "mistral"};

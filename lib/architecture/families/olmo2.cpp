@@ -50,7 +50,6 @@ const Family kOlmo2 = {.architecture = "Olmo2ForCausalLM",
                        .write = write,
                        .names = names,
                        .gguf = "olmo2",
-                       .gguf_imports = true,
                        .graph = {.square_attention = true},
                        .genai = "olmo"};
 

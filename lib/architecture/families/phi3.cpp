@@ -49,7 +49,6 @@ const Family kPhi3 = {.architecture = "Phi3ForCausalLM",
                       .write = write,
                       .fusions = kFusions,
                       .gguf = "phi3",
-                      .gguf_imports = true,
                       .graph = {.square_attention = true, .long_factors = true},
                       .genai = "phi3"};
 

@@ -35,7 +35,6 @@ const Family kQwen2 = {.architecture = "Qwen2ForCausalLM",
                        .describe = describe,
                        .write = write,
                        .gguf = "qwen2",
-                       .gguf_imports = true,
                        .genai = "qwen2"};
 
 }  // namespace frugal::architecture

@@ -38,7 +38,6 @@ const Family kQwen3 = {.architecture = "Qwen3ForCausalLM",
                        .describe = describe,
                        .write = write,
                        .gguf = "qwen3",
-                       .gguf_imports = true,
                        .genai = "qwen3"};
 
 }  // namespace frugal::architecture

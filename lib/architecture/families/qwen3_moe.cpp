@@ -88,7 +88,6 @@ const Family kQwen3Moe = {.architecture = "Qwen3MoeForCausalLM",
                           .describe = describe,
                           .write = write,
                           .gguf = "qwen3moe",
-                          .gguf_imports = true,
                           .graph = {.experts = true, .all_experts = true},
                           .genai = "qwen3"};
 

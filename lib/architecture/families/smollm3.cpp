@@ -74,7 +74,6 @@ const Family kSmolLM3 = {.architecture = "SmolLM3ForCausalLM",
                          .describe = describe,
                          .write = write,
                          .gguf = "smollm3",
-                         .gguf_imports = true,
                          .gguf_interleaves = true,
                          .graph = {.rotation_period = 4},
                          .genai = "smollm3"};

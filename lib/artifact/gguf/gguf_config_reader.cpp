@@ -25,7 +25,7 @@ using base::str_cat;
 constexpr int64_t kMaxNumber = int64_t{1} << 31;  // keys are of type U32
 
 // Keys of an architecture that are read here.
-constexpr std::array<std::string_view, 32> kRead = {"block_count",
+constexpr std::array<std::string_view, 33> kRead = {"block_count",
                                                     "context_length",
                                                     "embedding_length",
                                                     "feed_forward_length",
@@ -33,6 +33,7 @@ constexpr std::array<std::string_view, 32> kRead = {"block_count",
                                                     "attention.head_count_kv",
                                                     "attention.key_length",
                                                     "attention.value_length",
+                                                    "attention.layer_norm_epsilon",
                                                     "attention.layer_norm_rms_epsilon",
                                                     "attention.sliding_window",
                                                     "attention.sliding_window_pattern",
@@ -173,9 +174,9 @@ class Reader {
     }
     FRUGAL_ASSIGN_OR_RETURN(numbers_.hidden_size, number("embedding_length"));
     FRUGAL_ASSIGN_OR_RETURN(numbers_.context_length, number("context_length"));
-    FRUGAL_ASSIGN_OR_RETURN(const auto epsilon, positive("attention.layer_norm_rms_epsilon"));
-    if (!epsilon)
-      return refused("the key '", key("attention.layer_norm_rms_epsilon"), "' is missing");
+    const std::string_view epsilon_key = gguf_epsilon_key(numbers_.architecture);
+    FRUGAL_ASSIGN_OR_RETURN(const auto epsilon, positive(epsilon_key));
+    if (!epsilon) return refused("the key '", key(epsilon_key), "' is missing");
     numbers_.epsilon = *epsilon;
     return read_vocabulary();
   }

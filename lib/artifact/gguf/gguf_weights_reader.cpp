@@ -174,7 +174,13 @@ absl::Status write_tensor(const GgufImport& import, std::span<const std::byte> b
   if (source.shape.size() < 2) {
     const std::vector<float> values = vector_values(*import.tensor, bytes, source);
     FRUGAL_RETURN_IF_ERROR(check_finite(values, 0, source.shape[0]));
-    return writer.write_values(source.parts.front().name, values);
+    std::span<const float> rest = values;
+    for (const format::CheckpointWriter::Tensor& part : import.declared) {
+      const auto size = static_cast<size_t>(part.shape[0]);
+      FRUGAL_RETURN_IF_ERROR(writer.write_values(part.name, rest.first(size)));
+      rest = rest.subspan(size);
+    }
+    return absl::OkStatus();
   }
   int64_t rows = 1;  // of a stack, too
   for (size_t i = 0; i + 1 < source.shape.size(); ++i) rows *= source.shape[i];

@@ -139,6 +139,11 @@ absl::Status check_yarn(const RopeScaling& scaling) {
 
 }  // namespace
 
+std::string_view gguf_epsilon_key(std::string_view architecture) {
+  return architecture::gguf_centers_norms(architecture) ? "attention.layer_norm_epsilon"
+                                                        : "attention.layer_norm_rms_epsilon";
+}
+
 void add_hyperparameters(const ModelConfig& config, std::string_view architecture,
                          GgufMetadata& metadata) {
   const architecture::Attention& attention = config.layers.front().attention;
@@ -153,10 +158,8 @@ void add_hyperparameters(const ModelConfig& config, std::string_view architectur
   add("attention.head_count_kv", attention.key_value_heads);
   add("attention.key_length", attention.head_size);
   add("attention.value_length", attention.head_size);
-  metadata.emplace_back(
-      str_cat(architecture, config.final_norm.centered ? ".attention.layer_norm_epsilon"
-                                                       : ".attention.layer_norm_rms_epsilon"),
-      static_cast<float>(config.final_norm.epsilon));
+  metadata.emplace_back(str_cat(architecture, ".", gguf_epsilon_key(architecture)),
+                        static_cast<float>(config.final_norm.epsilon));
   if (!config.learned_positions) add_rope(config, architecture, metadata);
   add_experts(config, architecture, metadata);
   add_scales(config, architecture, metadata);

@@ -9,6 +9,9 @@ namespace frugal::artifact {
 // llama.cpp's own default of what windowed layers turn by (llama-model.cpp, LLM_ARCH_GEMMA3).
 inline constexpr double kGgufWindowedTheta = 10000;
 
+// The key of the norms' epsilon behind the architecture's name.
+std::string_view gguf_epsilon_key(std::string_view architecture);
+
 // "llama.block_count", "gemma3.attention.sliding_window", ... of `architecture`, llama.cpp's name
 // of the model's.
 void add_hyperparameters(const architecture::ModelConfig& config, std::string_view architecture,
