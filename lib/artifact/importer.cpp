@@ -5,6 +5,7 @@
 #include "base/file_kind.h"
 #include "base/text.h"
 #include "format/checkpoint.h"
+#include "format/inspect.h"
 #include "format/model_folder.h"
 
 namespace frugal::artifact {
@@ -19,6 +20,12 @@ const Importer* importer_of(const std::filesystem::path& path) {
     if (importer.detects(path)) return &importer;
   }
   return nullptr;
+}
+
+absl::StatusOr<base::Json> inspect(const std::filesystem::path& path) {
+  const Importer* const importer = importer_of(path);
+  const bool own = importer != nullptr && importer->inspect != nullptr;
+  return own ? importer->inspect(path) : format::inspect(path);
 }
 
 absl::Status explain_no_importer(const std::filesystem::path& path) {

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/json.h"
 #include "base/status.h"
 
 namespace frugal::artifact {
@@ -27,11 +28,16 @@ struct Importer {
   // remove. Memory holds one tensor, and before that the tokenizer. Errors name file and place.
   absl::StatusOr<std::vector<std::string>> (*write)(const std::filesystem::path& path,
                                                     const std::filesystem::path& folder);
+  // What is there, as format/inspect.h describes it. Null: format::inspect() does.
+  absl::StatusOr<base::Json> (*inspect)(const std::filesystem::path& path) = nullptr;
 };
 
 std::span<const Importer> importers();
 // The one that reads `path`; null where none does.
 const Importer* importer_of(const std::filesystem::path& path);
+
+// Whatever any reader of ours knows, as JSON for people: format::inspect() and the importers' own.
+absl::StatusOr<base::Json> inspect(const std::filesystem::path& path);
 
 // Why `path` cannot be imported, and what to do: it is not there, is a checkpoint already, holds
 // PyTorch files, ...

@@ -9,61 +9,13 @@
 #include "format/inspect_text.h"
 #include "format/onnx.h"
 #include "format/safetensors.h"
+#include "format/tensor_listing.h"
 
 namespace frugal::format {
 namespace {
 
 namespace fs = std::filesystem;
 using base::Json;
-
-// Gathers tensors and their sums.
-class Listing {
- public:
-  void add(std::string_view name, Json shape, const std::string& type, int64_t parameters,
-           int64_t bytes) {
-    tensors_.push_back(
-        {{"name", printable(name)}, {"shape", std::move(shape)}, {"type", type}, {"bytes", bytes}});
-    Sum& sum = sums_[type];
-    ++sum.tensors;
-    sum.parameters += parameters;
-    sum.bytes += bytes;
-  }
-
-  // The members that every kind shares.
-  Json describe(std::string_view kind, const fs::path& path, Json architecture) && {
-    Sum total;
-    Json types = Json::object();
-    for (const auto& [type, sum] : sums_) {
-      types[type] = {
-          {"tensors", sum.tensors}, {"parameters", sum.parameters}, {"bytes", sum.bytes}};
-      total.parameters += sum.parameters;
-      total.bytes += sum.bytes;
-    }
-    Json json;
-    json["kind"] = kind;
-    json["path"] = printable(path.string());
-    json["architecture"] = std::move(architecture);
-    json["parameters"] = total.parameters;
-    json["weight_bytes"] = total.bytes;
-    json["bits_per_weight"] = nullptr;
-    if (total.parameters > 0) {
-      json["bits_per_weight"] =
-          8.0 * static_cast<double>(total.bytes) / static_cast<double>(total.parameters);
-    }
-    json["types"] = std::move(types);
-    json["tensors"] = std::move(tensors_);
-    return json;
-  }
-
- private:
-  struct Sum {
-    int64_t tensors = 0;
-    int64_t parameters = 0;
-    int64_t bytes = 0;
-  };
-  Json tensors_ = Json::array();
-  std::map<std::string, Sum> sums_;
-};
 
 // Members of `metadata` whose key begins with "frugal.", without that prefix.
 Json provenance_of(const Json& metadata) {
@@ -77,7 +29,7 @@ Json provenance_of(const Json& metadata) {
 
 absl::StatusOr<Json> inspect_checkpoint(const fs::path& path) {
   FRUGAL_ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::open(path));
-  Listing listing;
+  TensorListing listing;
   for (const std::string& tensor : checkpoint.tensor_names()) {
     FRUGAL_ASSIGN_OR_RETURN(const TensorInfo info, checkpoint.info(tensor));
     const auto entry = checkpoint.quantized().find(tensor);
@@ -113,7 +65,7 @@ absl::StatusOr<Json> inspect_safetensors(const fs::path& path) {
   for (const auto& [name, info] : file.tensors()) infos.push_back(&info);
   std::stable_sort(infos.begin(), infos.end(),
                    [](const TensorInfo* a, const TensorInfo* b) { return a->offset < b->offset; });
-  Listing listing;
+  TensorListing listing;
   for (const TensorInfo* info : infos) {
     listing.add(info->name, info->shape, std::string(name(info->dtype)), info->element_count(),
                 info->size_bytes);
@@ -144,7 +96,7 @@ Json gguf_value(const GgufValue& value) {
 
 absl::StatusOr<Json> inspect_gguf(const fs::path& path) {
   FRUGAL_ASSIGN_OR_RETURN(const GgufFile file, GgufFile::open(path));
-  Listing listing;
+  TensorListing listing;
   for (const GgufTensor& tensor : file.tensors()) {
     const int64_t parameters =
         tensor.size_bytes / tensor.type.block_bytes * tensor.type.block_elements;
@@ -179,7 +131,7 @@ Json onnx_values(const std::vector<OnnxValue>& values) {
 
 absl::StatusOr<Json> inspect_onnx(const fs::path& path) {
   FRUGAL_ASSIGN_OR_RETURN(const OnnxSummary summary, read_onnx(path));
-  Listing listing;
+  TensorListing listing;
   for (const OnnxTensorSummary& tensor : summary.initializers) {
     listing.add(tensor.name, tensor.dims, onnx_type_name(tensor.type), tensor.weight_count,
                 tensor.size_bytes);

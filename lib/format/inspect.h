@@ -8,7 +8,8 @@
 
 namespace frugal::format {
 
-// Describes a checkpoint folder, an ONNX folder, or a .safetensors, .gguf or .onnx file:
+// Describes a checkpoint folder, an ONNX folder, or a .safetensors, .gguf or .onnx file (folders
+// that other tools have packed: artifact/importer.h):
 //
 //   kind             "checkpoint", "safetensors", "gguf", "onnx"
 //   path
@@ -19,8 +20,9 @@ namespace frugal::format {
 //   types            {"q4_k": {"tensors": n, "parameters": n, "bytes": n}}; "int8:row x int8" where
 //                    inputs are rounded, too (activations.h)
 //   tensors          [{"name", "shape", "type", "bytes"}] in file order (checkpoint: sorted)
-//   metadata         config, GGUF keys, ONNX properties; long arrays as {"length", "first"}, long
-//   texts cut provenance       what frugal noted when it wrote the file; {} for files of others
+//   metadata         config, GGUF keys, ONNX properties; long texts are cut, long arrays come as
+//                    {"length", "first"}
+//   provenance       what frugal noted when it wrote the file; {} for files of others
 //   onnx only: ir_version, opsets, operators, inputs, outputs; checkpoint only: side_files
 //
 // All texts are valid UTF-8. Errors: those of the readers; InvalidArgument for anything else, with

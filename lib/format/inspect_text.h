@@ -1,4 +1,4 @@
-// Texts and lists of untrusted files, cut to what a person reads; internal to this room.
+// Texts and lists of untrusted files, cut to what a person reads.
 #pragma once
 
 #include <string>

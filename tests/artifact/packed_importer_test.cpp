@@ -13,6 +13,7 @@
 #include "artifact/packed/packed_weights.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/interrupt.h"
 #include "format/checkpoint.h"
 #include "support/shared_data.h"
 
@@ -359,6 +360,57 @@ TEST(PackedImporter, OtherMethodsAreNamed) {
   const Shop shop("ct-w4");
   FRUGAL_EXPECT_ERROR(Checkpoint::open(shop.write()), absl::StatusCode::kUnimplemented,
                       "imported first: frugal import");
+}
+
+TEST(PackedImporter, AnInterruptionLeavesNoCheckpoint) {
+  const TemporaryFolder folder;
+  base::request_interrupt();
+  const absl::Status status = import_to(golden("gptq-v1"), folder.path()).status();
+  base::clear_interrupt();
+  EXPECT_TRUE(base::is_interrupted(status)) << status;
+  EXPECT_TRUE(fs::is_empty(folder.path()));
+}
+
+TEST(PackedImporter, MatricesThatLieTransposedAreRefused) {
+  Shop shop("gptq-v1");
+  const Json quantization = shop.quantization();
+  shop.config = {{"architectures", {"GPT2LMHeadModel"}},
+                 {"model_type", "gpt2"},
+                 {"n_embd", 32},
+                 {"n_head", 2},
+                 {"n_layer", 1},
+                 {"n_positions", 64},
+                 {"vocab_size", 16},
+                 {"quantization_config", quantization}};
+  FRUGAL_EXPECT_ERROR(shop.imported(), absl::StatusCode::kUnimplemented,
+                      "a GPT2LMHeadModel stores 'transformer.h.0.attn.c_attn.weight' transposed");
+}
+
+// One entry for a matrix, whatever it is stored in; what an import would do is said.
+TEST(PackedImporter, AnInspectionShowsMatrices) {
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const Json json, inspect(golden("gptq-8bit-row")));
+  EXPECT_EQ(json["kind"], "packed");
+  EXPECT_EQ(json["architecture"], "LlamaForCausalLM");
+  const std::string type = "8-bit integers, whole rows";
+  EXPECT_EQ(json["types"][type]["tensors"], 6);
+  EXPECT_EQ(json["types"][type]["parameters"], 4 * 32 * 32 + 2 * 64 * 32);
+  // Codes, an fp16 scale and an 8-bit zero point for each row, an int32 for each column.
+  EXPECT_EQ(json["types"][type]["bytes"],
+            4 * 32 * 32 + 2 * 64 * 32 + (4 * 32 + 2 * 64) * 3 + 6 * 32 * 4);
+  EXPECT_EQ(json["types"]["F16"]["tensors"], 6);  // ends, norms and the matrix that stayed
+  EXPECT_THAT(json["tensors"], testing::Contains(Json({{"name", kQuery},
+                                                       {"shape", {32, 32}},
+                                                       {"type", type},
+                                                       {"bytes", 32 * 32 + 32 * 3 + 32 * 4}})));
+  EXPECT_THAT(json["import"], testing::Contains(Json("codes as they are: 6 int8:row")));
+  EXPECT_EQ(json["quantization"]["bits"], 8);
+  EXPECT_FALSE(json["metadata"].contains("quantization_config"));
+  EXPECT_EQ(json["side_files"], Json::array());
+
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const Json fused, inspect(golden("gptq-fused")));
+  EXPECT_EQ(fused["types"]["4-bit integers, groups of 16, zero points"]["tensors"], 4);
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const Json plain, inspect(golden("ct-int8") / "model.safetensors"));
+  EXPECT_EQ(plain["kind"], "safetensors");
 }
 
 TEST(PackedImporter, PlainWeightsUnderSuchAConfigAreNamed) {

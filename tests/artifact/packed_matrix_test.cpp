@@ -32,6 +32,21 @@ std::vector<float> on_grid(const PackedMatrix& matrix, int64_t first, int64_t co
   return values;
 }
 
+TEST(PackedMatrix, IsDescribed) {
+  PackedMatrix matrix{.rows = 2, .columns = 64, .bits = 3, .group = 32};
+  EXPECT_EQ(describe(matrix), "3-bit integers, groups of 32");
+  matrix.zeros = {4, 4, 4, 5};
+  matrix.group_of.assign(64, 0);
+  EXPECT_EQ(describe(matrix), "3-bit integers, groups of 32 in an order of their own, zero points");
+  const PackedMatrix rounded{.rows = 2,
+                             .columns = 64,
+                             .levels = PackedLevels::kFloat8,
+                             .bits = 8,
+                             .group = 64,
+                             .int8_inputs = true};
+  EXPECT_EQ(describe(rounded), "8-bit floats, whole rows, int8 inputs");
+}
+
 TEST(PackedMatrix, GridAndFloatsAreTheSameNumbers) {
   for (const int bits : {2, 3, 4, 8}) {
     for (const bool asymmetric : {false, true}) {

@@ -77,6 +77,23 @@ class CommandLine : public testing::Test {
   void write(const std::string& name, const std::string& text) {
     std::ofstream(folder_.path() / name) << text;
   }
+  // Of "a", "b" and "ab".
+  void write_tokenizer(const std::string& model) {
+    write(model + "/tokenizer.json", R"({"version": "1.0", "added_tokens": [], "normalizer": null,
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "use_regex": true},
+        "post_processor": null, "decoder": {"type": "ByteLevel"}, "model": {"type": "BPE",
+        "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]}})");
+  }
+  // `frugal arguments` where no file may grow beyond `blocks` of 512 bytes: it stands for a full
+  // disk. What it said is in stderr.txt.
+  int frugal_on_a_full_disk(const std::string& arguments, int blocks) {
+    const std::string command = "cd '" + folder_.path().string() +
+                                "' && (trap '' XFSZ; ulimit -f " + std::to_string(blocks) + "; '" +
+                                std::getenv("FRUGAL_EXECUTABLE") + "' " + arguments +
+                                ") >/dev/null 2>stderr.txt";
+    return WEXITSTATUS(std::system(command.c_str()));
+  }
+  std::string said() { return frugal::base::read_file(folder_.path() / "stderr.txt").value(); }
   bool exists(const std::string& name) { return fs::exists(folder_.path() / name); }
   TemporaryFolder folder_;
 };
@@ -298,10 +315,7 @@ TEST_F(CommandLine, OnePassIsOneCommand) {
 
 TEST_F(CommandLine, AModelAnswers) {
   write_model(folder_.path() / "model");
-  write("model/tokenizer.json", R"({"version": "1.0", "added_tokens": [], "normalizer": null,
-      "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "use_regex": true},
-      "post_processor": null, "decoder": {"type": "ByteLevel"}, "model": {"type": "BPE",
-      "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]}})");
+  write_tokenizer("model");
   const std::string options = " --max-tokens 6 ";
   const Outcome raw = frugal("generate model --raw --prompt abab" + options);
   EXPECT_EQ(raw.code, 0) << raw.err;
@@ -339,10 +353,7 @@ TEST_F(CommandLine, AModelAnswers) {
 // writes nothing else, more where it does.
 TEST_F(CommandLine, DataGoThroughTheChatTemplate) {
   write_model(folder_.path() / "model");
-  write("model/tokenizer.json", R"({"version": "1.0", "added_tokens": [], "normalizer": null,
-      "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "use_regex": true},
-      "post_processor": null, "decoder": {"type": "ByteLevel"}, "model": {"type": "BPE",
-      "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]}})");
+  write_tokenizer("model");
   write("turns.jsonl", R"({"messages": [{"role": "user", "content": "abab"}, )"
                        R"({"role": "assistant", "content": "abaab"}]})");
   const std::string evaluate =
@@ -374,10 +385,7 @@ TEST_F(CommandLine, DataGoThroughTheChatTemplate) {
 
 TEST_F(CommandLine, AGgufFileComesBackAsAFolder) {
   write_model(folder_.path() / "model");
-  write("model/tokenizer.json", R"({"version": "1.0", "added_tokens": [], "normalizer": null,
-      "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "use_regex": true},
-      "post_processor": null, "decoder": {"type": "ByteLevel"}, "model": {"type": "BPE",
-      "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]}})");
+  write_tokenizer("model");
   const Outcome made =
       frugal("quantize model --grid q4_0 --method rtn --idle-seconds 0 --out small.gguf");
   ASSERT_EQ(made.code, 0) << made.err;
@@ -411,19 +419,58 @@ TEST_F(CommandLine, AGgufFileComesBackAsAFolder) {
   EXPECT_EQ(forced.code, 0) << forced.err;
   EXPECT_EQ(forced.out, "");
 
-  // A file-size limit stands for the full disk.
-  const std::string limited =
-      "cd '" + folder_.path().string() + "' && (trap '' XFSZ; ulimit -f 16; '" +
-      std::getenv("FRUGAL_EXECUTABLE") + "' import small.gguf -o sub/full) >/dev/null 2>stderr.txt";
-  EXPECT_EQ(WEXITSTATUS(std::system(limited.c_str())), 1);
-  EXPECT_THAT(frugal::base::read_file(folder_.path() / "stderr.txt").value(),
-              HasSubstr("cannot write"));
+  EXPECT_EQ(frugal_on_a_full_disk("import small.gguf -o sub/full", 16), 1);
+  EXPECT_THAT(said(), HasSubstr("cannot write"));
 
   fs::resize_file(folder_.path() / "small.gguf", fs::file_size(folder_.path() / "small.gguf") - 64);
   const Outcome cut = frugal("import small.gguf -o sub/cut");
   EXPECT_EQ(cut.code, 1);
   EXPECT_THAT(cut.err, HasSubstr("truncated"));
   EXPECT_EQ(std::distance(fs::directory_iterator(folder_.path() / "sub"), {}), 1);  // no trace
+}
+
+// A folder that another tool has packed stands wherever a model may.
+TEST_F(CommandLine, APackedFolderIsAModel) {
+  const char* sources = std::getenv("FRUGAL_SOURCE_DIR");
+  ASSERT_NE(sources, nullptr);
+  const fs::path golden = fs::path(sources) / "tests" / "golden" / "packed";
+  for (const auto& [method, grid] :
+       {std::pair{"gptq-v1", "int4:g16"}, std::pair{"awq", "int4:g16:asym"},
+        std::pair{"ct-w8-channel", "int8:row"}}) {
+    SCOPED_TRACE(method);
+    const std::string model = method;
+    fs::copy(golden / method, folder_.path() / model);
+    write_tokenizer(model);
+    const Outcome shown = frugal("inspect " + model);
+    EXPECT_EQ(shown.code, 0) << shown.err;
+    EXPECT_THAT(shown.out, testing::AllOf(HasSubstr("packed"), HasSubstr("-bit integers, "),
+                                          HasSubstr("model.layers.0.self_attn.q_proj.weight"),
+                                          HasSubstr(grid)));
+    EXPECT_EQ(Json::parse(frugal("inspect --json " + model).out)["kind"], "packed");
+
+    const Outcome imported = frugal("import " + model + " -o sub/" + model);
+    EXPECT_EQ(imported.code, 0) << imported.err;
+    EXPECT_THAT(imported.out, testing::AllOf(HasSubstr(grid), HasSubstr("wrote sub/" + model)));
+    const std::string prompt = " --raw --prompt abab --max-tokens 6 -q";
+    const Outcome direct = frugal("generate " + model + prompt);
+    EXPECT_EQ(direct.code, 0) << direct.err;
+    EXPECT_EQ(frugal("generate sub/" + model + prompt).out, direct.out);
+
+    write("text.txt", "abababbaabab");
+    const std::string measured = " --perplexity text.txt --protocol documents-32 --idle-seconds 0";
+    const Outcome evaluated = frugal("evaluate " + model + measured);
+    EXPECT_EQ(evaluated.code, 0) << evaluated.err;
+    EXPECT_THAT(evaluated.out, HasSubstr("perplexity"));
+
+    write("p.yaml", "frugal: 1\nname: p\nmodels: {model: " + model +
+                        "}\nsteps: [{id: plain, pass: export, with: {format: huggingface}}]\n");
+    const Outcome planned = frugal("plan p.yaml");
+    EXPECT_EQ(planned.code, 0) << planned.err;
+    EXPECT_THAT(planned.out, HasSubstr("plain"));
+  }
+  EXPECT_EQ(frugal_on_a_full_disk("import gptq-v1 -o sub/full", 4), 1);
+  EXPECT_THAT(said(), HasSubstr("cannot write"));
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_.path() / "sub"), {}), 3);  // no trace
 }
 
 TEST_F(CommandLine, JsonModePrintsTheJournal) {
@@ -448,18 +495,11 @@ TEST_F(CommandLine, JsonModePrintsTheJournal) {
 }
 
 TEST_F(CommandLine, AFullDiskIsOneClearMessage) {
-  // A file-size limit stands for the full disk: the same write fails, without needing a mount.
   write_model(folder_.path() / "model");
-  const char* executable = std::getenv("FRUGAL_EXECUTABLE");
-  ASSERT_NE(executable, nullptr);
-  const std::string command =
-      "cd '" + folder_.path().string() + "' && (trap '' XFSZ; ulimit -f 16; '" + executable +
-      "' quantize model --grid q8_0 --method rtn --idle-seconds 0 --out small)"
-      " >stdout.txt 2>stderr.txt";
-  const int status = std::system(command.c_str());
-  EXPECT_EQ(WEXITSTATUS(status), 1);
-  EXPECT_THAT(frugal::base::read_file(folder_.path() / "stderr.txt").value(),
-              HasSubstr("cannot write"));
+  EXPECT_EQ(frugal_on_a_full_disk(
+                "quantize model --grid q8_0 --method rtn --idle-seconds 0 --out small", 16),
+            1);
+  EXPECT_THAT(said(), HasSubstr("cannot write"));
   EXPECT_FALSE(exists("small"));
 }
 

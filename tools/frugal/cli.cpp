@@ -169,7 +169,8 @@ class CommandLine {
         ->add_option("RUN", path_, "A run folder")
         ->required();
     CLI::App* inspect =
-        add("inspect", "Show what is in a checkpoint folder, .gguf, .onnx or .safetensors",
+        add("inspect",
+            "Show what is in a model folder (packed ones, too), .gguf, .onnx or .safetensors",
             "  frugal inspect ./Llama-3.2-1B\n  frugal inspect student.gguf --json",
             [this] { return inspect_path(path_, json_); });
     inspect->add_option("PATH", path_, "A folder or file")->required();

@@ -1,7 +1,7 @@
 // frugal inspect: what is in a file or folder, from its headers alone.
 #include <cstdio>
 
-#include "format/inspect.h"
+#include "artifact/importer.h"
 #include "pass/table.h"
 #include "session.h"
 
@@ -36,10 +36,14 @@ std::string fact_text(const std::string& key, const base::Json& value) {
 void print_facts(const base::Json& inspection) {
   pass::Table facts({"", ""});
   for (const auto& [key, value] : inspection.items()) {
-    if (key == "tensors" || key == "metadata" || key == "types" || key == "provenance") continue;
-    facts.row({key, fact_text(key, value)});
+    if (value.is_object() || key == "tensors") continue;
+    if (key == "import") {
+      for (const base::Json& line : value) facts.row({key, value_text(line)});
+    } else {
+      facts.row({key, fact_text(key, value)});
+    }
   }
-  for (const char* group : {"metadata", "provenance"}) {
+  for (const char* group : {"quantization", "metadata", "provenance"}) {
     const base::Json values = inspection.value(group, base::Json::object());
     for (const auto& [key, value] : values.items()) {
       facts.row({base::str_cat(group, ".", key), value_text(value)});
@@ -69,7 +73,7 @@ void print_tensors(const base::Json& inspection) {
 }  // namespace
 
 int inspect_path(const std::string& path, bool json) {
-  const auto inspection = format::inspect(path);
+  const auto inspection = artifact::inspect(path);
   if (!inspection.ok()) {
     return fail(base::as_std(inspection.status().message()),
                 absl::IsNotFound(inspection.status()) ? pass::kExitUsage : pass::kExitFailed);

@@ -9,13 +9,16 @@
 #include "base/progress.h"
 #include "base/text.h"
 #include "format/checkpoint_files.h"
+#include "format/inspect_text.h"
 #include "format/model_folder.h"
+#include "format/tensor_listing.h"
 
 namespace frugal::artifact {
 namespace {
 
 namespace fs = std::filesystem;
 using architecture::ModelConfig;
+using base::Json;
 using base::str_cat;
 
 // A folder that cannot be read is whoever's that opens it next, and says so.
@@ -47,8 +50,35 @@ std::string counted(const std::map<std::string, int64_t>& counts) {
   return text;
 }
 
-std::vector<std::string> summary(const PackedFolder& folder, const ModelConfig& config,
-                                 const PackedPlan& plan) {
+// A folder and what becomes of it.
+struct Opened {
+  PackedFolder folder;
+  std::unique_ptr<Layout> layout;
+  ModelConfig config;
+  StoredTensors tensors;
+  PackedPlan plan;
+};
+
+absl::StatusOr<Opened> open(const fs::path& path) {
+  FRUGAL_RETURN_IF_ERROR(format::refuse_adapter(path));
+  FRUGAL_ASSIGN_OR_RETURN(auto packed, packed_folder(path));
+  if (!packed) return base::invalid_argument(path.string(), ": its weights are not packed");
+  FRUGAL_RETURN_IF_ERROR(check_own_files(path, *packed));
+  FRUGAL_ASSIGN_OR_RETURN(auto layout, layout_of(*packed));
+  const fs::path config_file = path / format::kConfigFile;
+  FRUGAL_ASSIGN_OR_RETURN(Json json, base::read_json(config_file, format::kMaxJsonBytes));
+  json.erase("compression_config");  // the other key is the writer's to replace
+  FRUGAL_ASSIGN_OR_RETURN(ModelConfig config,
+                          architecture::parse_model_config(json, config_file.string()));
+  FRUGAL_ASSIGN_OR_RETURN(format::Weights weights, format::open_weights(path));
+  StoredTensors tensors(std::move(weights), path.string());
+  FRUGAL_ASSIGN_OR_RETURN(PackedPlan plan, plan_packed_weights(tensors, *layout, config));
+  return Opened{*std::move(packed), std::move(layout), std::move(config), std::move(tensors),
+                std::move(plan)};
+}
+
+std::vector<std::string> summary(const Opened& opened) {
+  const auto& [folder, layout, config, tensors, plan] = opened;
   std::map<std::string, int64_t> plain, kept;
   std::map<std::string, int64_t> decoded;  // by reason
   int64_t rounded = 0;
@@ -75,44 +105,56 @@ std::vector<std::string> summary(const PackedFolder& folder, const ModelConfig& 
   return lines;
 }
 
-absl::Status write_weights(const StoredTensors& tensors, const Layout& layout,
-                           const ModelConfig& config, const PackedPlan& plan, const fs::path& path,
-                           const fs::path& folder) {
+absl::Status write_weights(const Opened& opened, const fs::path& path, const fs::path& folder) {
   std::vector<format::CheckpointWriter::Tensor> declared;
-  for (const PackedImport& import : plan.imports)
+  for (const PackedImport& import : opened.plan.imports)
     declared.insert(declared.end(), import.declared.begin(), import.declared.end());
   base::Progress progress(str_cat("import ", path.filename().string()), "tensors",
                           static_cast<int64_t>(declared.size()));
-  FRUGAL_ASSIGN_OR_RETURN(auto writer,
-                          format::CheckpointWriter::create(folder, config, std::move(declared)));
-  FRUGAL_RETURN_IF_ERROR(
-      write_packed_weights(tensors, layout, plan, writer, [&] { progress.advance(1); }));
+  FRUGAL_ASSIGN_OR_RETURN(
+      auto writer, format::CheckpointWriter::create(folder, opened.config, std::move(declared)));
+  FRUGAL_RETURN_IF_ERROR(write_packed_weights(opened.tensors, *opened.layout, opened.plan, writer,
+                                              [&] { progress.advance(1); }));
   return writer.finish();
 }
 
 absl::StatusOr<std::vector<std::string>> write(const fs::path& path, const fs::path& folder) {
-  FRUGAL_RETURN_IF_ERROR(format::refuse_adapter(path));
-  FRUGAL_ASSIGN_OR_RETURN(const auto packed, packed_folder(path));
-  if (!packed) return base::invalid_argument(path.string(), ": its weights are not packed");
-  FRUGAL_RETURN_IF_ERROR(check_own_files(path, *packed));
-  FRUGAL_ASSIGN_OR_RETURN(const auto layout, layout_of(*packed));
-  const fs::path config_file = path / format::kConfigFile;
-  FRUGAL_ASSIGN_OR_RETURN(base::Json json, base::read_json(config_file, format::kMaxJsonBytes));
-  json.erase("compression_config");  // the other key is the writer's to replace
-  FRUGAL_ASSIGN_OR_RETURN(const ModelConfig config,
-                          architecture::parse_model_config(json, config_file.string()));
-  FRUGAL_ASSIGN_OR_RETURN(format::Weights weights, format::open_weights(path));
-  const StoredTensors tensors(std::move(weights), path.string());
-  FRUGAL_ASSIGN_OR_RETURN(const PackedPlan plan, plan_packed_weights(tensors, *layout, config));
+  FRUGAL_ASSIGN_OR_RETURN(const Opened opened, open(path));
   FRUGAL_RETURN_IF_ERROR(format::copy_side_files(path, folder));
-  FRUGAL_RETURN_IF_ERROR(write_weights(tensors, *layout, config, plan, path, folder));
-  if (plan.inputs_left > 0) {
-    base::warn(path.string(), ": inputs of ", plan.inputs_left,
+  FRUGAL_RETURN_IF_ERROR(write_weights(opened, path, folder));
+  if (opened.plan.inputs_left > 0) {
+    base::warn(path.string(), ": inputs of ", opened.plan.inputs_left,
                " decoded matrices stay as they are, though the folder rounds them");
   }
-  if (const std::string lost = layout->not_carried(); !lost.empty())
+  if (const std::string lost = opened.layout->not_carried(); !lost.empty())
     base::warn(path.string(), ": ", lost);
-  return summary(*packed, config, plan);
+  return summary(opened);
+}
+
+// As format::inspect() shows a checkpoint, with one entry for a matrix whatever it is stored in.
+absl::StatusOr<Json> inspect_folder(const fs::path& path) {
+  FRUGAL_ASSIGN_OR_RETURN(const Opened opened, open(path));
+  format::TensorListing listing;
+  for (const PackedImport& import : opened.plan.imports) {
+    int64_t parameters = 0, bytes = 0;
+    for (const architecture::Tensor& part : import.parts) {
+      int64_t elements = 1;
+      for (const int64_t dimension : part.shape) elements *= dimension;
+      parameters += elements;
+    }
+    for (const std::string& name : import.tensors) bytes += opened.tensors.find(name)->size_bytes;
+    listing.add(stored_name(import), stored_shape(import), import.type, parameters, bytes);
+  }
+  Json json = std::move(listing).describe("packed", path, opened.config.architecture);
+  json["import"] = summary(opened);
+  json["side_files"] = Json::array();
+  for (const fs::path& file : format::side_files_of(path))
+    json["side_files"].push_back(format::side_file_place(file).string());
+  json["quantization"] = format::shortened(opened.folder.config);
+  json["metadata"] = format::shortened(opened.config.source);
+  json["metadata"].erase("quantization_config");
+  json["provenance"] = Json::object();
+  return json;
 }
 
 }  // namespace
@@ -123,6 +165,7 @@ constinit const Importer kPackedImporter{
     .version = 1,
     .detects = detects,
     .files = files,
-    .write = write};
+    .write = write,
+    .inspect = inspect_folder};
 
 }  // namespace frugal::artifact

@@ -100,6 +100,16 @@ std::vector<uint8_t> code_map(const PackedMatrix& matrix) {
 
 }  // namespace
 
+std::string describe(const PackedMatrix& matrix) {
+  std::string text = str_cat(
+      matrix.bits, matrix.levels == PackedLevels::kInteger ? "-bit integers, " : "-bit floats, ");
+  text += matrix.group >= matrix.columns ? "whole rows" : str_cat("groups of ", matrix.group);
+  if (!matrix.group_of.empty()) text += " in an order of their own";
+  if (!all_zeros_are_middle(matrix)) text += ", zero points";
+  if (matrix.int8_inputs) text += ", int8 inputs";
+  return text;
+}
+
 absl::StatusOr<GridChoice> choose_grid(const PackedMatrix& matrix) {
   const bool affine = !all_zeros_are_middle(matrix);
   FRUGAL_ASSIGN_OR_RETURN(const int64_t foreign, count_foreign_scales(matrix, affine));

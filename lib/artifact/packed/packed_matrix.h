@@ -39,6 +39,9 @@ struct PackedMatrix {
   }
 };
 
+// For people: "4-bit integers, groups of 128, zero points".
+std::string describe(const PackedMatrix& matrix);
+
 // The grid of the house that holds the codes and scales exactly; absent: none does, and `reason`
 // says why, for people: "3 of its scales are no fp16 numbers".
 struct GridChoice {

@@ -18,6 +18,18 @@ using format::CheckpointWriter;
 
 constexpr std::string_view kWeight = ".weight";
 
+// Tools pack such matrices by the rows of their products, and leave others as they are stored.
+absl::Status refuse_transposed(const StoredTensors& tensors, const ModelConfig& config) {
+  for (const architecture::Tensor& tensor : architecture::tensors(config)) {
+    if (!tensor.slice || !tensor.slice->transposed) continue;
+    return base::unimplemented(
+        tensors.where(), ": a ", config.architecture, " stores '", tensor.slice->name,
+        "' transposed, and packed folders of such models are not read: start "
+        "from the unquantized model");
+  }
+  return absl::OkStatus();
+}
+
 // The stored tensors that the family has, each with the weights that are its rows.
 std::vector<PackedImport> stored_modules(const ModelConfig& config) {
   std::vector<PackedImport> imports;
@@ -40,33 +52,34 @@ std::vector<PackedImport> stored_modules(const ModelConfig& config) {
   return imports;
 }
 
-const std::string& stored_name(const PackedImport& import) {
-  const architecture::Tensor& part = import.parts.front();
-  return part.slice ? part.slice->name : part.name;
+// What was looked at need not stay in memory.
+void release(const StoredTensors& tensors, const PackedImport& import) {
+  for (const std::string& name : import.tensors) base::release_pages(tensors.view(name).bytes);
 }
 
-absl::Status plan_plain(const StoredTensors& tensors, PackedImport& import,
-                        std::set<std::string>& used) {
-  const architecture::Tensor& first = import.parts.front();
-  const std::vector<int64_t>& shape = first.slice ? first.slice->shape : first.shape;
-  FRUGAL_ASSIGN_OR_RETURN(
-      const StoredView view,
-      tensors.want(stored_name(import), kScaleTypes, {shape}, "a module that is not packed"));
-  used.insert(view.info->name);
+absl::Status plan_plain(const StoredTensors& tensors, PackedImport& import) {
+  FRUGAL_ASSIGN_OR_RETURN(const StoredView view,
+                          tensors.want(stored_name(import), kScaleTypes, {stored_shape(import)},
+                                       "a module that is not packed"));
+  import.tensors = {view.info->name};
+  import.type = format::name(view.info->dtype);
   for (const architecture::Tensor& part : import.parts)
     import.declared.push_back({.name = part.name, .dtype = view.info->dtype, .shape = part.shape});
   return absl::OkStatus();
 }
 
 absl::Status plan_packed(const StoredTensors& tensors, const PackedMatrix& matrix,
-                         PackedImport& import, std::set<std::string>& used) {
+                         PackedImport& import) {
   import.packed = true;
+  import.type = describe(matrix);
+  for (const std::string& name : matrix.tensors) {
+    if (tensors.has(name)) import.tensors.push_back(name);
+  }
   auto choice = choose_grid(matrix);
   if (!choice.ok())
     return base::annotate(choice.status(),
                           str_cat(tensors.where(), ": '", import.module.name, "'"));
   import.choice = *std::move(choice);
-  used.insert(matrix.tensors.begin(), matrix.tensors.end());
   for (const architecture::Tensor& part : import.parts) {
     import.declared.push_back({.name = part.name, .shape = part.shape, .grid = import.choice.grid});
     if (matrix.int8_inputs && import.choice.grid && part.is_stage_matrix())
@@ -125,7 +138,7 @@ std::span<const std::byte> rows_of(std::span<const std::byte> bytes,
   int64_t count = element_bytes;
   for (const int64_t dimension : part.shape) count *= dimension;
   const int64_t row = part.slice ? part.slice->first_row : 0;
-  const int64_t row_bytes = part.shape.back() * element_bytes;
+  const int64_t row_bytes = (part.is_matrix() ? part.shape.back() : 1) * element_bytes;
   return bytes.subspan(static_cast<size_t>(row * row_bytes), static_cast<size_t>(count));
 }
 
@@ -150,8 +163,9 @@ absl::Status write_packed(const PackedMatrix& matrix, const PackedImport& import
                               codes_on_grid(matrix, *import.choice.grid, first, count));
       FRUGAL_RETURN_IF_ERROR(writer.write_codes(part.name, codes));
     } else {
+      // As bytes, which the writer takes without a copy.
       FRUGAL_ASSIGN_OR_RETURN(const auto values, decoded_rows(matrix, first, count));
-      FRUGAL_RETURN_IF_ERROR(writer.write_values(part.name, values));
+      FRUGAL_RETURN_IF_ERROR(writer.write(part.name, std::as_bytes(std::span(values))));
     }
     moved();
   }
@@ -160,8 +174,19 @@ absl::Status write_packed(const PackedMatrix& matrix, const PackedImport& import
 
 }  // namespace
 
+const std::string& stored_name(const PackedImport& import) {
+  const architecture::Tensor& part = import.parts.front();
+  return part.slice ? part.slice->name : part.name;
+}
+
+const std::vector<int64_t>& stored_shape(const PackedImport& import) {
+  const architecture::Tensor& part = import.parts.front();
+  return part.slice ? part.slice->shape : part.shape;
+}
+
 absl::StatusOr<PackedPlan> plan_packed_weights(const StoredTensors& tensors, const Layout& layout,
                                                const ModelConfig& config) {
+  FRUGAL_RETURN_IF_ERROR(refuse_transposed(tensors, config));
   PackedPlan plan{.imports = stored_modules(config)};
   std::set<std::string> used, packed;
   for (PackedImport& import : plan.imports) {
@@ -170,13 +195,13 @@ absl::StatusOr<PackedPlan> plan_packed_weights(const StoredTensors& tensors, con
     if (import.module.columns > 0) {
       FRUGAL_ASSIGN_OR_RETURN(matrix, layout.find(tensors, import.module));
     }
-    if (!matrix) {
-      FRUGAL_RETURN_IF_ERROR(plan_plain(tensors, import, used));
-      continue;
-    }
-    FRUGAL_RETURN_IF_ERROR(plan_packed(tensors, *matrix, import, used));
+    FRUGAL_RETURN_IF_ERROR(matrix ? plan_packed(tensors, *matrix, import)
+                                  : plan_plain(tensors, import));
+    used.insert(import.tensors.begin(), import.tensors.end());
+    if (!matrix) continue;
     packed.insert(import.module.name);
     if (matrix->int8_inputs && !import.choice.grid) ++plan.inputs_left;
+    release(tensors, import);
   }
   FRUGAL_RETURN_IF_ERROR(check_rest(tensors, config, used, packed, plan));
   if (!packed.empty()) return plan;
@@ -199,9 +224,7 @@ absl::Status write_packed_weights(const StoredTensors& tensors, const Layout& la
     FRUGAL_RETURN_IF_ERROR(
         base::annotate(write_packed(*matrix, import, writer, moved),
                        str_cat(tensors.where(), ": '", import.module.name, "'")));
-    for (const std::string& name : matrix->tensors) {
-      if (tensors.has(name)) base::release_pages(tensors.view(name).bytes);
-    }
+    release(tensors, import);
   }
   return absl::OkStatus();
 }

@@ -20,11 +20,17 @@ namespace frugal::artifact {
 struct PackedImport {
   PackedModule module;
   std::vector<architecture::Tensor> parts;
+  std::vector<std::string> tensors;  // of the files, that it is made of
+  std::string type;                  // for people: "4-bit integers, groups of 128", "F16"
   bool packed = false;
   GridChoice choice;  // of packed ones
   // As CheckpointWriter takes them, one for each part.
   std::vector<format::CheckpointWriter::Tensor> declared;
 };
+
+// Of the family: "model.layers.0.self_attn.qkv_proj.weight".
+const std::string& stored_name(const PackedImport& import);
+const std::vector<int64_t>& stored_shape(const PackedImport& import);
 
 struct PackedPlan {
   std::vector<PackedImport> imports;  // in the order of the forward
