@@ -103,6 +103,12 @@ TEST(EstimateOperations, CountEachPart) {
                    20 * parameters + 10 * moments + factors);
 }
 
+// Up and down, and no gate.
+TEST(EstimateOperations, CountAPlainFeedForward) {
+  const double parameters = 2 * (4 * 32 * 32 + 2 * 32 * 128);
+  EXPECT_DOUBLE_EQ(estimate_forward_operations(toy_gpt2_config(), 10), 20 * parameters);
+}
+
 TEST(TokenShare, IsOfItsExperts) {
   const TokenShare all = share_of(toy_config({}).layers.front());
   EXPECT_EQ(all.times(int64_t{7}), 7);

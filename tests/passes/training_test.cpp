@@ -10,6 +10,7 @@
 #include "support/shared_data.h"
 #include "support/toy_checkpoint.h"
 #include "tensor/device.h"
+#include "train/estimate.h"
 
 namespace frugal::passes {
 namespace {
@@ -133,21 +134,21 @@ TEST(Training, RefusesWhatCannotBeTrained) {
   options.data.name = "text";
   options.loop.steps = 1;
   options.sequence_length = 16;
-  FRUGAL_EXPECT_OK(check_training(check, "finetune", good, options, 0));
+  FRUGAL_EXPECT_OK(check_training(check, "finetune", good, options, nullptr));
   pass::ModelInfo quantized = good;
   quantized.grids["model.layers.0.mlp.up_proj.weight"] = "q4_0";
-  FRUGAL_EXPECT_ERROR(check_training(check, "finetune", quantized, options, 0),
+  FRUGAL_EXPECT_ERROR(check_training(check, "finetune", quantized, options, nullptr),
                       absl::StatusCode::kInvalidArgument, "is quantized");
   pass::ModelInfo bare = good;
   bare.has_tokenizer = false;
-  FRUGAL_EXPECT_ERROR(check_training(check, "finetune", bare, options, 0),
+  FRUGAL_EXPECT_ERROR(check_training(check, "finetune", bare, options, nullptr),
                       absl::StatusCode::kInvalidArgument, "no tokenizer");
   options.loop.keep_best = true;
-  FRUGAL_EXPECT_ERROR(check_training(check, "finetune", good, options, 0),
+  FRUGAL_EXPECT_ERROR(check_training(check, "finetune", good, options, nullptr),
                       absl::StatusCode::kInvalidArgument, "keep_best");
   options.loop.keep_best = false;
   options.sequence_length = 1000;
-  FRUGAL_EXPECT_ERROR(check_training(check, "finetune", good, options, 0),
+  FRUGAL_EXPECT_ERROR(check_training(check, "finetune", good, options, nullptr),
                       absl::StatusCode::kInvalidArgument, "1000");
 }
 
@@ -169,6 +170,34 @@ TEST(Training, Bf16IsForDevicesThatMultiplyIt) {
   }
   check.place = "cuda:0";
   FRUGAL_EXPECT_OK(pass->check(check, model));
+}
+
+// What a step holds beside the process: weights four times, the graph of one forward, the head.
+TEST(Training, MemoryIsForecastFromTheShapes) {
+  const test::TemporaryFolder folder;
+  pass::ModelInfo model = info_of(toy_checkpoint(folder.path() / "toy", {.layers = 2}));
+  FakeCheckContext check;
+  check.sources["text"] = toy_source(folder.path());
+  TrainingOptions options;
+  options.data.name = "text";
+  options.precision = "fp32";
+  options.loop.steps = 1;
+  options.sequence_length = 64;
+  const auto forecast = [&](int64_t sequences) {
+    options.loop.batch_sequences = sequences;
+    EXPECT_TRUE(check_training(check, "finetune", model, options, nullptr).ok());
+    return check.estimated.peak_memory_bytes.value();
+  };
+  constexpr int64_t kMany = 1 << 14;  // so that the process, which grows meanwhile, is small
+  const auto memory = [&](int64_t sequences) {
+    train::TrainOptions loop = options.loop;
+    loop.batch_sequences = sequences;
+    return train::training_memory(model.config, loop, 64, train::Precision::kFp32, nullptr).total();
+  };
+  const auto wanted = static_cast<double>(memory(2 * kMany) - memory(kMany));
+  const int64_t less = forecast(kMany);
+  EXPECT_NEAR(static_cast<double>(forecast(2 * kMany) - less), wanted, 0.01 * wanted);
+  EXPECT_GT(less, memory(kMany));
 }
 
 TEST(Training, WarnsThatZerosAreLost) {

@@ -71,5 +71,8 @@ compare("tune wide", ["tune", str(quantized), "--original", str(wide), "--data",
 compare("prune narrow, neurons", command(narrow, text, "prune", ["--ffn", "0.5", *many]))
 compare("prune narrow, heads", command(narrow, text, "prune", ["--heads", "0.5", *many]))
 compare("prune narrow", command(narrow, text, "prune", ["--pattern", "50%", *many]))
+training = ["--data", str(text), "--sequence-length", str(WINDOW), "--batch-sequences", "16", "--steps", "2", "--precision", "fp32"]
+compare("finetune narrow", ["finetune", str(narrow), *training])
+compare("distill narrow", ["distill", str(narrow), "--teacher", str(wide), *training])
 compare("smooth narrow", command(narrow, text, "smooth", ["--grid", "q4_0", *many]))
 finish()

@@ -29,6 +29,14 @@ void ensure_passive_waiting(int, char** argv, char** environment) {
   ::execve("/proc/self/exe", argv, const_cast<char**>(extended));
 }
 
+// LibTorch keeps the code of each bf16 product that it has made, up to 1024 shapes of each library
+// below it, with memory for each. Experts get another number of tokens in every step: training a
+// small mixture held 1300 MB after 30 steps, and 410 MB with 64 shapes, at the same speed.
+void bound_product_caches() {
+  for (const char* cache : {"LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY"})
+    ::setenv(cache, "64", /*overwrite=*/0);
+}
+
 // The dynamic linker calls these of the executable before the constructors of any library.
 [[gnu::section(".preinit_array"),
   gnu::used]] void (*const kBeforeLibraries)(int, char**, char**) = ensure_passive_waiting;
@@ -36,6 +44,7 @@ void ensure_passive_waiting(int, char** argv, char** environment) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  bound_product_caches();
   frugal::base::install_interrupt_handler();
   return frugal::tool::run_command_line(argc, argv);
 }

@@ -10,13 +10,19 @@
 namespace frugal::layerwise {
 namespace {
 
+// Of one feed-forward.
+int64_t feed_forward_parameters(const architecture::ModelConfig& config,
+                                const architecture::Layer& layer) {
+  return (layer.feed_forward.gated ? 3 : 2) * config.hidden_size * layer.feed_forward.width;
+}
+
 // Weights of a layer's matrices that one token is multiplied by.
 int64_t token_parameters(const architecture::ModelConfig& config,
                          const architecture::Layer& layer) {
   const int64_t heads = layer.attention.heads + layer.attention.key_value_heads;
   const int64_t router = layer.experts ? config.hidden_size * layer.experts->count : 0;
   return 2 * config.hidden_size * heads * layer.attention.head_size + router +
-         3 * share_of(layer).part * config.hidden_size * layer.feed_forward.width;
+         share_of(layer).part * feed_forward_parameters(config, layer);
 }
 
 // Of all layers.
@@ -92,7 +98,7 @@ double estimate_rounding_operations(const architecture::ModelConfig& config, int
   for (const architecture::Layer& layer : config.layers) {
     const TokenShare share = share_of(layer);
     weights += token_parameters(config, layer) +
-               3 * (share.of - share.part) * config.hidden_size * layer.feed_forward.width;
+               (share.of - share.part) * feed_forward_parameters(config, layer);
   }
   return static_cast<double>(token_parameters(config)) * (n * 6 * batch + 2 * looks * held_out) +
          static_cast<double>(weights) * n * kPerWeight;

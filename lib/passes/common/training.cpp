@@ -7,12 +7,14 @@
 #include "base/progress.h"
 #include "base/text.h"
 #include "format/checkpoint_files.h"
+#include "layerwise/walk/estimate.h"
 #include "passes/common/speed.h"
 #include "passes/common/text_checks.h"
 #include "passes/common/zeros.h"
 #include "tensor/guard.h"
 #include "text/packing.h"
 #include "train/check.h"
+#include "train/estimate.h"
 
 namespace frugal::passes {
 namespace {
@@ -29,6 +31,13 @@ train::TrainOptions loop_options(const TrainingOptions& options, uint64_t seed) 
                                                  : train::Precision::kAuto;
   loop.seed = seed;
   return loop;
+}
+
+// Layers and head.
+double forward_operations(const architecture::ModelConfig& config, int64_t tokens) {
+  return layerwise::estimate_forward_operations(config, tokens) +
+         2.0 * static_cast<double>(tokens) *
+             static_cast<double>(config.vocabulary_size * config.hidden_size);
 }
 
 // On the disk, beside the resume state: the data may be larger than memory.
@@ -176,7 +185,7 @@ void visit_training_options(pass::OptionVisitor& visitor, TrainingOptions& o) {
 
 absl::Status check_training(pass::CheckContext& context, std::string_view pass,
                             pass::ModelInfo& model, const TrainingOptions& options,
-                            int64_t teacher_parameters) {
+                            const architecture::ModelConfig* teacher) {
   if (!model.grids.empty()) {
     return invalid_argument(
         "'", model.name,
@@ -209,26 +218,25 @@ absl::Status check_training(pass::CheckContext& context, std::string_view pass,
                             options.sequence_length, "; in millions? Then it is written ",
                             options.loop.tokens, "M");
   }
-  FRUGAL_RETURN_IF_ERROR(
-      train::resolve_precision(loop_options(options, 0).precision, at::Device(context.device()))
-          .status());
-  FRUGAL_ASSIGN_OR_RETURN(const int64_t steps,
-                          train::planned_steps(options.loop, options.sequence_length));
-  const double tokens = static_cast<double>(steps * options.loop.batch_sequences *
-                                            options.loop.accumulation * options.sequence_length);
+  const train::TrainOptions loop = loop_options(options, 0);
+  FRUGAL_ASSIGN_OR_RETURN(const train::Precision precision,
+                          train::resolve_precision(loop.precision, at::Device(context.device())));
+  FRUGAL_ASSIGN_OR_RETURN(const int64_t steps, train::planned_steps(loop, options.sequence_length));
+  const int64_t tokens = steps * loop.batch_sequences * loop.accumulation * options.sequence_length;
   lose_zeros(
       context, pass, model, [](const std::string&) { return true; },
       "training moves every weight, and the zeros are lost; train first, prune afterwards");
-  const auto parameters = static_cast<double>(model.config.parameter_count());
-  const double operations =
-      tokens * (6.0 * parameters + 2.0 * static_cast<double>(teacher_parameters));
+  double operations = 3 * forward_operations(model.config, tokens);
+  if (teacher != nullptr) operations += forward_operations(*teacher, tokens);
   context.estimate(
       {.seconds = operations / kTrainingOperationsPerSecond,
        .peak_memory_bytes =
-           static_cast<int64_t>(16.0 * parameters + 4.0 * static_cast<double>(teacher_parameters)),
+           layerwise::process_memory() +
+           train::training_memory(model.config, loop, options.sequence_length, precision, teacher)
+               .total(),
        .output_bytes = model.size_bytes,
-       .basis =
-           "6 operations per parameter and token at 60 GFLOP/s; 16 bytes per trained parameter"});
+       .basis = "6 operations for each weight that a token meets, at 60 GFLOP/s; 16 bytes for each "
+                "trained parameter, and what the graph of one forward keeps"});
   return absl::OkStatus();
 }
 

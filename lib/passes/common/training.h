@@ -26,10 +26,10 @@ struct TrainingOptions {
 
 void visit_training_options(pass::OptionVisitor& visitor, TrainingOptions& options);
 
-// Refuses what cannot be trained, and estimates time and memory. `teacher_parameters` 0: none.
+// Refuses what cannot be trained, and estimates time and memory. `teacher` may be null.
 absl::Status check_training(pass::CheckContext& context, std::string_view pass,
                             pass::ModelInfo& model, const TrainingOptions& options,
-                            int64_t teacher_parameters);
+                            const architecture::ModelConfig* teacher);
 
 // Loads and packs the data, trains `student` in place (resuming an interrupted run of the same
 // step), and reports the curve and the numbers. `teacher` may be null.

@@ -74,7 +74,7 @@ class DistillPass final : public pass::Pass {
     if (own && others) FRUGAL_RETURN_IF_ERROR(check_same_pieces(*own, *others));
     model.dtype = options_.dtype;
     model.size_bytes = model.config.parameter_count() * (options_.dtype == "F32" ? 4 : 2);
-    return check_training(context, "distill", model, options_, teacher.config.parameter_count());
+    return check_training(context, "distill", model, options_, &teacher.config);
   }
 
   absl::Status run(pass::RunContext& context) const override {

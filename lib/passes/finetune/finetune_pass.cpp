@@ -29,7 +29,7 @@ class FinetunePass final : public pass::Pass {
   absl::Status check(pass::CheckContext& context, pass::ModelInfo& model) const override {
     model.dtype = options_.dtype;
     model.size_bytes = model.config.parameter_count() * (options_.dtype == "F32" ? 4 : 2);
-    return check_training(context, "finetune", model, options_, 0);
+    return check_training(context, "finetune", model, options_, nullptr);
   }
 
   absl::Status run(pass::RunContext& context) const override {

@@ -127,7 +127,7 @@ class TrainPass final : public pass::Pass {
     model.dtype = training_.dtype;
     model.has_tokenizer = true;
     model.size_bytes = model.config.parameter_count() * (training_.dtype == "F32" ? 4 : 2);
-    return check_training(context, "train", model, training_, 0);
+    return check_training(context, "train", model, training_, nullptr);
   }
 
   absl::Status run(pass::RunContext& context) const override {
