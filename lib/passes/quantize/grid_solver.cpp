@@ -20,14 +20,15 @@ using layerwise::StageProblem;
 
 namespace {
 
-// Squared output errors of each matrix of a stack: tr(ΔW H ΔWᵀ) by row ranges. Products in fp32: a
-// report, not a decision.
+// Squared output errors of each matrix of a stack: tr(ΔW H ΔWᵀ) by row ranges, H = I where it is
+// undefined. Products in fp32: a report, not a decision.
 class StackErrors {
  public:
   // Of the difference `changed` − `weights`; of `changed` where those are undefined.
   StackErrors(const at::Tensor& changed, const at::Tensor& weights, const at::Tensor& hessian) {
     const at::Tensor difference = weights.defined() ? changed - weights : changed;
-    rows_ = tensor::row_products(difference, hessian, difference);
+    rows_ = hessian.defined() ? tensor::row_products(difference, hessian, difference)
+                              : difference.square().sum(1, false, at::kDouble);
   }
   double part(int64_t begin, int64_t count) const {
     return rows_.narrow(0, begin, count).sum().item<double>();
@@ -275,8 +276,7 @@ absl::Status GridSolver::record(const StageProblem& problem, const Rounded& roun
                                 const at::Tensor& decoded, double seconds) {
   const int64_t columns = problem.weights.size(1);
   const bool measured = problem.statistics.hessian.defined();
-  const at::Tensor hessian =
-      measured ? problem.statistics.hessian.to(at::kFloat) : at::eye(columns, at::kFloat);
+  const at::Tensor hessian = measured ? problem.statistics.hessian.to(at::kFloat) : at::Tensor();
   const StackErrors after(decoded, rounded.target, hessian),
       original(decoded, problem.weights, hessian), outputs(problem.weights, {}, hessian);
   std::optional<StackErrors> before;

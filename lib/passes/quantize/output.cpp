@@ -4,6 +4,7 @@
 #include <set>
 #include <string>
 
+#include "base/process.h"
 #include "base/text.h"
 #include "layerwise/walk/layer_reader.h"
 #include "passes/common/matrix_report.h"
@@ -18,17 +19,38 @@ using layerwise::LayerStore;
 using layerwise::MatrixRecord;
 using Place = PlannedTensor::Place;
 
+absl::StatusOr<grid::QuantizedMatrix> rounded_embedding(const format::Checkpoint& input,
+                                                        const PlannedTensor& tensor) {
+  const int64_t rows = tensor.shape[0], columns = tensor.shape[1];
+  FRUGAL_ASSIGN_OR_RETURN(auto grid, grid::find_grid(tensor.grid, columns));
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<float> values, input.values(tensor.name));
+  return grid::round_to_nearest(std::move(grid), values.data(), rows, columns, {}, true);
+}
+
 absl::StatusOr<grid::QuantizedMatrix> planned_matrix(const format::Checkpoint& input,
                                                      const PlannedTensor& tensor,
                                                      layerwise::LayerReader& layers) {
-  const int64_t rows = tensor.shape[0], columns = tensor.shape[1];
+  if (tensor.place == Place::kEmbedding) return rounded_embedding(input, tensor);
+  FRUGAL_ASSIGN_OR_RETURN(const LayerStore::Layer* layer, layers.require(tensor.layer));
+  return GridSolver::stored_matrix(*layer, tensor.name, tensor.grid, tensor.shape[0],
+                                   tensor.shape[1]);
+}
+
+// Writes one tensor as the walk left it, one at a time: packed blocks go over as they are stored.
+absl::Status write_stored(const format::Checkpoint& input, const PlannedTensor& tensor,
+                          layerwise::LayerReader& layers, format::CheckpointWriter& writer) {
   if (tensor.place == Place::kEmbedding) {
-    FRUGAL_ASSIGN_OR_RETURN(auto grid, grid::find_grid(tensor.grid, columns));
-    FRUGAL_ASSIGN_OR_RETURN(const std::vector<float> values, input.values(tensor.name));
-    return grid::round_to_nearest(std::move(grid), values.data(), rows, columns, {}, true);
+    FRUGAL_ASSIGN_OR_RETURN(const grid::QuantizedMatrix matrix, rounded_embedding(input, tensor));
+    return writer.write_codes(tensor.name, matrix);
   }
   FRUGAL_ASSIGN_OR_RETURN(const LayerStore::Layer* layer, layers.require(tensor.layer));
-  return GridSolver::stored_matrix(*layer, tensor.name, tensor.grid, rows, columns);
+  const int64_t rows = tensor.shape[0];
+  FRUGAL_ASSIGN_OR_RETURN(
+      const std::span<const std::byte> blocks,
+      layer->bytes(tensor.name, format::DType::kU8, {rows, tensor.size_bytes / rows}));
+  FRUGAL_RETURN_IF_ERROR(writer.write(tensor.name, blocks));
+  base::release_pages(blocks);
+  return absl::OkStatus();
 }
 
 // The records of every layer of the plan, in order.
@@ -179,8 +201,8 @@ absl::StatusOr<train::QuantizedMatrices> planned_matrices(const format::Checkpoi
 
 absl::Status write_quantized(const format::Checkpoint& input,
                              const std::vector<PlannedTensor>& plan,
-                             format::Activations activations,
-                             const train::QuantizedMatrices& matrices,
+                             format::Activations activations, const LayerStore& store,
+                             const train::QuantizedMatrices* tuned,
                              const std::filesystem::path& folder) {
   std::vector<format::CheckpointWriter::Tensor> tensors;
   for (const PlannedTensor& tensor : plan) {
@@ -193,13 +215,18 @@ absl::Status write_quantized(const format::Checkpoint& input,
   FRUGAL_ASSIGN_OR_RETURN(
       format::CheckpointWriter writer,
       format::CheckpointWriter::create(folder, input.config(), std::move(tensors)));
+  layerwise::LayerReader layers(store);
   for (const PlannedTensor& tensor : plan) {
-    if (const auto found = matrices.find(tensor.name); found != matrices.end()) {
-      FRUGAL_RETURN_IF_ERROR(writer.write_codes(tensor.name, found->second));
-      continue;
+    if (tensor.grid.empty()) {
+      FRUGAL_ASSIGN_OR_RETURN(const auto bytes, input.bytes(tensor.name));
+      FRUGAL_RETURN_IF_ERROR(writer.write(tensor.name, bytes));
+      if (bytes.is_mapped()) base::release_pages(bytes);
+    } else if (tuned != nullptr) {
+      FRUGAL_RETURN_IF_ERROR(writer.write_codes(tensor.name, tuned->at(tensor.name)));
+    } else {
+      FRUGAL_RETURN_IF_ERROR(
+          base::annotate(write_stored(input, tensor, layers, writer), tensor.name));
     }
-    FRUGAL_ASSIGN_OR_RETURN(const auto bytes, input.bytes(tensor.name));
-    FRUGAL_RETURN_IF_ERROR(writer.write(tensor.name, bytes));
   }
   FRUGAL_RETURN_IF_ERROR(writer.copy_side_files(input));
   return writer.finish();

@@ -20,12 +20,13 @@ absl::StatusOr<train::QuantizedMatrices> planned_matrices(const format::Checkpoi
                                                           const std::vector<PlannedTensor>& plan,
                                                           const layerwise::LayerStore& store);
 
-// Writes exact codes of planned tensors and the bytes of all others as they are. `activations`: of
-// the layers' matrices.
+// Writes exact codes of planned tensors and the bytes of all others as they are, holding one tensor
+// at a time: codes from `tuned` (planned_matrices, whose scales changed), or, where that is null,
+// from the layer store. `activations`: of the layers' matrices.
 absl::Status write_quantized(const format::Checkpoint& input,
                              const std::vector<PlannedTensor>& plan,
-                             format::Activations activations,
-                             const train::QuantizedMatrices& matrices,
+                             format::Activations activations, const layerwise::LayerStore& store,
+                             const train::QuantizedMatrices* tuned,
                              const std::filesystem::path& folder);
 
 // Table `layer_error` and the step's statistics, from the stored records.

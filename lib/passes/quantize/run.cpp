@@ -212,10 +212,13 @@ absl::Status Quantization::run() {
   walk.held_out = split_.held_out.count;
   walk.activations = settings_.rounding();
   FRUGAL_RETURN_IF_ERROR(layerwise::walk(input_, calibration, walk, solver));
-  FRUGAL_ASSIGN_OR_RETURN(train::QuantizedMatrices matrices, planned_matrices(input_, plan, store));
-  FRUGAL_RETURN_IF_ERROR(tune_end_to_end(context_, settings_, split_, device_, matrices));
-  FRUGAL_RETURN_IF_ERROR(
-      write_quantized(input_, plan, settings_.rounding(), matrices, context_.output_folder()));
+  std::optional<train::QuantizedMatrices> tuned;
+  if (settings_.tunes() || settings_.measures_floats()) {  // they need all matrices at once
+    FRUGAL_ASSIGN_OR_RETURN(tuned, planned_matrices(input_, plan, store));
+    FRUGAL_RETURN_IF_ERROR(tune_end_to_end(context_, settings_, split_, device_, *tuned));
+  }
+  FRUGAL_RETURN_IF_ERROR(write_quantized(input_, plan, settings_.rounding(), store,
+                                         tuned ? &*tuned : nullptr, context_.output_folder()));
   FRUGAL_RETURN_IF_ERROR(check_integer_model(context_, settings_, split_.held_out, device_));
   report_settings(context_, settings_);
   FRUGAL_RETURN_IF_ERROR(report_quantized(context_, plan, settings_.keep_zeros, store));
