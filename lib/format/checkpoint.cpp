@@ -391,7 +391,9 @@ absl::StatusOr<std::string> Checkpoint::content_hash() const {
   FRUGAL_RETURN_IF_ERROR(check_tied_head());
   base::KeyHasher hasher;
   hasher.add(kConfigFile).add(config_.source.dump(-1, ' ', true));
-  for (const auto& [tensor, stored] : stored_) {
+  for (auto at = stored_.begin(); at != stored_.end(); ++at) {
+    const auto& [tensor, stored] = *at;
+    if (const auto next = std::next(at); next != stored_.end()) read_ahead(next->first);
     const TensorInfo& found = stored.info;
     hasher.add(tensor).add(name(found.dtype)).add(shape_text(found.shape));
     const TensorBytes bytes = bytes_of(stored);

@@ -1,8 +1,10 @@
 // Q4_1 and Q5_1 of ggml: 32 weights, d * q + m with m of any sign. Block: f16 d, f16 m, for q5_1
 // u32 fifth bits, u8 qs[16] (nibble halves). Parameters: d and m.
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
+#include "grid/fast_search.h"
 #include "grid/flat_grid.h"
 #include "grid/half.h"
 #include "grid/registry.h"
@@ -32,15 +34,33 @@ class AffineFlat final : public Grid {
   void fit(std::span<const float> x, std::span<const float> importance, bool search,
            std::byte* parameters) const override {
     const auto [low, high] = std::minmax_element(x.begin(), x.end());
-    const float top = spec().levels.back();
-    // (Two quotients where the difference overflows.)
-    const float range = *high - *low;
-    const float scale = range <= kLargestHalf * top ? range / top : *high / top - *low / top;
-    ScaleAndOffset found{round_to_half(scale), round_to_half(*low), 0, 0};
+    ScaleAndOffset found = plain_pair(*low, *high);
     thread_local std::vector<float> weights;
     if (search && search_weights(x, importance, weights))
       found = search_stored_pair(x, weights, table(), found);
     set_group(0, found.scale, found.offset, parameters);
+  }
+
+  void fit_fast(std::span<const BlockToFit> blocks) const override {
+    GroupPack& pack = thread_pack();
+    for (; !blocks.empty(); blocks = blocks.subspan(std::min<size_t>(kGroupLanes, blocks.size()))) {
+      const auto now = blocks.first(std::min<size_t>(kGroupLanes, blocks.size()));
+      pack.load(spec(), now);
+      Candidates plain;
+      for (int lane = 0; lane < kGroupLanes; ++lane) {
+        const ScaleAndOffset pair =
+            plain_pair(pack.stored(lane, pack.low()[lane]), pack.stored(lane, pack.high()[lane]));
+        plain.scale[lane] = pair.scale;
+        plain.offset[lane] = pair.offset;
+      }
+      const Candidates found = fast_stored_pairs(pack, table(), plain);
+      for (size_t i = 0; i < now.size(); ++i) {
+        // (What fp16 cannot hold would be moved to one side of zero, to clip less there.)
+        const bool clips = std::max(plain.scale[i], std::fabs(plain.offset[i])) >= kLargestHalf;
+        const Candidates& taken = pack.searchable(static_cast<int>(i)) && !clips ? found : plain;
+        set_group(0, taken.scale[i], taken.offset[i], now[i].parameters);
+      }
+    }
   }
 
   void expand(const std::byte* parameters, float* scale, float* offset) const override {
@@ -78,6 +98,14 @@ class AffineFlat final : public Grid {
   }
 
  private:
+  ScaleAndOffset plain_pair(float low, float high) const {
+    const float top = spec().levels.back();
+    // (Two quotients where the difference overflows.)
+    const float range = high - low;
+    const float scale = range <= kLargestHalf * top ? range / top : high / top - low / top;
+    return {round_to_half(scale), round_to_half(low), 0, 0};
+  }
+
   bool five_bits_;
 };
 

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <limits>
 
+#include "grid/fast_search.h"
 #include "grid/flat_grid.h"
 #include "grid/half.h"
 #include "grid/k_block.h"
@@ -23,24 +24,7 @@ namespace {
 
 constexpr int kSuperBytes = 4;
 
-// The parameters in numbers. d and dmin are values of fp16; s and m whole numbers.
-struct Header {
-  float d = 0;
-  float dmin = 0;
-  KValues s{};
-  KValues m{};
-
-  KValues scales() const {
-    KValues scale;
-    for (int j = 0; j < kLargestKGroups; ++j) scale[j] = d * s[j];
-    return scale;
-  }
-  KValues offsets() const {
-    KValues offset;
-    for (int j = 0; j < kLargestKGroups; ++j) offset[j] = -(dmin * m[j]);
-    return offset;
-  }
-};
+using Header = AffineKValues;
 
 // What tells the types apart.
 struct Layout {
@@ -282,6 +266,25 @@ class AffineK final : public Grid {
     write(header, parameters);
   }
 
+  void fit_fast(std::span<const BlockToFit> blocks) const override {
+    const auto at_once = static_cast<size_t>(kGroupLanes / layout_.groups);
+    GroupPack& pack = thread_pack();
+    while (!blocks.empty()) {
+      const auto now = blocks.first(std::min(at_once, blocks.size()));
+      blocks = blocks.subspan(now.size());
+      pack.load(spec(), now);
+      std::array<Header, kGroupLanes> headers;
+      for (size_t b = 0; b < now.size(); ++b) {
+        const auto first = static_cast<int>(b) * layout_.groups;
+        headers[b] = plain_header(pack.stored_values(pack.low(), first),
+                                  pack.stored_values(pack.high(), first));
+      }
+      fast_affine_k(pack, table(), {layout_.groups, 0, layout_.largest},
+                    {headers.data(), now.size()});
+      for (size_t b = 0; b < now.size(); ++b) write(headers[b], now[b].parameters);
+    }
+  }
+
   void expand(const std::byte* parameters, float* scale, float* offset) const override {
     const Header header = read(parameters);
     std::copy_n(header.scales().begin(), layout_.groups, scale);
@@ -329,13 +332,12 @@ class AffineK final : public Grid {
     layout_.write(header, parameters + kSuperBytes);
   }
 
-  // Minimum (or 0) and maximum of each group; the largest sub-scales at their largest code.
-  Header plain_header(std::span<const float> x) const {
+  // From minimum (or 0) and maximum of each group; the largest sub-scales at their largest code.
+  Header plain_header(const KValues& lows, const KValues& highs) const {
     KValues scale{}, drop{};
     for (int j = 0; j < layout_.groups; ++j) {
-      const auto group = x.subspan(j * spec().group_columns, spec().group_columns);
-      const float low = std::min(0.0f, *std::min_element(group.begin(), group.end()));
-      const float high = std::max(low, *std::max_element(group.begin(), group.end()));
+      const float low = std::min(0.0f, lows[j]);
+      const float high = std::max(low, highs[j]);
       scale[j] = high / spec().levels.back() - low / spec().levels.back();
       drop[j] = -low;
     }
@@ -345,6 +347,16 @@ class AffineK final : public Grid {
     header.dmin = round_to_half(*std::max_element(drop.begin(), drop.end()) / largest);
     choose_codes(layout_, scale, drop, header);
     return header;
+  }
+  Header plain_header(std::span<const float> x) const {
+    KValues lows{}, highs{};
+    for (int j = 0; j < layout_.groups; ++j) {
+      const auto group = x.subspan(j * spec().group_columns, spec().group_columns);
+      const auto [low, high] = std::minmax_element(group.begin(), group.end());
+      lows[j] = *low;
+      highs[j] = *high;
+    }
+    return plain_header(lows, highs);
   }
 
   const Layout& layout_;

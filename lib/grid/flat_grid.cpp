@@ -1,7 +1,9 @@
 #include "grid/flat_grid.h"
 
+#include <algorithm>
 #include <array>
 
+#include "grid/fast_search.h"
 #include "grid/half.h"
 #include "grid/scale_search.h"
 
@@ -9,13 +11,29 @@ namespace frugal::grid {
 
 void FlatGrid::fit(std::span<const float> x, std::span<const float> importance, bool search,
                    std::byte* parameters) const {
-  const float plain = round_to_half(plain_scale(x));
+  const float plain = round_to_half(plain_scale(signed_maximum(x)));
   thread_local std::vector<float> weights;
   if (!search || !search_weights(x, importance, weights)) {
     store_half(plain, parameters);
     return;
   }
   store_half(search_scale(x, weights, table(), plain), parameters);
+}
+
+void FlatGrid::fit_fast(std::span<const BlockToFit> blocks) const {
+  GroupPack& pack = thread_pack();
+  for (; !blocks.empty(); blocks = blocks.subspan(std::min<size_t>(kGroupLanes, blocks.size()))) {
+    const auto now = blocks.first(std::min<size_t>(kGroupLanes, blocks.size()));
+    pack.load(spec(), now);
+    GroupValues plain;
+    for (int lane = 0; lane < kGroupLanes; ++lane)
+      plain[lane] = round_to_half(plain_scale(pack.stored(lane, pack.largest()[lane])));
+    const GroupValues found = fast_scales(pack, table(), plain);
+    for (size_t i = 0; i < now.size(); ++i) {
+      const auto lane = static_cast<int>(i);
+      store_half(pack.searchable(lane) ? found[lane] : plain[lane], now[i].parameters);
+    }
+  }
 }
 
 void FlatGrid::expand(const std::byte* parameters, float* scale, float* offset) const {

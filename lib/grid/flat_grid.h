@@ -10,6 +10,7 @@ class FlatGrid : public Grid {
  public:
   void fit(std::span<const float> x, std::span<const float> importance, bool search,
            std::byte* parameters) const override;
+  void fit_fast(std::span<const BlockToFit> blocks) const override;
   void expand(const std::byte* parameters, float* scale, float* offset) const override;
   void snap(const float* scale, const float* offset, std::byte* parameters) const override;
   void set_group(int64_t group, float scale, float offset, std::byte* parameters) const override;
@@ -18,8 +19,9 @@ class FlatGrid : public Grid {
  protected:
   using Grid::Grid;
 
-  // The format's own rule without a search, before rounding to fp16.
-  virtual float plain_scale(std::span<const float> x) const = 0;
+  // The format's own rule without a search, before rounding to fp16; `largest`: the weight of
+  // largest magnitude, with its sign.
+  virtual float plain_scale(float largest) const = 0;
 };
 
 // Two 4-bit codes per byte: code j in the low and code j + count / 2 in the high nibble (the order

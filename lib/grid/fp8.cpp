@@ -54,9 +54,7 @@ class Fp8 final : public FlatGrid {
   }
 
  protected:
-  float plain_scale(std::span<const float> x) const override {
-    return std::fabs(signed_maximum(x)) / kLargestFloat8;
-  }
+  float plain_scale(float largest) const override { return std::fabs(largest) / kLargestFloat8; }
 };
 
 }  // namespace

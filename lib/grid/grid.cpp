@@ -27,6 +27,15 @@ LevelTable Grid::table() const {
           .high = spec_.levels.back()};
 }
 
+void Grid::fit_fast(std::span<const BlockToFit> blocks) const {
+  const auto width = static_cast<size_t>(spec_.block_columns);
+  for (const BlockToFit& block : blocks) {
+    const std::span<const float> importance(block.importance,
+                                            block.importance == nullptr ? 0 : width);
+    fit({block.x, width}, importance, /*search=*/true, block.parameters);
+  }
+}
+
 uint8_t Grid::nearest_code(float y) const {
   if (spec_.float8) return float8_code(round_to_float8(y));
   if (!spec_.uniform) {

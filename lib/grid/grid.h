@@ -23,6 +23,21 @@ struct LevelTable;  // grid/scale_search.h
 
 inline constexpr int64_t kMaxGroupsPerBlock = 32;
 
+// How the parameters of a block are chosen.
+enum class ScaleSearch {
+  kNone,  // the plain min-max/absmax rule
+  kFast,  // few candidates, improved by least squares, for sixteen groups at a time (fit_fast)
+  kFull   // many candidates for every group (fit)
+};
+
+// A block whose parameters are wanted.
+struct BlockToFit {
+  const float* x = nullptr;  // [block_columns]
+  const float* importance =
+      nullptr;                      // [block_columns], or null; of all blocks of a call or of none
+  std::byte* parameters = nullptr;  // [parameter_bytes], written
+};
+
 struct GridSpec {
   std::string name;             // canonical: "q4_k", "int4:g32", "int8:row:asym"
   int64_t block_columns = 0;    // columns per block; a row must be a multiple of it
@@ -91,6 +106,10 @@ class Grid {
 
   // False for a packed block with codes that stand for no number (FP8's NaN): not to be unpacked.
   virtual bool readable(const std::byte* /*block*/) const { return true; }
+
+  // As fit with a search, and what it promises, by the fast search of many blocks at once; what a
+  // block gets does not depend on the others. Grids that have none take the full one.
+  virtual void fit_fast(std::span<const BlockToFit> blocks) const;
 
   // Code of the level nearest to y (ties: to even level value for uniform grids, as nearbyint;
   // to the even fraction for FP8; lower level otherwise).
@@ -162,6 +181,11 @@ void decode_matrix(const QuantizedMatrix& matrix, float* out);
 // or empty) and rounds. `weights` finite fp32 [rows, columns]; NaN or infinity is an
 // InvalidArgument error. Rows run across OpenMP threads; the result does not depend on their
 // number.
+absl::StatusOr<QuantizedMatrix> round_to_nearest(std::shared_ptr<const Grid> grid,
+                                                 const float* weights, int64_t rows,
+                                                 int64_t columns, std::span<const float> importance,
+                                                 ScaleSearch search);
+// With the full search, or with none.
 absl::StatusOr<QuantizedMatrix> round_to_nearest(std::shared_ptr<const Grid> grid,
                                                  const float* weights, int64_t rows,
                                                  int64_t columns, std::span<const float> importance,

@@ -54,8 +54,7 @@ class SymmetricInt final : public FlatGrid {
   }
 
  protected:
-  float plain_scale(std::span<const float> x) const override {
-    const float largest = signed_maximum(x);
+  float plain_scale(float largest) const override {
     return options_.bits == 8 ? std::fabs(largest) / 127 : largest / spec().levels.front();
   }
 

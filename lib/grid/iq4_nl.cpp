@@ -34,7 +34,7 @@ class Iq4Nl final : public FlatGrid {
   }
 
  protected:
-  float plain_scale(std::span<const float> x) const override { return signed_maximum(x) / -127; }
+  float plain_scale(float largest) const override { return largest / -127; }
 };
 
 }  // namespace

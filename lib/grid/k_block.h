@@ -18,6 +18,38 @@ inline constexpr int kLargestKGroups = 16;
 // One value per group; those beyond the type's groups are unused.
 using KValues = std::array<float, kLargestKGroups>;
 
+// The parameters of a block with offsets in numbers: scales d s, offsets -dmin m. d and dmin are
+// values of fp16; s and m whole numbers.
+struct AffineKValues {
+  float d = 0;
+  float dmin = 0;
+  KValues s{};
+  KValues m{};
+
+  KValues scales() const {
+    KValues scale;
+    for (int j = 0; j < kLargestKGroups; ++j) scale[j] = d * s[j];
+    return scale;
+  }
+  KValues offsets() const {
+    KValues offset;
+    for (int j = 0; j < kLargestKGroups; ++j) offset[j] = -(dmin * m[j]);
+    return offset;
+  }
+};
+
+// The same without offsets.
+struct SignedKValues {
+  float d = 0;
+  KValues s{};
+
+  KValues scales() const {
+    KValues scale;
+    for (int j = 0; j < kLargestKGroups; ++j) scale[j] = d * s[j];
+    return scale;
+  }
+};
+
 // What the weighted search works on: one block, the levels of its grid and the size of its groups.
 struct KBlock {
   std::span<const float> x;

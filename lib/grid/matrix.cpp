@@ -1,5 +1,8 @@
 // Whole matrices on a grid: allocation, packing, decoding, round to nearest.
+#include <algorithm>
+#include <array>
 #include <atomic>
+#include <bit>
 #include <cmath>
 
 #include "grid/grid.h"
@@ -20,20 +23,62 @@ absl::Status check_shape(const GridSpec& spec, int64_t rows, int64_t columns) {
 
 // The first row that holds NaN or infinity, or `rows`.
 int64_t first_bad_row(const float* weights, int64_t rows, int64_t columns) {
+  constexpr uint32_t kInfinite = 0x7f800000;  // the exponent of infinity and NaN
   std::atomic<int64_t> bad = rows;
 #pragma omp parallel for schedule(static)
   for (int64_t row = 0; row < rows; ++row) {
     const float* values = weights + row * columns;
-    float zeros = 0;
-    for (int64_t i = 0; i < columns; ++i)
-      zeros += values[i] * 0.0f;  // NaN as soon as one value is not finite
-    if (zeros == 0.0f) continue;
+    uint32_t found = 0;
+    for (int64_t i = 0; i < columns; ++i) {
+      const uint32_t exponent = std::bit_cast<uint32_t>(values[i]) & kInfinite;
+      found |= exponent == kInfinite ? 1u : 0u;
+    }
+    if (found == 0) continue;
     int64_t known = bad.load();
     while (row < known && !bad.compare_exchange_weak(known, row)) {
     }
   }
   return bad;
 }
+
+// Fits and encodes ranges of a matrix's blocks, counted row by row.
+struct BlockRounding {
+  static constexpr int64_t kAtOnce = 64;  // packs of sixteen groups, and few calls
+
+  const float* weights;
+  std::span<const float> importance;
+  ScaleSearch search;
+  QuantizedMatrix& matrix;
+
+  void round(int64_t first, int64_t last) const {
+    const GridSpec& spec = matrix.grid->spec();
+    std::array<BlockToFit, kAtOnce> blocks;
+    for (int64_t i = first; i < last; ++i) {
+      const int64_t column = i % matrix.blocks_per_row() * spec.block_columns;
+      blocks[i - first] = {.x = weights + i * spec.block_columns,
+                           .importance = importance.empty() ? nullptr : &importance[column],
+                           .parameters = matrix.parameters.data() + i * spec.parameter_bytes};
+    }
+    const std::span<const BlockToFit> all(blocks.data(), static_cast<size_t>(last - first));
+    fit(all);
+    uint8_t* codes = matrix.codes.data() + first * spec.block_columns;
+    for (const BlockToFit& block : all) {
+      matrix.grid->encode(block.x, block.parameters, codes);
+      codes += spec.block_columns;
+    }
+  }
+
+ private:
+  void fit(std::span<const BlockToFit> blocks) const {
+    if (search == ScaleSearch::kFast) return matrix.grid->fit_fast(blocks);
+    const auto width = static_cast<size_t>(matrix.grid->spec().block_columns);
+    for (const BlockToFit& block : blocks) {
+      const std::span<const float> weighted(block.importance,
+                                            block.importance == nullptr ? 0 : width);
+      matrix.grid->fit({block.x, width}, weighted, search == ScaleSearch::kFull, block.parameters);
+    }
+  }
+};
 
 }  // namespace
 
@@ -120,7 +165,7 @@ void decode_matrix(const QuantizedMatrix& matrix, float* out) {
 absl::StatusOr<QuantizedMatrix> round_to_nearest(std::shared_ptr<const Grid> grid,
                                                  const float* weights, int64_t rows,
                                                  int64_t columns, std::span<const float> importance,
-                                                 bool search) {
+                                                 ScaleSearch search) {
   const GridSpec& spec = grid->spec();
   FRUGAL_RETURN_IF_ERROR(check_shape(spec, rows, columns));
   if (!importance.empty() && static_cast<int64_t>(importance.size()) != columns) {
@@ -132,20 +177,20 @@ absl::StatusOr<QuantizedMatrix> round_to_nearest(std::shared_ptr<const Grid> gri
                                   " holds NaN or infinity; repair the checkpoint");
   }
   QuantizedMatrix matrix = empty_matrix(std::move(grid), rows, columns);
+  const BlockRounding rounding{weights, importance, search, matrix};
+  const int64_t blocks = rows * matrix.blocks_per_row();
 #pragma omp parallel for schedule(static)
-  for (int64_t row = 0; row < rows; ++row) {
-    for (int64_t b = 0; b < matrix.blocks_per_row(); ++b) {
-      const int64_t start = b * spec.block_columns;
-      const float* x = weights + row * columns + start;
-      std::byte* const parameters = matrix.block_parameters(row, b);
-      matrix.grid->fit(
-          {x, static_cast<size_t>(spec.block_columns)},
-          importance.empty() ? importance : importance.subspan(start, spec.block_columns), search,
-          parameters);
-      matrix.grid->encode(x, parameters, matrix.codes.data() + row * columns + start);
-    }
-  }
+  for (int64_t first = 0; first < blocks; first += BlockRounding::kAtOnce)
+    rounding.round(first, std::min(blocks, first + BlockRounding::kAtOnce));
   return matrix;
+}
+
+absl::StatusOr<QuantizedMatrix> round_to_nearest(std::shared_ptr<const Grid> grid,
+                                                 const float* weights, int64_t rows,
+                                                 int64_t columns, std::span<const float> importance,
+                                                 bool search) {
+  return round_to_nearest(std::move(grid), weights, rows, columns, importance,
+                          search ? ScaleSearch::kFull : ScaleSearch::kNone);
 }
 
 }  // namespace frugal::grid

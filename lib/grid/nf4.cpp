@@ -43,9 +43,7 @@ class Nf4 final : public FlatGrid {
   }
 
  protected:
-  float plain_scale(std::span<const float> x) const override {
-    return std::fabs(signed_maximum(x));
-  }
+  float plain_scale(float largest) const override { return std::fabs(largest); }
 };
 
 }  // namespace

@@ -35,7 +35,7 @@ class Q40 final : public FlatGrid {
 
  protected:
   // The weight of largest magnitude falls on level -8, which has no counterpart +8.
-  float plain_scale(std::span<const float> x) const override { return signed_maximum(x) / -8; }
+  float plain_scale(float largest) const override { return largest / -8; }
 };
 
 }  // namespace

@@ -34,7 +34,7 @@ class Q50 final : public FlatGrid {
 
  protected:
   // As for Q4_0: level -16 has no counterpart.
-  float plain_scale(std::span<const float> x) const override { return signed_maximum(x) / -16; }
+  float plain_scale(float largest) const override { return largest / -16; }
 };
 
 }  // namespace

@@ -36,9 +36,7 @@ class Q80 final : public FlatGrid {
   }
 
  protected:
-  float plain_scale(std::span<const float> x) const override {
-    return std::fabs(signed_maximum(x)) / 127;
-  }
+  float plain_scale(float largest) const override { return std::fabs(largest) / 127; }
 };
 
 }  // namespace

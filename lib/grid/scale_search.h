@@ -49,7 +49,32 @@ struct Correlations {
   alignas(64) float t[kCandidates];
 };
 
-// The loops compiled for one instruction set.
+// For each of sixteen groups side by side: weighted sums of 1, x and x^2.
+struct GroupMoments {
+  alignas(64) float weight[kCandidates];
+  alignas(64) float first[kCandidates];
+  alignas(64) float second[kCandidates];
+};
+
+// For each of sixteen groups the codes that explain most: the largest (sum w x t)^2 / sum w t^2.
+struct GroupScales {
+  alignas(64) float xt[kCandidates];
+  alignas(64) float tt[kCandidates];  // not 0
+};
+
+// For each of sixteen groups the pair of least sum w (x - scale t - offset)^2, that error, and the
+// sums of its codes.
+struct GroupPairSums {
+  alignas(64) float scale[kCandidates];
+  alignas(64) float offset[kCandidates];
+  alignas(64) float error[kCandidates];
+  alignas(64) float tt[kCandidates];
+  alignas(64) float t[kCandidates];
+};
+
+// The loops compiled for one instruction set. Those called group_… work on sixteen groups side by
+// side (group_pack.h): x and weight are [count][16], and every lane has a scale and an offset of
+// its own.
 struct ScaleKernel {
   const char* name;
   bool (*available)();
@@ -60,6 +85,24 @@ struct ScaleKernel {
                     const float* scale, const LevelTable& table, Correlations& out);
   void (*encode)(const float* x, int64_t count, float scale, float offset, const LevelTable& table,
                  uint8_t* codes);
+  // Of the candidates [candidates, 16] and what `best` holds already, in every lane the best.
+  // inverse: 1 / scale.
+  void (*group_scales)(const float* x, const float* weight, int64_t count, const float* inverse,
+                       int candidates, const LevelTable& table, GroupScales& best);
+  // The same for pairs of a positive scale and an offset of at most `highest` [16].
+  void (*group_pairs)(const float* x, const float* weight, int64_t count, const float* inverse,
+                      int candidates, const GroupMoments& moments, const float* highest,
+                      const LevelTable& table, GroupPairSums& best);
+  void (*group_sums)(const float* x, const float* weight, int64_t count, const Candidates& groups,
+                     const LevelTable& table, CandidateSums& out);
+  void (*group_range)(const float* x, int64_t count, float* low, float* high);  // count >= 1
+  // x *= factor [16]; squares [16]: the sums of the new x^2.
+  void (*group_multiply)(float* x, int64_t count, const float* factor, float* squares);
+  // weight *= sqrt(sigma + x^2), sigma [16].
+  void (*group_weigh)(const float* x, int64_t count, const float* sigma, float* weight);
+  // shifted = x - offset [16], and its moments.
+  void (*group_moments)(const float* x, const float* weight, int64_t count, const float* offset,
+                        float* shifted, GroupMoments& out);
 };
 std::span<const ScaleKernel> scale_kernels();  // most specialised first
 const ScaleKernel& scale_kernel();             // the first that this machine can run

@@ -28,6 +28,32 @@ void avx2_encode(const float* x, int64_t count, float scale, float offset, const
                  uint8_t* codes) {
   avx2::encode(x, count, scale, offset, table, codes);
 }
+void avx2_group_scales(const float* x, const float* weight, int64_t count, const float* inverse,
+                       int candidates, const LevelTable& table, GroupScales& best) {
+  avx2::group_scales(x, weight, count, inverse, candidates, table, best);
+}
+void avx2_group_pairs(const float* x, const float* weight, int64_t count, const float* inverse,
+                      int candidates, const GroupMoments& moments, const float* highest,
+                      const LevelTable& table, GroupPairSums& best) {
+  avx2::group_pairs(x, weight, count, inverse, candidates, moments, highest, table, best);
+}
+void avx2_group_sums(const float* x, const float* weight, int64_t count, const Candidates& groups,
+                     const LevelTable& table, CandidateSums& out) {
+  avx2::group_sums(x, weight, count, groups, table, out);
+}
+void avx2_group_range(const float* x, int64_t count, float* low, float* high) {
+  avx2::group_range(x, count, low, high);
+}
+void avx2_group_multiply(float* x, int64_t count, const float* factor, float* squares) {
+  avx2::group_multiply(x, count, factor, squares);
+}
+void avx2_group_weigh(const float* x, int64_t count, const float* sigma, float* weight) {
+  avx2::group_weigh(x, count, sigma, weight);
+}
+void avx2_group_moments(const float* x, const float* weight, int64_t count, const float* offset,
+                        float* shifted, GroupMoments& out) {
+  avx2::group_moments(x, weight, count, offset, shifted, out);
+}
 
 }  // namespace frugal::grid
 #endif  // FRUGAL_X86_TARGETS

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "grid/fast_search.h"
 #include "grid/flat_grid.h"
 #include "grid/half.h"
 #include "grid/k_block.h"
@@ -22,17 +23,7 @@ constexpr int kGroups = 16;
 constexpr int kGroupColumns = kKColumns / kGroups;
 constexpr int kSuperBytes = 2;
 
-// The parameters in numbers.
-struct Header {
-  float d = 0;  // a value of fp16
-  KValues s{};  // whole numbers
-
-  KValues scales() const {
-    KValues scale;
-    for (int j = 0; j < kGroups; ++j) scale[j] = d * s[j];
-    return scale;
-  }
-};
+using Header = SignedKValues;
 
 // What tells the types apart.
 struct Layout {
@@ -210,6 +201,19 @@ class SignedK final : public Grid {
     write(header, parameters);
   }
 
+  void fit_fast(std::span<const BlockToFit> blocks) const override {
+    static_assert(kGroups == kGroupLanes);
+    GroupPack& pack = thread_pack();
+    for (const BlockToFit& block : blocks) {
+      pack.load(spec(), {&block, 1});
+      Header header = plain_header(pack.stored_values(pack.largest(), 0));
+      if (pack.searchable(0)) {
+        fast_signed_k(pack, table(), {kGroups, layout_.lowest, layout_.highest()}, header);
+      }
+      write(header, block.parameters);
+    }
+  }
+
   void expand(const std::byte* parameters, float* scale, float* offset) const override {
     const KValues scales = read(parameters).scales();
     std::copy_n(scales.begin(), kGroups, scale);
@@ -257,15 +261,18 @@ class SignedK final : public Grid {
   }
 
   // The largest weight of each group on the lowest level, the largest scale on the lowest code.
-  Header plain_header(std::span<const float> x) const {
+  Header plain_header(const KValues& largest) const {
     KValues scale;
-    for (int j = 0; j < kGroups; ++j) {
-      scale[j] =
-          signed_maximum(x.subspan(j * kGroupColumns, kGroupColumns)) / spec().levels.front();
-    }
+    for (int j = 0; j < kGroups; ++j) scale[j] = largest[j] / spec().levels.front();
     Header header{.d = round_to_half(signed_maximum(scale) / static_cast<float>(layout_.lowest))};
     choose_codes(layout_, scale, header);
     return header;
+  }
+  Header plain_header(std::span<const float> x) const {
+    KValues largest;
+    for (int j = 0; j < kGroups; ++j)
+      largest[j] = signed_maximum(x.subspan(j * kGroupColumns, kGroupColumns));
+    return plain_header(largest);
   }
 
   const Layout& layout_;

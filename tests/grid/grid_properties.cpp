@@ -304,14 +304,94 @@ void expect_search_never_worse_than_plain(const Grid& grid) {
                                   std::to_string(searched_total / plain_total));
 }
 
+namespace {
+
+// Parameters of blocks that lie one behind the other, all fitted at once.
+Bytes fit_fast_together(const Grid& grid, const std::vector<float>& x,
+                        const std::vector<float>& importance) {
+  const GridSpec& spec = grid.spec();
+  const auto count = static_cast<int64_t>(x.size()) / spec.block_columns;
+  Bytes parameters(static_cast<size_t>(count * spec.parameter_bytes));
+  std::vector<BlockToFit> blocks;
+  for (int64_t b = 0; b < count; ++b) {
+    blocks.push_back(
+        {.x = &x[b * spec.block_columns],
+         .importance = importance.empty() ? nullptr : &importance[b * spec.block_columns],
+         .parameters = &parameters[b * spec.parameter_bytes]});
+  }
+  grid.fit_fast(blocks);
+  return parameters;
+}
+
+Bytes fitted(const Grid& grid, const std::vector<float>& x, const std::vector<float>& importance,
+             ScaleSearch search) {
+  if (search == ScaleSearch::kFast) return fit_fast_together(grid, x, importance);
+  Bytes parameters(static_cast<size_t>(grid.spec().parameter_bytes));
+  grid.fit(x, importance, search == ScaleSearch::kFull, parameters.data());
+  return parameters;
+}
+
+std::vector<float> block_of(const std::vector<float>& values, int64_t block, int64_t width) {
+  if (values.empty()) return {};
+  return {values.begin() + block * width, values.begin() + (block + 1) * width};
+}
+
+}  // namespace
+
+// More blocks than go side by side, some of them alike in sign, of nothing or of no importance.
+void expect_fast_search_never_worse_than_plain(const Grid& grid) {
+  const GridSpec& spec = grid.spec();
+  constexpr int64_t kBlocks = 37;
+  base::RandomStream random(7, "grid/fast/" + spec.name);
+  double plain_total = 0, fast_total = 0, full_total = 0;
+  for (int round = 0; round < 4; ++round) {
+    auto x = heavy_weights(random, kBlocks * spec.block_columns);
+    auto importance = round % 2 == 0 ? std::vector<float>()
+                                     : uneven_importance(random, kBlocks * spec.block_columns);
+    for (int64_t i = 0; i < spec.block_columns; ++i) {
+      x[3 * spec.block_columns + i] = std::fabs(x[3 * spec.block_columns + i]);
+      x[4 * spec.block_columns + i] = 0;
+      x[5 * spec.block_columns + i] = i % 2 == 0 ? -0.5f : 0.5f;  // both extremes of one size
+      if (!importance.empty()) importance[6 * spec.block_columns + i] = 0;
+    }
+    const Bytes together = fit_fast_together(grid, x, importance);
+    for (int64_t b = 0; b < kBlocks; ++b) {
+      const std::vector<float> block = block_of(x, b, spec.block_columns);
+      const std::vector<float> weighted = block_of(importance, b, spec.block_columns);
+      const std::byte* const fast = &together[b * spec.parameter_bytes];
+      const Bytes alone = fit_fast_together(grid, block, weighted);
+      EXPECT_EQ(std::memcmp(fast, alone.data(), alone.size()), 0)
+          << spec.name << ": block " << b << " depends on its neighbors";
+      Bytes plain(alone.size()), full(alone.size());
+      grid.fit(block, weighted, false, plain.data());
+      grid.fit(block, weighted, true, full.data());
+      // Where no weight counts, none does more than another.
+      const bool counts = b != 6 || weighted.empty();
+      const double plain_error =
+          weighted_error(grid, block, counts ? weighted : std::vector<float>(), plain.data());
+      const double fast_error =
+          weighted_error(grid, block, counts ? weighted : std::vector<float>(), fast);
+      // As in expect_search_never_worse_than_plain.
+      const double rounding = 2 * static_cast<double>(spec.block_columns) * 0x1p-24;
+      EXPECT_LE(fast_error, plain_error * (1 + rounding)) << spec.name << " block " << b;
+      plain_total += plain_error;
+      fast_total += fast_error;
+      full_total +=
+          weighted_error(grid, block, counts ? weighted : std::vector<float>(), full.data());
+    }
+  }
+  EXPECT_LT(fast_total, 0.97 * plain_total) << spec.name << ": the fast search finds nothing";
+  ::testing::Test::RecordProperty((spec.name + "_fast_over_full").c_str(),
+                                  std::to_string(fast_total / full_total));
+}
+
 void expect_zero_blocks_decode_to_zero(const Grid& grid) {
   const GridSpec& spec = grid.spec();
   for (const float value : {0.0f, -0.0f, 1e-30f, -1e-38f, 1e-45f}) {
-    for (const bool search : {false, true}) {
+    for (const ScaleSearch search : {ScaleSearch::kNone, ScaleSearch::kFast, ScaleSearch::kFull}) {
       const std::vector<float> x(static_cast<size_t>(spec.block_columns), value);
       const std::vector<float> importance(x.size(), 0.0f);
-      Bytes parameters(static_cast<size_t>(spec.parameter_bytes));
-      grid.fit(x, importance, search, parameters.data());
+      const Bytes parameters = fitted(grid, x, importance, search);
       std::vector<uint8_t> codes(x.size());
       grid.encode(x.data(), parameters.data(), codes.data());
       for (const float decoded : decode_codes(grid, parameters.data(), codes))
@@ -326,9 +406,9 @@ void expect_extreme_magnitudes_stay_finite(const Grid& grid) {
   for (const float magnitude : {1e-7f, 1e-3f, 1e3f, 1e7f, 1e20f, 3e38f}) {
     std::vector<float> x = normal_weights(random, spec.block_columns, 0.2);
     for (float& value : x) value = std::clamp(value, -1.0f, 1.0f) * magnitude;
-    for (const bool search : {false, true}) {
-      Bytes parameters(static_cast<size_t>(spec.parameter_bytes));
-      grid.fit(x, uneven_importance(random, spec.block_columns), search, parameters.data());
+    for (const ScaleSearch search : {ScaleSearch::kNone, ScaleSearch::kFast, ScaleSearch::kFull}) {
+      const Bytes parameters =
+          fitted(grid, x, uneven_importance(random, spec.block_columns), search);
       std::vector<uint8_t> codes(x.size());
       grid.encode(x.data(), parameters.data(), codes.data());
       const auto decoded = decode_codes(grid, parameters.data(), codes);
@@ -355,6 +435,7 @@ void expect_all_properties(const Grid& grid, int smallest_top_code) {
   expect_set_group_keeps_stored_values(grid);
   expect_encode_is_nearest(grid);
   expect_search_never_worse_than_plain(grid);
+  expect_fast_search_never_worse_than_plain(grid);
   expect_zero_blocks_decode_to_zero(grid);
   expect_extreme_magnitudes_stay_finite(grid);
 }

@@ -34,6 +34,7 @@ void expect_snap_inverts_expand(const Grid& grid, int smallest_top_code);
 void expect_set_group_keeps_stored_values(const Grid& grid);
 void expect_encode_is_nearest(const Grid& grid);
 void expect_search_never_worse_than_plain(const Grid& grid);
+void expect_fast_search_never_worse_than_plain(const Grid& grid);
 void expect_zero_blocks_decode_to_zero(const Grid& grid);
 void expect_extreme_magnitudes_stay_finite(const Grid& grid);
 void expect_all_properties(const Grid& grid, int smallest_top_code = 1);

@@ -55,6 +55,13 @@ TEST(ScaleKernels, EveryBuildIsInTheTable) {
   EXPECT_EQ(plain.sums, &plain_sums);
   EXPECT_EQ(plain.correlate, &plain_correlate);
   EXPECT_EQ(plain.encode, &plain_encode);
+  EXPECT_EQ(plain.group_scales, &plain_group_scales);
+  EXPECT_EQ(plain.group_pairs, &plain_group_pairs);
+  EXPECT_EQ(plain.group_sums, &plain_group_sums);
+  EXPECT_EQ(plain.group_range, &plain_group_range);
+  EXPECT_EQ(plain.group_multiply, &plain_group_multiply);
+  EXPECT_EQ(plain.group_weigh, &plain_group_weigh);
+  EXPECT_EQ(plain.group_moments, &plain_group_moments);
   EXPECT_TRUE(plain.available());
 #if FRUGAL_X86_TARGETS
   ASSERT_EQ(scale_kernels().size(), 3u);
@@ -62,10 +69,24 @@ TEST(ScaleKernels, EveryBuildIsInTheTable) {
   EXPECT_EQ(avx512.sums, &avx512_sums);
   EXPECT_EQ(avx512.correlate, &avx512_correlate);
   EXPECT_EQ(avx512.encode, &avx512_encode);
+  EXPECT_EQ(avx512.group_scales, &avx512_group_scales);
+  EXPECT_EQ(avx512.group_pairs, &avx512_group_pairs);
+  EXPECT_EQ(avx512.group_sums, &avx512_group_sums);
+  EXPECT_EQ(avx512.group_range, &avx512_group_range);
+  EXPECT_EQ(avx512.group_multiply, &avx512_group_multiply);
+  EXPECT_EQ(avx512.group_weigh, &avx512_group_weigh);
+  EXPECT_EQ(avx512.group_moments, &avx512_group_moments);
   EXPECT_EQ(avx512.available(), has_avx512());
   EXPECT_EQ(avx2.sums, &avx2_sums);
   EXPECT_EQ(avx2.correlate, &avx2_correlate);
   EXPECT_EQ(avx2.encode, &avx2_encode);
+  EXPECT_EQ(avx2.group_scales, &avx2_group_scales);
+  EXPECT_EQ(avx2.group_pairs, &avx2_group_pairs);
+  EXPECT_EQ(avx2.group_sums, &avx2_group_sums);
+  EXPECT_EQ(avx2.group_range, &avx2_group_range);
+  EXPECT_EQ(avx2.group_multiply, &avx2_group_multiply);
+  EXPECT_EQ(avx2.group_weigh, &avx2_group_weigh);
+  EXPECT_EQ(avx2.group_moments, &avx2_group_moments);
   EXPECT_EQ(avx2.available(), has_avx2());
 #else
   EXPECT_EQ(scale_kernels().size(), 1u);

@@ -15,6 +15,7 @@
 #include "artifact/gguf/hyperparameters.h"
 #include "artifact/gguf/pre_tokenizer_names.h"
 #include "artifact/onnx/rotary.h"
+#include "base/process.h"
 #include "base/text.h"
 
 namespace frugal::artifact {
@@ -268,9 +269,14 @@ absl::Status write_gguf(const format::Checkpoint& checkpoint, const text::Tokeni
   }
   FRUGAL_ASSIGN_OR_RETURN(format::GgufWriter writer,
                           format::GgufWriter::create(path, metadata, declarations));
-  for (const GgufSource& source : sources) {
-    FRUGAL_ASSIGN_OR_RETURN(const Payload payload, payload_of(checkpoint, source));
-    FRUGAL_RETURN_IF_ERROR(writer.write(source.name, payload.bytes));
+  for (size_t i = 0; i < sources.size(); ++i) {
+    if (i + 1 < sources.size()) {
+      for (const architecture::Tensor& part : sources[i + 1].parts)
+        checkpoint.read_ahead(part.name);
+    }
+    FRUGAL_ASSIGN_OR_RETURN(const Payload payload, payload_of(checkpoint, sources[i]));
+    FRUGAL_RETURN_IF_ERROR(writer.write(sources[i].name, payload.bytes));
+    if (payload.stored.is_mapped()) base::release_pages(payload.stored);
   }
   return writer.commit();
 }

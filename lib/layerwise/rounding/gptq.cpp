@@ -233,7 +233,8 @@ GptqResult gptq(const at::Tensor& target, const at::Tensor& importance, const Fa
 absl::StatusOr<grid::QuantizedMatrix> round_to_nearest(const at::Tensor& weights,
                                                        const at::Tensor& importance,
                                                        std::shared_ptr<const grid::Grid> grid,
-                                                       bool search, const at::Tensor& mask) {
+                                                       grid::ScaleSearch search,
+                                                       const at::Tensor& mask) {
   at::Tensor w = weights.to(at::kFloat).contiguous();
   const at::Tensor columns =
       importance.defined() ? importance.to(at::kFloat).contiguous() : at::Tensor();
@@ -244,7 +245,8 @@ absl::StatusOr<grid::QuantizedMatrix> round_to_nearest(const at::Tensor& weights
                           grid::round_to_nearest(std::move(grid), w.const_data_ptr<float>(),
                                                  w.size(0), w.size(1), floats(columns), search));
   if (!mask.defined()) return matrix;
-  fit_all(w, columns, kept, search, matrix);  // once more, without the pinned weights
+  fit_all(w, columns, kept, search != grid::ScaleSearch::kNone,
+          matrix);  // once more, without the pinned weights
   for (int64_t row = 0; row < matrix.rows; ++row) {
     for (int64_t b = 0; b < matrix.blocks_per_row(); ++b) {
       const int64_t at = row * matrix.columns + b * matrix.grid->spec().block_columns;
@@ -253,6 +255,14 @@ absl::StatusOr<grid::QuantizedMatrix> round_to_nearest(const at::Tensor& weights
     }
   }
   return matrix;
+}
+
+absl::StatusOr<grid::QuantizedMatrix> round_to_nearest(const at::Tensor& weights,
+                                                       const at::Tensor& importance,
+                                                       std::shared_ptr<const grid::Grid> grid,
+                                                       bool search, const at::Tensor& mask) {
+  return round_to_nearest(weights, importance, std::move(grid),
+                          search ? grid::ScaleSearch::kFull : grid::ScaleSearch::kNone, mask);
 }
 
 at::Tensor decode(const grid::QuantizedMatrix& matrix) {

@@ -49,7 +49,14 @@ double refine_codes(const at::Tensor& target, const Factor& factor, const GptqOp
                     grid::QuantizedMatrix& matrix);
 
 // Nearest rounding of every block on the weights alone. `importance` and `mask` (as above) may be
-// undefined; `search` false: plain min-max scales.
+// undefined. With a mask the fast search gives way to the full one, which leaves pinned weights
+// out.
+absl::StatusOr<grid::QuantizedMatrix> round_to_nearest(const at::Tensor& weights,
+                                                       const at::Tensor& importance,
+                                                       std::shared_ptr<const grid::Grid> grid,
+                                                       grid::ScaleSearch search,
+                                                       const at::Tensor& mask = {});
+// With the full search, or with plain min-max scales.
 absl::StatusOr<grid::QuantizedMatrix> round_to_nearest(const at::Tensor& weights,
                                                        const at::Tensor& importance,
                                                        std::shared_ptr<const grid::Grid> grid,

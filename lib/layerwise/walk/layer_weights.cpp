@@ -31,8 +31,9 @@ absl::StatusOr<StageWeights> load_matrices(const format::Checkpoint& checkpoint,
     parts.push_back(std::move(value));
   }
   result.names = std::move(names);
-  FRUGAL_RETURN_IF_ERROR(
-      tensor::guarded("stacking weights", [&] { result.stacked = tensor::concatenate(parts); }));
+  FRUGAL_RETURN_IF_ERROR(tensor::guarded("stacking weights", [&] {
+    result.stacked = parts.size() == 1 ? parts.front() : tensor::concatenate(parts);
+  }));
   return result;
 }
 

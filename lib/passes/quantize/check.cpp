@@ -61,6 +61,14 @@ absl::Status check_order(const QuantizeSettings& settings) {
       "leave scales out (static), or take order: group_aware");
 }
 
+absl::Status check_scale_search(const QuantizeSettings& settings) {
+  if (!settings.gptq() || settings.scale_search == "full") return absl::OkStatus();
+  return base::invalid_argument("quantize: scale_search = ", settings.scale_search,
+                                " goes with method: rtn; gptq chooses the scales of a block on "
+                                "weights that change with every "
+                                "column, and searches in full: leave scale_search out");
+}
+
 absl::Status check_drift_correction(const QuantizeSettings& settings) {
   if (!settings.gptq() || settings.pre_corrects()) return absl::OkStatus();
   if (settings.drift_strength == "held_out") {
@@ -238,6 +246,7 @@ absl::Status check_quantization(const QuantizeSettings& settings, pass::CheckCon
         "or overrides that leave some matrices");
   }
   FRUGAL_RETURN_IF_ERROR(check_order(settings));
+  FRUGAL_RETURN_IF_ERROR(check_scale_search(settings));
   FRUGAL_RETURN_IF_ERROR(check_drift_correction(settings));
   FRUGAL_RETURN_IF_ERROR(check_sparsity(settings, plan));
   FRUGAL_RETURN_IF_ERROR(check_int8_inputs(settings));

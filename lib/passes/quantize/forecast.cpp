@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/text.h"
 #include "layerwise/walk/estimate.h"
 #include "layerwise/walk/walk.h"
 #include "passes/common/calibration_options.h"
@@ -102,9 +103,9 @@ int64_t gradient_tokens(const QuantizeSettings& settings, const layerwise::WalkD
 // Of the end, where the result is put together, tuned and measured.
 int64_t end_bytes(const QuantizeSettings& settings, const architecture::ModelConfig& config,
                   const TuningDemand& tuning) {
-  const bool compares = settings.tunes() || settings.max_kl > 0;
-  const int64_t comparing = compares ? tuning_memory(config, tuning) : 0;
-  return tuning.code_bytes + std::max(4 * tuning.largest, comparing);
+  // Written one by one: an embedding's values and codes at most.
+  if (!settings.tunes() && settings.max_kl == 0) return 6 * tuning.largest;
+  return tuning.code_bytes + std::max(4 * tuning.largest, tuning_memory(config, tuning));
 }
 
 // Resident memory at its highest: in the walk, or behind it.
@@ -178,9 +179,11 @@ absl::StatusOr<pass::Estimate> forecast(const QuantizeSettings& settings,
       .seconds = operations_of(settings, plan, config, demand, tuning) / kOperationsPerSecond,
       .peak_memory_bytes = peak,
       .output_bytes = output_bytes,
-      .basis =
+      .basis = base::str_cat(
+          settings.gptq() ? ""
+                          : base::str_cat("scales by the ", settings.scale_search, " search; "),
           "operations at 20 GFLOP/s (one CPU core); memory: this process, activations, "
-          "statistics and one layer, or both models where they are compared, on the CPU"};
+          "statistics and one layer, or both models where they are compared, on the CPU")};
 }
 
 }  // namespace frugal::passes

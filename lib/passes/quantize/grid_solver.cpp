@@ -28,13 +28,17 @@ class StackErrors {
   StackErrors(const at::Tensor& changed, const at::Tensor& weights, const at::Tensor& hessian) {
     const at::Tensor difference = weights.defined() ? changed - weights : changed;
     rows_ = hessian.defined() ? tensor::row_products(difference, hessian, difference)
-                              : difference.square().sum(1, false, at::kDouble);
+                              : squares(difference, weights.defined()).sum(1, false, at::kDouble);
   }
   double part(int64_t begin, int64_t count) const {
     return rows_.narrow(0, begin, count).sum().item<double>();
   }
 
  private:
+  static at::Tensor squares(at::Tensor values, bool in_place) {
+    return in_place ? values.square_() : values.square();
+  }
+
   at::Tensor rows_;
 };
 
@@ -113,8 +117,9 @@ absl::StatusOr<GridSolver::Rounded> GridSolver::round_nearest(
   result.target = problem.weights;
   result.mask = choose_zeros(problem, result.target, nullptr);
   const at::Tensor importance = options_.importance ? problem.statistics.mean_square : at::Tensor();
-  FRUGAL_ASSIGN_OR_RETURN(result.matrix, layerwise::round_to_nearest(problem.weights, importance,
-                                                                     grid, true, result.mask));
+  FRUGAL_ASSIGN_OR_RETURN(result.matrix,
+                          layerwise::round_to_nearest(problem.weights, importance, grid,
+                                                      options_.scale_search, result.mask));
   return result;
 }
 
@@ -213,7 +218,7 @@ void GridSolver::keep_matrix(const std::string& name, const grid::QuantizedMatri
   keep(name, packed);
 }
 
-absl::Status GridSolver::solve_part(const Part& part, SolvedStage& stage) {
+absl::StatusOr<at::Tensor> GridSolver::solve_part(const Part& part, SolvedStage& stage) {
   const auto start = std::chrono::steady_clock::now();
   FRUGAL_ASSIGN_OR_RETURN(const Rounded rounded, round(part.problem, part.grid));
   const at::Tensor decoded = layerwise::decode(rounded.matrix);
@@ -229,7 +234,7 @@ absl::Status GridSolver::solve_part(const Part& part, SolvedStage& stage) {
     stage.weights[member] = decoded.narrow(0, begin, rows);
     begin += rows;
   }
-  return absl::OkStatus();
+  return decoded;
 }
 
 absl::StatusOr<at::Tensor> GridSolver::solve(const StageProblem& problem) {
@@ -238,13 +243,17 @@ absl::StatusOr<at::Tensor> GridSolver::solve(const StageProblem& problem) {
   stage.weights = problem.weights.split_with_sizes(problem.row_counts, 0);
   stage.targets = stage.weights;
   stage.matrices.resize(problem.names.size());
-  for (const Part& part : parts) FRUGAL_RETURN_IF_ERROR(solve_part(part, stage));
+  at::Tensor decoded;
+  for (const Part& part : parts) {
+    FRUGAL_ASSIGN_OR_RETURN(decoded, solve_part(part, stage));
+  }
   if (reconstructs_layers()) {
     std::vector<layerwise::BlockMatrix>& matrices = layer_.emplace_back();
     for (size_t i = 0; i < problem.names.size(); ++i)
       matrices.push_back({std::move(stage.matrices[i]), stage.targets[i].contiguous()});
   }
-  return tensor::concatenate(stage.weights);
+  const bool is_whole = parts.size() == 1 && parts.front().members.size() == problem.names.size();
+  return is_whole ? decoded : tensor::concatenate(stage.weights);
 }
 
 absl::StatusOr<std::vector<at::Tensor>> GridSolver::reconstruct_layer(
@@ -277,8 +286,11 @@ absl::Status GridSolver::record(const StageProblem& problem, const Rounded& roun
   const int64_t columns = problem.weights.size(1);
   const bool measured = problem.statistics.hessian.defined();
   const at::Tensor hessian = measured ? problem.statistics.hessian.to(at::kFloat) : at::Tensor();
-  const StackErrors after(decoded, rounded.target, hessian),
-      original(decoded, problem.weights, hessian), outputs(problem.weights, {}, hessian);
+  const StackErrors after(decoded, rounded.target, hessian), outputs(problem.weights, {}, hessian);
+  // Where nothing was corrected before rounding, the target is the original.
+  const StackErrors original = rounded.target.is_same(problem.weights)
+                                   ? after
+                                   : StackErrors(decoded, problem.weights, hessian);
   std::optional<StackErrors> before;
   if (rounded.baseline.defined()) before.emplace(rounded.baseline, rounded.target, hessian);
   int64_t begin = 0;

@@ -33,6 +33,7 @@ struct GridSolverOptions {
   RoundingMethod method = RoundingMethod::kGptq;
   bool calibrated = false;  // activations are there: errors are measured in the metric of H
   bool importance = true;   // scales are searched weighted by E[x²]
+  grid::ScaleSearch scale_search = grid::ScaleSearch::kFull;  // of kRoundToNearest
   layerwise::DriftStrength drift_strength;
   bool gptaq = false;  // at drift_strength.alpha in the sweep, not in its target alone
   const OutputFisherStore* output_fisher =
@@ -101,7 +102,8 @@ class GridSolver final : public layerwise::DurableSolver {
     std::vector<at::Tensor> weights, targets;  // [rows, in]
     std::vector<grid::QuantizedMatrix> matrices;
   };
-  absl::Status solve_part(const Part& part, SolvedStage& stage);
+  // The part's decoded weights, stacked.
+  absl::StatusOr<at::Tensor> solve_part(const Part& part, SolvedStage& stage);
   void keep_matrix(const std::string& name, const grid::QuantizedMatrix& matrix);
   absl::StatusOr<Rounded> round(const layerwise::StageProblem& problem,
                                 const std::shared_ptr<const grid::Grid>& grid) const;

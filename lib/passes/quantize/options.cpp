@@ -186,6 +186,15 @@ void visit_solver(pass::OptionVisitor& visitor, QuantizeOptions& o) {
                  .otherwise = "dynamic, with order: act static"},
                 o.scales);
   visitor.field(
+      {.name = "scale_search",
+       .help = "rtn: how scales are searched. fast tries few candidates and improves them by least "
+               "squares, for sixteen groups at a time; full tries many for every group: a few "
+               "percent less weighted error at most, in about ten times as long. gptq always "
+               "searches in full.",
+       .choices = {"fast", "full"},
+       .otherwise = "fast with method: rtn, else full"},
+      o.scale_search);
+  visitor.field(
       {.name = "descent_passes",
        .help = "gptq: passes of coordinate descent over the codes after the column sweep.",
        .minimum = 0,
@@ -276,6 +285,7 @@ QuantizeSettings resolve(const QuantizeOptions& o) {
   s.gradient_windows =
       o.gradient_windows.value_or(tuned ? kGradientWindows : plain.gradient_windows);
   s.scales = o.scales.value_or(s.order == "act" ? "static" : plain.scales);
+  s.scale_search = o.scale_search.value_or(s.gptq() ? plain.scale_search : "fast");
   s.rounding_iterations =
       o.rounding_iterations.value_or(o.recipe == "lowbit" ? kRoundingIterations : 0);
   const int64_t steps = o.recipe == "best" ? kTuneSteps : tuned ? kLowbitTuneSteps : 0;

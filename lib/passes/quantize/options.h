@@ -6,6 +6,7 @@
 #include <string>
 
 #include "format/activations.h"
+#include "grid/grid.h"
 #include "layerwise/rounding/pre_correct.h"
 #include "layerwise/walk/calibration.h"
 #include "pass/options.h"
@@ -34,6 +35,7 @@ struct QuantizeSettings {
   int64_t gradient_windows = 64;
   std::string order = "group_aware";
   std::string scales = "dynamic";
+  std::string scale_search = "full";
   int64_t descent_passes = 8;
   int64_t scale_refits = 4;
   std::string pattern = "none";
@@ -53,6 +55,9 @@ struct QuantizeSettings {
   bool calibrated() const { return !calibration.name.empty(); }
   format::Activations rounding() const {
     return activations == "int8" ? format::Activations::kInt8 : format::Activations::kFloat;
+  }
+  grid::ScaleSearch search() const {
+    return scale_search == "fast" ? grid::ScaleSearch::kFast : grid::ScaleSearch::kFull;
   }
   GridChoice choice() const { return {grid, embeddings, head, overrides.entries, strict}; }
   bool pre_corrects() const { return gptq() && drift_correction == "pre_correct"; }
@@ -86,7 +91,7 @@ struct QuantizeSettings {
 struct QuantizeOptions {
   std::string recipe = "fast";
   // What is not given follows from the recipe or from another option (resolve).
-  std::optional<std::string> method, hessian, drift_strength, scales;
+  std::optional<std::string> method, hessian, drift_strength, scales, scale_search;
   std::optional<int64_t> windows, held_out_windows, gradient_windows, rounding_iterations,
       tune_steps;
   std::optional<double> alpha, tune_learning_rate;

@@ -20,17 +20,19 @@ using layerwise::MatrixRecord;
 using Place = PlannedTensor::Place;
 
 absl::StatusOr<grid::QuantizedMatrix> rounded_embedding(const format::Checkpoint& input,
-                                                        const PlannedTensor& tensor) {
+                                                        const PlannedTensor& tensor,
+                                                        grid::ScaleSearch search) {
   const int64_t rows = tensor.shape[0], columns = tensor.shape[1];
   FRUGAL_ASSIGN_OR_RETURN(auto grid, grid::find_grid(tensor.grid, columns));
   FRUGAL_ASSIGN_OR_RETURN(const std::vector<float> values, input.values(tensor.name));
-  return grid::round_to_nearest(std::move(grid), values.data(), rows, columns, {}, true);
+  return grid::round_to_nearest(std::move(grid), values.data(), rows, columns, {}, search);
 }
 
 absl::StatusOr<grid::QuantizedMatrix> planned_matrix(const format::Checkpoint& input,
                                                      const PlannedTensor& tensor,
+                                                     grid::ScaleSearch search,
                                                      layerwise::LayerReader& layers) {
-  if (tensor.place == Place::kEmbedding) return rounded_embedding(input, tensor);
+  if (tensor.place == Place::kEmbedding) return rounded_embedding(input, tensor, search);
   FRUGAL_ASSIGN_OR_RETURN(const LayerStore::Layer* layer, layers.require(tensor.layer));
   return GridSolver::stored_matrix(*layer, tensor.name, tensor.grid, tensor.shape[0],
                                    tensor.shape[1]);
@@ -38,9 +40,11 @@ absl::StatusOr<grid::QuantizedMatrix> planned_matrix(const format::Checkpoint& i
 
 // Writes one tensor as the walk left it, one at a time: packed blocks go over as they are stored.
 absl::Status write_stored(const format::Checkpoint& input, const PlannedTensor& tensor,
-                          layerwise::LayerReader& layers, format::CheckpointWriter& writer) {
+                          grid::ScaleSearch search, layerwise::LayerReader& layers,
+                          format::CheckpointWriter& writer) {
   if (tensor.place == Place::kEmbedding) {
-    FRUGAL_ASSIGN_OR_RETURN(const grid::QuantizedMatrix matrix, rounded_embedding(input, tensor));
+    FRUGAL_ASSIGN_OR_RETURN(const grid::QuantizedMatrix matrix,
+                            rounded_embedding(input, tensor, search));
     return writer.write_codes(tensor.name, matrix);
   }
   FRUGAL_ASSIGN_OR_RETURN(const LayerStore::Layer* layer, layers.require(tensor.layer));
@@ -187,12 +191,13 @@ void report_size_statistics(pass::RunContext& context, const std::vector<Planned
 
 absl::StatusOr<train::QuantizedMatrices> planned_matrices(const format::Checkpoint& input,
                                                           const std::vector<PlannedTensor>& plan,
+                                                          grid::ScaleSearch search,
                                                           const LayerStore& store) {
   train::QuantizedMatrices matrices;
   layerwise::LayerReader layers(store);
   for (const PlannedTensor& tensor : plan) {
     if (tensor.grid.empty()) continue;
-    absl::StatusOr<grid::QuantizedMatrix> matrix = planned_matrix(input, tensor, layers);
+    absl::StatusOr<grid::QuantizedMatrix> matrix = planned_matrix(input, tensor, search, layers);
     if (!matrix.ok()) return base::annotate(matrix.status(), tensor.name);
     matrices.emplace(tensor.name, *std::move(matrix));
   }
@@ -200,7 +205,7 @@ absl::StatusOr<train::QuantizedMatrices> planned_matrices(const format::Checkpoi
 }
 
 absl::Status write_quantized(const format::Checkpoint& input,
-                             const std::vector<PlannedTensor>& plan,
+                             const std::vector<PlannedTensor>& plan, grid::ScaleSearch search,
                              format::Activations activations, const LayerStore& store,
                              const train::QuantizedMatrices* tuned,
                              const std::filesystem::path& folder) {
@@ -225,7 +230,7 @@ absl::Status write_quantized(const format::Checkpoint& input,
       FRUGAL_RETURN_IF_ERROR(writer.write_codes(tensor.name, tuned->at(tensor.name)));
     } else {
       FRUGAL_RETURN_IF_ERROR(
-          base::annotate(write_stored(input, tensor, layers, writer), tensor.name));
+          base::annotate(write_stored(input, tensor, search, layers, writer), tensor.name));
     }
   }
   FRUGAL_RETURN_IF_ERROR(writer.copy_side_files(input));

@@ -56,6 +56,7 @@ void report_settings(pass::RunContext& context, const QuantizeSettings& settings
                            {"drift_strength", settings.drift_strength},
                            {"alpha", settings.alpha},
                            {"scales", settings.scales},
+                           {"scale_search", settings.scale_search},
                            {"rounding_iterations", settings.rounding_iterations},
                            {"tune_steps", settings.tune_steps},
                            {"tune_learning_rate", settings.tune_learning_rate}});
@@ -102,6 +103,7 @@ absl::StatusOr<GridSolverOptions> Quantization::solver_options(
   result.method = settings_.gptq() ? RoundingMethod::kGptq : RoundingMethod::kRoundToNearest;
   result.calibrated = settings_.calibrated();
   result.importance = settings_.importance;
+  result.scale_search = settings_.search();
   result.drift_strength = settings_.fixed_drift_strength();
   result.gptaq = settings_.gptaq();
   result.choose_drift_strength = settings_.chooses_drift_strength();
@@ -214,11 +216,12 @@ absl::Status Quantization::run() {
   FRUGAL_RETURN_IF_ERROR(layerwise::walk(input_, calibration, walk, solver));
   std::optional<train::QuantizedMatrices> tuned;
   if (settings_.tunes() || settings_.measures_floats()) {  // they need all matrices at once
-    FRUGAL_ASSIGN_OR_RETURN(tuned, planned_matrices(input_, plan, store));
+    FRUGAL_ASSIGN_OR_RETURN(tuned, planned_matrices(input_, plan, settings_.search(), store));
     FRUGAL_RETURN_IF_ERROR(tune_end_to_end(context_, settings_, split_, device_, *tuned));
   }
-  FRUGAL_RETURN_IF_ERROR(write_quantized(input_, plan, settings_.rounding(), store,
-                                         tuned ? &*tuned : nullptr, context_.output_folder()));
+  FRUGAL_RETURN_IF_ERROR(write_quantized(input_, plan, settings_.search(), settings_.rounding(),
+                                         store, tuned ? &*tuned : nullptr,
+                                         context_.output_folder()));
   FRUGAL_RETURN_IF_ERROR(check_integer_model(context_, settings_, split_.held_out, device_));
   report_settings(context_, settings_);
   FRUGAL_RETURN_IF_ERROR(report_quantized(context_, plan, settings_.keep_zeros, store));

@@ -1,18 +1,20 @@
 #!/usr/bin/env python3
-"""Weighted error of every GGUF grid over that of ggml's own encoder (`ggml_quantize_chunk` with an importance matrix), at equal
-bytes on synthetic weights.
+"""Error and time of every GGUF grid over those of ggml's own encoder (`ggml_quantize_chunk`), at equal bytes on synthetic weights.
 
-usage: against_ggml.py build/bench/tests/bench/grid/frugal_encode_file [GRID...]
+usage: against_ggml.py error|time build/bench/tests/bench/grid/frugal_encode_file [--search fast|full] [GRID...]
 
-Both are decoded by `gguf` (Python). Two errors: sum h sqrt(2 mean(x^2) + x^2) e^2, what both search for (ggml with other constants for
-some types), and sum h e^2. Needs NumPy, gguf, xllamacpp (scripts/setup --tests).
+error: with the same importance matrix; both are decoded by `gguf` (Python). Two errors: sum h sqrt(2 mean(x^2) + x^2) e^2, what both
+search for (ggml with other constants for some types), and sum h e^2; then the same without an importance matrix on either side.
+time: CPU nanoseconds a weight of ours and of ggml's, one thread, taken in turn, the least of several; with importance and without.
+Needs NumPy, gguf, xllamacpp (scripts/setup --tests).
 """
+import argparse
 import ctypes
 import glob
 import os
 import subprocess
-import sys
 import tempfile
+import time
 from pathlib import Path
 
 import gguf
@@ -20,6 +22,7 @@ import numpy as np
 import xllamacpp
 
 ROWS, COLUMNS = 96, 1024
+TIMED_ROWS, TIMED_COLUMNS, ROUNDS = 64, 2048, 5
 TYPES = {name.lower(): getattr(gguf.GGMLQuantizationType, name) for name in
          ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "IQ4_NL", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K")}
 
@@ -31,34 +34,82 @@ def ggml():
     return library
 
 
+class Encoders:
+    """Ours and ggml's, of the weights in `source`; importance None: neither is given one."""
+
+    def __init__(self, program, work):
+        self.program, self.library = program, ggml()
+        self.source, self.out = Path(work) / "weights", Path(work) / "blocks"
+
+    def ours(self, grid, search, x, importance, repeats=1):
+        rows, columns = x.shape
+        given = np.ones(columns, np.float32) if importance is None else importance
+        self.source.write_bytes(x.tobytes() + given.tobytes())
+        printed = subprocess.run([self.program, grid, search + ("-plain" if importance is None else ""), self.source, str(rows), str(columns),
+                                  self.out, str(repeats)], check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        return np.fromfile(self.out, np.uint8).reshape(rows, -1), float(printed.stdout)
+
+    def theirs(self, grid, x, importance, repeats=1):
+        kind, (rows, columns) = TYPES[grid], x.shape
+        block, size = gguf.GGML_QUANT_SIZES[kind]
+        blocks = np.zeros((rows, columns // block * size), np.uint8)
+        least = float("inf")
+        for _ in range(repeats):
+            start = time.thread_time()
+            self.library.ggml_quantize_chunk(int(kind), x.ctypes.data, blocks.ctypes.data, 0, rows, columns,
+                                             None if importance is None else importance.ctypes.data)
+            least = min(least, time.thread_time() - start)
+        return blocks, least
+
+
 def errors(x, decoded, importance, block):
-    x = x.reshape(ROWS, -1, block).astype(np.float64)
-    square = np.broadcast_to(importance, (ROWS, COLUMNS)).reshape(x.shape) * (x - decoded.reshape(x.shape)) ** 2
+    rows, columns = x.shape
+    x = x.reshape(rows, -1, block).astype(np.float64)
+    square = np.broadcast_to(importance, (rows, columns)).reshape(x.shape) * (x - decoded.reshape(x.shape)) ** 2
     return np.array([(square * np.sqrt(2 * (x ** 2).mean(-1, keepdims=True) + x ** 2)).sum(), square.sum()])
 
 
-def main():
-    encoder, grids = sys.argv[1], sys.argv[2:] or list(TYPES)
-    library, random = ggml(), np.random.default_rng(5)
+def compare_errors(encoders, grids, search):
+    random = np.random.default_rng(5)
     weights = {"normal": random.normal(size=(ROWS, COLUMNS)), "Student t, 4": random.standard_t(4, size=(ROWS, COLUMNS)),
                "shifted Laplace": random.laplace(size=(ROWS, COLUMNS)) + 0.5 * random.normal(size=(ROWS, 1))}
     weights = {name: (0.02 * x).astype(np.float32) for name, x in weights.items()}
     uneven = np.exp(random.normal(size=COLUMNS)).astype(np.float32)
+    for grid in grids:
+        block = gguf.GGML_QUANT_SIZES[TYPES[grid]][0]
+        for name, x in weights.items():
+            for importance, what in ((uneven, "uneven"), (np.ones_like(uneven), "equal"), (None, "none")):
+                decoded = [gguf.quants.dequantize(blocks, TYPES[grid]) for blocks in (encoders.ours(grid, search, x, importance)[0],
+                                                                                      encoders.theirs(grid, x, importance)[0])]
+                ours, theirs = (errors(x, values, 1 if importance is None else importance, block) for values in decoded)
+                ratio = ours / theirs
+                print(f"{grid:8} {name:16} importance {what:7} weighted {ratio[0]:.3f}  squares {ratio[1]:.3f}", flush=True)
+
+
+def compare_times(encoders, grids, search):
+    random = np.random.default_rng(5)
+    x = (0.02 * random.normal(size=(TIMED_ROWS, TIMED_COLUMNS))).astype(np.float32)
+    uneven = np.exp(random.normal(size=TIMED_COLUMNS)).astype(np.float32)
+    print("grid      importance   ours  ggml's  ratio   (ns a weight)")
+    for grid in grids:
+        for importance, what in ((uneven, "uneven"), (None, "none")):
+            least = np.full(2, np.inf)
+            for _ in range(ROUNDS):
+                seconds = encoders.ours(grid, search, x, importance, 3)[1], encoders.theirs(grid, x, importance, 3)[1]
+                least = np.minimum(least, seconds)
+            ours, theirs = least / x.size * 1e9
+            print(f"{grid:8}  {what:9} {ours:7.2f} {theirs:7.2f} {ours / theirs:6.2f}", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["error", "time"])
+    parser.add_argument("program")
+    parser.add_argument("--search", choices=["fast", "full"], default="fast")
+    parser.add_argument("grids", nargs="*", default=list(TYPES))
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
-        source, out = Path(work) / "weights", Path(work) / "blocks"
-        for grid in grids:
-            kind = TYPES[grid]
-            block, size = gguf.GGML_QUANT_SIZES[kind]
-            for name, x in weights.items():
-                for importance, what in ((uneven, "uneven"), (np.ones_like(uneven), "equal")):
-                    source.write_bytes(x.tobytes() + importance.tobytes())
-                    subprocess.run([encoder, grid, source, str(ROWS), str(COLUMNS), out], check=True)
-                    ours = gguf.quants.dequantize(np.fromfile(out, np.uint8).reshape(ROWS, -1), kind)
-                    blocks = np.zeros((ROWS, COLUMNS // block * size), np.uint8)
-                    library.ggml_quantize_chunk(int(kind), x.ctypes.data, blocks.ctypes.data, 0, ROWS, COLUMNS, importance.ctypes.data)
-                    theirs = gguf.quants.dequantize(blocks, kind)
-                    ratio = errors(x, ours, importance, block) / errors(x, theirs, importance, block)
-                    print(f"{grid:8} {name:16} importance {what:7} weighted {ratio[0]:.3f}  squares {ratio[1]:.3f}", flush=True)
+        {"error": compare_errors, "time": compare_times}[given.what](Encoders(given.program, work), given.grids, given.search)
 
 
 if __name__ == "__main__":
