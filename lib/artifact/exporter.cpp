@@ -2,7 +2,9 @@
 
 #include <absl/strings/ascii.h>
 
+#include <algorithm>
 #include <array>
+#include <map>
 
 #include "base/text.h"
 
@@ -10,12 +12,31 @@ namespace frugal::artifact {
 
 namespace {
 
+namespace fs = std::filesystem;
+
 std::string extension_of(const Exporter& exporter) { return base::str_cat(".", exporter.name); }
+
+// Refuses `option` where it is given and no exporter of `chosen` takes it.
+absl::Status check_option(std::span<const Exporter* const> chosen, std::string_view option,
+                          bool given, bool Exporter::* takes) {
+  if (!given || std::any_of(chosen.begin(), chosen.end(),
+                            [&](const Exporter* exporter) { return exporter->*takes; }))
+    return absl::OkStatus();
+  std::vector<std::string> takers, others;
+  for (const Exporter& exporter : exporters()) {
+    if (exporter.*takes) takers.emplace_back(exporter.name);
+  }
+  for (const Exporter* exporter : chosen) others.emplace_back(exporter->name);
+  return base::invalid_argument("export: ", option, " is for format",
+                                takers.size() > 1 ? "s " : " ", base::join(takers, " and "),
+                                "; leave it out for ", base::join(others, " and "));
+}
 
 }  // namespace
 
 std::span<const Exporter> exporters() {
-  static const std::array kExporters = {kGgufExporter, kOnnxExporter, kHuggingFaceExporter};
+  static const std::array kExporters = {kGgufExporter, kOnnxExporter, kHuggingFaceExporter,
+                                        kCompressedTensorsExporter, kGptqExporter};
   return kExporters;
 }
 
@@ -44,10 +65,47 @@ std::string stem_of(const std::filesystem::path& path, const Exporter& exporter)
   return name;
 }
 
-absl::Status refuse_pre_tokenizer(const ExportOptions& options, const Exporter& exporter) {
-  if (options.pre_tokenizer.empty()) return absl::OkStatus();
-  return base::invalid_argument("export: pre_tokenizer is for format gguf; leave it out for ",
-                                exporter.name);
+absl::Status check_options(std::span<const Exporter* const> chosen, const ExportOptions& options) {
+  FRUGAL_RETURN_IF_ERROR(check_option(chosen, "pre_tokenizer", !options.pre_tokenizer.empty(),
+                                      &Exporter::takes_pre_tokenizer));
+  FRUGAL_RETURN_IF_ERROR(
+      check_option(chosen, "eos_token_id", !options.eos.empty(), &Exporter::takes_eos));
+  return check_option(chosen, "gptq_version", options.gptq_version != 1,
+                      &Exporter::takes_gptq_version);
+}
+
+absl::Status write_artifact(const Exporter& exporter, const format::Checkpoint& checkpoint,
+                            const ExportOptions& options, const fs::path& path, bool verify) {
+  if (exporter.is_folder) {
+    std::error_code error;
+    fs::create_directories(path, error);
+    if (error) return base::system_error("create folder", path.string(), error.value());
+  }
+  FRUGAL_RETURN_IF_ERROR(exporter.write(checkpoint, options, path));
+  if (!verify) return absl::OkStatus();
+  return exporter.read_back(checkpoint, options, path);
+}
+
+format::ModelInfo metadata_of(const format::Checkpoint& checkpoint) {
+  format::ModelInfo info;
+  info.name = checkpoint.folder().filename().string();
+  info.config = checkpoint.config();
+  std::map<std::string, int64_t> bytes;  // of plain numbers, by type
+  for (const std::string& name : checkpoint.tensor_names()) {
+    const auto entry = checkpoint.quantized().find(name);
+    if (entry == checkpoint.quantized().end()) {
+      const auto found = checkpoint.info(name);
+      if (found.ok()) bytes[std::string(format::name(found->dtype))] += found->size_bytes;
+      continue;
+    }
+    info.grids[name] = entry->second.grid;
+    if (entry->second.activations != format::Activations::kFloat)
+      info.activations[name] = entry->second.activations;
+  }
+  const auto most = std::max_element(
+      bytes.begin(), bytes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  if (most != bytes.end()) info.dtype = most->first;
+  return info;
 }
 
 int64_t dtype_bytes(std::string_view dtype) { return dtype == "F32" ? 4 : 2; }

@@ -24,6 +24,7 @@ struct ExportOptions {
   int64_t accuracy_level = kDefaultAccuracyLevel;  // ONNX: of MatMulNBits
   std::vector<int64_t> eos = {};   // ids that end texts, in place of those the model names
   std::string pre_tokenizer = {};  // GGUF: llama.cpp's name of the pattern; empty: found by it
+  int64_t gptq_version = 1;        // GPTQ: checkpoint format gptq, or 2: gptq_v2
 };
 
 struct Exporter {
@@ -31,10 +32,12 @@ struct Exporter {
   std::string_view suffix;   // of the file or folder it writes: ".gguf", "-onnx"
   std::string_view summary;  // one clause for help: "gguf is one file for llama.cpp"
   bool is_folder;
-  bool chosen_by_suffix;  // a path that ends so asks for the format; else it may mean a checkpoint
+  bool chosen_by_suffix;   // a path that ends so asks for the format; else it may mean a checkpoint
+  bool takes_eos = false;  // ExportOptions::eos
+  bool takes_pre_tokenizer = false;  // ExportOptions::pre_tokenizer
+  bool takes_gptq_version = false;   // ExportOptions::gptq_version
   // Refuses, from metadata and a tokenizer that is there already, what the format or its runtime
-  // cannot hold, and options it has no use for (they would be passed over in silence); what is
-  // lost without being wrong goes to `warnings`.
+  // cannot hold; what is lost without being wrong goes to `warnings`.
   absl::Status (*check)(const format::ModelInfo& model, const ExportOptions& options,
                         std::vector<std::string>& warnings);
   // Bytes of everything that `write` will leave, to about a percent: of weights exactly, of a
@@ -44,6 +47,11 @@ struct Exporter {
   // Writes the file `path`, or into the existing empty folder `path`.
   absl::Status (*write)(const format::Checkpoint& checkpoint, const ExportOptions& options,
                         const std::filesystem::path& path);
+  // Reads what `write` has left at `path` by our own readers, and compares: names, shapes, types,
+  // every code and number of every tensor, every text. Errors: DataLoss naming the first
+  // difference; those of the readers.
+  absl::Status (*read_back)(const format::Checkpoint& checkpoint, const ExportOptions& options,
+                            const std::filesystem::path& path);
 };
 
 // In the order of help; the first one is the default.
@@ -56,13 +64,22 @@ const Exporter* exporter_of(const std::filesystem::path& path);
 // `path` without that suffix, as a name: "small".
 std::string stem_of(const std::filesystem::path& path, const Exporter& exporter);
 
-// Of exporters that have no such option.
-absl::Status refuse_pre_tokenizer(const ExportOptions& options, const Exporter& exporter);
+// Refuses options that none of `chosen` has a use for: they would be passed over in silence.
+absl::Status check_options(std::span<const Exporter* const> chosen, const ExportOptions& options);
+
+// Writes the artifact, making the folder `path` where it is one, and reads it back if `verify`.
+absl::Status write_artifact(const Exporter& exporter, const format::Checkpoint& checkpoint,
+                            const ExportOptions& options, const std::filesystem::path& path,
+                            bool verify);
+
+// What an exporter depends on but weights and side files.
+format::ModelInfo metadata_of(const format::Checkpoint& checkpoint);
 
 // Bytes of an element of the type that ModelInfo::dtype names.
 int64_t dtype_bytes(std::string_view dtype);
 
 // Each in the folder of its format.
-extern const Exporter kGgufExporter, kOnnxExporter, kHuggingFaceExporter;
+extern const Exporter kGgufExporter, kOnnxExporter, kHuggingFaceExporter,
+    kCompressedTensorsExporter, kGptqExporter;
 
 }  // namespace frugal::artifact

@@ -1,7 +1,6 @@
 #include "format/checkpoint_layout.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <map>
 #include <optional>
 #include <string_view>
@@ -139,13 +138,6 @@ absl::StatusOr<CheckpointLayout> lay_out(const architecture::ModelConfig& config
   FRUGAL_ASSIGN_OR_RETURN(layout.stored, place_tensors(config, layout.tensors));
   layout.shard_count = assign_shards(layout.stored, max_shard_bytes);
   return layout;
-}
-
-std::string shard_name(size_t shard, size_t count) {
-  if (count == 1) return std::string(kSingleFile);
-  char text[64];
-  std::snprintf(text, sizeof(text), "model-%05zu-of-%05zu.safetensors", shard + 1, count);
-  return text;
 }
 
 Json config_json(const architecture::ModelConfig& config,

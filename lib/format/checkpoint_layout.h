@@ -1,5 +1,5 @@
 // Where the tensors of a checkpoint will lie in its files, from what is declared, before anything
-// is written. Internal to CheckpointWriter.
+// is written. For CheckpointWriter, and for whoever looks at what it has written.
 #pragma once
 
 #include <cstddef>
@@ -48,9 +48,6 @@ struct CheckpointLayout {
 absl::StatusOr<CheckpointLayout> lay_out(const architecture::ModelConfig& config,
                                          std::vector<CheckpointWriter::Tensor> tensors,
                                          int64_t max_shard_bytes);
-
-// "model.safetensors", or "model-00002-of-00007.safetensors"; `shard` counts from 0.
-std::string shard_name(size_t shard, size_t count);
 
 // config.json of the written checkpoint: the model's, its main dtype, and what is on which grid.
 base::Json config_json(const architecture::ModelConfig& config,

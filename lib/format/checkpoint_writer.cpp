@@ -8,6 +8,7 @@
 #include "format/checkpoint.h"
 #include "format/checkpoint_files.h"
 #include "format/checkpoint_layout.h"
+#include "format/shards.h"
 
 namespace frugal::format {
 namespace fs = std::filesystem;

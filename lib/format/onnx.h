@@ -111,6 +111,8 @@ class OnnxWriter {
   static absl::StatusOr<OnnxWriter> create(const std::filesystem::path& path, OnnxModel model);
   // Bytes of both files of a model called "model.onnx", without writing them.
   static absl::StatusOr<int64_t> size_bytes(const OnnxModel& model);
+  // What stands in a file of that name.
+  static absl::StatusOr<std::string> model_bytes(const OnnxModel& model);
   OnnxWriter(OnnxWriter&&) noexcept;
   ~OnnxWriter();
   // Bytes of the next streamed initializer, which must be called `name`; several calls may bring

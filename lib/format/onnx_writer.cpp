@@ -204,6 +204,14 @@ absl::StatusOr<OnnxWriter> OnnxWriter::create(const fs::path& path, OnnxModel mo
   return OnnxWriter(std::move(state));
 }
 
+absl::StatusOr<std::string> OnnxWriter::model_bytes(const OnnxModel& model) {
+  State state;
+  state.path = "model.onnx";
+  state.data_path = "model.onnx.data";
+  FRUGAL_RETURN_IF_ERROR(state.serialize(model));
+  return std::move(state.model_bytes);
+}
+
 absl::StatusOr<int64_t> OnnxWriter::size_bytes(const OnnxModel& model) {
   State state;
   state.path = "model.onnx";

@@ -1,6 +1,7 @@
 #include "format/shards.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <set>
 #include <utility>
 
@@ -109,6 +110,13 @@ absl::StatusOr<Weights> open_weights(const std::filesystem::path& folder) {
   if (single) return open_single(folder / kSingleFile);
   if (sharded) return open_sharded(folder);
   return explain_no_weights(folder);
+}
+
+std::string shard_name(size_t shard, size_t count) {
+  if (count == 1) return std::string(kSingleFile);
+  char text[64];
+  std::snprintf(text, sizeof(text), "model-%05zu-of-%05zu.safetensors", shard + 1, count);
+  return text;
 }
 
 }  // namespace frugal::format

@@ -21,4 +21,7 @@ struct Weights {
 // Errors: no weights, or two sets of them; index and shards that do not agree; a damaged file.
 absl::StatusOr<Weights> open_weights(const std::filesystem::path& folder);
 
+// "model.safetensors", or "model-00002-of-00007.safetensors"; `shard` counts from 0.
+std::string shard_name(size_t shard, size_t count);
+
 }  // namespace frugal::format

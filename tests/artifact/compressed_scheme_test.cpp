@@ -75,6 +75,33 @@ TEST(CompressedScheme, OnlyInt8PerTokenIsWhatACheckpointSaysOfInputs) {
   }
 }
 
+TEST(CompressedScheme, IsWrittenAsItIsRead) {
+  for (const CompressedScheme& scheme : std::vector<CompressedScheme>{
+           {.group = 32},
+           {.bits = 8, .symmetric = false, .spread = ScaleSpread::kChannel},
+           {.format = CompressedFormat::kFloat,
+            .bits = 8,
+            .is_float = true,
+            .spread = ScaleSpread::kChannel},
+           {.format = CompressedFormat::kInteger,
+            .bits = 8,
+            .spread = ScaleSpread::kChannel,
+            .int8_inputs = true}}) {
+    const Json json = {{"format", "none"},
+                       {"config_groups", {{"group_0", to_json(scheme, {"model.a", "model.b"})}}}};
+    FRUGAL_ASSERT_OK_AND_ASSIGN(const CompressedSchemes found,
+                                parse_compressed_schemes(json, "config.json"));
+    ASSERT_EQ(found.groups.size(), 1u);
+    CompressedScheme expected = scheme;
+    expected.name = "group_0";
+    EXPECT_EQ(found.groups[0].text(), expected.text());
+    EXPECT_EQ(found.groups[0].int8_inputs, scheme.int8_inputs);
+    EXPECT_EQ(found.groups[0].inputs, "");
+    EXPECT_TRUE(found.groups[0].targets.names("model.b", "").value());
+    EXPECT_FALSE(found.groups[0].targets.names("model.c", "Linear").value());
+  }
+}
+
 TEST(CompressedScheme, RefusesByName) {
   struct Case {
     Json json;

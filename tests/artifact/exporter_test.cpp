@@ -36,19 +36,29 @@ TEST(Exporters, AreFoundByTheSuffixOfAPath) {
   EXPECT_EQ(found("small.v2.gguf"), "gguf small.v2");
   EXPECT_EQ(found("small"), "");  // a checkpoint
   EXPECT_EQ(found("small-hf"), "");
+  EXPECT_EQ(found("small-gptq"), "");  // may be a checkpoint that GPTQ has quantized
+  EXPECT_EQ(found("small-compressed-tensors"), "compressed_tensors small");
 }
 
-TEST(Exporters, RefuseOptionsOfOthers) {
-  const format::ModelInfo model;
-  std::vector<std::string> warnings;
+TEST(Exporters, OptionsThatNoneTakesAreRefused) {
+  const auto check = [](std::vector<const char*> names, const ExportOptions& options) {
+    std::vector<const Exporter*> chosen;
+    for (const char* name : names) chosen.push_back(find_exporter(name));
+    return check_options(chosen, options);
+  };
   for (const char* name : {"onnx", "huggingface"}) {
-    FRUGAL_EXPECT_ERROR(find_exporter(name)->check(model, {.pre_tokenizer = "qwen2"}, warnings),
+    FRUGAL_EXPECT_ERROR(check({name}, {.pre_tokenizer = "qwen2"}),
                         absl::StatusCode::kInvalidArgument,
                         base::str_cat("pre_tokenizer is for format gguf; leave it out for ", name));
   }
-  FRUGAL_EXPECT_ERROR(find_exporter("huggingface")->check(model, {.eos = {2}}, warnings),
+  FRUGAL_EXPECT_ERROR(check({"huggingface", "gptq"}, {.eos = {2}}),
                       absl::StatusCode::kInvalidArgument,
-                      "eos_token_id is for formats gguf and onnx");
+                      "eos_token_id is for formats gguf and onnx; leave it out for huggingface and "
+                      "gptq");
+  FRUGAL_EXPECT_ERROR(check({"compressed_tensors"}, {.gptq_version = 2}),
+                      absl::StatusCode::kInvalidArgument, "gptq_version is for format gptq");
+  FRUGAL_EXPECT_OK(check({"huggingface", "gguf"}, {.eos = {2}, .pre_tokenizer = "qwen2"}));
+  FRUGAL_EXPECT_OK(check({"gptq"}, {.gptq_version = 2}));
 }
 
 }  // namespace

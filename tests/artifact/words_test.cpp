@@ -32,6 +32,29 @@ TEST(Words, CodesOfEveryWidthLieDensely) {
   }
 }
 
+TEST(Words, ArePackedAsTheyAreRead) {
+  for (int bits = 1; bits <= 8; ++bits) {
+    std::vector<uint8_t> codes;
+    for (int i = 0; i < 77; ++i) codes.push_back(static_cast<uint8_t>((i * 37 + 11) % (1 << bits)));
+    const std::vector<uint32_t> expected = packed(codes, bits);
+    std::vector<uint32_t> words(expected.size());
+    pack_words(codes.data(), 1, 77, bits, reinterpret_cast<std::byte*>(words.data()), 1);
+    EXPECT_EQ(words, expected) << bits;
+  }
+}
+
+// Codes and words of a matrix's second column of two.
+TEST(Words, ArePackedDownAMatrix) {
+  std::vector<uint8_t> codes;
+  for (int i = 0; i < 9; ++i) {
+    codes.push_back(15);
+    codes.push_back(static_cast<uint8_t>(i));
+  }
+  std::vector<uint32_t> words(4, 99);
+  pack_words(&codes[1], 2, 9, 4, reinterpret_cast<std::byte*>(&words[1]), 2);
+  EXPECT_EQ(words, (std::vector<uint32_t>{99, 0x76543210, 99, 8}));
+}
+
 // Ten codes in a word, the eleventh across to the next: GPTQ's 3 bits.
 TEST(Words, ThreeBitsCrossWords) {
   const std::vector<uint32_t> words = {(2u << 30) | 5u, 1u | (7u << 1), 0u};

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "format/shards.h"
 #include "format/tiny_model.h"
 
 namespace frugal::format {

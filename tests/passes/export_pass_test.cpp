@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
+
+#include "artifact/importer.h"
+#include "base/file.h"
 #include "fake_context.h"
 #include "format/gguf.h"
 #include "format/onnx.h"
@@ -15,6 +19,8 @@ namespace {
 
 using namespace frugal::test;
 
+base::Json one(const char* format) { return base::Json::array({format}); }
+
 void run_export(const base::Json& options, FakeRunContext& context) {
   const auto pass = make_export_pass();
   set_options(*pass, options);
@@ -25,9 +31,9 @@ TEST(ExportPass, WritesEachFormatUnderTheInputsName) {
   const test::TemporaryFolder folder;
   const format::Checkpoint input = toy_checkpoint(folder.path() / "toy", {.layers = 1});
   FakeRunContext context(folder.path(), input);
-  run_export({{"format", "gguf"}}, context);
-  run_export({{"format", "onnx"}}, context);
-  run_export({{"format", "huggingface"}, {"name", "plain"}}, context);
+  run_export({{"format", one("gguf")}}, context);
+  run_export({{"format", one("onnx")}}, context);
+  run_export({{"format", one("huggingface")}, {"name", "plain"}}, context);
   FRUGAL_EXPECT_OK(format::GgufFile::open(context.output_folder() / "toy.gguf"));
   FRUGAL_ASSERT_OK_AND_ASSIGN(
       const format::OnnxSummary onnx,
@@ -42,6 +48,95 @@ TEST(ExportPass, WritesEachFormatUnderTheInputsName) {
   EXPECT_FALSE(context.tables["files"].empty());
 }
 
+// W = (code - 8) * scale of a MatMulNBits without zero points, from the files.
+std::vector<float> nbits_weights(const std::filesystem::path& folder, const std::string& weight) {
+  const format::OnnxSummary onnx = format::read_onnx(folder / "model.onnx").value();
+  const std::string data = base::read_file(folder / "model.onnx.data").value();
+  const auto bytes = [&](const std::string& name) {
+    for (const format::OnnxTensorSummary& tensor : onnx.initializers) {
+      if (tensor.name == name)
+        return data.substr(static_cast<size_t>(tensor.offset),
+                           static_cast<size_t>(tensor.size_bytes));
+    }
+    return std::string();
+  };
+  const std::string codes = bytes(weight + ".q"), scale_bytes = bytes(weight + ".scales");
+  std::vector<float> scales(scale_bytes.size() / sizeof(float));
+  std::memcpy(scales.data(), scale_bytes.data(), scale_bytes.size());
+  std::vector<float> weights;
+  for (size_t i = 0; i < 2 * codes.size(); ++i) {
+    const int code = static_cast<uint8_t>(codes[i / 2]) >> (i % 2 * 4) & 15;
+    weights.push_back(static_cast<float>(code - 8) * scales[i / 32]);
+  }
+  return weights;
+}
+
+// One calibrated result, many files: whatever the format, the codes are the checkpoint's.
+TEST(ExportPass, SeveralFormatsHoldTheSameCodes) {
+  const test::TemporaryFolder folder;
+  const format::Checkpoint toy = toy_checkpoint(folder.path() / "toy", {.layers = 2});
+  FakeRunContext quantized(folder.path() / "quantized", toy);
+  const auto quantize = make_quantize_pass();
+  set_options(*quantize, {{"grid", "int4:g32"}, {"method", "rtn"}});
+  FRUGAL_ASSERT_OK(quantize->run(quantized));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint input,
+                              format::Checkpoint::open(quantized.output_folder()));
+  FakeRunContext context(folder.path() / "export", input);
+  const base::Json formats =
+      base::Json::array({"gguf", "onnx", "compressed_tensors", "gptq", "huggingface"});
+  run_export({{"format", formats}}, context);
+  const auto& out = context.output_folder();
+  const auto imported = [&](const artifact::Importer& importer, const std::string& name) {
+    const auto to = folder.path() / ("from-" + name);
+    std::filesystem::create_directories(to);
+    FRUGAL_EXPECT_OK(importer.write(out / name, to).status());
+    return format::Checkpoint::open(to).value();
+  };
+  const format::Checkpoint gguf = imported(artifact::kGgufImporter, "toy.gguf");
+  const format::Checkpoint packed = imported(artifact::kPackedImporter, "toy-compressed-tensors");
+  const format::Checkpoint gptq = imported(artifact::kPackedImporter, "toy-gptq");
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint plain,
+                              format::Checkpoint::open(out / "toy-hf"));
+  ASSERT_EQ(input.quantized().size(), 2u * 7);
+  for (const auto& [name, entry] : input.quantized()) {
+    SCOPED_TRACE(name);
+    FRUGAL_ASSERT_OK_AND_ASSIGN(const grid::QuantizedMatrix codes, input.codes(name));
+    FRUGAL_ASSERT_OK_AND_ASSIGN(const std::vector<float> weights, input.values(name));
+    EXPECT_EQ(gguf.quantized().at(name).grid, "q4_0");
+    EXPECT_EQ(gguf.codes(name)->codes, codes.codes);
+    EXPECT_EQ(gguf.codes(name)->parameters, codes.parameters);  // an fp16 scale in both
+    for (const format::Checkpoint* folder_of_codes : {&packed, &gptq}) {
+      EXPECT_EQ(folder_of_codes->codes(name)->codes, codes.codes);
+      EXPECT_EQ(folder_of_codes->codes(name)->parameters, codes.parameters);
+    }
+    EXPECT_EQ(plain.values(name).value(), weights);
+    EXPECT_EQ(nbits_weights(out / "toy-onnx", name), weights);
+  }
+}
+
+TEST(ExportPass, OfSeveralFormatsEachIsChecked) {
+  const test::TemporaryFolder folder;
+  const format::Checkpoint toy = toy_checkpoint(folder.path() / "toy", {.layers = 1});
+  FRUGAL_ASSERT_OK_AND_ASSIGN(pass::ModelInfo info, pass::model_info("toy", toy));
+  info.grids["model.layers.0.mlp.up_proj.weight"] = "fp8:row";
+  const auto check = [&](const base::Json& options) {
+    const auto pass = make_export_pass();
+    set_options(*pass, options);
+    FakeCheckContext context;
+    return pass->check(context, info);
+  };
+  const auto several = [](auto... names) { return base::Json::array({names...}); };
+  FRUGAL_EXPECT_OK(check({{"format", several("compressed_tensors", "huggingface")}}));
+  FRUGAL_EXPECT_ERROR(check({{"format", several("compressed_tensors", "gguf")}}),
+                      absl::StatusCode::kInvalidArgument, "to GGUF");
+  FRUGAL_EXPECT_ERROR(check({{"format", several("compressed_tensors", "compressed_tensors")}}),
+                      absl::StatusCode::kInvalidArgument, "names compressed_tensors twice");
+  FRUGAL_EXPECT_ERROR(check({{"format", base::Json::array()}}), absl::StatusCode::kInvalidArgument,
+                      "empty list");
+  FRUGAL_EXPECT_ERROR(check({{"format", one("huggingface")}, {"pre_tokenizer", "qwen2"}}),
+                      absl::StatusCode::kInvalidArgument, "is for format gguf");
+}
+
 TEST(ExportPass, RoundedActivationsGoToOnnxAlone) {
   const test::TemporaryFolder folder;
   const format::Checkpoint toy = toy_checkpoint(folder.path() / "toy", {.layers = 2});
@@ -54,7 +149,7 @@ TEST(ExportPass, RoundedActivationsGoToOnnxAlone) {
   FRUGAL_ASSERT_OK_AND_ASSIGN(pass::ModelInfo info, pass::model_info("toy", input));
   const auto check = [&](const char* format, FakeCheckContext& context) {
     const auto pass = make_export_pass();
-    set_options(*pass, {{"format", format}});
+    set_options(*pass, {{"format", one(format)}});
     return pass->check(context, info);
   };
   FakeCheckContext gguf, plain, onnx;
@@ -63,7 +158,7 @@ TEST(ExportPass, RoundedActivationsGoToOnnxAlone) {
   EXPECT_EQ(plain.warnings.size(), 1u);
   FRUGAL_ASSERT_OK(check("onnx", onnx));
   FakeRunContext context(folder.path() / "export", input);
-  run_export({{"format", "onnx"}}, context);
+  run_export({{"format", one("onnx")}}, context);
   FRUGAL_ASSERT_OK_AND_ASSIGN(
       const format::OnnxSummary graph,
       format::read_onnx(context.output_folder() / "toy-onnx" / "model.onnx"));
@@ -80,7 +175,7 @@ TEST(ExportPass, RefusesAnOnnxGridBeforeAnythingRuns) {
   info.has_tokenizer = true;
   info.grids["model.layers.0.mlp.up_proj.weight"] = "q4_k";
   const auto pass = make_export_pass();
-  set_options(*pass, {{"format", "onnx"}});
+  set_options(*pass, {{"format", one("onnx")}});
   FakeCheckContext check;
   FRUGAL_EXPECT_ERROR(pass->check(check, info), absl::StatusCode::kInvalidArgument, "MatMulNBits");
 }
@@ -101,9 +196,9 @@ TEST(ExportPass, ForecastsItsBytesWithinAPercent) {
       FRUGAL_ASSERT_OK_AND_ASSIGN(input, format::Checkpoint::open(quantized.output_folder()));
     }
     FRUGAL_ASSERT_OK_AND_ASSIGN(pass::ModelInfo info, pass::model_info("toy", input));
-    for (const char* format : {"gguf", "onnx", "huggingface"}) {
+    for (const char* format : {"gguf", "onnx", "huggingface", "compressed_tensors", "gptq"}) {
       const auto pass = make_export_pass();
-      set_options(*pass, {{"format", format}});
+      set_options(*pass, {{"format", one(format)}});
       FakeCheckContext check;
       if (!pass->check(check, info).ok()) continue;  // no layout of this format holds the grid
       ASSERT_TRUE(check.estimated.output_bytes.has_value());

@@ -60,7 +60,8 @@ class JudgedFamilies : public testing::TestWithParam<std::string> {
   }
   Json exported(const std::filesystem::path& input, const std::string& format) {
     const auto folder =
-        apply(make_export_pass(), {{"format", format}}, input, format).output_folder();
+        apply(make_export_pass(), {{"format", Json::array({format})}}, input, format)
+            .output_folder();
     return format::inspect(std::filesystem::directory_iterator(folder)->path()).value();
   }
 

@@ -256,7 +256,8 @@ TEST_P(FamilyPasses, SizeTargetsOfExpertsAreMet) {
   EXPECT_LE(bits, 6 * weights);
   EXPECT_GT(grids["q4_0"], 0);
   EXPECT_GT(grids["q8_0"], 0);
-  is_refused("gguf", apply(make_export_pass(), {{"format", "gguf"}}, "gguf", chosen));
+  is_refused("gguf",
+             apply(make_export_pass(), {{"format", Json::array({"gguf"})}}, "gguf", chosen));
 }
 
 TEST_P(FamilyPasses, IntegerProductsAndTuning) {
@@ -293,7 +294,7 @@ TEST_P(FamilyPasses, Learn) {
 
 TEST_P(FamilyPasses, AreExported) {
   for (const char* format : {"onnx", "huggingface", "gguf"}) {
-    is_refused(format, apply(make_export_pass(), {{"format", format}}, format));
+    is_refused(format, apply(make_export_pass(), {{"format", Json::array({format})}}, format));
   }
 }
 
@@ -325,12 +326,14 @@ TEST_P(FamilyPasses, FusedWeightsKeepTheirForm) {
   FRUGAL_ASSERT_OK_AND_ASSIGN(const auto codes, format::Checkpoint::open(rounded));
   FRUGAL_ASSERT_OK_AND_ASSIGN(
       const auto exported,
-      apply(make_export_pass(), {{"format", "huggingface"}, {"name", "m"}}, "exported", codes));
+      apply(make_export_pass(), {{"format", Json::array({"huggingface"})}, {"name", "m"}},
+            "exported", codes));
   const auto plain = exported / "m-hf";
   EXPECT_EQ(stored(plain), form);
   const at::Tensor before = logits(rounded), after = logits(plain);
   EXPECT_TRUE(at::equal(before, after));
-  FRUGAL_EXPECT_OK(apply(make_export_pass(), {{"format", "gguf"}}, "gguf-q8", codes).status());
+  FRUGAL_EXPECT_OK(
+      apply(make_export_pass(), {{"format", Json::array({"gguf"})}}, "gguf-q8", codes).status());
   if (has_experts()) return;  // llama.cpp's stacks are of other parts
   FRUGAL_ASSERT_OK_AND_ASSIGN(
       const auto mixed,
@@ -338,8 +341,9 @@ TEST_P(FamilyPasses, FusedWeightsKeepTheirForm) {
             {{"method", "rtn"}, {"grid", "q8_0"}, {"overrides", {{"*.v_proj.*", "q4_0"}}}},
             "mixed"));
   FRUGAL_ASSERT_OK_AND_ASSIGN(const auto two_types, format::Checkpoint::open(mixed));
-  FRUGAL_EXPECT_ERROR(apply(make_export_pass(), {{"format", "gguf"}}, "gguf-mixed", two_types),
-                      absl::StatusCode::kInvalidArgument, "check: cannot write");
+  FRUGAL_EXPECT_ERROR(
+      apply(make_export_pass(), {{"format", Json::array({"gguf"})}}, "gguf-mixed", two_types),
+      absl::StatusCode::kInvalidArgument, "check: cannot write");
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include "artifact/exact_layout.h"
 #include "artifact/exporter.h"
 #include "artifact/gguf/gguf_model.h"
+#include "artifact/gguf/gguf_read_back.h"
 #include "grid/grid.h"
 #include "text/tokenizer.h"
 
@@ -64,6 +65,12 @@ absl::Status write(const format::Checkpoint& checkpoint, const ExportOptions& op
   return write_gguf(checkpoint, *tokenizer, options.name, path, gguf_options(options));
 }
 
+absl::Status read_back(const format::Checkpoint& checkpoint, const ExportOptions& options,
+                       const std::filesystem::path& path) {
+  FRUGAL_ASSIGN_OR_RETURN(const auto tokenizer, text::shared_tokenizer(checkpoint.folder()));
+  return read_back_gguf(checkpoint, *tokenizer, options.name, path, gguf_options(options));
+}
+
 }  // namespace
 
 constinit const Exporter kGgufExporter{.name = "gguf",
@@ -71,8 +78,11 @@ constinit const Exporter kGgufExporter{.name = "gguf",
                                        .summary = "gguf is one file for llama.cpp",
                                        .is_folder = false,
                                        .chosen_by_suffix = true,
+                                       .takes_eos = true,
+                                       .takes_pre_tokenizer = true,
                                        .check = check,
                                        .estimate_bytes = estimate_bytes,
-                                       .write = write};
+                                       .write = write,
+                                       .read_back = read_back};
 
 }  // namespace frugal::artifact

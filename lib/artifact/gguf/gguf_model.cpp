@@ -26,23 +26,6 @@ using base::invalid_argument;
 using base::str_cat;
 using format::GgufValue;
 
-// llama.cpp divides each rotary frequency by these factors, [R / 2].
-std::vector<float> rope_factors(const architecture::ModelConfig& config, std::string_view name) {
-  const architecture::Attention& attention = config.layers.front().attention;
-  if (name != kGgufRopeFrequencies) {
-    const architecture::RopeScaling& scaling = attention.rope.scaling.value();
-    const auto& factors = name == kGgufLongFactors ? scaling.long_factors : scaling.short_factors;
-    return {factors.begin(), factors.end()};
-  }
-  architecture::Rope plain = attention.rope;
-  plain.scaling.reset();
-  const std::vector<float> scaled = rotary_frequencies(attention.rope, attention.head_size);
-  const std::vector<float> unscaled = rotary_frequencies(plain, attention.head_size);
-  std::vector<float> factors;
-  for (size_t i = 0; i < scaled.size(); ++i) factors.push_back(unscaled[i] / scaled[i]);
-  return factors;
-}
-
 // The bytes that go into the file for one tensor, and their type.
 struct Payload {
   format::GgmlType type;
@@ -152,7 +135,7 @@ absl::StatusOr<Payload> payload_of(const format::Checkpoint& checkpoint, const G
   Payload payload;
   FRUGAL_ASSIGN_OR_RETURN(payload.type, type_of(checkpoint, source));
   if (source.parts.empty()) {
-    const std::vector<float> factors = rope_factors(checkpoint.config(), source.name);
+    const std::vector<float> factors = gguf_rope_factors(checkpoint.config(), source.name);
     payload.owned.resize(factors.size() * sizeof(float));
     std::memcpy(payload.owned.data(), factors.data(), payload.owned.size());
     payload.bytes = payload.owned;
@@ -194,6 +177,23 @@ absl::StatusOr<std::vector<StoredMatrix>> stored_matrices(const format::Checkpoi
 }
 
 }  // namespace
+
+std::vector<float> gguf_rope_factors(const architecture::ModelConfig& config,
+                                     std::string_view name) {
+  const architecture::Attention& attention = config.layers.front().attention;
+  if (name != kGgufRopeFrequencies) {
+    const architecture::RopeScaling& scaling = attention.rope.scaling.value();
+    const auto& factors = name == kGgufLongFactors ? scaling.long_factors : scaling.short_factors;
+    return {factors.begin(), factors.end()};
+  }
+  architecture::Rope plain = attention.rope;
+  plain.scaling.reset();
+  const std::vector<float> scaled = rotary_frequencies(attention.rope, attention.head_size);
+  const std::vector<float> unscaled = rotary_frequencies(plain, attention.head_size);
+  std::vector<float> factors;
+  for (size_t i = 0; i < scaled.size(); ++i) factors.push_back(unscaled[i] / scaled[i]);
+  return factors;
+}
 
 absl::Status check_gguf(const format::ModelInfo& model, const GgufOptions& options) {
   FRUGAL_RETURN_IF_ERROR(base::annotate(check_hyperparameters(model.config),

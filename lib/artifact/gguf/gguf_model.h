@@ -29,6 +29,10 @@ absl::StatusOr<GgufMetadata> gguf_metadata(const architecture::ModelConfig& conf
                                            uint32_t file_type, bool quantized,
                                            const GgufOptions& options = {});
 
+// What llama.cpp divides each rotary frequency by, [R / 2]: the tensor `name` that is computed.
+std::vector<float> gguf_rope_factors(const architecture::ModelConfig& config,
+                                     std::string_view name);
+
 // Writes the whole file. Errors as above, and those of reading and writing.
 absl::Status write_gguf(const format::Checkpoint& checkpoint, const text::Tokenizer& tokenizer,
                         std::string_view name, const std::filesystem::path& path,

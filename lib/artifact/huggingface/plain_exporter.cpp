@@ -6,14 +6,8 @@
 namespace frugal::artifact {
 namespace {
 
-absl::Status check(const format::ModelInfo& model, const ExportOptions& options,
+absl::Status check(const format::ModelInfo& model, const ExportOptions&,
                    std::vector<std::string>& warnings) {
-  FRUGAL_RETURN_IF_ERROR(refuse_pre_tokenizer(options, kHuggingFaceExporter));
-  if (!options.eos.empty()) {
-    return base::invalid_argument(
-        "export: eos_token_id is for formats gguf and onnx; a Hugging Face folder says it in "
-        "config.json and generation_config.json");
-  }
   if (!model.activations.empty()) {
     warnings.push_back(
         "a plain folder holds decoded weights alone; whoever runs it will not round activations to "
@@ -42,6 +36,11 @@ absl::Status write(const format::Checkpoint& checkpoint, const ExportOptions&,
   return write_plain_folder(checkpoint, path);
 }
 
+absl::Status read_back(const format::Checkpoint& checkpoint, const ExportOptions&,
+                       const std::filesystem::path& path) {
+  return read_back_plain_folder(checkpoint, path);
+}
+
 }  // namespace
 
 constinit const Exporter kHuggingFaceExporter{
@@ -52,6 +51,7 @@ constinit const Exporter kHuggingFaceExporter{
     .chosen_by_suffix = false,
     .check = check,
     .estimate_bytes = estimate_bytes,
-    .write = write};
+    .write = write,
+    .read_back = read_back};
 
 }  // namespace frugal::artifact

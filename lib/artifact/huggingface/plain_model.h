@@ -14,4 +14,9 @@ namespace frugal::artifact {
 absl::Status write_plain_folder(const format::Checkpoint& checkpoint,
                                 const std::filesystem::path& folder);
 
+// Compares what write_plain_folder has left in `folder` with the checkpoint. Errors: the first
+// difference.
+absl::Status read_back_plain_folder(const format::Checkpoint& checkpoint,
+                                    const std::filesystem::path& folder);
+
 }  // namespace frugal::artifact

@@ -13,7 +13,6 @@ OnnxOptions onnx_options(const ExportOptions& options) {
 
 absl::Status check(const format::ModelInfo& model, const ExportOptions& options,
                    std::vector<std::string>&) {
-  FRUGAL_RETURN_IF_ERROR(refuse_pre_tokenizer(options, kOnnxExporter));
   return check_onnx(model, onnx_options(options));
 }
 
@@ -32,6 +31,12 @@ absl::Status write(const format::Checkpoint& checkpoint, const ExportOptions& op
   return write_onnx_folder(checkpoint, *tokenizer, onnx_options(options), path);
 }
 
+absl::Status read_back(const format::Checkpoint& checkpoint, const ExportOptions& options,
+                       const std::filesystem::path& path) {
+  FRUGAL_ASSIGN_OR_RETURN(const auto tokenizer, text::shared_tokenizer(checkpoint.folder()));
+  return read_back_onnx_folder(checkpoint, *tokenizer, onnx_options(options), path);
+}
+
 }  // namespace
 
 constinit const Exporter kOnnxExporter{
@@ -40,8 +45,10 @@ constinit const Exporter kOnnxExporter{
     .summary = "onnx is a folder for ONNX Runtime and onnxruntime-genai",
     .is_folder = true,
     .chosen_by_suffix = true,
+    .takes_eos = true,
     .check = check,
     .estimate_bytes = estimate_bytes,
-    .write = write};
+    .write = write,
+    .read_back = read_back};
 
 }  // namespace frugal::artifact

@@ -2,16 +2,22 @@
 #include "artifact/onnx/onnx_model.h"
 
 #include <cmath>
+#include <functional>
+#include <map>
 #include <span>
 
 #include "architecture/family.h"
 #include "architecture/tensors.h"
+#include "artifact/exporter.h"
 #include "artifact/onnx/onnx_graph.h"
 #include "artifact/onnx/onnx_weights.h"
 #include "artifact/onnx/rotary.h"
+#include "artifact/read_back.h"
 #include "artifact/special_ids.h"
 #include "base/file.h"
+#include "base/interrupt.h"
 #include "base/json.h"
+#include "base/process.h"
 #include "base/text.h"
 
 namespace frugal::artifact {
@@ -48,11 +54,14 @@ std::vector<float> rotary_table(const architecture::ModelConfig& config, int64_t
   return table;
 }
 
+// Takes the bytes of an initializer.
+using Sink = std::function<absl::Status(std::string_view initializer, std::span<const std::byte>)>;
+
 // Streams the initializers; the three parts of a quantized matrix come from one decode.
 class WeightStream {
  public:
-  WeightStream(const format::Checkpoint& checkpoint, format::OnnxWriter& writer)
-      : checkpoint_(checkpoint), writer_(writer) {}
+  WeightStream(const format::Checkpoint& checkpoint, Sink sink)
+      : checkpoint_(checkpoint), sink_(std::move(sink)) {}
 
   absl::Status write(const OnnxSource& source) {
     switch (source.content) {
@@ -80,7 +89,7 @@ class WeightStream {
  private:
   template <typename T>
   absl::Status send(const OnnxSource& source, const std::vector<T>& values) {
-    return writer_.write(source.initializer, bytes_of(values));
+    return sink_(source.initializer, bytes_of(values));
   }
 
   absl::Status write_float(const OnnxSource& source) {
@@ -116,7 +125,7 @@ class WeightStream {
   }
 
   const format::Checkpoint& checkpoint_;
-  format::OnnxWriter& writer_;
+  Sink sink_;
   std::string held_;
   NBitsMatrix matrix_;
   Int8Matrix integers_;
@@ -244,16 +253,33 @@ absl::Status check_tokenizer(const architecture::ModelConfig& config,
       "eos_token_id (in the one-liner --eos-token-id), or set it in config.json");
 }
 
-// What the graph depends on.
-format::ModelInfo metadata_of(const format::Checkpoint& checkpoint) {
-  format::ModelInfo info;
-  info.config = checkpoint.config();
-  for (const auto& [name, entry] : checkpoint.quantized()) {
-    info.grids[name] = entry.grid;
-    if (entry.activations != format::Activations::kFloat)
-      info.activations[name] = entry.activations;
+// Everything but the model: tokenizer, and what genai wants to know.
+absl::Status write_small_files(const format::Checkpoint& checkpoint,
+                               const text::Tokenizer& tokenizer, const OnnxOptions& options,
+                               const std::filesystem::path& folder) {
+  FRUGAL_RETURN_IF_ERROR(copy_tokenizer(checkpoint, tokenizer, folder));
+  FRUGAL_ASSIGN_OR_RETURN(base::Json search, search_json(checkpoint.config(), checkpoint.folder()));
+  const SpecialIds ids = special_ids(checkpoint.config(), tokenizer.vocabulary(), options.eos);
+  return base::write_file_atomically(
+      folder / "genai_config.json",
+      genai_config(checkpoint.config(), ids, std::move(search)).dump(2) + "\n");
+}
+
+// The small files against those that the same model makes once more, in a folder that goes away.
+absl::Status read_back_small_files(const format::Checkpoint& checkpoint,
+                                   const text::Tokenizer& tokenizer, const OnnxOptions& options,
+                                   const std::filesystem::path& folder) {
+  const std::filesystem::path again = folder / ".read-back";
+  std::error_code error;
+  std::filesystem::create_directories(again, error);
+  if (error) return base::system_error("create folder", again.string(), error.value());
+  absl::Status status = write_small_files(checkpoint, tokenizer, options, again);
+  for (const auto& entry : std::filesystem::directory_iterator(again)) {
+    if (status.ok()) status = same_file(folder / entry.path().filename(), entry.path());
   }
-  return info;
+  std::filesystem::remove_all(again, error);
+  if (status.ok() && error) return base::system_error("remove", again.string(), error.value());
+  return status;
 }
 
 }  // namespace
@@ -288,15 +314,39 @@ absl::Status write_onnx_folder(const format::Checkpoint& checkpoint,
                           build_onnx_graph(metadata_of(checkpoint), options));
   FRUGAL_ASSIGN_OR_RETURN(auto writer,
                           format::OnnxWriter::create(folder / "model.onnx", graph.model));
-  WeightStream stream(checkpoint, writer);
+  WeightStream stream(checkpoint, [&](std::string_view name, std::span<const std::byte> bytes) {
+    return writer.write(name, bytes);
+  });
   for (const OnnxSource& source : graph.sources) FRUGAL_RETURN_IF_ERROR(stream.write(source));
   FRUGAL_RETURN_IF_ERROR(writer.commit());
-  FRUGAL_RETURN_IF_ERROR(copy_tokenizer(checkpoint, tokenizer, folder));
-  FRUGAL_ASSIGN_OR_RETURN(base::Json search, search_json(checkpoint.config(), checkpoint.folder()));
-  const SpecialIds ids = special_ids(checkpoint.config(), tokenizer.vocabulary(), options.eos);
-  return base::write_file_atomically(
-      folder / "genai_config.json",
-      genai_config(checkpoint.config(), ids, std::move(search)).dump(2) + "\n");
+  return write_small_files(checkpoint, tokenizer, options, folder);
+}
+
+absl::Status read_back_onnx_folder(const format::Checkpoint& checkpoint,
+                                   const text::Tokenizer& tokenizer, const OnnxOptions& options,
+                                   const std::filesystem::path& folder) {
+  const std::filesystem::path file = folder / "model.onnx", data_file = folder / "model.onnx.data";
+  FRUGAL_ASSIGN_OR_RETURN(const OnnxGraph graph,
+                          build_onnx_graph(metadata_of(checkpoint), options));
+  FRUGAL_ASSIGN_OR_RETURN(const std::string model, format::OnnxWriter::model_bytes(graph.model));
+  FRUGAL_RETURN_IF_ERROR(same_text(file, model));
+  FRUGAL_ASSIGN_OR_RETURN(const format::OnnxSummary found, format::read_onnx(file));
+  FRUGAL_ASSIGN_OR_RETURN(const base::MappedFile data, base::MappedFile::open(data_file));
+  std::map<std::string, const format::OnnxTensorSummary*, std::less<>> places;
+  for (const format::OnnxTensorSummary& tensor : found.initializers) places[tensor.name] = &tensor;
+  WeightStream stream(
+      checkpoint, [&](std::string_view name, std::span<const std::byte> bytes) -> absl::Status {
+        FRUGAL_RETURN_IF_ERROR(base::check_interrupt());
+        const format::OnnxTensorSummary& place = *places.find(name)->second;  // as in `model`
+        const auto stored = data.bytes().subspan(static_cast<size_t>(place.offset),
+                                                 static_cast<size_t>(place.size_bytes));
+        const absl::Status same =
+            same_bytes(data_file.string(), str_cat("'", name, "'"), stored, bytes);
+        base::release_pages(stored);
+        return same;
+      });
+  for (const OnnxSource& source : graph.sources) FRUGAL_RETURN_IF_ERROR(stream.write(source));
+  return read_back_small_files(checkpoint, tokenizer, options, folder);
 }
 
 }  // namespace frugal::artifact

@@ -33,4 +33,10 @@ absl::Status write_onnx_folder(const format::Checkpoint& checkpoint,
                                const text::Tokenizer& tokenizer, const OnnxOptions& options,
                                const std::filesystem::path& folder);
 
+// Compares what write_onnx_folder has left in `folder` with the checkpoint: graph, every streamed
+// tensor, the files beside them. Errors: the first difference.
+absl::Status read_back_onnx_folder(const format::Checkpoint& checkpoint,
+                                   const text::Tokenizer& tokenizer, const OnnxOptions& options,
+                                   const std::filesystem::path& folder);
+
 }  // namespace frugal::artifact

@@ -29,13 +29,11 @@ namespace {
 using base::str_cat;
 using format::DType;
 
-constexpr std::string_view kPacked = ".weight_packed", kPlain = ".weight", kScale = ".weight_scale",
-                           kZero = ".weight_zero_point", kShape = ".weight_shape",
-                           kOrder = ".weight_g_idx", kGlobal = ".weight_global_scale";
+using namespace compressed;
+
 // Of inputs whose rounding is not carried over.
 constexpr std::array<std::string_view, 3> kInputs = {".input_scale", ".input_zero_point",
                                                      ".input_global_scale"};
-constexpr uint8_t kTop = 0x80;  // turns int8 into value + 128
 
 std::string joined(const PackedModule& module, std::string_view tensor) {
   return str_cat(module.name, tensor);

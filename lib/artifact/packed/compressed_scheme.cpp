@@ -200,11 +200,37 @@ absl::Status refuse_others(const Json& config, std::string_view where) {
 
 }  // namespace
 
-std::string CompressedScheme::text() const {
-  std::string_view format_name;
+std::string_view name(CompressedFormat format) {
   for (const FormatName& entry : kFormats) {
-    if (entry.format == format) format_name = entry.name;
+    if (entry.format == format) return entry.name;
   }
+  return "";
+}
+
+Json to_json(const CompressedScheme& scheme, const std::vector<std::string>& targets) {
+  const bool grouped = scheme.spread == ScaleSpread::kGroup;
+  Json weights = {{"num_bits", scheme.bits},
+                  {"type", scheme.is_float ? "float" : "int"},
+                  {"symmetric", scheme.symmetric},
+                  {"strategy", grouped ? "group" : "channel"},
+                  {"group_size", grouped ? Json(scheme.group) : Json()},
+                  {"dynamic", false}};
+  Json inputs;
+  if (scheme.int8_inputs) {
+    inputs = {{"num_bits", 8},
+              {"type", "int"},
+              {"symmetric", true},
+              {"strategy", "token"},
+              {"dynamic", true}};
+  }
+  return {{"targets", targets},
+          {"format", name(scheme.format)},
+          {"weights", std::move(weights)},
+          {"input_activations", std::move(inputs)},
+          {"output_activations", nullptr}};
+}
+
+std::string CompressedScheme::text() const {
   std::string shared;
   switch (spread) {
     case ScaleSpread::kTensor:
@@ -220,8 +246,8 @@ std::string CompressedScheme::text() const {
       shared = str_cat("blocks of ", block_rows, " x ", group);
       break;
   }
-  return str_cat(format_name, " of ", bits, " bits, ", symmetric ? "" : "with zero points, ",
-                 shared, " ('", name, "')");
+  return str_cat(artifact::name(format), " of ", bits, " bits, ",
+                 symmetric ? "" : "with zero points, ", shared, " ('", name, "')");
 }
 
 absl::StatusOr<CompressedSchemes> parse_compressed_schemes(const Json& config,

@@ -13,6 +13,15 @@
 
 namespace frugal::artifact {
 
+// What a module's tensors are called, after its name (compressed_layout.cpp).
+namespace compressed {
+inline constexpr std::string_view kPacked = ".weight_packed", kPlain = ".weight",
+                                  kScale = ".weight_scale", kZero = ".weight_zero_point",
+                                  kShape = ".weight_shape", kOrder = ".weight_g_idx",
+                                  kGlobal = ".weight_global_scale";
+inline constexpr uint8_t kTop = 0x80;  // turns value + 128 into int8, and back
+}  // namespace compressed
+
 enum class CompressedFormat { kPacked, kInteger, kFloat, kNvfp4 };
 
 enum class ScaleSpread { kTensor, kChannel, kGroup, kBlock };  // what shares a scale
@@ -33,6 +42,11 @@ struct CompressedScheme {
 
   std::string text() const;  // "pack-quantized of 4 bits, groups of 128"
 };
+
+std::string_view name(CompressedFormat format);  // "pack-quantized"
+
+// The scheme as a group of the config, for the modules called `targets`: what parse reads.
+base::Json to_json(const CompressedScheme& scheme, const std::vector<std::string>& targets);
 
 struct CompressedSchemes {
   std::vector<CompressedScheme> groups;

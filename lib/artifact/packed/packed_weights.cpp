@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "artifact/packed/stored_modules.h"
 #include "base/interrupt.h"
 #include "base/process.h"
 #include "base/text.h"
@@ -16,8 +17,6 @@ using architecture::Role;
 using base::str_cat;
 using format::CheckpointWriter;
 
-constexpr std::string_view kWeight = ".weight";
-
 // Tools pack such matrices by the rows of their products, and leave others as they are stored.
 absl::Status refuse_transposed(const StoredTensors& tensors, const ModelConfig& config) {
   for (const architecture::Tensor& tensor : architecture::tensors(config)) {
@@ -28,28 +27,6 @@ absl::Status refuse_transposed(const StoredTensors& tensors, const ModelConfig& 
         "from the unquantized model");
   }
   return absl::OkStatus();
-}
-
-// The stored tensors that the family has, each with the weights that are its rows.
-std::vector<PackedImport> stored_modules(const ModelConfig& config) {
-  std::vector<PackedImport> imports;
-  std::map<std::string, size_t> known;
-  for (const architecture::Tensor& tensor : architecture::tensors(config)) {
-    const std::string& name = tensor.slice ? tensor.slice->name : tensor.name;
-    const auto [place, is_new] = known.emplace(name, imports.size());
-    if (is_new) {
-      const std::vector<int64_t>& shape = tensor.slice ? tensor.slice->shape : tensor.shape;
-      PackedImport import{.module = {.name = name, .role = tensor.role}};
-      if (name.ends_with(kWeight)) import.module.name.resize(name.size() - kWeight.size());
-      if (shape.size() == 2) {
-        import.module.rows = shape[0];
-        import.module.columns = shape[1];
-      }
-      imports.push_back(std::move(import));
-    }
-    imports[place->second].parts.push_back(tensor);
-  }
-  return imports;
 }
 
 // What was looked at need not stay in memory.
@@ -144,7 +121,7 @@ std::span<const std::byte> rows_of(std::span<const std::byte> bytes,
 
 absl::Status write_plain(const StoredTensors& tensors, const PackedImport& import,
                          CheckpointWriter& writer, const std::function<void()>& moved) {
-  const StoredView view = tensors.view(stored_name(import));
+  const StoredView view = tensors.view(stored_name(import.parts.front()));
   for (const architecture::Tensor& part : import.parts) {
     FRUGAL_RETURN_IF_ERROR(
         writer.write(part.name, rows_of(view.bytes, part, format::size_bytes(view.info->dtype))));
@@ -175,8 +152,7 @@ absl::Status write_packed(const PackedMatrix& matrix, const PackedImport& import
 }  // namespace
 
 const std::string& stored_name(const PackedImport& import) {
-  const architecture::Tensor& part = import.parts.front();
-  return part.slice ? part.slice->name : part.name;
+  return stored_name(import.parts.front());
 }
 
 const std::vector<int64_t>& stored_shape(const PackedImport& import) {
@@ -187,7 +163,9 @@ const std::vector<int64_t>& stored_shape(const PackedImport& import) {
 absl::StatusOr<PackedPlan> plan_packed_weights(const StoredTensors& tensors, const Layout& layout,
                                                const ModelConfig& config) {
   FRUGAL_RETURN_IF_ERROR(refuse_transposed(tensors, config));
-  PackedPlan plan{.imports = stored_modules(config)};
+  PackedPlan plan;
+  for (StoredModule& stored : stored_modules(config))
+    plan.imports.push_back({.module = std::move(stored.module), .parts = std::move(stored.parts)});
   std::set<std::string> used, packed;
   for (PackedImport& import : plan.imports) {
     FRUGAL_RETURN_IF_ERROR(base::check_interrupt());

@@ -36,6 +36,27 @@ inline uint8_t code_at(const WordStream& stream, int64_t index, int bits) {
   return static_cast<uint8_t>((window >> shift) & ((1u << bits) - 1));
 }
 
+// The other direction: codes [count], `code_stride` apart, into words_for(count, bits) words from
+// `first` on, `word_stride` words apart.
+inline void pack_words(const uint8_t* codes, int64_t code_stride, int64_t count, int bits,
+                       std::byte* first, int64_t word_stride) {
+  uint64_t window = 0;
+  int filled = 0;
+  const auto store = [&] {
+    const auto word = static_cast<uint32_t>(window);
+    std::memcpy(first, &word, sizeof word);
+    first += word_stride * 4;
+    window >>= 32;
+    filled -= 32;
+  };
+  for (int64_t i = 0; i < count; ++i) {
+    window |= static_cast<uint64_t>(codes[i * code_stride]) << filled;
+    filled += bits;
+    if (filled >= 32) store();
+  }
+  if (filled > 0) store();
+}
+
 // Bits from which on the eight 4-bit codes of a word lie in AWQ's GEMM packing, by their order in
 // the matrix: nibble i holds code 0, 2, 4, 6, 1, 3, 5, 7.
 inline constexpr std::array<int, 8> kAwqShifts = {0, 16, 4, 20, 8, 24, 12, 28};

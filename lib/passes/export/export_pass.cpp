@@ -30,7 +30,7 @@ std::vector<std::string> format_names() {
 }
 
 std::string format_help() {
-  std::string help = "What to write: ";
+  std::string help = "What to write, one or several: ";
   for (const artifact::Exporter& exporter : artifact::exporters())
     help += str_cat(help.ends_with(": ") ? "" : "; ", exporter.summary);
   return help + ".";
@@ -42,9 +42,10 @@ class ExportPass final : public pass::Pass {
     static const pass::PassInfo info{.name = "export",
                                      .version = 2,
                                      .summary =
-                                         "Writes a checkpoint as GGUF (llama.cpp) or as an ONNX "
-                                         "folder (ONNX Runtime, onnxruntime-genai), with "
-                                         "exactly the integers it holds.",
+                                         "Writes a checkpoint as GGUF (llama.cpp), as an ONNX "
+                                         "folder (ONNX Runtime, onnxruntime-genai) or as packed "
+                                         "safetensors (vLLM, transformers), with exactly the "
+                                         "integers it holds.",
                                      .input = pass::Input::kCheckpoint,
                                      .output = pass::Output::kArtifact};
     return info;
@@ -52,7 +53,7 @@ class ExportPass final : public pass::Pass {
 
   void visit_options(pass::OptionVisitor& visitor) override {
     static const std::string help = format_help();
-    visitor.field({.name = "format", .help = help, .choices = format_names()}, format_);
+    visitor.field({.name = "format", .help = help, .choices = format_names()}, formats_);
     visitor.field(
         {.name = "name",
          .help = "Name of the artifact, without its suffix; empty takes the input's name."},
@@ -74,6 +75,16 @@ class ExportPass final : public pass::Pass {
                    .help = "gguf: llama.cpp's name of the pattern that a byte-level tokenizer cuts "
                            "texts by (tokenizer.ggml.pre); empty finds it by the pattern."},
                   pre_tokenizer_);
+    visitor.field({.name = "gptq_version",
+                   .help = "gptq: 1 stores zero points less one, as most readers expect; 2 "
+                           "(gptq_v2) as they are.",
+                   .minimum = 1,
+                   .maximum = 2},
+                  gptq_version_);
+    visitor.field({.name = "verify",
+                   .help = "Reads every file back and compares it with the model before it appears "
+                           "under its name."},
+                  verify_);
   }
 
   absl::Status check(pass::CheckContext& context, pass::ModelInfo& model) const override {
@@ -82,22 +93,30 @@ class ExportPass final : public pass::Pass {
                                     "' is a path; the artifact goes to the run's folder (--out "
                                     "puts it elsewhere)");
     }
-    const artifact::Exporter& exporter = *artifact::find_exporter(format_);
+    FRUGAL_RETURN_IF_ERROR(check_formats());
+    const std::vector<const artifact::Exporter*> chosen = exporters();
+    FRUGAL_RETURN_IF_ERROR(artifact::check_options(chosen, options("")));
+    int64_t bytes = 0;
     std::vector<std::string> warnings;
-    FRUGAL_RETURN_IF_ERROR(exporter.check(model, options(""), warnings));
+    for (const artifact::Exporter* exporter : chosen) {
+      FRUGAL_RETURN_IF_ERROR(exporter->check(model, options(""), warnings));
+      FRUGAL_ASSIGN_OR_RETURN(const int64_t one, exporter->estimate_bytes(model, options("")));
+      bytes += one;
+    }
     for (const std::string& warning : warnings) context.warn(str_cat("export: ", warning));
-    FRUGAL_ASSIGN_OR_RETURN(const int64_t bytes, exporter.estimate_bytes(model, options("")));
-    context.estimate({.output_bytes = bytes,
-                      .basis = str_cat("the tensors as ", exporter.name, " stores them")});
+    context.estimate(
+        {.output_bytes = bytes,
+         .basis = str_cat("the tensors as ", base::join(formats_, " and "), " stores them")});
     return absl::OkStatus();
   }
 
   absl::Status run(pass::RunContext& context) const override {
-    const artifact::Exporter& exporter = *artifact::find_exporter(format_);
     const std::string stem = name_.empty() ? file_stem(context.input_name()) : name_;
-    const fs::path path = context.output_folder() / str_cat(stem, exporter.suffix);
-    if (exporter.is_folder) FRUGAL_RETURN_IF_ERROR(make_folder(path));
-    FRUGAL_RETURN_IF_ERROR(exporter.write(*context.input(), options(stem), path));
+    for (const artifact::Exporter* exporter : exporters()) {
+      const fs::path path = context.output_folder() / str_cat(stem, exporter->suffix);
+      FRUGAL_RETURN_IF_ERROR(
+          artifact::write_artifact(*exporter, *context.input(), options(stem), path, verify_));
+    }
     return record_files(context);
   }
 
@@ -106,14 +125,26 @@ class ExportPass final : public pass::Pass {
     return {.name = stem,
             .accuracy_level = accuracy_level_,
             .eos = eos_token_ids_,
-            .pre_tokenizer = pre_tokenizer_};
+            .pre_tokenizer = pre_tokenizer_,
+            .gptq_version = gptq_version_};
   }
 
-  static absl::Status make_folder(const fs::path& folder) {
-    std::error_code error;
-    fs::create_directories(folder, error);
-    if (error) return base::system_error("create folder", folder.string(), error.value());
+  absl::Status check_formats() const {
+    if (formats_.empty())
+      return base::invalid_argument("export: format is an empty list; name at least one of ",
+                                    base::join(format_names(), ", "));
+    for (const std::string& format : formats_) {
+      if (std::count(formats_.begin(), formats_.end(), format) > 1)
+        return base::invalid_argument("export: format names ", format, " twice");
+    }
     return absl::OkStatus();
+  }
+
+  // In the order given.
+  std::vector<const artifact::Exporter*> exporters() const {
+    std::vector<const artifact::Exporter*> chosen;
+    for (const std::string& format : formats_) chosen.push_back(artifact::find_exporter(format));
+    return chosen;
   }
 
   static absl::Status record_files(pass::RunContext& context) {
@@ -139,11 +170,13 @@ class ExportPass final : public pass::Pass {
     return absl::OkStatus();
   }
 
-  std::string format_ = std::string(artifact::exporters().front().name);
+  std::vector<std::string> formats_ = {std::string(artifact::exporters().front().name)};
   std::string name_;
   int64_t accuracy_level_ = artifact::kDefaultAccuracyLevel;
   std::vector<int64_t> eos_token_ids_;
   std::string pre_tokenizer_;
+  int64_t gptq_version_ = 1;
+  bool verify_ = true;
 };
 
 }  // namespace
