@@ -7,6 +7,7 @@
 #include <set>
 
 #include "architecture/tensors.h"
+#include "artifact/importer.h"
 #include "fake_context.h"
 #include "model/decoder.h"
 #include "passes/distill/distill_pass.h"
@@ -344,6 +345,34 @@ TEST_P(FamilyPasses, FusedWeightsKeepTheirForm) {
   FRUGAL_EXPECT_ERROR(
       apply(make_export_pass(), {{"format", Json::array({"gguf"})}}, "gguf-mixed", two_types),
       absl::StatusCode::kInvalidArgument, "check: cannot write");
+}
+
+// Codes of every family go out as packed modules, fused and of experts, and come back.
+TEST_P(FamilyPasses, PackedFoldersComeBack) {
+  FRUGAL_ASSERT_OK_AND_ASSIGN(
+      const auto rounded,
+      apply(make_quantize_pass(), {{"method", "rtn"}, {"grid", "int4:g32:asym"}}, "rounded"));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const auto codes, format::Checkpoint::open(rounded));
+  const Json formats = Json::array({"compressed_tensors", "gptq"});
+  const auto exported =
+      apply(make_export_pass(), {{"format", formats}, {"name", "m"}}, "exported", codes);
+  if (GetParam() == "gpt2") {
+    FRUGAL_EXPECT_ERROR(exported, absl::StatusCode::kInvalidArgument, "Conv1D");
+    return;
+  }
+  FRUGAL_ASSERT_OK(exported);
+  const at::Tensor before = logits(rounded);
+  for (const char* name : {"m-compressed-tensors", "m-gptq"}) {
+    const auto back = folder_.path() / base::str_cat("from-", name);
+    std::filesystem::create_directories(back);
+    FRUGAL_ASSERT_OK(artifact::kPackedImporter.write(*exported / name, back));
+    FRUGAL_ASSERT_OK_AND_ASSIGN(const auto found, format::Checkpoint::open(back));
+    for (const auto& [weight, entry] : codes.quantized()) {
+      ASSERT_TRUE(found.quantized().contains(weight)) << weight;
+      EXPECT_EQ(found.codes(weight)->codes, codes.codes(weight)->codes) << weight;
+    }
+    EXPECT_TRUE(at::equal(before, logits(back))) << name;
+  }
 }
 
 }  // namespace

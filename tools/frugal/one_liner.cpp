@@ -70,6 +70,7 @@ class Builder {
     }
     for (const auto& [name, value] : arguments_.options) add_option(*pass, name, value, step);
     choose_format(step);
+    choose_name(step);
     pipeline_.steps.push_back(std::move(step));
     add_export(*pass);
     pipeline_.sha256 = base::sha256(arguments_.run.command);
@@ -220,12 +221,23 @@ class Builder {
                   out.filename().string(), "'; give --format ", asked, ", or another name");
   }
 
-  // --format as it was typed; empty: left to the name of --out.
-  std::string given_format() const {
+  // An option as it was typed; empty: not given.
+  std::string given(std::string_view option) const {
     for (const auto& [name, value] : arguments_.options) {
-      if (name == "format") return value;
+      if (name == option) return value;
     }
     return "";
+  }
+  std::string given_format() const { return given("format"); }  // empty: left to the name of --out
+
+  // export: artifacts of several formats are called as the folder that they come to.
+  void choose_name(pass::StepEntry& step) const {
+    const bool several = given_format().find(',') != std::string::npos;
+    if (arguments_.pass != "export" || arguments_.out.empty() || !several) return;
+    if (!given("name").empty()) return;
+    const pass::Position position{0, 0, "--out"};
+    const std::string name = absolute(arguments_.out).filename().string();
+    step.with.members.push_back({"name", position, pass::scalar_node(name, position, true)});
   }
 
   // export: the name of --out chooses the format where no option does.
