@@ -224,6 +224,23 @@ TEST(PackedExport, ATiedHeadIsIgnoredAndAnEmbeddingOnAGridIsDecoded) {
   EXPECT_EQ(settings_of(folder.path() / "out").at("ignore"), Json({"lm_head"}));
 }
 
+// That of llama.cpp's types is seldom the user's choice, and seldom one of these formats.
+TEST(PackedExport, AHeadWithoutAFormIsDecoded) {
+  const TemporaryFolder folder;
+  const Checkpoint source = on_grids(toy(folder.path() / "toy"), folder.path() / "source",
+                                     DType::kBF16, [](const Tensor& tensor) {
+                                       if (tensor.role == Role::kHead) return OnGrid{"iq4_nl"};
+                                       return tensor.is_stage_matrix() ? OnGrid{"q4_0"} : OnGrid{};
+                                     });
+  std::vector<std::string> warnings;
+  FRUGAL_ASSERT_OK(exporter("compressed_tensors").check(metadata_of(source), {}, warnings));
+  ASSERT_EQ(warnings.size(), 1u);
+  EXPECT_THAT(warnings[0], testing::HasSubstr("head: keep"));
+  const Checkpoint found = there_and_back("compressed_tensors", source, folder.path());
+  EXPECT_EQ(found.info("lm_head.weight")->dtype, DType::kF32);
+  EXPECT_EQ(found.values("lm_head.weight").value(), source.values("lm_head.weight").value());
+}
+
 TEST(PackedExport, TheModelsOwnFilesTravel) {
   const TemporaryFolder folder;
   const Checkpoint made = toy(folder.path() / "toy");

@@ -311,6 +311,16 @@ TEST_F(CommandLine, OnePassIsOneCommand) {
   EXPECT_EQ(shown.code, 0);
   EXPECT_THAT(shown.out, testing::AllOf(HasSubstr("LlamaForCausalLM"), HasSubstr("q8_0"),
                                         HasSubstr("model.layers.0.mlp.down_proj.weight")));
+  const Outcome same = frugal("inspect small small --json");
+  EXPECT_EQ(same.code, 0) << same.err;
+  const Json numbers = Json::parse(same.out)["numbers"];
+  EXPECT_EQ(numbers["equal"], numbers["tensors"].size());
+  const Outcome differs = frugal("inspect model small");
+  EXPECT_EQ(differs.code, 0) << differs.err;
+  EXPECT_THAT(differs.out,
+              testing::AllOf(HasSubstr("model.layers.0.mlp.down_proj.weight"),
+                             HasSubstr("tensors hold the same numbers"), HasSubstr("%")));
+  EXPECT_EQ(frugal("inspect small absent").code, 2);
 }
 
 TEST_F(CommandLine, AModelAnswers) {

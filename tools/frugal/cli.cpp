@@ -168,12 +168,19 @@ class CommandLine {
         "  frugal report runs/quickstart", [this] { return draw_report(path_); })
         ->add_option("RUN", path_, "A run folder")
         ->required();
-    CLI::App* inspect =
-        add("inspect",
-            "Show what is in a model folder (packed ones, too), .gguf, .onnx or .safetensors",
-            "  frugal inspect ./Llama-3.2-1B\n  frugal inspect student.gguf --json",
-            [this] { return inspect_path(path_, json_); });
+    CLI::App* inspect = add(
+        "inspect",
+        "Show what is in a model folder (packed ones, too), .gguf, .onnx or .safetensors; or how "
+        "two of them differ",
+        "  frugal inspect ./Llama-3.2-1B\n  frugal inspect student.gguf --json\n"
+        "  frugal inspect ./Llama-3.2-1B llama-q4_k.gguf",
+        [this] {
+          return other_.empty() ? inspect_path(path_, json_) : compare_paths(path_, other_, json_);
+        });
     inspect->add_option("PATH", path_, "A folder or file")->required();
+    inspect->add_option("OTHER", other_,
+                        "Another one to compare it with: types, sizes, and, of models, the "
+                        "difference of every tensor's numbers");
     inspect->add_flag("--json", json_, "Print JSON");
     CLI::App* passes = add("passes", "List the passes, or the options of one",
                            "  frugal passes\n  frugal passes quantize",
@@ -396,7 +403,7 @@ class CommandLine {
   ImportArguments import_;
   GenerateArguments generate_;
   MeterArguments meter_;
-  std::string path_;
+  std::string path_, other_;
   bool json_ = false;
 };
 

@@ -68,6 +68,9 @@ int generate_text(const GenerateArguments& arguments);
 int list_passes(const std::string& name, bool json);
 int draw_report(const std::string& run_folder);
 int inspect_path(const std::string& path, bool json);
+// `frugal inspect A B`: their headers side by side, and the numbers of every tensor where both are
+// models that frugal reads.
+int compare_paths(const std::string& a, const std::string& b, bool json);
 int doctor();
 
 struct MeterArguments {

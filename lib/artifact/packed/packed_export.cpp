@@ -102,6 +102,8 @@ class Planner {
     const std::string& name = *grid_of(first);
     FRUGAL_ASSIGN_OR_RETURN(const auto grid, grid::find_grid(name, first.shape.back()));
     const absl::StatusOr<PackedForm> form = packed_form(grid->spec());
+    // A head on another grid than the layers is often none of the user's choice.
+    if (!form.ok() && first.role == Role::kHead) return choose_type(module);
     if (!form.ok()) return refused(first, str_cat(form.status().message()));
     module.form = *form;
     module.int8_inputs = model_.activations.contains(first.name);
@@ -379,10 +381,13 @@ absl::Status check_packed(const PackedMethod& method, const format::ModelInfo& m
     const Tensor& first = module.stored.parts.front();
     const auto grid = model.grids.find(first.name);
     if (module.form || grid == model.grids.end()) continue;
-    warnings.push_back(
-        str_cat(first.name, " is on grid ", grid->second, " and is decoded to fp32 (",
-                base::format_bytes(static_cast<double>(4 * first.shape[0] * first.shape[1])),
-                "): ", method.exporter->name, " packs linear modules alone"));
+    warnings.push_back(str_cat(
+        first.name, " is on grid ", grid->second, " and is decoded to fp32 (",
+        base::format_bytes(static_cast<double>(4 * first.shape[0] * first.shape[1])),
+        "): ", method.exporter->name,
+        first.role == Role::kHead
+            ? " has no form of it; quantize with head: keep to leave it as it is"
+            : " packs linear modules alone; quantize with embeddings: keep to leave it as it is"));
   }
   return absl::OkStatus();
 }

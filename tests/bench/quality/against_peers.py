@@ -177,7 +177,7 @@ class Bench:
             out = Path(out)
             windows = [] if recipe in MORE_TEXT else ["--windows", self.a.windows]
             cost = run_measured([common.FRUGAL, "quantize", self.model, "--grid", grid, "--recipe", recipe, "--calibration", self.text, *windows,
-                                 "--sequence-length", self.a.length, *self.a.options, "--out", out / "model", "--cache", out / "cache", "--json"],
+                                 "--sequence-length", self.a.length, "--embeddings", "keep", "--head", "keep", *self.a.options, "--out", out / "model", "--cache", out / "cache", "--json"],
                                 out / "log.txt")
             return {"grid": grid, "method": f"frugal {recipe}", **cost, "working_cpu": cost["cpu"], "bytes": formats.frugal_bytes(out / "model"),
                     **self.score(out / "model")}
