@@ -393,6 +393,46 @@ TEST_F(CommandLine, DataGoThroughTheChatTemplate) {
   EXPECT_NE(perplexity(system), perplexity(plain));
 }
 
+TEST_F(CommandLine, OneResultBecomesSeveralArtifacts) {
+  write_model(folder_.path() / "model");
+  write_tokenizer("model");
+  ASSERT_EQ(frugal("quantize model --grid int4 --method rtn --embeddings keep --head keep "
+                   "--idle-seconds 0 --out q")
+                .code,
+            0);
+  const Outcome many =
+      frugal("export q --format gguf,compressed_tensors --format gptq --idle-seconds 0 --out many");
+  ASSERT_EQ(many.code, 0) << many.err;
+  EXPECT_TRUE(exists("many/many.gguf"));
+  EXPECT_TRUE(exists("many/many-gptq/quantize_config.json"));
+  // A packed folder is a model that any command takes: the codes are those of the other file.
+  const Outcome again = frugal(
+      "export many/many-compressed-tensors --format gguf --name many --no-verify --idle-seconds 0 "
+      "--out again.gguf");
+  ASSERT_EQ(again.code, 0) << again.err;
+  EXPECT_EQ(frugal::base::read_file(folder_.path() / "again.gguf").value(),
+            frugal::base::read_file(folder_.path() / "many/many.gguf").value());
+
+  write("f.yaml",
+        "frugal: 1\nname: f\nmodels: {model: q}\n"
+        "steps: [{id: files, pass: export, with: {format: [gguf, compressed_tensors]}}]\n");
+  EXPECT_EQ(frugal("plan f.yaml").code, 0);
+  const Outcome version = frugal("export q --format gguf,onnx --gptq-version 2 --plan");
+  EXPECT_EQ(version.code, 2);
+  EXPECT_THAT(version.err, HasSubstr("gptq_version is for format gptq; leave it out for gguf"));
+  const Outcome plain = frugal("export model --format gguf,compressed_tensors --plan");
+  EXPECT_EQ(plain.code, 2);
+  EXPECT_THAT(plain.err, HasSubstr("nothing to pack"));
+
+  // A file-size limit stands for the full disk.
+  const std::string limited =
+      "cd '" + folder_.path().string() + "' && (trap '' XFSZ; ulimit -f 16; '" +
+      std::getenv("FRUGAL_EXECUTABLE") +
+      "' export q --format compressed_tensors --idle-seconds 0 --out full) >/dev/null 2>&1";
+  EXPECT_EQ(WEXITSTATUS(std::system(limited.c_str())), 1);
+  EXPECT_FALSE(exists("full"));
+}
+
 TEST_F(CommandLine, AGgufFileComesBackAsAFolder) {
   write_model(folder_.path() / "model");
   write_tokenizer("model");
