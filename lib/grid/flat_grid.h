@@ -36,5 +36,6 @@ void unpack_five_bits(const std::byte* bytes, uint8_t* codes);
 
 // low, low + 1, ..., high.
 std::vector<float> integer_levels(int low, int high);
+std::vector<float> iq4_levels();  // of ggml's iq4_nl and iq4_xs
 
 }  // namespace frugal::grid

@@ -9,17 +9,16 @@ namespace {
 class Iq4Nl final : public FlatGrid {
  public:
   Iq4Nl()
-      : FlatGrid(
-            {.name = "iq4_nl",
-             .block_columns = 32,
-             .group_columns = 32,
-             .block_bytes = 18,
-             .parameter_bytes = 2,
-             .levels = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113},
-             .affine = false,
-             .uniform = false,
-             .free_scale = true,
-             .ggml_type = 20}) {}
+      : FlatGrid({.name = "iq4_nl",
+                  .block_columns = 32,
+                  .group_columns = 32,
+                  .block_bytes = 18,
+                  .parameter_bytes = 2,
+                  .levels = iq4_levels(),
+                  .affine = false,
+                  .uniform = false,
+                  .free_scale = true,
+                  .ggml_type = 20}) {}
 
   void pack(const std::byte* parameters, const uint8_t* codes, std::byte* block) const override {
     block[0] = parameters[0];
@@ -38,6 +37,10 @@ class Iq4Nl final : public FlatGrid {
 };
 
 }  // namespace
+
+std::vector<float> iq4_levels() {
+  return {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+}
 
 absl::StatusOr<std::shared_ptr<const Grid>> make_iq4_nl(const GridRequest& request) {
   FRUGAL_RETURN_IF_ERROR(check_no_suffix("iq4_nl", request));

@@ -15,6 +15,11 @@ constexpr GridEntry kGrids[] = {
      "4.5 bits: 16 unequal levels, a scale for 32 weights; the best of its size where the runtime "
      "has it",
      make_iq4_nl},
+    {"iq4_xs", "",
+     "4.25 bits: the levels of iq4_nl, 6-bit scales for 32 weights in blocks of 256; rows must be "
+     "a "
+     "multiple of 256",
+     make_iq4_xs},
     {"q4_k", "",
      "4.5 bits: 16 levels with offset, 6-bit scales in blocks of 256; rows must be a multiple of "
      "256",

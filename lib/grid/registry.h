@@ -28,6 +28,7 @@ absl::StatusOr<std::shared_ptr<const Grid>> make_q4_k(const GridRequest& request
 absl::StatusOr<std::shared_ptr<const Grid>> make_q4_1(const GridRequest& request);
 absl::StatusOr<std::shared_ptr<const Grid>> make_q4_0(const GridRequest& request);
 absl::StatusOr<std::shared_ptr<const Grid>> make_iq4_nl(const GridRequest& request);
+absl::StatusOr<std::shared_ptr<const Grid>> make_iq4_xs(const GridRequest& request);
 absl::StatusOr<std::shared_ptr<const Grid>> make_q3_k(const GridRequest& request);
 absl::StatusOr<std::shared_ptr<const Grid>> make_q2_k(const GridRequest& request);
 absl::StatusOr<std::shared_ptr<const Grid>> make_int8(const GridRequest& request);

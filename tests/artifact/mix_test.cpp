@@ -62,6 +62,7 @@ TEST(Mix, RowsThatDoNotFillBlocksGetTheSmallerType) {
   for (const auto& [grid, smaller] :
        std::map<std::string_view, std::string_view>{{"q2_k", "iq4_nl"},
                                                     {"q3_k", "iq4_nl"},
+                                                    {"iq4_xs", "iq4_nl"},
                                                     {"q4_k", "q5_0"},
                                                     {"q5_k", "q5_1"},
                                                     {"q6_k", "q8_0"},

@@ -7,9 +7,9 @@ class SignedK : public ::testing::TestWithParam<const char*> {
  protected:
   // The least that the largest sub-scale may become: search_super_scale tries a quarter of 31, and
   // 16 of 127.
-  int smallest_top_code() const { return std::string(GetParam()) == "q3_k" ? 24 : 111; }
+  int smallest_top_code() const { return std::string(GetParam()) == "q6_k" ? 111 : 24; }
 };
-INSTANTIATE_TEST_SUITE_P(All, SignedK, ::testing::Values("q3_k", "q6_k"));
+INSTANTIATE_TEST_SUITE_P(All, SignedK, ::testing::Values("q3_k", "q6_k", "iq4_xs"));
 
 TEST_P(SignedK, Properties) {
   expect_all_properties(*grid_or_die(GetParam()), smallest_top_code());
@@ -23,14 +23,15 @@ TEST_P(SignedK, DecodesAsTheReference) {
 TEST_P(SignedK, SubScalesTakeBothSigns) {
   base::RandomStream random(7, "signed_k/signs");
   const auto grid = grid_or_die(GetParam());
-  EXPECT_TRUE(grid->spec().holds_zero);
+  const auto groups = static_cast<size_t>(grid->spec().groups_per_block());
+  EXPECT_EQ(grid->spec().holds_zero, grid->spec().uniform);  // of the levels of iq4_nl none is 0
   std::vector<float> x = normal_weights(random, 256);
-  for (int j = 0; j < 16; ++j) x[j * 16] = j % 2 == 0 ? 0.2f : -0.2f;
+  for (size_t j = 0; j < groups; ++j) x[j * 256 / groups] = j % 2 == 0 ? 0.2f : -0.2f;
   std::vector<std::byte> parameters(static_cast<size_t>(grid->spec().parameter_bytes));
   grid->fit(x, {}, false, parameters.data());
-  std::vector<float> scale(16), offset(16);
+  std::vector<float> scale(groups), offset(groups);
   grid->expand(parameters.data(), scale.data(), offset.data());
-  for (int j = 0; j < 16; ++j) {
+  for (size_t j = 0; j < groups; ++j) {
     EXPECT_EQ(scale[j] < 0, j % 2 == 0);
     EXPECT_EQ(offset[j], 0.0f);
   }

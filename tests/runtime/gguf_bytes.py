@@ -10,7 +10,7 @@ import numpy as np
 from common import *
 from gguf_names import hugging_face_name, interleave
 
-GGUF_GRIDS = ("q8_0", "q4_0", "iq4_nl", "q4_k", "q4_1", "q5_0", "q5_1", "q2_k", "q3_k", "q5_k", "q6_k")
+GGUF_GRIDS = ("q8_0", "q4_0", "iq4_nl", "q4_k", "q4_1", "q5_0", "q5_1", "q2_k", "q3_k", "q5_k", "q6_k", "iq4_xs")
 
 
 def compare(name, model, grid, text, work, arguments):

@@ -116,6 +116,6 @@ with tempfile.TemporaryDirectory() as work:
         judge_unquantized("novels-7m", novels, work, windows, 4096)
         judge_grids("novels-7m", novels, calibration, work, windows, 4096, ("q8_0", "q4_0", "iq4_nl", "q4_k"), ["--sequence-length", "256", "--windows", "8"])
         # The others differ only in grid and decode: round to nearest, and half of one window.
-        judge_grids("novels-7m", novels, calibration, work, windows[:1, :96], 4096, ("q4_1", "q5_0", "q5_1", "q2_k", "q3_k", "q5_k", "q6_k"),
+        judge_grids("novels-7m", novels, calibration, work, windows[:1, :96], 4096, ("q4_1", "q5_0", "q5_1", "q2_k", "q3_k", "q5_k", "q6_k", "iq4_xs"),
               ["--sequence-length", "256", "--windows", "2", "--method", "rtn"])
 finish()

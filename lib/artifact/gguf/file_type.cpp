@@ -16,11 +16,11 @@ struct FileType {
 
 // enum llama_ftype (llama.h). A type that fills all layers is the smallest mix around it: Q2_K_S
 // rather than Q2_K, whose matrices have more bits in part.
-constexpr std::array kTypes = {FileType{"F32", 0},     FileType{"F16", 1},   FileType{"q4_0", 2},
-                               FileType{"q4_1", 3},    FileType{"q8_0", 7},  FileType{"q5_0", 8},
-                               FileType{"q5_1", 9},    FileType{"q2_k", 21}, FileType{"q3_k", 11},
-                               FileType{"q4_k", 14},   FileType{"q5_k", 16}, FileType{"q6_k", 18},
-                               FileType{"iq4_nl", 25}, FileType{"BF16", 32}};
+constexpr std::array kTypes = {
+    FileType{"F32", 0},     FileType{"F16", 1},     FileType{"q4_0", 2},  FileType{"q4_1", 3},
+    FileType{"q8_0", 7},    FileType{"q5_0", 8},    FileType{"q5_1", 9},  FileType{"q2_k", 21},
+    FileType{"q3_k", 11},   FileType{"q4_k", 14},   FileType{"q5_k", 16}, FileType{"q6_k", 18},
+    FileType{"iq4_nl", 25}, FileType{"iq4_xs", 30}, FileType{"BF16", 32}};
 constexpr std::array kMixes = {
     FileType{"q2_k_s", 21}, FileType{"q2_k_m", 10}, FileType{"q3_k_s", 11},
     FileType{"q3_k_m", 12}, FileType{"q3_k_l", 13}, FileType{"q4_k_s", 14},

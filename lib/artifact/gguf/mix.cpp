@@ -164,7 +164,7 @@ std::string embedding_grid(std::string_view name, bool tied) {
 
 std::string fitting_grid(std::string_view grid, int64_t columns) {
   if (columns % 256 == 0) return std::string(grid);
-  if (grid == "q2_k" || grid == "q3_k") return "iq4_nl";
+  if (grid == "q2_k" || grid == "q3_k" || grid == "iq4_xs") return "iq4_nl";
   if (grid == "q4_k") return "q5_0";
   if (grid == "q5_k") return "q5_1";
   return grid == "q6_k" ? "q8_0" : std::string(grid);

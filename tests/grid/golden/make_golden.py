@@ -18,10 +18,11 @@ from gguf import quants
 
 TYPES = {"q8_0": (Type.Q8_0, 32, 34), "q4_0": (Type.Q4_0, 32, 18), "iq4_nl": (Type.IQ4_NL, 32, 18),
          "q4_k": (Type.Q4_K, 256, 144), "q4_1": (Type.Q4_1, 32, 20), "q5_0": (Type.Q5_0, 32, 22), "q5_1": (Type.Q5_1, 32, 24),
-         "q2_k": (Type.Q2_K, 256, 84), "q3_k": (Type.Q3_K, 256, 110), "q5_k": (Type.Q5_K, 256, 176), "q6_k": (Type.Q6_K, 256, 210)}
+         "q2_k": (Type.Q2_K, 256, 84), "q3_k": (Type.Q3_K, 256, 110), "q5_k": (Type.Q5_K, 256, 176), "q6_k": (Type.Q6_K, 256, 210),
+         "iq4_xs": (Type.IQ4_XS, 256, 136)}
 # Where the fp16 scale, the fp16 offset (or its super-scale) and the sub-scales lie: (byte, byte or None, slice or None).
 FIELDS = {"q4_k": (0, 2, slice(4, 16)), "q5_k": (0, 2, slice(4, 16)), "q2_k": (80, 82, slice(0, 16)), "q3_k": (108, None, slice(96, 108)),
-          "q6_k": (208, None, slice(192, 208)), "q4_1": (0, 2, None), "q5_1": (0, 2, None)}
+          "q6_k": (208, None, slice(192, 208)), "q4_1": (0, 2, None), "q5_1": (0, 2, None), "iq4_xs": (0, None, slice(2, 8))}
 ENCODED = {"q8_0": 127.0, "q4_0": 8.0, "q5_0": 16.0, "q4_1": 15.0, "q5_1": 31.0}  # levels on one side, or above the minimum
 EXTREME = [0.0, -0.0, -1.5, 65504.0, -65504.0, 6e-8, -6e-8, 6.1e-5, 1.0]
 
