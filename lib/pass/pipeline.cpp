@@ -99,6 +99,9 @@ class PipelineReader {
     datum.text("completion", source.completion);
     datum.truth("chat", source.chat);
     datum.text("system", source.system);
+    // What is wrong with `chat` was said; that `system` needs it would only follow from that.
+    if (const Node* chat = member.value.find("chat"); chat != nullptr && !as_bool(*chat))
+      source.system.clear();
     if (const Node* labels = datum.get("labels")) read_labels(datum, *labels, source);
     datum.integer("limit", 0, "examples", source.limit);
     datum.integer("tokens", 0, "tokens", source.tokens);

@@ -99,13 +99,23 @@ TEST_F(OnnxModel, CarriesTheChatTemplateInBothForms) {
   EXPECT_EQ(base::read_file(out() / "chat_template.jinja").value(), "stronger");
 }
 
-TEST_F(OnnxModel, NamedChatTemplatesBecomeTheDefaultOne) {  // genai refuses a list
+// genai refuses a list, and transformers reads files.
+TEST_F(OnnxModel, NamedChatTemplatesBecomeFiles) {
   edit("tokenizer_config.json", [](base::Json& json) {
     json["chat_template"] = {{{"name", "tool_use"}, {"template", "tools"}},
                              {{"name", "default"}, {"template", "plain"}}};
   });
   FRUGAL_ASSERT_OK(write());
   EXPECT_EQ(written("tokenizer_config.json")["chat_template"], "plain");
+  EXPECT_EQ(base::read_file(out() / "chat_template.jinja").value(), "plain");
+  EXPECT_EQ(base::read_file(out() / "additional_chat_templates" / "tool_use.jinja").value(),
+            "tools");
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const auto found, text::load_tokenizer(out()));
+  EXPECT_EQ(*found->vocabulary().chat.find("tool_use"), "tools");
+  edit("tokenizer_config.json",
+       [](base::Json& json) { json["chat_template"][0]["name"] = "../../tools"; });
+  FRUGAL_EXPECT_ERROR(check(), kInvalid, "the chat template '../../tools' has a name that no file");
+  FRUGAL_EXPECT_ERROR(write(), kInvalid, "additional_chat_templates/NAME.jinja");
 }
 
 TEST_F(OnnxModel, WritesATokenizerConfigWhereThereIsNone) {  // genai wants the file

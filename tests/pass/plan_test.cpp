@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+
 #include "base/file.h"
 #include "toy.h"
 
@@ -106,6 +108,21 @@ TEST(Plan, MissingInputsNameTheFileAndTheRule) {
 
 std::string key_of(Workshop& shop, const std::string& text, const std::string& name) {
   return shop.plan(text).find(name)->key;
+}
+
+// `system` needs `chat`, but not where what is wrong is `chat` itself.
+TEST(Plan, AWrongChatIsOneProblem) {
+  const auto problems = [](const std::string& chat) {
+    Workshop shop;
+    std::ofstream(shop.path() / "x.jsonl") << R"({"prompt": "a", "completion": "b"})";
+    return shop.problems(
+        "frugal: 1\nname: toy\nmodels: {teacher: teacher}\ndata: {x: {jsonl: x.jsonl" + chat +
+        ", system: be kind}}\n"
+        "steps: [{id: a, pass: scale, with: {factor: 2, calibration: x}}]\n");
+  };
+  EXPECT_EQ(problems(", chat: perhaps"),
+            "toy.yaml:4:34: 'chat' of data 'x' is 'perhaps', expected true or false");
+  EXPECT_THAT(problems(""), testing::HasSubstr("`system` is a turn of a chat; add `chat: true`"));
 }
 
 TEST(Plan, KeysFollowWhatChangesTheOutput) {

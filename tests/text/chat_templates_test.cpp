@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "support/shared_data.h"
+#include "text/chat_template_files.h"
 #include "text/special_tokens.h"
 
 namespace frugal::text {
@@ -66,6 +67,23 @@ TEST_F(ChatTemplatesOfAFolder, SpecialTokensComeWithThem) {
                                                 {"cls_token", "[CLS]"},
                                                 {"image_token", "<image>"},
                                                 {"eos_token", "</s>"}}));
+}
+
+TEST_F(ChatTemplatesOfAFolder, AreWrittenAsTheyAreRead) {
+  const ChatTemplates templates{
+      .sources = {{"rag", "documents"}, {"default", "plain"}, {"rag", "never read"}}};
+  FRUGAL_ASSERT_OK(write_chat_templates(templates, folder()));
+  const auto found = read_chat_templates(folder());
+  EXPECT_EQ(found->sources, (std::vector<std::pair<std::string, std::string>>{
+                                {"default", "plain"}, {"rag", "documents"}}));
+  for (const char* name : {"", ".", "..", "a/b", "../a", "a\\b"}) {
+    const ChatTemplates bad{.sources = {{name, "text"}}};
+    FRUGAL_EXPECT_ERROR(check_template_names(bad, "x.gguf"), absl::StatusCode::kInvalidArgument,
+                        "x.gguf: the chat template '");
+    FRUGAL_EXPECT_ERROR(write_chat_templates(bad, folder()), absl::StatusCode::kInvalidArgument,
+                        "has a name that no file can have");
+  }
+  FRUGAL_EXPECT_OK(check_template_names({.sources = {{"tool_use", "text"}}}, ""));
 }
 
 TEST_F(ChatTemplatesOfAFolder, MalformedOnesAreErrors) {

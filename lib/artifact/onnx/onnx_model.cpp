@@ -19,6 +19,7 @@
 #include "base/json.h"
 #include "base/process.h"
 #include "base/text.h"
+#include "text/chat_template_files.h"
 
 namespace frugal::artifact {
 
@@ -200,7 +201,7 @@ base::Json genai_config(const architecture::ModelConfig& config, const SpecialId
 
 // genai looks for the chat template in tokenizer_config.json first, where it must be one text (a
 // list of named ones makes it refuse the tokenizer), then in chat_template.jinja; transformers the
-// other way round. Both get the one that transformers takes.
+// other way round, and further ones beside it. Both get the one that transformers takes.
 absl::Status write_tokenizer_config(const std::filesystem::path& source,
                                     const std::string& chat_template,
                                     const std::filesystem::path& target) {
@@ -211,7 +212,7 @@ absl::Status write_tokenizer_config(const std::filesystem::path& source,
   }
   const auto found = config.find("chat_template");
   const bool fits = found == config.end() ? chat_template.empty() : *found == chat_template;
-  if (fits && present) return base::copy_file(source, target);
+  if (fits && present) return source == target ? absl::OkStatus() : base::copy_file(source, target);
   if (chat_template.empty())
     config.erase("chat_template");
   else
@@ -221,20 +222,21 @@ absl::Status write_tokenizer_config(const std::filesystem::path& source,
 
 absl::Status copy_tokenizer(const format::Checkpoint& checkpoint, const text::Tokenizer& tokenizer,
                             const std::filesystem::path& folder) {
-  const std::string* const chosen = tokenizer.vocabulary().chat.find("default");
+  const text::ChatTemplates& chat = tokenizer.vocabulary().chat;
+  FRUGAL_RETURN_IF_ERROR(text::write_chat_templates(chat, folder));
+  const std::string* const chosen = chat.find("default");
   const std::string chat_template = chosen == nullptr ? "" : *chosen;
-  if (!chat_template.empty()) {
-    FRUGAL_RETURN_IF_ERROR(
-        base::write_file_atomically(folder / "chat_template.jinja", chat_template));
+  const std::filesystem::path config = folder / "tokenizer_config.json";
+  if (!std::filesystem::exists(checkpoint.folder() / "tokenizer.json")) {
+    FRUGAL_RETURN_IF_ERROR(text::save_tokenizer(tokenizer, folder));
+    return write_tokenizer_config(config, chat_template, config);
   }
-  if (!std::filesystem::exists(checkpoint.folder() / "tokenizer.json"))
-    return text::save_tokenizer(tokenizer, folder);
   for (const char* name : {"tokenizer.json", "special_tokens_map.json", "added_tokens.json"}) {
     if (!std::filesystem::exists(checkpoint.folder() / name)) continue;
     FRUGAL_RETURN_IF_ERROR(base::copy_file(checkpoint.folder() / name, folder / name));
   }
   return write_tokenizer_config(checkpoint.folder() / "tokenizer_config.json", chat_template,
-                                folder / "tokenizer_config.json");
+                                config);
 }
 
 // What write_onnx_folder would refuse of the tokenizer and the ids.
@@ -244,6 +246,8 @@ absl::Status check_tokenizer(const architecture::ModelConfig& config,
   FRUGAL_RETURN_IF_ERROR(text::check_fits(tokenizer, config.vocabulary_size, "ONNX export"));
   if (!std::filesystem::exists(source / "tokenizer.json"))
     FRUGAL_RETURN_IF_ERROR(text::check_can_save(tokenizer));
+  FRUGAL_RETURN_IF_ERROR(
+      text::check_template_names(tokenizer.vocabulary().chat, tokenizer.vocabulary().origin));
   FRUGAL_RETURN_IF_ERROR(check_given_ids(options.eos, config.vocabulary_size));
   if (!special_ids(config, tokenizer.vocabulary(), options.eos).eos.empty())
     return absl::OkStatus();
