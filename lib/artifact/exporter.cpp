@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <map>
 
 #include "base/text.h"
 
@@ -84,28 +83,6 @@ absl::Status write_artifact(const Exporter& exporter, const format::Checkpoint& 
   FRUGAL_RETURN_IF_ERROR(exporter.write(checkpoint, options, path));
   if (!verify) return absl::OkStatus();
   return exporter.read_back(checkpoint, options, path);
-}
-
-format::ModelInfo metadata_of(const format::Checkpoint& checkpoint) {
-  format::ModelInfo info;
-  info.name = checkpoint.folder().filename().string();
-  info.config = checkpoint.config();
-  std::map<std::string, int64_t> bytes;  // of plain numbers, by type
-  for (const std::string& name : checkpoint.tensor_names()) {
-    const auto entry = checkpoint.quantized().find(name);
-    if (entry == checkpoint.quantized().end()) {
-      const auto found = checkpoint.info(name);
-      if (found.ok()) bytes[std::string(format::name(found->dtype))] += found->size_bytes;
-      continue;
-    }
-    info.grids[name] = entry->second.grid;
-    if (entry->second.activations != format::Activations::kFloat)
-      info.activations[name] = entry->second.activations;
-  }
-  const auto most = std::max_element(
-      bytes.begin(), bytes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
-  if (most != bytes.end()) info.dtype = most->first;
-  return info;
 }
 
 int64_t dtype_bytes(std::string_view dtype) { return dtype == "F32" ? 4 : 2; }

@@ -72,9 +72,6 @@ absl::Status write_artifact(const Exporter& exporter, const format::Checkpoint& 
                             const ExportOptions& options, const std::filesystem::path& path,
                             bool verify);
 
-// What an exporter depends on but weights and side files.
-format::ModelInfo metadata_of(const format::Checkpoint& checkpoint);
-
 // Bytes of an element of the type that ModelInfo::dtype names.
 int64_t dtype_bytes(std::string_view dtype);
 

@@ -8,6 +8,7 @@
 #include "architecture/tensors.h"
 #include "base/hash.h"
 #include "base/text.h"
+#include "format/metadata.h"
 #include "text/dataset.h"
 
 namespace frugal::pass {
@@ -15,18 +16,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr int64_t kHashAtOnceBytes = int64_t{64} << 20;  // in a plan: hashed in well under 0.1 s
-
-std::string weight_dtype(const format::Checkpoint& checkpoint) {
-  std::map<std::string, int64_t> bytes;
-  for (const std::string& name : checkpoint.tensor_names()) {
-    if (checkpoint.quantized().contains(name)) continue;
-    const auto info = checkpoint.info(name);
-    if (info.ok()) bytes[std::string(format::name(info->dtype))] += info->size_bytes;
-  }
-  const auto most = std::max_element(
-      bytes.begin(), bytes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
-  return most == bytes.end() ? "F32" : most->first;
-}
 
 bool is_zero(std::span<const std::byte> value) {
   return std::all_of(value.begin(), value.end() - 1,
@@ -158,16 +147,8 @@ void open_data(const DataEntry& entry, const PlanOptions& options, Plan& plan, P
 }
 
 absl::StatusOr<ModelInfo> model_info(std::string name, const format::Checkpoint& checkpoint) {
-  ModelInfo info;
+  ModelInfo info = format::metadata_of(checkpoint);
   info.name = std::move(name);
-  info.config = checkpoint.config();
-  for (const auto& [tensor, entry] : checkpoint.quantized()) {
-    info.grids[tensor] = entry.grid;
-    if (entry.activations != format::Activations::kFloat)
-      info.activations[tensor] = entry.activations;
-  }
-  info.dtype = weight_dtype(checkpoint);
-  info.size_bytes = checkpoint.weight_bytes();
   peek_zeros(checkpoint, info);
   for (const fs::path& file : checkpoint.side_files()) {
     std::error_code error;

@@ -7,6 +7,7 @@
 #include "artifact/importer.h"
 #include "base/file.h"
 #include "format/checkpoint_files.h"
+#include "format/metadata.h"
 #include "grid_checkpoint.h"
 #include "support/toy_checkpoint.h"
 
@@ -201,7 +202,7 @@ TEST(PackedExport, FusedModulesArePackedAsOne) {
         return tensor.is_stage_matrix() ? OnGrid{"int4:g32"} : OnGrid{};
       });
   std::vector<std::string> warnings;
-  FRUGAL_EXPECT_ERROR(exporter("gptq").check(metadata_of(mixed), {}, warnings),
+  FRUGAL_EXPECT_ERROR(exporter("gptq").check(format::metadata_of(mixed), {}, warnings),
                       absl::StatusCode::kInvalidArgument, "both are rows of one module");
 }
 
@@ -214,7 +215,7 @@ TEST(PackedExport, ATiedHeadIsIgnoredAndAnEmbeddingOnAGridIsDecoded) {
                  return tensor.is_stage_matrix() ? OnGrid{"int4:g32"} : OnGrid{};
                });
   std::vector<std::string> warnings;
-  FRUGAL_ASSERT_OK(exporter("compressed_tensors").check(metadata_of(source), {}, warnings));
+  FRUGAL_ASSERT_OK(exporter("compressed_tensors").check(format::metadata_of(source), {}, warnings));
   ASSERT_EQ(warnings.size(), 1u);
   EXPECT_THAT(warnings[0], testing::HasSubstr("decoded to fp32"));
   const Checkpoint found = there_and_back("compressed_tensors", source, folder.path());
@@ -233,7 +234,7 @@ TEST(PackedExport, AHeadWithoutAFormIsDecoded) {
                                        return tensor.is_stage_matrix() ? OnGrid{"q4_0"} : OnGrid{};
                                      });
   std::vector<std::string> warnings;
-  FRUGAL_ASSERT_OK(exporter("compressed_tensors").check(metadata_of(source), {}, warnings));
+  FRUGAL_ASSERT_OK(exporter("compressed_tensors").check(format::metadata_of(source), {}, warnings));
   ASSERT_EQ(warnings.size(), 1u);
   EXPECT_THAT(warnings[0], testing::HasSubstr("head: keep"));
   const Checkpoint found = there_and_back("compressed_tensors", source, folder.path());
@@ -292,7 +293,7 @@ TEST(PackedExport, RefusesFromMetadataWhatTheFormatsCannotSay) {
                          {"gptq", {"q5_0"}, "not 5"},
                          {"gptq", {"int8:row", Activations::kInt8}, "rounded to int8 per token"}}) {
     SCOPED_TRACE(test.says);
-    format::ModelInfo model = metadata_of(source);
+    format::ModelInfo model = format::metadata_of(source);
     const std::string down = "model.layers.0.mlp.down_proj.weight";
     if (!test.on.grid.empty()) model.grids[down] = test.on.grid;
     if (test.on.activations != Activations::kFloat) model.activations[down] = test.on.activations;
@@ -319,7 +320,7 @@ TEST(PackedExport, AFoldersSizeIsKnownBefore) {
   for (const char* format : {"compressed_tensors", "gptq"}) {
     const Checkpoint source =
         layers_on(made, folder.path() / base::str_cat(format, "-source"), {"int4:g32:asym"});
-    format::ModelInfo model = metadata_of(source);
+    format::ModelInfo model = format::metadata_of(source);
     int64_t written = 0;
     for (const fs::path& file : source.side_files())
       model.side_bytes += static_cast<int64_t>(fs::file_size(file));

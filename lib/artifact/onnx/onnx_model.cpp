@@ -8,7 +8,6 @@
 
 #include "architecture/family.h"
 #include "architecture/tensors.h"
-#include "artifact/exporter.h"
 #include "artifact/onnx/onnx_graph.h"
 #include "artifact/onnx/onnx_weights.h"
 #include "artifact/onnx/rotary.h"
@@ -19,6 +18,7 @@
 #include "base/json.h"
 #include "base/process.h"
 #include "base/text.h"
+#include "format/metadata.h"
 #include "text/chat_template_files.h"
 
 namespace frugal::artifact {
@@ -315,7 +315,7 @@ absl::Status write_onnx_folder(const format::Checkpoint& checkpoint,
   FRUGAL_RETURN_IF_ERROR(
       check_tokenizer(checkpoint.config(), tokenizer, checkpoint.folder(), options));
   FRUGAL_ASSIGN_OR_RETURN(const OnnxGraph graph,
-                          build_onnx_graph(metadata_of(checkpoint), options));
+                          build_onnx_graph(format::metadata_of(checkpoint), options));
   FRUGAL_ASSIGN_OR_RETURN(auto writer,
                           format::OnnxWriter::create(folder / "model.onnx", graph.model));
   WeightStream stream(checkpoint, [&](std::string_view name, std::span<const std::byte> bytes) {
@@ -331,7 +331,7 @@ absl::Status read_back_onnx_folder(const format::Checkpoint& checkpoint,
                                    const std::filesystem::path& folder) {
   const std::filesystem::path file = folder / "model.onnx", data_file = folder / "model.onnx.data";
   FRUGAL_ASSIGN_OR_RETURN(const OnnxGraph graph,
-                          build_onnx_graph(metadata_of(checkpoint), options));
+                          build_onnx_graph(format::metadata_of(checkpoint), options));
   FRUGAL_ASSIGN_OR_RETURN(const std::string model, format::OnnxWriter::model_bytes(graph.model));
   FRUGAL_RETURN_IF_ERROR(same_text(file, model));
   FRUGAL_ASSIGN_OR_RETURN(const format::OnnxSummary found, format::read_onnx(file));

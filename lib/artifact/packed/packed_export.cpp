@@ -13,6 +13,7 @@
 #include "base/process.h"
 #include "format/checkpoint_files.h"
 #include "format/convert.h"
+#include "format/metadata.h"
 #include "format/shards.h"
 
 namespace frugal::artifact {
@@ -135,7 +136,7 @@ absl::StatusOr<PackedExportPlan> plan_of(const PackedMethod& method,
 }
 
 absl::StatusOr<PackedExportPlan> plan_of(const PackedMethod& method, const Checkpoint& checkpoint) {
-  const format::ModelInfo model = metadata_of(checkpoint);
+  const format::ModelInfo model = format::metadata_of(checkpoint);
   return Planner(method, model,
                  [&](const Tensor& part) -> absl::StatusOr<DType> {
                    FRUGAL_ASSIGN_OR_RETURN(const auto info, checkpoint.info(part.name));
