@@ -51,9 +51,19 @@ function(frugal_optimize_little target)
   target_compile_options(${target} PRIVATE $<$<CONFIG:Release,RelWithDebInfo>:-O1>)  # the last -O counts
 endfunction()
 
-# Sources of a batch share what headers instantiate; names of unnamed namespaces must differ within a target.
+# Sources of a folder are compiled up to eight at a time and share what headers instantiate; names of unnamed namespaces must differ
+# within a folder. A source that is added moves its own folder's batches alone.
 function(frugal_compile_in_batches target)
-  if(FRUGAL_UNITY)
-    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
+  if(NOT FRUGAL_UNITY)
+    return()
   endif()
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
+  get_target_property(sources ${target} SOURCES)
+  foreach(source ${sources})
+    get_filename_component(folder ${source} DIRECTORY)
+    string(MAKE_C_IDENTIFIER "in_${folder}" group)
+    math(EXPR count_${group} "0${count_${group}} + 1")
+    math(EXPR batch "(${count_${group}} - 1) / 8")
+    set_source_files_properties(${source} PROPERTIES UNITY_GROUP ${group}_${batch})
+  endforeach()
 endfunction()

@@ -22,13 +22,13 @@ TEST(GgufGridFor, KeepsWhatGgufHasAndFindsTheSameIntegersElsewhere) {
 
 TEST(GgufGridFor, EveryGgufGridIsItsOwn) {
   const std::vector<std::string> names = gguf_grid_names();
-  EXPECT_EQ(names.size(), 11u);
+  EXPECT_EQ(names.size(), 12u);
   for (const std::string& name : names) EXPECT_EQ(gguf_grid_for(name, 256).value(), name);
   for (const char* name : {"int2", "int3", "int3:asym", "nf4", "fp8", "fp8:g32"}) {
     EXPECT_EQ(gguf_grid_for(name, 256).value(), std::nullopt) << name;
   }
   EXPECT_THAT(no_gguf_layout("w", "nf4").message(),
-              testing::HasSubstr("holds grid nf4 exactly; quantize to one of iq4_nl, q4_k"));
+              testing::HasSubstr("holds grid nf4 exactly; quantize to one of iq4_nl, iq4_xs, q4_k"));
 }
 
 TEST(MoveExactly, DecodesToTheSameBits) {

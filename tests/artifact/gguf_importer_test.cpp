@@ -364,7 +364,7 @@ TEST_F(HostileGguf, PiecesWithoutRowsAreNamed) {
 TEST_F(HostileGguf, TypesThatTheHouseLacksAreNamed) {
   auto& tensor = content_.tensor("blk.0.ffn_down.weight");
   tensor.declaration.type = format::ggml_type("MXFP4").value();
-  expect(kUnimplemented, "'blk.0.ffn_down.weight' is of type MXFP4; frugal reads iq4_nl, q4_k, ");
+  expect(kUnimplemented, "'blk.0.ffn_down.weight' is of type MXFP4; frugal reads iq4_nl, iq4_xs, q4_k, ");
   tensor.declaration.type = format::ggml_type("F64").value();
   expect(kUnimplemented, "'blk.0.ffn_down.weight' is of type F64");
   tensor.declaration.type = format::ggml_type("F32").value();
