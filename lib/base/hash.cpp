@@ -1,6 +1,5 @@
 #include "base/hash.h"
 
-#include <fcntl.h>
 #include <openssl/evp.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -9,8 +8,10 @@
 #include <array>
 #include <cerrno>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
+#include "base/descriptor.h"
 #include "base/file.h"
 
 namespace frugal::base {
@@ -71,23 +72,33 @@ KeyHasher& KeyHasher::add(std::string_view part) {
 
 std::string KeyHasher::hex() const { return hexadecimal(XXH3_128bits_digest(state_->hash)); }
 
-absl::StatusOr<std::string> xxh3_128_of_file(const fs::path& path) {
+namespace {
+
+// Piece by piece: pages of a mapped file would count as memory of this process.
+absl::Status for_each_piece(const fs::path& path,
+                            const std::function<void(std::string_view)>& use) {
   constexpr size_t kPieceBytes = size_t{1} << 20;
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (descriptor < 0) return system_error("open", path.string(), errno);
+  FRUGAL_ASSIGN_OR_RETURN(const OpenedFile file, open_regular(path));
   std::vector<char> piece(kPieceBytes);
+  while (true) {
+    const ssize_t count = ::read(file.descriptor.number(), piece.data(), piece.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return system_error("read", path.string(), errno);
+    if (count == 0) return absl::OkStatus();
+    use({piece.data(), static_cast<size_t>(count)});
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> xxh3_128_of_file(const fs::path& path) {
   const std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state(XXH3_createState(),
                                                                               &XXH3_freeState);
   XXH3_128bits_reset(state.get());
-  while (true) {
-    const ssize_t count = ::read(descriptor, piece.data(), piece.size());
-    if (count < 0 && errno == EINTR) continue;
-    const int error = errno;
-    if (count <= 0) ::close(descriptor);
-    if (count < 0) return system_error("read", path.string(), error);
-    if (count == 0) return hexadecimal(XXH3_128bits_digest(state.get()));
-    XXH3_128bits_update(state.get(), piece.data(), static_cast<size_t>(count));
-  }
+  FRUGAL_RETURN_IF_ERROR(for_each_piece(path, [&](std::string_view piece) {
+    XXH3_128bits_update(state.get(), piece.data(), piece.size());
+  }));
+  return hexadecimal(XXH3_128bits_digest(state.get()));
 }
 
 std::string sha256(std::span<const std::byte> bytes) { return sha256(as_text(bytes)); }
@@ -120,8 +131,9 @@ std::string Sha256::hex() {
 }
 
 absl::StatusOr<std::string> sha256_of_file(const fs::path& path) {
-  FRUGAL_ASSIGN_OR_RETURN(const MappedFile file, MappedFile::open(path));
-  return sha256(file.bytes());
+  Sha256 hash;
+  FRUGAL_RETURN_IF_ERROR(for_each_piece(path, [&](std::string_view piece) { hash.add(piece); }));
+  return hash.hex();
 }
 
 absl::StatusOr<std::string> hash_folder(const fs::path& folder) {

@@ -102,21 +102,13 @@ absl::Status CheckpointWriter::State::write_stored(const FileTensor& tensor,
 // In parts: a copy of a large tensor in fp32 would need more memory than everything else.
 absl::Status CheckpointWriter::State::refuse_not_finite(const PlannedTensor& tensor,
                                                         std::span<const std::byte> bytes) const {
-  constexpr size_t kAtOnce = size_t{1} << 20;
+  const std::optional<size_t> bad = first_not_finite(tensor.stored_dtype, bytes);
+  if (!bad) return absl::OkStatus();
   const auto size = static_cast<size_t>(size_bytes(tensor.stored_dtype));
-  const size_t count = bytes.size() / size;
-  std::vector<float> values(std::min(kAtOnce, count));
-  for (size_t done = 0; done < count; done += kAtOnce) {
-    const std::span<float> some = std::span(values).first(std::min(kAtOnce, count - done));
-    convert_to_f32(tensor.stored_dtype, bytes.subspan(done * size, some.size() * size),
-                   some.data());
-    const std::optional<size_t> bad = first_not_finite(some);
-    if (!bad) continue;
-    return base::failed(folder.string(), ": tensor '", tensor.declared.name, "' holds ",
-                        std::to_string(some[*bad]), " at element ", done + *bad,
-                        "; refusing to write it");
-  }
-  return absl::OkStatus();
+  float value = 0;
+  convert_to_f32(tensor.stored_dtype, bytes.subspan(*bad * size, size), &value);
+  return base::failed(folder.string(), ": tensor '", tensor.declared.name, "' holds ",
+                      std::to_string(value), " at element ", *bad, "; refusing to write it");
 }
 
 // Files that a reader would take instead of, or beside, the new ones.

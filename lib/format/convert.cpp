@@ -29,6 +29,30 @@ void narrow(std::span<const float> values, std::byte* out, Narrow&& from_f32) {
   }
 }
 
+// Index of the first number, its sign aside, of at least `exponent`: all ones of an exponent field.
+template <typename Bits>
+std::optional<size_t> first_reaching(std::span<const std::byte> bytes, Bits exponent) {
+  constexpr Bits kMagnitude = static_cast<Bits>(~Bits{0}) >> 1;
+  // Whole chunks come to one number first, a form that compilers vectorize.
+  constexpr size_t kChunk = 4096;
+  const size_t count = bytes.size() / sizeof(Bits);
+  const auto magnitude = [&](size_t i) {
+    Bits bits;
+    std::memcpy(&bits, bytes.data() + i * sizeof(Bits), sizeof(Bits));
+    return static_cast<Bits>(bits & kMagnitude);
+  };
+  for (size_t begin = 0; begin < count; begin += kChunk) {
+    const size_t end = std::min(count, begin + kChunk);
+    Bits largest = 0;
+    for (size_t i = begin; i < end; ++i) largest = std::max(largest, magnitude(i));
+    if (largest < exponent) continue;
+    for (size_t i = begin; i < end; ++i) {
+      if (magnitude(i) >= exponent) return i;
+    }
+  }
+  return std::nullopt;
+}
+
 // The index of a half-width value whose exponent field is all ones (infinity): the inputs were
 // finite.
 std::optional<size_t> first_overflow(const std::byte* out, size_t count, uint16_t exponent) {
@@ -115,20 +139,12 @@ absl::Status convert_from_f32(std::span<const float> values, DType dtype, std::s
 }
 
 std::optional<size_t> first_not_finite(std::span<const float> values) {
-  // Whole chunks are summed up to one bit first, a form that compilers vectorize.
-  constexpr size_t kChunk = 4096;
-  for (size_t begin = 0; begin < values.size(); begin += kChunk) {
-    const size_t end = std::min(values.size(), begin + kChunk);
-    uint32_t largest = 0;
-    for (size_t i = begin; i < end; ++i) {
-      largest = std::max(largest, std::bit_cast<uint32_t>(values[i]) & ~kSign32);
-    }
-    if (largest < kExponent32) continue;
-    for (size_t i = begin; i < end; ++i) {
-      if (!std::isfinite(values[i])) return i;
-    }
-  }
-  return std::nullopt;
+  return first_reaching<uint32_t>(std::as_bytes(values), kExponent32);
+}
+
+std::optional<size_t> first_not_finite(DType dtype, std::span<const std::byte> bytes) {
+  if (dtype == DType::kF32) return first_reaching<uint32_t>(bytes, kExponent32);
+  return first_reaching<uint16_t>(bytes, dtype == DType::kF16 ? 0x7c00u : 0x7f80u);
 }
 
 }  // namespace frugal::format

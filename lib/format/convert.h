@@ -29,6 +29,8 @@ absl::Status convert_from_f32(std::span<const float> values, DType dtype, std::s
 
 // Index of the first NaN or infinity.
 std::optional<size_t> first_not_finite(std::span<const float> values);
+// The same of stored F32, F16 or BF16.
+std::optional<size_t> first_not_finite(DType dtype, std::span<const std::byte> bytes);
 
 inline float bf16_to_f32(uint16_t bits) {
   const uint32_t wide = static_cast<uint32_t>(bits) << 16;

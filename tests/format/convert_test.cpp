@@ -5,6 +5,8 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "base/random.h"
@@ -91,6 +93,22 @@ TEST(Convert, FindsTheFirstBadValue) {
   values[7000] = -std::numeric_limits<float>::infinity();
   values[9000] = std::nanf("");
   EXPECT_EQ(first_not_finite(values), 7000u);
+  EXPECT_EQ(first_not_finite(DType::kF32, std::as_bytes(std::span(values))), 7000u);
+}
+
+// The largest finite number of a type is fine, the next bit pattern is infinity.
+TEST(Convert, FindsTheFirstBadStoredValue) {
+  for (const auto& [type, largest] :
+       {std::pair(DType::kF16, uint16_t{0xfbff}), std::pair(DType::kBF16, uint16_t{0x7f7f})}) {
+    std::vector<uint16_t> values(9000, largest);
+    const auto bytes = std::as_bytes(std::span(values));
+    EXPECT_EQ(first_not_finite(type, bytes), std::nullopt);
+    values[8999] = static_cast<uint16_t>(largest + 1);
+    EXPECT_EQ(first_not_finite(type, bytes), 8999u);
+    values[4096] = static_cast<uint16_t>(largest + 2);  // NaN
+    EXPECT_EQ(first_not_finite(type, bytes), 4096u);
+    EXPECT_EQ(first_not_finite(type, bytes.first(2 * 4096)), std::nullopt);
+  }
 }
 
 TEST(Convert, RefusesWhatTheTypeCannotHold) {

@@ -69,6 +69,15 @@ TEST_F(CheckQuantization, SomethingMustBeQuantized) {
   EXPECT_THAT(refused(), testing::HasSubstr("nothing would be quantized"));
 }
 
+TEST_F(CheckQuantization, TheFastSearchIsForRoundingToNearest) {
+  settings_.scale_search = "fast";
+  EXPECT_THAT(refused(), testing::HasSubstr("scale_search = fast goes with method: rtn"));
+  settings_.method = "rtn";
+  settings_.calibration.name.clear();
+  FRUGAL_EXPECT_OK(check());
+  EXPECT_THAT(context_.estimated.basis, testing::StartsWith("scales by the fast search; "));
+}
+
 TEST_F(CheckQuantization, ContradictionsAreRefused) {
   settings_.order = "act";
   EXPECT_THAT(refused(), testing::HasSubstr("scales = dynamic chooses the scales"));

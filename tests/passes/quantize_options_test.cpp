@@ -66,6 +66,13 @@ TEST(QuantizeOptions, MethodsDecideWhatGoesWithThem) {
   EXPECT_EQ(resolved({{"recipe", "best"}, {"method", "rtn"}}).hessian, "one_sided");
   EXPECT_EQ(resolved({{"order", "act"}}).scales, "static");
   EXPECT_EQ(resolved({{"order", "act"}, {"scales", "dynamic"}}).scales, "dynamic");
+  // Solvers that ask for scales block by block search in full; alone, the fast search pays.
+  EXPECT_EQ(resolved(base::Json::object()).search(), grid::ScaleSearch::kFull);
+  EXPECT_EQ(resolved({{"recipe", "rtn"}}).search(), grid::ScaleSearch::kFast);
+  EXPECT_EQ(resolved({{"method", "rtn"}}).search(), grid::ScaleSearch::kFast);
+  EXPECT_EQ(resolved({{"recipe", "rtn"}, {"method", "gptq"}}).search(), grid::ScaleSearch::kFull);
+  EXPECT_EQ(resolved({{"recipe", "rtn"}, {"scale_search", "full"}}).search(),
+            grid::ScaleSearch::kFull);
 }
 
 std::string problems_of(const char* name, const std::string& yaml) {

@@ -1,6 +1,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <map>
@@ -292,19 +293,33 @@ class QuantizeRun : public testing::Test {
 };
 
 TEST_F(QuantizeRun, NearestWithoutTextIsTheGridsOwnRounding) {
+  const std::string name = "model.layers.1.self_attn.k_proj.weight";
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const std::vector<float> values, input_->values(name));
+  std::vector<grid::QuantizedMatrix> found;
+  for (const auto& [word, search] :
+       {std::pair("fast", grid::ScaleSearch::kFast), std::pair("full", grid::ScaleSearch::kFull)}) {
+    FakeRunContext run = context(word);
+    FRUGAL_ASSERT_OK(
+        quantize({{"grid", "iq4_nl"}, {"method", "rtn"}, {"scale_search", word}})->run(run));
+    FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint result, output(run));
+    FRUGAL_ASSERT_OK_AND_ASSIGN(const grid::QuantizedMatrix codes, result.codes(name));
+    FRUGAL_ASSERT_OK_AND_ASSIGN(
+        const grid::QuantizedMatrix expected,
+        grid::round_to_nearest(codes.grid, values.data(), 32, 64, {}, search));
+    EXPECT_EQ(codes.codes, expected.codes) << word;
+    EXPECT_EQ(codes.parameters, expected.parameters) << word;
+    found.push_back(codes);
+  }
+  EXPECT_NE(found[0].parameters, found[1].parameters);
+}
+
+TEST_F(QuantizeRun, WhatIsNotOnAGridStaysAsItIs) {
   FakeRunContext run = context("run");
   FRUGAL_ASSERT_OK(
       quantize({{"grid", "q4_0"}, {"method", "rtn"}, {"head", "keep"}, {"embeddings", "keep"}})
           ->run(run));
   FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint result, output(run));
   EXPECT_EQ(result.quantized().size(), 21u);
-  const std::string name = "model.layers.1.self_attn.k_proj.weight";
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const grid::QuantizedMatrix codes, result.codes(name));
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const std::vector<float> values, input_->values(name));
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const grid::QuantizedMatrix expected,
-                              grid::round_to_nearest(codes.grid, values.data(), 32, 64, {}, true));
-  EXPECT_EQ(codes.codes, expected.codes);
-  EXPECT_EQ(codes.parameters, expected.parameters);
   for (const char* kept : {"model.norm.weight", "lm_head.weight", "model.embed_tokens.weight"}) {
     FRUGAL_ASSERT_OK_AND_ASSIGN(const auto before, input_->bytes(kept));
     FRUGAL_ASSERT_OK_AND_ASSIGN(const auto after, result.bytes(kept));
@@ -317,7 +332,19 @@ TEST_F(QuantizeRun, NearestWithoutTextIsTheGridsOwnRounding) {
       run.value("mean_relative_error").has_value());  // no text, no outputs: unknown, not 0
   EXPECT_EQ(run.tables.at("layer_error").size(), 21u);
   EXPECT_TRUE(run.tables.at("layer_error")[0]["error_after"].is_null());
-  EXPECT_GT(run.tables.at("layer_error")[0]["weight_error"].get<double>(), 0);
+  // |W' - W|^2 / |W|^2, and the zeros among W (there is none).
+  const Json& row = run.tables.at("layer_error")[0];
+  const std::string matrix = row["matrix"];
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const std::vector<float> weights, input_->values(matrix));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const std::vector<float> rounded, result.values(matrix));
+  double error = 0, size = 0;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    error += std::pow(static_cast<double>(rounded[i]) - weights[i], 2);
+    size += std::pow(static_cast<double>(weights[i]), 2);
+  }
+  // Differences are rounded to float before they are squared.
+  EXPECT_NEAR(row["weight_error"].get<double>(), error / size, error / size * 1e-6);
+  EXPECT_EQ(row["zeros_given"], 0);
 }
 
 TEST_F(QuantizeRun, GptqRecordsEveryMatrixAndBeatsNearest) {

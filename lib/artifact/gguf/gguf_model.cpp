@@ -17,6 +17,7 @@
 #include "artifact/onnx/rotary.h"
 #include "base/process.h"
 #include "base/text.h"
+#include "format/convert.h"
 
 namespace frugal::artifact {
 
@@ -103,16 +104,26 @@ absl::StatusOr<Payload> quantized_payload(const format::Checkpoint& checkpoint,
   return payload;
 }
 
+// Bytes as they are stored, which nobody looked at yet: NaN and infinity are refused as
+// Checkpoint::values does.
+absl::Status refuse_not_finite(const format::Checkpoint& checkpoint, const std::string& weight,
+                               std::span<const std::byte> bytes) {
+  FRUGAL_ASSIGN_OR_RETURN(const format::TensorInfo info, checkpoint.info(weight));
+  if (!format::first_not_finite(info.dtype, bytes)) return absl::OkStatus();
+  return checkpoint.values(weight).status();
+}
+
 absl::StatusOr<Payload> float_payload(const format::Checkpoint& checkpoint,
                                       const GgufSource& source, const std::string& weight,
                                       Payload payload) {
-  FRUGAL_ASSIGN_OR_RETURN(const std::vector<float> values,
-                          checkpoint.values(weight));  // refuses NaN
   if (!source.is_fp32()) {
     FRUGAL_ASSIGN_OR_RETURN(payload.stored, checkpoint.bytes(weight));
     payload.bytes = payload.stored;
+    FRUGAL_RETURN_IF_ERROR(refuse_not_finite(checkpoint, weight, payload.bytes));
     return payload;
   }
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<float> values,
+                          checkpoint.values(weight));  // refuses NaN
   std::vector<float> stored = values;
   if (source.offset != 0 || source.factor != 1) {
     for (float& value : stored)

@@ -1,10 +1,15 @@
 // Tested by: tests/passes/quantize_test.cpp
 #include "passes/quantize/grid_solver.h"
 
+#include <ATen/Parallel.h>
+
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 #include <utility>
 
 #include "base/text.h"
@@ -20,6 +25,36 @@ using layerwise::StageProblem;
 
 namespace {
 
+constexpr int64_t kRowsAtOnce = 16;
+
+// Weights that came as exact zeros, and those of them that are something else now. [rows, columns]
+// fp32 each.
+struct ZeroCounts {
+  int64_t given = 0, filled = 0;
+};
+ZeroCounts count_zeros(const at::Tensor& before, const at::Tensor& after) {
+  const int64_t columns = before.size(1);
+  const at::Tensor from = before.contiguous(), to = after.contiguous();
+  const float* const x = from.const_data_ptr<float>();
+  const float* const y = to.const_data_ptr<float>();
+  std::atomic<int64_t> given = 0, filled = 0;
+  at::parallel_for(0, before.size(0), kRowsAtOnce, [&](int64_t begin, int64_t end) {
+    int64_t zeros = 0, others = 0;
+    for (int64_t row = begin; row < end; ++row) {
+      int32_t row_zeros = 0, row_others = 0;
+      for (int64_t i = row * columns; i < (row + 1) * columns; ++i) {
+        row_zeros += static_cast<int32_t>(x[i] == 0);
+        row_others += static_cast<int32_t>(x[i] == 0) & static_cast<int32_t>(y[i] != 0);
+      }
+      zeros += row_zeros;
+      others += row_others;
+    }
+    given += zeros;
+    filled += others;
+  });
+  return {given, filled};
+}
+
 // Squared output errors of each matrix of a stack: tr(ΔW H ΔWᵀ) by row ranges, H = I where it is
 // undefined. Products in fp32: a report, not a decision.
 class StackErrors {
@@ -28,15 +63,29 @@ class StackErrors {
   StackErrors(const at::Tensor& changed, const at::Tensor& weights, const at::Tensor& hessian) {
     const at::Tensor difference = weights.defined() ? changed - weights : changed;
     rows_ = hessian.defined() ? tensor::row_products(difference, hessian, difference)
-                              : squares(difference, weights.defined()).sum(1, false, at::kDouble);
+                              : row_squares(difference);
   }
   double part(int64_t begin, int64_t count) const {
     return rows_.narrow(0, begin, count).sum().item<double>();
   }
 
  private:
-  static at::Tensor squares(at::Tensor values, bool in_place) {
-    return in_place ? values.square_() : values.square();
+  // fp64, without a copy of the matrix in it.
+  static at::Tensor row_squares(const at::Tensor& values) {
+    const at::Tensor sums = at::empty({values.size(0)}, at::kDouble);
+    const int64_t columns = values.size(1);
+    const at::Tensor plain = values.contiguous();
+    const float* const from = plain.const_data_ptr<float>();
+    double* const to = sums.mutable_data_ptr<double>();
+    at::parallel_for(0, values.size(0), kRowsAtOnce, [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) {
+        std::array<double, 8> parts{};  // side by side: sums in fp64 wait for each other
+        const float* const x = from + row * columns;
+        for (int64_t i = 0; i < columns; ++i) parts[i % 8] += static_cast<double>(x[i]) * x[i];
+        to[row] = std::accumulate(parts.begin(), parts.end(), 0.0);
+      }
+    });
+    return sums;
   }
 
   at::Tensor rows_;
@@ -320,10 +369,10 @@ absl::Status GridSolver::record(const StageProblem& problem, const Rounded& roun
     }
     if (rounded.mask.defined())
       row.zeros = rows * columns - rounded.mask.narrow(0, begin, rows).sum().item<int64_t>();
-    const at::Tensor given = problem.weights.narrow(0, begin, rows).eq(0);
-    row.zeros_given = given.sum().item<int64_t>();
-    row.zeros_filled =
-        given.logical_and_(decoded.narrow(0, begin, rows).ne(0)).sum().item<int64_t>();
+    const ZeroCounts zeros =
+        count_zeros(problem.weights.narrow(0, begin, rows), decoded.narrow(0, begin, rows));
+    row.zeros_given = zeros.given;
+    row.zeros_filled = zeros.filled;
     row.alpha = rounded.drift_strength.alpha;
     row.beta = rounded.drift_strength.beta;
     if (rounded.damping > 0) row.damping = rounded.damping;
