@@ -188,9 +188,8 @@ void visit_solver(pass::OptionVisitor& visitor, QuantizeOptions& o) {
   visitor.field(
       {.name = "scale_search",
        .help = "rtn: how scales are searched. fast tries few candidates and improves them by least "
-               "squares, for sixteen groups at a time; full tries many for every group: a few "
-               "percent less weighted error at most, in about ten times as long. gptq always "
-               "searches in full.",
+               "squares, for sixteen groups at a time; full tries many for every group: up to 5% "
+               "less weighted error, in four to eight times as long. gptq always searches in full.",
        .choices = {"fast", "full"},
        .otherwise = "fast with method: rtn, else full"},
       o.scale_search);
