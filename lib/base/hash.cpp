@@ -150,12 +150,26 @@ absl::StatusOr<std::string> hash_folder(const fs::path& folder) {
   }
   if (error) return system_error("list", folder.string(), error.value());
   std::sort(names.begin(), names.end());
-  KeyHasher hasher;
+  // As KeyHasher of all names and contents, which need not be in memory.
+  const std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state(XXH3_createState(),
+                                                                              &XXH3_freeState);
+  XXH3_128bits_reset(state.get());
+  const auto add = [&](std::string_view bytes) {
+    XXH3_128bits_update(state.get(), bytes.data(), bytes.size());
+  };
+  const auto add_length = [&](uint64_t bytes) {
+    const auto length = little_endian(bytes);
+    XXH3_128bits_update(state.get(), length.data(), length.size());
+  };
   for (const std::string& name : names) {
-    FRUGAL_ASSIGN_OR_RETURN(const MappedFile file, MappedFile::open(folder / name));
-    hasher.add(name).add(as_text(file.bytes()));
+    const auto size = fs::file_size(folder / name, error);
+    if (error) return system_error("inspect", (folder / name).string(), error.value());
+    add_length(name.size());
+    add(name);
+    add_length(size);
+    FRUGAL_RETURN_IF_ERROR(for_each_piece(folder / name, add));
   }
-  return hasher.hex();
+  return hexadecimal(XXH3_128bits_digest(state.get()));
 }
 
 }  // namespace frugal::base
