@@ -27,8 +27,9 @@ TEST(GgufGridFor, EveryGgufGridIsItsOwn) {
   for (const char* name : {"int2", "int3", "int3:asym", "nf4", "fp8", "fp8:g32"}) {
     EXPECT_EQ(gguf_grid_for(name, 256).value(), std::nullopt) << name;
   }
-  EXPECT_THAT(no_gguf_layout("w", "nf4").message(),
-              testing::HasSubstr("holds grid nf4 exactly; quantize to one of iq4_nl, iq4_xs, q4_k"));
+  EXPECT_THAT(
+      no_gguf_layout("w", "nf4").message(),
+      testing::HasSubstr("holds grid nf4 exactly; quantize to one of iq4_nl, iq4_xs, q4_k"));
 }
 
 TEST(MoveExactly, DecodesToTheSameBits) {
