@@ -12,7 +12,6 @@ namespace frugal::grid {
 namespace {
 
 using Quad = float __attribute__((vector_size(16)));
-using QuadIndex = int32_t __attribute__((vector_size(16)));
 
 Quad load_quad(const float* from) {
   Quad quad;
@@ -24,14 +23,14 @@ Quad load_quad(const float* from) {
 void transpose_quads(const std::array<const float*, 4>& rows, float* out) {
   const Quad a = load_quad(rows[0]), b = load_quad(rows[1]);
   const Quad c = load_quad(rows[2]), d = load_quad(rows[3]);
-  const Quad ab_low = __builtin_shuffle(a, b, QuadIndex{0, 4, 1, 5});
-  const Quad ab_high = __builtin_shuffle(a, b, QuadIndex{2, 6, 3, 7});
-  const Quad cd_low = __builtin_shuffle(c, d, QuadIndex{0, 4, 1, 5});
-  const Quad cd_high = __builtin_shuffle(c, d, QuadIndex{2, 6, 3, 7});
-  const std::array<Quad, 4> columns = {__builtin_shuffle(ab_low, cd_low, QuadIndex{0, 1, 4, 5}),
-                                       __builtin_shuffle(ab_low, cd_low, QuadIndex{2, 3, 6, 7}),
-                                       __builtin_shuffle(ab_high, cd_high, QuadIndex{0, 1, 4, 5}),
-                                       __builtin_shuffle(ab_high, cd_high, QuadIndex{2, 3, 6, 7})};
+  const Quad ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+  const Quad ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+  const Quad cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+  const Quad cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+  const std::array<Quad, 4> columns = {__builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5),
+                                       __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7),
+                                       __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5),
+                                       __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7)};
   for (int i = 0; i < 4; ++i) __builtin_memcpy(out + i * kGroupLanes, &columns[i], sizeof(Quad));
 }
 

@@ -77,7 +77,8 @@ TEST(ExportPass, SeveralFormatsHoldTheSameCodes) {
   const format::Checkpoint toy = toy_checkpoint(folder.path() / "toy", {.layers = 2});
   FakeRunContext quantized(folder.path() / "quantized", toy);
   const auto quantize = make_quantize_pass();
-  set_options(*quantize, {{"grid", "int4:g32"}, {"method", "rtn"}});
+  set_options(*quantize,
+              {{"grid", "int4:g32"}, {"method", "rtn"}, {"embeddings", "keep"}, {"head", "keep"}});
   FRUGAL_ASSERT_OK(quantize->run(quantized));
   FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint input,
                               format::Checkpoint::open(quantized.output_folder()));

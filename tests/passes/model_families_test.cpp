@@ -351,7 +351,10 @@ TEST_P(FamilyPasses, FusedWeightsKeepTheirForm) {
 TEST_P(FamilyPasses, PackedFoldersComeBack) {
   FRUGAL_ASSERT_OK_AND_ASSIGN(
       const auto rounded,
-      apply(make_quantize_pass(), {{"method", "rtn"}, {"grid", "int4:g32:asym"}}, "rounded"));
+      apply(
+          make_quantize_pass(),
+          {{"method", "rtn"}, {"grid", "int4:g32:asym"}, {"embeddings", "keep"}, {"head", "keep"}},
+          "rounded"));
   FRUGAL_ASSERT_OK_AND_ASSIGN(const auto codes, format::Checkpoint::open(rounded));
   const Json formats = Json::array({"compressed_tensors", "gptq"});
   const auto exported =

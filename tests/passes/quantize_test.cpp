@@ -380,6 +380,7 @@ TEST_F(QuantizeRun, ActivationsAreRecordedAndSeenByTheWalk) {
   FRUGAL_ASSERT_OK(quantize(options)->run(rounded));
   options["method"] = "rtn";
   options["importance"] = false;
+  options["scale_search"] = "full";
   FRUGAL_ASSERT_OK(quantize(options)->run(nearest));
   FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint a, output(plain));
   FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint b, output(rounded));
