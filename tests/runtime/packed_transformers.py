@@ -1,7 +1,8 @@
-# needs: numpy torch transformers compressed_tensors safetensors tokenizers
+# needs: numpy safetensors tokenizers
 """Packed folders elsewhere. compressed-tensors: transformers with the package loads what was written, every weight is bit-equal to the
 decoded one of the checkpoint, and logits equal frugal's. GPTQ: an independent NumPy reader of the published layout
 (w = scale[g] * (q - zero[g]), codes packed along the columns; GPTQModel, BaseQuantLinear.dequantize_weight) finds the same bits.
+Without transformers and compressed-tensors (scripts/setup --transformers) GPTQ alone is judged.
 
 transformers 5.23 unpacks in two ways: while it loads (`dequantize=True`; one scheme for all modules, weights in the type of the scales) and
 at the first forward (several schemes; zero points that are packed are refused). Each scheme goes through those that take it."""
@@ -9,16 +10,22 @@ import sys
 import tempfile
 from pathlib import Path
 
-import torch
-import transformers
-
 from common import *
+
+try:
+    import compressed_tensors  # transformers imports it when it meets such a folder
+    import torch
+    import transformers
+except ImportError as error:
+    transformers = None
+    print(f"note: {error} (scripts/setup --transformers); compressed-tensors folders are not judged")
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "golden"))
 from packed import shifted, three_bits  # the shifts that GPTQModel publishes
 
-transformers.logging.set_verbosity_error()
-transformers.logging.disable_progress_bar()
+if transformers:
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
 
 
 def loaded(folder, while_loading, ids):
@@ -38,6 +45,8 @@ def compare_weights(name, found, plain):
 
 
 def judge_compressed(name, out, plain, ids, while_loading):
+    if transformers is None:
+        return
     found, logits = loaded(out, while_loading, ids)
     how = "while it loads" if while_loading else "at the first forward"
     compare_weights(f"{name} {how}", found, plain)

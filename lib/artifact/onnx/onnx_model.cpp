@@ -278,8 +278,9 @@ absl::Status read_back_small_files(const format::Checkpoint& checkpoint,
   std::filesystem::create_directories(again, error);
   if (error) return base::system_error("create folder", again.string(), error.value());
   absl::Status status = write_small_files(checkpoint, tokenizer, options, again);
-  for (const auto& entry : std::filesystem::directory_iterator(again)) {
-    if (status.ok()) status = same_file(folder / entry.path().filename(), entry.path());
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(again)) {
+    if (!status.ok() || !entry.is_regular_file()) continue;
+    status = same_file(folder / entry.path().lexically_relative(again), entry.path());
   }
   std::filesystem::remove_all(again, error);
   if (status.ok() && error) return base::system_error("remove", again.string(), error.value());

@@ -33,7 +33,12 @@ using TypeOf = std::function<absl::StatusOr<DType>(const Tensor&)>;
 class Planner {
  public:
   Planner(const PackedMethod& method, const format::ModelInfo& model, TypeOf type_of)
-      : method_(method), model_(model), type_of_(std::move(type_of)) {}
+      : method_(method), model_(model), type_of_(std::move(type_of)) {
+    for (const Tensor& part : architecture::tensors(model.config)) {
+      const std::string* grid = grid_of(part);
+      if (grid != nullptr && part.is_stage_matrix()) layer_grids_.insert(*grid);
+    }
+  }
 
   absl::StatusOr<PackedExportPlan> plan() {
     FRUGAL_RETURN_IF_ERROR(refuse_transposed());
@@ -101,10 +106,10 @@ class Planner {
     if (!on_grid || looked_up) return choose_type(module);
     FRUGAL_RETURN_IF_ERROR(check_one_grid(module));
     const std::string& name = *grid_of(first);
+    // A head on a grid of its own would be a scheme of its own, which few loaders take.
+    if (first.role == Role::kHead && !layer_grids_.contains(name)) return choose_type(module);
     FRUGAL_ASSIGN_OR_RETURN(const auto grid, grid::find_grid(name, first.shape.back()));
     const absl::StatusOr<PackedForm> form = packed_form(grid->spec());
-    // A head on another grid than the layers is often none of the user's choice.
-    if (!form.ok() && first.role == Role::kHead) return choose_type(module);
     if (!form.ok()) return refused(first, str_cat(form.status().message()));
     module.form = *form;
     module.int8_inputs = model_.activations.contains(first.name);
@@ -127,6 +132,7 @@ class Planner {
   const PackedMethod& method_;
   const format::ModelInfo& model_;
   TypeOf type_of_;
+  std::set<std::string, std::less<>> layer_grids_;
 };
 
 absl::StatusOr<PackedExportPlan> plan_of(const PackedMethod& method,
@@ -387,7 +393,8 @@ absl::Status check_packed(const PackedMethod& method, const format::ModelInfo& m
         base::format_bytes(static_cast<double>(4 * first.shape[0] * first.shape[1])),
         "): ", method.exporter->name,
         first.role == Role::kHead
-            ? " has no form of it; quantize with head: keep to leave it as it is"
+            ? " packs a head on the grid of the layers alone; quantize with head: keep to leave it "
+              "as it is"
             : " packs linear modules alone; quantize with embeddings: keep to leave it as it is"));
   }
   return absl::OkStatus();
