@@ -77,6 +77,11 @@ std::vector<std::string> gguf_grid_names() {
   return names;
 }
 
+bool is_gguf_grid(std::string_view name) {
+  const std::vector<std::string> names = gguf_grid_names();
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
 absl::Status no_gguf_layout(std::string_view weight, std::string_view grid_name) {
   std::string names;
   for (const std::string& name : gguf_grid_names()) names += name + ", ";

@@ -14,6 +14,8 @@ namespace frugal::artifact {
 
 // The grids that GGUF has a tensor type for.
 std::vector<std::string> gguf_grid_names();
+// Whether `name` is one of them.
+bool is_gguf_grid(std::string_view name);
 
 // The refusal of a weight on a grid without one, naming those.
 absl::Status no_gguf_layout(std::string_view weight, std::string_view grid_name);

@@ -15,7 +15,7 @@
 
 namespace frugal::artifact {
 
-// Inputs of products rounded to 8 bits in blocks: where the runtime is a CPU, two to three times as
+// Inputs of products rounded to 8 bits in blocks: where the runtime is a CPU, several times as
 // fast as fp32 (1).
 inline constexpr int64_t kDefaultAccuracyLevel = 4;
 

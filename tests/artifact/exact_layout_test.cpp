@@ -23,6 +23,8 @@ TEST(GgufGridFor, KeepsWhatGgufHasAndFindsTheSameIntegersElsewhere) {
 TEST(GgufGridFor, EveryGgufGridIsItsOwn) {
   const std::vector<std::string> names = gguf_grid_names();
   EXPECT_EQ(names.size(), 12u);
+  EXPECT_TRUE(is_gguf_grid("iq4_xs"));
+  EXPECT_FALSE(is_gguf_grid("nf4"));
   for (const std::string& name : names) EXPECT_EQ(gguf_grid_for(name, 256).value(), name);
   for (const char* name : {"int2", "int3", "int3:asym", "nf4", "fp8", "fp8:g32"}) {
     EXPECT_EQ(gguf_grid_for(name, 256).value(), std::nullopt) << name;

@@ -60,7 +60,7 @@ class ExportPass final : public pass::Pass {
         name_);
     visitor.field({.name = "accuracy_level",
                    .help = "ONNX only: MatMulNBits arithmetic; 4 rounds the inputs of products to "
-                           "8 bits in blocks, as llama.cpp does (two to three times as fast on "
+                           "8 bits in blocks, as llama.cpp does (several times as fast on "
                            "CPUs), 1 computes in fp32 from the exact weights, 0 leaves the choice "
                            "to the runtime.",
                    .minimum = 0,

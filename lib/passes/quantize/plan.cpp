@@ -1,7 +1,6 @@
 // Tested by: tests/passes/target_test.cpp
 #include "passes/quantize/plan.h"
 
-#include <algorithm>
 #include <map>
 
 #include "architecture/tensors.h"
@@ -61,9 +60,8 @@ std::string int8_beside(const std::string& name) {
 // What follows for head and embedding from the grid of the layers: what llama.cpp's type of that
 // name has there, 8 bits beside integers in groups, "keep" beside others.
 std::string grid_beside(PlannedTensor::Place place, const GridChoice& choice, bool tied) {
-  const std::vector<std::string> types = artifact::gguf_grid_names();
-  const bool known = std::find(types.begin(), types.end(), choice.grid) != types.end();
-  if (!known && !artifact::is_mix(choice.grid)) return int8_beside(choice.grid);
+  if (!artifact::is_gguf_grid(choice.grid) && !artifact::is_mix(choice.grid))
+    return int8_beside(choice.grid);
   return place == PlannedTensor::Place::kHead ? artifact::head_grid(choice.grid)
                                               : artifact::embedding_grid(choice.grid, tied);
 }

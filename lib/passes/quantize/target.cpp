@@ -46,13 +46,9 @@ absl::Status check_candidates(const architecture::ModelConfig& config, const Gri
 // what its types have for a head.
 void fill_outer_grids(const architecture::ModelConfig& config, const TargetOptions& target,
                       GridChoice& choice) {
-  const std::vector<std::string> types = artifact::gguf_grid_names();
-  const auto is_type = [&](const std::string& name) {
-    return std::find(types.begin(), types.end(), name) != types.end();
-  };
   const std::vector<std::string> candidates =
       target.candidates.empty() ? default_candidates(config.hidden_size) : target.candidates;
-  if (!std::all_of(candidates.begin(), candidates.end(), is_type)) return;
+  if (!std::all_of(candidates.begin(), candidates.end(), artifact::is_gguf_grid)) return;
   const std::string grid =
       artifact::fitting_grid(artifact::head_grid(candidates.front()), config.hidden_size);
   if (choice.embeddings == kAuto) choice.embeddings = grid;
