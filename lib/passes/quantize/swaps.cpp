@@ -1,12 +1,15 @@
 // Tested by: tests/passes/allocation_test.cpp
 #include "passes/quantize/swaps.h"
 
+#include <ATen/Parallel.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <iterator>
 #include <limits>
 #include <map>
+#include <mutex>
 #include <numbers>
 #include <optional>
 #include <set>
@@ -113,85 +116,102 @@ class Seen {
   std::map<uint64_t, std::vector<Choice>> choices_;
 };
 
-// Goes through all swaps of one allocation. Each changes few items: the steps of all others lie in
-// two lists that are sorted once, so that a swap costs little more than the steps it takes.
-class Swaps {
+using RankedSwaps = std::set<Ranked, ByKey>;  // the most promising, best first
+
+// One allocation, and what all of its swaps ask for: each changes few items, and the steps of all
+// others lie in two lists that are sorted once.
+class StartingPoint {
  public:
-  Swaps(const std::vector<AllocationItem>& items, const Allocation& from, int64_t budget,
-        double relative_error)
-      : items_(items),
-        from_(from.choice),
-        budget_(budget),
-        relative_error_(relative_error),
-        downs_(sorted_downs()),
-        ups_(sorted_ups()),
-        up_bytes_(bytes_of(ups_)),
-        from_bytes_(total(items, from.choice).bytes),
-        from_sum_(Seen::sum(from.choice)),
-        choice_(from.choice),
-        is_changed_(items.size(), 0) {}
-
-  // The `limit` most promising choices that are not in `seen`, best first.
-  std::vector<Choice> best(size_t limit, const Seen& seen) {
-    std::set<Ranked, ByKey> ranked{ByKey(from_)};
-    for (size_t up = 0; up < items_.size(); ++up) {
-      if (from_[up] + 1 >= items_[up].bytes.size()) continue;
-      rank(up, std::nullopt, limit, seen, ranked);
-      for (size_t down = 0; down < items_.size(); ++down) {
-        if (down != up && from_[down] > 0) rank(up, down, limit, seen, ranked);
-      }
-    }
-    std::vector<Choice> result;
-    for (const Ranked& swap : ranked) {
-      Choice& choice = result.emplace_back(from_);
-      for (const auto& [item, candidate] : swap.difference) choice[item] = candidate;
-    }
-    return result;
-  }
-
- private:
   struct Step {
     double slope;
     size_t item;
   };
 
+  StartingPoint(const std::vector<AllocationItem>& items, const Allocation& from, int64_t budget,
+                double relative_error)
+      : items(items),
+        choice(from.choice),
+        budget(budget),
+        relative_error(relative_error),
+        bytes(total(items, from.choice).bytes),
+        sum(Seen::sum(from.choice)),
+        downs(sorted_downs()),
+        ups(sorted_ups()),
+        up_bytes(bytes_of(ups)) {}
+
   // Cost of going down from candidate `lower` + 1 to `lower`, per byte.
   double loss_per_byte(size_t item, size_t lower) const {
-    const AllocationItem& it = items_[item];
+    const AllocationItem& it = items[item];
     return (it.costs[lower] - it.costs[lower + 1]) /
            std::max(static_cast<double>(step_bytes(item, lower)), 1.0);
   }
   int64_t step_bytes(size_t item, size_t lower) const {
-    return items_[item].bytes[lower + 1] - items_[item].bytes[lower];
+    return items[item].bytes[lower + 1] - items[item].bytes[lower];
   }
 
-  // What each item's step down loses, least first; of equal ones the first item.
+  const std::vector<AllocationItem>& items;
+  const Choice& choice;
+  const int64_t budget;
+  const double relative_error;
+  const int64_t bytes;
+  const uint64_t sum;
+  const std::vector<Step> downs;  // what each item's step down loses, least first
+  const std::vector<Step> ups;    // what each item's step up gains, most first, where it gains
+  const FirstFit up_bytes;        // of `ups`
+
+ private:
   std::vector<Step> sorted_downs() const {
     std::vector<Step> steps;
-    for (size_t i = 0; i < items_.size(); ++i) {
-      if (from_[i] > 0) steps.push_back({loss_per_byte(i, from_[i] - 1), i});
+    for (size_t i = 0; i < items.size(); ++i) {
+      if (choice[i] > 0) steps.push_back({loss_per_byte(i, choice[i] - 1), i});
     }
     std::stable_sort(steps.begin(), steps.end(),
                      [](const Step& a, const Step& b) { return a.slope < b.slope; });
     return steps;
   }
-  // What each item's step up gains, most first, where it gains.
   std::vector<Step> sorted_ups() const {
     std::vector<Step> steps;
-    for (size_t i = 0; i < items_.size(); ++i) {
-      if (from_[i] + 1 >= items_[i].bytes.size()) continue;
-      if (const double slope = loss_per_byte(i, from_[i]); slope > 0) steps.push_back({slope, i});
+    for (size_t i = 0; i < items.size(); ++i) {
+      if (choice[i] + 1 >= items[i].bytes.size()) continue;
+      if (const double slope = loss_per_byte(i, choice[i]); slope > 0) steps.push_back({slope, i});
     }
     std::stable_sort(steps.begin(), steps.end(),
                      [](const Step& a, const Step& b) { return a.slope > b.slope; });
     return steps;
   }
   FirstFit bytes_of(const std::vector<Step>& steps) const {
-    std::vector<int64_t> bytes;
-    for (const Step& step : steps) bytes.push_back(step_bytes(step.item, from_[step.item]));
-    return FirstFit(bytes);
+    std::vector<int64_t> sizes;
+    for (const Step& step : steps) sizes.push_back(step_bytes(step.item, choice[step.item]));
+    return FirstFit(sizes);
   }
+};
 
+// Goes through swaps of one allocation, one at a time. Of one thread.
+class SwapRanker {
+ public:
+  using Step = StartingPoint::Step;
+
+  SwapRanker(const StartingPoint& from, size_t limit, const Seen& seen)
+      : from_(from),
+        items_(from.items),
+        limit_(limit),
+        seen_(seen),
+        choice_(from.choice),
+        is_changed_(from.items.size(), 0),
+        ranked_(ByKey(from.choice)) {}
+
+  // Ranks every swap that puts `up` on its next larger candidate.
+  void rank_all(size_t up) {
+    if (from_.choice[up] + 1 >= items_[up].bytes.size()) return;
+    rank(up, std::nullopt);
+    for (size_t down = 0; down < items_.size(); ++down) {
+      if (down != up && from_.choice[down] > 0) rank(up, down);
+    }
+  }
+  // The `limit` most promising that are not in `seen`.
+  RankedSwaps& ranked() { return ranked_; }
+
+ private:
   void put(size_t item, size_t candidate) {
     bytes_ += items_[item].bytes[candidate] - items_[item].bytes[choice_[item]];
     sum_ += Seen::number(item, candidate) - Seen::number(item, choice_[item]);
@@ -204,13 +224,13 @@ class Swaps {
   // Takes a step from whatever loses least per byte until the choice fits.
   void make_room(size_t up) {
     size_t next = 0;  // of the items as they were
-    while (bytes_ > budget_) {
-      while (next < downs_.size() && is_changed_[downs_[next].item] != 0) ++next;
+    while (bytes_ > from_.budget) {
+      while (next < from_.downs.size() && is_changed_[from_.downs[next].item] != 0) ++next;
       std::optional<Step> best;
-      if (next < downs_.size()) best = downs_[next];
+      if (next < from_.downs.size()) best = from_.downs[next];
       for (const size_t item : changed_) {
         if (item == up || choice_[item] == 0) continue;
-        const double slope = loss_per_byte(item, choice_[item] - 1);
+        const double slope = from_.loss_per_byte(item, choice_[item] - 1);
         if (!best || slope < best->slope || (slope == best->slope && item < best->item))
           best = Step{slope, item};
       }
@@ -222,16 +242,16 @@ class Swaps {
   // Gives what is left to the steps that gain most per byte.
   void fill() {
     while (true) {
-      const int64_t left = budget_ - bytes_;
-      size_t next = up_bytes_.find(0, left);
-      while (next < ups_.size() && is_changed_[ups_[next].item] != 0)
-        next = up_bytes_.find(next + 1, left);
+      const int64_t left = from_.budget - bytes_;
+      size_t next = from_.up_bytes.find(0, left);
+      while (next < from_.ups.size() && is_changed_[from_.ups[next].item] != 0)
+        next = from_.up_bytes.find(next + 1, left);
       std::optional<Step> best;
-      if (next < ups_.size()) best = ups_[next];
+      if (next < from_.ups.size()) best = from_.ups[next];
       for (const size_t item : changed_) {
         if (choice_[item] + 1 >= items_[item].bytes.size()) continue;
-        if (step_bytes(item, choice_[item]) > left) continue;
-        const double slope = loss_per_byte(item, choice_[item]);
+        if (from_.step_bytes(item, choice_[item]) > left) continue;
+        const double slope = from_.loss_per_byte(item, choice_[item]);
         if (slope <= 0) continue;
         if (!best || slope > best->slope || (slope == best->slope && item < best->item))
           best = Step{slope, item};
@@ -242,57 +262,76 @@ class Swaps {
   }
 
   // Ranks the swap of `up` against `down` once it is made to fit, where it can be.
-  void rank(size_t up, std::optional<size_t> down, size_t limit, const Seen& seen,
-            std::set<Ranked, ByKey>& ranked) {
-    bytes_ = from_bytes_;
-    sum_ = from_sum_;
-    put(up, from_[up] + 1);
-    if (down) put(*down, from_[*down] - 1);
+  void rank(size_t up, std::optional<size_t> down) {
+    bytes_ = from_.bytes;
+    sum_ = from_.sum;
+    put(up, from_.choice[up] + 1);
+    if (down) put(*down, from_.choice[*down] - 1);
     make_room(up);
-    if (bytes_ <= budget_) {
+    if (bytes_ <= from_.budget) {
       fill();
-      if (!seen.contains(sum_, choice_)) keep(limit, ranked);
+      if (!seen_.contains(sum_, choice_)) keep();
     }
     for (const size_t item : changed_) {
-      choice_[item] = from_[item];
+      choice_[item] = from_.choice[item];
       is_changed_[item] = 0;
     }
     changed_.clear();
   }
 
-  void keep(size_t limit, std::set<Ranked, ByKey>& ranked) {
+  void keep() {
     std::sort(changed_.begin(), changed_.end());
     double gain = 0, squares = 0;
     for (const size_t item : changed_) {
-      const double fall = items_[item].costs[from_[item]] - items_[item].costs[choice_[item]];
+      const std::vector<double>& costs = items_[item].costs;
+      const double fall = costs[from_.choice[item]] - costs[choice_[item]];
       gain += fall;
       squares += fall * fall;
     }
-    const double key = -expected_improvement(gain, relative_error_ * std::sqrt(squares));
-    if (ranked.size() == limit && (limit == 0 || key > ranked.rbegin()->key)) return;
+    const double key = -expected_improvement(gain, from_.relative_error * std::sqrt(squares));
+    if (ranked_.size() == limit_ && (limit_ == 0 || key > ranked_.rbegin()->key)) return;
     Ranked swap{key, {}};
     for (const size_t item : changed_) {
-      if (choice_[item] != from_[item]) swap.difference.emplace_back(item, choice_[item]);
+      if (choice_[item] != from_.choice[item]) swap.difference.emplace_back(item, choice_[item]);
     }
-    ranked.insert(std::move(swap));
-    if (ranked.size() > limit) ranked.erase(std::prev(ranked.end()));
+    ranked_.insert(std::move(swap));
+    if (ranked_.size() > limit_) ranked_.erase(std::prev(ranked_.end()));
   }
 
+  const StartingPoint& from_;
   const std::vector<AllocationItem>& items_;
-  const Choice& from_;
-  int64_t budget_;
-  double relative_error_;
-  std::vector<Step> downs_, ups_;
-  FirstFit up_bytes_;
-  int64_t from_bytes_;
-  uint64_t from_sum_;
+  size_t limit_;
+  const Seen& seen_;
   // The swap at hand.
   Choice choice_;
   std::vector<uint8_t> is_changed_;
   std::vector<size_t> changed_;
   int64_t bytes_ = 0;
   uint64_t sum_ = 0;
+  RankedSwaps ranked_;
 };
+
+// The `limit` most promising choices that are not in `seen`, best first. Threads share the items;
+// the order of swaps is total, so that their number changes nothing.
+std::vector<Choice> best_swaps(const StartingPoint& from, size_t limit, const Seen& seen) {
+  RankedSwaps ranked{ByKey(from.choice)};
+  std::mutex mutex;
+  const auto count = static_cast<int64_t>(from.items.size());
+  const int64_t at_once = std::max<int64_t>(4, count / at::get_num_threads() + 1);
+  at::parallel_for(0, count, at_once, [&](int64_t begin, int64_t end) {
+    SwapRanker ranker(from, limit, seen);
+    for (int64_t up = begin; up < end; ++up) ranker.rank_all(static_cast<size_t>(up));
+    const std::lock_guard lock(mutex);
+    ranked.merge(ranker.ranked());
+  });
+  std::vector<Choice> result;
+  for (const Ranked& swap : ranked) {
+    if (result.size() == limit) break;
+    Choice& choice = result.emplace_back(from.choice);
+    for (const auto& [item, candidate] : swap.difference) choice[item] = candidate;
+  }
+  return result;
+}
 
 }  // namespace
 
@@ -309,8 +348,8 @@ absl::StatusOr<SwapResult> improve(const std::vector<AllocationItem>& items, All
   while (moved && result.tried < options.tries) {
     moved = false;
     const auto left = static_cast<size_t>(options.tries - result.tried);
-    Swaps swaps(items, result.allocation, budget, options.relative_error);
-    for (const Choice& choice : swaps.best(left, seen)) {
+    const StartingPoint from(items, result.allocation, budget, options.relative_error);
+    for (const Choice& choice : best_swaps(from, left, seen)) {
       FRUGAL_ASSIGN_OR_RETURN(const double value, measure(choice));
       seen.insert(choice);
       ++result.tried;

@@ -31,9 +31,10 @@ using Measure = std::function<absl::StatusOr<double>(const std::vector<size_t>& 
 // Swaps are tried in the order of the gain that is to be expected where each predicted cost is off
 // by `relative_error` (a large trade that is nearly even by prediction comes before a small one),
 // and kept where the measurement falls. Never over budget; no choice is measured twice; the same
-// input gives the same result. Listing the swaps of one allocation takes time in proportion to the
-// square of the number of matrices (under a second of one core for 1000), once for the first and
-// once for every swap that is kept. Errors: those of `measure`.
+// input gives the same result, on any number of threads. Listing the swaps of one allocation takes
+// time in proportion to the square of the number of matrices (under a second of one core for 1000),
+// on all threads, once for the first and once for every swap that is kept. Errors: those of
+// `measure`.
 absl::StatusOr<SwapResult> improve(const std::vector<AllocationItem>& items, Allocation start,
                                    int64_t budget, const SwapOptions& options,
                                    const Measure& measure);
