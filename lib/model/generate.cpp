@@ -7,6 +7,7 @@
 #include <numeric>
 #include <optional>
 #include <span>
+#include <stdexcept>
 #include <utility>
 
 #include "base/interrupt.h"
@@ -92,10 +93,26 @@ at::Tensor prompt_mask(const at::Tensor& padding, int64_t length) {
   return (real.logical_and(causal)).logical_or(itself).unsqueeze(1);
 }
 
-// One id of a row of logits [V]: softmax at `temperature`, cut to the smallest set that holds
-// `top_p`.
+// An index by its weight. Throws where a weight is no number.
+size_t draw(std::span<const double> weights, double total, base::RandomStream& random) {
+  if (!std::isfinite(total)) throw std::runtime_error("the logits are no numbers");
+  return random.weighted(weights);
+}
+
+// One id of a row of logits [V]: softmax at `temperature`.
+TokenId sample_any(std::span<const float> logits, double temperature, base::RandomStream& random) {
+  const double highest = *std::ranges::max_element(logits);
+  std::vector<double> weights(logits.size());
+  double total = 0;
+  for (size_t id = 0; id < logits.size(); ++id)
+    total += weights[id] = std::exp((logits[id] - highest) / temperature);
+  return static_cast<TokenId>(draw(weights, total, random));
+}
+
+// The same, cut to the smallest set that holds `top_p`.
 TokenId sample(std::span<const float> logits, const GenerateOptions& options,
                base::RandomStream& random) {
+  if (options.top_p == 1) return sample_any(logits, options.temperature, random);
   std::vector<size_t> order(logits.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::stable_sort(order.begin(), order.end(),
@@ -110,7 +127,8 @@ TokenId sample(std::span<const float> logits, const GenerateOptions& options,
   size_t kept = 0;
   for (double sum = 0; kept < weights.size() && sum < options.top_p * total;)
     sum += weights[kept++];
-  return static_cast<TokenId>(order[random.weighted(std::span<const double>(weights).first(kept))]);
+  return static_cast<TokenId>(
+      order[draw(std::span<const double>(weights).first(kept), total, random)]);
 }
 
 std::vector<TokenId> choose(const at::Tensor& logits, const GenerateOptions& options,

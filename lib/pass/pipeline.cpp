@@ -13,7 +13,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr int64_t kSchema = 1;
-const std::vector<std::string> kDataKinds = {"text", "jsonl", "table", "builtin"};
+const std::vector<std::string> kDataKinds = {"text", "jsonl", "table", "builtin", "mix", "self"};
 
 class PipelineReader {
  public:
@@ -83,14 +83,15 @@ class PipelineReader {
       if (!is_name(member.key)) problems_.add(member.position, name_rule(member.key));
       out_.data.push_back({member.key, read_datum(member), "", member.position});
     }
+    resolve_parts();
   }
 
   text::DataSource read_datum(const Member& member) {
-    const MapReader datum(
-        member.value, base::str_cat("data '", member.key, "'"),
-        {"text", "jsonl", "table", "builtin", "prompt", "completion", "chat", "system", "labels",
-         "limit", "tokens", "sequence_length", "split", "task", "seed", "same_as"},
-        problems_);
+    const MapReader datum(member.value, base::str_cat("data '", member.key, "'"),
+                          {"text", "jsonl", "table", "builtin", "mix", "self", "prompt",
+                           "completion", "chat", "system", "labels", "limit", "tokens",
+                           "sequence_length", "split", "task", "seed", "same_as"},
+                          problems_);
     text::DataSource source;
     if (!member.value.is_map()) return source;
     copy_templates(datum, member, source);
@@ -112,6 +113,7 @@ class PipelineReader {
     datum.integer("seed", 0, "", seed);
     source.seed = static_cast<uint64_t>(seed);
     for (const char* key : {"split", "task", "seed"}) {
+      if (source.self && std::string_view(key) == "seed") continue;
       if (source.builtin.empty() && member.value.find(key) != nullptr) {
         problems_.add(datum.position_of(key), "'", key, "' is only for builtin data");
       }
@@ -129,6 +131,8 @@ class PipelineReader {
       source = entry->source;
       source.text.clear();
       source.jsonl = source.table = source.builtin = source.split = source.task = "";
+      source.mix.clear();
+      source.self = false;
       return;
     }
     std::vector<std::string> names;
@@ -162,6 +166,45 @@ class PipelineReader {
     source.jsonl = absolute(source.jsonl);
     source.table = absolute(source.table);
     datum.text("builtin", source.builtin);
+    if (const Node* node = datum.get("mix")) read_mix(datum, *node, source);
+    datum.truth("self", source.self);
+    if (member.key == kSelfData && !source.self) {
+      problems_.add(member.position, "data '", member.key,
+                    "': this name stands for text that the model writes itself; take another");
+    }
+  }
+
+  // {name: weight} or [name, …] of other entries, which may be below: resolve_parts() finds them.
+  void read_mix(const MapReader& datum, const Node& node, text::DataSource& source) {
+    if ((!node.is_map() || node.members.empty()) && (!node.is_sequence() || node.items.empty()))
+      return datum.wrong(node, "mix", "the weight of each of several data: {name: weight, …}");
+    for (const Node& item : node.items) {
+      const auto name = as_text(item);
+      if (!name) return datum.wrong(item, "mix", "names of data");
+      source.mix.push_back({*name, 1, nullptr});
+    }
+    for (const Member& part : node.members) {
+      const auto weight = as_number(part.value);
+      if (!weight) return datum.wrong(part.value, part.key, "a number, its weight");
+      source.mix.push_back({part.key, *weight, nullptr});
+    }
+  }
+
+  void resolve_parts() {
+    std::vector<std::string> names{std::string(kSelfData)};
+    for (const DataEntry& known : out_.data) names.push_back(known.name);
+    for (DataEntry& entry : out_.data) {
+      for (text::MixPart& part : entry.source.mix) {
+        const DataEntry* other = out_.find_data(part.name);
+        if (other == nullptr && part.name != kSelfData) {
+          problems_.add(entry.position, "data '", entry.name, "' mixes '", part.name,
+                        "', which is no data", base::suggestion(part.name, names));
+        }
+        part.source = std::make_shared<const text::DataSource>(
+            other != nullptr && other != &entry ? other->source : self_data(out_.seed));
+        if (other == &entry) problems_.add(entry.position, "data '", entry.name, "' mixes itself");
+      }
+    }
   }
 
   void read_labels(const MapReader& datum, const Node& labels, text::DataSource& source) {
@@ -332,6 +375,8 @@ bool is_name(std::string_view text) {
 const ModelEntry* Pipeline::find_model(std::string_view name) const {
   return find_entry(models, name);
 }
+text::DataSource self_data(uint64_t seed) { return {.self = true, .seed = seed}; }
+
 const DataEntry* Pipeline::find_data(std::string_view name) const { return find_entry(data, name); }
 
 Pipeline parse_pipeline(std::string_view text, const fs::path& folder, const Settings& settings,

@@ -48,6 +48,11 @@ struct DataEntry {
   Position position;
 };
 
+// The name that stands for text that the model writes itself, with the pipeline's seed, where no
+// data of that name is given.
+inline constexpr std::string_view kSelfData = "self";
+text::DataSource self_data(uint64_t seed);
+
 struct MatrixEntry {
   std::string option;
   std::vector<Node> values;

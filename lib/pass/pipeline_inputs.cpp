@@ -77,12 +77,26 @@ void hash_model(const ModelEntry& entry, const format::Checkpoint& checkpoint,
   expect_hash("model", entry.name, entry.position, entry.expected_hash, input.hash, problems);
 }
 
+// What a step's key must know of data beside its content.
+void add_fields(const text::DataSource& source, base::KeyHasher& key) {
+  key.add(source.prompt).add(source.completion).add(source.split);
+  key.add(source.task)
+      .add(base::str_cat(source.limit, " ", source.tokens, " ", source.sequence_length));
+  if (!source.builtin.empty()) key.add(base::str_cat(source.builtin, " ", source.seed));
+  for (const auto& [label, text] : source.labels) key.add(label).add(text);
+  if (source.chat) key.add("chat").add(source.system);
+  for (const text::MixPart& part : source.mix) {
+    key.add("part").add(base::str_cat(part.weight));
+    add_fields(*part.source, key);
+  }
+}
+
 // The hash of the data's content: remembered, or computed where that is soon done or asked for.
 absl::StatusOr<std::optional<std::string>> hash_of(const text::DataSource& source,
                                                    const PlanOptions& options) {
   FRUGAL_ASSIGN_OR_RETURN(const std::vector<fs::path> files, text::data_files(source));
   const auto compute = [&] { return text::content_hash(source); };
-  if (files.empty()) return compute();  // builtin
+  if (files.empty()) return compute();  // made, not read
   int64_t bytes = 0;
   for (const fs::path& file : files) {
     std::error_code error;
@@ -92,6 +106,8 @@ absl::StatusOr<std::optional<std::string>> hash_of(const text::DataSource& sourc
   base::KeyHasher name;
   name.add("data").add(source.prompt).add(source.completion).add(base::str_cat(source.limit));
   for (const auto& [label, text] : source.labels) name.add(label).add(text);
+  for (const text::MixPart& part : source.mix)
+    add_fields(*part.source, name.add(base::str_cat(part.weight)));
   for (const fs::path& file : files) name.add(file.string());
   const bool now = options.read_weights || bytes <= kHashAtOnceBytes;
   return options.hashes->get(name.hex(), files,
@@ -135,14 +151,9 @@ void open_data(const DataEntry& entry, const PlanOptions& options, Plan& plan, P
   plan.data[entry.name] = {};
   if (!*content) return;  // large, and seen for the first time
   expect_hash("data", entry.name, entry.position, entry.expected_hash, **content, problems);
-  const text::DataSource& source = entry.source;
   base::KeyHasher key;
-  key.add("data").add(**content).add(source.prompt).add(source.completion).add(source.split);
-  key.add(source.task)
-      .add(base::str_cat(source.limit, " ", source.tokens, " ", source.sequence_length));
-  if (!source.builtin.empty()) key.add(base::str_cat(source.builtin, " ", source.seed));
-  for (const auto& [label, text] : source.labels) key.add(label).add(text);
-  if (source.chat) key.add("chat").add(source.system);
+  key.add("data").add(**content);
+  add_fields(entry.source, key);
   plan.data[entry.name] = {**content, key.hex()};
 }
 

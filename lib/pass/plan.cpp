@@ -138,6 +138,11 @@ class Planner {
     std::vector<std::string> names;
     for (const DataEntry& entry : plan_.pipeline.data) names.push_back(entry.name);
     if (contains(names, reference.name)) return true;
+    if (reference.name == kSelfData) {
+      plan_.pipeline.data.push_back({reference.name, self_data(plan_.pipeline.seed), "", position});
+      open_data(plan_.pipeline.data.back(), options_, plan_, problems_);
+      return true;
+    }
     problems_.add(
         position, "option '", reference.option, "': there is no data '", reference.name, "'",
         names.empty() ? "; the pipeline has no data:" : base::suggestion(reference.name, names));

@@ -17,7 +17,9 @@ base::Json data_json(const text::DataSource& source) {
   add("builtin", source.builtin);
   add("split", source.split);
   add("task", source.task);
-  if (!source.builtin.empty()) out["seed"] = source.seed;
+  if (source.self) out["self"] = true;
+  for (const text::MixPart& part : source.mix) out["mix"][part.name] = part.weight;
+  if (!source.builtin.empty() || source.self) out["seed"] = source.seed;
   add("prompt", source.prompt);
   add("completion", source.completion);
   if (source.chat) out["chat"] = true;

@@ -1,5 +1,6 @@
 // Tested by: tests/text/examples_test.cpp
 #include <algorithm>
+#include <cmath>
 #include <system_error>
 
 #include "base/file.h"
@@ -56,15 +57,52 @@ absl::StatusOr<std::vector<fs::path>> expand(const std::vector<std::string>& pat
   return files;
 }
 
+// What a mixture and the model's own text do not have.
+absl::Status check_made(const DataSource& source, std::string_view what) {
+  const char* option = source.chat                  ? "chat"
+                       : source.limit != 0          ? "limit"
+                       : !source.prompt.empty()     ? "prompt"
+                       : !source.completion.empty() ? "completion"
+                       : !source.labels.empty()     ? "labels"
+                                                    : nullptr;
+  if (option == nullptr) return absl::OkStatus();
+  return base::invalid_argument("data: `", option, "` is of examples, and ", what, " has none");
+}
+
+absl::Status check_mix(const DataSource& source) {
+  FRUGAL_RETURN_IF_ERROR(check_made(source, "a mixture; say it of its parts"));
+  for (const MixPart& part : source.mix) {
+    if (!(part.weight > 0 && std::isfinite(part.weight))) {
+      return base::invalid_argument("data: the mixture's weight of '", part.name, "' is ",
+                                    part.weight, "; expected a number above 0");
+    }
+    if (!part.source->mix.empty()) {
+      return base::invalid_argument("data: the mixture's part '", part.name,
+                                    "' is a mixture itself; name its parts");
+    }
+    if (part.source->tokens != 0 || part.source->sequence_length != 0) {
+      return base::invalid_argument(
+          "data: the mixture's part '", part.name,
+          "' says `tokens` or `sequence_length`; a mixture takes windows of one length, as many "
+          "of each part as its weight says: say both of the mixture");
+    }
+    FRUGAL_RETURN_IF_ERROR(base::annotate(check_source(*part.source), part.name));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status check_source(const DataSource& source) {
   const int given = int{!source.text.empty()} + int{!source.jsonl.empty()} +
-                    int{!source.table.empty()} + int{!source.builtin.empty()};
+                    int{!source.table.empty()} + int{!source.builtin.empty()} +
+                    int{!source.mix.empty()} + int{source.self};
   if (given != 1) {
     return base::invalid_argument(
-        "data needs exactly one of text, jsonl, table and builtin; found ", given);
+        "data needs exactly one of text, jsonl, table, builtin, mix and self; found ", given);
   }
+  if (!source.mix.empty()) return check_mix(source);
+  if (source.self) return check_made(source, "text that the model writes");
   if (source.chat && !source.text.empty()) {
     return base::invalid_argument(
         "data: `chat` is of conversations (jsonl, table, builtin); plain text has no turns");
@@ -82,9 +120,21 @@ absl::Status check_source(const DataSource& source) {
   return absl::OkStatus();
 }
 
+absl::Status check_has_examples(const DataSource& source) {
+  if (source.mix.empty() && !source.self) return absl::OkStatus();
+  return base::invalid_argument(
+      source.self ? "text that the model writes itself" : "a mixture of texts",
+      " is for calibration; give a text or a file of examples here");
+}
+
 absl::StatusOr<std::vector<fs::path>> data_files(const DataSource& source) {
   FRUGAL_RETURN_IF_ERROR(check_source(source));
-  if (!source.builtin.empty()) return std::vector<fs::path>{};
+  std::vector<fs::path> files;
+  for (const MixPart& part : source.mix) {
+    FRUGAL_ASSIGN_OR_RETURN(const std::vector<fs::path> some, data_files(*part.source));
+    files.insert(files.end(), some.begin(), some.end());
+  }
+  if (!source.mix.empty() || source.self || !source.builtin.empty()) return files;
   if (!source.text.empty()) return expand(source.text);
   return std::vector<fs::path>{source.jsonl.empty() ? source.table : source.jsonl};
 }
@@ -92,6 +142,15 @@ absl::StatusOr<std::vector<fs::path>> data_files(const DataSource& source) {
 absl::StatusOr<std::string> content_hash(const DataSource& source) {
   FRUGAL_RETURN_IF_ERROR(check_source(source));
   base::KeyHasher hasher;
+  for (const MixPart& part : source.mix) {
+    FRUGAL_ASSIGN_OR_RETURN(const std::string content, content_hash(*part.source));
+    hasher.add("mixed").add(content).add(base::str_cat(part.weight));
+  }
+  if (!source.mix.empty()) return hasher.hex();
+  if (source.self) {
+    hasher.add("written by the model, version 1").add(std::to_string(source.seed));
+    return hasher.hex();
+  }
   hasher.add(source.prompt).add(source.completion).add(std::to_string(source.limit));
   for (const auto& [raw, text] : source.labels) hasher.add(raw).add(text);
   if (!source.builtin.empty()) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -16,12 +17,23 @@
 
 namespace frugal::text {
 
-// Where examples come from. Exactly one of text, jsonl, table, builtin is set.
+struct DataSource;
+
+// One of several sources of a mixture.
+struct MixPart {
+  std::string name;  // of the source, for messages
+  double weight = 1;
+  std::shared_ptr<const DataSource> source;  // no mixture itself
+};
+
+// Where examples come from. Exactly one of text, jsonl, table, builtin, mix, self is set.
 struct DataSource {
   std::vector<std::string> text;  // files or globs: plain text, one document each
   std::string jsonl;              // one object per line
   std::string table;              // TSV with a header line
   std::string builtin;            // "storefront"
+  std::vector<MixPart> mix;       // calibration only: windows of each, by weight
+  bool self = false;              // calibration only: the model writes the text itself
   std::string split;              // builtin only: train, calibration, validation, test
   std::string task;               // builtin only: "sentiment", "description"; empty = both, mixed
   std::string prompt;             // template: "{sentence}\nSentiment:"
@@ -32,7 +44,7 @@ struct DataSource {
   int64_t limit = 0;                          // examples at most; 0 = all
   int64_t tokens = 0;                         // tokens at most (packed use); 0 = all
   int64_t sequence_length = 0;                // window, tokens; 0 = the consumer's default
-  uint64_t seed = 1;                          // builtin only
+  uint64_t seed = 1;                          // builtin and self only
 };
 
 struct Example {
@@ -79,11 +91,16 @@ absl::Status stream_examples(const DataSource& source, ExampleSink& sink);
 absl::StatusOr<std::vector<Example>> load_examples(const DataSource& source);
 
 // Errors of the source by itself, whatever its files hold: not exactly one kind of data, a negative
-// limit, unknown builtin data.
+// limit, unknown builtin data; of a mixture those of its parts, weights that are not positive, and
+// options that only examples or the whole have.
 absl::Status check_source(const DataSource& source);
 
-// The files of the source, globs expanded, in reading order; empty for builtin data. Errors: a
-// pattern that matches nothing.
+// Whether `source` has examples. Errors: it is a mixture or the model's own text, which only
+// calibration takes.
+absl::Status check_has_examples(const DataSource& source);
+
+// The files of the source, globs expanded, in reading order, those of a mixture's parts behind each
+// other; empty for data that is made. Errors: a pattern that matches nothing.
 absl::StatusOr<std::vector<std::filesystem::path>> data_files(const DataSource& source);
 
 // The first examples, of about `bytes` bytes together (the last text may be cut there), and whether
@@ -101,6 +118,7 @@ absl::StatusOr<ExampleHead> first_examples(const DataSource& source, const Token
 absl::Status check_data(const DataSource& source);
 
 // Hash of the content the source yields (file bytes, or generator version + seed), for cache keys.
+// Of a mixture: of its parts and their weights.
 absl::StatusOr<std::string> content_hash(const DataSource& source);
 
 // An example as ids. The boundary between prompt and completion is the longest common start of the

@@ -286,6 +286,7 @@ class Collector final : public ExampleSink {
 // `chat`: of a source that is `chat`; null: as Composer::create says.
 absl::Status stream(const DataSource& source, const ChatFormat* chat, ExampleSink& sink) {
   FRUGAL_RETURN_IF_ERROR(check_source(source));
+  FRUGAL_RETURN_IF_ERROR(check_has_examples(source));
   CountingSink counting(sink);
   FRUGAL_RETURN_IF_ERROR(!source.builtin.empty() ? stream_builtin(source, chat, counting)
                          : !source.text.empty()  ? stream_texts(source, counting)
@@ -352,6 +353,7 @@ absl::StatusOr<ExampleHead> first_texts(const DataSource& source, int64_t bytes)
 absl::StatusOr<ExampleHead> first_examples(const DataSource& source, const Tokenizer& tokenizer,
                                            int64_t bytes) {
   FRUGAL_RETURN_IF_ERROR(check_source(source));
+  FRUGAL_RETURN_IF_ERROR(check_has_examples(source));
   if (!source.text.empty()) return first_texts(source, bytes);
   constexpr int64_t kFirst = 32, kGrowth = 16;
   ExampleHead head;
@@ -370,7 +372,9 @@ absl::StatusOr<ExampleHead> first_examples(const DataSource& source, const Token
 
 absl::Status check_data(const DataSource& source) {
   FRUGAL_RETURN_IF_ERROR(check_source(source));
-  if (!source.builtin.empty()) return absl::OkStatus();
+  for (const MixPart& part : source.mix)
+    FRUGAL_RETURN_IF_ERROR(base::annotate(check_data(*part.source), part.name));
+  if (!source.mix.empty() || source.self || !source.builtin.empty()) return absl::OkStatus();
   if (!source.text.empty()) {
     FRUGAL_ASSIGN_OR_RETURN(const std::vector<fs::path> files, data_files(source));
     for (const fs::path& file : files) {

@@ -2,9 +2,14 @@
 
 #include <algorithm>
 #include <fstream>
+#include <memory>
 #include <set>
+#include <span>
+#include <string>
+#include <vector>
 
 #include "support/shared_data.h"
+#include "support/toy_checkpoint.h"
 #include "support/toy_model.h"
 
 namespace frugal::layerwise {
@@ -75,6 +80,80 @@ TEST_F(RealText, WindowsAreTokenIdsOfTheText) {
   const std::vector<text::TokenId> beginning{560, 2741, 2164, 664,
                                              266};  // "The carriage stopped before the"
   EXPECT_TRUE(std::equal(beginning.begin(), beginning.end(), windows.ids.begin()));
+}
+
+// "a…" or "b…": which of two texts a window is from.
+class Mixtures : public RealText {
+ protected:
+  Mixtures() : model_(toy_checkpoint(folder_.path() / "toy", {.layers = 1})) {
+    for (const char letter : {'a', 'b'}) {
+      const std::filesystem::path path = folder_.path() / (std::string(1, letter) + ".txt");
+      std::string text;
+      while (text.size() < 4000) text += std::string(1, letter) + " ";
+      std::ofstream(path) << text;
+      text::DataSource source;
+      source.text = {path.string()};
+      add(std::string(1, letter), source, 1);
+    }
+  }
+  void add(const std::string& name, const text::DataSource& source, double weight) {
+    mixed_.mix.push_back({name, weight, std::make_shared<const text::DataSource>(source)});
+  }
+  format::Checkpoint model_;
+  text::DataSource mixed_;
+};
+
+TEST_F(Mixtures, GiveWindowsByWeight) {
+  mixed_.mix[0].weight = 3;
+  EXPECT_EQ(mixture_shares(mixed_, 8), (std::vector<int64_t>{6, 2}));
+  EXPECT_EQ(mixture_shares(mixed_, 9), (std::vector<int64_t>{7, 2}));
+  mixed_.mix[0].weight = 1000;  // none is left out
+  EXPECT_EQ(mixture_shares(mixed_, 8), (std::vector<int64_t>{7, 1}));
+  mixed_.mix[0].weight = 0.001;
+  EXPECT_EQ(mixture_shares(mixed_, 8), (std::vector<int64_t>{1, 7}));
+}
+
+TEST_F(Mixtures, AreInTurnsSoThatAnyPartOfThemIsMixed) {
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const text::Windows mixed,
+                              load_calibration(model_, mixed_, {.windows = 6, .length = 16}));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const auto tokenizer, text::load_tokenizer(model_.folder()));
+  ASSERT_EQ(mixed.count, 6);
+  std::string kinds;
+  for (int64_t i = 0; i < 6; ++i) {
+    const std::string text =
+        tokenizer->decode(std::span(mixed.ids).subspan(static_cast<size_t>(i * 16), 16));
+    const bool a = text.find('a') != std::string::npos, b = text.find('b') != std::string::npos;
+    EXPECT_NE(a, b) << text;
+    kinds += a ? 'a' : 'b';
+  }
+  EXPECT_EQ(kinds, "ababab");
+  mixed_.mix[1].weight = 2;
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const text::Windows other,
+                              load_calibration(model_, mixed_, {.windows = 6, .length = 16}));
+  EXPECT_NE(other.text_sha256, mixed.text_sha256);
+}
+
+TEST_F(Mixtures, TakeTextOfTheModelItself) {
+  add("self", {.self = true, .seed = 5}, 2);
+  FRUGAL_ASSERT_OK_AND_ASSIGN(
+      const CalibrationPlan plan,
+      plan_calibration(model_.config(), mixed_, {.windows = 8, .sequence_length = 16}));
+  EXPECT_EQ(plan.self_share, 0.5);
+  const std::filesystem::path kept = folder_.path() / "kept";
+  std::filesystem::create_directories(kept);
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const text::Windows windows,
+                              load_calibration(model_, mixed_, plan, {.folder = kept}));
+  EXPECT_EQ(windows.count, 8);
+  EXPECT_TRUE(std::filesystem::exists(kept / "self-text-4.json"));
+}
+
+TEST_F(Mixtures, NeedAWindowForEachPart) {
+  FRUGAL_EXPECT_ERROR(
+      plan_calibration(model_.config(), mixed_, {.windows = 1, .sequence_length = 16}),
+      absl::StatusCode::kInvalidArgument, "a mixture of 2 texts for 1 calibration windows");
+  mixed_.mix[0].weight = 0;
+  FRUGAL_EXPECT_ERROR(text::check_source(mixed_), absl::StatusCode::kInvalidArgument,
+                      "weight of 'a' is 0");
 }
 
 text::Windows numbered(int64_t count) {

@@ -96,7 +96,7 @@ f:1:9: 'frugal' of the pipeline is the number 2, expected 1, the only schema ver
 f:2:1: the pipeline has no key 'nme'; did you mean 'name'?
 f:3:7: 'seed' of the pipeline is the number -1, expected a whole number of at least 0
 f:4:19: model 'teacher' is the number 5, expected the path of a Hugging Face folder or of a .gguf file
-f:6:6: data 'x' has text and jsonl, expected exactly one of text, jsonl, table, builtin
+f:6:6: data 'x' has text and jsonl, expected exactly one of text, jsonl, table, builtin, mix, self
 f:6:36: data 'x' has no key 'limt'; did you mean 'limit'?
 f:7:16: data 'y' is the same as 'z', which is not above it; expected one of x
 f:8:27: 'split' is only for builtin data
@@ -111,6 +111,43 @@ f:14:53: 'factor' stands in 'with' and in 'matrix'
 f:15:37: 'margin' of the claim is the number 0, expected a number above 0, at most 1
 f:15:46: 'kind' of the claim is 'exact', expected one of absolute, relative
 f:15:60: there is no file '/base/none.yaml')");
+}
+
+TEST(Pipeline, MixesDataWhereverTheyStand) {
+  const Pipeline pipeline = parse(std::string(kHead) + R"(data:
+  all: {mix: {wiki: 2, code: 0.5, self: 1}, tokens: 4096}
+  even: {mix: [code, own]}
+  wiki: {text: wiki.txt}
+  code: {text: code.txt}
+  own: {self: true, seed: 9}
+)");
+  const text::DataSource& all = pipeline.find_data("all")->source;
+  ASSERT_EQ(all.mix.size(), 3u);
+  EXPECT_EQ(all.mix[0].weight, 2);
+  EXPECT_EQ(all.mix[0].source->text, (std::vector<std::string>{"/base/wiki.txt"}));
+  EXPECT_EQ(all.mix[1].weight, 0.5);
+  EXPECT_TRUE(all.mix[2].source->self);
+  EXPECT_EQ(all.mix[2].source->seed, pipeline.seed);
+  EXPECT_EQ(all.tokens, 4096);
+  const text::DataSource& even = pipeline.find_data("even")->source;
+  ASSERT_EQ(even.mix.size(), 2u);
+  EXPECT_EQ(even.mix[1].source->seed, 9u);
+  EXPECT_TRUE(pipeline.find_data("own")->source.self);
+}
+
+TEST(Pipeline, MixturesOfWhatIsNotThereAreProblems) {
+  const std::string found = problems_of(std::string(kHead) + R"(data:
+  all: {mix: {wikki: 2}}
+  wiki: {text: wiki.txt}
+  loop: {mix: [loop]}
+  word: {mix: wiki}
+  self: {text: wiki.txt}
+)");
+  EXPECT_THAT(found, testing::HasSubstr("data 'all' mixes 'wikki', which is no data; did you mean "
+                                        "'wiki'?"));
+  EXPECT_THAT(found, testing::HasSubstr("data 'loop' mixes itself"));
+  EXPECT_THAT(found, testing::HasSubstr("'mix' of data 'word' is"));
+  EXPECT_THAT(found, testing::HasSubstr("this name stands for text that the model writes itself"));
 }
 
 TEST(Pipeline, OctalNumbersAndYesAreNotTaken) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <set>
 
 #include "base/file.h"
 #include "toy.h"
@@ -123,6 +124,31 @@ TEST(Plan, AWrongChatIsOneProblem) {
   EXPECT_EQ(problems(", chat: perhaps"),
             "toy.yaml:4:34: 'chat' of data 'x' is 'perhaps', expected true or false");
   EXPECT_THAT(problems(""), testing::HasSubstr("`system` is a turn of a chat; add `chat: true`"));
+}
+
+// Text that the model writes needs no entry; mixtures differ by their parts and weights.
+TEST(Plan, KeysFollowMixturesAndTheModelsOwnText) {
+  Workshop shop;
+  const auto key = [&](const std::string& data, const std::string& calibration) {
+    return key_of(shop,
+                  "frugal: 1\nname: toy\nmodels: {teacher: teacher}\ndata: {a: {text: a.txt}, "
+                  "b: {text: b.txt}" +
+                      data +
+                      "}\nsteps: [{id: s, pass: scale, from: teacher, with: {factor: 2, "
+                      "calibration: " +
+                      calibration + "}}]\n",
+                  "s");
+  };
+  std::set<std::string> keys;
+  keys.insert(key("", "a"));
+  keys.insert(key("", "self"));
+  keys.insert(key(", own: {self: true, seed: 8}", "own"));
+  keys.insert(key(", m: {mix: {a: 1, b: 1}}", "m"));
+  keys.insert(key(", m: {mix: {a: 2, b: 1}}", "m"));
+  keys.insert(key(", m: {mix: {a: 1, self: 1}}", "m"));
+  keys.insert(key(", c: {text: a.txt, limit: 1}, m: {mix: {c: 1, b: 1}}", "m"));
+  EXPECT_EQ(keys.size(), 7u);
+  EXPECT_EQ(key(", m: {mix: [a, b]}", "m"), key(", m: {mix: {a: 1, b: 1}}", "m"));
 }
 
 TEST(Plan, KeysFollowWhatChangesTheOutput) {

@@ -18,6 +18,7 @@ data:
   text: {text: [a.txt, "*.txt"], prompt: "{line}\n", labels: {"0": "no", "1": "5"}, limit: 3}
   other: {text: b.txt, same_as: text}
   shop: {builtin: storefront, split: test}
+  a-mix: {mix: {text: 2.5, other: 1, self: 1}}
 steps:
   - {id: base, pass: scale, with: {factor: "${f}", tokens: 20k}}
   - {id: small, pass: scale, matrix: {factor: [0.50, 3], mode: [up]}, with: {calibration: text, tasks: [text, other]}}
@@ -51,7 +52,7 @@ TEST(Resolved, WritesOutDefaultsAndHashes) {
   EXPECT_FALSE(resolved["steps"][1]["with"].contains("factor"));
   EXPECT_EQ(resolved["models"]["teacher"], (shop.path() / "teacher").string());
   EXPECT_EQ(resolved["inputs"]["models"]["teacher"].get<std::string>().size(), 32u);
-  EXPECT_EQ(resolved["inputs"]["data"].size(), 3u);
+  EXPECT_EQ(resolved["inputs"]["data"].size(), 4u);
   EXPECT_FALSE(resolved.contains("vars"));
 }
 

@@ -61,11 +61,11 @@ TEST_F(TextChecks, AChatNeedsATemplate) {
   text::DataSource source;
   source.builtin = "storefront";
   source.split = "test";
-  FRUGAL_EXPECT_OK(check_chat(source, nullptr, "evaluate"));
+  FRUGAL_EXPECT_OK(check_examples(source, nullptr, "evaluate"));
   source.chat = true;
-  FRUGAL_EXPECT_ERROR(check_chat(source, nullptr, "train"), absl::StatusCode::kInvalidArgument,
+  FRUGAL_EXPECT_ERROR(check_examples(source, nullptr, "train"), absl::StatusCode::kInvalidArgument,
                       "trained here has no chat template");
-  FRUGAL_EXPECT_ERROR(check_chat(source, tokenizer_.get(), "evaluate"),
+  FRUGAL_EXPECT_ERROR(check_examples(source, tokenizer_.get(), "evaluate"),
                       absl::StatusCode::kInvalidArgument, "evaluate: `chat: true` needs");
 }
 

@@ -1,4 +1,6 @@
 #include <fstream>
+#include <memory>
+#include <utility>
 
 #include "support/shared_data.h"
 #include "text/dataset.h"
@@ -98,6 +100,45 @@ TEST_F(Examples, ErrorsSayWhatIsMissing) {
   source = DataSource();
   source.builtin = "storfront";
   FRUGAL_EXPECT_ERROR(load_examples(source), kInvalid, "did you mean 'storefront'");
+}
+
+// Of mixtures and of text that a model writes there are no examples; what they are is checked.
+TEST_F(Examples, MixturesAreForCalibration) {
+  const auto part = [&](const char* name, DataSource source, double weight = 1) {
+    return MixPart{name, weight, std::make_shared<const DataSource>(std::move(source))};
+  };
+  std::ofstream(folder_.path() / "a.txt") << "one";
+  DataSource text;
+  text.text = {(folder_.path() / "a.txt").string()};
+  DataSource mixed;
+  mixed.mix = {part("text", text), part("self", {.self = true})};
+  FRUGAL_EXPECT_OK(check_data(mixed));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const auto files, data_files(mixed));
+  EXPECT_EQ(files.size(), 1u);
+  FRUGAL_EXPECT_ERROR(load_examples(mixed), absl::StatusCode::kInvalidArgument,
+                      "a mixture of texts is for calibration");
+  FRUGAL_EXPECT_ERROR(load_examples({.self = true}), absl::StatusCode::kInvalidArgument,
+                      "text that the model writes itself is for calibration");
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const std::string hash, content_hash(mixed));
+  mixed.mix[1] = part("self", {.self = true, .seed = 2});
+  EXPECT_NE(*content_hash(mixed), hash);
+
+  const auto refused = [](const DataSource& source, const char* why) {
+    FRUGAL_EXPECT_ERROR(check_source(source), absl::StatusCode::kInvalidArgument, why);
+  };
+  refused({.self = true, .limit = 3}, "`limit` is of examples");
+  mixed.limit = 3;
+  refused(mixed, "say it of its parts");
+  mixed.limit = 0;
+  mixed.mix[1] = part("own", mixed);
+  refused(mixed, "'own' is a mixture itself");
+  text.tokens = 100;
+  mixed.mix[1] = part("some", text);
+  refused(mixed, "say both of the mixture");
+  mixed.mix[1] = part("none", {});
+  refused(mixed, "exactly one of text, jsonl, table, builtin, mix and self");
+  mixed.mix[1] = part("gone", {.text = {(folder_.path() / "gone.txt").string()}});
+  EXPECT_FALSE(check_data(mixed).ok());
 }
 
 TEST_F(Examples, TheHashIsOfWhatTheSourceYields) {

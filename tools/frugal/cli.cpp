@@ -320,13 +320,17 @@ class CommandLine {
     if (!option.required) help += base::str_cat(" Default: ", option.default_text(), ".");
     if (option.type.ends_with("data"))
       help += " FILE, folder, 'pattern' or builtin:NAME:SPLIT:TASK.";
+    if (option.type == "data")
+      help +=
+          " For calibration also self (text that the model writes), and several with weights: "
+          "wiki.txt:2,code.txt,self.";
     if (option.type == "true|false") {
       command->add_flag(flags + ",!--no-" + kebab(option.name), value, help);
     } else {
       CLI::Option* added = command->add_option(flags, value, help);
       added->type_name(base::str_cat("<", option.type, ">"));
       // "--tasks a --tasks b" is "--tasks a,b".
-      if (option.type.starts_with("list of")) added->join(',');
+      if (option.type.starts_with("list of") || option.type == "data") added->join(',');
     }
   }
 

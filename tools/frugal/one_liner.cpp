@@ -118,17 +118,67 @@ class Builder {
   std::string add_data_list(const std::string& value, const pass::Position& position) {
     std::vector<std::string> names;
     for (const std::string& part : base::split(value, ',')) {
-      const std::string stem =
-          part.starts_with("builtin:") ? part.substr(8) : fs::path(part).stem().string();
-      names.push_back(add_data(name_from(stem), part, position));
+      names.push_back(add_data(stem_of(part), part, position));
     }
     return base::join(names, ",");
   }
 
-  // FILE, PATTERN, FOLDER or builtin:NAME[:SPLIT[:TASK]]. The same datum twice is one entry.
-  std::string add_data(std::string name, const std::string& value, const pass::Position& position) {
+  // Of one part of a mixture: "wiki.txt:2" is {"wiki.txt", 2}.
+  static std::pair<std::string, double> with_weight(const std::string& part) {
+    const size_t colon = part.rfind(':');
+    if (colon == std::string::npos) return {part, 1};
+    double weight = 1;
+    const char* const last = part.data() + part.size();
+    const auto [end, error] = std::from_chars(part.data() + colon + 1, last, weight);
+    if (error != std::errc() || end != last) return {part, 1};
+    return {part.substr(0, colon), weight};
+  }
+
+  std::string stem_of(const std::string& value) const {
+    return name_from(value.starts_with("builtin:") ? value.substr(8)
+                                                   : fs::path(value).stem().string());
+  }
+
+  // PART[:WEIGHT],…
+  std::string add_mix(std::string name, const std::vector<std::string>& parts,
+                      const pass::Position& position) {
     pass::DataEntry entry;
     entry.position = position;
+    entry.source.tokens = arguments_.data_tokens;
+    entry.source.sequence_length = arguments_.data_sequence_length;
+    for (const std::string& text : parts) {
+      const auto [value, weight] = with_weight(text);
+      const std::string part = add_data(stem_of(value), value, position);
+      text::DataSource& source = pipeline_.data.back().source;
+      source.tokens = source.sequence_length = 0;
+      entry.source.mix.push_back({part, weight, std::make_shared<const text::DataSource>(source)});
+    }
+    return add_entry(std::move(name), std::move(entry));
+  }
+
+  std::string add_entry(std::string name, pass::DataEntry entry) {
+    const std::string stem = name;
+    for (int copy = 2; pipeline_.find_data(name) != nullptr; ++copy)
+      name = base::str_cat(stem, "-", copy);
+    entry.name = name;
+    pipeline_.data.push_back(std::move(entry));
+    return name;
+  }
+
+  // FILE, PATTERN, FOLDER, builtin:NAME[:SPLIT[:TASK]], self, or several of them.
+  std::string add_data(std::string name, const std::string& value, const pass::Position& position) {
+    std::error_code error;
+    if (const auto parts = base::split(value, ',');
+        parts.size() > 1 && !fs::exists(absolute(value), error))
+      return add_mix(std::move(name), parts, position);
+    pass::DataEntry entry;
+    entry.position = position;
+    if (value == pass::kSelfData) {
+      entry.source = pass::self_data(pipeline_.seed);
+      entry.source.tokens = arguments_.data_tokens;
+      entry.source.sequence_length = arguments_.data_sequence_length;
+      return add_entry("own-text", std::move(entry));
+    }
     fill_templates(entry.source, position);
     if (value.starts_with("builtin:")) {
       const std::vector<std::string> parts = base::split(value.substr(8), ':');
@@ -139,11 +189,7 @@ class Builder {
     } else {
       fill_path(entry.source, absolute(value));
     }
-    for (int copy = 2; pipeline_.find_data(name) != nullptr; ++copy)
-      name = base::str_cat(name, "-", copy);
-    entry.name = name;
-    pipeline_.data.push_back(std::move(entry));
-    return name;
+    return add_entry(std::move(name), std::move(entry));
   }
 
   // What a file is, its content says.

@@ -1,9 +1,14 @@
 #include "layerwise/walk/calibration.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
+#include <tuple>
+#include <utility>
 
+#include "base/hash.h"
 #include "base/text.h"
+#include "layerwise/walk/self_text.h"
 #include "text/tokenizer.h"
 
 namespace frugal::layerwise {
@@ -29,17 +34,110 @@ absl::StatusOr<CalibrationPlan> plan_calibration(const architecture::ModelConfig
   plan.windows = options.windows > 0 ? options.windows
                  : source.tokens > 0 ? source.tokens / plan.length
                                      : kDefaultWindows;
+  if (plan.windows < static_cast<int64_t>(source.mix.size())) {
+    return base::invalid_argument("a mixture of ", source.mix.size(), " texts for ", plan.windows,
+                                  " calibration windows; each text needs one at least");
+  }
+  double weights = 0, own = 0;
+  for (const text::MixPart& part : source.mix) {
+    weights += part.weight;
+    if (part.source->self) own += part.weight;
+  }
+  plan.self_share = source.self ? 1 : weights > 0 ? own / weights : 0;
   return plan;
+}
+
+namespace {
+
+// Windows of several texts so that any stretch of them holds about the same share of each.
+text::Windows in_turns(const std::vector<text::Windows>& parts, int64_t length) {
+  struct Place {
+    double at;
+    size_t part;
+    int64_t window;
+  };
+  std::vector<Place> places;
+  text::Windows result{.length = length};
+  base::KeyHasher hash;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    for (int64_t w = 0; w < parts[i].count; ++w) {
+      const double at = (static_cast<double>(w) + 0.5) / static_cast<double>(parts[i].count);
+      places.push_back({at, i, w});
+    }
+    result.count += parts[i].count;
+    result.stream_tokens += parts[i].stream_tokens;
+    hash.add(parts[i].text_sha256).add(base::str_cat(parts[i].count));
+  }
+  std::ranges::sort(places, [](const Place& a, const Place& b) {
+    return std::tie(a.at, a.part, a.window) < std::tie(b.at, b.part, b.window);
+  });
+  for (const Place& place : places) {
+    const auto begin = parts[place.part].ids.begin() + place.window * length;
+    result.ids.insert(result.ids.end(), begin, begin + length);
+  }
+  result.text_sha256 = hash.hex();
+  return result;
+}
+
+absl::StatusOr<text::Windows> read_windows(const format::Checkpoint& checkpoint,
+                                           const text::Tokenizer& tokenizer,
+                                           const text::DataSource& source, int64_t count,
+                                           int64_t length, const SelfTextPlace& place) {
+  if (source.self) {
+    return write_self_text(
+        checkpoint, tokenizer,
+        {.windows = count,
+         .length = length,
+         .seed = source.seed,
+         .device = place.device,
+         .file = place.folder.empty() ? std::filesystem::path()
+                                      : place.folder / base::str_cat("self-text-", count, ".json"),
+         .title = base::str_cat(place.title, ": writing calibration text")});
+  }
+  if (source.mix.empty()) {
+    return text::make_windows(source, tokenizer,
+                              {.length = length, .limit = count, .spread = true});
+  }
+  const std::vector<int64_t> shares = mixture_shares(source, count);
+  std::vector<text::Windows> parts;
+  for (size_t i = 0; i < shares.size(); ++i) {
+    auto part =
+        read_windows(checkpoint, tokenizer, *source.mix[i].source, shares[i], length, place);
+    if (!part.ok()) return base::annotate(part.status(), source.mix[i].name);
+    parts.push_back(*std::move(part));
+  }
+  return in_turns(parts, length);
+}
+
+}  // namespace
+
+std::vector<int64_t> mixture_shares(const text::DataSource& source, int64_t windows) {
+  double total = 0;
+  for (const text::MixPart& part : source.mix) total += part.weight;
+  // Rounded up and down so that all sums from the first on are right, and none is without any.
+  std::vector<int64_t> shares;
+  double until = 0;
+  int64_t given = 0;
+  for (size_t i = 0; i < source.mix.size(); ++i) {
+    until += source.mix[i].weight / total * static_cast<double>(windows);
+    const auto behind = static_cast<int64_t>(source.mix.size() - 1 - i);
+    const int64_t share = std::clamp<int64_t>(std::llround(until) - given, 1,
+                                              std::max<int64_t>(1, windows - given - behind));
+    shares.push_back(share);
+    given += share;
+  }
+  return shares;
 }
 
 absl::StatusOr<text::Windows> load_calibration(const format::Checkpoint& checkpoint,
                                                const text::DataSource& source,
-                                               const CalibrationPlan& plan) {
+                                               const CalibrationPlan& plan,
+                                               const SelfTextPlace& place) {
   FRUGAL_ASSIGN_OR_RETURN(const auto tokenizer, text::shared_tokenizer(checkpoint.folder()));
   const int64_t vocabulary = checkpoint.config().vocabulary_size;
   FRUGAL_RETURN_IF_ERROR(text::check_fits(*tokenizer, vocabulary, checkpoint.folder().string()));
-  const text::WindowOptions options{.length = plan.length, .limit = plan.windows, .spread = true};
-  absl::StatusOr<text::Windows> windows = text::make_windows(source, *tokenizer, options);
+  absl::StatusOr<text::Windows> windows =
+      read_windows(checkpoint, *tokenizer, source, plan.windows, plan.length, place);
   if (!windows.ok()) return base::annotate(windows.status(), "calibration");
   for (const text::TokenId id : windows->ids) {
     if (id < 0 || id >= vocabulary) {

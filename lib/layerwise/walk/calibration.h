@@ -1,8 +1,12 @@
 // Which windows of text a walk runs on.
 #pragma once
 
+#include <c10/core/Device.h>
+
 #include <cstdint>
+#include <filesystem>
 #include <string>
+#include <vector>
 
 #include "architecture/model_config.h"
 #include "base/status.h"
@@ -31,6 +35,7 @@ struct CalibrationOptions {
 struct CalibrationPlan {
   int64_t windows = 0;  // at most
   int64_t length = 0;
+  double self_share = 0;  // of them that the model writes itself
   int64_t tokens() const { return windows * length; }
 };
 
@@ -41,16 +46,30 @@ struct CalibrationSplit {
   text::Windows fresh;     // for tuning
 };
 
-// Errors: a window longer than the model's context, fewer tokens than a window.
+// Errors: a window longer than the model's context, fewer tokens than a window, fewer windows than
+// the parts of a mixture.
 absl::StatusOr<CalibrationPlan> plan_calibration(const architecture::ModelConfig& config,
                                                  const text::DataSource& source,
                                                  const CalibrationOptions& options);
 
+// Of text that the model writes itself (self_text.h).
+struct SelfTextPlace {
+  at::Device device = at::kCPU;
+  std::filesystem::path folder = {};  // where it is kept, for a resume; empty: nowhere
+  std::string title = "calibration";
+};
+
 // Reads, tokenizes with the checkpoint's own tokenizer and cuts: windows spread evenly over the
-// text. Errors: no or a foreign tokenizer, ids outside the vocabulary, less text than one window.
+// text. Of a mixture: windows of each part by weight, in turns, fewer where its text does not fill
+// them. Errors: no or a foreign tokenizer, ids outside the vocabulary, less text than one window;
+// those of write_self_text.
 absl::StatusOr<text::Windows> load_calibration(const format::Checkpoint& checkpoint,
                                                const text::DataSource& source,
-                                               const CalibrationPlan& plan);
+                                               const CalibrationPlan& plan,
+                                               const SelfTextPlace& place = {});
+
+// How many of `windows` each part of a mixture gives: by weight, and one at least.
+std::vector<int64_t> mixture_shares(const text::DataSource& source, int64_t windows);
 
 // Cuts `all` into `held_out`, `fresh` and the rest, each spread evenly over the text. Where the
 // text does not fill all of them, those seen come first, then those held out. `all` has the windows

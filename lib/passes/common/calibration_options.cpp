@@ -3,8 +3,10 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/text.h"
+#include "layerwise/walk/self_text.h"
 #include "passes/common/text_checks.h"
 
 namespace frugal::passes {
@@ -93,6 +95,36 @@ absl::StatusOr<layerwise::CalibrationPlan> check_windows(
   FRUGAL_RETURN_IF_ERROR(check_fills_window(source, tokenizer.get(), plan.length,
                                             base::str_cat(pass, ": calibration")));
   return plan;
+}
+
+absl::StatusOr<text::Windows> load_windows(const pass::RunContext& context,
+                                           const format::Checkpoint& input,
+                                           const at::Device& device, std::string_view pass,
+                                           const text::DataSource& source,
+                                           const layerwise::CalibrationPlan& plan) {
+  return layerwise::load_calibration(input, source, plan,
+                                     {.device = device,
+                                      .folder = context.resume_folder(),
+                                      .title = base::str_cat(pass, " ", context.input_name())});
+}
+
+namespace {
+
+// Windows that the model writes.
+int64_t written(const layerwise::CalibrationPlan& plan) {
+  return static_cast<int64_t>(std::ceil(plan.self_share * static_cast<double>(plan.windows)));
+}
+
+}  // namespace
+
+int64_t writing_memory(const architecture::ModelConfig& config,
+                       const layerwise::CalibrationPlan& plan) {
+  return layerwise::self_text_memory(config, written(plan), plan.length);
+}
+
+double writing_operations(const architecture::ModelConfig& config,
+                          const layerwise::CalibrationPlan& plan) {
+  return layerwise::self_text_operations(config, written(plan) * plan.length);
 }
 
 layerwise::WalkDemand walk_demand(const layerwise::CalibrationOptions& options,

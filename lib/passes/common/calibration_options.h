@@ -29,6 +29,21 @@ absl::StatusOr<layerwise::CalibrationPlan> check_windows(
     const pass::CheckContext& context, std::string_view pass, const pass::ModelInfo& model,
     const pass::DataReference& calibration, const layerwise::CalibrationOptions& options);
 
+// The windows themselves. Where the model writes some of them, they are kept in the step's resume
+// folder.
+absl::StatusOr<text::Windows> load_windows(const pass::RunContext& context,
+                                           const format::Checkpoint& input,
+                                           const at::Device& device, std::string_view pass,
+                                           const text::DataSource& source,
+                                           const layerwise::CalibrationPlan& plan);
+
+// What writing text takes where `plan` has the model do so, beside the walk that follows: bytes at
+// its peak, and operations.
+int64_t writing_memory(const architecture::ModelConfig& config,
+                       const layerwise::CalibrationPlan& plan);
+double writing_operations(const architecture::ModelConfig& config,
+                          const layerwise::CalibrationPlan& plan);
+
 // What the options decide of a walk, beforehand and when it runs: all but what depends on the
 // solver. `plan` may be empty: a walk without text.
 layerwise::WalkDemand walk_demand(const layerwise::CalibrationOptions& options,

@@ -12,8 +12,9 @@ absl::StatusOr<std::shared_ptr<const text::Tokenizer>> planned_tokenizer(
   return tokenizer;
 }
 
-absl::Status check_chat(const text::DataSource& source, const text::Tokenizer* tokenizer,
-                        std::string_view what) {
+absl::Status check_examples(const text::DataSource& source, const text::Tokenizer* tokenizer,
+                            std::string_view what) {
+  FRUGAL_RETURN_IF_ERROR(base::annotate(text::check_has_examples(source), what));
   if (!source.chat) return absl::OkStatus();
   if (tokenizer == nullptr) {
     return base::invalid_argument(what, ": the data has `chat: true`, and a tokenizer that is ",
@@ -26,7 +27,12 @@ absl::Status check_chat(const text::DataSource& source, const text::Tokenizer* t
 
 absl::Status check_fills_window(const text::DataSource& source, const text::Tokenizer* tokenizer,
                                 int64_t length, std::string_view what) {
-  FRUGAL_RETURN_IF_ERROR(check_chat(source, tokenizer, what));
+  for (const text::MixPart& part : source.mix) {
+    FRUGAL_RETURN_IF_ERROR(check_fills_window(*part.source, tokenizer, length,
+                                              base::str_cat(what, ": '", part.name, "'")));
+  }
+  if (!source.mix.empty() || source.self) return absl::OkStatus();
+  FRUGAL_RETURN_IF_ERROR(check_examples(source, tokenizer, what));
   if (tokenizer == nullptr || length < 1) return absl::OkStatus();
   const text::WindowOptions one{.length = length, .limit = 1};
   // Few tokens are longer than this, and the first bytes nearly always fill a window.

@@ -17,13 +17,13 @@ namespace frugal::passes {
 absl::StatusOr<std::shared_ptr<const text::Tokenizer>> planned_tokenizer(
     const pass::ModelInfo& model, std::string_view pass);
 
-// Whether data that is a chat can go through the model's template. `tokenizer`: null where a step
-// before trains it, without a template.
-absl::Status check_chat(const text::DataSource& source, const text::Tokenizer* tokenizer,
-                        std::string_view what);
+// Whether data has examples, and those of a chat can go through the model's template. `tokenizer`:
+// null where a step before trains it, without a template.
+absl::Status check_examples(const text::DataSource& source, const text::Tokenizer* tokenizer,
+                            std::string_view what);
 
-// Whether `source` fills one window of `length` tokens, by the beginning of its files where that is
-// enough. `tokenizer` may be null: OK.
+// Whether `source`, or every part of a mixture, fills one window of `length` tokens, by the
+// beginning of its files where that is enough. `tokenizer` may be null: OK.
 absl::Status check_fills_window(const text::DataSource& source, const text::Tokenizer* tokenizer,
                                 int64_t length, std::string_view what);
 

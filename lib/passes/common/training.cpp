@@ -209,8 +209,8 @@ absl::Status check_training(pass::CheckContext& context, std::string_view pass,
   for (const pass::DataReference& reference : {options.data, options.validation}) {
     if (reference.name.empty()) continue;
     FRUGAL_ASSIGN_OR_RETURN(const text::DataSource source, context.data(reference));
-    FRUGAL_RETURN_IF_ERROR(
-        check_chat(source, tokenizer.get(), base::str_cat(pass, ": data '", reference.name, "'")));
+    FRUGAL_RETURN_IF_ERROR(check_examples(source, tokenizer.get(),
+                                          base::str_cat(pass, ": data '", reference.name, "'")));
   }
   if (options.loop.steps == 0 && options.loop.tokens > 0 &&
       options.loop.tokens < options.sequence_length) {

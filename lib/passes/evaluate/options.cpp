@@ -130,6 +130,8 @@ absl::Status check_windows(const text::DataSource& source, const text::Tokenizer
 absl::Status check_task(const EvaluateOptions& options, const pass::CheckContext& context,
                         const pass::ModelInfo& model, const pass::DataReference& task) {
   FRUGAL_ASSIGN_OR_RETURN(const text::DataSource source, context.data(task));
+  FRUGAL_RETURN_IF_ERROR(base::annotate(text::check_has_examples(source),
+                                        base::str_cat("evaluate: task '", task.name, "'")));
   if (source.builtin.empty() && source.labels.size() < 2) {
     return base::invalid_argument(
         "evaluate: task '", task.name, "' has ", source.labels.empty() ? "no labels" : "one label",
@@ -138,7 +140,7 @@ absl::Status check_task(const EvaluateOptions& options, const pass::CheckContext
   }
   FRUGAL_ASSIGN_OR_RETURN(const auto tokenizer, planned_tokenizer(model, "evaluate"));
   FRUGAL_RETURN_IF_ERROR(
-      check_chat(source, tokenizer.get(), base::str_cat("evaluate: task '", task.name, "'")));
+      check_examples(source, tokenizer.get(), base::str_cat("evaluate: task '", task.name, "'")));
   const bool generates = !source.builtin.empty() && source.task != "sentiment";
   if (generates && options.max_new_tokens >= model.config.context_length) {
     return base::invalid_argument("evaluate: max_new_tokens = ", options.max_new_tokens,
@@ -195,7 +197,7 @@ absl::Status check_perplexity(const EvaluateOptions& options, const pass::CheckC
   FRUGAL_RETURN_IF_ERROR(evaluate::check_context(protocol, model.config.context_length));
   FRUGAL_ASSIGN_OR_RETURN(const auto tokenizer, planned_tokenizer(model, "evaluate"));
   FRUGAL_ASSIGN_OR_RETURN(const auto source, context.data(options.perplexity));
-  FRUGAL_RETURN_IF_ERROR(check_chat(source, tokenizer.get(), "evaluate: perplexity"));
+  FRUGAL_RETURN_IF_ERROR(check_examples(source, tokenizer.get(), "evaluate: perplexity"));
   if (tokenizer == nullptr) return absl::OkStatus();
   FRUGAL_ASSIGN_OR_RETURN(const auto bos, evaluate::parse_bos_policy(options.bos));
   return check_windows(source, *tokenizer, protocol, bos);

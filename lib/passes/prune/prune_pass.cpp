@@ -39,7 +39,8 @@ class PrunePass final : public pass::Pass {
   absl::StatusOr<layerwise::CalibrationPlan> check_calibration(const PruneMethod& method,
                                                                pass::CheckContext& context,
                                                                const pass::ModelInfo& model) const;
-  absl::StatusOr<text::Windows> windows(const PruneMethod& method, pass::RunContext& context) const;
+  absl::StatusOr<text::Windows> windows(const PruneMethod& method, const at::Device& device,
+                                        pass::RunContext& context) const;
 
   PruneOptions options_;
 };
@@ -65,29 +66,34 @@ absl::Status PrunePass::check(pass::CheckContext& context, pass::ModelInfo& mode
   const int64_t tokens = calibration.tokens();
   const int64_t before = model.config.parameter_count();
   FRUGAL_ASSIGN_OR_RETURN(const int64_t walk_bytes, method->walk_bytes(model.config, calibration));
-  const double operations = method->walk_operations(model.config, tokens) +
+  const int64_t writing = writing_memory(model.config, calibration);
+  const double operations = writing_operations(model.config, calibration) +
+                            method->walk_operations(model.config, tokens) +
                             method->extra_operations(model.config, tokens);
   FRUGAL_RETURN_IF_ERROR(check_gate(options_.gate, tokens, "prune"));
   FRUGAL_RETURN_IF_ERROR(method->check(context, tokens, model));
   const double share =
       static_cast<double>(model.config.parameter_count()) / static_cast<double>(before);
   model.size_bytes = static_cast<int64_t>(share * static_cast<double>(model.size_bytes));
-  context.estimate({.seconds = operations / kOperationsPerSecond,
-                    .peak_memory_bytes = layerwise::process_memory() + walk_bytes,
-                    .output_bytes = model.size_bytes,
-                    .basis = "operations at 20 GFLOP/s (one CPU core); activations, statistics and "
-                             "one layer in memory"});
+  context.estimate(
+      {.seconds = operations / kOperationsPerSecond,
+       .peak_memory_bytes = layerwise::process_memory() + std::max(walk_bytes, writing),
+       .output_bytes = model.size_bytes,
+       .basis = "operations at 20 GFLOP/s (one CPU core); activations, statistics and "
+                "one layer in memory"});
   return absl::OkStatus();
 }
 
 absl::StatusOr<text::Windows> PrunePass::windows(const PruneMethod& method,
+                                                 const at::Device& device,
                                                  pass::RunContext& context) const {
   if (options_.calibration.name.empty() || !method.uses_text()) return text::Windows{};
   const format::Checkpoint& input = *context.input();
   FRUGAL_ASSIGN_OR_RETURN(const text::DataSource source, context.data(options_.calibration));
   FRUGAL_ASSIGN_OR_RETURN(const auto plan,
                           layerwise::plan_calibration(input.config(), source, options_.windows));
-  FRUGAL_ASSIGN_OR_RETURN(text::Windows windows, layerwise::load_calibration(input, source, plan));
+  FRUGAL_ASSIGN_OR_RETURN(text::Windows windows,
+                          load_windows(context, input, device, "prune", source, plan));
   warn_of_fewer_windows(context, "prune", windows, options_.windows.windows);
   return windows;
 }
@@ -95,7 +101,7 @@ absl::StatusOr<text::Windows> PrunePass::windows(const PruneMethod& method,
 absl::Status PrunePass::run(pass::RunContext& context) const {
   FRUGAL_ASSIGN_OR_RETURN(const auto method, make_prune_method(options_));
   FRUGAL_ASSIGN_OR_RETURN(const at::Device device, tensor::open_device(context.device()));
-  FRUGAL_ASSIGN_OR_RETURN(const text::Windows calibration, windows(*method, context));
+  FRUGAL_ASSIGN_OR_RETURN(const text::Windows calibration, windows(*method, device, context));
   const layerwise::WalkOptions walk = walk_options(options_.windows, device, "prune", context);
   const layerwise::LayerStore store(
       context.resume_folder(),

@@ -137,7 +137,8 @@ absl::Status check_int8_inputs(const QuantizeSettings& settings) {
 absl::Status check_text(const QuantizeSettings& settings) {
   if (settings.gptq() && !settings.calibrated()) {
     return base::invalid_argument(
-        "quantize: method gptq needs `calibration` (an entry of data:); or set method: rtn");
+        "quantize: method gptq needs `calibration`: an entry of data:, a text file on the command "
+        "line, or self (text that the model writes); or set method: rtn");
   }
   if (settings.hessian == "two_sided" && !settings.two_sided()) {
     return base::invalid_argument(

@@ -112,7 +112,8 @@ int64_t end_bytes(const QuantizeSettings& settings, const architecture::ModelCon
 absl::StatusOr<int64_t> peak_bytes(const QuantizeSettings& settings,
                                    const std::vector<PlannedTensor>& plan,
                                    const architecture::ModelConfig& config,
-                                   layerwise::WalkDemand demand, const TuningDemand& tuning) {
+                                   layerwise::WalkDemand demand, const TuningDemand& tuning,
+                                   const layerwise::CalibrationPlan& written) {
   for (const PlannedTensor& tensor : plan)
     demand.head |= tensor.place == Place::kHead && !tensor.grid.empty();
   FRUGAL_ASSIGN_OR_RETURN(
@@ -133,13 +134,15 @@ absl::StatusOr<int64_t> peak_bytes(const QuantizeSettings& settings,
   // To choose grids the whole model is held, and a rounded copy of it.
   const int64_t models = settings.target.active() ? 2 * 4 * config.parameter_count() : 0;
   return layerwise::process_memory() +
-         std::max({gradients, walk.total() + models, end_bytes(settings, config, tuning)});
+         std::max({gradients, walk.total() + models, end_bytes(settings, config, tuning),
+                   writing_memory(config, written)});
 }
 
 double operations_of(const QuantizeSettings& settings, const std::vector<PlannedTensor>& plan,
                      const architecture::ModelConfig& config, const layerwise::WalkDemand& demand,
-                     const TuningDemand& tuning) {
-  return layerwise::estimate_walk_operations(config, demand.tokens, settings.drifts(),
+                     const TuningDemand& tuning, const layerwise::CalibrationPlan& calibration) {
+  return writing_operations(config, calibration) +
+         layerwise::estimate_walk_operations(config, demand.tokens, settings.drifts(),
                                              demand.expert_blend) +
          layerwise::estimate_gradient_operations(config, gradient_tokens(settings, demand),
                                                  kLargestTwoSidedRows) +
@@ -174,9 +177,11 @@ absl::StatusOr<pass::Estimate> forecast(const QuantizeSettings& settings,
   const layerwise::WalkDemand demand = demand_of(settings, calibration);
   const TuningDemand tuning =
       tuning_demand(settings, plan, calibration.length, calibration.windows);
-  FRUGAL_ASSIGN_OR_RETURN(const int64_t peak, peak_bytes(settings, plan, config, demand, tuning));
+  FRUGAL_ASSIGN_OR_RETURN(const int64_t peak,
+                          peak_bytes(settings, plan, config, demand, tuning, calibration));
   return pass::Estimate{
-      .seconds = operations_of(settings, plan, config, demand, tuning) / kOperationsPerSecond,
+      .seconds =
+          operations_of(settings, plan, config, demand, tuning, calibration) / kOperationsPerSecond,
       .peak_memory_bytes = peak,
       .output_bytes = output_bytes,
       .basis = base::str_cat(

@@ -130,7 +130,7 @@ absl::StatusOr<layerwise::CalibrationSplit> Quantization::windows() const {
   layerwise::CalibrationPlan all = plan;
   all.windows += settings_.held_out_needed() + settings_.fresh_windows();
   FRUGAL_ASSIGN_OR_RETURN(const text::Windows windows,
-                          layerwise::load_calibration(input_, source, all));
+                          load_windows(context_, input_, device_, "quantize", source, all));
   layerwise::CalibrationSplit split = layerwise::split_windows(
       windows, plan.windows, settings_.held_out_needed(), settings_.fresh_windows());
   if (settings_.windows.windows > split.seen.count) {

@@ -123,7 +123,7 @@ absl::StatusOr<int64_t> RotatePass::walk_bytes_of(
   FRUGAL_ASSIGN_OR_RETURN(
       const layerwise::WalkMemory memory,
       layerwise::walk_memory(config, demand, [&](const auto&) { return 2 * moment; }));
-  return memory.total();
+  return std::max(memory.total(), writing_memory(config, calibration));
 }
 
 absl::Status RotatePass::check(pass::CheckContext& context, pass::ModelInfo& model) const {
@@ -144,7 +144,9 @@ absl::Status RotatePass::check(pass::CheckContext& context, pass::ModelInfo& mod
                           check_calibration(context, model));
   const int64_t tokens = calibration.tokens();
   const double walk_operations =
-      tokens > 0 ? layerwise::estimate_walk_operations(model.config, tokens, false) : 0;
+      tokens > 0 ? layerwise::estimate_walk_operations(model.config, tokens, false) +
+                       writing_operations(model.config, calibration)
+                 : 0;
   FRUGAL_ASSIGN_OR_RETURN(const int64_t walk_bytes, walk_bytes_of(model.config, calibration));
   const auto parameters = static_cast<double>(model.config.parameter_count());
   model.config = rotated_config(model.config, options());
@@ -267,7 +269,7 @@ absl::StatusOr<at::Tensor> RotatePass::principal_directions(pass::RunContext& co
   FRUGAL_ASSIGN_OR_RETURN(const text::DataSource source, context.data(calibration_));
   FRUGAL_ASSIGN_OR_RETURN(const auto plan, layerwise::plan_calibration(config, source, windows_));
   FRUGAL_ASSIGN_OR_RETURN(const text::Windows windows,
-                          layerwise::load_calibration(input, source, plan));
+                          load_windows(context, input, device, "rotate", source, plan));
   const model::LayerRunner runner(config);
   warn_of_fewer_windows(context, "rotate", windows, windows_.windows);
   model::ProductSum sum(/*symmetric=*/true);

@@ -154,7 +154,8 @@ absl::Status SmoothPass::check(pass::CheckContext& context, pass::ModelInfo& mod
       check_windows(context, "smooth", model, options_.calibration, options_.windows));
   FRUGAL_RETURN_IF_ERROR(check_gate(options_.gate, calibration.tokens(), "smooth"));
   double operations =
-      layerwise::estimate_walk_operations(model.config, calibration.tokens(), false);
+      layerwise::estimate_walk_operations(model.config, calibration.tokens(), false) +
+      writing_operations(model.config, calibration);
   if (!options_.smoothquant()) {  // a product with H per ratio
     for (const architecture::Tensor& tensor : architecture::tensors(model.config)) {
       if (!tensor.is_stage_matrix()) continue;
@@ -178,7 +179,8 @@ absl::Status SmoothPass::check(pass::CheckContext& context, pass::ModelInfo& mod
                           layerwise::walk_memory(model.config, demand, solver));
   context.estimate(
       {.seconds = operations / kOperationsPerSecond,
-       .peak_memory_bytes = layerwise::process_memory() + memory.total(),
+       .peak_memory_bytes = layerwise::process_memory() +
+                            std::max(memory.total(), writing_memory(model.config, calibration)),
        .output_bytes = model.size_bytes,
        .basis = "operations at 20 GFLOP/s (one CPU core); activations, statistics and one layer in "
                 "memory"});
@@ -193,7 +195,7 @@ absl::Status SmoothPass::run(pass::RunContext& context) const {
   FRUGAL_ASSIGN_OR_RETURN(const auto plan,
                           layerwise::plan_calibration(input.config(), source, options_.windows));
   FRUGAL_ASSIGN_OR_RETURN(const text::Windows calibration,
-                          layerwise::load_calibration(input, source, plan));
+                          load_windows(context, input, device, "smooth", source, plan));
   warn_of_fewer_windows(context, "smooth", calibration, options_.windows.windows);
   const layerwise::LayerStore store(
       context.resume_folder(),

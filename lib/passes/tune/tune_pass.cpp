@@ -253,9 +253,12 @@ absl::Status TunePass::check(pass::CheckContext& context, pass::ModelInfo& model
   demand.loop = options_.loop;
   demand.threads = at::get_num_threads();
   context.estimate(
-      {.seconds = tuning_operations(model.config, demand) / kOperationsPerSecond,
-       .peak_memory_bytes =
-           layerwise::process_memory() + demand.code_bytes + tuning_memory(model.config, demand),
+      {.seconds = (tuning_operations(model.config, demand) +
+                   writing_operations(model.config, plans.first)) /
+                  kOperationsPerSecond,
+       .peak_memory_bytes = layerwise::process_memory() +
+                            std::max(writing_memory(model.config, plans.first),
+                                     demand.code_bytes + tuning_memory(model.config, demand)),
        .output_bytes = model.size_bytes,
        .basis = "operations at 20 GFLOP/s (one CPU core); memory: this process, both models "
                 "decoded, codes, and a window of each thread, on the CPU"});
@@ -273,11 +276,13 @@ absl::StatusOr<TunePass::Texts> TunePass::load_texts(pass::RunContext& context) 
   FRUGAL_ASSIGN_OR_RETURN(
       const auto plans, plan_windows(input.config(), data, separate ? &other : nullptr, options_));
   Texts texts;
-  FRUGAL_ASSIGN_OR_RETURN(texts.tuning, layerwise::load_calibration(input, data, plans.first));
+  FRUGAL_ASSIGN_OR_RETURN(const at::Device device, tensor::open_device(context.device()));
+  FRUGAL_ASSIGN_OR_RETURN(texts.tuning,
+                          load_windows(context, input, device, "tune", data, plans.first));
   warn_of_fewer_windows(context, "tune", texts.tuning, plans.first.windows);
   if (separate) {
     FRUGAL_ASSIGN_OR_RETURN(texts.validation,
-                            layerwise::load_calibration(input, other, plans.second));
+                            load_windows(context, input, device, "tune", other, plans.second));
     return texts;
   }
   if (texts.tuning.count < 2) {
