@@ -36,7 +36,7 @@ class GraphProducts {
   void round_tokens(const std::string& input);
 
   GraphNodes& to_;
-  const OnnxOptions& options_;
+  const OnnxOptions options_;
   std::set<std::string> rounded_;  // inputs that round_tokens has seen to
   std::set<std::string> packed_;   // weights that nbits_inputs has written
 };
