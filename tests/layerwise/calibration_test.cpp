@@ -144,7 +144,7 @@ TEST_F(Mixtures, TakeTextOfTheModelItself) {
   FRUGAL_ASSERT_OK_AND_ASSIGN(const text::Windows windows,
                               load_calibration(model_, mixed_, plan, {.folder = kept}));
   EXPECT_EQ(windows.count, 8);
-  EXPECT_TRUE(std::filesystem::exists(kept / "self-text-4.json"));
+  EXPECT_TRUE(std::filesystem::exists(kept / "self-text-5-4.json"));
 }
 
 TEST_F(Mixtures, NeedAWindowForEachPart) {

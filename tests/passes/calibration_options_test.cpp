@@ -3,7 +3,9 @@
 #include <ATen/Parallel.h>
 #include <gmock/gmock.h>
 
+#include <filesystem>
 #include <functional>
+#include <memory>
 
 #include "passes/fake_context.h"
 #include "support/toy_checkpoint.h"
@@ -120,6 +122,34 @@ TEST_F(CheckWindows, WhatCannotRunIsRefusedBeforehand) {
   options_.sequence_length = 0;
   model_.has_tokenizer = false;
   FRUGAL_EXPECT_ERROR(check(), kInvalid, "prune: 'toy' has no tokenizer");
+}
+
+// Where the model writes its text, its weights are in memory and each token takes a forward.
+TEST_F(CheckWindows, TextOfTheModelItselfIsForecast) {
+  context_.sources["self"] = {.self = true};
+  context_.sources["mixed"].mix = {
+      {"text", 3, std::make_shared<const text::DataSource>(context_.sources["text"])},
+      {"self", 1, std::make_shared<const text::DataSource>(context_.sources["self"])}};
+  options_ = {.windows = 8, .sequence_length = 16};
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const layerwise::CalibrationPlan read, check());
+  EXPECT_EQ(writing_memory(model_.config, read), 0);
+  EXPECT_EQ(writing_operations(model_.config, read), 0);
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const layerwise::CalibrationPlan written, check("self"));
+  EXPECT_GT(writing_memory(model_.config, written), 4 * model_.config.parameter_count());
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const layerwise::CalibrationPlan mixed, check("mixed"));
+  EXPECT_EQ(writing_operations(model_.config, mixed),
+            writing_operations(model_.config, written) / 4);
+}
+
+TEST_F(CheckWindows, TextOfTheModelItselfIsWrittenIntoTheResumeFolder) {
+  const format::Checkpoint toy = toy_checkpoint(folder_.path() / "toy", {.layers = 1});
+  const FakeRunContext context(folder_.path(), toy);
+  FRUGAL_ASSERT_OK_AND_ASSIGN(
+      const text::Windows windows,
+      load_windows(context, toy, at::kCPU, "prune", {.self = true, .seed = 5},
+                   {.windows = 3, .length = 8, .self_share = 1}));
+  EXPECT_EQ(windows.count, 3);
+  EXPECT_TRUE(std::filesystem::exists(context.resume_folder() / "self-text-5-3.json"));
 }
 
 // Only where the tokenizer is there already can a plan say how many tokens a text has.

@@ -150,6 +150,7 @@ class Builder {
       const auto [value, weight] = with_weight(text);
       const std::string part = add_data(stem_of(value), value, position);
       text::DataSource& source = pipeline_.data.back().source;
+      if (source.self) source = pass::self_data(pipeline_.seed);
       source.tokens = source.sequence_length = 0;
       entry.source.mix.push_back({part, weight, std::make_shared<const text::DataSource>(source)});
     }
@@ -173,13 +174,12 @@ class Builder {
       return add_mix(std::move(name), parts, position);
     pass::DataEntry entry;
     entry.position = position;
+    fill_templates(entry.source, position);  // what does not fit text of its own, the plan refuses
     if (value == pass::kSelfData) {
-      entry.source = pass::self_data(pipeline_.seed);
-      entry.source.tokens = arguments_.data_tokens;
-      entry.source.sequence_length = arguments_.data_sequence_length;
+      entry.source.self = true;
+      entry.source.seed = pipeline_.seed;
       return add_entry("own-text", std::move(entry));
     }
-    fill_templates(entry.source, position);
     if (value.starts_with("builtin:")) {
       const std::vector<std::string> parts = base::split(value.substr(8), ':');
       entry.source.builtin = parts[0];

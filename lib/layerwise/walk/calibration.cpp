@@ -90,8 +90,9 @@ absl::StatusOr<text::Windows> read_windows(const format::Checkpoint& checkpoint,
          .length = length,
          .seed = source.seed,
          .device = place.device,
-         .file = place.folder.empty() ? std::filesystem::path()
-                                      : place.folder / base::str_cat("self-text-", count, ".json"),
+         .file = place.folder.empty()
+                     ? std::filesystem::path()
+                     : place.folder / base::str_cat("self-text-", source.seed, "-", count, ".json"),
          .title = base::str_cat(place.title, ": writing calibration text")});
   }
   if (source.mix.empty()) {
