@@ -31,7 +31,47 @@ absl::Status check_option(std::span<const Exporter* const> chosen, std::string_v
                                 "; leave it out for ", base::join(others, " and "));
 }
 
+std::string_view part_of(architecture::Role role) {
+  using enum architecture::Role;
+  switch (role) {
+    case kEmbedding:
+      return "embedding";
+    case kPositions:
+      return "positions";
+    case kHead:
+      return "head";
+    case kQuery:
+    case kKey:
+    case kValue:
+    case kAttentionOutput:
+      return "attention";
+    case kRouter:
+    case kGate:
+    case kUp:
+    case kDown:
+      return "feed-forward";
+    default:
+      return "norms and biases";
+  }
+}
+
 }  // namespace
+
+void Forecast::add(architecture::Role role, std::string_view type, int64_t weights,
+                   int64_t more_bytes) {
+  add(part_of(role), type, weights, more_bytes);
+}
+
+void Forecast::add(std::string_view part, std::string_view type, int64_t weights,
+                   int64_t more_bytes) {
+  auto found = std::find_if(parts.begin(), parts.end(), [&](const WeightPart& known) {
+    return known.part == part && known.type == type;
+  });
+  if (found == parts.end())
+    found = parts.insert(found, {std::string(part), std::string(type), 0, 0});
+  found->weights += weights;
+  found->bytes += more_bytes;
+}
 
 std::span<const Exporter> exporters() {
   static const std::array kExporters = {kGgufExporter, kOnnxExporter, kHuggingFaceExporter,
@@ -69,6 +109,8 @@ absl::Status check_options(std::span<const Exporter* const> chosen, const Export
                                       &Exporter::takes_pre_tokenizer));
   FRUGAL_RETURN_IF_ERROR(
       check_option(chosen, "eos_token_id", !options.eos.empty(), &Exporter::takes_eos));
+  FRUGAL_RETURN_IF_ERROR(check_option(chosen, "max_shard_size", options.max_shard_bytes.has_value(),
+                                      &Exporter::takes_shard_size));
   return check_option(chosen, "gptq_version", options.gptq_version != 1,
                       &Exporter::takes_gptq_version);
 }

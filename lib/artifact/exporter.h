@@ -4,11 +4,14 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "architecture/roles.h"
+#include "artifact/making.h"
 #include "base/status.h"
 #include "format/checkpoint.h"
 #include "format/model_info.h"
@@ -25,6 +28,29 @@ struct ExportOptions {
   std::vector<int64_t> eos = {};   // ids that end texts, in place of those the model names
   std::string pre_tokenizer = {};  // GGUF: llama.cpp's name of the pattern; empty: found by it
   int64_t gptq_version = 1;        // GPTQ: checkpoint format gptq, or 2: gptq_v2
+  // GGUF and safetensors: a model that takes more comes in several files; absent: GGUF in one,
+  // safetensors in format::kDefaultShardBytes.
+  std::optional<int64_t> max_shard_bytes = {};
+  Making making = {};  // GGUF: says so in its metadata
+};
+
+// What a kind of weights takes in an artifact.
+struct WeightPart {
+  std::string part;     // "embedding", "attention", "feed-forward", …
+  std::string type;     // a grid, or a type of plain numbers: "q4_k", "F32"
+  int64_t weights = 0;  // of the model
+  int64_t bytes = 0;    // of the artifact
+};
+
+// What an export will leave.
+struct Forecast {
+  int64_t bytes = 0;                   // of all files, to about a percent
+  size_t weight_files = 1;             // that the weights lie in
+  std::vector<WeightPart> parts = {};  // in the order of the model; their bytes exactly
+
+  // Adds to the part of the kind that weights of this role are of.
+  void add(architecture::Role role, std::string_view type, int64_t weights, int64_t bytes);
+  void add(std::string_view part, std::string_view type, int64_t weights, int64_t bytes);
 };
 
 struct Exporter {
@@ -36,15 +62,17 @@ struct Exporter {
   bool takes_eos = false;  // ExportOptions::eos
   bool takes_pre_tokenizer = false;  // ExportOptions::pre_tokenizer
   bool takes_gptq_version = false;   // ExportOptions::gptq_version
+  bool takes_shard_size = false;     // ExportOptions::max_shard_bytes
   // Refuses, from metadata and a tokenizer that is there already, what the format or its runtime
   // cannot hold; what is lost without being wrong goes to `warnings`.
   absl::Status (*check)(const format::ModelInfo& model, const ExportOptions& options,
                         std::vector<std::string>& warnings);
-  // Bytes of everything that `write` will leave, to about a percent: of weights exactly, of a
-  // tokenizer what its files take. Of a model that `check` accepts.
-  absl::StatusOr<int64_t> (*estimate_bytes)(const format::ModelInfo& model,
-                                            const ExportOptions& options);
-  // Writes the file `path`, or into the existing empty folder `path`.
+  // What `write` will leave: of weights exactly, of a tokenizer what its files take. Of a model
+  // that `check` accepts. Errors: more files than the format can count.
+  absl::StatusOr<Forecast> (*forecast)(const format::ModelInfo& model,
+                                       const ExportOptions& options);
+  // Writes the file `path`, or the files that format::gguf_part names after it, or into the
+  // existing empty folder `path`.
   absl::Status (*write)(const format::Checkpoint& checkpoint, const ExportOptions& options,
                         const std::filesystem::path& path);
   // Reads what `write` has left at `path` by our own readers, and compares: names, shapes, types,

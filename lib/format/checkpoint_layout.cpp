@@ -9,6 +9,7 @@
 #include "architecture/tensors.h"
 #include "format/activations.h"
 #include "format/checkpoint_files.h"
+#include "format/shards.h"
 
 namespace frugal::format {
 
@@ -94,19 +95,11 @@ absl::StatusOr<std::vector<FileTensor>> place_tensors(const architecture::ModelC
   return result;
 }
 
-// Deals the tensors out in order; returns the number of shards.
+// Returns the number of shards.
 size_t assign_shards(std::vector<FileTensor>& tensors, int64_t max_shard_bytes) {
-  size_t shard = 0;
-  int64_t filled = 0;
-  for (FileTensor& tensor : tensors) {
-    if (filled > 0 && filled + tensor.size_bytes > max_shard_bytes) {
-      ++shard;
-      filled = 0;
-    }
-    tensor.shard = shard;
-    filled += tensor.size_bytes;
-  }
-  return shard + 1;
+  ShardDealer dealer(max_shard_bytes);
+  for (FileTensor& tensor : tensors) tensor.shard = dealer.deal(tensor.size_bytes);
+  return dealer.count();
 }
 
 // The floating-point type that holds most bytes; what other tools call the model's dtype.

@@ -87,6 +87,24 @@ class GgufFile {
 // name of that; a name that does not say so; parts that are missing.
 absl::StatusOr<std::vector<std::filesystem::path>> gguf_parts(const std::filesystem::path& path);
 
+// The file of one of `count` parts of the model `path`: "NAME-00002-of-00003.gguf" for part 1 of
+// "NAME.gguf", which is the file of a part that is the only one.
+std::filesystem::path gguf_part(const std::filesystem::path& path, size_t part, size_t count);
+
+// The stem of a model's file, whichever part of it: "NAME" of "NAME" and of "NAME-00002-of-00003".
+std::string gguf_model_stem(std::string_view stem);
+
+// What a part of a model in several says of itself; nothing where it is the only one. As
+// llama-gguf-split: these are the last keys of the first part, and the only ones of the others.
+std::vector<std::pair<std::string, GgufValue>> gguf_split_metadata(size_t part, size_t count,
+                                                                   size_t tensors);
+
+// The part of each tensor, in their order, where parts hold at most `max_part_bytes` of tensors
+// (and whatever metadata) or a single larger tensor: where llama-gguf-split --split-max-size cuts.
+// Errors: more parts than their names can count.
+absl::StatusOr<std::vector<size_t>> gguf_part_of_tensors(const std::vector<int64_t>& tensor_bytes,
+                                                         int64_t max_part_bytes);
+
 // Declares metadata and tensors, then streams tensor data in declaration order.
 class GgufWriter {
  public:
@@ -110,6 +128,29 @@ class GgufWriter {
   std::vector<GgufTensor> tensors_;
   int64_t alignment_ = 32;
   size_t next_ = 0;
+};
+
+// The same of a model in one file, `path`, or in several beside each other (gguf_part). All parts
+// are written under temporary names; `commit` gives the final ones, that of the first part, without
+// which nobody finds the others, last. After an error none of them is left.
+class GgufModelWriter {
+ public:
+  // Errors: those of GgufWriter::create and gguf_part_of_tensors.
+  static absl::StatusOr<GgufModelWriter> create(
+      const std::filesystem::path& path,
+      const std::vector<std::pair<std::string, GgufValue>>& metadata,
+      const std::vector<GgufWriter::Declaration>& tensors, int64_t max_part_bytes);
+  absl::Status write(std::string_view name, std::span<const std::byte> bytes);
+  absl::Status commit();
+
+ private:
+  struct Part {
+    std::filesystem::path path;
+    GgufWriter writer;
+    size_t left = 0;  // tensors to come
+  };
+  std::vector<Part> parts_;
+  size_t current_ = 0;
 };
 
 }  // namespace frugal::format

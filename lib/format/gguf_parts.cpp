@@ -1,10 +1,12 @@
-// Models in several GGUF files, as llama-gguf-split writes them: each says `split.no` (from 0 on)
-// and `split.count`, the first has all other metadata and `split.tensors.count`.
+// Models in several GGUF files, as llama-gguf-split writes them: each says `split.no` (from 0 on),
+// `split.count` and `split.tensors.count`, the first has all other metadata.
 #include <algorithm>
 #include <cstdio>
 #include <system_error>
 
 #include "format/gguf.h"
+#include "format/gguf_check.h"
+#include "format/shards.h"
 
 namespace frugal::format {
 namespace {
@@ -73,7 +75,54 @@ absl::StatusOr<std::vector<fs::path>> parts_of(const fs::path& path, const GgufF
   return parts;
 }
 
+absl::StatusOr<std::vector<int64_t>> sizes_of(const std::vector<GgufWriter::Declaration>& tensors) {
+  std::vector<int64_t> sizes;
+  for (const GgufWriter::Declaration& tensor : tensors) {
+    const absl::StatusOr<int64_t> bytes = gguf_size_bytes(tensor.type, tensor.shape);
+    if (!bytes.ok()) return base::annotate(bytes.status(), str_cat("tensor '", tensor.name, "'"));
+    sizes.push_back(*bytes);
+  }
+  return sizes;
+}
+
 }  // namespace
+
+fs::path gguf_part(const fs::path& path, size_t part, size_t count) {
+  if (count <= 1) return path;
+  return path.parent_path() / (path.stem().string() + part_suffix(static_cast<int64_t>(part),
+                                                                  static_cast<int64_t>(count)));
+}
+
+std::string gguf_model_stem(std::string_view stem) {
+  constexpr std::string_view kPattern = "-00000-of-00000";
+  const size_t begin = stem.size() - std::min(stem.size(), kPattern.size());
+  const std::string_view ending = stem.substr(begin);
+  const bool is_part = begin > 0 && std::equal(ending.begin(), ending.end(), kPattern.begin(),
+                                               kPattern.end(), [](char found, char wanted) {
+                                                 return wanted == '0' ? found >= '0' && found <= '9'
+                                                                      : found == wanted;
+                                               });
+  return std::string(is_part ? stem.substr(0, begin) : stem);
+}
+
+GgufMetadata gguf_split_metadata(size_t part, size_t count, size_t tensors) {
+  if (count <= 1) return {};
+  return {{"split.no", static_cast<uint16_t>(part)},
+          {"split.count", static_cast<uint16_t>(count)},
+          {"split.tensors.count", static_cast<int32_t>(tensors)}};
+}
+
+absl::StatusOr<std::vector<size_t>> gguf_part_of_tensors(const std::vector<int64_t>& tensor_bytes,
+                                                         int64_t max_part_bytes) {
+  ShardDealer dealer(max_part_bytes);
+  std::vector<size_t> parts;
+  for (const int64_t bytes : tensor_bytes)
+    parts.push_back(dealer.deal(gguf_aligned(bytes, kGgufDefaultAlignment)));
+  if (dealer.count() <= static_cast<size_t>(kMostParts)) return parts;
+  return base::invalid_argument(
+      "in files of at most ", max_part_bytes, " bytes the model comes to ", dealer.count(),
+      " files; their names count up to ", kMostParts, ": allow larger ones");
+}
 
 absl::StatusOr<std::vector<fs::path>> gguf_parts(const fs::path& path) {
   FRUGAL_ASSIGN_OR_RETURN(const GgufFile file, GgufFile::open(path));
@@ -112,6 +161,47 @@ absl::StatusOr<GgufFile> GgufFile::open_model(const fs::path& path) {
   if (tensors == found) return result;
   return base::data_loss(path.string(), ": 'split.tensors.count' is ", tensors, ", but its ",
                          parts.size(), " parts hold ", found, "; they are not of one model");
+}
+
+absl::StatusOr<GgufModelWriter> GgufModelWriter::create(
+    const fs::path& path, const GgufMetadata& metadata,
+    const std::vector<GgufWriter::Declaration>& tensors, int64_t max_part_bytes) {
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<int64_t> sizes, sizes_of(tensors));
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<size_t> part_of,
+                          gguf_part_of_tensors(sizes, max_part_bytes));
+  const size_t count = part_of.empty() ? 1 : part_of.back() + 1;
+  GgufModelWriter result;
+  for (size_t part = 0; part < count; ++part) {
+    GgufMetadata keys = part == 0 ? metadata : GgufMetadata{};
+    for (auto& key : gguf_split_metadata(part, count, tensors.size()))
+      keys.push_back(std::move(key));
+    std::vector<GgufWriter::Declaration> declared;
+    for (size_t i = 0; i < tensors.size(); ++i) {
+      if (part_of[i] == part) declared.push_back(tensors[i]);
+    }
+    const fs::path file = gguf_part(path, part, count);
+    FRUGAL_ASSIGN_OR_RETURN(GgufWriter writer, GgufWriter::create(file, keys, declared));
+    result.parts_.push_back({file, std::move(writer), declared.size()});
+  }
+  return result;
+}
+
+absl::Status GgufModelWriter::write(std::string_view name, std::span<const std::byte> bytes) {
+  while (parts_[current_].left == 0 && current_ + 1 < parts_.size()) ++current_;
+  FRUGAL_RETURN_IF_ERROR(parts_[current_].writer.write(name, bytes));
+  if (parts_[current_].left > 0) --parts_[current_].left;
+  return absl::OkStatus();
+}
+
+absl::Status GgufModelWriter::commit() {
+  for (size_t i = parts_.size(); i-- > 0;) {
+    const absl::Status status = parts_[i].writer.commit();
+    if (status.ok()) continue;
+    std::error_code ignored;
+    for (size_t done = i + 1; done < parts_.size(); ++done) fs::remove(parts_[done].path, ignored);
+    return status;
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace frugal::format

@@ -112,6 +112,15 @@ absl::StatusOr<Weights> open_weights(const std::filesystem::path& folder) {
   return explain_no_weights(folder);
 }
 
+size_t ShardDealer::deal(int64_t bytes) {
+  if (filled_ > 0 && bytes > max_bytes_ - filled_) {
+    ++shard_;
+    filled_ = 0;
+  }
+  filled_ += bytes;
+  return shard_;
+}
+
 std::string shard_name(size_t shard, size_t count) {
   if (count == 1) return std::string(kSingleFile);
   char text[64];

@@ -2,13 +2,17 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <vector>
 
 #include "base/file.h"
+#include "base/file_kind.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "format/gguf.h"
+#include "pass/model_card.h"
 
 namespace frugal::pass {
 namespace fs = std::filesystem;
@@ -129,8 +133,8 @@ absl::Status publish_folder(const fs::path& target,
   return published;
 }
 
-// The one file or folder of an artifact; a checkpoint is the output itself.
-absl::StatusOr<fs::path> source_of(const fs::path& result) {
+// What lies in the output folder of a step, by name.
+absl::StatusOr<std::vector<fs::path>> entries_of(const fs::path& result) {
   std::error_code error;
   std::vector<fs::path> entries;
   for (auto entry = fs::directory_iterator(result, error);
@@ -138,7 +142,100 @@ absl::StatusOr<fs::path> source_of(const fs::path& result) {
     entries.push_back(entry->path());
   }
   if (error) return base::system_error("list", result.string(), error.value());
-  return entries.size() == 1 ? entries[0] : result;
+  std::sort(entries.begin(), entries.end());
+  return entries;
+}
+
+// Whether these are all the parts of one GGUF model.
+bool are_parts(const std::vector<fs::path>& entries) {
+  if (entries.size() < 2) return false;
+  const size_t count = entries.size();
+  const std::string ending = format::gguf_part("x.gguf", 0, count).string().substr(1);
+  std::string stem = entries[0].filename().string();
+  if (!stem.ends_with(ending)) return false;
+  stem.resize(stem.size() - ending.size());
+  for (size_t part = 0; part < count; ++part) {
+    if (entries[part].filename() != format::gguf_part(stem + ".gguf", part, count)) return false;
+  }
+  return true;
+}
+
+struct Move {
+  fs::path from, to;
+};
+
+absl::Status rename_all(const std::vector<Move>& moves) {
+  std::error_code error;
+  size_t done = 0;
+  for (; done < moves.size() && !error; ++done) fs::rename(moves[done].from, moves[done].to, error);
+  if (!error) return absl::OkStatus();
+  const Move& failed = moves[done - 1];
+  const absl::Status status = base::system_error("write", failed.to.string(), error.value());
+  for (size_t i = done - 1; i-- > 0;) fs::rename(moves[i].to, moves[i].from, error);
+  return status;
+}
+
+// Copies files beside each other: into a folder beside them first, then by renames, the first file,
+// by which users know the result, last. After an error all is what it was; whoever is killed
+// between two renames leaves no first file.
+absl::Status publish_files(const std::vector<Move>& files) {
+  const fs::path folder = files[0].to.parent_path();
+  const fs::path staging =
+      folder / base::str_cat(".", files[0].to.filename().string(), ".partial-", ::getpid());
+  std::error_code error;
+  fs::create_directories(staging / "old", error);
+  if (error) return base::system_error("create", staging.string(), error.value());
+  const auto publish = [&]() -> absl::Status {
+    std::vector<Move> moves;  // old files away, the first one first; then new ones, the first last
+    size_t replaced = 0;
+    for (const Move& file : files) {
+      const fs::path name = file.to.filename();
+      FRUGAL_RETURN_IF_ERROR(base::copy_file(file.from, staging / name));
+      FRUGAL_ASSIGN_OR_RETURN(const bool replaces, base::exists(file.to));
+      const auto middle = moves.begin() + static_cast<std::ptrdiff_t>(replaced);
+      moves.insert(middle, {staging / name, file.to});
+      if (!replaces) continue;
+      moves.insert(moves.begin() + static_cast<std::ptrdiff_t>(replaced++),
+                   {file.to, staging / "old" / name});
+    }
+    return rename_all(moves);
+  };
+  const absl::Status published = publish();
+  fs::remove_all(staging, error);
+  if (error) base::warn("'", staging.string(), "' could not be removed: ", error.message());
+  return published;
+}
+
+constexpr const char* kFolderCard = "README.md";
+
+// Of a result that is one model in a file or in parts: its card, where nobody's own is in the way.
+void add_card_beside(const fs::path& target, const std::vector<CardFile>& cards,
+                     std::vector<Move>& files) {
+  if (cards.empty()) return;
+  const fs::path card = target.parent_path() / card_name(target.filename().string());
+  std::error_code error;
+  if (fs::exists(fs::symlink_status(card, error)) && !is_own_card(card)) {
+    base::warn("'", card.string(),
+               "' is not a card that frugal wrote, and is left as it is; the "
+               "card of this artifact is '",
+               cards.front().file.string(), "'");
+    return;
+  }
+  files.push_back({cards.front().file, card});
+}
+
+// Cards into the copy of `source`, which is an artifact's folder or holds several artifacts.
+absl::Status copy_cards(const std::vector<CardFile>& cards, const fs::path& source,
+                        const fs::path& folder) {
+  for (const CardFile& card : cards) {
+    const bool is_artifact = source.filename() == card.artifact;
+    const fs::path artifact = is_artifact ? folder : folder / card.artifact;
+    std::error_code error;
+    const fs::path to = fs::is_directory(artifact, error) ? artifact / kFolderCard
+                                                          : folder / card_name(card.artifact);
+    FRUGAL_RETURN_IF_ERROR(base::copy_file(card.file, to));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -159,11 +256,38 @@ absl::Status check_target(const fs::path& out, bool force) {
                       "; remove it yourself, or give --out another name");
 }
 
-absl::Status publish_result(const fs::path& result, const fs::path& out, bool force) {
-  FRUGAL_ASSIGN_OR_RETURN(const fs::path source, source_of(result));
+std::vector<CardFile> cards_of(const fs::path& result, const fs::path& run_folder,
+                               const std::vector<std::string>& paths) {
+  std::vector<CardFile> cards;
+  const auto entries = entries_of(result);
+  if (!entries.ok() || entries->size() != paths.size()) return cards;
+  for (size_t i = 0; i < paths.size(); ++i) {
+    const fs::path link = run_folder / paths[i];
+    const fs::path card = link.parent_path() / card_name(link.filename().string());
+    if (is_own_card(card)) cards.push_back({card, (*entries)[i].filename().string()});
+  }
+  return cards;
+}
+
+absl::Status publish_result(const fs::path& result, const fs::path& out, bool force,
+                            const std::vector<CardFile>& cards) {
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<fs::path> entries, entries_of(result));
   FRUGAL_ASSIGN_OR_RETURN(const fs::path target, full_path(out));
   FRUGAL_RETURN_IF_ERROR(check_target(target, force));
   std::error_code error;
+  if (are_parts(entries) && base::suffix_of(target) == ".gguf") {
+    fs::create_directories(target.parent_path(), error);
+    if (error) return base::system_error("create", target.parent_path().string(), error.value());
+    std::vector<Move> files;
+    for (size_t part = 0; part < entries.size(); ++part) {
+      files.push_back({entries[part], format::gguf_part(target, part, entries.size())});
+      FRUGAL_RETURN_IF_ERROR(check_target(files.back().to, force));
+    }
+    add_card_beside(target, cards, files);
+    return publish_files(files);
+  }
+  // The one file or folder of an artifact; a checkpoint is the output itself.
+  const fs::path source = entries.size() == 1 ? entries[0] : result;
   const bool is_file = fs::is_regular_file(source, error);
   if (is_file && fs::is_directory(target, error)) {
     return base::failed("'", target.string(),
@@ -175,12 +299,17 @@ absl::Status publish_result(const fs::path& result, const fs::path& out, bool fo
                         "' is a file, and the result is a folder; give --out "
                         "the name of a folder");
   }
-  if (!is_file)
-    return publish_folder(target,
-                          [&](const fs::path& folder) { return copy_folder(source, folder); });
+  if (!is_file) {
+    return publish_folder(target, [&](const fs::path& folder) -> absl::Status {
+      FRUGAL_RETURN_IF_ERROR(copy_folder(source, folder));
+      return copy_cards(cards, source, folder);
+    });
+  }
   fs::create_directories(target.parent_path(), error);
   if (error) return base::system_error("create", target.parent_path().string(), error.value());
-  return base::copy_file(source, target);
+  std::vector<Move> files = {{source, target}};
+  add_card_beside(target, cards, files);
+  return files.size() == 1 ? base::copy_file(source, target) : publish_files(files);
 }
 
 absl::Status publish_made(const fs::path& out, bool force,

@@ -7,6 +7,8 @@
 
 #include <filesystem>
 #include <functional>
+#include <string>
+#include <vector>
 
 #include "base/status.h"
 
@@ -20,12 +22,27 @@ inline constexpr const char* kOutputMarker = ".frugal-output.json";
 // files added or of another size than published).
 absl::Status check_target(const std::filesystem::path& out, bool force);
 
+// The model card of what is called `artifact` in a result.
+struct CardFile {
+  std::filesystem::path file;
+  std::string artifact;
+};
+
+// The cards that a run has left in its folder for the artifacts in `result`, whose paths below the
+// run folder are `paths`, in the order of their names.
+std::vector<CardFile> cards_of(const std::filesystem::path& result,
+                               const std::filesystem::path& run_folder,
+                               const std::vector<std::string>& paths);
+
 // Copies `result` (the output folder of a finished step) to `out`: the one file or folder in it,
 // else the folder itself. It appears by one rename, or takes the place of the old one by one
-// exchange; after an error `out` is what it was. Errors: those of check_target; a file where a
-// folder comes, or the other way round.
+// exchange; after an error `out` is what it was. A GGUF model in parts comes beside `out` where
+// that is called .gguf, as format::gguf_part names its parts, the first one last. Cards come along:
+// as README.md in an artifact's folder, else beside its file (card_name); one that somebody has
+// made there is left alone, with a warning. Errors: those of check_target; a file where a folder
+// comes, or the other way round.
 absl::Status publish_result(const std::filesystem::path& result, const std::filesystem::path& out,
-                            bool force);
+                            bool force, const std::vector<CardFile>& cards = {});
 
 // A folder at `out` that `make` fills: in a folder beside it, which takes the name when `make` is
 // done, as publish_result does. After an error or an interruption nothing new stands there. Errors:

@@ -11,12 +11,13 @@
 #include "base/json.h"
 #include "energy/window.h"
 #include "pass/cache.h"
+#include "pass/origin.h"
 #include "pass/pass.h"
 #include "pass/plan.h"
 
 namespace frugal::pass {
 
-class UnitContext : public RunContext {
+class UnitContext : public RunContext, public OriginSource {
  public:
   struct Setting {
     const Plan& plan;
@@ -28,6 +29,8 @@ class UnitContext : public RunContext {
     std::filesystem::path resume;
     // The finished checkpoint of a model or unit.
     std::function<absl::StatusOr<format::Checkpoint>(const std::string&)> open;
+    // Where a model or unit comes from; null: nothing is known.
+    std::function<Origin(const std::string&)> origin = {};
   };
   explicit UnitContext(Setting setting)
       : setting_(std::move(setting)), output_(setting_.staging / "output") {}
@@ -37,6 +40,9 @@ class UnitContext : public RunContext {
 
   const format::Checkpoint* input() const override { return input_ ? &*input_ : nullptr; }
   std::string input_name() const override { return setting_.unit.from; }
+  Origin origin() const override {
+    return setting_.origin ? setting_.origin(setting_.unit.from) : Origin{};
+  }
   absl::StatusOr<format::Checkpoint> model(const ModelReference& reference) const override;
   absl::StatusOr<text::DataSource> data(const DataReference& reference) const override;
   const std::filesystem::path& output_folder() const override { return output_; }

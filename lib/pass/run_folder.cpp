@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "pass/model_card.h"
 
 namespace frugal::pass {
 namespace fs = std::filesystem;
@@ -60,6 +61,24 @@ absl::Status remove_links(const fs::path& folder) {
     for (fs::path parent = link.parent_path(); fs::remove(parent, error) && parent != folder;)
       parent = parent.parent_path();  // refused where something of the user is left
   }
+  return absl::OkStatus();
+}
+
+// Model cards of earlier runs, also where the links beside them are gone.
+absl::Status remove_cards(const fs::path& folder) {
+  std::error_code error;
+  std::vector<fs::path> cards;
+  for (auto entry = fs::directory_iterator(folder, error);
+       !error && entry != fs::directory_iterator(); entry.increment(error)) {
+    if (is_own_card(entry->path())) cards.push_back(entry->path());
+  }
+  if (error && error != std::errc::no_such_file_or_directory)
+    return base::system_error("list", folder.string(), error.value());
+  for (const fs::path& card : cards) {
+    fs::remove(card, error);
+    if (error) return base::system_error("remove", card.string(), error.value());
+  }
+  fs::remove(folder, error);  // refused where something is left
   return absl::OkStatus();
 }
 
@@ -124,17 +143,19 @@ absl::StatusOr<RunFolder> RunFolder::open(const fs::path& folder) {
 absl::Status RunFolder::clear() const {
   FRUGAL_RETURN_IF_ERROR(remove_links(path_ / "checkpoints"));
   FRUGAL_RETURN_IF_ERROR(remove_links(path_ / "artifacts"));
+  FRUGAL_RETURN_IF_ERROR(remove_cards(path_ / "artifacts"));
   std::error_code error;
   fs::remove_all(path_ / kItems, error);  // of a run: open() looked
   return error ? base::system_error("remove", (path_ / kItems).string(), error.value())
                : absl::OkStatus();
 }
 
-absl::StatusOr<std::string> RunFolder::publish(const Unit& unit, const Cache::Entry& entry) const {
+absl::StatusOr<std::vector<std::string>> RunFolder::publish(const Unit& unit,
+                                                            const Cache::Entry& entry) const {
   FRUGAL_RETURN_IF_ERROR(copy_items(entry.items(), path_ / kItems / unit.name()));
   switch (unit.pass->info().output) {
     case Output::kNone:
-      return "";
+      return std::vector<std::string>{};
     case Output::kArtifact:
       return link_artifacts(unit, entry);
     case Output::kCheckpoint:
@@ -142,11 +163,11 @@ absl::StatusOr<std::string> RunFolder::publish(const Unit& unit, const Cache::En
   }
   const std::string relative = "checkpoints/" + unit.name();
   FRUGAL_RETURN_IF_ERROR(make_link(entry.output(), path_ / relative));
-  return relative;
+  return std::vector<std::string>{relative};
 }
 
-absl::StatusOr<std::string> RunFolder::link_artifacts(const Unit& unit,
-                                                      const Cache::Entry& entry) const {
+absl::StatusOr<std::vector<std::string>> RunFolder::link_artifacts(
+    const Unit& unit, const Cache::Entry& entry) const {
   std::vector<std::string> names;
   std::error_code error;
   for (auto item = fs::directory_iterator(entry.output(), error);
@@ -155,16 +176,16 @@ absl::StatusOr<std::string> RunFolder::link_artifacts(const Unit& unit,
   }
   if (error) return base::system_error("list", entry.output().string(), error.value());
   std::sort(names.begin(), names.end());
-  std::string first;
+  std::vector<std::string> links;
   for (const std::string& name : names) {
     std::string link = "artifacts/" + name;
     if (fs::exists(fs::symlink_status(path_ / link, error))) {  // of another step
       link = "artifacts/" + unit.id + "-" + name;
     }
     FRUGAL_RETURN_IF_ERROR(make_link(entry.output() / name, path_ / link));
-    if (first.empty()) first = link;
+    links.push_back(link);
   }
-  return first;
+  return links;
 }
 
 }  // namespace frugal::pass

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "pass/cache.h"
@@ -18,16 +19,19 @@ class RunFolder {
   static absl::StatusOr<RunFolder> open(const std::filesystem::path& folder);
   const std::filesystem::path& path() const { return path_; }
 
-  // Removes the links and items of earlier runs; files of the user stay.
+  // Removes the links, model cards and items of earlier runs; files of the user stay.
   absl::Status clear() const;
-  // Links the outputs of a finished unit and copies its items. Returns the path of the output below
-  // the run folder, "" when the unit has none.
-  absl::StatusOr<std::string> publish(const Unit& unit, const Cache::Entry& entry) const;
+  // Links the outputs of a finished unit and copies its items. Returns the paths of the outputs
+  // below the run folder: of a checkpoint one, of artifacts those of all files and folders by name,
+  // else none.
+  absl::StatusOr<std::vector<std::string>> publish(const Unit& unit,
+                                                   const Cache::Entry& entry) const;
 
  private:
   RunFolder(std::filesystem::path path, FileLock lock)
       : path_(std::move(path)), lock_(std::move(lock)) {}
-  absl::StatusOr<std::string> link_artifacts(const Unit& unit, const Cache::Entry& entry) const;
+  absl::StatusOr<std::vector<std::string>> link_artifacts(const Unit& unit,
+                                                          const Cache::Entry& entry) const;
   std::filesystem::path path_;
   FileLock lock_;
 };

@@ -49,6 +49,7 @@ class Runner {
         journal_(std::move(journal)),
         entries_(plan.units.size()) {
     result_.outputs.resize(plan.units.size());
+    result_.paths.resize(plan.units.size());
   }
 
   absl::StatusOr<RunResult> run() {
@@ -137,6 +138,21 @@ class Runner {
     return base::internal("the model '", name, "' is not made yet");
   }
 
+  Origin origin_of(const std::string& name) const {
+    Origin origin{.version = options_.version};
+    const std::string* from = &name;
+    for (size_t i = plan_.units.size(); i-- > 0;) {  // a unit's input stands before it
+      const Unit& unit = plan_.units[i];
+      if (unit.name() != *from || !entries_[i]) continue;
+      base::Json record = start_fields(unit);
+      for (const char* key : {"statistics", "tables"})
+        record[key] = entries_[i]->record.value(key, base::Json());
+      origin.steps.insert(origin.steps.begin(), std::move(record));
+      from = &unit.from;
+    }
+    return origin;
+  }
+
   // What one execution measured.
   struct Measured {
     double seconds = 0;
@@ -202,7 +218,8 @@ class Runner {
     FRUGAL_ASSIGN_OR_RETURN(const fs::path staging, cache_.begin(unit.key));
     FRUGAL_ASSIGN_OR_RETURN(const fs::path resume, cache_.resume_folder(unit.key));
     UnitContext context({plan_, unit, cache_, meters_, options_.device, staging, resume,
-                         [this](const std::string& name) { return open_model(name); }});
+                         [this](const std::string& name) { return open_model(name); },
+                         [this](const std::string& name) { return origin_of(name); }});
     FRUGAL_RETURN_IF_ERROR(measured_run(unit, context, measured));
     FRUGAL_ASSIGN_OR_RETURN(const base::Json output,
                             describe_output(unit, context.output_folder()));
@@ -228,17 +245,21 @@ class Runner {
 
   absl::Status finish_unit(size_t index, Cache::Entry entry, bool cached) {
     const Unit& unit = plan_.units[index];
-    FRUGAL_ASSIGN_OR_RETURN(const std::string path, folder_.publish(unit, entry));
+    FRUGAL_ASSIGN_OR_RETURN(const std::vector<std::string> paths, folder_.publish(unit, entry));
     base::Json record = start_fields(unit);
     record["cached"] = cached;
     for (const auto& [key, value] : entry.record.items()) {
       if (!record.contains(key)) record[key] = value;
     }
-    if (record["output"].is_object()) record["output"]["path"] = path;
+    if (record["output"].is_object()) {
+      record["output"]["path"] = paths.empty() ? "" : paths.front();
+      if (unit.pass->info().output == Output::kArtifact) record["output"]["artifacts"] = paths;
+    }
     FRUGAL_RETURN_IF_ERROR(journal_.write("step_end", record));
     console_.step(index, record);
     if (cached) ++result_.steps_cached;
     if (unit.pass->info().output != Output::kNone) result_.outputs[index] = entry.output();
+    result_.paths[index] = paths;
     records_.push_back(std::move(record));
     entries_[index] = std::move(entry);
     return absl::OkStatus();

@@ -39,6 +39,8 @@ struct RunResult {
   // Where each unit's output lies in the cache, in the order of the plan; empty where it has none
   // or did not run.
   std::vector<std::filesystem::path> outputs;
+  // The paths of its files and folders below the run folder (RunFolder::publish), likewise.
+  std::vector<std::vector<std::string>> paths;
 };
 
 // Runs a plan without problems. An error is one of the run folder or journal; what happens to steps

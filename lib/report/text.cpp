@@ -7,6 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "base/file.h"
 #include "report/access.h"
+#include "report/card.h"
 #include "report/findings.h"
 #include "report/models.h"
 #include "report/report.h"
@@ -129,7 +130,9 @@ absl::Status write_report(const std::filesystem::path& run_folder) {
   FRUGAL_RETURN_IF_ERROR(base::write_file_atomically(run_folder / "report.json", json));
   FRUGAL_RETURN_IF_ERROR(
       base::write_file_atomically(run_folder / "report.csv", render_csv(report)));
-  return base::write_file_atomically(run_folder / "report.html", render_page(report));
+  FRUGAL_RETURN_IF_ERROR(
+      base::write_file_atomically(run_folder / "report.html", render_page(report)));
+  return write_cards(run_folder, journal, report);
 }
 
 }  // namespace frugal::report

@@ -40,6 +40,26 @@ TEST(Exporters, AreFoundByTheSuffixOfAPath) {
   EXPECT_EQ(found("small-compressed-tensors"), "compressed_tensors small");
 }
 
+TEST(Forecast, AddsUpWhatIsOfOneKindAndType) {
+  Forecast forecast;
+  forecast.add(architecture::Role::kEmbedding, "q8_0", 10, 11);
+  forecast.add(architecture::Role::kQuery, "q4_0", 20, 12);
+  forecast.add(architecture::Role::kAttentionOutput, "q4_0", 30, 18);
+  forecast.add(architecture::Role::kValue, "q6_k", 5, 5);
+  forecast.add(architecture::Role::kFinalNorm, "F32", 1, 4);
+  forecast.add("rotary tables", "F32", 0, 64);
+  const auto text = [&](size_t i) {
+    const WeightPart& part = forecast.parts.at(i);
+    return base::str_cat(part.part, " ", part.type, " ", part.weights, " ", part.bytes);
+  };
+  ASSERT_EQ(forecast.parts.size(), 5u);
+  EXPECT_EQ(text(0), "embedding q8_0 10 11");
+  EXPECT_EQ(text(1), "attention q4_0 50 30");
+  EXPECT_EQ(text(2), "attention q6_k 5 5");
+  EXPECT_EQ(text(3), "norms and biases F32 1 4");
+  EXPECT_EQ(text(4), "rotary tables F32 0 64");
+}
+
 TEST(Exporters, OptionsThatNoneTakesAreRefused) {
   const auto check = [](std::vector<const char*> names, const ExportOptions& options) {
     std::vector<const Exporter*> chosen;
@@ -55,6 +75,9 @@ TEST(Exporters, OptionsThatNoneTakesAreRefused) {
                       absl::StatusCode::kInvalidArgument,
                       "eos_token_id is for formats gguf and onnx; leave it out for huggingface and "
                       "gptq");
+  FRUGAL_EXPECT_ERROR(check({"onnx"}, {.max_shard_bytes = 1}), absl::StatusCode::kInvalidArgument,
+                      "max_shard_size is for formats gguf and huggingface and compressed_tensors");
+  FRUGAL_EXPECT_OK(check({"onnx", "gguf"}, {.max_shard_bytes = 1}));
   FRUGAL_EXPECT_ERROR(check({"compressed_tensors"}, {.gptq_version = 2}),
                       absl::StatusCode::kInvalidArgument, "gptq_version is for format gptq");
   FRUGAL_EXPECT_OK(check({"huggingface", "gguf"}, {.eos = {2}, .pre_tokenizer = "qwen2"}));

@@ -54,6 +54,36 @@ TEST_F(GgufCard, WhatNamesTheWriterOrTheModelStays) {
   EXPECT_EQ(card, (base::Json{{"general.tags", "a text is fine, too"}}));
 }
 
+TEST(GgufMaking, SaysWhatIsKnownAndNothingElse) {
+  GgufMetadata nothing;
+  add_making({}, nothing);
+  add_making({.steps = {"prune"}, .seed = 1}, nothing);  // by an unknown version
+  EXPECT_TRUE(nothing.empty());
+  GgufMetadata plain;
+  add_making({.version = "1.2", .seed = 3}, plain);
+  EXPECT_EQ(plain, (GgufMetadata{{"frugal.version", std::string("1.2")}}));
+  GgufMetadata nearest;
+  add_making({.version = "1.2", .steps = {"quantize: grid q8_0"}, .recipe = "rtn", .seed = 3},
+             nearest);
+  EXPECT_EQ(nearest,
+            (GgufMetadata{{"general.quantized_by", std::string("frugal 1.2")},
+                          {"frugal.version", std::string("1.2")},
+                          {"frugal.steps", std::vector<std::string>{"quantize: grid q8_0"}},
+                          {"frugal.seed", uint64_t{3}},
+                          {"frugal.quantization.recipe", std::string("rtn")}}));
+  GgufMetadata calibrated;
+  add_making({.version = "1.2",
+              .steps = {"quantize"},
+              .recipe = "fast",
+              .method = "gptq",
+              .calibration = "novels",
+              .calibration_tokens = 8192},
+             calibrated);
+  EXPECT_EQ(calibrated[4], GgufMetadata::value_type("frugal.quantization.method", "gptq"));
+  EXPECT_EQ(calibrated[5], GgufMetadata::value_type("frugal.quantization.calibration", "novels"));
+  EXPECT_EQ(calibrated[6].second, format::GgufValue(uint64_t{8192}));
+}
+
 // config.json may come from anywhere.
 TEST(GgufCardOfAConfig, AddsOnlyWhatIsACardAndNew) {
   architecture::ModelConfig config;

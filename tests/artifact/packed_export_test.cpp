@@ -272,8 +272,9 @@ TEST(PackedExport, LargeModelsLieInShards) {
       layers_on(toy(folder.path() / "toy"), folder.path() / "source", {"int4:g32"});
   const fs::path out = folder.path() / "out";
   fs::create_directories(out);
-  FRUGAL_ASSERT_OK(write_packed_folder(kCompressedTensorsMethod, source, {}, out, 100'000));
-  FRUGAL_ASSERT_OK(read_back_packed(kCompressedTensorsMethod, source, {}, out));
+  const ExportOptions options{.max_shard_bytes = 100'000};
+  FRUGAL_ASSERT_OK(write_packed_folder(kCompressedTensorsMethod, source, options, out));
+  FRUGAL_ASSERT_OK(read_back_packed(kCompressedTensorsMethod, source, options, out));
   FRUGAL_ASSERT_OK_AND_ASSIGN(const auto weights, format::open_weights(out));
   EXPECT_GT(weights.shards.size(), 3u);
   EXPECT_TRUE(fs::exists(out / "model.safetensors.index.json"));
@@ -332,9 +333,8 @@ TEST(PackedExport, AFoldersSizeIsKnownBefore) {
     FRUGAL_ASSERT_OK(write_artifact(exporter(format), source, {}, out, false));
     for (const auto& entry : fs::directory_iterator(out))
       written += static_cast<int64_t>(entry.file_size());
-    FRUGAL_ASSERT_OK_AND_ASSIGN(const int64_t estimated,
-                                exporter(format).estimate_bytes(model, {}));
-    EXPECT_NEAR(static_cast<double>(estimated), static_cast<double>(written),
+    FRUGAL_ASSERT_OK_AND_ASSIGN(const Forecast forecast, exporter(format).forecast(model, {}));
+    EXPECT_NEAR(static_cast<double>(forecast.bytes), static_cast<double>(written),
                 0.01 * static_cast<double>(written));
   }
 }

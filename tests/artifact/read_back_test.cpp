@@ -9,6 +9,7 @@
 #include "artifact/gguf/gguf_read_back.h"
 #include "base/file.h"
 #include "format/gguf.h"
+#include "format/metadata.h"
 #include "format/onnx.h"
 #include "grid_checkpoint.h"
 #include "support/toy_checkpoint.h"
@@ -94,6 +95,39 @@ TEST(ReadBack, EveryExporterFindsAFlippedByteAndATornFile) {
       EXPECT_FALSE(exporter.read_back(source, options, path).ok()) << file.filename();
       patient.mend();
     }
+    FRUGAL_EXPECT_OK(exporter.read_back(source, options, path));
+  }
+}
+
+TEST(ReadBack, FindsDamageInEveryOfSeveralFiles) {
+  const TemporaryFolder folder;
+  const Checkpoint source = layers_on(test::toy_checkpoint(folder.path() / "toy", {.layers = 2}),
+                                      folder.path() / "source", {"int4:g32"}, format::DType::kBF16);
+  ExportOptions options{.name = "toy", .max_shard_bytes = source.weight_bytes() / 4};
+  for (const char* name : {"gguf", "huggingface", "compressed_tensors", "gptq"}) {
+    SCOPED_TRACE(name);
+    const Exporter& exporter = *find_exporter(name);
+    const fs::path place = folder.path() / base::str_cat("as-", name);
+    const fs::path path = place / base::str_cat("toy", exporter.suffix);
+    fs::create_directories(place);
+    FRUGAL_ASSERT_OK(write_artifact(exporter, source, options, path, true));
+    FRUGAL_ASSERT_OK_AND_ASSIGN(const Forecast forecast,
+                                exporter.forecast(format::metadata_of(source), options));
+    EXPECT_GT(forecast.weight_files, 2u);
+    size_t weight_files = 0;
+    for (const fs::path& file : files_of(exporter.is_folder ? path : place)) {
+      if (file.extension() != ".gguf" && file.extension() != ".safetensors") continue;
+      ++weight_files;
+      Patient patient(file);
+      patient.flip(patient.size() * 3 / 4);
+      EXPECT_FALSE(exporter.read_back(source, options, path).ok()) << file.filename();
+      patient.cut(patient.size() - 1);
+      EXPECT_FALSE(exporter.read_back(source, options, path).ok()) << file.filename();
+      fs::remove(file);
+      EXPECT_FALSE(exporter.read_back(source, options, path).ok()) << file.filename();
+      patient.mend();
+    }
+    EXPECT_EQ(weight_files, forecast.weight_files);
     FRUGAL_EXPECT_OK(exporter.read_back(source, options, path));
   }
 }

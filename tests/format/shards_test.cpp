@@ -52,5 +52,21 @@ TEST(OpenWeights, AFolderWithoutWeightsIsNone) {
   EXPECT_FALSE(open_weights(folder.path()).ok());
 }
 
+TEST(ShardDealer, BeginsAShardWhereATensorWouldBringOneAboveTheLimit) {
+  const auto dealt = [](int64_t limit, const std::vector<int64_t>& sizes) {
+    ShardDealer dealer(limit);
+    std::vector<size_t> shards;
+    for (const int64_t size : sizes) shards.push_back(dealer.deal(size));
+    EXPECT_EQ(dealer.count(), shards.empty() ? 1 : shards.back() + 1);
+    return shards;
+  };
+  using Shards = std::vector<size_t>;
+  EXPECT_EQ(dealt(10, {}), Shards{});
+  EXPECT_EQ(dealt(10, {4, 6, 1, 9, 1}), (Shards{0, 0, 1, 1, 2}));
+  EXPECT_EQ(dealt(10, {11, 1, 11, 11}), (Shards{0, 1, 2, 3}));  // larger ones are alone
+  EXPECT_EQ(dealt(std::numeric_limits<int64_t>::max(), {int64_t{1} << 62, int64_t{1} << 62}),
+            (Shards{0, 1}));  // no sum overflows
+}
+
 }  // namespace
 }  // namespace frugal::format

@@ -9,6 +9,7 @@
 #include <functional>
 
 #include "base/file.h"
+#include "pass/model_card.h"
 #include "support/shared_data.h"
 
 namespace {
@@ -157,6 +158,88 @@ TEST_F(Publish, FileAndFolderDoNotReplaceEachOther) {
   FRUGAL_EXPECT_ERROR(publish_result(result("b", {"x.gguf"}), out(), true), kRefused,
                       "is a folder, and the result is one file");
   EXPECT_EQ(content("out/c"), "a");
+}
+
+TEST_F(Publish, PartsOfAModelComeBesideEachOther) {
+  const std::vector<std::string> parts = {"m-00001-of-00002.gguf", "m-00002-of-00002.gguf"};
+  FRUGAL_ASSERT_OK(publish_result(result("a", parts), folder_.path() / "x.gguf", false));
+  EXPECT_THAT(names(),
+              testing::UnorderedElementsAre("x-00001-of-00002.gguf", "x-00002-of-00002.gguf"));
+  FRUGAL_EXPECT_ERROR(publish_result(result("b", parts), folder_.path() / "x.gguf", false),
+                      kRefused, "x-00001-of-00002.gguf' exists; give --force");
+  EXPECT_EQ(content("x-00002-of-00002.gguf"), "a");
+  FRUGAL_ASSERT_OK(publish_result(result("b", parts), folder_.path() / "x.gguf", true));
+  EXPECT_EQ(content("x-00001-of-00002.gguf"), "b");
+  EXPECT_EQ(content("x-00002-of-00002.gguf"), "b");
+  // Into a folder they go under their own names.
+  FRUGAL_ASSERT_OK(publish_result(result("c", parts), out(), false));
+  EXPECT_EQ(content("out/m-00002-of-00002.gguf"), "c");
+  // What only looks like parts is a folder.
+  FRUGAL_ASSERT_OK(publish_result(result("d", {"m-00001-of-00003.gguf", "m-00002-of-00003.gguf"}),
+                                  folder_.path() / "y.gguf", false));
+  EXPECT_TRUE(fs::is_directory(folder_.path() / "y.gguf"));
+}
+
+TEST_F(Publish, OfPartsAllOrNoneAreReplaced) {
+  const std::vector<std::string> parts = {"m-00001-of-00002.gguf", "m-00002-of-00002.gguf"};
+  const fs::path target = folder_.path() / "x.gguf";
+  for (const char* old : {"", "a"}) {
+    if (*old != '\0') FRUGAL_ASSERT_OK(publish_result(result(old, parts), target, false));
+    for (const char* refused : {"x-00001-of-00002.gguf", "x-00002-of-00002.gguf"}) {
+      int tries = 0;  // the last rename onto this name is the one that puts things back
+      g_refused = [&](const char*, const char* to) {
+        return fs::path(to) == folder_.path() / refused && tries++ == 0;
+      };
+      EXPECT_FALSE(publish_result(result("b", parts), target, true).ok());
+      g_refused = {};
+      for (const char* name : {"x-00001-of-00002.gguf", "x-00002-of-00002.gguf"})
+        EXPECT_EQ(content(name), *old == '\0' ? "absent" : old) << refused;
+      EXPECT_EQ(names().size(), *old == '\0' ? 0u : 2u);  // nothing half-made is left
+    }
+  }
+}
+
+TEST_F(Publish, CardsComeAlong) {
+  const auto card = [&](const std::string& name) {
+    const fs::path file = folder_.path() / "cache" / "cards" / name;
+    write(file, base::str_cat("---\n", kCardMark, "\n---\n", name));
+    return file;
+  };
+  const fs::path one = result("a", {"m.gguf"}), folder = result("b", {"m-onnx/model.onnx"});
+  FRUGAL_ASSERT_OK(
+      publish_result(one, folder_.path() / "x.gguf", false, {{card("m.md"), "m.gguf"}}));
+  EXPECT_TRUE(content("x.md").ends_with("m.md"));
+  FRUGAL_ASSERT_OK(
+      publish_result(folder, folder_.path() / "x-onnx", false, {{card("m-onnx.md"), "m-onnx"}}));
+  EXPECT_TRUE(content("x-onnx/README.md").ends_with("m-onnx.md"));
+  EXPECT_EQ(content("x-onnx/model.onnx"), "b");
+  FRUGAL_EXPECT_OK(check_target(folder_.path() / "x-onnx", true));  // the card is of ours
+  const fs::path both = result("c", {"m.gguf", "m-onnx/model.onnx"});
+  FRUGAL_ASSERT_OK(publish_result(both, out(), false,
+                                  {{card("m-onnx.md"), "m-onnx"}, {card("m.md"), "m.gguf"}}));
+  EXPECT_TRUE(content("out/m.md").ends_with("m.md"));
+  EXPECT_TRUE(content("out/m-onnx/README.md").ends_with("m-onnx.md"));
+  // Frugal's own is replaced, another's is not.
+  FRUGAL_ASSERT_OK(
+      publish_result(one, folder_.path() / "x.gguf", true, {{card("new.md"), "m.gguf"}}));
+  EXPECT_TRUE(content("x.md").ends_with("new.md"));
+  write(folder_.path() / "x.md", "mine");
+  FRUGAL_ASSERT_OK(
+      publish_result(one, folder_.path() / "x.gguf", true, {{card("new.md"), "m.gguf"}}));
+  EXPECT_EQ(content("x.md"), "mine");
+  EXPECT_EQ(content("x.gguf"), "a");
+}
+
+TEST_F(Publish, CardsAreFoundByTheLinksOfTheRun) {
+  const fs::path both = result("c", {"m.gguf", "m-onnx/model.onnx"});
+  const fs::path run = folder_.path() / "run";
+  write(run / "artifacts" / "step-m.md", base::str_cat("---\n", kCardMark, "\n---\n"));
+  write(run / "artifacts" / "m-onnx.md", "mine");
+  const auto cards = cards_of(both, run, {"artifacts/m-onnx", "artifacts/step-m.gguf"});
+  ASSERT_EQ(cards.size(), 1u);
+  EXPECT_EQ(cards[0].artifact, "m.gguf");
+  EXPECT_EQ(cards[0].file, run / "artifacts" / "step-m.md");
+  EXPECT_TRUE(cards_of(both, run, {}).empty());
 }
 
 TEST_F(Publish, AFolderThatIsMadeAppearsWholeOrNotAtAll) {

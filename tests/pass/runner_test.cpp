@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/interrupt.h"
+#include "pass/model_card.h"
 #include "pass/run_folder.h"
 #include "toy.h"
 
@@ -87,6 +88,7 @@ TEST_F(RunnerTest, TheJournalHoldsWhatItsSchemaSays) {
   EXPECT_EQ(ends[0]["output"]["architecture"], "llama 1L 8C 16F 2/1H 12V");
   EXPECT_EQ(ends[0]["arithmetic"], "cpu");
   EXPECT_EQ(ends[2]["output"]["path"], "artifacts/small-2.bin");
+  EXPECT_EQ(ends[2]["output"]["artifacts"], base::Json::array({"artifacts/small-2.bin"}));
   EXPECT_EQ(ends[0]["tables"]["training_curve"][0]["loss"], 0.5);
   EXPECT_EQ(ends[4]["id"], "look");
   EXPECT_EQ(ends[4]["variant"], "teacher");
@@ -98,6 +100,42 @@ TEST_F(RunnerTest, TheJournalHoldsWhatItsSchemaSays) {
   EXPECT_EQ(shop_.events("step_start").size(), 7u);
   EXPECT_EQ(shop_.events("idle").size(), 2u);
   EXPECT_EQ(shop_.events("run_end")[0]["status"], "done");
+}
+
+TEST_F(RunnerTest, APassIsToldWhereItsInputComesFrom) {
+  FRUGAL_ASSERT_OK(shop_.run(R"(frugal: 1
+name: toy
+models: {teacher: teacher}
+steps:
+  - {id: small, pass: scale, with: {factor: 2}}
+  - {id: other, pass: scale, from: teacher, with: {factor: 5}}
+  - {id: smaller, pass: scale, from: small, with: {factor: 3}}
+  - {id: file, pass: pack, from: smaller}
+  - {id: copy, pass: pack, from: teacher}
+)"));
+  const auto ends = shop_.events("step_end");
+  ASSERT_EQ(ends.size(), 5u);
+  const base::Json& origin = ends[3]["tables"]["origin"][0];
+  EXPECT_EQ(origin["version"], "0");
+  ASSERT_EQ(origin["steps"].size(), 2u);
+  EXPECT_EQ(origin["steps"][0]["id"], "small");
+  EXPECT_EQ(origin["steps"][0]["options"]["factor"], 2);
+  EXPECT_EQ(origin["steps"][1]["id"], "smaller");
+  EXPECT_TRUE(origin["steps"][1]["tables"].contains("training_curve"));
+  EXPECT_FALSE(origin["steps"][1].contains("seconds"));
+  EXPECT_TRUE(ends[4]["tables"]["origin"][0]["steps"].empty());
+}
+
+TEST_F(RunnerTest, CardsOfAnEarlierRunGoAndThoseOfTheUserStay) {
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const RunResult result, shop_.run(kText));
+  EXPECT_EQ(result.paths[2], std::vector<std::string>{"artifacts/small-2.bin"});
+  const fs::path artifacts = shop_.run_folder() / "artifacts";
+  FRUGAL_ASSERT_OK(base::write_file_atomically(artifacts / "old.md",
+                                               base::str_cat("---\n", kCardMark, "\n---\n")));
+  FRUGAL_ASSERT_OK(base::write_file_atomically(artifacts / "mine.md", "mine"));
+  FRUGAL_ASSERT_OK(shop_.run(kText));
+  EXPECT_FALSE(fs::exists(artifacts / "old.md"));
+  EXPECT_EQ(artifact("mine.md"), "mine");
 }
 
 TEST_F(RunnerTest, AnUnchangedPipelineComesFromTheCache) {

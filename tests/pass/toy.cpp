@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "format/checkpoint.h"
 #include "pass/journal.h"
+#include "pass/origin.h"
 
 namespace frugal::pass::test {
 namespace fs = std::filesystem;
@@ -202,6 +203,10 @@ class PackPass : public Pass {
   absl::Status check(CheckContext&, ModelInfo&) const override { return absl::OkStatus(); }
   absl::Status run(RunContext& context) const override {
     FRUGAL_ASSIGN_OR_RETURN(const auto bytes, context.input()->bytes("model.norm.weight"));
+    if (const auto* source = dynamic_cast<const OriginSource*>(&context)) {
+      const Origin origin = source->origin();
+      context.row("origin", {{"version", origin.version}, {"steps", origin.steps}});
+    }
     std::string name = context.input_name() + ".bin";
     std::replace(name.begin(), name.end(), '/', '-');
     return base::write_file_atomically(context.output_folder() / name,

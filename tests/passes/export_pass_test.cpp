@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <map>
 
 #include "artifact/importer.h"
 #include "base/file.h"
@@ -113,6 +114,61 @@ TEST(ExportPass, SeveralFormatsHoldTheSameCodes) {
     EXPECT_EQ(plain.values(name).value(), weights);
     EXPECT_EQ(nbits_weights(out / "toy-onnx", name), weights);
   }
+}
+
+// Of a model that is cut into files the plan says how many, and the run leaves them.
+TEST(ExportPass, CutsALargeModelIntoFiles) {
+  const test::TemporaryFolder folder;
+  const format::Checkpoint toy = toy_checkpoint(folder.path() / "toy", {.layers = 2});
+  FRUGAL_ASSERT_OK_AND_ASSIGN(pass::ModelInfo info, pass::model_info("toy", toy));
+  const base::Json options = {{"format", base::Json::array({"gguf", "huggingface"})},
+                              {"max_shard_size", toy.weight_bytes() / 3}};
+  const auto pass = make_export_pass();
+  set_options(*pass, options);
+  FakeCheckContext check;
+  FRUGAL_ASSERT_OK(pass->check(check, info));
+  FakeRunContext context(folder.path() / "export", toy);
+  FRUGAL_ASSERT_OK(pass->run(context));
+  EXPECT_NEAR(static_cast<double>(*check.estimated.output_bytes),
+              context.value("artifact_bytes").value(),
+              0.01 * context.value("artifact_bytes").value());
+  ASSERT_EQ(check.notes.size(), 2u);
+  size_t parts = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(context.output_folder()))
+    parts += entry.path().extension() == ".gguf";
+  EXPECT_GT(parts, 2u);
+  EXPECT_EQ(check.notes[0], base::str_cat("export: the weights of gguf come in ", parts, " files"));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const format::GgufFile gguf,
+                              format::GgufFile::open_model(format::gguf_part(
+                                  context.output_folder() / "toy.gguf", 0, parts)));
+  EXPECT_NE(gguf.find_tensor("blk.1.ffn_down.weight"), nullptr);
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint plain,
+                              format::Checkpoint::open(context.output_folder() / "toy-hf"));
+  EXPECT_EQ(plain.values("model.layers.1.mlp.down_proj.weight").value(),
+            toy.values("model.layers.1.mlp.down_proj.weight").value());
+}
+
+// What the journal is to know of an artifact: for the model card.
+TEST(ExportPass, RecordsWhatEachPartTakes) {
+  const test::TemporaryFolder folder;
+  const format::Checkpoint toy = toy_checkpoint(folder.path() / "toy", {.layers = 2});
+  FakeRunContext context(folder.path() / "export", toy);
+  run_export({{"format", base::Json::array({"gguf", "onnx", "huggingface"})}}, context);
+  ASSERT_EQ(context.tables["artifacts"].size(), 3u);
+  EXPECT_EQ(context.tables["artifacts"][0]["name"], "toy.gguf");
+  EXPECT_EQ(context.tables["card"].size(), 1u);
+  std::map<std::string, int64_t> weights, bytes;
+  for (const base::Json& part : context.tables["parts"]) {
+    weights[part["format"]] += part["weights"].get<int64_t>();
+    bytes[part["format"]] += part["bytes"].get<int64_t>();
+  }
+  for (const char* format : {"gguf", "onnx", "huggingface"})
+    EXPECT_EQ(weights[format], toy.config().parameter_count()) << format;
+  EXPECT_EQ(bytes["huggingface"], toy.weight_bytes());
+  int64_t gguf_bytes = 0;
+  const auto gguf = format::GgufFile::open(context.output_folder() / "toy.gguf").value();
+  for (const auto& tensor : gguf.tensors()) gguf_bytes += tensor.size_bytes;
+  EXPECT_EQ(bytes["gguf"], gguf_bytes);
 }
 
 TEST(ExportPass, OfSeveralFormatsEachIsChecked) {

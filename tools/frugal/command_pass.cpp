@@ -25,7 +25,10 @@ int run_pass(const PassArguments& arguments) {
       return base::invalid_argument("--out: the pass '", arguments.pass,
                                     "' yields numbers only; they are in the run folder");
     }
-    return pass::publish_result(result.outputs.back(), arguments.out, arguments.force);
+    const auto cards =
+        pass::cards_of(result.outputs.back(),
+                       run_folder(arguments.run, planned->plan.pipeline.name), result.paths.back());
+    return pass::publish_result(result.outputs.back(), arguments.out, arguments.force, cards);
   });
 }
 

@@ -276,13 +276,16 @@ class Builder {
   }
   std::string given_format() const { return given("format"); }  // empty: left to the name of --out
 
-  // export: artifacts of several formats are called as the folder that they come to.
+  // export: an artifact is called as the file or folder that it comes to, so that its card names
+  // what is there; those of several formats as the folder that holds them.
   void choose_name(pass::StepEntry& step) const {
     const bool several = given_format().find(',') != std::string::npos;
-    if (arguments_.pass != "export" || arguments_.out.empty() || !several) return;
-    if (!given("name").empty()) return;
+    if (arguments_.pass != "export" || arguments_.out.empty() || !given("name").empty()) return;
+    const fs::path out = absolute(arguments_.out);
+    const artifact::Exporter* exporter = artifact::exporter_of(out);
+    if (!several && exporter == nullptr) return;
     const pass::Position position{0, 0, "--out"};
-    const std::string name = absolute(arguments_.out).filename().string();
+    const std::string name = several ? out.filename().string() : artifact::stem_of(out, *exporter);
     step.with.members.push_back({"name", position, pass::scalar_node(name, position, true)});
   }
 

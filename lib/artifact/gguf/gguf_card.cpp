@@ -67,6 +67,22 @@ void keep_gguf_card(const Json& card, architecture::ModelConfig& config) {
   if (!card.empty()) config.source[kHome][kCard] = card;
 }
 
+void add_making(const Making& making, GgufMetadata& metadata) {
+  if (making.version.empty()) return;
+  const std::string by = base::str_cat("frugal ", making.version);
+  if (!making.recipe.empty()) metadata.emplace_back("general.quantized_by", by);
+  metadata.emplace_back("frugal.version", making.version);
+  if (!making.steps.empty()) metadata.emplace_back("frugal.steps", making.steps);
+  if (making.seed && !making.steps.empty()) metadata.emplace_back("frugal.seed", *making.seed);
+  if (making.recipe.empty()) return;
+  metadata.emplace_back("frugal.quantization.recipe", making.recipe);
+  if (!making.method.empty()) metadata.emplace_back("frugal.quantization.method", making.method);
+  if (making.calibration.empty()) return;
+  metadata.emplace_back("frugal.quantization.calibration", making.calibration);
+  metadata.emplace_back("frugal.quantization.calibration_tokens",
+                        static_cast<uint64_t>(making.calibration_tokens));
+}
+
 void add_gguf_card(const architecture::ModelConfig& config, GgufMetadata& metadata) {
   const Json& source = config.source;
   if (!source.is_object() || !source.contains(kHome) || !source[kHome].is_object()) return;

@@ -16,6 +16,10 @@ base::Json read_gguf_card(const GgufValues& values);
 // Puts `card` where the writer of checkpoints keeps it; nothing where it is empty.
 void keep_gguf_card(const base::Json& card, architecture::ModelConfig& config);
 
+// Adds how the model was made: general.quantized_by and frugal.quantization.* where it was
+// quantized on the way, frugal.version, frugal.steps and frugal.seed; nothing of what is unknown.
+void add_making(const Making& making, GgufMetadata& metadata);
+
 // Adds what `config` has kept to `metadata`, keys that are there already excepted.
 void add_gguf_card(const architecture::ModelConfig& config, GgufMetadata& metadata);
 

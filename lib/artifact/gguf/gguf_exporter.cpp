@@ -19,22 +19,31 @@ int64_t elements(const std::vector<int64_t>& shape) {
   return count;
 }
 
-// Bytes of the tensor in the file: codes on the grid they move to, vectors and positions in fp32,
-// other matrices as they are stored.
-absl::StatusOr<int64_t> tensor_bytes(const GgufSource& source, const format::ModelInfo& model) {
-  if (source.is_fp32()) return 4 * elements(source.shape);
+struct Stored {
+  std::string type;
+  int64_t bytes = 0;
+};
+
+// The tensor in the file: codes on the grid they move to, vectors and positions in fp32, other
+// matrices as they are stored.
+absl::StatusOr<Stored> stored(const GgufSource& source, const format::ModelInfo& model) {
+  const int64_t count = elements(source.shape);
+  if (source.is_fp32()) return Stored{"F32", 4 * count};
   const std::string& weight = source.parts.front().name;  // check_gguf: all parts lie on its grid
   const auto entry = model.grids.find(weight);
-  if (entry == model.grids.end()) return dtype_bytes(model.dtype) * elements(source.shape);
+  if (entry == model.grids.end()) return Stored{model.dtype, dtype_bytes(model.dtype) * count};
   const int64_t columns = source.shape.back();
   FRUGAL_ASSIGN_OR_RETURN(const auto name, gguf_grid_for(entry->second, columns));
   if (!name.has_value()) return no_gguf_layout(weight, entry->second);
   FRUGAL_ASSIGN_OR_RETURN(const auto grid, grid::find_grid(*name, columns));
-  return elements(source.shape) / grid->spec().block_columns * grid->spec().block_bytes;
+  return Stored{*name, count / grid->spec().block_columns * grid->spec().block_bytes};
 }
 
 GgufOptions gguf_options(const ExportOptions& options) {
-  return {.pre_tokenizer = options.pre_tokenizer, .eos = options.eos};
+  GgufOptions result{
+      .pre_tokenizer = options.pre_tokenizer, .eos = options.eos, .making = options.making};
+  if (options.max_shard_bytes) result.max_part_bytes = *options.max_shard_bytes;
+  return result;
 }
 
 absl::Status check(const format::ModelInfo& model, const ExportOptions& options,
@@ -47,16 +56,28 @@ absl::Status check(const format::ModelInfo& model, const ExportOptions& options,
   return absl::OkStatus();
 }
 
-absl::StatusOr<int64_t> estimate_bytes(const format::ModelInfo& model, const ExportOptions&) {
+absl::StatusOr<Forecast> forecast(const format::ModelInfo& model, const ExportOptions& options) {
   // A tensor's entry: length and text of its name, number and sizes of dimensions, type, offset.
   constexpr int64_t kEntryBytes = 8 + 4 + 3 * 8 + 4 + 8;
   constexpr int64_t kMetadataBytes = 1 << 10;  // all but the tokenizer's
-  int64_t bytes = kMetadataBytes + model.side_bytes;
+  Forecast forecast{.bytes = kMetadataBytes + model.side_bytes};
+  std::vector<int64_t> sizes;
   for (const GgufSource& source : gguf_tensors(model.config)) {
-    FRUGAL_ASSIGN_OR_RETURN(const int64_t tensor, tensor_bytes(source, model));
-    bytes += aligned(tensor) + kEntryBytes + static_cast<int64_t>(source.name.size());
+    FRUGAL_ASSIGN_OR_RETURN(const Stored tensor, stored(source, model));
+    forecast.bytes +=
+        aligned(tensor.bytes) + kEntryBytes + static_cast<int64_t>(source.name.size());
+    sizes.push_back(tensor.bytes);
+    if (source.parts.empty()) {
+      forecast.add("rotary factors", tensor.type, 0, tensor.bytes);
+    } else {
+      forecast.add(source.parts.front().role, tensor.type, elements(source.shape), tensor.bytes);
+    }
   }
-  return bytes;
+  FRUGAL_ASSIGN_OR_RETURN(
+      const std::vector<size_t> parts,
+      format::gguf_part_of_tensors(sizes, gguf_options(options).max_part_bytes));
+  forecast.weight_files = parts.back() + 1;
+  return forecast;
 }
 
 absl::Status write(const format::Checkpoint& checkpoint, const ExportOptions& options,
@@ -75,13 +96,14 @@ absl::Status read_back(const format::Checkpoint& checkpoint, const ExportOptions
 
 constinit const Exporter kGgufExporter{.name = "gguf",
                                        .suffix = ".gguf",
-                                       .summary = "gguf is one file for llama.cpp",
+                                       .summary = "gguf is one file for llama.cpp, or several",
                                        .is_folder = false,
                                        .chosen_by_suffix = true,
                                        .takes_eos = true,
                                        .takes_pre_tokenizer = true,
+                                       .takes_shard_size = true,
                                        .check = check,
-                                       .estimate_bytes = estimate_bytes,
+                                       .forecast = forecast,
                                        .write = write,
                                        .read_back = read_back};
 

@@ -187,6 +187,16 @@ absl::StatusOr<std::vector<StoredMatrix>> stored_matrices(const format::Checkpoi
   return matrices;
 }
 
+absl::StatusOr<std::vector<format::GgufWriter::Declaration>> declarations_of(
+    const format::Checkpoint& checkpoint, const std::vector<GgufSource>& sources) {
+  std::vector<format::GgufWriter::Declaration> declarations;
+  for (const GgufSource& source : sources) {
+    FRUGAL_ASSIGN_OR_RETURN(const format::GgmlType type, type_of(checkpoint, source));
+    declarations.push_back({source.name, source.shape, type});
+  }
+  return declarations;
+}
+
 }  // namespace
 
 std::vector<float> gguf_rope_factors(const architecture::ModelConfig& config,
@@ -258,10 +268,26 @@ absl::StatusOr<GgufMetadata> gguf_metadata(const architecture::ModelConfig& conf
   metadata.emplace_back("general.name", std::string(name));
   metadata.emplace_back("general.file_type", file_type);
   if (quantized) metadata.emplace_back("general.quantization_version", uint32_t{2});
+  add_making(options.making, metadata);
   add_gguf_card(config, metadata);
   add_hyperparameters(config, architecture, metadata);
   FRUGAL_RETURN_IF_ERROR(add_tokenizer(config, tokenizer, options, metadata));
   return metadata;
+}
+
+absl::StatusOr<size_t> gguf_part_count(const format::Checkpoint& checkpoint,
+                                       const GgufOptions& options) {
+  FRUGAL_ASSIGN_OR_RETURN(const auto declarations,
+                          declarations_of(checkpoint, gguf_tensors(checkpoint.config())));
+  std::vector<int64_t> sizes;
+  for (const format::GgufWriter::Declaration& tensor : declarations) {
+    FRUGAL_ASSIGN_OR_RETURN(const int64_t bytes,
+                            format::gguf_size_bytes(tensor.type, tensor.shape));
+    sizes.push_back(bytes);
+  }
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<size_t> parts,
+                          format::gguf_part_of_tensors(sizes, options.max_part_bytes));
+  return parts.back() + 1;
 }
 
 absl::Status write_gguf(const format::Checkpoint& checkpoint, const text::Tokenizer& tokenizer,
@@ -273,13 +299,10 @@ absl::Status write_gguf(const format::Checkpoint& checkpoint, const text::Tokeni
   FRUGAL_ASSIGN_OR_RETURN(const GgufMetadata metadata,
                           gguf_metadata(checkpoint.config(), tokenizer, name, file_type,
                                         !checkpoint.quantized().empty(), options));
-  std::vector<format::GgufWriter::Declaration> declarations;
-  for (const GgufSource& source : sources) {
-    FRUGAL_ASSIGN_OR_RETURN(const format::GgmlType type, type_of(checkpoint, source));
-    declarations.push_back({source.name, source.shape, type});
-  }
-  FRUGAL_ASSIGN_OR_RETURN(format::GgufWriter writer,
-                          format::GgufWriter::create(path, metadata, declarations));
+  FRUGAL_ASSIGN_OR_RETURN(const auto declarations, declarations_of(checkpoint, sources));
+  FRUGAL_ASSIGN_OR_RETURN(
+      format::GgufModelWriter writer,
+      format::GgufModelWriter::create(path, metadata, declarations, options.max_part_bytes));
   for (size_t i = 0; i < sources.size(); ++i) {
     if (i + 1 < sources.size()) {
       for (const architecture::Tensor& part : sources[i + 1].parts)

@@ -33,7 +33,11 @@ absl::StatusOr<GgufMetadata> gguf_metadata(const architecture::ModelConfig& conf
 std::vector<float> gguf_rope_factors(const architecture::ModelConfig& config,
                                      std::string_view name);
 
-// Writes the whole file. Errors as above, and those of reading and writing.
+// How many files write_gguf leaves (format::gguf_part). Errors: as writing.
+absl::StatusOr<size_t> gguf_part_count(const format::Checkpoint& checkpoint,
+                                       const GgufOptions& options);
+
+// Writes the whole file, or all its parts. Errors as above, and those of reading and writing.
 absl::Status write_gguf(const format::Checkpoint& checkpoint, const text::Tokenizer& tokenizer,
                         std::string_view name, const std::filesystem::path& path,
                         const GgufOptions& options = {});

@@ -154,16 +154,18 @@ absl::Status read_back_tensor(const Checkpoint& checkpoint, const GgufFile& file
 }
 
 absl::Status read_back_metadata(const Checkpoint& checkpoint, const text::Tokenizer& tokenizer,
-                                std::string_view name, const GgufFile& file,
+                                std::string_view name, const GgufFile& file, size_t parts,
                                 const GgufOptions& options, std::string_view where) {
   constexpr std::string_view kFileType = "general.file_type";
   const format::GgufValue* type = file.find(kFileType);
   if (type == nullptr || !std::holds_alternative<uint32_t>(*type))
     return differs(where, "the key '", kFileType, "' is missing or no number");
   FRUGAL_ASSIGN_OR_RETURN(
-      const GgufMetadata expected,
+      GgufMetadata expected,
       gguf_metadata(checkpoint.config(), tokenizer, name, std::get<uint32_t>(*type),
                     !checkpoint.quantized().empty(), options));
+  for (auto& key : format::gguf_split_metadata(0, parts, file.tensors().size()))
+    expected.push_back(std::move(key));
   for (const auto& [key, value] : expected) {
     const format::GgufValue* found = file.find(key);
     if (found == nullptr || *found != value)
@@ -178,9 +180,12 @@ absl::Status read_back_metadata(const Checkpoint& checkpoint, const text::Tokeni
 absl::Status read_back_gguf(const Checkpoint& checkpoint, const text::Tokenizer& tokenizer,
                             std::string_view name, const std::filesystem::path& path,
                             const GgufOptions& options) {
-  FRUGAL_ASSIGN_OR_RETURN(const GgufFile file, GgufFile::open(path));
-  const std::string where = path.string();
-  FRUGAL_RETURN_IF_ERROR(read_back_metadata(checkpoint, tokenizer, name, file, options, where));
+  FRUGAL_ASSIGN_OR_RETURN(const size_t parts, gguf_part_count(checkpoint, options));
+  const std::filesystem::path first = format::gguf_part(path, 0, parts);
+  const std::string where = first.string();
+  FRUGAL_ASSIGN_OR_RETURN(const GgufFile file, GgufFile::open_model(first));
+  FRUGAL_RETURN_IF_ERROR(
+      read_back_metadata(checkpoint, tokenizer, name, file, parts, options, where));
   const std::vector<GgufSource> sources = gguf_tensors(checkpoint.config());
   for (const GgufSource& source : sources) {
     FRUGAL_RETURN_IF_ERROR(base::check_interrupt());

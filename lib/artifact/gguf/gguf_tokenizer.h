@@ -3,11 +3,13 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "architecture/model_config.h"
+#include "artifact/making.h"
 #include "base/status.h"
 #include "format/gguf.h"
 #include "text/tokenizer.h"
@@ -19,6 +21,8 @@ using GgufMetadata = std::vector<std::pair<std::string, format::GgufValue>>;
 struct GgufOptions {
   std::string pre_tokenizer = {};  // llama.cpp's name of the pattern; empty: found by the pattern
   std::vector<int64_t> eos = {};   // ids that end texts, in place of those the model names
+  int64_t max_part_bytes = std::numeric_limits<int64_t>::max();  // GgufModelWriter
+  Making making = {};
 };
 
 // Adds the tokenizer's keys. Pieces are padded to the rows of the embedding. Errors: more pieces

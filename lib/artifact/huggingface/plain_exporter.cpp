@@ -16,24 +16,34 @@ absl::Status check(const format::ModelInfo& model, const ExportOptions&,
   return absl::OkStatus();
 }
 
-// Decoded weights are fp32, whatever their grid took.
-absl::StatusOr<int64_t> estimate_bytes(const format::ModelInfo& model, const ExportOptions&) {
+int64_t shard_bytes(const ExportOptions& options) {
+  return options.max_shard_bytes.value_or(format::kDefaultShardBytes);
+}
+
+absl::StatusOr<Forecast> forecast(const format::ModelInfo& model, const ExportOptions& options) {
   constexpr int64_t kEntryBytes = 80;  // of a tensor in the header: type, shape, offsets
   int64_t bytes =
       model.side_bytes + static_cast<int64_t>(model.config.source.dump(2).size());  // config.json
-  for (const architecture::Tensor& tensor : architecture::tensors(model.config)) {
-    int64_t count = 1;
-    for (const int64_t size : tensor.shape) count *= size;
-    const bool decoded = model.grids.contains(tensor.name);
-    bytes += count * (decoded ? 4 : dtype_bytes(model.dtype)) + kEntryBytes +
-             static_cast<int64_t>(tensor.name.size());
+  FRUGAL_ASSIGN_OR_RETURN(const format::CheckpointLayout layout,
+                          plain_layout(model, shard_bytes(options)));
+  // An entry of the index: the name again, that of its file, quotes.
+  const int64_t index_bytes = layout.shard_count > 1 ? 44 : 0;
+  Forecast forecast{.bytes = bytes, .weight_files = layout.shard_count};
+  const auto places = architecture::places(model.config);
+  for (const format::FileTensor& tensor : layout.stored) {
+    const auto name_bytes = static_cast<int64_t>(tensor.tensor.name.size());
+    forecast.bytes += tensor.size_bytes + kEntryBytes + name_bytes;
+    if (index_bytes > 0) forecast.bytes += index_bytes + name_bytes;
+    const std::string& first = layout.tensors[tensor.tensor.parts.front()].declared.name;
+    forecast.add(places.find(first)->second.role, format::name(tensor.tensor.dtype),
+                 tensor.size_bytes / format::size_bytes(tensor.tensor.dtype), tensor.size_bytes);
   }
-  return bytes;
+  return forecast;
 }
 
-absl::Status write(const format::Checkpoint& checkpoint, const ExportOptions&,
+absl::Status write(const format::Checkpoint& checkpoint, const ExportOptions& options,
                    const std::filesystem::path& path) {
-  return write_plain_folder(checkpoint, path);
+  return write_plain_folder(checkpoint, path, shard_bytes(options));
 }
 
 absl::Status read_back(const format::Checkpoint& checkpoint, const ExportOptions&,
@@ -49,8 +59,9 @@ constinit const Exporter kHuggingFaceExporter{
     .summary = "huggingface is a plain folder with decoded weights",
     .is_folder = true,
     .chosen_by_suffix = false,
+    .takes_shard_size = true,
     .check = check,
-    .estimate_bytes = estimate_bytes,
+    .forecast = forecast,
     .write = write,
     .read_back = read_back};
 

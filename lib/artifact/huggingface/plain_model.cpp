@@ -43,11 +43,24 @@ absl::StatusOr<std::string> config_text(const format::Checkpoint& checkpoint,
 
 }  // namespace
 
+absl::StatusOr<format::CheckpointLayout> plain_layout(const format::ModelInfo& model,
+                                                      int64_t max_shard_bytes) {
+  FRUGAL_ASSIGN_OR_RETURN(const format::DType stored, format::parse_dtype(model.dtype));
+  Declared tensors;
+  for (const architecture::Tensor& expected : architecture::tensors(model.config)) {
+    tensors.push_back({.name = expected.name,
+                       .dtype = model.grids.contains(expected.name) ? format::DType::kF32 : stored,
+                       .shape = expected.shape});
+  }
+  format::widen_fused(model.config, tensors);
+  return format::lay_out(model.config, std::move(tensors), max_shard_bytes);
+}
+
 absl::Status write_plain_folder(const format::Checkpoint& checkpoint,
-                                const std::filesystem::path& folder) {
+                                const std::filesystem::path& folder, int64_t max_shard_bytes) {
   FRUGAL_ASSIGN_OR_RETURN(const Declared tensors, declared_tensors(checkpoint));
-  FRUGAL_ASSIGN_OR_RETURN(auto writer,
-                          format::CheckpointWriter::create(folder, checkpoint.config(), tensors));
+  FRUGAL_ASSIGN_OR_RETURN(auto writer, format::CheckpointWriter::create(folder, checkpoint.config(),
+                                                                        tensors, max_shard_bytes));
   for (const format::CheckpointWriter::Tensor& tensor : tensors) {
     FRUGAL_ASSIGN_OR_RETURN(const std::vector<float> values, checkpoint.values(tensor.name));
     FRUGAL_RETURN_IF_ERROR(writer.write_values(tensor.name, values));

@@ -1,4 +1,7 @@
 // Tested by: tests/passes/export_pass_test.cpp
+#include <map>
+
+#include "architecture/tensors.h"
 #include "artifact/exporter.h"
 #include "artifact/onnx/onnx_graph.h"
 #include "artifact/onnx/onnx_model.h"
@@ -16,13 +19,52 @@ absl::Status check(const format::ModelInfo& model, const ExportOptions& options,
   return check_onnx(model, onnx_options(options));
 }
 
+// The codes of a weight count its weights, its scales and zero points take bytes alone.
+bool holds_weights(OnnxContent content) {
+  switch (content) {
+    case OnnxContent::kValues:
+    case OnnxContent::kGains:
+    case OnnxContent::kTransposed:
+    case OnnxContent::kNBitsValues:
+    case OnnxContent::kInt8Values:
+      return true;
+    default:
+      return false;
+  }
+}
+
+absl::Status add_parts(const OnnxGraph& graph, const format::ModelInfo& model, Forecast& forecast) {
+  const auto places = architecture::places(model.config);
+  std::map<std::string_view, const format::OnnxInitializer*> initializers;
+  for (const format::OnnxInitializer& one : graph.model.initializers) initializers[one.name] = &one;
+  std::map<std::string_view, int64_t> elements;
+  for (const architecture::Tensor& tensor : architecture::tensors(model.config)) {
+    int64_t& count = elements[places.find(tensor.name)->first] = 1;
+    for (const int64_t size : tensor.shape) count *= size;
+  }
+  for (const OnnxSource& source : graph.sources) {
+    const format::OnnxInitializer& stored = *initializers.at(source.initializer);
+    FRUGAL_ASSIGN_OR_RETURN(const int64_t bytes, format::onnx_size_bytes(stored.type, stored.dims));
+    const auto place = places.find(source.weight);
+    if (place == places.end()) {
+      forecast.add("rotary tables", "F32", 0, bytes);
+      continue;
+    }
+    const auto grid = model.grids.find(source.weight);
+    forecast.add(place->second.role, grid == model.grids.end() ? "F32" : grid->second,
+                 holds_weights(source.content) ? elements[place->first] : 0, bytes);
+  }
+  return absl::OkStatus();
+}
+
 // The graph is made from metadata, so its files are known to the byte; beside them the tokenizer.
-absl::StatusOr<int64_t> estimate_bytes(const format::ModelInfo& model,
-                                       const ExportOptions& options) {
+absl::StatusOr<Forecast> forecast(const format::ModelInfo& model, const ExportOptions& options) {
   constexpr int64_t kRuntimeConfigBytes = 1800;  // genai_config.json
   FRUGAL_ASSIGN_OR_RETURN(const OnnxGraph graph, build_onnx_graph(model, onnx_options(options)));
   FRUGAL_ASSIGN_OR_RETURN(const int64_t bytes, format::OnnxWriter::size_bytes(graph.model));
-  return bytes + kRuntimeConfigBytes + model.side_bytes;
+  Forecast forecast{.bytes = bytes + kRuntimeConfigBytes + model.side_bytes};
+  FRUGAL_RETURN_IF_ERROR(add_parts(graph, model, forecast));
+  return forecast;
 }
 
 absl::Status write(const format::Checkpoint& checkpoint, const ExportOptions& options,
@@ -47,7 +89,7 @@ constinit const Exporter kOnnxExporter{
     .chosen_by_suffix = true,
     .takes_eos = true,
     .check = check,
-    .estimate_bytes = estimate_bytes,
+    .forecast = forecast,
     .write = write,
     .read_back = read_back};
 

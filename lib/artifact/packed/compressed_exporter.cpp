@@ -157,9 +157,8 @@ absl::Status check(const format::ModelInfo& model, const ExportOptions&,
                    std::vector<std::string>& warnings) {
   return check_packed(kCompressedTensorsMethod, model, warnings);
 }
-absl::StatusOr<int64_t> estimate_bytes(const format::ModelInfo& model,
-                                       const ExportOptions& options) {
-  return packed_bytes(kCompressedTensorsMethod, model, options);
+absl::StatusOr<Forecast> forecast(const format::ModelInfo& model, const ExportOptions& options) {
+  return packed_forecast(kCompressedTensorsMethod, model, options);
 }
 absl::Status write(const format::Checkpoint& checkpoint, const ExportOptions& options,
                    const std::filesystem::path& path) {
@@ -186,8 +185,9 @@ constinit const Exporter kCompressedTensorsExporter{
         "transformers",
     .is_folder = true,
     .chosen_by_suffix = true,
+    .takes_shard_size = true,
     .check = check,
-    .estimate_bytes = estimate_bytes,
+    .forecast = forecast,
     .write = write,
     .read_back = read_back};
 

@@ -179,9 +179,8 @@ absl::Status check(const format::ModelInfo& model, const ExportOptions& options,
   warn_of_borrowing(model, options, warnings);
   return absl::OkStatus();
 }
-absl::StatusOr<int64_t> estimate_bytes(const format::ModelInfo& model,
-                                       const ExportOptions& options) {
-  return packed_bytes(kGptqMethod, model, options);
+absl::StatusOr<Forecast> forecast(const format::ModelInfo& model, const ExportOptions& options) {
+  return packed_forecast(kGptqMethod, model, options);
 }
 absl::Status write(const format::Checkpoint& checkpoint, const ExportOptions& options,
                    const std::filesystem::path& path) {
@@ -208,8 +207,9 @@ constinit const Exporter kGptqExporter{
     .is_folder = true,
     .chosen_by_suffix = false,  // what was quantized by GPTQ is often called so
     .takes_gptq_version = true,
+    .takes_shard_size = true,
     .check = check,
-    .estimate_bytes = estimate_bytes,
+    .forecast = forecast,
     .write = write,
     .read_back = read_back};
 

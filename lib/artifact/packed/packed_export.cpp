@@ -157,6 +157,16 @@ std::vector<TensorDeclaration> declare(const PackedMethod& method, const PackedE
   return {{stored_name(module.stored.parts.front()), module.dtype, module.stored.shape()}};
 }
 
+int64_t elements_of(const ExportModule& module) {
+  int64_t count = 0;
+  for (const Tensor& part : module.stored.parts) {
+    int64_t weights = 1;
+    for (const int64_t size : part.shape) weights *= size;
+    count += weights;
+  }
+  return count;
+}
+
 int64_t size_of(const TensorDeclaration& tensor) {
   int64_t bytes = format::size_bytes(tensor.dtype);
   for (const int64_t size : tensor.shape) bytes *= size;
@@ -252,19 +262,13 @@ struct PlacedTensor {
 };
 
 std::vector<PlacedTensor> place(const PackedMethod& method, const PackedExportPlan& plan,
-                                int64_t max_shard_bytes) {
+                                const ExportOptions& options) {
   std::vector<PlacedTensor> placed;
-  size_t shard = 0;
-  int64_t filled = 0;
+  format::ShardDealer dealer(options.max_shard_bytes.value_or(format::kDefaultShardBytes));
   for (const ExportModule& module : plan.modules) {
     size_t index = 0;
     for (TensorDeclaration& tensor : declare(method, plan, module)) {
-      const int64_t bytes = size_of(tensor);
-      if (filled > 0 && filled + bytes > max_shard_bytes) {
-        ++shard;
-        filled = 0;
-      }
-      filled += bytes;
+      const size_t shard = dealer.deal(size_of(tensor));
       placed.push_back({std::move(tensor), &module, index++, shard});
     }
   }
@@ -400,26 +404,35 @@ absl::Status check_packed(const PackedMethod& method, const format::ModelInfo& m
   return absl::OkStatus();
 }
 
-absl::StatusOr<int64_t> packed_bytes(const PackedMethod& method, const format::ModelInfo& model,
-                                     const ExportOptions& options) {
+absl::StatusOr<Forecast> packed_forecast(const PackedMethod& method, const format::ModelInfo& model,
+                                         const ExportOptions& options) {
   constexpr int64_t kEntryBytes = 72;  // of a tensor in the header: type, shape, offsets
   FRUGAL_ASSIGN_OR_RETURN(const PackedExportPlan plan, plan_of(method, model));
   int64_t bytes = model.side_bytes;
   bytes += static_cast<int64_t>(config_text(method, plan, options).size());
   if (!method.own_file.empty())
     bytes += static_cast<int64_t>(own_text(method, plan, options).size());
-  for (const ExportModule& module : plan.modules) {
-    for (const TensorDeclaration& tensor : declare(method, plan, module))
-      bytes += size_of(tensor) + kEntryBytes + static_cast<int64_t>(tensor.name.size());
+  const std::vector<PlacedTensor> placed = place(method, plan, options);
+  Forecast forecast{.bytes = bytes, .weight_files = placed.back().shard + 1};
+  for (const PlacedTensor& tensor : placed) {
+    const Tensor& first = tensor.module->stored.parts.front();
+    const int64_t tensor_bytes = size_of(tensor.declared);
+    forecast.bytes +=
+        tensor_bytes + kEntryBytes + static_cast<int64_t>(tensor.declared.name.size());
+    forecast.add(first.role,
+                 tensor.module->form ? model.grids.find(first.name)->second
+                                     : std::string(format::name(tensor.module->dtype)),
+                 tensor.index == 0 ? elements_of(*tensor.module) : 0, tensor_bytes);
   }
-  return bytes;
+  if (forecast.weight_files > 1)
+    forecast.bytes += static_cast<int64_t>(index_text(placed, forecast.weight_files).size());
+  return forecast;
 }
 
 absl::Status write_packed_folder(const PackedMethod& method, const Checkpoint& checkpoint,
-                                 const ExportOptions& options, const fs::path& folder,
-                                 int64_t max_shard_bytes) {
+                                 const ExportOptions& options, const fs::path& folder) {
   FRUGAL_ASSIGN_OR_RETURN(const PackedExportPlan plan, plan_of(method, checkpoint));
-  const std::vector<PlacedTensor> placed = place(method, plan, max_shard_bytes);
+  const std::vector<PlacedTensor> placed = place(method, plan, options);
   const size_t shards = placed.back().shard + 1;
   TensorMaker maker(method, checkpoint, plan, options);
   for (size_t shard = 0; shard < shards; ++shard) {

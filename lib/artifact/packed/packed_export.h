@@ -66,12 +66,10 @@ extern const PackedMethod kCompressedTensorsMethod, kGptqMethod;
 // to do.
 absl::Status check_packed(const PackedMethod& method, const format::ModelInfo& model,
                           std::vector<std::string>& warnings);
-absl::StatusOr<int64_t> packed_bytes(const PackedMethod& method, const format::ModelInfo& model,
-                                     const ExportOptions& options);
-// Shards above `max_shard_bytes`.
+absl::StatusOr<Forecast> packed_forecast(const PackedMethod& method, const format::ModelInfo& model,
+                                         const ExportOptions& options);
 absl::Status write_packed_folder(const PackedMethod& method, const format::Checkpoint& checkpoint,
-                                 const ExportOptions& options, const std::filesystem::path& folder,
-                                 int64_t max_shard_bytes = int64_t{5} << 30);
+                                 const ExportOptions& options, const std::filesystem::path& folder);
 absl::Status read_back_packed(const PackedMethod& method, const format::Checkpoint& checkpoint,
                               const ExportOptions& options, const std::filesystem::path& folder);
 

@@ -7,6 +7,10 @@
 #include "artifact/exporter.h"
 #include "base/hash.h"
 #include "base/text.h"
+#include "format/metadata.h"
+#include "pass/origin.h"
+#include "pass/step_words.h"
+#include "passes/export/card_facts.h"
 
 namespace frugal::passes {
 
@@ -40,7 +44,7 @@ class ExportPass final : public pass::Pass {
  public:
   const pass::PassInfo& info() const override {
     static const pass::PassInfo info{.name = "export",
-                                     .version = 2,
+                                     .version = 3,
                                      .summary =
                                          "Writes a checkpoint as GGUF (llama.cpp), as an ONNX "
                                          "folder (ONNX Runtime, onnxruntime-genai) or as packed "
@@ -81,6 +85,21 @@ class ExportPass final : public pass::Pass {
                    .minimum = 1,
                    .maximum = 2},
                   gptq_version_);
+    visitor.field({.name = "max_shard_size",
+                   .help = "gguf and safetensors: most that one file holds of tensors; a larger "
+                           "model comes in several, cut between tensors "
+                           "(NAME-00001-of-00003.gguf, model-00001-of-00003.safetensors), of which "
+                           "the first is the one to name.",
+                   .unit = "bytes",
+                   .minimum = 1,
+                   .otherwise = "gguf: one file; safetensors: 5 GiB"},
+                  max_shard_bytes_);
+    visitor.field(
+        {.name = "card",
+         .help = "Writes a model card with the artifact when the run is over: what it is, "
+                 "how it was made, what it takes, how good it is as far as the run "
+                 "measured it, and how to run it."},
+        card_);
     visitor.field({.name = "verify",
                    .help = "Reads every file back and compares it with the model before it appears "
                            "under its name."},
@@ -100,8 +119,12 @@ class ExportPass final : public pass::Pass {
     std::vector<std::string> warnings;
     for (const artifact::Exporter* exporter : chosen) {
       FRUGAL_RETURN_IF_ERROR(exporter->check(model, options(""), warnings));
-      FRUGAL_ASSIGN_OR_RETURN(const int64_t one, exporter->estimate_bytes(model, options("")));
-      bytes += one;
+      FRUGAL_ASSIGN_OR_RETURN(const artifact::Forecast one, exporter->forecast(model, options("")));
+      bytes += one.bytes;
+      if (one.weight_files > 1) {
+        context.note(str_cat("export: the weights of ", exporter->name, " come in ",
+                             one.weight_files, " files"));
+      }
     }
     for (const std::string& warning : warnings) context.warn(str_cat("export: ", warning));
     context.estimate(
@@ -112,11 +135,15 @@ class ExportPass final : public pass::Pass {
 
   absl::Status run(pass::RunContext& context) const override {
     const std::string stem = name_.empty() ? file_stem(context.input_name()) : name_;
+    artifact::ExportOptions chosen = options(stem);
+    chosen.making = making_of(context);
     for (const artifact::Exporter* exporter : exporters()) {
       const fs::path path = context.output_folder() / str_cat(stem, exporter->suffix);
       FRUGAL_RETURN_IF_ERROR(
-          artifact::write_artifact(*exporter, *context.input(), options(stem), path, verify_));
+          artifact::write_artifact(*exporter, *context.input(), chosen, path, verify_));
+      FRUGAL_RETURN_IF_ERROR(record_parts(context, *exporter, chosen));
     }
+    context.row("card", card_facts(context.input()->config()));
     return record_files(context);
   }
 
@@ -126,7 +153,8 @@ class ExportPass final : public pass::Pass {
             .accuracy_level = accuracy_level_,
             .eos = eos_token_ids_,
             .pre_tokenizer = pre_tokenizer_,
-            .gptq_version = gptq_version_};
+            .gptq_version = gptq_version_,
+            .max_shard_bytes = max_shard_bytes_};
   }
 
   absl::Status check_formats() const {
@@ -145,6 +173,43 @@ class ExportPass final : public pass::Pass {
     std::vector<const artifact::Exporter*> chosen;
     for (const std::string& format : formats_) chosen.push_back(artifact::find_exporter(format));
     return chosen;
+  }
+
+  static artifact::Making making_of(const pass::RunContext& context) {
+    artifact::Making making{.seed = context.seed()};
+    const auto* source = dynamic_cast<const pass::OriginSource*>(&context);
+    if (source == nullptr) return making;
+    const pass::Origin origin = source->origin();
+    making.version = origin.version;
+    for (const base::Json& step : origin.steps) {
+      making.steps.push_back(pass::step_in_words(step));
+      if (step.value("pass", "") != "quantize") continue;
+      making.recipe = step["options"].value("recipe", "");
+      const base::Json settings = step["tables"].value("settings", base::Json::array());
+      making.method = settings.empty() ? "" : settings[0].value("method", "");
+      const pass::CalibrationUse use = pass::calibration_of(step);
+      making.calibration = use.tokens > 0 ? use.data : "";
+      making.calibration_tokens = use.tokens;
+    }
+    return making;
+  }
+
+  // What the artifact consists of, and what each kind of weights takes in it.
+  static absl::Status record_parts(pass::RunContext& context, const artifact::Exporter& exporter,
+                                   const artifact::ExportOptions& options) {
+    FRUGAL_ASSIGN_OR_RETURN(const artifact::Forecast forecast,
+                            exporter.forecast(format::metadata_of(*context.input()), options));
+    for (const artifact::WeightPart& part : forecast.parts) {
+      context.row("parts", {{"format", exporter.name},
+                            {"part", part.part},
+                            {"type", part.type},
+                            {"weights", part.weights},
+                            {"bytes", part.bytes}});
+    }
+    context.row("artifacts", {{"format", exporter.name},
+                              {"name", str_cat(options.name, exporter.suffix)},
+                              {"weight_files", forecast.weight_files}});
+    return absl::OkStatus();
   }
 
   static absl::Status record_files(pass::RunContext& context) {
@@ -176,6 +241,8 @@ class ExportPass final : public pass::Pass {
   std::vector<int64_t> eos_token_ids_;
   std::string pre_tokenizer_;
   int64_t gptq_version_ = 1;
+  std::optional<int64_t> max_shard_bytes_;
+  bool card_ = true;
   bool verify_ = true;
 };
 
