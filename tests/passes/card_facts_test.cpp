@@ -20,10 +20,10 @@ TEST(CardFacts, AreWhatTheModelSays) {
                        {"general.languages", {"en", "de"}},
                        {"general.tags", {"chat"}},
                        {"general.base_model.0.repo_url", "https://huggingface.co/maker/small"}}),
-            (Json{{"license", "apache-2.0"},
+            (Json{{"base_model", "maker/small"},
+                  {"license", "apache-2.0"},
                   {"languages", {"en", "de"}},
-                  {"tags", {"chat"}},
-                  {"base_model", "maker/small"}}));
+                  {"tags", {"chat"}}}));
   // The model's own repository before that of its base.
   EXPECT_EQ(with_card({{"general.repo_url", "https://huggingface.co/maker/small-chat/"},
                        {"general.base_model.0.repo_url", "https://huggingface.co/maker/small"}}),
