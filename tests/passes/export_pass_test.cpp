@@ -137,7 +137,7 @@ TEST(ExportPass, CutsALargeModelIntoFiles) {
   for (const auto& entry : std::filesystem::directory_iterator(context.output_folder()))
     parts += entry.path().extension() == ".gguf";
   EXPECT_GT(parts, 2u);
-  EXPECT_EQ(check.notes[0], base::str_cat("export: the weights of gguf come in ", parts, " files"));
+  EXPECT_EQ(check.notes[0], base::str_cat("the weights of gguf come in ", parts, " files"));
   FRUGAL_ASSERT_OK_AND_ASSIGN(const format::GgufFile gguf,
                               format::GgufFile::open_model(format::gguf_part(
                                   context.output_folder() / "toy.gguf", 0, parts)));

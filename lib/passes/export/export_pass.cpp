@@ -122,8 +122,8 @@ class ExportPass final : public pass::Pass {
       FRUGAL_ASSIGN_OR_RETURN(const artifact::Forecast one, exporter->forecast(model, options("")));
       bytes += one.bytes;
       if (one.weight_files > 1) {
-        context.note(str_cat("export: the weights of ", exporter->name, " come in ",
-                             one.weight_files, " files"));
+        context.note(
+            str_cat("the weights of ", exporter->name, " come in ", one.weight_files, " files"));
       }
     }
     for (const std::string& warning : warnings) context.warn(str_cat("export: ", warning));
