@@ -78,8 +78,9 @@ std::vector<std::string> gguf_grid_names() {
 }
 
 bool is_gguf_grid(std::string_view name) {
-  const std::vector<std::string> names = gguf_grid_names();
-  return std::find(names.begin(), names.end(), name) != names.end();
+  constexpr int64_t kAnyRow = 256;
+  const auto found = grid::find_grid(name, kAnyRow);
+  return found.ok() && (*found)->spec().ggml_type.has_value();
 }
 
 absl::Status no_gguf_layout(std::string_view weight, std::string_view grid_name) {

@@ -12,9 +12,9 @@
 
 namespace frugal::artifact {
 
-// The grids that GGUF has a tensor type for.
+// The grids that GGUF has a tensor type for, each without options.
 std::vector<std::string> gguf_grid_names();
-// Whether `name` is one of them.
+// Whether `name` is one of them, with options or without.
 bool is_gguf_grid(std::string_view name);
 
 // The refusal of a weight on a grid without one, naming those.

@@ -10,8 +10,8 @@ namespace frugal::format {
 namespace {
 
 // ggml.h (llama.cpp v0.5.0): types that occur in files. Block sizes as in gguf 0.19's
-// GGML_QUANT_SIZES.
-constexpr std::array<GgmlType, 31> kTypes = {{
+// GGML_QUANT_SIZES, of Q2_0 as ggml's type traits have them.
+constexpr std::array<GgmlType, 32> kTypes = {{
     {0, "F32", 1, 4},         {1, "F16", 1, 2},         {2, "Q4_0", 32, 18},
     {3, "Q4_1", 32, 20},      {6, "Q5_0", 32, 22},      {7, "Q5_1", 32, 24},
     {8, "Q8_0", 32, 34},      {10, "Q2_K", 256, 84},    {11, "Q3_K", 256, 110},
@@ -22,7 +22,7 @@ constexpr std::array<GgmlType, 31> kTypes = {{
     {25, "I16", 1, 2},        {26, "I32", 1, 4},        {27, "I64", 1, 8},
     {28, "F64", 1, 8},        {29, "IQ1_M", 256, 56},   {30, "BF16", 1, 2},
     {34, "TQ1_0", 256, 54},   {35, "TQ2_0", 256, 66},   {39, "MXFP4", 32, 17},
-    {40, "NVFP4", 64, 36},
+    {40, "NVFP4", 64, 36},    {42, "Q2_0", 64, 18},
 }};
 
 const GgufValue* find_key(const GgufMetadata& metadata, std::string_view key) {

@@ -11,6 +11,12 @@ namespace {
 
 constexpr int kManyLevels = 128;
 
+// Two or three levels serve the bulk of the weights: the best scale is far from the candidates,
+// which put the largest weight near a level.
+int least_squares_rounds(const LevelTable& table) {
+  return table.uniform && table.low >= -1 ? 5 : 1;
+}
+
 GroupScales nothing_found() {
   GroupScales best = {};
   std::fill_n(best.tt, kGroupLanes, 1.0f);
@@ -41,11 +47,11 @@ class ScaleCandidates {
       fine_[i] = 1 + step * (-9 + 19 * (static_cast<float>(i) + 0.5f) / kFine);
   }
 
-  // sign 1: the largest weight meets the lowest level; -1: what would lie opposite to it.
+  // sign 1: the largest weight meets the extreme level; -1: what would lie opposite to it.
   std::span<const GroupValues> inverses(float sign) {
     GroupValues base;
     for (int lane = 0; lane < kGroupLanes; ++lane)
-      base[lane] = sign * table_.low * inverse_scale(largest_[lane]);
+      base[lane] = sign * table_.extreme() * inverse_scale(largest_[lane]);
     for (int i = 0; i < kFine; ++i) {
       for (int lane = 0; lane < kGroupLanes; ++lane) inverse_[i][lane] = base[lane] * fine_[i];
     }
@@ -90,10 +96,12 @@ GroupValues fast_scales(const GroupPack& pack, const LevelTable& table, const Gr
     // The end that has a level more is worth a choice where levels are few.
     if (table.count < kManyLevels) pack.improve_scales(candidates.inverses(-1), table, best);
   }
-  GroupValues inverse;
-  for (int lane = 0; lane < kGroupLanes; ++lane)
-    inverse[lane] = best.xt[lane] == 0 ? 0.0f : best.tt[lane] / best.xt[lane];
-  pack.improve_scales({&inverse, 1}, table, best);
+  for (int round = 0; round < least_squares_rounds(table); ++round) {
+    GroupValues inverse;
+    for (int lane = 0; lane < kGroupLanes; ++lane)
+      inverse[lane] = best.xt[lane] == 0 ? 0.0f : best.tt[lane] / best.xt[lane];
+    pack.improve_scales({&inverse, 1}, table, best);
+  }
   const GroupValues wished = scales_of(best);
   Candidates plain_scales, scales;
   for (int lane = 0; lane < kGroupLanes; ++lane) {

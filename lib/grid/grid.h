@@ -53,6 +53,9 @@ struct GridSpec {
   bool holds_zero = false;  // some code decodes to exactly 0 whatever the parameters: a weight may
                             // be pinned there (sparse and quantized at once)
   std::optional<uint32_t> ggml_type;  // id of the GGUF tensor type with this very layout
+  float tensor_scale =
+      1;  // what the scales of a whole matrix are meant times, a power of two:
+          // decoded scales hold it, packed blocks do not (files keep it beside them)
   double bits_per_weight() const {
     return 8.0 * static_cast<double>(block_bytes) / static_cast<double>(block_columns);
   }
@@ -134,10 +137,12 @@ class Grid {
   std::vector<float> midpoints_;
 };
 
-// The grid called `name`: the GGUF types "q2_k" to "q8_0" and "iq4_nl"; "int2", "int3", "int4",
-// "int8" with ":g<N>" (default g32) or ":row", and ":asym"; "nf4" (default g64) and "fp8" (default
-// row) with ":g<N>" or ":row". `row_columns` resolves a whole row (0: only for grids that do not
-// need it). Errors: a misspelt name (with the nearest one), a group that is no number of columns.
+// The grid called `name`: the GGUF types "q2_k" to "q8_0", "iq4_nl", "iq4_xs", "q2_0", "tq2_0",
+// "mxfp4" and "nvfp4" (with ":e<k>" for a tensor scale of 2^k; default e-7); "int2", "int3",
+// "int4", "int8" with ":g<N>" (default g32) or ":row", and ":asym"; "nf4" (default g64) and "fp8"
+// (default row) with ":g<N>" or ":row". `row_columns` resolves a whole row (0: only for grids that
+// do not need it). Errors: a misspelt name (with the nearest one), a group that is no number of
+// columns.
 absl::StatusOr<std::shared_ptr<const Grid>> find_grid(std::string_view name, int64_t row_columns);
 
 // Names for help and suggestions, best documented order, each with one sentence.

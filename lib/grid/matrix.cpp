@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 
+#include "grid/float4.h"
 #include "grid/grid.h"
 
 namespace frugal::grid {
@@ -176,6 +177,7 @@ absl::StatusOr<QuantizedMatrix> round_to_nearest(std::shared_ptr<const Grid> gri
     return base::invalid_argument("cannot quantize: row ", bad,
                                   " holds NaN or infinity; repair the checkpoint");
   }
+  FRUGAL_RETURN_IF_ERROR(check_range(spec, weights, rows * columns));
   QuantizedMatrix matrix = empty_matrix(std::move(grid), rows, columns);
   const BlockRounding rounding{weights, importance, search, matrix};
   const int64_t blocks = rows * matrix.blocks_per_row();

@@ -39,6 +39,18 @@ constexpr GridEntry kGrids[] = {
     {"q2_k", "",
      "2.63 bits: 4 levels with offset, 4-bit scales for 16 weights in blocks of 256; a large loss",
      make_q2_k},
+    {"nvfp4", "[:e<k>]",
+     "4.5 bits: 16-level floating point (E2M1), 8-bit scales for 16 weights, all times a tensor "
+     "scale 2^k (default 2^-7); what Blackwell GPUs multiply",
+     make_nvfp4},
+    {"mxfp4", "",
+     "4.25 bits: 16-level floating point (E2M1), powers of two as scales for 32 weights; fast on "
+     "GPUs, more is lost than with iq4_xs",
+     make_mxfp4},
+    {"q2_0", "", "2.25 bits: 4 equal levels, a scale for 64 weights; a large loss", make_q2_0},
+    {"tq2_0", "",
+     "2.06 bits: -1, 0, 1 times a scale for 256 weights; for models trained to be ternary",
+     make_tq2_0},
     {"int4", "[:g<N>|:row][:asym]",
      "4-bit integers with a scale per group of N (default 32) or per row, optionally a "
      "zero point",

@@ -29,6 +29,10 @@ absl::StatusOr<std::shared_ptr<const Grid>> make_q4_1(const GridRequest& request
 absl::StatusOr<std::shared_ptr<const Grid>> make_q4_0(const GridRequest& request);
 absl::StatusOr<std::shared_ptr<const Grid>> make_iq4_nl(const GridRequest& request);
 absl::StatusOr<std::shared_ptr<const Grid>> make_iq4_xs(const GridRequest& request);
+absl::StatusOr<std::shared_ptr<const Grid>> make_mxfp4(const GridRequest& request);
+absl::StatusOr<std::shared_ptr<const Grid>> make_nvfp4(const GridRequest& request);
+absl::StatusOr<std::shared_ptr<const Grid>> make_q2_0(const GridRequest& request);
+absl::StatusOr<std::shared_ptr<const Grid>> make_tq2_0(const GridRequest& request);
 absl::StatusOr<std::shared_ptr<const Grid>> make_q3_k(const GridRequest& request);
 absl::StatusOr<std::shared_ptr<const Grid>> make_q2_k(const GridRequest& request);
 absl::StatusOr<std::shared_ptr<const Grid>> make_int8(const GridRequest& request);

@@ -31,7 +31,7 @@ float candidate_scale(int index, float largest, const LevelTable& table, float s
   }
   const float step = candidate_step(static_cast<float>(table.count) / 2);
   const float factor = candidate_factor(index / 2, kAll / 2, step, stretch);
-  return (index % 2 == 0 ? largest : -largest) / (table.low * factor);
+  return (index % 2 == 0 ? largest : -largest) / (table.extreme() * factor);
 }
 
 // In every lane the best of the candidates tried there, with its least-squares scale.

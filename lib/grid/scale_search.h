@@ -23,6 +23,8 @@ struct LevelTable {
   bool float8 = false;   // levels are those of grid/float8.h
   float low = 0;
   float high = 0;
+  // The level of largest size; of two the lower.
+  float extreme() const { return high > -low ? high : low; }
 };
 
 struct Candidates {
@@ -117,9 +119,9 @@ bool search_weights(std::span<const float> x, std::span<const float> importance,
 float signed_maximum(std::span<const float> x);
 
 // A scale that fp16 can hold, for w = scale * t: 2 x 16 candidates (the largest weight meets the
-// lowest or the highest level, times a factor around 1), the least-squares scale of each in closed
-// form, then the best sixteen and `plain_scale` are compared as stored. Never worse than
-// plain_scale in sum w (x - decode)^2.
+// level of largest size or lies opposite to it, times a factor around 1), the least-squares scale
+// of each in closed form, then the best sixteen and `plain_scale` are compared as stored. Never
+// worse than plain_scale in sum w (x - decode)^2.
 float search_scale(std::span<const float> x, std::span<const float> weights,
                    const LevelTable& table, float plain_scale);
 

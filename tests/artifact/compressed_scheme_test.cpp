@@ -118,7 +118,7 @@ TEST(CompressedScheme, RefusesByName) {
   Json none = config(Json::object());
   none["config_groups"] = Json::object();
   for (const Case& test : std::vector<Case>{
-           {config(Json::object(), "mxfp4-pack-quantized"), "'mxfp4-pack-quantized'; frugal reads"},
+           {config(Json::object(), "mxfp6-pack-quantized"), "'mxfp6-pack-quantized'; frugal reads"},
            {config(Json::object(), "marlin-24"), "'marlin-24'"},
            {config({{"num_bits", 16}}), "integers of 16 bits"},
            {config({{"num_bits", 99}}), "'num_bits' is 99"},

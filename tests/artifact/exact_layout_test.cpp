@@ -22,11 +22,12 @@ TEST(GgufGridFor, KeepsWhatGgufHasAndFindsTheSameIntegersElsewhere) {
 
 TEST(GgufGridFor, EveryGgufGridIsItsOwn) {
   const std::vector<std::string> names = gguf_grid_names();
-  EXPECT_EQ(names.size(), 12u);
-  EXPECT_TRUE(is_gguf_grid("iq4_xs"));
-  EXPECT_FALSE(is_gguf_grid("nf4"));
+  EXPECT_EQ(names.size(), 16u);
+  for (const char* name : {"iq4_xs", "mxfp4", "nvfp4", "nvfp4:e0"}) EXPECT_TRUE(is_gguf_grid(name));
+  for (const char* name : {"nf4", "int4", "int4:row", "nvfp4:x", "q9", ""})
+    EXPECT_FALSE(is_gguf_grid(name)) << name;
   for (const std::string& name : names) EXPECT_EQ(gguf_grid_for(name, 256).value(), name);
-  for (const char* name : {"int2", "int3", "int3:asym", "nf4", "fp8", "fp8:g32"}) {
+  for (const char* name : {"int2", "int3", "int3:asym", "nf4", "fp8", "fp8:g32", "int2:g64"}) {
     EXPECT_EQ(gguf_grid_for(name, 256).value(), std::nullopt) << name;
   }
   EXPECT_THAT(

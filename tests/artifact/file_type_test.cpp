@@ -46,9 +46,10 @@ TEST(FileType, NamesTheMixThatWasAskedFor) {
 
 TEST(FileType, NamesNoMoreThanTheFileHolds) {
   const std::vector<std::pair<std::string, uint32_t>> types = {
-      {"F32", 0},   {"F16", 1},   {"BF16", 32}, {"q4_0", 2},    {"q4_1", 3},
-      {"q8_0", 7},  {"q5_0", 8},  {"q5_1", 9},  {"q2_k", 21},   {"q3_k", 11},
-      {"q4_k", 14}, {"q5_k", 16}, {"q6_k", 18}, {"iq4_nl", 25}, {"iq4_xs", 30}};
+      {"F32", 0},    {"F16", 1},    {"BF16", 32},  {"q4_0", 2},      {"q4_1", 3},
+      {"q8_0", 7},   {"q5_0", 8},   {"q5_1", 9},   {"q2_k", 21},     {"q3_k", 11},
+      {"q4_k", 14},  {"q5_k", 16},  {"q6_k", 18},  {"iq4_nl", 25},   {"iq4_xs", 30},
+      {"tq2_0", 37}, {"mxfp4", 38}, {"nvfp4", 39}, {"nvfp4:e0", 39}, {"q2_0", 41}};
   for (const auto& [type, number] : types)
     EXPECT_EQ(file_type([&, &t = type](int64_t, Role) { return t; }), number) << type;
   // A mix with one matrix changed is none: most of it is named.

@@ -66,10 +66,17 @@ TEST(Mix, RowsThatDoNotFillBlocksGetTheSmallerType) {
                                                     {"q4_k", "q5_0"},
                                                     {"q5_k", "q5_1"},
                                                     {"q6_k", "q8_0"},
+                                                    {"q2_0", "q4_0"},
+                                                    {"tq2_0", "q4_0"},
+                                                    {"nvfp4", "iq4_nl"},
+                                                    {"nvfp4:e0", "iq4_nl"},
+                                                    {"mxfp4", "mxfp4"},
                                                     {"q4_0", "q4_0"}}) {
     EXPECT_EQ(fitting_grid(grid, 352), smaller);
     EXPECT_EQ(fitting_grid(grid, 512), grid);
   }
+  for (const char* grid : {"q2_0", "nvfp4"}) EXPECT_EQ(fitting_grid(grid, 576), grid);
+  EXPECT_EQ(fitting_grid("tq2_0", 576), "q4_0");
 }
 
 TEST(Mix, HeadAndEmbedding) {
@@ -80,6 +87,13 @@ TEST(Mix, HeadAndEmbedding) {
   EXPECT_EQ(head_grid("q8_0"), "q8_0");
   EXPECT_EQ(embedding_grid("q4_0", false), "q4_0");
   EXPECT_EQ(layer_grid("q4_0", Role::kDown, 0, llama(8, 8, 4)), "q4_0");
+  EXPECT_EQ(head_grid("mxfp4"), "q8_0");
+  EXPECT_EQ(embedding_grid("mxfp4", false), "q8_0");
+  EXPECT_EQ(head_grid("nvfp4"), "q6_k");
+  EXPECT_EQ(embedding_grid("nvfp4:e-3", false), "q6_k");  // no tensor scale there
+  EXPECT_EQ(head_grid("tq2_0"), "q6_k");
+  EXPECT_EQ(embedding_grid("tq2_0", false), "q4_k");
+  EXPECT_EQ(embedding_grid("q2_0", true), "q6_k");
   EXPECT_TRUE(is_mix("q4_k_m"));
   EXPECT_FALSE(is_mix("q4_k"));
 }

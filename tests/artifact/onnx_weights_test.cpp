@@ -37,7 +37,7 @@ std::vector<float> operator_values(const NBitsMatrix& packed, const NBitsLayout&
 TEST(NBits, HoldsTheSameNumbers) {
   for (const char* name : {"int4", "int4:g64", "int4:asym", "int4:g128:asym", "int8", "int8:asym",
                            "q4_0", "q8_0", "q3_k", "q5_0", "q6_k", "int3", "int3:g64:asym", "int2",
-                           "int2:g64:asym", "int2:g16:asym"}) {
+                           "int2:g64:asym", "int2:g16:asym", "q2_0", "tq2_0"}) {
     const grid::QuantizedMatrix matrix = random_matrix(name, 3, 768);
     FRUGAL_ASSERT_OK_AND_ASSIGN(const NBitsLayout layout, nbits_layout(matrix.grid->spec()));
     FRUGAL_ASSERT_OK_AND_ASSIGN(const NBitsMatrix packed, to_nbits(matrix, layout));
@@ -72,7 +72,7 @@ TEST(NBits, RefusesWhatTheOperatorCannotHold) {
   for (const char* name : {"q5_1", "q5_k"})
     FRUGAL_EXPECT_ERROR(layout_of(name), absl::StatusCode::kInvalidArgument,
                         "no multiple of the scale");
-  for (const char* name : {"nf4", "fp8:g64"})
+  for (const char* name : {"nf4", "fp8:g64", "nvfp4", "mxfp4"})
     FRUGAL_EXPECT_ERROR(layout_of(name), absl::StatusCode::kInvalidArgument,
                         "consecutive integers");
   FRUGAL_EXPECT_ERROR(layout_of("int4:g48"), absl::StatusCode::kInvalidArgument, "powers of two");

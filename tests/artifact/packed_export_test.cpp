@@ -86,7 +86,10 @@ TEST(CompressedTensorsExporter, EverySchemeComesBackAsItWas) {
            {{"q8_0"}, "int8:g32", "pack-quantized", DType::kBF16},
            {{"int8:row", Activations::kInt8}, "int8:row", "int-quantized", DType::kBF16},
            {{"fp8:row"}, "fp8:row", "float-quantized", DType::kBF16},
-           {{"fp8:g64"}, "fp8:g64", "float-quantized"}}) {
+           {{"fp8:g64"}, "fp8:g64", "float-quantized"},
+           {{"nvfp4"}, "nvfp4", "nvfp4-pack-quantized", DType::kBF16},
+           {{"nvfp4:e-2"}, "nvfp4:e-2", "nvfp4-pack-quantized"},
+           {{"mxfp4"}, "mxfp4", "mxfp4-pack-quantized", DType::kBF16}}) {
     SCOPED_TRACE(scheme.on.grid);
     const TemporaryFolder folder;
     const Checkpoint source =
@@ -100,8 +103,12 @@ TEST(CompressedTensorsExporter, EverySchemeComesBackAsItWas) {
     EXPECT_EQ(settings.at("ignore"), Json({"lm_head"}));
     const auto weights = format::open_weights(folder.path() / "out").value();
     const StoredTensors tensors(weights, "out");
+    const std::map<std::string, DType> of_one_byte = {{"nvfp4-pack-quantized", DType::kF8E4M3},
+                                                      {"mxfp4-pack-quantized", DType::kU8}};
+    const auto byte = of_one_byte.find(scheme.format);
+    const DType wide = scheme.dtype == DType::kF32 ? DType::kF32 : DType::kF16;
     EXPECT_EQ(tensors.find("model.layers.0.mlp.up_proj.weight_scale")->dtype,
-              scheme.dtype == DType::kF32 ? DType::kF32 : DType::kF16);
+              byte == of_one_byte.end() ? wide : byte->second);
   }
 }
 
@@ -296,6 +303,8 @@ TEST(PackedExport, RefusesFromMetadataWhatTheFormatsCannotSay) {
                          {"gptq", {""}, "nothing to pack"},
                          {"gptq", {"fp8:row"}, "integers alone; export to compressed_tensors"},
                          {"gptq", {"q5_0"}, "not 5"},
+                         {"gptq", {"nvfp4"}, "integers alone; export to compressed_tensors"},
+                         {"compressed_tensors", {"q2_0"}, "around another number than zero"},
                          {"gptq", {"int8:row", Activations::kInt8}, "rounded to int8 per token"}}) {
     SCOPED_TRACE(test.says);
     format::ModelInfo model = format::metadata_of(source);

@@ -23,6 +23,8 @@ TEST(PackedForm, SaysBitsGroupsAndZeroPoints) {
   EXPECT_EQ(text("q8_0"), "8 bits, groups of 32");
   EXPECT_EQ(text("q5_0"), "5 bits, groups of 32");
   EXPECT_EQ(text("fp8:row"), "FP8, whole rows");
+  EXPECT_EQ(text("nvfp4"), "FP4, groups of 16");
+  EXPECT_EQ(text("mxfp4"), "FP4, groups of 32");
 }
 
 TEST(PackedForm, RefusesWhatNoPackedFormatHolds) {
@@ -32,7 +34,9 @@ TEST(PackedForm, RefusesWhatNoPackedFormatHolds) {
                                                         {"q4_1", "no multiple of the scale"},
                                                         {"q5_1", "no multiple of the scale"},
                                                         {"iq4_nl", "no consecutive integers"},
-                                                        {"nf4", "no consecutive integers"}}) {
+                                                        {"nf4", "no consecutive integers"},
+                                                        {"q2_0", "around another number"},
+                                                        {"tq2_0", "no whole number of bits"}}) {
     const auto form = form_of(grid);
     FRUGAL_EXPECT_ERROR(form.status(), absl::StatusCode::kInvalidArgument, why);
     FRUGAL_EXPECT_ERROR(form.status(), absl::StatusCode::kInvalidArgument, grid);
@@ -43,7 +47,8 @@ TEST(PackedForm, RefusesWhatNoPackedFormatHolds) {
 // There and back, two matrices below each other, is the same codes and parameters.
 TEST(PackedForm, IsTheOtherDirectionOfChooseGrid) {
   for (const char* grid : {"int2:g32", "int2:g64:asym", "int3:g32", "int4:g32", "int4:g128:asym",
-                           "int4:row", "int8:g32", "int8:row:asym", "fp8:row", "fp8:g64"}) {
+                           "int4:row", "int8:g32", "int8:row:asym", "fp8:row", "fp8:g64", "mxfp4",
+                           "nvfp4", "nvfp4:e0", "nvfp4:e-9"}) {
     SCOPED_TRACE(grid);
     const grid::QuantizedMatrix one = test::random_matrix(grid, kRows, kColumns);
     const grid::QuantizedMatrix other = test::random_matrix(grid, 2 * kRows, kColumns);

@@ -74,7 +74,7 @@ std::vector<Golden> goldens() {
           {"ct-fp8-channel", "fp8:row", "7 fp8:row"},
           {"ct-fp8-tensor", "fp8:row", "7 fp8:row"},
           {"ct-fp8-block", "fp8:g16", "7 fp8:g16"},
-          {"ct-nvfp4", "", "decoded to F32: 7, as 4-bit floats have no grid"}};
+          {"ct-nvfp4", "", "decoded to F32: 7, as its tensor scale is no power of two"}};
 }
 
 TEST(PackedImporter, EveryGoldenIsListed) {
@@ -265,7 +265,9 @@ TEST(PackedImporter, ContradictionsOfCompressedTensorsAreNamed) {
        [](Shop& s) { s.quantization()["ignore"] = {"lm_head", "re:.*q_proj"}; }},
       {"ct-w8-channel", "down_proj.weight' is plain F16, but",
        [](Shop& s) { s.quantization()["ignore"] = {"lm_head"}; }},
-      {"ct-w4", "the format is 'mxfp4-pack-quantized'; frugal reads pack-quantized",
+      {"ct-w4", "the format is 'mxfp6-pack-quantized'; frugal reads pack-quantized",
+       [](Shop& s) { s.quantization()["format"] = "mxfp6-pack-quantized"; }},
+      {"ct-w4", "symmetric floats of 4 bits (E2M1) in groups",
        [](Shop& s) { s.quantization()["format"] = "mxfp4-pack-quantized"; }},
       {"ct-w4", "'kv_cache_scheme'",
        [](Shop& s) { s.quantization()["kv_cache_scheme"] = {{"num_bits", 8}}; }},

@@ -115,7 +115,26 @@ TEST(PackedMatrix, SaysWhyThereIsNoGrid) {
   for (const Case& test : std::vector<Case>{
            {"(g_idx)", [](PackedMatrix& m) { m.group_of = {1, 0, 1, 0, 1, 0, 1, 0}; }},
            {"integers of 6 bits", [](PackedMatrix& m) { m.bits = 6; }},
-           {"4-bit floats", [](PackedMatrix& m) { m.levels = PackedLevels::kFloat4; }},
+           {"4-bit floats in groups of 4",
+            [](PackedMatrix& m) { m.levels = PackedLevels::kFloat4; }},
+           {"tensor scale is no power of two",
+            [](PackedMatrix& m) {
+              m.levels = PackedLevels::kFloat4;
+              m.group = 16;
+              m.tensor_scale = 0.3f;
+            }},
+           {"rows of 8 fill no blocks of 64",
+            [](PackedMatrix& m) {
+              m.levels = PackedLevels::kFloat4;
+              m.group = 16;
+            }},
+           {"some of its scales are none of the grid",
+            [](PackedMatrix& m) {
+              m.levels = PackedLevels::kFloat4;
+              m.group = 32;
+              m.columns = 32;
+              m.scales[1] = 3;
+            }},
            {"shorter than 5", [](PackedMatrix& m) { m.group = 5; }},
            {"no fp16 numbers", [](PackedMatrix& m) { m.scales[2] = 0.1f; }},
            {"no fp16 numbers",

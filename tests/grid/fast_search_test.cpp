@@ -34,7 +34,8 @@ GroupInput group_input(base::RandomStream& random, int64_t count, int candidates
 TEST(GroupKernels, EveryInstructionSetGivesTheSameBits) {
   constexpr int kTried = 4;
   base::RandomStream random(1, "fast_search/bits");
-  for (const char* name : {"q4_0", "q8_0", "iq4_nl", "q4_k", "q2_k", "q3_k", "nf4", "fp8"}) {
+  for (const char* name :
+       {"q4_0", "q8_0", "iq4_nl", "q4_k", "q2_k", "q3_k", "nf4", "fp8", "nvfp4", "q2_0", "tq2_0"}) {
     const auto grid = grid_or_die(name, 64);
     const LevelTable table = grid->table();
     for (const int64_t count : {1, 16, 33}) {
@@ -151,7 +152,7 @@ TEST(GroupKernels, PairsOfAGroupByHand) {
 
 TEST(FastSearch, AMatrixDoesNotDependOnThreads) {
   base::RandomStream random(3, "fast_search/threads");
-  for (const char* name : {"q4_0", "q4_1", "q4_k", "q6_k", "iq4_nl", "int4:asym"}) {
+  for (const char* name : {"q4_0", "q4_1", "q4_k", "q6_k", "iq4_nl", "int4:asym", "nvfp4"}) {
     const int64_t rows = 37, columns = 768;
     const auto x = heavy_weights(random, rows * columns);
     const auto importance = uneven_importance(random, columns);
@@ -176,7 +177,8 @@ TEST(FastSearch, AMatrixDoesNotDependOnThreads) {
 // are a sixth to a third of the full search's, and lie between them.
 TEST(FastSearch, StaysCloseToTheFullSearch) {
   base::RandomStream random(4, "fast_search/full");
-  for (const char* name : {"q4_0", "q5_0", "q8_0", "q4_1", "iq4_nl", "q3_k", "q4_k", "q6_k"}) {
+  for (const char* name : {"q4_0", "q5_0", "q8_0", "q4_1", "iq4_nl", "q3_k", "q4_k", "q6_k",
+                           "iq4_xs", "mxfp4", "nvfp4", "q2_0", "tq2_0"}) {
     const auto grid = grid_or_die(name);
     const int64_t columns = 256 * 64;
     const auto x = heavy_weights(random, columns);

@@ -9,8 +9,9 @@ namespace {
 TEST(Matrix, PackAndUnpackAreInverse) {
   base::RandomStream random(1, "matrix/pack");
   for (const char* name :
-       {"q8_0", "q4_0", "iq4_nl", "q4_k", "int4:g64:asym", "int8:row", "q2_k", "q3_k", "q5_k",
-        "q6_k", "q4_1", "q5_0", "q5_1", "int2:row", "int3:g64:asym", "nf4", "fp8"}) {
+       {"q8_0", "q4_0",  "iq4_nl", "q4_k",     "int4:g64:asym", "int8:row", "q2_k",          "q3_k",
+        "q5_k", "q6_k",  "q4_1",   "q5_0",     "q5_1",          "int2:row", "int3:g64:asym", "nf4",
+        "fp8",  "mxfp4", "nvfp4",  "nvfp4:e0", "q2_0",          "tq2_0"}) {
     const int64_t rows = 5, columns = 512;
     const auto grid = grid_or_die(name, columns);
     const auto weights = normal_weights(random, rows * columns);
@@ -40,7 +41,11 @@ TEST(Matrix, DecodeIsNearTheWeights) {
                                        {"q3_k", 0.24},
                                        {"q2_k", 0.4},
                                        {"fp8:g64", 0.035},
-                                       {"nf4:g32", 0.12}}) {
+                                       {"nf4:g32", 0.12},
+                                       {"nvfp4", 0.11},
+                                       {"mxfp4", 0.14},
+                                       {"q2_0", 0.45},
+                                       {"tq2_0", 0.5}}) {
     FRUGAL_ASSERT_OK_AND_ASSIGN(
         const QuantizedMatrix matrix,
         round_to_nearest(grid_or_die(name), weights.data(), 4, 256, {}, true));

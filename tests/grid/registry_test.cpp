@@ -32,7 +32,9 @@ TEST(Registry, SizesAreThoseOfTheFormats) {
   } kSizes[] = {{"q4_0", 32, 18, 2},    {"q8_0", 32, 34, 8},    {"iq4_nl", 32, 18, 20},
                 {"q4_k", 256, 144, 12}, {"q4_1", 32, 20, 3},    {"q5_0", 32, 22, 6},
                 {"q5_1", 32, 24, 7},    {"q2_k", 256, 84, 10},  {"q3_k", 256, 110, 11},
-                {"q5_k", 256, 176, 13}, {"q6_k", 256, 210, 14}, {"iq4_xs", 256, 136, 23}};
+                {"q5_k", 256, 176, 13}, {"q6_k", 256, 210, 14}, {"iq4_xs", 256, 136, 23},
+                {"mxfp4", 32, 17, 39},  {"nvfp4", 64, 36, 40},  {"q2_0", 64, 18, 42},
+                {"tq2_0", 256, 66, 35}};
   for (const auto& expected : kSizes) {
     const GridSpec spec = grid_or_die(expected.name)->spec();
     EXPECT_EQ(spec.block_columns, expected.columns);

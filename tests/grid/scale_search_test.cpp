@@ -21,7 +21,8 @@ Candidates random_candidates(base::RandomStream& random) {
 
 TEST(ScaleSearch, EveryInstructionSetGivesTheSameBits) {
   base::RandomStream random(1, "scale_search/bits");
-  for (const char* name : {"q4_0", "q8_0", "iq4_nl", "q4_k", "q2_k", "q3_k", "nf4", "fp8"}) {
+  for (const char* name :
+       {"q4_0", "q8_0", "iq4_nl", "q4_k", "q2_k", "q3_k", "nf4", "fp8", "nvfp4", "q2_0", "tq2_0"}) {
     const auto grid = grid_or_die(name, 64);
     const LevelTable table = grid->table();
     for (const int64_t count : {1, 15, 32, 100}) {
@@ -99,7 +100,7 @@ TEST(ScaleKernels, OddCountsGiveTheSameBits) {
   constexpr uint8_t kUntouched = 0xa5;
   base::RandomStream random(11, "scale_kernels/counts");
   const Candidates candidates = random_candidates(random);
-  for (const char* name : {"q8_0", "iq4_nl", "nf4", "fp8"}) {
+  for (const char* name : {"q8_0", "iq4_nl", "nf4", "fp8", "mxfp4", "tq2_0"}) {
     const auto grid = grid_or_die(name, 64);
     const LevelTable table = grid->table();
     for (const int64_t count : {0, 1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 33}) {
@@ -236,7 +237,7 @@ TEST(ScaleSearch, SumsAreTheirDefinition) {
 // comes near.
 TEST(ScaleSearch, NearTheBruteForceOptimum) {
   base::RandomStream random(3, "scale_search/brute");
-  for (const char* name : {"q4_0", "iq4_nl", "int4:g24", "int4:g5"}) {
+  for (const char* name : {"q4_0", "iq4_nl", "int4:g24", "int4:g5", "q2_0", "tq2_0"}) {
     const auto grid = grid_or_die(name);
     const int64_t columns = grid->spec().block_columns;
     double found_total = 0, best_total = 0;
@@ -249,7 +250,9 @@ TEST(ScaleSearch, NearTheBruteForceOptimum) {
       double best = found * 2;
       const float largest =
           std::fabs(signed_maximum(x)) * 2 / std::fabs(grid->spec().levels.front());
-      for (uint16_t half = float_to_half(largest / 8); half_to_float(half) <= largest; ++half) {
+      // (Few levels serve the bulk of the weights and clip the rest.)
+      const float smallest = largest / (grid->spec().levels.size() > 4 ? 8 : 64);
+      for (uint16_t half = float_to_half(smallest); half_to_float(half) <= largest; ++half) {
         for (const float sign : {1.0f, -1.0f}) {
           store_half(sign * half_to_float(half), parameters.data());
           best = std::min(best, weighted_error(*grid, x, importance, parameters.data()));

@@ -8,9 +8,9 @@ import gguf
 import numpy as np
 
 from common import *
-from gguf_names import hugging_face_name, interleave
+from gguf_names import hugging_face_name, interleave, split_scales
 
-GGUF_GRIDS = ("q8_0", "q4_0", "iq4_nl", "q4_k", "q4_1", "q5_0", "q5_1", "q2_k", "q3_k", "q5_k", "q6_k", "iq4_xs")
+GGUF_GRIDS = ("q8_0", "q4_0", "iq4_nl", "q4_k", "q4_1", "q5_0", "q5_1", "q2_k", "q3_k", "q5_k", "q6_k", "iq4_xs", "mxfp4", "nvfp4", "tq2_0")
 
 
 def compare(name, model, grid, text, work, arguments):
@@ -24,9 +24,10 @@ def compare(name, model, grid, text, work, arguments):
     wrong = []
     reader = gguf.GGUFReader(str(out))
     quantized_count = 0
-    for tensor in reader.tensors:
+    matrices, scales = split_scales(reader)
+    for tensor in matrices:
         expected = ours[hugging_face_name(tensor.name)]
-        decoded = gguf.quants.dequantize(tensor.data, tensor.tensor_type).reshape(expected.shape)
+        decoded = gguf.quants.dequantize(tensor.data, tensor.tensor_type).reshape(expected.shape) * scales.get(tensor.name, np.float32(1))
         quantized_count += tensor.tensor_type not in (gguf.GGMLQuantizationType.F32, gguf.GGMLQuantizationType.BF16)
         if ".attn_q." in tensor.name:
             expected = interleave(expected, config["num_attention_heads"])

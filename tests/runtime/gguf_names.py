@@ -20,3 +20,9 @@ def gguf_name(name):
 def interleave(matrix, heads):
     """Rows of q or k as llama.cpp's files order them."""
     return matrix.reshape(heads, 2, -1, matrix.shape[1]).swapaxes(1, 2).reshape(matrix.shape)
+
+
+def split_scales(reader):
+    """The matrices and vectors of a file, and by a matrix's name its tensor scale, which llama.cpp multiplies products by."""
+    scales = {tensor.name.removesuffix("scale") + "weight": tensor.data[0] for tensor in reader.tensors if tensor.name.endswith(".scale")}
+    return [tensor for tensor in reader.tensors if not tensor.name.endswith(".scale")], scales

@@ -20,13 +20,15 @@ constexpr std::array kTypes = {
     FileType{"F32", 0},     FileType{"F16", 1},     FileType{"q4_0", 2},  FileType{"q4_1", 3},
     FileType{"q8_0", 7},    FileType{"q5_0", 8},    FileType{"q5_1", 9},  FileType{"q2_k", 21},
     FileType{"q3_k", 11},   FileType{"q4_k", 14},   FileType{"q5_k", 16}, FileType{"q6_k", 18},
-    FileType{"iq4_nl", 25}, FileType{"iq4_xs", 30}, FileType{"BF16", 32}};
+    FileType{"iq4_nl", 25}, FileType{"iq4_xs", 30}, FileType{"BF16", 32}, FileType{"tq2_0", 37},
+    FileType{"mxfp4", 38},  FileType{"nvfp4", 39},  FileType{"q2_0", 41}};
 constexpr std::array kMixes = {
     FileType{"q2_k_s", 21}, FileType{"q2_k_m", 10}, FileType{"q3_k_s", 11},
     FileType{"q3_k_m", 12}, FileType{"q3_k_l", 13}, FileType{"q4_k_s", 14},
     FileType{"q4_k_m", 15}, FileType{"q5_k_s", 16}, FileType{"q5_k_m", 17}};
 
 uint32_t number_of(std::string_view type) {
+  type = type.substr(0, type.find(':'));  // whatever the tensor scale
   const auto found = std::find_if(kTypes.begin(), kTypes.end(),
                                   [&](const FileType& entry) { return entry.name == type; });
   return found == kTypes.end() ? 0 : found->number;

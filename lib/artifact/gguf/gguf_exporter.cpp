@@ -3,6 +3,7 @@
 #include "artifact/exporter.h"
 #include "artifact/gguf/gguf_model.h"
 #include "artifact/gguf/gguf_read_back.h"
+#include "artifact/gguf/tensor_scales.h"
 #include "grid/grid.h"
 #include "text/tokenizer.h"
 
@@ -62,7 +63,8 @@ absl::StatusOr<Forecast> forecast(const format::ModelInfo& model, const ExportOp
   constexpr int64_t kMetadataBytes = 1 << 10;  // all but the tokenizer's
   Forecast forecast{.bytes = kMetadataBytes + model.side_bytes};
   std::vector<int64_t> sizes;
-  for (const GgufSource& source : gguf_tensors(model.config)) {
+  const std::vector<GgufSource> sources = gguf_tensors(model.config);
+  for (const GgufSource& source : sources) {
     FRUGAL_ASSIGN_OR_RETURN(const Stored tensor, stored(source, model));
     forecast.bytes +=
         aligned(tensor.bytes) + kEntryBytes + static_cast<int64_t>(source.name.size());
@@ -72,6 +74,14 @@ absl::StatusOr<Forecast> forecast(const format::ModelInfo& model, const ExportOp
     } else {
       forecast.add(source.parts.front().role, tensor.type, elements(source.shape), tensor.bytes);
     }
+  }
+  FRUGAL_ASSIGN_OR_RETURN(const auto scales,
+                          gguf_tensor_scales(model.config, sources, grid_of_weight(model)));
+  for (const GgufScale& scale : scales) {
+    const int64_t bytes = 4 * static_cast<int64_t>(scale.values.size());
+    forecast.bytes += aligned(bytes) + kEntryBytes + static_cast<int64_t>(scale.name.size());
+    sizes.push_back(bytes);
+    forecast.add("tensor scales", "F32", 0, bytes);
   }
   FRUGAL_ASSIGN_OR_RETURN(
       const std::vector<size_t> parts,

@@ -14,6 +14,7 @@
 #include "artifact/gguf/gguf_tokenizer.h"
 #include "artifact/gguf/hyperparameters.h"
 #include "artifact/gguf/pre_tokenizer_names.h"
+#include "artifact/gguf/tensor_scales.h"
 #include "artifact/onnx/rotary.h"
 #include "base/process.h"
 #include "base/text.h"
@@ -240,7 +241,9 @@ absl::Status check_gguf(const format::ModelInfo& model, const GgufOptions& optio
     FRUGAL_ASSIGN_OR_RETURN(const auto target, gguf_grid_for(grid_name, columns));
     if (!target.has_value()) return no_gguf_layout(weight, grid_name);
   }
-  for (const GgufSource& source : gguf_tensors(model.config)) {
+  const std::vector<GgufSource> sources = gguf_tensors(model.config);
+  FRUGAL_RETURN_IF_ERROR(gguf_tensor_scales(model.config, sources, grid_of_weight(model)).status());
+  for (const GgufSource& source : sources) {
     FRUGAL_RETURN_IF_ERROR(check_fused(source, [&](const architecture::Tensor& part) {
       const auto grid = model.grids.find(part.name);
       const bool on_grid = grid != model.grids.end();
@@ -299,7 +302,12 @@ absl::Status write_gguf(const format::Checkpoint& checkpoint, const text::Tokeni
   FRUGAL_ASSIGN_OR_RETURN(const GgufMetadata metadata,
                           gguf_metadata(checkpoint.config(), tokenizer, name, file_type,
                                         !checkpoint.quantized().empty(), options));
-  FRUGAL_ASSIGN_OR_RETURN(const auto declarations, declarations_of(checkpoint, sources));
+  FRUGAL_ASSIGN_OR_RETURN(auto declarations, declarations_of(checkpoint, sources));
+  FRUGAL_ASSIGN_OR_RETURN(const auto scales, gguf_tensor_scales(checkpoint.config(), sources,
+                                                                grid_of_weight(checkpoint)));
+  FRUGAL_ASSIGN_OR_RETURN(const format::GgmlType fp32, format::ggml_type("F32"));
+  for (const GgufScale& scale : scales)
+    declarations.push_back({scale.name, {static_cast<int64_t>(scale.values.size())}, fp32});
   FRUGAL_ASSIGN_OR_RETURN(
       format::GgufModelWriter writer,
       format::GgufModelWriter::create(path, metadata, declarations, options.max_part_bytes));
@@ -312,6 +320,8 @@ absl::Status write_gguf(const format::Checkpoint& checkpoint, const text::Tokeni
     FRUGAL_RETURN_IF_ERROR(writer.write(sources[i].name, payload.bytes));
     if (payload.stored.is_mapped()) base::release_pages(payload.stored);
   }
+  for (const GgufScale& scale : scales)
+    FRUGAL_RETURN_IF_ERROR(writer.write(scale.name, std::as_bytes(std::span(scale.values))));
   return writer.commit();
 }
 

@@ -8,6 +8,7 @@
 #include "artifact/exact_layout.h"
 #include "artifact/gguf/gguf_model.h"
 #include "artifact/gguf/gguf_tensors.h"
+#include "artifact/gguf/tensor_scales.h"
 #include "artifact/read_back.h"
 #include "base/interrupt.h"
 #include "base/process.h"
@@ -153,6 +154,13 @@ absl::Status read_back_tensor(const Checkpoint& checkpoint, const GgufFile& file
                     std::as_bytes(std::span(expected)));
 }
 
+absl::Status read_back_scale(const GgufFile& file, const GgufScale& scale, std::string_view where) {
+  const GgufTensor* tensor = file.find_tensor(scale.name);
+  if (tensor == nullptr) return differs(where, "the tensor '", scale.name, "' is missing");
+  return same_bytes(where, str_cat("'", scale.name, "'"), file.bytes(*tensor),
+                    std::as_bytes(std::span(scale.values)));
+}
+
 absl::Status read_back_metadata(const Checkpoint& checkpoint, const text::Tokenizer& tokenizer,
                                 std::string_view name, const GgufFile& file, size_t parts,
                                 const GgufOptions& options, std::string_view where) {
@@ -191,8 +199,12 @@ absl::Status read_back_gguf(const Checkpoint& checkpoint, const text::Tokenizer&
     FRUGAL_RETURN_IF_ERROR(base::check_interrupt());
     FRUGAL_RETURN_IF_ERROR(read_back_tensor(checkpoint, file, source, where));
   }
-  if (file.tensors().size() == sources.size()) return absl::OkStatus();
-  return differs(where, "there are ", file.tensors().size(), " tensors, expected ", sources.size());
+  FRUGAL_ASSIGN_OR_RETURN(const auto scales, gguf_tensor_scales(checkpoint.config(), sources,
+                                                                grid_of_weight(checkpoint)));
+  for (const GgufScale& scale : scales) FRUGAL_RETURN_IF_ERROR(read_back_scale(file, scale, where));
+  const size_t count = sources.size() + scales.size();
+  if (file.tensors().size() == count) return absl::OkStatus();
+  return differs(where, "there are ", file.tensors().size(), " tensors, expected ", count);
 }
 
 }  // namespace frugal::artifact

@@ -7,10 +7,12 @@
 #include <set>
 
 #include "artifact/exact_layout.h"
+#include "artifact/gguf/tensor_scales.h"
 #include "base/interrupt.h"
 #include "base/process.h"
 #include "base/text.h"
 #include "format/convert.h"
+#include "grid/float4.h"
 #include "grid/grid.h"
 
 namespace frugal::artifact {
@@ -55,6 +57,26 @@ std::string sizes(const ModelConfig& config, const architecture::Tensor& part) {
                  " pieces");
 }
 
+constexpr uint32_t kNvfp4 = 40;  // ggml's type, the one that tensor scales are for
+
+// The grids of NVFP4 blocks by their tensor scales; without one for all parts they are decoded.
+absl::Status plan_scaled(const format::GgufFile& file, GgufImport& import) {
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<float> scales, read_gguf_scales(file, import.source));
+  std::vector<std::string> grids;
+  for (const float scale : scales) grids.push_back(grid::nvfp4_name(scale));
+  const bool on_grids = std::none_of(grids.begin(), grids.end(),
+                                     [](const std::string& name) { return name.empty(); });
+  if (!on_grids) import.tensor_scales = scales;
+  for (size_t i = 0; i < import.declared.size(); ++i) {
+    if (on_grids) {
+      import.declared[i].grid = grids[i];
+    } else {
+      import.declared[i].grid.reset();
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<GgufImport> plan_tensor(const GgufValues& values, const ModelConfig& config,
                                        GgufSource source) {
   GgufImport result{.source = std::move(source)};
@@ -88,12 +110,18 @@ absl::StatusOr<GgufImport> plan_tensor(const GgufValues& values, const ModelConf
     if (!dtype) declared.grid = grid;
     result.declared.push_back(std::move(declared));
   }
+  if (found.type.id == kNvfp4)
+    FRUGAL_RETURN_IF_ERROR(base::annotate(plan_scaled(values.file(), result), values.where()));
   return result;
 }
 
 absl::Status refuse_others(const GgufValues& values, const ModelConfig& config) {
   std::set<std::string, std::less<>> known = {std::string(kGgufRopeFrequencies)};
-  for (const GgufSource& source : gguf_tensors(config)) known.insert(source.name);
+  for (const GgufSource& source : gguf_tensors(config)) {
+    known.insert(source.name);
+    const GgufTensor* const matrix = values.file().find_tensor(source.name);
+    if (matrix != nullptr && matrix->type.id == kNvfp4) known.insert(gguf_scale_name(source.name));
+  }
   for (const GgufTensor& tensor : values.file().tensors()) {
     if (known.contains(tensor.name)) continue;
     return base::unimplemented(values.where(), ": the tensor '", tensor.name,
@@ -163,6 +191,20 @@ std::vector<float> vector_values(const GgufTensor& tensor, std::span<const std::
   return result;
 }
 
+// NVFP4 blocks under a tensor scale, as numbers.
+absl::Status write_decoded(std::span<const std::byte> bytes, float tensor_scale,
+                           const format::CheckpointWriter::Tensor& part,
+                           format::CheckpointWriter& writer) {
+  const int64_t rows = part.shape[0], columns = part.shape[1];
+  FRUGAL_ASSIGN_OR_RETURN(const auto grid, grid::find_grid(grid::nvfp4_name(1), columns));
+  FRUGAL_ASSIGN_OR_RETURN(const auto matrix, grid::unpack_matrix(grid, rows, columns, bytes));
+  std::vector<float> weights(static_cast<size_t>(rows * columns));
+  grid::decode_matrix(matrix, weights.data());
+  for (float& weight : weights) weight *= tensor_scale;
+  FRUGAL_RETURN_IF_ERROR(check_finite(weights, 0, columns));
+  return writer.write_values(part.name, weights);
+}
+
 absl::Status write_tensor(const GgufImport& import, std::span<const std::byte> bytes,
                           format::CheckpointWriter& writer) {
   const GgufSource& source = import.source;
@@ -185,10 +227,16 @@ absl::Status write_tensor(const GgufImport& import, std::span<const std::byte> b
   int64_t rows = 1;  // of a stack, too
   for (size_t i = 0; i + 1 < source.shape.size(); ++i) rows *= source.shape[i];
   const size_t row_bytes = bytes.size() / static_cast<size_t>(rows);
-  for (const format::CheckpointWriter::Tensor& part : import.declared) {
+  for (size_t i = 0; i < import.declared.size(); ++i) {
+    const format::CheckpointWriter::Tensor& part = import.declared[i];
     const size_t size = static_cast<size_t>(part.shape[0]) * row_bytes;
-    FRUGAL_RETURN_IF_ERROR(check_rows(bytes.first(size), part));
-    FRUGAL_RETURN_IF_ERROR(writer.write(part.name, bytes.first(size)));
+    if (import.tensor_scales.empty()) {
+      FRUGAL_RETURN_IF_ERROR(check_rows(bytes.first(size), part));
+      FRUGAL_RETURN_IF_ERROR(writer.write(part.name, bytes.first(size)));
+    } else {
+      FRUGAL_RETURN_IF_ERROR(
+          write_decoded(bytes.first(size), import.tensor_scales[i], part, writer));
+    }
     bytes = bytes.subspan(size);
   }
   return absl::OkStatus();

@@ -21,6 +21,8 @@ struct GgufImport {
   // As CheckpointWriter takes them, by part of the source. Codes on a grid of the house stay on it;
   // vectors are fp32.
   std::vector<format::CheckpointWriter::Tensor> declared;
+  // By part, of blocks whose tensor scale is one that no grid of ours has: decoded to fp32.
+  std::vector<float> tensor_scales = {};
 };
 
 // What becomes of every tensor, in file order. Errors: a tensor of the model that the file lacks or

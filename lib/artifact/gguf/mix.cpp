@@ -154,16 +154,25 @@ std::string layer_grid(std::string_view name, architecture::Role matrix, int64_t
 }
 
 std::string head_grid(std::string_view name) {
+  // llama-quantize has q8_0 beside MXFP4, and q6_k beside every other type.
+  if (name == "mxfp4") return "q8_0";
   return std::string(name == "q8_0" ? name : kHeadGrid);
 }
 
 std::string embedding_grid(std::string_view name, bool tied) {
-  if (tied) return head_grid(name);
+  // MXFP4's of llama-quantize is that of its head; NVFP4 has none, as llama.cpp multiplies no
+  // embedding by a tensor scale.
+  if (tied || name == "mxfp4" || name.starts_with("nvfp4")) return head_grid(name);
+  if (name == "q2_0" || name == "tq2_0") return "q4_k";
   return is_mix(name) ? mix_grid(name) : std::string(name);
 }
 
 std::string fitting_grid(std::string_view grid, int64_t columns) {
   if (columns % 256 == 0) return std::string(grid);
+  if (grid == "q2_0") return columns % 64 == 0 ? "q2_0" : "q4_0";
+  if (grid == "tq2_0") return "q4_0";
+  // llama-quantize has nothing beside NVFP4: the best of its size for blocks of 32.
+  if (grid.starts_with("nvfp4") && columns % 64 != 0) return "iq4_nl";
   if (grid == "q2_k" || grid == "q3_k" || grid == "iq4_xs") return "iq4_nl";
   if (grid == "q4_k") return "q5_0";
   if (grid == "q5_k") return "q5_1";

@@ -34,8 +34,8 @@ std::string layer_grid(std::string_view name, architecture::Role matrix, int64_t
 std::string head_grid(std::string_view name);
 std::string embedding_grid(std::string_view name, bool tied);
 
-// What llama-quantize takes for `grid` where rows of `columns` weights do not fill its blocks of
-// 256; `grid` itself where they do, or where its blocks are smaller.
+// What llama-quantize takes for `grid` where rows of `columns` weights do not fill its blocks;
+// `grid` itself where they do, or where its blocks are of 32.
 std::string fitting_grid(std::string_view grid, int64_t columns);
 
 }  // namespace frugal::artifact

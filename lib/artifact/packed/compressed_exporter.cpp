@@ -1,14 +1,16 @@
 // Tested by: tests/artifact/packed_export_test.cpp
 //
 // A checkpoint as compressed_layout.cpp reads it: integers in pack-quantized, with inputs that are
-// rounded to int8 in int-quantized, FP8 in float-quantized.
+// rounded to int8 in int-quantized, FP8 in float-quantized, FP4 in nvfp4- or mxfp4-pack-quantized.
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "artifact/packed/compressed_scheme.h"
 #include "artifact/packed/packed_export.h"
 #include "artifact/packed/words.h"
 #include "base/text.h"
+#include "grid/float8.h"
 #include "grid/half.h"
 
 namespace frugal::artifact {
@@ -21,12 +23,14 @@ using format::DType;
 
 CompressedScheme scheme_of(const PackedForm& form, bool int8_inputs) {
   CompressedScheme scheme{.bits = form.bits,
-                          .is_float = form.levels == PackedLevels::kFloat8,
+                          .is_float = form.levels != PackedLevels::kInteger,
                           .symmetric = !form.zero_points,
                           .spread = form.group == 0 ? ScaleSpread::kChannel : ScaleSpread::kGroup,
                           .group = form.group,
                           .int8_inputs = int8_inputs};
-  if (scheme.is_float) scheme.format = CompressedFormat::kFloat;
+  if (form.levels == PackedLevels::kFloat8) scheme.format = CompressedFormat::kFloat;
+  if (form.levels == PackedLevels::kFloat4)
+    scheme.format = form.group == 16 ? CompressedFormat::kNvfp4 : CompressedFormat::kMxfp4;
   if (int8_inputs) scheme.format = CompressedFormat::kInteger;  // of rows, without zero points
   return scheme;
 }
@@ -44,6 +48,13 @@ std::vector<TensorDeclaration> declare(const PackedExportPlan& plan, const Expor
     return {{called(kPlain), DType::kI8, {rows, columns}}, scales};
   if (scheme.format == CompressedFormat::kFloat)
     return {{called(kPlain), DType::kF8E4M3, {rows, columns}}, scales};
+  const TensorDeclaration nibbles{called(kPacked), DType::kU8, {rows, columns / 2}};
+  if (scheme.format == CompressedFormat::kNvfp4)
+    return {nibbles,
+            {called(kScale), DType::kF8E4M3, {rows, groups}},
+            {called(kGlobal), DType::kF32, {1}}};
+  if (scheme.format == CompressedFormat::kMxfp4)
+    return {nibbles, {called(kScale), DType::kU8, {rows, groups}}};
   std::vector<TensorDeclaration> result = {
       {called(kPacked), DType::kI32, {rows, words_for(columns, scheme.bits)}},
       scales,
@@ -94,9 +105,39 @@ TensorData packed_zeros(const PackedMatrix& matrix) {
   return data;
 }
 
+// The earlier column in the low half.
+TensorData packed_nibbles(const PackedMatrix& matrix) {
+  const std::vector<uint8_t> codes = all_codes(matrix);
+  TensorData data(codes.size() / 2);
+  for (size_t i = 0; i < data.size(); ++i)
+    data[i] = static_cast<std::byte>(codes[2 * i] | codes[2 * i + 1] << 4);
+  return data;
+}
+
+// FP8 numbers times the tensor scale: E4M3's bytes.
+TensorData float8_scales(const PackedMatrix& matrix) {
+  TensorData data;
+  for (const float scale : matrix.scales)
+    data.push_back(static_cast<std::byte>(grid::float8_magnitude(scale / matrix.tensor_scale)));
+  return data;
+}
+
+// Powers of two: E8M0's bytes, 0 where all is zero.
+TensorData exponent_scales(const PackedMatrix& matrix) {
+  TensorData data;
+  for (const float scale : matrix.scales)
+    data.push_back(static_cast<std::byte>(scale == 0 ? 0 : std::ilogb(scale) + 127));
+  return data;
+}
+
 std::vector<TensorData> pack(const PackedExportPlan& plan, const ExportModule& module,
                              const PackedMatrix& matrix, const ExportOptions&) {
   const CompressedScheme scheme = scheme_of(*module.form, module.int8_inputs);
+  if (scheme.format == CompressedFormat::kNvfp4)
+    return {packed_nibbles(matrix), float8_scales(matrix),
+            bytes_of(std::vector{1 / matrix.tensor_scale})};
+  if (scheme.format == CompressedFormat::kMxfp4)
+    return {packed_nibbles(matrix), exponent_scales(matrix)};
   TensorData scales = scale_bytes(plan, matrix);
   if (scheme.format != CompressedFormat::kPacked) {
     std::vector<uint8_t> codes = all_codes(matrix);

@@ -9,11 +9,13 @@
 //   float-quantized       weight F8_E4M3 [rows, columns]
 //   nvfp4-pack-quantized  weight_packed U8 [rows, columns / 2], the earlier column in the low half;
 //                         weight_scale F8_E4M3 [rows, groups], over weight_global_scale F32 [1]
+//   mxfp4-pack-quantized  weight_packed likewise; weight_scale U8 [rows, groups], 2^(byte - 127)
 //
 //   weight_scale of the others: F16, BF16 or F32, [rows, groups] of columns, [rows, 1], [1], or one
 //   for each block; weight_g_idx I32 [columns] where columns are in groups of another order.
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
 
 #include "artifact/packed/columns_layout.h"
@@ -114,6 +116,7 @@ absl::Status read_codes(Reading& at) {
       at.matrix.levels = PackedLevels::kFloat8;
       return read_byte_codes(at, DType::kF8E4M3, 0);
     case CompressedFormat::kNvfp4:
+    case CompressedFormat::kMxfp4:
       at.matrix.levels = PackedLevels::kFloat4;
       return read_nibble_codes(at);
   }
@@ -171,7 +174,29 @@ absl::Status read_scales_of_scales(Reading& at) {
     const float size = grid::float8_magnitude_value(magnitude) / global;
     matrix.scales.push_back((code & kTop) != 0 ? -size : size);
   }
+  matrix.tensor_scale = 1 / global;
   return absl::OkStatus();
+}
+
+// Powers of two.
+absl::Status read_exponents(Reading& at) {
+  constexpr int kNone = 0xff, kBias = 127;
+  PackedMatrix& matrix = at.matrix;
+  FRUGAL_ASSIGN_OR_RETURN(const StoredView view,
+                          at.want(kScale, {DType::kU8}, {{matrix.rows, matrix.groups()}}));
+  for (const std::byte byte : view.bytes) {
+    const int exponent = static_cast<int>(byte);
+    if (exponent == kNone)
+      return base::data_loss(at.tensors.where(), ": '", view.info->name, "' holds NaN");
+    // 2^-127 is what zeros have: no product with it is seen in fp32.
+    matrix.scales.push_back(exponent == 0 ? 0.0f : std::ldexp(1.0f, exponent - kBias));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status read_any_scales(Reading& at) {
+  if (at.scheme.format == CompressedFormat::kNvfp4) return read_scales_of_scales(at);
+  return at.scheme.format == CompressedFormat::kMxfp4 ? read_exponents(at) : read_scales(at);
 }
 
 // Symmetric files of older writers have zero points all the same: zeros.
@@ -244,8 +269,7 @@ class CompressedLayout final : public Layout {
     at.matrix.group = grouped ? std::min(scheme->group, module.columns) : module.columns;
     at.matrix.int8_inputs = scheme->int8_inputs;
     FRUGAL_RETURN_IF_ERROR(read_codes(at));
-    FRUGAL_RETURN_IF_ERROR(scheme->format == CompressedFormat::kNvfp4 ? read_scales_of_scales(at)
-                                                                      : read_scales(at));
+    FRUGAL_RETURN_IF_ERROR(read_any_scales(at));
     FRUGAL_RETURN_IF_ERROR(read_zeros(at));
     FRUGAL_RETURN_IF_ERROR(read_order(at));
     for (const std::string_view input : kInputs) at.matrix.tensors.push_back(joined(module, input));

@@ -19,6 +19,7 @@ constexpr std::array kFormats = {
     FormatName{"int-quantized", CompressedFormat::kInteger},
     FormatName{"float-quantized", CompressedFormat::kFloat},
     FormatName{"nvfp4-pack-quantized", CompressedFormat::kNvfp4},
+    FormatName{"mxfp4-pack-quantized", CompressedFormat::kMxfp4},
 };
 
 absl::StatusOr<CompressedFormat> find_format(const std::string& name, bool is_float,
@@ -92,6 +93,7 @@ absl::Status check_numbers(const CompressedScheme& scheme, std::string_view wher
                  ? absl::OkStatus()
                  : refused("symmetric floats of 8 bits (E4M3)");
     case CompressedFormat::kNvfp4:
+    case CompressedFormat::kMxfp4:
       return scheme.is_float && scheme.bits == 4 && scheme.symmetric &&
                      scheme.spread == ScaleSpread::kGroup
                  ? absl::OkStatus()
@@ -215,6 +217,11 @@ Json to_json(const CompressedScheme& scheme, const std::vector<std::string>& tar
                   {"strategy", grouped ? "group" : "channel"},
                   {"group_size", grouped ? Json(scheme.group) : Json()},
                   {"dynamic", false}};
+  if (scheme.format == CompressedFormat::kNvfp4) {
+    weights["strategy"] = "tensor_group";
+    weights["scale_dtype"] = "torch.float8_e4m3fn";
+  }
+  if (scheme.format == CompressedFormat::kMxfp4) weights["scale_dtype"] = "torch.uint8";
   Json inputs;
   if (scheme.int8_inputs) {
     inputs = {{"num_bits", 8},

@@ -22,7 +22,7 @@ inline constexpr std::string_view kPacked = ".weight_packed", kPlain = ".weight"
 inline constexpr uint8_t kTop = 0x80;  // turns value + 128 into int8, and back
 }  // namespace compressed
 
-enum class CompressedFormat { kPacked, kInteger, kFloat, kNvfp4 };
+enum class CompressedFormat { kPacked, kInteger, kFloat, kNvfp4, kMxfp4 };
 
 enum class ScaleSpread { kTensor, kChannel, kGroup, kBlock };  // what shares a scale
 

@@ -11,12 +11,14 @@
 
 namespace frugal::artifact {
 
-// w = scale * (level(code) - zero), a scale and a zero point for each group of a row.
+// w = scale * (level(code) - zero), a scale and a zero point for each group of a row. Scales of FP4
+// are of one byte: powers of two in groups of 32, FP8 times a tensor scale in groups of 16.
 struct PackedForm {
   PackedLevels levels = PackedLevels::kInteger;
   int bits = 4;
   int64_t group = 0;         // columns; 0: the whole row
   bool zero_points = false;  // without: 2^(bits - 1) of integers, 0 of floats
+  float tensor_scale = 1;    // what scales hold, too
 
   int64_t group_of(int64_t columns) const { return group == 0 ? columns : group; }
   int64_t groups_of(int64_t columns) const { return columns / group_of(columns); }

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 
+#include "grid/float4.h"
 #include "grid/float8.h"
 #include "grid/half.h"
 
@@ -85,17 +86,58 @@ absl::StatusOr<int64_t> count_foreign_scales(const PackedMatrix& matrix, bool af
   return foreign;
 }
 
+uint8_t grid_code(PackedLevels levels, uint8_t code) {
+  const int size = code & kNotANumber8;
+  switch (levels) {
+    case PackedLevels::kInteger:
+      return code;
+    case PackedLevels::kFloat8:
+      return static_cast<uint8_t>(grid::kFloat8Zero +
+                                  ((code & kSign8) != 0 ? -size : size) % (grid::kFloat8Zero + 1));
+    case PackedLevels::kFloat4:
+      return grid::float4_code(code);
+  }
+  return code;
+}
+
 // Codes of the grid for those of the matrix.
 std::vector<uint8_t> code_map(const PackedMatrix& matrix) {
   std::vector<uint8_t> map(size_t{1} << matrix.bits);
-  for (size_t code = 0; code < map.size(); ++code) {
-    const int size = static_cast<int>(code & kNotANumber8);
-    map[code] = static_cast<uint8_t>(
-        matrix.levels == PackedLevels::kInteger
-            ? static_cast<int>(code)
-            : grid::kFloat8Zero + ((code & kSign8) != 0 ? -size : size) % (grid::kFloat8Zero + 1));
-  }
+  for (size_t code = 0; code < map.size(); ++code)
+    map[code] = grid_code(matrix.levels, static_cast<uint8_t>(code));
   return map;
+}
+
+// The grid's levels of FP4 are doubled.
+float grid_scale(const PackedMatrix& matrix, float scale) {
+  return matrix.levels == PackedLevels::kFloat4 ? scale / 2 : scale;
+}
+
+// The grid of FP4 in groups of this size, and of this tensor scale.
+std::string float4_grid(const PackedMatrix& matrix) {
+  if (matrix.group == 16) return grid::nvfp4_name(matrix.tensor_scale);
+  return matrix.group == 32 && matrix.tensor_scale == 1 ? "mxfp4" : "";
+}
+
+absl::StatusOr<GridChoice> choose_float4(const PackedMatrix& matrix) {
+  const std::string name = float4_grid(matrix);
+  if (name.empty() && matrix.group == 16)
+    return GridChoice{{}, "its tensor scale is no power of two"};
+  if (name.empty())
+    return GridChoice{{}, str_cat("4-bit floats in groups of ", matrix.group, " have no grid")};
+  FRUGAL_ASSIGN_OR_RETURN(const auto grid, grid::find_grid(name, matrix.columns));
+  const int64_t block = grid->spec().block_columns;
+  if (matrix.columns % block != 0)
+    return GridChoice{{}, str_cat("its rows of ", matrix.columns, " fill no blocks of ", block)};
+  std::vector<std::byte> parameters(static_cast<size_t>(grid->spec().parameter_bytes));
+  std::vector<float> stored(static_cast<size_t>(grid->spec().groups_per_block())), unused(stored);
+  for (const float scale : matrix.scales) {
+    const float wished = grid_scale(matrix, scale);
+    grid->set_group(0, wished, 0, parameters.data());
+    grid->expand(parameters.data(), stored.data(), unused.data());
+    if (stored[0] != wished) return GridChoice{{}, "some of its scales are none of the grid"};
+  }
+  return GridChoice{name, ""};
 }
 
 }  // namespace
@@ -113,9 +155,9 @@ std::string describe(const PackedMatrix& matrix) {
 absl::StatusOr<GridChoice> choose_grid(const PackedMatrix& matrix) {
   const bool affine = !all_zeros_are_middle(matrix);
   FRUGAL_ASSIGN_OR_RETURN(const int64_t foreign, count_foreign_scales(matrix, affine));
-  if (matrix.levels == PackedLevels::kFloat4) return GridChoice{{}, "4-bit floats have no grid"};
   if (!matrix.group_of.empty())
     return GridChoice{{}, "its groups are not neighboring columns (g_idx)"};
+  if (matrix.levels == PackedLevels::kFloat4) return choose_float4(matrix);
   if (matrix.levels == PackedLevels::kInteger && matrix.bits != 2 && matrix.bits != 3 &&
       matrix.bits != 4 && matrix.bits != 8) {
     return GridChoice{{}, str_cat("integers of ", matrix.bits, " bits have no grid")};
@@ -135,22 +177,20 @@ absl::StatusOr<grid::QuantizedMatrix> codes_on_grid(const PackedMatrix& matrix,
                                                     const std::string& grid_name, int64_t first,
                                                     int64_t count) {
   FRUGAL_ASSIGN_OR_RETURN(const auto grid, grid::find_grid(grid_name, matrix.columns));
-  grid::QuantizedMatrix result;
-  result.grid = grid;
-  result.rows = count;
-  result.columns = matrix.columns;
+  grid::QuantizedMatrix result = grid::empty_matrix(grid, count, matrix.columns);
   FRUGAL_ASSIGN_OR_RETURN(result.codes, read_codes(matrix, first, count));
   const std::vector<uint8_t> map = code_map(matrix);
   for (uint8_t& code : result.codes) code = map[code];
-  const int64_t groups = matrix.groups();
-  result.parameters.resize(static_cast<size_t>(count * groups * grid->spec().parameter_bytes));
+  const int64_t groups = matrix.groups(), each = grid->spec().groups_per_block();
+  std::vector<float> scale(static_cast<size_t>(each)), offset(scale);
   for (int64_t row = 0; row < count; ++row) {
     for (int64_t group = 0; group < groups; ++group) {
       const auto at = static_cast<size_t>((first + row) * groups + group);
-      const float scale = matrix.scales[at];
-      const float offset =
-          grid->spec().affine ? -(scale * static_cast<float>(matrix.zeros[at])) : 0.0f;
-      grid->snap(&scale, &offset, result.block_parameters(row, group));
+      const auto g = static_cast<size_t>(group % each);
+      scale[g] = grid_scale(matrix, matrix.scales[at]);
+      offset[g] = grid->spec().affine ? -(scale[g] * static_cast<float>(matrix.zeros[at])) : 0.0f;
+      if (group % each == each - 1)
+        grid->snap(scale.data(), offset.data(), result.block_parameters(row, group / each));
     }
   }
   return result;

@@ -28,6 +28,7 @@ struct PackedMatrix {
   std::vector<int32_t> group_of;  // by column; empty: column / group
   std::vector<float> scales;      // [rows, groups]
   std::vector<uint8_t> zeros;     // [rows, groups]; empty: 2^(bits - 1), and 0 for floats
+  float tensor_scale = 1;         // of FP4: `scales` are FP8 numbers times it
   bool int8_inputs = false;       // whoever runs it rounds inputs per token to int8
   // Codes of `count` rows from `first` on, [count, columns]. The folder's files must be open.
   std::function<void(int64_t first, int64_t count, uint8_t* codes)> read_codes;

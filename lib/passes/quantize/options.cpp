@@ -87,9 +87,10 @@ void visit_rounding(pass::OptionVisitor& visitor, QuantizeOptions& o) {
       o.given.head);
   visitor.field(
       {.name = "strict",
-       .help = "Refuse a K type (q2_k to q6_k) and a mix where rows are no multiple of 256, "
-               "instead of taking "
-               "the types that llama-quantize takes for such rows (iq4_nl, q5_0, q5_1, q8_0)."},
+       .help = "Refuse a grid in blocks of 256 (K types, iq4_xs, tq2_0) or 64 (q2_0, nvfp4) and a "
+               "mix where rows are no multiple of that, instead of taking "
+               "the types that llama-quantize takes for such rows (iq4_nl, q4_0, q5_0, q5_1, "
+               "q8_0)."},
       o.given.strict);
 }
 

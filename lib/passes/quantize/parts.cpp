@@ -8,6 +8,7 @@
 #include "architecture/tensors.h"
 #include "base/text.h"
 #include "base/units.h"
+#include "grid/grid.h"
 #include "passes/quantize/forecast.h"
 
 namespace frugal::passes {
@@ -82,9 +83,12 @@ std::vector<std::string> fallback_texts(const std::vector<PlannedTensor>& plan) 
   std::vector<std::string> texts;
   for (const auto& [what, count] : counts) {
     const auto& [asked, grid, columns] = what;
-    texts.push_back(base::str_cat(
-        "rows of ", columns, " weights do not fill ", asked, "'s blocks of 256: ", count,
-        count == 1 ? " matrix becomes " : " matrices become ", grid, ", as llama-quantize has it"));
+    const auto wanted = grid::find_grid(asked, columns);  // it was found when the plan was made
+    const bool theirs = !asked.starts_with("nvfp4");      // which llama-quantize does not write
+    texts.push_back(base::str_cat("rows of ", columns, " weights do not fill ", asked,
+                                  "'s blocks of ", (*wanted)->spec().block_columns, ": ", count,
+                                  count == 1 ? " matrix becomes " : " matrices become ", grid,
+                                  theirs ? ", as llama-quantize has it" : ""));
   }
   return texts;
 }

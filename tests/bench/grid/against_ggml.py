@@ -3,10 +3,10 @@
 
 usage: against_ggml.py error|time build/bench/tests/bench/grid/frugal_encode_file [--search fast|full] [GRID...]
 
-error: with the same importance matrix; both are decoded by `gguf` (Python). Two errors: sum h sqrt(2 mean(x^2) + x^2) e^2, what both
+error: with the same importance matrix; ggml decodes both. Two errors: sum h sqrt(2 mean(x^2) + x^2) e^2, what both
 search for (ggml with other constants for some types), and sum h e^2; then the same without an importance matrix on either side.
 time: CPU nanoseconds a weight of ours and of ggml's, one thread, taken in turn, the least of several; with importance and without.
-Needs NumPy, gguf, xllamacpp (scripts/setup --tests).
+Needs NumPy, xllamacpp (scripts/setup --tests).
 """
 import argparse
 import ctypes
@@ -17,20 +17,22 @@ import tempfile
 import time
 from pathlib import Path
 
-import gguf
 import numpy as np
 import xllamacpp
 
 ROWS, COLUMNS = 96, 1024
 TIMED_ROWS, TIMED_COLUMNS, ROUNDS = 64, 2048, 5
-TYPES = {name.lower(): getattr(gguf.GGMLQuantizationType, name) for name in
-         ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "IQ4_NL", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K")}
+# Numbers of ggml's types. nvfp4 has a tensor scale, which ggml's encoder knows nothing of: nvfp4:e0 is what that writes.
+TYPES = {"q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_0": 8, "iq4_nl": 20, "iq4_xs": 23, "q2_k": 10, "q3_k": 11, "q4_k": 12, "q5_k": 13, "q6_k": 14,
+         "mxfp4": 39, "nvfp4": 40, "nvfp4:e0": 40, "q2_0": 42, "tq2_0": 35}
+TENSOR_SCALES = {"nvfp4": 2.0 ** -7}
 
 
 def ggml():
     library = ctypes.CDLL(glob.glob(os.path.dirname(xllamacpp.__file__) + "/*.so")[0])
     library.ggml_quantize_chunk.restype = ctypes.c_size_t
     library.ggml_quantize_chunk.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p] + [ctypes.c_int64] * 3 + [ctypes.c_void_p]
+    library.ggml_type_size.restype, library.ggml_blck_size.restype = ctypes.c_size_t, ctypes.c_int64
     return library
 
 
@@ -51,15 +53,25 @@ class Encoders:
 
     def theirs(self, grid, x, importance, repeats=1):
         kind, (rows, columns) = TYPES[grid], x.shape
-        block, size = gguf.GGML_QUANT_SIZES[kind]
-        blocks = np.zeros((rows, columns // block * size), np.uint8)
+        blocks = np.zeros((rows, columns // self.block(grid) * self.library.ggml_type_size(kind)), np.uint8)
         least = float("inf")
         for _ in range(repeats):
             start = time.thread_time()
-            self.library.ggml_quantize_chunk(int(kind), x.ctypes.data, blocks.ctypes.data, 0, rows, columns,
+            self.library.ggml_quantize_chunk(kind, x.ctypes.data, blocks.ctypes.data, 0, rows, columns,
                                              None if importance is None else importance.ctypes.data)
             least = min(least, time.thread_time() - start)
         return blocks, least
+
+    def block(self, grid):
+        return self.library.ggml_blck_size(TYPES[grid])
+
+    def decoded(self, grid, blocks, columns):
+        kind = grid.split(":")[0]
+        decode = getattr(self.library, "dequantize_row_" + (kind[:-1] + "K" if kind.endswith("_k") else kind))
+        decode.argtypes, decode.restype = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64], None
+        values = np.empty((len(blocks), columns), np.float32)
+        decode(np.ascontiguousarray(blocks).ctypes.data, values.ctypes.data, values.size)
+        return values
 
 
 def errors(x, decoded, importance, block):
@@ -76,11 +88,11 @@ def compare_errors(encoders, grids, search):
     weights = {name: (0.02 * x).astype(np.float32) for name, x in weights.items()}
     uneven = np.exp(random.normal(size=COLUMNS)).astype(np.float32)
     for grid in grids:
-        block = gguf.GGML_QUANT_SIZES[TYPES[grid]][0]
+        block, scale = encoders.block(grid), np.float32(TENSOR_SCALES.get(grid, 1))
         for name, x in weights.items():
             for importance, what in ((uneven, "uneven"), (np.ones_like(uneven), "equal"), (None, "none")):
-                decoded = [gguf.quants.dequantize(blocks, TYPES[grid]) for blocks in (encoders.ours(grid, search, x, importance)[0],
-                                                                                      encoders.theirs(grid, x, importance)[0])]
+                decoded = [scale * encoders.decoded(grid, encoders.ours(grid, search, x, importance)[0], COLUMNS),
+                           encoders.decoded(grid, encoders.theirs(grid, x, importance)[0], COLUMNS)]
                 ours, theirs = (errors(x, values, 1 if importance is None else importance, block) for values in decoded)
                 ratio = ours / theirs
                 print(f"{grid:8} {name:16} importance {what:7} weighted {ratio[0]:.3f}  squares {ratio[1]:.3f}", flush=True)
