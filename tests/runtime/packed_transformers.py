@@ -5,7 +5,8 @@ decoded one of the checkpoint, and logits equal frugal's. GPTQ: an independent N
 Without transformers and compressed-tensors (scripts/setup --transformers) GPTQ alone is judged.
 
 transformers 5.23 unpacks in two ways: while it loads (`dequantize=True`; one scheme for all modules, weights in the type of the scales) and
-at the first forward (several schemes; zero points that are packed are refused). Each scheme goes through those that take it."""
+at the first forward (several schemes; zero points that are packed are refused; FP4
+comes in bf16, which a model of fp32 cannot multiply). Each scheme goes through those that take it."""
 import sys
 import tempfile
 from pathlib import Path
@@ -90,7 +91,8 @@ with tempfile.TemporaryDirectory() as work:
 
     for grid, tied, ways in (("int4:g32", True, (True, False)), ("int4:g128:asym", False, (True,)), ("int4:row", False, (True, False)),
                              ("int8:g128", True, (True, False)), ("int8:row:asym", True, (True,)), ("q4_0", False, (True, False)),
-                             ("int3:g32", True, (True, False)), ("fp8:row", False, (True, False)), ("q5_0", True, (True,))):
+                             ("int3:g32", True, (True, False)), ("fp8:row", False, (True, False)), ("q5_0", True, (True,)),
+                             ("nvfp4", True, (True,)), ("mxfp4", False, (True,))):
         stem = grid.replace(":", "-")
         checkpoint, plain = quantized(stem, tied, "--grid", grid)
         out = work / f"{stem}-compressed-tensors"
