@@ -10,11 +10,12 @@
 namespace frugal::kernels {
 namespace {
 
+// (No mxfp4: a refit moves no scale to the next power of two.)
 constexpr const char* kGrids[] = {
-    "q4_0",          "q8_0",     "iq4_nl", "q4_k",  "int4:g64", "int4:g16:asym",
-    "int8:row:asym", "q4_1",     "q5_0",   "q5_1",  "q2_k",     "q3_k",
-    "q5_k",          "q6_k",     "nf4",    "fp8",   "int2:g64", "int3:g64:asym",
-    "int2:row:asym", "int3:row", "mxfp4",  "nvfp4", "q2_0",     "tq2_0"};
+    "q4_0",          "q8_0",     "iq4_nl", "q4_k", "int4:g64", "int4:g16:asym",
+    "int8:row:asym", "q4_1",     "q5_0",   "q5_1", "q2_k",     "q3_k",
+    "q5_k",          "q6_k",     "nf4",    "fp8",  "int2:g64", "int3:g64:asym",
+    "int2:row:asym", "int3:row", "nvfp4",  "q2_0", "tq2_0"};
 
 RefineProblem refine_problem(const LayerProblem& problem, grid::QuantizedMatrix& matrix) {
   return {.grid = matrix.grid.get(),
