@@ -188,13 +188,18 @@ absl::StatusOr<std::vector<StoredMatrix>> stored_matrices(const format::Checkpoi
   return matrices;
 }
 
+// Every tensor of the file in its order: the model's, then their scales.
 absl::StatusOr<std::vector<format::GgufWriter::Declaration>> declarations_of(
-    const format::Checkpoint& checkpoint, const std::vector<GgufSource>& sources) {
+    const format::Checkpoint& checkpoint, const std::vector<GgufSource>& sources,
+    const std::vector<GgufScale>& scales) {
   std::vector<format::GgufWriter::Declaration> declarations;
   for (const GgufSource& source : sources) {
     FRUGAL_ASSIGN_OR_RETURN(const format::GgmlType type, type_of(checkpoint, source));
     declarations.push_back({source.name, source.shape, type});
   }
+  FRUGAL_ASSIGN_OR_RETURN(const format::GgmlType fp32, format::ggml_type("F32"));
+  for (const GgufScale& scale : scales)
+    declarations.push_back({scale.name, {static_cast<int64_t>(scale.values.size())}, fp32});
   return declarations;
 }
 
@@ -280,8 +285,10 @@ absl::StatusOr<GgufMetadata> gguf_metadata(const architecture::ModelConfig& conf
 
 absl::StatusOr<size_t> gguf_part_count(const format::Checkpoint& checkpoint,
                                        const GgufOptions& options) {
-  FRUGAL_ASSIGN_OR_RETURN(const auto declarations,
-                          declarations_of(checkpoint, gguf_tensors(checkpoint.config())));
+  const std::vector<GgufSource> sources = gguf_tensors(checkpoint.config());
+  FRUGAL_ASSIGN_OR_RETURN(const auto scales, gguf_tensor_scales(checkpoint.config(), sources,
+                                                                grid_of_weight(checkpoint)));
+  FRUGAL_ASSIGN_OR_RETURN(const auto declarations, declarations_of(checkpoint, sources, scales));
   std::vector<int64_t> sizes;
   for (const format::GgufWriter::Declaration& tensor : declarations) {
     FRUGAL_ASSIGN_OR_RETURN(const int64_t bytes,
@@ -302,12 +309,9 @@ absl::Status write_gguf(const format::Checkpoint& checkpoint, const text::Tokeni
   FRUGAL_ASSIGN_OR_RETURN(const GgufMetadata metadata,
                           gguf_metadata(checkpoint.config(), tokenizer, name, file_type,
                                         !checkpoint.quantized().empty(), options));
-  FRUGAL_ASSIGN_OR_RETURN(auto declarations, declarations_of(checkpoint, sources));
   FRUGAL_ASSIGN_OR_RETURN(const auto scales, gguf_tensor_scales(checkpoint.config(), sources,
                                                                 grid_of_weight(checkpoint)));
-  FRUGAL_ASSIGN_OR_RETURN(const format::GgmlType fp32, format::ggml_type("F32"));
-  for (const GgufScale& scale : scales)
-    declarations.push_back({scale.name, {static_cast<int64_t>(scale.values.size())}, fp32});
+  FRUGAL_ASSIGN_OR_RETURN(const auto declarations, declarations_of(checkpoint, sources, scales));
   FRUGAL_ASSIGN_OR_RETURN(
       format::GgufModelWriter writer,
       format::GgufModelWriter::create(path, metadata, declarations, options.max_part_bytes));
