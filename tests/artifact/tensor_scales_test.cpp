@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "artifact/exporter.h"
+#include "artifact/gguf/gguf_model.h"
 #include "artifact/importer.h"
 #include "format/metadata.h"
 #include "gguf_files.h"
@@ -169,13 +170,21 @@ TEST_F(TensorScales, TheFilesSizeIsKnownBefore) {
   const Checkpoint source = on("nvfp4");
   write(source);
   format::ModelInfo model = format::metadata_of(source);
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const int64_t with, find_exporter("gguf")->estimate_bytes(model, {}));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const Forecast with, find_exporter("gguf")->forecast(model, {}));
   for (auto& [name, grid] : model.grids) grid = "nvfp4:e0";
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const int64_t without,
-                              find_exporter("gguf")->estimate_bytes(model, {}));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const Forecast without, find_exporter("gguf")->forecast(model, {}));
   // 32 bytes of data and an entry of 48 and its name, for each of 14.
-  EXPECT_GT(with - without, 14 * (32 + 48));
-  EXPECT_LT(with - without, 14 * (32 + 48 + 64));
+  EXPECT_GT(with.bytes - without.bytes, 14 * (32 + 48));
+  EXPECT_LT(with.bytes - without.bytes, 14 * (32 + 48 + 64));
+}
+
+TEST_F(TensorScales, CountAmongTheTensorsOfAFilesParts) {
+  const Checkpoint source = on("nvfp4");
+  GgufOptions options;
+  options.max_part_bytes = 1;  // a part for every tensor
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const size_t with, gguf_part_count(source, options));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const size_t without, gguf_part_count(on("nvfp4:e0"), options));
+  EXPECT_EQ(with, without + 14);
 }
 
 }  // namespace
