@@ -51,6 +51,8 @@ base::Json options_json(Pass& pass) {
     }
     out[std::string(info.name)] = to_json(value);
   });
+  for (const Pass::ImpliedData& implied : pass.implied_data())
+    out[std::string(implied.option)] = std::string(implied.data);
   return out;
 }
 
@@ -77,6 +79,8 @@ std::vector<Reference> references(Pass& pass) {
       for (const DataReference& item : value) add(info, item.name, Reference::Kind::kData);
     }
   });
+  for (const Pass::ImpliedData& implied : pass.implied_data())
+    out.push_back({std::string(implied.option), std::string(implied.data), Reference::Kind::kData});
   return out;
 }
 

@@ -43,7 +43,7 @@ std::vector<OptionDescription> describe_options(Pass& pass);
 // Names of the options that choose a precision (OptionInfo::is_precision).
 std::vector<std::string> precision_options(Pass& pass);
 
-// The names that options of the pass refer to; empty ones are left out.
+// The names that options of the pass refer to, and what it implies; empty ones are left out.
 struct Reference {
   std::string option;
   std::string name;

@@ -28,6 +28,9 @@ struct DataReference {
   bool operator==(const DataReference&) const = default;
 };
 
+// The name of text that the model writes itself, with the pipeline's seed.
+inline constexpr std::string_view kSelfData = "self";
+
 // Patterns and what they are set to, in the order given: in YAML a group of keys, on a command line
 // "pattern=value,...".
 struct Assignments {

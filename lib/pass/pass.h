@@ -108,6 +108,13 @@ class Pass {
   virtual ~Pass() = default;
   virtual const PassInfo& info() const = 0;
   virtual void visit_options(OptionVisitor& visitor) = 0;
+  // Data that the pass takes although no option names it, by the option that would: to be asked
+  // when the options are read. Part of the step as if it were named.
+  struct ImpliedData {
+    std::string_view option;
+    std::string_view data;
+  };
+  virtual std::vector<ImpliedData> implied_data() const { return {}; }
   // Metadata only, under a millisecond or so: refuses what cannot work and updates `model` to what
   // the next pass will see (for Input::kNone: fills it). Errors say what to change.
   virtual absl::Status check(CheckContext& context, ModelInfo& model) const = 0;

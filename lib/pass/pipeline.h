@@ -48,9 +48,7 @@ struct DataEntry {
   Position position;
 };
 
-// The name that stands for text that the model writes itself, with the pipeline's seed, where no
-// data of that name is given.
-inline constexpr std::string_view kSelfData = "self";
+// What kSelfData stands for where no data of that name is given.
 text::DataSource self_data(uint64_t seed);
 
 struct MatrixEntry {

@@ -21,7 +21,7 @@ TEST(Calibration, DefaultsFollowDataAndModel) {
   const architecture::ModelConfig config = toy_config({});  // context 64
   FRUGAL_ASSERT_OK_AND_ASSIGN(const CalibrationPlan plain, plan_calibration(config, {}, {}));
   EXPECT_EQ(plain.length, 64);
-  EXPECT_EQ(plain.windows, kDefaultWindows);
+  EXPECT_EQ(plain.windows, default_windows(config, 64));
   text::DataSource source;
   source.tokens = 1000;
   source.sequence_length = 32;
@@ -32,6 +32,19 @@ TEST(Calibration, DefaultsFollowDataAndModel) {
       const CalibrationPlan options,
       plan_calibration(config, source, {.windows = 7, .sequence_length = 16}));
   EXPECT_EQ(options.tokens(), 7 * 16);
+}
+
+TEST(Calibration, TheWidestMatrixSaysHowMuchTextIsEnough) {
+  const architecture::ModelConfig config = toy_config({.width = 32, .neurons = 100});
+  EXPECT_EQ(default_windows(config, 64), 38);  // 2400 tokens
+  EXPECT_EQ(default_windows(config, 4800), 1);
+  architecture::ModelConfig routed = config;
+  routed.layers.back().experts.emplace();
+  routed.layers.back().experts->count = 8;
+  routed.layers.back().experts->per_token = 2;
+  EXPECT_EQ(default_windows(routed, 64), 150);  // 9600, of which an expert gets a quarter
+  const architecture::ModelConfig wide = toy_config({.neurons = 30000});
+  EXPECT_EQ(default_windows(wide, 2048), 128);
 }
 
 TEST(Calibration, WindowsFitTheContext) {

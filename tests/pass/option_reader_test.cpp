@@ -101,7 +101,7 @@ TEST(OptionReader, CommandLineValuesHaveNoQuotes) {
 }
 
 // Options that were renamed, and some that others decide where they are not given.
-class RenamedPass final : public Pass {
+class RenamedPass : public Pass {
  public:
   const PassInfo& info() const override {
     static const PassInfo kInfo{.name = "renamed", .summary = "Has former names."};
@@ -180,6 +180,18 @@ TEST(OptionReader, FindsReferences) {
   EXPECT_EQ(found[2].option, "tasks");
   EXPECT_EQ(found[2].name, "y");
   EXPECT_EQ(positions.at("tasks").line, 3);
+}
+
+TEST(OptionReader, WhatAPassImpliesIsAReference) {
+  class Implying final : public RenamedPass {
+   public:
+    std::vector<ImpliedData> implied_data() const override { return {{"text", kSelfData}}; }
+  } pass;
+  const std::vector<Reference> found = references(pass);
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found[0].option, "text");
+  EXPECT_EQ(found[0].name, "self");
+  EXPECT_EQ(found[0].kind, Reference::Kind::kData);
 }
 
 TEST(OptionReader, FindsPrecisions) {

@@ -86,8 +86,9 @@ using DataSources = std::map<std::string, text::DataSource, std::less<>>;
 inline absl::StatusOr<text::DataSource> find_source(const DataSources& sources,
                                                     const pass::DataReference& reference) {
   const auto found = sources.find(reference.name);
-  if (found == sources.end()) return base::not_found("no data ", reference.name);
-  return found->second;
+  if (found != sources.end()) return found->second;
+  if (reference.name == pass::kSelfData) return text::DataSource{.self = true};
+  return base::not_found("no data ", reference.name);
 }
 
 class FakeCheckContext final : public pass::CheckContext {

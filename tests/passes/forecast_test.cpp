@@ -3,8 +3,8 @@
 #include <gtest/gtest.h>
 
 #include "layerwise/walk/estimate.h"
+#include "passes/common/machine_speed.h"
 #include "passes/common/scale_tuning.h"
-#include "passes/common/speed.h"
 #include "support/shared_data.h"
 #include "support/toy_model.h"
 
@@ -12,6 +12,9 @@ namespace frugal::passes {
 namespace {
 
 constexpr layerwise::CalibrationPlan kText{.windows = 12, .length = 32};
+
+// Of this machine; the same number whenever it is asked for.
+const double kSpeed = walk_speed(model::Precision::kRounded, at::kCPU);
 
 class Forecast : public testing::Test {
  protected:
@@ -21,7 +24,7 @@ class Forecast : public testing::Test {
   }
   pass::Estimate of(const QuantizeSettings& settings,
                     const layerwise::CalibrationPlan& text = kText) const {
-    return forecast(settings, plan_, config_, text, 4711).value();
+    return forecast(settings, plan_, config_, text, 4711, at::kCPU).value();
   }
   double seconds(const QuantizeSettings& settings) const { return *of(settings).seconds; }
   const architecture::ModelConfig config_ = test::toy_config({});
@@ -58,7 +61,7 @@ TEST_F(Forecast, SweepsAreCountedByWeightsAndColumns) {
     if (tensor.layer >= 0)
       columns_of_weights += static_cast<double>(element_count(tensor) * tensor.shape.back());
   }
-  EXPECT_NEAR(seconds(many) - seconds(few), 2 * 5 * columns_of_weights / kOperationsPerSecond,
+  EXPECT_NEAR(seconds(many) - seconds(few), 2 * 5 * columns_of_weights / kSpeed,
               1e-9 * seconds(many));
   QuantizeSettings nearest = settings_;
   nearest.method = "rtn";
@@ -69,8 +72,7 @@ TEST_F(Forecast, WithoutTextThereIsNoWalkToPayFor) {
   QuantizeSettings nearest;
   nearest.method = "rtn";
   const pass::Estimate plain = of(nearest, {});
-  EXPECT_EQ(*plain.seconds,
-            layerwise::estimate_walk_operations(config_, 0, false) / kOperationsPerSecond);
+  EXPECT_EQ(*plain.seconds, layerwise::estimate_walk_operations(config_, 0, false) / kSpeed);
   EXPECT_LT(*plain.seconds, seconds(settings_));
 }
 
@@ -84,8 +86,8 @@ TEST_F(Forecast, TuningAndGradientsComeOnTop) {
   demand.validation_windows = tuned.held_out_needed();
   demand.loop.steps = 10;
   EXPECT_EQ(demand.validation_windows, settings_.held_out_needed());
-  EXPECT_NEAR(seconds(tuned) - seconds(settings_),
-              tuning_operations(config_, demand) / kOperationsPerSecond, 1e-9 * seconds(tuned));
+  EXPECT_NEAR(seconds(tuned) - seconds(settings_), tuning_operations(config_, demand) / kSpeed,
+              1e-9 * seconds(tuned));
   QuantizeSettings two_sided = settings_;
   two_sided.hessian = "two_sided";
   EXPECT_GT(seconds(two_sided), seconds(settings_));
@@ -101,8 +103,10 @@ TEST(ForecastOfATarget, HoldsTheModelTwice) {
   target.target.target_bits = 4.5;
   FRUGAL_ASSERT_OK_AND_ASSIGN(
       const auto plan, plan_grids(config, {.grid = "q4_0", .embeddings = "keep", .head = "keep"}));
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const pass::Estimate one, forecast(fixed, plan, config, kText, 1));
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const pass::Estimate two, forecast(target, plan, config, kText, 1));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const pass::Estimate one,
+                              forecast(fixed, plan, config, kText, 1, at::kCPU));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const pass::Estimate two,
+                              forecast(target, plan, config, kText, 1, at::kCPU));
   const int64_t models = 2 * 4 * config.parameter_count();
   ASSERT_GT(models, int64_t{100} << 20);
   EXPECT_NEAR(static_cast<double>(*two.peak_memory_bytes - *one.peak_memory_bytes),

@@ -104,7 +104,6 @@ TEST(PruneChannelsCheck, RefusesWhatMakesNoSense) {
   refused({{"score", "obs_greedy"}}, "take score obs");
   refused({{"alpha", 0.0}, {"beta", 0.0}}, "compensate: false");
   refused({{"multiple_of", 64}}, "larger than the model's 32 channels");
-  refused({{"calibration", ""}}, "calibration");
   pass::ModelInfo info = toy_info();
   FakeCheckContext context;
   // 16 is rounded to the default multiple, 32: all of them.

@@ -114,9 +114,14 @@ TEST(PruneCheck, Patterns) {
   refused({{"overrides",
             {{"model.layers.1.mlp.down_proi.weight", "50%"}, {"*.up_proj.weight", "50%"}}}},
           "did you mean 'model.layers.1.mlp.down_proj.weight'");
-  FRUGAL_EXPECT_ERROR(check({{"pattern", "50%"}, {"solver", "wanda"}}, info),
-                      absl::StatusCode::kInvalidArgument, "calibration");
   FRUGAL_EXPECT_OK(check({{"pattern", "50%"}, {"solver", "magnitude"}}, info));
+}
+
+TEST(PruneCheck, WhatNeedsTextHasTheModelWriteItWhereNoneIsGiven) {
+  EXPECT_EQ(prune({{"pattern", "50%"}, {"solver", "wanda"}})->implied_data().size(), 1u);
+  EXPECT_EQ(prune({{"ffn", 0.5}})->implied_data().size(), 1u);
+  EXPECT_TRUE(prune({{"pattern", "50%"}, {"solver", "magnitude"}})->implied_data().empty());
+  EXPECT_TRUE(prune({{"pattern", "50%"}, {"calibration", "text"}})->implied_data().empty());
 }
 
 TEST(PruneCheck, SaysWhichZerosTheNextPassWillSee) {

@@ -51,7 +51,7 @@ TEST_F(CheckQuantization, TheModelBecomesTheResult) {
   EXPECT_EQ(context_.estimated.output_bytes, model_.size_bytes);
   EXPECT_GT(*context_.estimated.seconds, 0);
   EXPECT_GT(*context_.estimated.peak_memory_bytes, 0);
-  EXPECT_TRUE(context_.warnings.empty());
+  EXPECT_THAT(context_.warnings, testing::ElementsAre(testing::HasSubstr("one source, 'text'")));
   EXPECT_THAT(refused(), testing::HasSubstr("'toy' is quantized already "
                                             "(model.layers.0.mlp.down_proj.weight is q4_0)"));
 }
@@ -108,21 +108,10 @@ TEST_F(CheckQuantization, ContradictionsAreRefused) {
   EXPECT_THAT(refused(), testing::HasSubstr("model.layers.0.self_attn.q_proj.weight"));
 }
 
-TEST_F(CheckQuantization, WhatNeedsTextIsNamed) {
-  settings_.calibration.name = "";
-  EXPECT_THAT(refused(), testing::HasSubstr("method gptq needs `calibration`"));
-  settings_.method = "rtn";
-  FRUGAL_EXPECT_OK(check());
-  model_.grids.clear();
+TEST_F(CheckQuantization, ATwoSidedHessianGoesWithGptq) {
   settings_.hessian = "two_sided";
+  settings_.method = "rtn";
   EXPECT_THAT(refused(), testing::HasSubstr("hessian = two_sided needs method: gptq"));
-  settings_.hessian = "one_sided";
-  settings_.rounding_iterations = 5;
-  EXPECT_THAT(refused(), testing::HasSubstr("rounding_iterations needs `calibration`"));
-  settings_.tune_steps = 5;
-  EXPECT_THAT(refused(), testing::HasSubstr("tune_steps needs `calibration`"));
-  settings_.max_kl = 1;
-  EXPECT_THAT(refused(), testing::HasSubstr("max_kl needs `calibration`"));
 }
 
 TEST_F(CheckQuantization, RoundedInputsAreSeenByLaterPasses) {

@@ -79,8 +79,6 @@ TEST(QuantizeCheck, NamesEveryRowLengthThatDoesNotFit) {
 TEST(QuantizeCheck, SaysWhatIsMissing) {
   FRUGAL_EXPECT_ERROR(check({{"grid", "q4_z"}, {"method", "rtn"}}),
                       absl::StatusCode::kInvalidArgument, "did you mean");
-  FRUGAL_EXPECT_ERROR(check({{"grid", "q4_0"}}), absl::StatusCode::kInvalidArgument,
-                      "needs `calibration`");
   FRUGAL_EXPECT_ERROR(check({{"grid", "q4_0"}, {"calibration", "text"}, {"sequence_length", 65}}),
                       absl::StatusCode::kInvalidArgument, "context of 64");
   pass::ModelInfo info = toy_info();
@@ -146,8 +144,50 @@ TEST(QuantizeCheck, ZerosNeedAGridThatHoldsThem) {
 
 TEST(QuantizeCheck, ARecipeSetsWhatIsNotGiven) {
   FRUGAL_EXPECT_OK(check({{"grid", "q4_0"}, {"recipe", "rtn"}}));
-  FRUGAL_EXPECT_ERROR(check({{"grid", "q4_0"}, {"recipe", "rtn"}, {"method", "gptq"}}),
-                      absl::StatusCode::kInvalidArgument, "needs `calibration`");
+  const auto of_both = quantize({{"grid", "q4_0"}, {"recipe", "rtn"}, {"method", "gptq"}});
+  EXPECT_EQ(of_both->implied_data().size(), 1u);  // gptq, and with text therefore
+}
+
+TEST(QuantizeCheck, WhatNeedsTextHasTheModelWriteItWhereNoneIsGiven) {
+  const auto takes_own = [](const Json& options) {
+    const auto pass = quantize(options);
+    pass::ModelInfo info = toy_info();
+    FakeCheckContext context;
+    context.sources["text"] = source_of("unused.txt");
+    FRUGAL_EXPECT_OK(pass->check(context, info));
+    const bool noted = testing::Value(
+        context.notes, testing::Contains(testing::HasSubstr("writes its own calibration text")));
+    const auto implied = pass->implied_data();
+    EXPECT_EQ(noted, implied.size() == 1u) << options.dump();
+    if (!implied.empty()) {
+      EXPECT_EQ(implied[0].option, "calibration");
+      EXPECT_EQ(implied[0].data, "self");
+    }
+    return noted;
+  };
+  EXPECT_TRUE(takes_own({{"grid", "q4_0"}}));
+  EXPECT_TRUE(takes_own({{"grid", "q4_0"}, {"recipe", "rtn"}, {"max_kl", 1.0}}));
+  EXPECT_TRUE(takes_own({{"target_bits", 5.0}, {"method", "rtn"}}));
+  EXPECT_FALSE(takes_own({{"grid", "q4_0"}, {"recipe", "rtn"}}));
+  EXPECT_FALSE(takes_own({{"grid", "q4_0"}, {"calibration", "text"}}));
+}
+
+TEST(QuantizeCheck, WarnsOfTextFromOneSource) {
+  const auto warned = [](const text::DataSource& source, const Json& options) {
+    pass::ModelInfo info = toy_info();
+    FakeCheckContext context;
+    context.sources["text"] = source;
+    FRUGAL_EXPECT_OK(quantize(options)->check(context, info));
+    return testing::Value(context.warnings, testing::Contains(testing::HasSubstr("one source")));
+  };
+  const text::DataSource plain = source_of("unused.txt");
+  text::DataSource mix;
+  mix.mix = {{"a", 1, std::make_shared<text::DataSource>(plain)},
+             {"self", 1, std::make_shared<text::DataSource>(text::DataSource{.self = true})}};
+  EXPECT_TRUE(warned(plain, {{"grid", "q4_0"}, {"calibration", "text"}}));
+  EXPECT_FALSE(warned(mix, {{"grid", "q4_0"}, {"calibration", "text"}}));
+  EXPECT_FALSE(warned(plain, {{"grid", "q4_0"}}));
+  EXPECT_FALSE(warned(plain, {{"grid", "q4_0"}, {"calibration", "text"}, {"recipe", "rtn"}}));
 }
 
 TEST(QuantizeCheck, SaysWhatTheNextPassWillSee) {

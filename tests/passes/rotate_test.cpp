@@ -86,7 +86,8 @@ TEST(RotateCheck, PrincipalDirectionsNeedText) {
     FRUGAL_EXPECT_ERROR(rotate(options)->check(context, info), absl::StatusCode::kInvalidArgument,
                         why);
   };
-  refused({{"kind", "pca"}}, "needs `calibration`");
+  EXPECT_EQ(rotate({{"kind", "pca"}})->implied_data().size(), 1u);  // the model writes it
+  EXPECT_TRUE(rotate({{"kind", "hadamard"}})->implied_data().empty());
   refused({{"kind", "pca"}, {"calibration", "text"}, {"residual", false}}, "residual is false");
   refused({{"calibration", "text"}}, "only kind pca");
   refused({{"kind", "pca"}, {"calibration", "text"}, {"sequence_length", 100000}}, "context");

@@ -67,8 +67,6 @@ TEST(TargetCheck, OneOfGridAndTargets) {
   options = with_target(5);
   options["target_size"] = 1000;
   FRUGAL_EXPECT_ERROR(check(options), invalid, "give one of them");
-  FRUGAL_EXPECT_ERROR(check({{"target_bits", 5.0}, {"method", "rtn"}}), invalid,
-                      "needs `calibration`");
   FRUGAL_EXPECT_ERROR(
       check({{"grid", "q4_0"}, {"method", "rtn"}, {"candidates", {"q4_0", "q8_0"}}}), invalid,
       "leave `candidates` out");

@@ -523,6 +523,23 @@ TEST_F(CommandLine, APackedFolderIsAModel) {
   EXPECT_EQ(std::distance(fs::directory_iterator(folder_.path() / "sub"), {}), 3);  // no trace
 }
 
+TEST_F(CommandLine, TheModelWritesTheTextThatNobodyGave) {
+  write_model(folder_.path() / "model");
+  write_tokenizer("model");
+  const std::string few =
+      "quantize model --grid q8_0 --windows 2 --sequence-length 16 --held-out-windows 1";
+  const Outcome made = frugal(few + " --out sub/small");
+  EXPECT_EQ(made.code, 0) << made.err;
+  EXPECT_THAT(made.out + made.err, HasSubstr("writes its own calibration text, 2 windows of 16"));
+  const Outcome named = frugal(few + " --calibration self --out sub/named");
+  EXPECT_EQ(named.code, 0) << named.err;
+  for (const auto& entry : fs::directory_iterator(folder_.path() / "sub/small")) {
+    const fs::path other = folder_.path() / "sub/named" / entry.path().filename();
+    EXPECT_EQ(frugal::base::read_file(entry.path()).value(),
+              frugal::base::read_file(other).value());
+  }
+}
+
 TEST_F(CommandLine, JsonModePrintsTheJournal) {
   write_model(folder_.path() / "model");
   write("p.yaml",

@@ -6,12 +6,29 @@
 #include <tuple>
 #include <utility>
 
+#include "architecture/stages.h"
 #include "base/hash.h"
 #include "base/text.h"
 #include "layerwise/walk/self_text.h"
+#include "layerwise/walk/token_share.h"
 #include "text/tokenizer.h"
 
 namespace frugal::layerwise {
+
+int64_t default_windows(const architecture::ModelConfig& config, int64_t length) {
+  int64_t tokens = 0;
+  for (int64_t i = 0; i < config.layer_count(); ++i) {
+    const TokenShare share = share_of(config.layers[static_cast<size_t>(i)]);
+    for (const architecture::Stage& stage : architecture::stages(config, i)) {
+      const bool routed = stage.expert != architecture::kNoExpert;
+      for (const architecture::Tensor& matrix : stage.matrices) {
+        const int64_t own = kDefaultTokensPerColumn * matrix.shape.back();
+        tokens = std::max(tokens, routed ? own * share.of / share.part : own);
+      }
+    }
+  }
+  return (std::min(tokens, kMostDefaultTokens) + length - 1) / length;
+}
 
 absl::StatusOr<CalibrationPlan> plan_calibration(const architecture::ModelConfig& config,
                                                  const text::DataSource& source,
@@ -33,7 +50,7 @@ absl::StatusOr<CalibrationPlan> plan_calibration(const architecture::ModelConfig
   }
   plan.windows = options.windows > 0 ? options.windows
                  : source.tokens > 0 ? source.tokens / plan.length
-                                     : kDefaultWindows;
+                                     : default_windows(config, plan.length);
   if (plan.windows < static_cast<int64_t>(source.mix.size())) {
     return base::invalid_argument("a mixture of ", source.mix.size(), " texts for ", plan.windows,
                                   " calibration windows; each text needs one at least");

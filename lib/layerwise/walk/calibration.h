@@ -16,11 +16,15 @@
 
 namespace frugal::layerwise {
 
-inline constexpr int64_t kDefaultWindows = 128;
 inline constexpr int64_t kDefaultSequenceLength = 2048;
+// H of n tokens has n/d rows for each of its d columns: the widest matrix says how much text is
+// enough. Beyond this the divergence fell by no more than what another draw of text changes
+// (tests/bench/quality/README.md).
+inline constexpr int64_t kDefaultTokensPerColumn = 24;
+inline constexpr int64_t kMostDefaultTokens = 128 * kDefaultSequenceLength;  // as GPTQ took
 
 struct CalibrationOptions {
-  int64_t windows = 0;  // 0: as many as the data's `tokens` fill, else 128
+  int64_t windows = 0;  // 0: as many as the data's `tokens` fill, else default_windows()
   int64_t sequence_length =
       0;  // tokens of a window; 0: the data's, else 2048 or the model's context
   std::string precision = "rounded";  // of the walk over them: rounded or fp32
@@ -38,6 +42,10 @@ struct CalibrationPlan {
   double self_share = 0;  // of them that the model writes itself
   int64_t tokens() const { return windows * length; }
 };
+
+// Windows of `length` tokens with kDefaultTokensPerColumn tokens for each column of the widest
+// matrix of a layer; of experts so that each gets them, if the router spreads evenly.
+int64_t default_windows(const architecture::ModelConfig& config, int64_t length);
 
 // Windows of one text for several uses that must not see each other's.
 struct CalibrationSplit {

@@ -23,11 +23,16 @@ void visit_windows(pass::OptionVisitor& visitor, std::optional<int64_t>& windows
 // `calibration_precision` alone.
 void visit_precision(pass::OptionVisitor& visitor, layerwise::CalibrationOptions& options);
 
-// The windows that `pass` will walk over, at most. Errors: a model without a tokenizer; unknown
-// data; those of plan_calibration; less text than one window, where the tokenizer can be read.
+// The windows that `pass` will walk over, at most; notes where the model writes them. Errors: a
+// model without a tokenizer; unknown data; those of plan_calibration; less text than one window,
+// where the tokenizer can be read.
 absl::StatusOr<layerwise::CalibrationPlan> check_windows(
-    const pass::CheckContext& context, std::string_view pass, const pass::ModelInfo& model,
+    pass::CheckContext& context, std::string_view pass, const pass::ModelInfo& model,
     const pass::DataReference& calibration, const layerwise::CalibrationOptions& options);
+
+// Warns where all text is of one source: for passes that fit weights to it.
+absl::Status warn_of_one_text(pass::CheckContext& context, std::string_view pass,
+                              const pass::DataReference& calibration);
 
 // The windows themselves. Where the model writes some of them, they are kept in the step's resume
 // folder.

@@ -8,7 +8,7 @@
 #include "base/text.h"
 #include "format/checkpoint_files.h"
 #include "layerwise/walk/estimate.h"
-#include "passes/common/speed.h"
+#include "passes/common/machine_speed.h"
 #include "passes/common/text_checks.h"
 #include "passes/common/zeros.h"
 #include "tensor/guard.h"
@@ -228,15 +228,19 @@ absl::Status check_training(pass::CheckContext& context, std::string_view pass,
       "training moves every weight, and the zeros are lost; train first, prune afterwards");
   double operations = 3 * forward_operations(model.config, tokens);
   if (teacher != nullptr) operations += forward_operations(*teacher, tokens);
+  const double speed =
+      training_speed(precision == train::Precision::kBf16, at::Device(context.device()));
   context.estimate(
-      {.seconds = operations / kTrainingOperationsPerSecond,
+      {.seconds = operations / speed,
        .peak_memory_bytes =
            layerwise::process_memory() +
            train::training_memory(model.config, loop, options.sequence_length, precision, teacher)
                .total(),
        .output_bytes = model.size_bytes,
-       .basis = "6 operations for each weight that a token meets, at 60 GFLOP/s; 16 bytes for each "
-                "trained parameter, and what the graph of one forward keeps"});
+       .basis =
+           base::str_cat("6 operations for each weight that a token meets, ", speed_text(speed),
+                         "; 16 bytes for each trained parameter, and what the graph of one "
+                         "forward keeps")});
   return absl::OkStatus();
 }
 

@@ -162,7 +162,8 @@ void visit_solving(pass::OptionVisitor& visitor, PruneOptions& o) {
 void visit_calibration(pass::OptionVisitor& visitor, PruneOptions& o) {
   visitor.field({.name = "calibration",
                  .help = "Text whose activations are used; only magnitude without refit or "
-                         "compensation and drop_layer_indices need none."},
+                         "compensation and drop_layer_indices need none. Where none is given, what "
+                         "needs it takes self, text that the model writes."},
                 o.calibration);
   visit_windows(visitor, o.windows);
   visit_gate(visitor, o.gate);

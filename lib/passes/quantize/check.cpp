@@ -133,26 +133,10 @@ absl::Status check_int8_inputs(const QuantizeSettings& settings) {
   return absl::OkStatus();
 }
 
-// What cannot be had without calibration text.
-absl::Status check_text(const QuantizeSettings& settings) {
-  if (settings.gptq() && !settings.calibrated()) {
-    return base::invalid_argument(
-        "quantize: method gptq needs `calibration`: an entry of data:, a text file on the command "
-        "line, or self (text that the model writes); or set method: rtn");
-  }
+absl::Status check_hessian(const QuantizeSettings& settings) {
   if (settings.hessian == "two_sided" && !settings.two_sided()) {
-    return base::invalid_argument(
-        "quantize: hessian = two_sided needs method: gptq with `calibration` (an entry of data:); "
-        "with method: ",
-        settings.method, " leave it out");
-  }
-  if (!settings.calibrated() &&
-      (settings.tune_steps > 0 || settings.rounding_iterations > 0 || settings.max_kl > 0)) {
-    return base::invalid_argument("quantize: ",
-                                  settings.max_kl > 0       ? "max_kl"
-                                  : settings.tune_steps > 0 ? "tune_steps"
-                                                            : "rounding_iterations",
-                                  " needs `calibration` (an entry of data:)");
+    return base::invalid_argument("quantize: hessian = two_sided needs method: gptq; with method: ",
+                                  settings.method, " leave it out");
   }
   return absl::OkStatus();
 }
@@ -206,7 +190,7 @@ void note_plan(pass::CheckContext& context, const QuantizeSettings& settings,
 absl::StatusOr<std::vector<PlannedTensor>> checked_plan(const QuantizeSettings& settings,
                                                         const pass::ModelInfo& model,
                                                         int64_t& output_bytes) {
-  FRUGAL_RETURN_IF_ERROR(check_target(settings.target, settings.grid, settings.calibrated()));
+  FRUGAL_RETURN_IF_ERROR(check_target(settings.target, settings.grid));
   if (!settings.target.active()) {
     FRUGAL_ASSIGN_OR_RETURN(std::vector<PlannedTensor> plan,
                             plan_grids(model.config, settings.choice()));
@@ -253,20 +237,24 @@ absl::Status check_quantization(const QuantizeSettings& settings, pass::CheckCon
   FRUGAL_RETURN_IF_ERROR(check_int8_inputs(settings));
   FRUGAL_RETURN_IF_ERROR(mark_activations(plan, settings.rounding(), model));
   FRUGAL_RETURN_IF_ERROR(follow_zeros(context, settings, plan, model));
-  FRUGAL_RETURN_IF_ERROR(check_text(settings));
+  FRUGAL_RETURN_IF_ERROR(check_hessian(settings));
   layerwise::CalibrationPlan calibration;
   if (settings.calibrated()) {
     FRUGAL_ASSIGN_OR_RETURN(calibration, check_windows(context, "quantize", model,
                                                        settings.calibration, settings.windows));
     FRUGAL_RETURN_IF_ERROR(check_gate(settings.gate, calibration.tokens(), "quantize"));
-    if (settings.gptq()) warn_of_little_text(context, plan, model.config, calibration.tokens());
+    if (settings.gptq()) {
+      FRUGAL_RETURN_IF_ERROR(warn_of_one_text(context, "quantize", settings.calibration));
+      warn_of_little_text(context, plan, model.config, calibration.tokens());
+    }
   }
   for (const PlannedTensor& tensor : plan) {
     if (!tensor.grid.empty()) model.grids[tensor.name] = tensor.grid;
   }
   note_plan(context, settings, plan, model);
   FRUGAL_ASSIGN_OR_RETURN(const pass::Estimate estimate,
-                          forecast(settings, plan, model.config, calibration, output_bytes));
+                          forecast(settings, plan, model.config, calibration, output_bytes,
+                                   at::Device(context.device())));
   context.estimate(estimate);
   model.size_bytes = output_bytes;
   return absl::OkStatus();

@@ -8,8 +8,8 @@
 #include "layerwise/walk/estimate.h"
 #include "layerwise/walk/walk.h"
 #include "passes/common/calibration_options.h"
+#include "passes/common/machine_speed.h"
 #include "passes/common/scale_tuning.h"
-#include "passes/common/speed.h"
 #include "passes/quantize/output_fisher_store.h"
 
 namespace frugal::passes {
@@ -173,21 +173,22 @@ absl::StatusOr<pass::Estimate> forecast(const QuantizeSettings& settings,
                                         const std::vector<PlannedTensor>& plan,
                                         const architecture::ModelConfig& config,
                                         const layerwise::CalibrationPlan& calibration,
-                                        int64_t output_bytes) {
+                                        int64_t output_bytes, const at::Device& device) {
   const layerwise::WalkDemand demand = demand_of(settings, calibration);
   const TuningDemand tuning =
       tuning_demand(settings, plan, calibration.length, calibration.windows);
   FRUGAL_ASSIGN_OR_RETURN(const int64_t peak,
                           peak_bytes(settings, plan, config, demand, tuning, calibration));
+  const double speed = walk_speed(settings.windows.products(), device);
   return pass::Estimate{
-      .seconds =
-          operations_of(settings, plan, config, demand, tuning, calibration) / kOperationsPerSecond,
+      .seconds = operations_of(settings, plan, config, demand, tuning, calibration) / speed,
       .peak_memory_bytes = peak,
       .output_bytes = output_bytes,
       .basis = base::str_cat(
           settings.gptq() ? ""
                           : base::str_cat("scales by the ", settings.scale_search, " search; "),
-          "operations at 20 GFLOP/s (one CPU core); memory: this process, activations, "
+          "operations ", speed_text(speed),
+          "; memory: this process, activations, "
           "statistics and one layer, or both models where they are compared, on the CPU")};
 }
 

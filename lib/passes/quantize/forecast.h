@@ -23,6 +23,6 @@ absl::StatusOr<pass::Estimate> forecast(const QuantizeSettings& settings,
                                         const std::vector<PlannedTensor>& plan,
                                         const architecture::ModelConfig& config,
                                         const layerwise::CalibrationPlan& calibration,
-                                        int64_t output_bytes);
+                                        int64_t output_bytes, const at::Device& device);
 
 }  // namespace frugal::passes

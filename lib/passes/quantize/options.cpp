@@ -95,11 +95,12 @@ void visit_rounding(pass::OptionVisitor& visitor, QuantizeOptions& o) {
 }
 
 void visit_calibration(pass::OptionVisitor& visitor, QuantizeOptions& o) {
-  visitor.field({.name = "calibration",
-                 .help = "Text whose activations say which columns matter; gptq needs it, rtn "
-                         "weighs its scale search "
-                         "by it where given."},
-                o.given.calibration);
+  visitor.field(
+      {.name = "calibration",
+       .help = "Text whose activations say which columns matter. Where none is given, what "
+               "needs it (gptq, a target, tuning, max_kl) takes self, text that the model "
+               "writes; rtn weighs its scale search by it where given."},
+      o.given.calibration);
   visit_windows(visitor, o.windows, "as the recipe says (best, lowbit: 448)", o.given.windows);
   visitor.field({.name = "importance",
                  .help = "Weigh the search for scales by the mean square of each input column "
@@ -292,6 +293,7 @@ QuantizeSettings resolve(const QuantizeOptions& o) {
   s.tune_steps = o.tune_steps.value_or(steps);
   s.tune_learning_rate =
       o.tune_learning_rate.value_or(tuned ? kTuneRate : plain.tune_learning_rate);
+  if (s.calibration.name.empty() && s.needs_text()) s.calibration.name = pass::kSelfData;
   return s;
 }
 

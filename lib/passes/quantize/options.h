@@ -53,6 +53,10 @@ struct QuantizeSettings {
 
   bool gptq() const { return method == "gptq"; }
   bool calibrated() const { return !calibration.name.empty(); }
+  // Whether nothing can be done without text.
+  bool needs_text() const {
+    return gptq() || target.active() || tune_steps > 0 || rounding_iterations > 0 || max_kl > 0;
+  }
   format::Activations rounding() const {
     return activations == "int8" ? format::Activations::kInt8 : format::Activations::kFloat;
   }

@@ -24,6 +24,12 @@ class QuantizePass final : public pass::Pass {
     visit_quantize_options(visitor, options_);
   }
 
+  std::vector<ImpliedData> implied_data() const override {
+    const pass::DataReference taken = resolve(options_).calibration;
+    if (taken == options_.given.calibration) return {};
+    return {{"calibration", pass::kSelfData}};
+  }
+
   absl::Status check(pass::CheckContext& context, pass::ModelInfo& model) const override {
     return check_quantization(resolve(options_), context, model);
   }

@@ -136,7 +136,7 @@ void visit_target_options(pass::OptionVisitor& visitor, TargetOptions& o) {
                 o.swaps);
 }
 
-absl::Status check_target(const TargetOptions& target, const std::string& grid, bool calibrated) {
+absl::Status check_target(const TargetOptions& target, const std::string& grid) {
   if (!target.active()) {
     if (grid.empty()) {
       return base::invalid_argument(
@@ -157,10 +157,7 @@ absl::Status check_target(const TargetOptions& target, const std::string& grid, 
                                   "' and a target are both given; a target chooses the grids "
                                   "itself (`candidates` says from which, `overrides` pins some)");
   }
-  if (calibrated) return absl::OkStatus();
-  return base::invalid_argument(
-      "quantize: a target needs `calibration` (an entry of data:): what a matrix's rounding costs "
-      "is measured on text");
+  return absl::OkStatus();
 }
 
 absl::StatusOr<TargetPlan> plan_target(const architecture::ModelConfig& config,

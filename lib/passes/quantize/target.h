@@ -24,8 +24,8 @@ struct TargetOptions {
 
 void visit_target_options(pass::OptionVisitor& visitor, TargetOptions& options);
 
-// Whether `grid` and a target are given as they may be: one of them, with what a target needs.
-absl::Status check_target(const TargetOptions& target, const std::string& grid, bool calibrated);
+// Whether `grid` and a target are given as they may be: one of them.
+absl::Status check_target(const TargetOptions& target, const std::string& grid);
 
 // A decoder matrix whose grid is to be chosen, or the same one of every expert of a layer: GGUF
 // stacks those into one tensor, which has one type.

@@ -17,7 +17,7 @@
 #include "model/decoder.h"
 #include "model/products.h"
 #include "passes/common/calibration_options.h"
-#include "passes/common/speed.h"
+#include "passes/common/machine_speed.h"
 #include "passes/common/text_checks.h"
 #include "passes/common/zeros.h"
 #include "passes/rotate/rotate_weights.h"
@@ -64,15 +64,26 @@ class RotatePass final : public pass::Pass {
                  "keep, which rounds them back to the input's type.",
          .choices = {"f32", "keep"}},
         dtype_);
-    visitor.field({.name = "calibration", .help = "pca: text whose activations are used."},
+    visitor.field({.name = "calibration",
+                   .help = "pca: text whose activations are used; where none is given self, "
+                           "text that the model writes."},
                   calibration_);
     visit_windows(visitor, windows_);
+  }
+
+  std::vector<ImpliedData> implied_data() const override {
+    if (calibration() == calibration_) return {};
+    return {{"calibration", pass::kSelfData}};
   }
 
   absl::Status check(pass::CheckContext& context, pass::ModelInfo& model) const override;
   absl::Status run(pass::RunContext& context) const override;
 
  private:
+  pass::DataReference calibration() const {
+    const bool implied = calibration_.name.empty() && kind_ == "pca";
+    return implied ? pass::DataReference{std::string(pass::kSelfData)} : calibration_;
+  }
   RotateOptions options() const {
     return {.residual = residual_,
             .heads = heads_,
@@ -107,10 +118,7 @@ absl::StatusOr<layerwise::CalibrationPlan> RotatePass::check_calibration(
     return base::invalid_argument(
         "rotate: kind pca is about the residual stream, and residual is false");
   }
-  if (calibration_.name.empty()) {
-    return base::invalid_argument("rotate: kind pca needs `calibration` (an entry of data:)");
-  }
-  return check_windows(context, "rotate", model, calibration_, windows_);
+  return check_windows(context, "rotate", model, calibration(), windows_);
 }
 
 // Of the walk that looks at the residual stream: its own second moment beside the activations.
@@ -160,12 +168,15 @@ absl::Status RotatePass::check(pass::CheckContext& context, pass::ModelInfo& mod
   }
   const int64_t side = model.config.hidden_size;
   const int64_t matrix = side * std::max(model.config.layers.front().feed_forward.width, side);
+  const at::Device device(context.device());
+  const double doubles = product_speed(Arithmetic::kFloat64, device);
   context.estimate(
-      {.seconds = (2 * rotated * width + walk_operations) / kDoubleOperationsPerSecond,
+      {.seconds = 2 * rotated * width / doubles +
+                  (tokens > 0 ? walk_operations / walk_speed(windows_.products(), device) : 0),
        .peak_memory_bytes =
            layerwise::process_memory() + std::max(walk_bytes, 8 * (3 * side * side + 4 * matrix)),
        .output_bytes = model.size_bytes,
-       .basis = "products in fp64 at 10 GFLOP/s (one CPU core); one matrix in memory"});
+       .basis = base::str_cat("products in fp64 ", speed_text(doubles), "; one matrix in memory")});
   return absl::OkStatus();
 }
 
@@ -266,7 +277,7 @@ absl::StatusOr<at::Tensor> RotatePass::principal_directions(pass::RunContext& co
   const format::Checkpoint& input = *context.input();
   const architecture::ModelConfig& config = input.config();
   FRUGAL_ASSIGN_OR_RETURN(const at::Device device, tensor::open_device(context.device()));
-  FRUGAL_ASSIGN_OR_RETURN(const text::DataSource source, context.data(calibration_));
+  FRUGAL_ASSIGN_OR_RETURN(const text::DataSource source, context.data(calibration()));
   FRUGAL_ASSIGN_OR_RETURN(const auto plan, layerwise::plan_calibration(config, source, windows_));
   FRUGAL_ASSIGN_OR_RETURN(const text::Windows windows,
                           load_windows(context, input, device, "rotate", source, plan));

@@ -11,7 +11,7 @@
 #include "passes/common/calibration_options.h"
 #include "passes/common/layer_gate.h"
 #include "passes/common/layer_kinds.h"
-#include "passes/common/speed.h"
+#include "passes/common/machine_speed.h"
 #include "passes/common/text_checks.h"
 #include "passes/smooth/groups.h"
 #include "passes/smooth/output.h"
@@ -28,7 +28,7 @@ struct Options {
   bool duo = false;
   bool clip = false;
   double alpha = 0.5;
-  pass::DataReference calibration;
+  pass::DataReference calibration{std::string(pass::kSelfData)};
   layerwise::CalibrationOptions windows;
   LayerGate gate;
   std::string dtype = "f32";
@@ -65,8 +65,8 @@ void visit_method(pass::OptionVisitor& visitor, Options& o) {
 
 void visit_text(pass::OptionVisitor& visitor, Options& o) {
   visitor.field({.name = "calibration",
-                 .help = "Text that the original model runs on for the statistics of its inputs.",
-                 .required = true},
+                 .help = "Text that the original model runs on for the statistics of its inputs; "
+                         "self: the model writes it."},
                 o.calibration);
   visit_windows(visitor, o.windows);
   visit_gate(visitor, o.gate);
@@ -106,9 +106,6 @@ class SmoothPass final : public pass::Pass {
 };
 
 absl::Status SmoothPass::check_options() const {
-  if (options_.calibration.name.empty()) {
-    return base::invalid_argument("smooth: needs `calibration` (an entry of data:)");
-  }
   if (!options_.smoothquant() && options_.grid.empty()) {
     return base::invalid_argument(
         "smooth: method awq needs `grid`: the one that the later quantize step will use");
@@ -177,13 +174,14 @@ absl::Status SmoothPass::check(pass::CheckContext& context, pass::ModelInfo& mod
   if (options_.smoothquant()) demand.needs = layerwise::Needs::kMoments;
   FRUGAL_ASSIGN_OR_RETURN(const layerwise::WalkMemory memory,
                           layerwise::walk_memory(model.config, demand, solver));
+  const double speed = walk_speed(options_.windows.products(), at::Device(context.device()));
   context.estimate(
-      {.seconds = operations / kOperationsPerSecond,
+      {.seconds = operations / speed,
        .peak_memory_bytes = layerwise::process_memory() +
                             std::max(memory.total(), writing_memory(model.config, calibration)),
        .output_bytes = model.size_bytes,
-       .basis = "operations at 20 GFLOP/s (one CPU core); activations, statistics and one layer in "
-                "memory"});
+       .basis = base::str_cat("operations ", speed_text(speed),
+                              "; activations, statistics and one layer in memory")});
   return absl::OkStatus();
 }
 

@@ -14,8 +14,8 @@
 #include "layerwise/walk/estimate.h"
 #include "model/decoder.h"
 #include "passes/common/calibration_options.h"
+#include "passes/common/machine_speed.h"
 #include "passes/common/scale_tuning.h"
-#include "passes/common/speed.h"
 #include "passes/common/text_checks.h"
 #include "tensor/device.h"
 #include "train/scale_tuning.h"
@@ -252,16 +252,18 @@ absl::Status TunePass::check(pass::CheckContext& context, pass::ModelInfo& model
   demand.validation_windows = plans.second.windows;
   demand.loop = options_.loop;
   demand.threads = at::get_num_threads();
+  const double speed = walk_speed(model::Precision::kFloat32, at::Device(context.device()));
   context.estimate(
       {.seconds = (tuning_operations(model.config, demand) +
                    writing_operations(model.config, plans.first)) /
-                  kOperationsPerSecond,
+                  speed,
        .peak_memory_bytes = layerwise::process_memory() +
                             std::max(writing_memory(model.config, plans.first),
                                      demand.code_bytes + tuning_memory(model.config, demand)),
        .output_bytes = model.size_bytes,
-       .basis = "operations at 20 GFLOP/s (one CPU core); memory: this process, both models "
-                "decoded, codes, and a window of each thread, on the CPU"});
+       .basis = base::str_cat("operations ", speed_text(speed),
+                              "; memory: this process, both models decoded, codes, and a window of "
+                              "each thread, on the CPU")});
   return absl::OkStatus();
 }
 

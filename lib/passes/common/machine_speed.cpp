@@ -1,0 +1,108 @@
+#include "passes/common/machine_speed.h"
+
+#include <ATen/Functions.h>
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cmath>
+#include <map>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "base/text.h"
+#include "model/products.h"
+#include "tensor/tiles.h"
+
+namespace frugal::passes {
+namespace {
+
+constexpr int64_t kRows = 512, kColumns = 768, kInner = 768;  // of a walk's chunk and a small layer
+constexpr double kOperations = 2.0 * kRows * kColumns * kInner;
+
+struct Factors {
+  at::Tensor left, right;  // [kRows, kInner], [kColumns, kInner]
+};
+
+Factors factors(at::ScalarType type, const at::Device& device) {
+  const auto options = at::TensorOptions(type).device(device);
+  return {at::full({kRows, kInner}, 0.5, options), at::full({kColumns, kInner}, 0.25, options)};
+}
+
+void multiply(Arithmetic arithmetic, const Factors& of) {
+  using model::Vectors;
+  if (arithmetic == Arithmetic::kRounded || arithmetic == Arithmetic::kFloat32) {
+    model::vector_products(of.left, Vectors::kRows, of.right, Vectors::kRows,
+                           arithmetic == Arithmetic::kRounded ? model::Precision::kRounded
+                                                              : model::Precision::kFloat32);
+  } else {
+    at::mm(of.left, of.right.t());
+  }
+}
+
+at::ScalarType type_of(Arithmetic arithmetic) {
+  if (arithmetic == Arithmetic::kFloat64) return at::kDouble;
+  return arithmetic == Arithmetic::kBfloat16 ? at::kBFloat16 : at::kFloat;
+}
+
+// Seconds of `rounds` products on every thread at once; a GPU runs them behind each other.
+double seconds_of(Arithmetic arithmetic, const at::Device& device, const Factors& of,
+                  int64_t threads, int64_t rounds) {
+  const auto begin = std::chrono::steady_clock::now();
+  tensor::for_each_tile(threads, [&](int64_t) {
+    for (int64_t i = 0; i < rounds; ++i) multiply(arithmetic, of);
+  });
+  // Reading waits for what the device has been given.
+  if (!device.is_cpu()) at::zeros({1}, of.left.options()).item();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+double measure(Arithmetic arithmetic, const at::Device& device) {
+  constexpr double kWindow = 0.015;  // seconds
+  const int64_t threads = device.is_cpu() ? at::get_num_threads() : 1;
+  const Factors of = factors(type_of(arithmetic), device);
+  int64_t rounds = 1;
+  double seconds = seconds_of(arithmetic, device, of, threads, rounds);  // warms up
+  while (seconds < kWindow) {
+    const double factor = std::clamp(1.2 * kWindow / std::max(seconds, 1e-9), 2.0, 100.0);
+    rounds = static_cast<int64_t>(factor * static_cast<double>(rounds));
+    seconds = seconds_of(arithmetic, device, of, threads, rounds);
+  }
+  std::array<double, 3> windows{seconds};
+  for (size_t i = 1; i < windows.size(); ++i)
+    windows[i] = seconds_of(arithmetic, device, of, threads, rounds);
+  std::ranges::nth_element(windows, windows.begin() + 1);
+  return kOperations * static_cast<double>(rounds * threads) / windows[1];
+}
+
+}  // namespace
+
+double product_speed(Arithmetic arithmetic, const at::Device& device) {
+  static std::mutex mutex;
+  static std::map<std::pair<Arithmetic, std::string>, double> measured;
+  const std::lock_guard lock(mutex);
+  const auto [place, is_new] = measured.try_emplace({arithmetic, device.str()}, 0.0);
+  if (is_new) place->second = measure(arithmetic, device);
+  return place->second;
+}
+
+// Shares that whole jobs reached of the products' speed.
+double walk_speed(model::Precision precision, const at::Device& device) {
+  constexpr double kShare = 0.5;
+  const bool rounded = precision == model::Precision::kRounded;
+  return kShare * product_speed(rounded ? Arithmetic::kRounded : Arithmetic::kFloat32, device);
+}
+
+double training_speed(bool bf16, const at::Device& device) {
+  constexpr double kShare = 0.5;
+  return kShare * product_speed(bf16 ? Arithmetic::kBfloat16 : Arithmetic::kFloat32, device);
+}
+
+std::string speed_text(double operations_per_second) {
+  return base::str_cat("at ", std::llround(operations_per_second / 1e9),
+                       " GFLOP/s, measured just now");
+}
+
+}  // namespace frugal::passes

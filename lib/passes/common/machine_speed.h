@@ -1,0 +1,28 @@
+// How fast this machine computes, measured: for estimates.
+#pragma once
+
+#include <c10/core/Device.h>
+
+#include <string>
+
+#include "model/products.h"
+
+namespace frugal::passes {
+
+// Of the factors of a product of matrices. kRounded: as model::Precision::kRounded has them.
+enum class Arithmetic { kRounded, kFloat32, kFloat64, kBfloat16 };
+
+// Floating-point operations per second of products of matrices that caches hold, on all threads of
+// the device together. Measured at the first call of a process, in less than a tenth of a second;
+// the same number afterwards. What else runs on the machine slows it as it will slow the work.
+double product_speed(Arithmetic arithmetic, const at::Device& device);
+
+// What a walk over calibration text reaches of it, its solvers counted in.
+double walk_speed(model::Precision precision, const at::Device& device);
+// What training reaches of it, with bf16 products or without.
+double training_speed(bool bf16, const at::Device& device);
+
+// "at 93 GFLOP/s, measured just now".
+std::string speed_text(double operations_per_second);
+
+}  // namespace frugal::passes

@@ -1,0 +1,38 @@
+#include "passes/common/machine_speed.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace frugal::passes {
+namespace {
+
+constexpr std::array kAll{Arithmetic::kRounded, Arithmetic::kFloat32, Arithmetic::kFloat64,
+                          Arithmetic::kBfloat16};
+
+// Between a tenth of what one core of twenty years ago did and a thousand times a large server.
+TEST(MachineSpeed, IsThatOfAMachine) {
+  for (const Arithmetic arithmetic : kAll) {
+    EXPECT_GT(product_speed(arithmetic, at::kCPU), 1e7);
+    EXPECT_LT(product_speed(arithmetic, at::kCPU), 1e17);
+  }
+}
+
+TEST(MachineSpeed, IsMeasuredOnce) {
+  for (const Arithmetic arithmetic : kAll)
+    EXPECT_EQ(product_speed(arithmetic, at::kCPU), product_speed(arithmetic, at::kCPU));
+}
+
+TEST(MachineSpeed, JobsReachAShareOfIt) {
+  const double rounded = product_speed(Arithmetic::kRounded, at::kCPU);
+  EXPECT_GT(walk_speed(model::Precision::kRounded, at::kCPU), 0.1 * rounded);
+  EXPECT_LT(walk_speed(model::Precision::kRounded, at::kCPU), rounded);
+  EXPECT_LT(training_speed(true, at::kCPU), product_speed(Arithmetic::kBfloat16, at::kCPU));
+  EXPECT_LT(training_speed(false, at::kCPU), product_speed(Arithmetic::kFloat32, at::kCPU));
+}
+
+TEST(MachineSpeed, IsSaidInWords) {
+  EXPECT_EQ(speed_text(93.4e9), "at 93 GFLOP/s, measured just now");
+}
+
+}  // namespace
+}  // namespace frugal::passes
