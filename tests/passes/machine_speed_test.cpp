@@ -30,6 +30,16 @@ TEST(MachineSpeed, JobsReachAShareOfIt) {
   EXPECT_LT(training_speed(false, at::kCPU), product_speed(Arithmetic::kFloat32, at::kCPU));
 }
 
+TEST(MachineSpeed, RoundingTakesTime) {
+  const auto fast = grid::ScaleSearch::kFast;
+  const double one = rounding_seconds("q4_0", 64, fast);
+  EXPECT_GT(one, 1e-13);
+  EXPECT_LT(one, 1e-3);
+  EXPECT_EQ(rounding_seconds("q4_0", 128, fast), one);
+  EXPECT_EQ(rounding_seconds("q4_0", 65, fast), 0);
+  EXPECT_EQ(rounding_seconds("no grid", 64, fast), 0);
+}
+
 TEST(MachineSpeed, IsSaidInWords) {
   EXPECT_EQ(speed_text(93.4e9), "at 93 GFLOP/s, measured just now");
 }

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/random.h"
 #include "base/text.h"
 #include "model/products.h"
 #include "tensor/tiles.h"
@@ -78,6 +79,38 @@ double measure(Arithmetic arithmetic, const at::Device& device) {
 }
 
 }  // namespace
+
+namespace {
+
+double measure_rounding(const std::shared_ptr<const grid::Grid>& grid, int64_t columns,
+                        grid::ScaleSearch search) {
+  constexpr int64_t kWeights = 1 << 16;
+  const int64_t rows = std::max<int64_t>(at::get_num_threads(), kWeights / columns);
+  base::RandomStream random(1, "rounding speed");
+  std::vector<float> weights(static_cast<size_t>(rows * columns));
+  for (float& weight : weights) weight = static_cast<float>(0.02 * random.normal());
+  const auto round = [&] {
+    const auto begin = std::chrono::steady_clock::now();
+    const bool done = grid::round_to_nearest(grid, weights.data(), rows, columns, {}, search).ok();
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+    return done ? seconds.count() : 0;
+  };
+  round();  // warms up
+  return round() / static_cast<double>(rows * columns);
+}
+
+}  // namespace
+
+double rounding_seconds(const std::string& grid, int64_t columns, grid::ScaleSearch search) {
+  static std::mutex mutex;
+  static std::map<std::pair<std::string, grid::ScaleSearch>, double> measured;
+  const auto found = grid::find_grid(grid, columns);
+  if (!found.ok() || !grid::check_columns((*found)->spec(), columns, grid).ok()) return 0;
+  const std::lock_guard lock(mutex);
+  const auto [place, is_new] = measured.try_emplace({grid, search}, 0.0);
+  if (is_new) place->second = measure_rounding(*found, columns, search);
+  return place->second;
+}
 
 double product_speed(Arithmetic arithmetic, const at::Device& device) {
   static std::mutex mutex;

@@ -154,6 +154,20 @@ double operations_of(const QuantizeSettings& settings, const std::vector<Planned
          choice_operations(settings.target, config, demand.tokens);
 }
 
+// Of the searches for scales; gptq repeats them in its sweep and refines what it has found.
+double search_seconds(const QuantizeSettings& settings, const std::vector<PlannedTensor>& plan) {
+  constexpr double kOfGptq = 1;
+  double seconds = 0;
+  for (const PlannedTensor& tensor : plan) {
+    if (tensor.grid.empty()) continue;
+    const bool swept = settings.gptq() && tensor.layer >= 0;
+    const auto search = settings.gptq() ? grid::ScaleSearch::kFull : settings.search();
+    seconds += (swept ? kOfGptq : 1) * static_cast<double>(element_count(tensor)) *
+               rounding_seconds(tensor.grid, tensor.shape.back(), search);
+  }
+  return seconds;
+}
+
 }  // namespace
 
 int64_t element_count(const PlannedTensor& tensor) {
@@ -181,7 +195,8 @@ absl::StatusOr<pass::Estimate> forecast(const QuantizeSettings& settings,
                           peak_bytes(settings, plan, config, demand, tuning, calibration));
   const double speed = walk_speed(settings.windows.products(), device);
   return pass::Estimate{
-      .seconds = operations_of(settings, plan, config, demand, tuning, calibration) / speed,
+      .seconds = operations_of(settings, plan, config, demand, tuning, calibration) / speed +
+                 search_seconds(settings, plan),
       .peak_memory_bytes = peak,
       .output_bytes = output_bytes,
       .basis = base::str_cat(
