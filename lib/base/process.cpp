@@ -4,11 +4,15 @@
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <ctime>
+#include <map>
+#include <mutex>
 #include <string_view>
 
 #include "base/file.h"
@@ -74,16 +78,75 @@ void release_pages(std::span<const std::byte> bytes) { advise(bytes, MADV_DONTNE
 
 void read_ahead(std::span<const std::byte> bytes) { advise(bytes, MADV_WILLNEED); }
 
+namespace {
+
+struct WatchedChildren {
+  std::mutex mutex;
+  std::map<int, double> cpu_seconds;  // as last seen
+};
+
+WatchedChildren& watched_children() {
+  static WatchedChildren children;
+  return children;
+}
+
+double seconds_of(const timespec& time) {
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+// Of another process; `before` where it cannot be read (it is about to end).
+double process_cpu_seconds(int pid, double before) {
+  clockid_t clock{};
+  timespec time{};
+  if (::clock_getcpuclockid(pid, &clock) != 0 || ::clock_gettime(clock, &time) != 0) return before;
+  return std::max(before, seconds_of(time));
+}
+
+}  // namespace
+
+void watch_child(int pid) {
+  WatchedChildren& children = watched_children();
+  const std::lock_guard lock(children.mutex);
+  children.cpu_seconds[pid] = 0.0;
+}
+
+bool reap_child(int pid, int flags, int& status) {
+  WatchedChildren& children = watched_children();
+  if ((flags & WNOHANG) == 0) {  // waits without the lock, and leaves the child to be collected
+    siginfo_t info{};
+    while (::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT) != 0 && errno == EINTR)
+      continue;
+  }
+  const std::lock_guard lock(children.mutex);
+  if (::waitpid(pid, &status, WNOHANG) != pid) return false;
+  children.cpu_seconds.erase(pid);
+  return true;
+}
+
+double child_cpu_seconds(int pid) {
+  WatchedChildren& children = watched_children();
+  const std::lock_guard lock(children.mutex);
+  const auto child = children.cpu_seconds.find(pid);
+  if (child == children.cpu_seconds.end()) return process_cpu_seconds(pid, 0.0);
+  return child->second = process_cpu_seconds(pid, child->second);
+}
+
 double cpu_seconds() {
+  WatchedChildren& children = watched_children();
+  const std::lock_guard lock(children.mutex);
   timespec own{};
-  rusage children{};
+  rusage ended{};
   ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &own);
-  ::getrusage(RUSAGE_CHILDREN, &children);
+  ::getrusage(RUSAGE_CHILDREN, &ended);
   const auto seconds = [](const timeval& time) {
     return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
   };
-  return static_cast<double>(own.tv_sec) + 1e-9 * static_cast<double>(own.tv_nsec) +
-         seconds(children.ru_utime) + seconds(children.ru_stime);
+  double total = seconds_of(own) + seconds(ended.ru_utime) + seconds(ended.ru_stime);
+  for (auto& [pid, seen] : children.cpu_seconds) {
+    seen = process_cpu_seconds(pid, seen);
+    total += seen;
+  }
+  return total;
 }
 
 std::string cpu_model_name(const std::filesystem::path& cpuinfo) {

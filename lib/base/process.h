@@ -29,9 +29,18 @@ void release_pages(std::span<const std::byte> bytes);
 // not count as resident before they are looked at.
 void read_ahead(std::span<const std::byte> bytes);
 
-// CPU time of all threads of this process and of its children that have ended and were waited for,
-// in seconds.
+// CPU time of all threads of this process, of its children that have ended and were waited for, and
+// of the running ones that are watched, in seconds.
 double cpu_seconds();
+
+// Counts a running child's CPU time in cpu_seconds() from now on, until reap_child has waited for
+// it: no moment counts it twice or not at all.
+void watch_child(int pid);
+// waitpid(pid, &status, flags) of a watched child; true when it has ended.
+bool reap_child(int pid, int flags, int& status);
+// CPU time of all threads of a running child; of a watched one never less than it was. 0 where
+// unknown.
+double child_cpu_seconds(int pid);
 
 // "AMD EPYC 7B13"; empty where unknown.
 std::string cpu_model_name(const std::filesystem::path& cpuinfo = "/proc/cpuinfo");
