@@ -2,8 +2,8 @@
 # name the room in USES: each room has an include directory of its own, so an arrow that is not declared does not compile.
 
 # Lower rooms first; a room may use only rooms before it.
-set(FRUGAL_ROOMS base energy grid architecture format chat text tensor kernels model layerwise train evaluate artifact pass passes report)
-set(FRUGAL_TORCH_FREE_ROOMS base energy grid architecture format chat text pass report)
+set(FRUGAL_ROOMS base energy grid architecture format chat text tensor kernels model layerwise train evaluate artifact runtime pass passes report)
+set(FRUGAL_TORCH_FREE_ROOMS base energy grid architecture format chat text runtime pass report)
 set(FRUGAL_INSTRUCTION_SET_ROOMS grid kernels)  # with sources for several of them (FrugalPch.cmake)
 
 # Rooms that read what others wrote: scripts/test-sanitized runs their tests with sanitizers.

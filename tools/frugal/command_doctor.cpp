@@ -8,6 +8,7 @@
 #include "base/process.h"
 #include "device.h"
 #include "grid/cpu_level.h"
+#include "runtime/catalog.h"
 #include "session.h"
 
 namespace frugal::tool {
@@ -75,6 +76,23 @@ bool has_module(const std::vector<fs::path>& environments, const std::string& mo
   return false;
 }
 
+// What artifacts are scored and measured in.
+void runtimes() {
+  std::printf("runtimes that serve artifacts\n");
+  const auto environment = runtime::environment();
+  if (!environment.ok()) {
+    say("-", base::as_std(environment.status().message()));
+    return;
+  }
+  say("ok", environment->python.string());
+  for (const runtime::Runtime& one : runtime::runtimes()) {
+    const auto version = runtime::version_in(*environment, one);
+    say(version.ok() ? "ok" : "-",
+        version.ok() ? base::str_cat(one.name, ": ", *version)
+                     : std::string(version.status().message()));
+  }
+}
+
 // Only the tests ask them; a user needs none.
 void oracles() {
   std::printf("runtimes that check our files (only for tests: scripts/setup --tests)\n");
@@ -94,6 +112,7 @@ int doctor() {
   machine();
   devices();
   meters();
+  runtimes();
   oracles();
   return pass::kExitDone;
 }

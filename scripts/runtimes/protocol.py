@@ -1,0 +1,147 @@
+"""What every adapter shares: frugal's side of the pipe, and the bookkeeping that does not depend on the runtime.
+
+frugal starts `python -c` with this text and one adapter behind it. Both speak in messages: one line of JSON, then as many raw bytes
+as its "bytes" says (ids and positions as int32, logarithms as float64, rows of them as float32, all little endian). A request has an
+"op"; the answer has "ok": true, or "ok": false and an "error" for people. The adapter is a class with these methods; ids are arrays
+of int32, `rows` are float32 logits [n, V] in the order of the outputs asked for:
+
+  open(request) -> dict               loads the artifact; "runtime", "version", "vocabulary", "context", "threads", "settings"
+  rows(ids, positions)                yields (positions of a part, logits of it) of one sequence, from an empty cache
+  prefill(prompts) -> logits [B, V]   reads prompts [B, P] into an empty cache; logits behind the last id of each
+  step(ids) -> logits [B, V]          appends one id to each sequence
+  rewind()                            takes the cache back to what prefill left
+
+What any library prints goes to standard error: frugal shows the end of it when something fails.
+"""
+import json
+import os
+import sys
+import time
+
+import numpy as np
+
+LARGEST_PART = 1 << 26  # bytes of rows in one message
+
+
+class Refused(Exception):
+    """Something to say to the user, without a traceback."""
+
+
+class Channel:
+    def __init__(self):
+        self.source = os.fdopen(os.dup(0), "rb", buffering=1 << 16)
+        self.target = os.fdopen(os.dup(1), "wb", buffering=1 << 16)
+        os.dup2(2, 1)  # a library that prints must not speak between our messages
+
+    def read(self):
+        line = self.source.readline()
+        if not line:
+            return None, b""
+        request = json.loads(line)
+        payload = self.source.read(request.get("bytes", 0))
+        return request, payload
+
+    def write(self, message, payload=b""):
+        message["bytes"] = len(payload)
+        self.target.write(json.dumps(message).encode() + b"\n")
+        self.target.write(payload)
+        self.target.flush()
+
+
+def log_softmax_at(logits, targets):
+    """ln p of one target per row: float32 logits [n, V], sums in float64."""
+    highest = logits.max(axis=-1, keepdims=True)
+    total = np.exp(logits - highest).sum(axis=-1, dtype=np.float64)
+    chosen = np.take_along_axis(logits, targets[:, None], axis=-1)[:, 0].astype(np.float64)
+    return chosen - highest[:, 0].astype(np.float64) - np.log(total)
+
+
+def choose(logits, request, random):
+    """The next id of each row: the first most probable one, or drawn at a temperature from the nucleus."""
+    temperature, top_p = request.get("temperature", 0.0), request.get("top_p", 1.0)
+    if temperature <= 0:
+        return logits.argmax(axis=-1).astype(np.int32)
+    out = np.empty(len(logits), np.int32)
+    for row, values in enumerate(logits.astype(np.float64) / temperature):
+        p = np.exp(values - values.max())
+        p /= p.sum()
+        order = np.argsort(-p, kind="stable")
+        kept = order[: int(np.searchsorted(np.cumsum(p[order]), top_p)) + 1] if top_p < 1 else order
+        out[row] = random.choice(kept, p=p[kept] / p[kept].sum())
+    return out
+
+
+class Server:
+    def __init__(self, adapter):
+        self.adapter, self.channel = adapter, Channel()
+        self.next_ids = None
+
+    def run(self):
+        while True:
+            request, payload = self.channel.read()
+            if request is None:
+                return
+            try:
+                getattr(self, "on_" + request["op"])(request, payload)
+            except Refused as refused:
+                self.channel.write({"ok": False, "error": str(refused)})
+
+    def on_open(self, request, payload):
+        self.channel.write({"ok": True, **self.adapter.open(request)})
+
+    def on_score(self, request, payload):
+        numbers = np.frombuffer(payload, "<i4")
+        lengths, queries = request["lengths"], request["queries"]
+        ids, positions, targets = np.split(numbers, [sum(lengths), sum(lengths) + sum(queries)])
+        out, at, asked = [], 0, 0
+        for length, count in zip(lengths, queries):
+            # Several questions may be about one position; the runtime answers each once.
+            own, target = positions[asked : asked + count], targets[asked : asked + count]
+            values = np.empty(count, np.float64)
+            for part, logits in self.adapter.rows(ids[at : at + length], np.unique(own)):
+                inside = np.isin(own, part)
+                values[inside] = log_softmax_at(logits[np.searchsorted(part, own[inside])], target[inside])
+            out.append(values)
+            at, asked = at + length, asked + count
+        self.channel.write({"ok": True}, np.concatenate(out).astype("<f8").tobytes())
+
+    def on_rows(self, request, payload):
+        numbers = np.frombuffer(payload, "<i4")
+        ids, positions = numbers[: request["length"]], numbers[request["length"] :]
+        for _, logits in self.adapter.rows(ids, positions):
+            step = max(1, LARGEST_PART // (4 * logits.shape[1]))
+            for begin in range(0, len(logits), step):
+                part = np.ascontiguousarray(logits[begin : begin + step], "<f4")
+                self.channel.write({"ok": True, "rows": len(part)}, part.tobytes())
+
+    def on_generate(self, request, payload):
+        ids, stop, out = np.frombuffer(payload, "<i4"), set(request["stop"]), []
+        random, at = np.random.default_rng(request["seed"]), 0
+        for length in request["lengths"]:
+            logits, made = self.adapter.prefill(ids[None, at : at + length]), []
+            while True:
+                chosen = choose(logits, request, random)
+                if int(chosen[0]) in stop:
+                    break
+                made.append(int(chosen[0]))
+                if len(made) == request["max_new_tokens"]:
+                    break
+                logits = self.adapter.step(chosen)
+            out.append(np.array(made, "<i4"))
+            at += length
+        self.channel.write({"ok": True, "lengths": [len(ids) for ids in out]}, b"".join(ids.tobytes() for ids in out))
+
+    def on_prefill(self, request, payload):
+        prompts = np.frombuffer(payload, "<i4").reshape(request["batch"], -1)
+        begin = time.perf_counter()
+        self.next_ids = choose(self.adapter.prefill(prompts), {}, None)
+        self.channel.write({"ok": True, "seconds": time.perf_counter() - begin})
+
+    def on_decode(self, request, payload):
+        ids, seconds = self.next_ids, []
+        for _ in range(request["steps"]):
+            begin = time.perf_counter()
+            ids = choose(self.adapter.step(ids), {}, None)
+            seconds.append(time.perf_counter() - begin)
+        self.adapter.rewind()
+        self.channel.write({"ok": True}, np.array(seconds, "<f8").tobytes())

@@ -1,0 +1,93 @@
+#include "runtime/catalog.h"
+
+#include <filesystem>
+#include <fstream>
+
+#include "runtime/scripts.h"
+#include "support/shared_data.h"
+
+namespace frugal::runtime {
+namespace {
+
+namespace fs = std::filesystem;
+
+fs::path write_program(const fs::path& folder, const std::string& text) {
+  const fs::path path = folder / "python";
+  std::ofstream(path) << text;
+  fs::permissions(path, fs::perms::owner_all);
+  return path;
+}
+
+TEST(Catalog, EveryRuntimeHasItsAdapterCompiledIn) {
+  for (const Runtime& runtime : runtimes()) {
+    EXPECT_NE(adapter_script(runtime.adapter).find("Server("), std::string_view::npos)
+        << runtime.name;
+    EXPECT_FALSE(runtime.packages.empty()) << runtime.name;
+    for (const std::string_view format : runtime.formats) EXPECT_NE(runtime_of(format), nullptr);
+  }
+  EXPECT_NE(kProtocolScript.find("class Server"), std::string_view::npos);
+}
+
+TEST(Catalog, AGgufIsServedByLlamaCpp) {
+  ASSERT_NE(runtime_of("gguf"), nullptr);
+  EXPECT_EQ(runtime_of("gguf")->name, "llama.cpp");
+  EXPECT_EQ(runtime_of("floppy"), nullptr);
+  EXPECT_EQ(find_runtime("llama"), nullptr);
+}
+
+TEST(Catalog, AnInterpreterSaysWhatItHas) {
+  const test::TemporaryFolder folder;
+  const fs::path python = write_program(
+      folder.path(), "#!/bin/sh\necho '{\"xllamacpp\": \"7.1\", \"numpy\": \"2\"}'\n");
+  const auto found = read_environment(python);
+  ASSERT_TRUE(found.ok()) << found.status();
+  const auto version = version_in(*found, *find_runtime("llama.cpp"));
+  ASSERT_TRUE(version.ok()) << version.status();
+  EXPECT_EQ(*version, "xllamacpp 7.1");
+}
+
+TEST(Catalog, TheFolderOfAnEnvironmentNamesItsInterpreter) {
+  const test::TemporaryFolder folder;
+  fs::create_directories(folder.path() / "bin");
+  const fs::path python = write_program(folder.path() / "bin", "#!/bin/sh\necho '{}'\n");
+  const auto found = read_environment(folder.path());
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_EQ(found->python, python);
+}
+
+TEST(Catalog, WhatIsMissingIsSaidWithItsRemedy) {
+  const Environment bare{.python = "/opt/python", .versions = {{"xllamacpp", "7.1"}}};
+  const Runtime& llama = *find_runtime("llama.cpp");
+  EXPECT_EQ(
+      version_in(bare, llama).status().message(),
+      "llama.cpp is not installed: '/opt/python' lacks numpy; run scripts/setup --runtimes, or "
+      "name a Python that has it in FRUGAL_RUNTIMES");
+  const Environment none{.python = "/opt/python", .versions = {}};
+  EXPECT_EQ(
+      version_in(none, llama).status().message(),
+      "llama.cpp is not installed: '/opt/python' lacks xllamacpp or llama-cpp-python and numpy; "
+      "run scripts/setup --runtimes, or name a Python that has it in FRUGAL_RUNTIMES");
+}
+
+TEST(Catalog, APythonThatIsNoneIsAnError) {
+  const test::TemporaryFolder folder;
+  EXPECT_NE(read_environment(folder.path() / "nothing").status().message().find("does not exist"),
+            absl::string_view::npos);
+  const fs::path broken = write_program(folder.path(), "#!/bin/sh\necho torn >&2\nexit 4\n");
+  const std::string message(read_environment(broken).status().message());
+  EXPECT_NE(message.find("ended with exit code 4"), std::string::npos) << message;
+  EXPECT_NE(message.find("torn"), std::string::npos) << message;
+  EXPECT_NE(message.find("scripts/setup --runtimes"), std::string::npos) << message;
+}
+
+TEST(Catalog, TheAdaptersTextIsWhatPythonRuns) {
+  const Environment environment{.python = "/opt/python", .versions = {}};
+  const auto command = adapter_command(environment, *find_runtime("llama.cpp"));
+  ASSERT_EQ(command.size(), 3u);
+  EXPECT_EQ(command[0], "/opt/python");
+  EXPECT_EQ(command[1], "-c");
+  EXPECT_LT(command[2].find("class Server"), command[2].find("class LlamaCpp"));
+}
+
+}  // namespace
+}  // namespace frugal::runtime
