@@ -37,11 +37,13 @@ def finish_run(pipeline, folder):
 
 
 def fingerprints(folder):
-    """SHA-256 of every checkpoint and artifact file, through the links into the cache."""
+    """SHA-256 of every checkpoint and artifact file, through the links into the cache; model cards apart, which tell measured energy."""
     found = {}
     for kind in ("artifacts", "checkpoints"):
         for parent, _, names in os.walk(folder / "run" / kind, followlinks=True):
             for name in names:
+                if kind == "artifacts" and name.endswith(".md"):
+                    continue
                 path = Path(parent) / name
                 found[str(path.relative_to(folder / "run"))] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found

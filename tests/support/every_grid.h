@@ -22,7 +22,9 @@ inline std::vector<std::string> every_grid() {
     const std::string family = help.name.substr(0, options);
     const std::string_view rest = std::string_view(help.name).substr(options);
     std::vector<std::string> forms = {family};
-    if (!rest.empty()) {
+    if (rest == "[:e<k>]") {
+      forms.push_back(family + ":e0");
+    } else if (!rest.empty()) {
       EXPECT_TRUE(rest == "[:g<N>|:row]" || rest == "[:g<N>|:row][:asym]")
           << help.name << " has options that this list does not know";
       forms.push_back(family + ":g4");

@@ -104,6 +104,11 @@ TEST_P(GroupScalesTest, SnappedIsNearTheWishAndKeepsCodes) {
   EXPECT_GT(distance(before), 0.0);
   // 5% moves against integer sub-scales: most of the way, where the integers are fine enough. Those
   // of q2_k go to 15, so that the largest moves in steps of 7% and smaller ones in wider steps.
+  // Scales that are powers of two stay.
+  if (GetParam() == "mxfp4") {
+    EXPECT_EQ(distance(decoded()), distance(before));
+    return;
+  }
   EXPECT_LT(distance(decoded()), (GetParam() == "q2_k" ? 0.9 : 0.7) * distance(before));
 }
 
