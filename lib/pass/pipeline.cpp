@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 #include "pass/map_reader.h"
+#include "pass/options.h"
 #include "pass/substitute.h"
 #include "pass/yaml.h"
 
