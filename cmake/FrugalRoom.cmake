@@ -2,12 +2,12 @@
 # name the room in USES: each room has an include directory of its own, so an arrow that is not declared does not compile.
 
 # Lower rooms first; a room may use only rooms before it.
-set(FRUGAL_ROOMS base energy grid architecture format chat text tensor kernels model layerwise train evaluate artifact runtime pass passes report)
-set(FRUGAL_TORCH_FREE_ROOMS base energy grid architecture format chat text runtime pass report)
+set(FRUGAL_ROOMS base energy grid architecture format chat text tasks tensor kernels model layerwise train evaluate artifact runtime pass passes report)
+set(FRUGAL_TORCH_FREE_ROOMS base energy grid architecture format chat text tasks runtime pass report)
 set(FRUGAL_INSTRUCTION_SET_ROOMS grid kernels)  # with sources for several of them (FrugalPch.cmake)
 
 # Rooms that read what others wrote: scripts/test-sanitized runs their tests with sanitizers.
-set(FRUGAL_SANITIZED_ROOMS base grid architecture format chat text)
+set(FRUGAL_SANITIZED_ROOMS base grid architecture format chat text tasks)
 add_custom_target(sanitized_tests)
 
 # frugal_room(<room> [TORCH] [COLD] SOURCES <file>... [USES <room>...] [PACKAGES <target>...])

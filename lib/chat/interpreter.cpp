@@ -151,7 +151,8 @@ class Interpreter {
         return apply_test(expression, scope);
       case Kind::kNot: {
         FRUGAL_ASSIGN_OR_RETURN(const Value value, evaluate(expression.operands[0], scope));
-        return Value(!is_true(value));
+        FRUGAL_ASSIGN_OR_RETURN(const bool holds, truth(value));
+        return Value(!holds);
       }
       case Kind::kSign: {
         FRUGAL_ASSIGN_OR_RETURN(const Value value, evaluate(expression.operands[0], scope));
@@ -314,15 +315,28 @@ class Interpreter {
     return is_ordered(workspace_, op, left, right);
   }
 
+  // A strict dialect refuses what is undefined wherever it is used.
+  absl::Status check_used(const Value& value) const {
+    if (!program_.dialect.strict || !value.is<Undefined>()) return absl::OkStatus();
+    return base::invalid_argument(*value.as<Undefined>()->message);
+  }
+
+  absl::StatusOr<bool> truth(const Value& value) const {
+    FRUGAL_RETURN_IF_ERROR(check_used(value));
+    return is_true(value);
+  }
+
   absl::StatusOr<Value> choose(const Expression& expression, const ScopePtr& scope) {
     FRUGAL_ASSIGN_OR_RETURN(Value left, evaluate(expression.operands[0], scope));
-    if (is_true(left) == (expression.kind == Kind::kOr)) return left;
+    FRUGAL_ASSIGN_OR_RETURN(const bool holds, truth(left));
+    if (holds == (expression.kind == Kind::kOr)) return left;
     return evaluate(expression.operands[1], scope);
   }
 
   absl::StatusOr<Value> decide(const Expression& expression, const ScopePtr& scope) {
     FRUGAL_ASSIGN_OR_RETURN(const Value test, evaluate(expression.operands[1], scope));
-    if (is_true(test)) return evaluate(expression.operands[0], scope);
+    FRUGAL_ASSIGN_OR_RETURN(const bool holds, truth(test));
+    if (holds) return evaluate(expression.operands[0], scope);
     if (expression.operands[2] != nullptr) return evaluate(expression.operands[2], scope);
     return undefined(base::str_cat("the inline 'if' in line ", expression.at.line,
                                    " was false and has no 'else'"));
@@ -387,6 +401,7 @@ class Interpreter {
   absl::Status print(const Statement& statement, const ScopePtr& scope, Output& output) {
     FRUGAL_ASSIGN_OR_RETURN(const Value value, evaluate(statement.expression, scope));
     if (value.is<Text>()) return write(output, value.text());
+    FRUGAL_RETURN_IF_ERROR(check_used(value));
     FRUGAL_ASSIGN_OR_RETURN(const std::string text, to_text(workspace_, value));
     return write(output, text);
   }
@@ -394,7 +409,8 @@ class Interpreter {
   absl::StatusOr<Flow> branch(const Statement& statement, const ScopePtr& scope, Output& output) {
     for (const auto& [condition, body] : statement.branches) {
       FRUGAL_ASSIGN_OR_RETURN(const Value value, evaluate(condition, scope));
-      if (is_true(value)) return execute(body, scope, output);
+      FRUGAL_ASSIGN_OR_RETURN(const bool holds, truth(value));
+      if (holds) return execute(body, scope, output);
     }
     return execute(statement.otherwise, scope, output);
   }
@@ -414,8 +430,9 @@ class Interpreter {
         if (!item) return item;
         const ScopePtr scope = interpreter_.enter(scope_, {});
         FRUGAL_RETURN_IF_ERROR(interpreter_.assign(loop_.target, *item, *scope));
-        FRUGAL_ASSIGN_OR_RETURN(const Value holds, interpreter_.evaluate(loop_.test, scope));
-        if (is_true(holds)) return item;
+        FRUGAL_ASSIGN_OR_RETURN(const Value test, interpreter_.evaluate(loop_.test, scope));
+        FRUGAL_ASSIGN_OR_RETURN(const bool holds, interpreter_.truth(test));
+        if (holds) return item;
       }
     }
 
@@ -428,6 +445,7 @@ class Interpreter {
 
   absl::StatusOr<Loop*> make_loop(const Statement& statement, const ScopePtr& scope) {
     FRUGAL_ASSIGN_OR_RETURN(const Value items, evaluate(statement.expression, scope));
+    FRUGAL_RETURN_IF_ERROR(check_used(items));
     FRUGAL_ASSIGN_OR_RETURN(Iterator * source, iterate(workspace_, items));
     std::optional<int64_t> known;
     if (statement.test != nullptr) {

@@ -10,8 +10,8 @@
 namespace frugal::chat {
 namespace {
 
-// "\r\n" and "\r" are newlines; one newline at the end goes.
-std::string normalized(std::string_view source) {
+// "\r\n" and "\r" are newlines; one newline at the end may go.
+std::string normalized(std::string_view source, const Dialect& dialect) {
   std::string out;
   out.reserve(source.size());
   for (size_t i = 0; i < source.size(); ++i) {
@@ -22,7 +22,7 @@ std::string normalized(std::string_view source) {
       out += source[i];
     }
   }
-  if (!out.empty() && out.back() == '\n') out.pop_back();
+  if (!dialect.keep_last_newline && !out.empty() && out.back() == '\n') out.pop_back();
   return out;
 }
 
@@ -58,8 +58,8 @@ class Places {
 
 class Lexer {
  public:
-  explicit Lexer(std::string source)
-      : source_(std::move(source)), text_(source_), places_(source_) {}
+  Lexer(std::string source, bool trim_blocks)
+      : source_(std::move(source)), text_(source_), trim_blocks_(trim_blocks), places_(source_) {}
 
   absl::StatusOr<std::vector<Token>> run() {
     while (at_ < text_.size()) FRUGAL_RETURN_IF_ERROR(data());
@@ -102,7 +102,7 @@ class Lexer {
   // What is left of the text before a tag.
   std::string_view stripped(std::string_view before, char sign, bool variable) const {
     if (sign == '-') return strip(before, Sides::kRight);
-    if (sign == '+' || variable) return before;
+    if (sign == '+' || variable || !trim_blocks_) return before;
     const size_t newline = before.rfind('\n');
     if (newline == std::string_view::npos && !line_starts_) return before;
     const size_t begin = newline == std::string_view::npos ? 0 : newline + 1;
@@ -134,7 +134,7 @@ class Lexer {
     } else if (text_.substr(at_).starts_with("+") && text_.substr(at_ + 1).starts_with(end)) {
       at_ += 1 + end.size();
     } else if (skip_if(end)) {
-      skip_if("\n");
+      if (trim_blocks_) skip_if("\n");
     } else {
       return false;
     }
@@ -422,6 +422,7 @@ class Lexer {
 
   std::string source_;
   std::string_view text_;
+  bool trim_blocks_;
   Places places_;
   size_t at_ = 0;
   bool line_starts_ = true;
@@ -434,8 +435,8 @@ std::string described(Position at) {
   return base::str_cat("line ", at.line, ", column ", at.column, ": ");
 }
 
-absl::StatusOr<std::vector<Token>> tokenize(std::string_view source) {
-  return Lexer(normalized(source)).run();
+absl::StatusOr<std::vector<Token>> tokenize(std::string_view source, const Dialect& dialect) {
+  return Lexer(normalized(source, dialect), dialect.trim_blocks).run();
 }
 
 }  // namespace frugal::chat

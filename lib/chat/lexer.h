@@ -1,6 +1,6 @@
-// The tokens of a template, with white space taken away as Jinja does it where trim_blocks and
-// lstrip_blocks are set: a newline behind a block goes, and so does what stands before a block on
-// its line; "-" takes all white space, "+" leaves it.
+// The tokens of a template, with white space taken away as Jinja does it. Where blocks are trimmed
+// a newline behind a block goes, and so does what stands before a block on its line; "-" takes all
+// white space, "+" leaves it.
 #pragma once
 
 #include <string>
@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "chat/dialect.h"
 #include "chat/syntax.h"
 
 namespace frugal::chat {
@@ -33,7 +34,7 @@ struct Token {
 
 // The last token is kEnd. Errors: InvalidArgument "line 3, column 7: ..."; Unimplemented for what
 // Jinja has and frugal has not.
-absl::StatusOr<std::vector<Token>> tokenize(std::string_view source);
+absl::StatusOr<std::vector<Token>> tokenize(std::string_view source, const Dialect& dialect = {});
 
 // "line 3, column 7: "
 std::string described(Position at);

@@ -333,14 +333,15 @@ class Parser : private ExpressionParser {
 
 }  // namespace
 
-absl::StatusOr<Program> parse_program(std::string_view source) {
+absl::StatusOr<Program> parse_program(std::string_view source, const Dialect& dialect) {
   if (static_cast<int64_t>(source.size()) > kMaxSourceBytes)
     return base::resource_exhausted("a template of ",
                                     base::format_bytes(static_cast<double>(source.size())),
                                     "; at most ", base::format_bytes(kMaxSourceBytes), " are read");
   if (!base::is_valid_utf8(source)) return base::invalid_argument("the template is not UTF-8");
-  FRUGAL_ASSIGN_OR_RETURN(std::vector<Token> tokens, tokenize(source));
+  FRUGAL_ASSIGN_OR_RETURN(std::vector<Token> tokens, tokenize(source, dialect));
   FRUGAL_ASSIGN_OR_RETURN(Program program, Parser(std::move(tokens)).run());
+  program.dialect = dialect;
   find_hidden(program);
   return program;
 }

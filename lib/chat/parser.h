@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "base/status.h"
+#include "chat/dialect.h"
 #include "chat/syntax.h"
 
 namespace frugal::chat {
@@ -11,6 +12,6 @@ namespace frugal::chat {
 // Errors: "line 3, column 7: ..." - InvalidArgument where Jinja refuses, Unimplemented where frugal
 // does, ResourceExhausted where it is nested deeper than kMaxSourceDepth or larger than
 // kMaxSourceBytes.
-absl::StatusOr<Program> parse_program(std::string_view source);
+absl::StatusOr<Program> parse_program(std::string_view source, const Dialect& dialect = {});
 
 }  // namespace frugal::chat

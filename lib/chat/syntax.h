@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "chat/dialect.h"
 #include "chat/value.h"
 
 namespace frugal::chat {
@@ -123,6 +124,7 @@ struct Statement {
 
 // In filters of blocks: the text of the block stands for a missing operand.
 struct Program {
+  Dialect dialect;
   Block body;
   std::vector<std::string> names;  // of variables, by number
   std::vector<int> hidden;

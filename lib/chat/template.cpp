@@ -95,13 +95,14 @@ Template::~Template() = default;
 bool Template::marks_generation() const { return program_->marks_generation; }
 
 absl::Status Template::named(const absl::Status& status) const {
-  return base::annotate(status, base::str_cat("chat template '", name_, "'"));
+  return base::annotate(status, base::str_cat(program_->dialect.kind, " '", name_, "'"));
 }
 
-absl::StatusOr<Template> Template::parse(std::string_view source, std::string_view name) {
-  absl::StatusOr<Program> program = parse_program(source);
+absl::StatusOr<Template> Template::parse(std::string_view source, std::string_view name,
+                                         const Dialect& dialect) {
+  absl::StatusOr<Program> program = parse_program(source, dialect);
   if (!program.ok())
-    return base::annotate(program.status(), base::str_cat("chat template '", name, "'"));
+    return base::annotate(program.status(), base::str_cat(dialect.kind, " '", name, "'"));
   return Template(std::make_unique<Program>(*std::move(program)), name);
 }
 

@@ -19,6 +19,7 @@
 
 #include "base/json.h"
 #include "base/status.h"
+#include "chat/dialect.h"
 #include "chat/limits.h"
 
 namespace frugal::chat {
@@ -53,7 +54,8 @@ class Template {
  public:
   // `name` stands in errors. Errors: InvalidArgument for what is no Jinja, Unimplemented for what
   // frugal does not support, ResourceExhausted for what is too large.
-  static absl::StatusOr<Template> parse(std::string_view source, std::string_view name);
+  static absl::StatusOr<Template> parse(std::string_view source, std::string_view name,
+                                        const Dialect& dialect = {});
 
   Template(Template&&) noexcept;
   Template& operator=(Template&&) noexcept;

@@ -151,6 +151,26 @@ TEST(Template, PassesARefusalOnWithItsPlace) {
       "must alternate, found critic");
 }
 
+// Jinja's own defaults with StrictUndefined, as other users of templates set it.
+TEST(Template, HasDialects) {
+  const Dialect plain{
+      .kind = "template", .trim_blocks = false, .keep_last_newline = true, .strict = true};
+  const auto made = [&](std::string_view source) -> absl::StatusOr<std::string> {
+    FRUGAL_ASSIGN_OR_RETURN(const Template parsed, Template::parse(source, "t", plain));
+    FRUGAL_ASSIGN_OR_RETURN(Rendered text, parsed.render_variables({{"a", 1}}));
+    return std::move(text.text);
+  };
+  EXPECT_EQ(made("{% if a %}\nx\n  {% endif %}\n").value(), "\nx\n  \n");
+  EXPECT_EQ(made("{# c #}\n{% raw %}\n{{ {% endraw %}\n").value(), "\n\n{{ \n");
+  EXPECT_EQ(made("a {%- if a -%}\n x\n{%- endif %}").value(), "ax");
+  EXPECT_EQ(made("{{ b is defined }}{{ b|default('d') }}").value(), "Falsed");
+  for (const char* used :
+       {"{{ b }}", "{% if b %}{% endif %}", "{% for i in b %}{% endfor %}", "{{ 1 if b }}",
+        "{{ not b }}", "{{ b or 1 }}", "{{ 1 if false }}", "{% for i in [1] if b %}{% endfor %}"}) {
+    FRUGAL_EXPECT_ERROR(made(used), absl::StatusCode::kInvalidArgument, "template 't': line 1");
+  }
+}
+
 TEST(Template, NamesWhatIsNoConversation) {
   const auto invalid = absl::StatusCode::kInvalidArgument;
   FRUGAL_EXPECT_ERROR(chat("x", Json::array()), invalid, "at least one message");

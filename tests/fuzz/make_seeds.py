@@ -198,6 +198,7 @@ def main():
     for number, source in enumerate(json.loads((ROOT / "tests/chat/golden/constructs.json").read_text(encoding="utf-8"))["templates"]):
         add("chat_template", f"construct_{number}.jinja", source.encode())
     add_files("pipeline", ROOT, "pipelines/*.yaml")
+    add_files("task", ROOT / "tests/golden/tasks", "*.yaml")
     add_files("pipeline", ROOT, "configs/*/*.yaml")
     if shared and shared.is_dir():
         add_files("chat_template", shared, "**/*.jinja")
