@@ -1,10 +1,11 @@
 #include "energy/cpu_model_meter.h"
 
-#include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <utility>
 
 #include "base/process.h"
+#include "energy/cpu_table.h"
 
 namespace frugal::energy {
 namespace {
@@ -28,32 +29,41 @@ class CpuModelMeter : public Meter {
   std::function<double()> cpu_seconds_;
 };
 
+ThreadPower power_by(const std::optional<HardwareProfile>& profile, const CpuIdentity& cpu) {
+  if (!profile || !profile->tdp_watts || !profile->threads) return thread_power(cpu);
+  return thread_power_of(
+      *profile->tdp_watts, *profile->threads, profile->load_factor,
+      base::str_cat(*profile->tdp_watts, " W / ", *profile->threads, " threads × load factor ",
+                    profile->load_factor, " of ", profile->name, " (", profile->source, ", ",
+                    profile->year, ")"));
+}
+
+std::string watts_text(double watts) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.3g", watts);
+  return text;
+}
+
 }  // namespace
 
 std::unique_ptr<Meter> make_cpu_model_meter(const std::optional<HardwareProfile>& profile,
-                                            const Clock& clock,
+                                            const CpuIdentity& cpu, const Clock& clock,
                                             std::function<double()> cpu_seconds) {
+  const ThreadPower power = power_by(profile, cpu);
   MeterInfo info;
   info.name = "cpu-model";
-  const std::string cpu = base::cpu_model_name();
-  info.scope =
-      base::str_cat("CPU (model), this process", cpu.empty() ? "" : base::str_cat(", ", cpu));
+  info.scope = base::str_cat("CPU (model), this process",
+                             cpu.name.empty() ? "" : base::str_cat(", ", cpu.name));
   info.domain = Domain::kCpu;
-  info.provenance = Provenance::kModelled;
+  info.provenance =
+      power.match == ThreadPower::Match::kUnknown ? Provenance::kAssumed : Provenance::kModelled;
   info.unit = "CPU ns";
   info.whole_device = false;
-  double watts_per_thread = kAssumedWattsPerThread;
-  std::string constant =
-      base::str_cat("assumed ", kAssumedWattsPerThread, " W per hardware thread (CPU unknown)");
-  if (profile && profile->tdp_watts && profile->threads) {
-    watts_per_thread =
-        *profile->tdp_watts / static_cast<double>(*profile->threads) * profile->load_factor;
-    constant = base::str_cat(*profile->tdp_watts, " W / ", *profile->threads,
-                             " threads × load factor ", profile->load_factor, " of ", profile->name,
-                             " (", profile->source, ", ", profile->year, ")");
-  }
-  info.method = base::str_cat("CPU seconds of this process and its finished children × ", constant);
-  info.joules_per_unit = watts_per_thread * 1e-9;
+  info.method = base::str_cat("CPU seconds of this process and its finished children × ",
+                              power.basis, "; it may be from ", watts_text(power.range.low), " to ",
+                              watts_text(power.range.high), " W");
+  info.joules_per_unit = power.watts * 1e-9;
+  info.joules_per_unit_range = scaled(power.range, 1e-9);
   if (!cpu_seconds) cpu_seconds = base::cpu_seconds;
   return std::make_unique<CpuModelMeter>(std::move(info), clock, std::move(cpu_seconds));
 }

@@ -3,7 +3,6 @@
 #include <cstdlib>
 #include <iterator>
 
-#include "base/process.h"
 #include "energy/cpu_model_meter.h"
 #include "energy/cuda_devices.h"
 #include "energy/nvml_meter.h"
@@ -57,14 +56,15 @@ Detected detect_meters(const DetectOptions& options) {
     move_into(std::move(nvml.unavailable), &out.unavailable);
   }
   if (!options.cpu && !options.dram) return out;
-  const bool dies_share_counter = base::cpu_model_name().starts_with("AMD");
+  const CpuIdentity cpu = read_cpu_identity(options.cpuinfo);
+  const bool dies_share_counter = cpu.vendor == "AuthenticAMD" || cpu.name.starts_with("AMD");
   RaplMeters rapl = find_rapl_meters(options.powercap_root, dies_share_counter, clock);
   const bool cpu_measured = !rapl.packages.empty();
   if (options.cpu) move_into(std::move(rapl.packages), &out.meters);
   if (options.dram) move_into(std::move(rapl.dram), &out.meters);
   move_into(std::move(rapl.unavailable), &out.unavailable);
   if (options.cpu && !cpu_measured && options.cpu_model_when_unmeasured) {
-    out.meters.push_back(make_cpu_model_meter(options.cpu_profile, clock));
+    out.meters.push_back(make_cpu_model_meter(options.cpu_profile, cpu, clock));
   }
   return out;
 }

@@ -24,12 +24,13 @@ struct DetectOptions {
   std::optional<int64_t> cuda_index;
   // Model the CPU where no package counter can be read.
   bool cpu_model_when_unmeasured = true;
-  // For the CPU model; absent: an assumed default (cpu_model_meter.h).
+  // For the CPU model; absent: what the CPU says of itself (cpu_table.h).
   std::optional<HardwareProfile> cpu_profile;
 
   std::string nvml_library = "libnvidia-ml.so.1";
   std::string cuda_library = "libcuda.so.1";
   std::filesystem::path powercap_root = "/sys/class/powercap";
+  std::filesystem::path cpuinfo = "/proc/cpuinfo";
   const Clock* clock = nullptr;  // absent: the system's
 };
 

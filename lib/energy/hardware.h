@@ -9,14 +9,9 @@
 
 #include "base/json.h"
 #include "base/status.h"
+#include "energy/range.h"
 
 namespace frugal::energy {
-
-// A quantity known only within bounds.
-struct Range {
-  double low = 0;
-  double high = 0;
-};
 
 struct HardwareProfile {
   std::string name;                       // "NVIDIA H100 SXM"

@@ -53,6 +53,7 @@ Json to_json(const MeterInfo& info) {
           {"method", info.method},
           {"unit", info.unit},
           {"joules_per_unit", info.joules_per_unit},
+          {"joules_per_unit_range", to_json(info.joules_per_unit_range)},
           {"wrap_units", info.wrap_units ? Json(*info.wrap_units) : Json(nullptr)},
           {"update_seconds", json_or_null(info.update_seconds)},
           {"whole_device", info.whole_device}};
@@ -72,6 +73,8 @@ absl::StatusOr<MeterInfo> meter_info_from_json(const Json& json, std::string_vie
   FRUGAL_ASSIGN_OR_RETURN(info.unit, base::json_get<std::string>(json, "unit", where));
   FRUGAL_ASSIGN_OR_RETURN(info.joules_per_unit,
                           base::json_get<double>(json, "joules_per_unit", where));
+  FRUGAL_ASSIGN_OR_RETURN(info.joules_per_unit_range,
+                          range_from_json(json, "joules_per_unit_range", where));
   FRUGAL_ASSIGN_OR_RETURN(const Json wrap, base::json_get<Json>(json, "wrap_units", where));
   if (wrap.is_number_unsigned()) info.wrap_units = wrap.get<uint64_t>();
   FRUGAL_ASSIGN_OR_RETURN(const Json update, base::json_get<Json>(json, "update_seconds", where));

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/status.h"
 #include "energy/provenance.h"
+#include "energy/range.h"
 
 namespace frugal::energy {
 
@@ -33,6 +34,8 @@ struct MeterInfo {
   std::string method;  // one sentence: what is read, or the model with its constants
   std::string unit;    // of the raw counter: "mJ", "uJ", "CPU ns"
   double joules_per_unit = 0;
+  // Of a model: what its constants may be as well. A measured counter has none.
+  std::optional<Range> joules_per_unit_range;
   std::optional<uint64_t>
       wrap_units;  // the largest counter value, where the counter wraps; else absent
   std::optional<double> update_seconds;  // how often the counter moves, where known

@@ -34,7 +34,49 @@ base::Json to_json(const Figure& figure) {
   return {{"value", json_or_null(figure.value)},
           {"unit", figure.unit},
           {"provenance", std::string(to_text(figure.provenance))},
-          {"basis", figure.basis}};
+          {"basis", figure.basis},
+          {"range", to_json(figure.range)}};
+}
+
+Figure scaled(const Figure& figure, double factor, std::string unit) {
+  Figure out = figure;
+  out.unit = std::move(unit);
+  if (out.value) *out.value *= factor;
+  if (out.range) out.range = scaled(*out.range, factor);
+  return out;
+}
+
+Figure sum(const Figure& a, const Figure& b) {
+  if (!a.value || !b.value) {
+    Figure out = a.value ? b : a;
+    out.provenance = weakest(a.provenance, b.provenance);
+    return out;
+  }
+  Figure out{*a.value + *b.value, a.unit, weakest(a.provenance, b.provenance),
+             a.basis.empty() || b.basis.empty() ? a.basis + b.basis
+                                                : base::str_cat(a.basis, " + ", b.basis)};
+  if (!a.range && !b.range) return out;
+  const Range first = a.range.value_or(Range{*a.value, *a.value});
+  const Range second = b.range.value_or(Range{*b.value, *b.value});
+  out.range = Range{first.low + second.low, first.high + second.high};
+  return out;
+}
+
+base::Json to_json(const std::optional<Range>& range) {
+  if (!range) return nullptr;
+  return {{"low", base::finite_or_null(range->low)}, {"high", base::finite_or_null(range->high)}};
+}
+
+absl::StatusOr<std::optional<Range>> range_from_json(const base::Json& json, std::string_view key,
+                                                     std::string_view where) {
+  const auto found = json.find(std::string(key));
+  if (found == json.end() || found->is_null()) return std::optional<Range>();
+  const std::string at = base::str_cat(where, ": '", key, "'");
+  Range range;
+  FRUGAL_ASSIGN_OR_RETURN(range.low, base::json_get<double>(*found, "low", at));
+  FRUGAL_ASSIGN_OR_RETURN(range.high, base::json_get<double>(*found, "high", at));
+  if (!(range.low <= range.high)) return base::data_loss(at, ": 'low' is above 'high'");
+  return std::optional<Range>(range);
 }
 
 }  // namespace frugal::energy

@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/status.h"
+#include "energy/range.h"
 
 namespace frugal::energy {
 
@@ -25,10 +26,26 @@ struct Figure {
   std::string unit;
   Provenance provenance = Provenance::kAssumed;
   std::string basis;
+  // Where a model or a factor of it is known only within bounds: what `value` may be as well. Not
+  // an interval of chance: all figures of one run that rest on it move together.
+  std::optional<Range> range = {};
 };
 
-// {"value": 1.5 or null, "unit": "J", "provenance": "measured", "basis": "…"}
+// The figure times a factor that is not negative, range and all, in another unit.
+Figure scaled(const Figure& figure, double factor, std::string unit);
+// The sum of two in one unit, as good as the weaker; unknown where one is, with its reason.
+Figure sum(const Figure& a, const Figure& b);
+
+// {"value": 1.5 or null, "unit": "J", "provenance": "measured", "basis": "…", "range": {"low",
+// "high"} or null}
 base::Json to_json(const Figure& figure);
+
+// {"low": 1, "high": 2} or null.
+base::Json to_json(const std::optional<Range>& range);
+// Null and absent (records of earlier versions) are no range. Errors: bounds that are no numbers or
+// are out of order.
+absl::StatusOr<std::optional<Range>> range_from_json(const base::Json& json, std::string_view key,
+                                                     std::string_view where);
 
 // The number, or null where it is unknown or not finite.
 base::Json json_or_null(const std::optional<double>& value);

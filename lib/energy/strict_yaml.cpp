@@ -194,6 +194,12 @@ StrictMap StrictMap::map(std::string_view key) {
   return StrictMap(nowhere, std::make_shared<Node>());
 }
 
+std::vector<std::string> StrictMap::keys() const {
+  std::vector<std::string> out;
+  for (const Node::Entry& entry : node_->entries) out.push_back(entry.key);
+  return out;
+}
+
 void StrictMap::complain_of(std::string_view key, std::string_view message) {
   const Node::Entry* entry = node_->find(key);
   document_->complain(entry == nullptr ? node_->place : entry->place, message);

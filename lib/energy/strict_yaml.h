@@ -37,6 +37,9 @@ class StrictMap {
   StrictMap map(std::string_view key);  // required
   std::optional<StrictMap> map_or_none(std::string_view key);
 
+  // Every key that stands here, in the order of the file: for mappings whose keys are names.
+  std::vector<std::string> keys() const;
+
   // An error at this mapping, or at the place of `key` in it.
   void complain_of(std::string_view key, std::string_view message);
   void complain(std::string_view message);

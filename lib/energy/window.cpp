@@ -18,34 +18,50 @@ const MeterWindow* find(const WindowResult& result, std::string_view meter) {
   return nullptr;
 }
 
-// The sum of one number over all meters, unknown where one is.
-template <typename Number>
-Figure total(const WindowResult& result, const Number& number) {
-  Figure sum{0.0, "J", Provenance::kMeasured, ""};
+// The joules of one meter, gross or net, as a figure.
+Figure figure_of(const MeterWindow& window, bool net) {
+  const std::optional<double>& value = net ? window.net_joules : window.joules;
+  if (!value) {
+    return {std::nullopt, "J", window.info.provenance,
+            str_cat(window.info.scope, ": ",
+                    window.reason.empty() ? "no idle power is known" : window.reason)};
+  }
+  return {value, "J", window.info.provenance, window.info.scope,
+          net ? net_joules_range(window) : joules_range(window)};
+}
+
+Figure total(const WindowResult& result, bool net) {
   if (result.meters.empty())
     return {std::nullopt, "J", Provenance::kAssumed, "this machine has no meter"};
-  for (const MeterWindow& window : result.meters) {
-    sum.provenance = weakest(sum.provenance, window.info.provenance);
-    const std::optional<double> value = number(window);
-    if (!value) {
-      return {std::nullopt, "J", sum.provenance,
-              str_cat(window.info.scope, ": ",
-                      window.reason.empty() ? "no idle power is known" : window.reason)};
-    }
-    *sum.value += *value;
-    sum.basis += str_cat(sum.basis.empty() ? "" : " + ", window.info.scope);
-  }
-  return sum;
+  Figure out = figure_of(result.meters[0], net);
+  for (size_t i = 1; i < result.meters.size(); ++i)
+    out = sum(out, figure_of(result.meters[i], net));
+  return out;
+}
+
+// By how much each bound of the model stands off its estimate.
+std::optional<Range> relative_range(const MeterInfo& info) {
+  if (!info.joules_per_unit_range || !(info.joules_per_unit > 0)) return std::nullopt;
+  return scaled(*info.joules_per_unit_range, 1 / info.joules_per_unit);
 }
 
 }  // namespace
 
-Figure WindowResult::total_joules() const {
-  return total(*this, [](const MeterWindow& window) { return window.joules; });
+Figure WindowResult::total_joules() const { return total(*this, false); }
+
+Figure WindowResult::total_net_joules() const { return total(*this, true); }
+
+std::optional<Range> joules_range(const MeterWindow& window) {
+  const auto relative = relative_range(window.info);
+  if (!relative || !window.joules) return std::nullopt;
+  return scaled(*relative, *window.joules);
 }
 
-Figure WindowResult::total_net_joules() const {
-  return total(*this, [](const MeterWindow& window) { return window.net_joules; });
+std::optional<Range> net_joules_range(const MeterWindow& window) {
+  const auto gross = joules_range(window);
+  if (!gross || !window.net_joules) return std::nullopt;
+  const double idle = *window.joules - *window.net_joules;
+  return Range{gross->low - idle, gross->high - idle};
 }
 
 std::optional<double> joules_between(const MeterWindow& window) {

@@ -64,6 +64,11 @@ struct WindowResult {
 // the raw unit before the last product. Absent where a reading is, or the counter went backwards.
 std::optional<double> joules_between(const MeterWindow& window);
 
+// What `joules` may be as well by the range of the meter's model; absent where it has none or the
+// joules are unknown. And the same of net_joules, of which idle power takes no part.
+std::optional<Range> joules_range(const MeterWindow& window);
+std::optional<Range> net_joules_range(const MeterWindow& window);
+
 // Idle power of the whole-device meters, from a window in which nothing ran; `after` may be absent.
 struct IdlePower {
   std::string meter;

@@ -68,6 +68,8 @@ struct Statistic {
   double confidence = 0.95;
   int64_t n = 0;
   std::string method = {};  // of the interval: "wilson", "bootstrap"
+  // What a model behind the number may make of it; no chance is in it (energy::Figure::range).
+  std::optional<energy::Range> range = {};
 };
 
 class RunContext {

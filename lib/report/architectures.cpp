@@ -34,6 +34,20 @@ std::string weakest(const std::string& a, const std::string& b) {
   return std::string(energy::to_text(energy::weakest(*first, *second)));
 }
 
+// Of the mean: ranges of one model of the meter move together. A number without one is a point.
+std::optional<energy::Range> mean_range(const std::vector<Json>& numbers) {
+  energy::Range sum;
+  bool known = false;
+  for (const Json& number : numbers) {
+    const Json range = object_at(number, "range");
+    known = known || !range.empty();
+    sum.low += number_at(range, "low", number_at(number, "value"));
+    sum.high += number_at(range, "high", number_at(number, "value"));
+  }
+  if (!known) return std::nullopt;
+  return energy::scaled(sum, 1 / static_cast<double>(numbers.size()));
+}
+
 // The mean of several models' numbers. Unknown where one of them is: a mean over the others would
 // be of fewer models than it is called by.
 Json pooled(const std::vector<Json>& numbers) {
@@ -56,7 +70,8 @@ Json pooled(const std::vector<Json>& numbers) {
     low = std::min(low.value_or(number_at(number, "low")), number_at(number, "low"));
     high = std::max(high.value_or(number_at(number, "high")), number_at(number, "high"));
   }
-  for (const char* key : {"low", "high", "confidence", "method"}) out.erase(key);
+  for (const char* key : {"low", "high", "confidence", "method", "range"}) out.erase(key);
+  if (const auto range = mean_range(numbers)) out["range"] = energy::to_json(range);
   out["value"] = sum / static_cast<double>(numbers.size());
   out["n"] = count;
   out["source"] = base::join(sources, ", ");

@@ -11,10 +11,12 @@ TEST(Meter, InfoRoundTripsThroughJson) {
   info.domain = Domain::kGpu;
   info.provenance = Provenance::kModelled;
   info.wrap_units = 262143328850;
+  info.joules_per_unit_range = Range{5e-4, 2e-3};
   info.whole_device = false;
   FRUGAL_ASSERT_OK_AND_ASSIGN(const MeterInfo again, meter_info_from_json(to_json(info), "t"));
   EXPECT_EQ(to_json(again).dump(), to_json(info).dump());
   EXPECT_EQ(again.wrap_units, info.wrap_units);
+  EXPECT_EQ(again.joules_per_unit_range, info.joules_per_unit_range);
   info.wrap_units = std::nullopt;
   info.update_seconds = std::nullopt;
   FRUGAL_ASSERT_OK_AND_ASSIGN(const MeterInfo bare, meter_info_from_json(to_json(info), "t"));

@@ -62,6 +62,26 @@ TEST(Window, TotalsAreAsGoodAsTheirWeakestPart) {
   EXPECT_EQ(WindowResult{}.total_joules().value, std::nullopt);
 }
 
+// A model's range goes through sums; a measured part adds no doubt.
+TEST(Window, TotalsCarryTheRangeOfAModel) {
+  MeterWindow gpu = between(0, 5000), cpu = between(0, 1000);
+  cpu.info.provenance = Provenance::kModelled;
+  cpu.info.whole_device = false;
+  cpu.info.joules_per_unit_range = Range{0.5e-3, 3e-3};
+  WindowResult result = result_of({gpu, cpu});
+  EXPECT_FALSE(result_of({gpu}).total_joules().range.has_value());
+  ASSERT_TRUE(result.total_joules().range.has_value());
+  EXPECT_DOUBLE_EQ(result.total_joules().range->low, 5.5);
+  EXPECT_DOUBLE_EQ(result.total_joules().range->high, 8);
+  apply_idle(result, {{"m", 0.1, {}, {}}});
+  EXPECT_DOUBLE_EQ(*result.total_net_joules().value,
+                   5);  // 5 J - 0.1 W · 10 s, and 1 J of the process
+  EXPECT_DOUBLE_EQ(result.total_net_joules().range->low, 4.5);
+  EXPECT_DOUBLE_EQ(result.total_net_joules().range->high, 7);
+  result.meters[1].joules = std::nullopt;
+  EXPECT_FALSE(result.total_joules().range.has_value());
+}
+
 TEST(Window, IdlePowerIsTheMeanOfBeforeAndAfter) {
   const WindowResult before = result_of({between(0, 20000)}),
                      after = result_of({between(0, 21000)});

@@ -45,6 +45,13 @@ TEST(Journal, WhatIsNoJournalIsRefused) {
   FRUGAL_EXPECT_ERROR(read_latest_run(path), absl::StatusCode::kInvalidArgument, ":1:");
 }
 
+TEST(Journal, ARangeOfAModelStandsBesideTheInterval) {
+  const base::Json json = to_json(
+      Statistic{.name = "x", .value = 2, .provenance = "modelled", .range = energy::Range{1, 5}});
+  EXPECT_EQ(json["range"].dump(), R"({"low":1.0,"high":5.0})");
+  EXPECT_FALSE(to_json(Statistic{.name = "x", .value = 2}).contains("range"));
+}
+
 TEST(Journal, UnknownStatisticsAreNull) {
   const base::Json unknown =
       to_json(Statistic{.name = "x", .value = std::nullopt, .unit = "J", .help = "h"});

@@ -199,6 +199,31 @@ TEST(SpeedSummaryTest, ProvenanceIsThatOfTheWeakestPart) {
   EXPECT_EQ(find(all, "decode_joules_per_token/batch_2").provenance, "measured");
 }
 
+// What a model of the CPU may be off by goes into every number of joules, and turns over with it.
+TEST(SpeedSummaryTest, TheRangeOfAModelGoesThroughEveryNumber) {
+  Speed speed = hand_made();
+  for (SpeedRepeat& repeat : speed.repeats) {
+    for (PhaseWindow* window : {&repeat.prefill, &repeat.decode}) {
+      energy::MeterInfo& info = window->energy.meters[0].info;
+      info.joules_per_unit_range =
+          energy::Range{info.joules_per_unit / 2, info.joules_per_unit * 4};
+    }
+  }
+  for (const pass::Statistic& statistic : speed_statistics({speed}, stream())) {
+    const bool turned = statistic.name.starts_with("requests_per_kilowatt_hour");
+    if (statistic.name.find("joules") == std::string::npos && !turned) {
+      EXPECT_FALSE(statistic.range.has_value()) << statistic.name;
+      continue;
+    }
+    ASSERT_TRUE(statistic.range.has_value()) << statistic.name;
+    if (statistic.name.starts_with("net_")) continue;  // idle power was measured: no factor
+    EXPECT_NEAR(statistic.range->low, *statistic.value / (turned ? 4 : 2), 1e-9 * *statistic.value)
+        << statistic.name;
+    EXPECT_NEAR(statistic.range->high, *statistic.value * (turned ? 2 : 4), 1e-8 * *statistic.value)
+        << statistic.name;
+  }
+}
+
 TEST(SpeedSummaryTest, RowsHoldEveryWindow) {
   const auto rows = speed_rows({hand_made()});
   ASSERT_EQ(rows.size(), 4u);

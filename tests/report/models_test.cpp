@@ -33,6 +33,13 @@ TEST(Models, ColumnsComeInTheirOrderAndOnlyWhereKnown) {
   EXPECT_EQ(columns[2]["better"], "lower");
 }
 
+TEST(Models, EnergyOfAModelledCpuHasItsRange) {
+  const base::Json number = energy_number(checkpoint_step("a", "", "train", 1));  // 50 J
+  EXPECT_EQ(number["value"], 50.0);
+  EXPECT_DOUBLE_EQ(number["range"]["low"].get<double>(), 25);
+  EXPECT_DOUBLE_EQ(number["range"]["high"].get<double>(), 150);
+}
+
 TEST(Models, EnergyThatNobodyReadIsNullWithAReason) {
   base::Json step = checkpoint_step("a", "", "train", 1);
   step["energy"] = nullptr;

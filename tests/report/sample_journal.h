@@ -22,6 +22,7 @@ inline base::Json sample_window(double joules) {
   meter.info.provenance = energy::Provenance::kModelled;
   meter.info.unit = "CPU ns";
   meter.info.joules_per_unit = 1e-9;
+  meter.info.joules_per_unit_range = energy::Range{0.5e-9, 3e-9};
   meter.begin = energy::Reading{.raw = 0, .seconds = 0};
   meter.end = energy::Reading{.raw = static_cast<uint64_t>(joules * 1e9), .seconds = 10};
   meter.seconds = 10;

@@ -42,6 +42,14 @@ std::string figure_text(const std::optional<double>& value, const char* unit) {
   return buffer;
 }
 
+// " (may be 25 to 150 J)": the range of a model; empty where there is none.
+std::string range_text(const std::optional<energy::Range>& range, const char* unit) {
+  if (!range) return "";
+  char buffer[80];
+  std::snprintf(buffer, sizeof buffer, " (may be %.3g to %.3g %s)", range->low, range->high, unit);
+  return buffer;
+}
+
 void print_window(const energy::WindowResult& window, const energy::MeterSet& meters) {
   for (const energy::MeterWindow& meter : window.meters) {
     std::string line =
@@ -83,7 +91,7 @@ int meter_command(const MeterArguments& arguments) {
   std::optional<double> watts;
   if (joules.value && result.seconds > 0) watts = *joules.value / result.seconds;
   base::print_above_progress(base::str_cat(
-      "frugal meter: ", figure_text(joules.value, "J"), " ",
+      "frugal meter: ", figure_text(joules.value, "J"), range_text(joules.range, "J"), " ",
       joules.value ? energy::to_text(joules.provenance) : "", ", ", figure_text(watts, "W"), ", ",
       base::format_duration(result.seconds), ", ", carbon_text(joules, site)));
   print_window(result, *meters);

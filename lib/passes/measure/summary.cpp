@@ -39,6 +39,8 @@ double seconds_of(const PhaseWindow& window) {
 // One value per repeat, or the reason why there is none.
 struct Series {
   std::vector<double> values;
+  std::vector<energy::Range> ranges;  // by the model of a meter; a point where it measures
+  bool has_range = false;
   std::string missing;  // not empty: unknown
   energy::Provenance provenance = energy::Provenance::kMeasured;
 };
@@ -50,6 +52,9 @@ void add(Series& series, const Figure& figure, double divisor) {
     return;
   }
   series.values.push_back(*figure.value / divisor);
+  series.ranges.push_back(
+      scaled(figure.range.value_or(energy::Range{*figure.value, *figure.value}), 1 / divisor));
+  series.has_range = series.has_range || figure.range.has_value();
 }
 
 Figure joules_of(const PhaseWindow& window, bool net) {
@@ -76,13 +81,26 @@ Series joules_per_request(const Speed& speed, bool net) {
     add(decode, joules_of(repeat.decode, net), static_cast<double>(repeat.decode.runs) * batch);
   }
   Series sum{{},
+             {},
+             prefill.has_range || decode.has_range,
              prefill.missing.empty() ? decode.missing : prefill.missing,
              energy::weakest(prefill.provenance, decode.provenance)};
   if (!sum.missing.empty()) return sum;
   for (size_t i = 0; i < prefill.values.size(); ++i) {
     sum.values.push_back(prefill.values[i] + decode.values[i]);
+    sum.ranges.push_back({prefill.ranges[i].low + decode.ranges[i].low,
+                          prefill.ranges[i].high + decode.ranges[i].high});
   }
   return sum;
+}
+
+energy::Range mean_range(const std::vector<energy::Range>& ranges) {
+  energy::Range sum;
+  for (const energy::Range& range : ranges) {
+    sum.low += range.low;
+    sum.high += range.high;
+  }
+  return scaled(sum, 1 / static_cast<double>(ranges.size()));
 }
 
 // The mean over the repeats with its bootstrap interval.
@@ -98,6 +116,7 @@ Statistic summarize(std::string name, const Series& series, std::string unit, st
     return result;
   }
   result.value = evaluate::mean(series.values);
+  if (series.has_range) result.range = mean_range(series.ranges);
   if (const auto interval = evaluate::bootstrap_mean_interval(series.values, random)) {
     result.low = interval->low;
     result.high = interval->high;
@@ -141,6 +160,10 @@ Statistic requests_per_kilowatt_hour(const Statistic& joules, std::string help) 
   result.value = turned(joules.value);
   result.low = turned(joules.high);
   result.high = turned(joules.low);
+  result.range = std::nullopt;
+  if (joules.range && joules.range->low > 0) {
+    result.range = energy::Range{*turned(joules.range->high), *turned(joules.range->low)};
+  }
   return result;
 }
 
@@ -215,9 +238,9 @@ void add_headline(std::vector<Statistic>& result, const Speed& speed,
       base::str_cat("batch ", speed.workload.batch, ", ", speed.workload.prompt_tokens,
                     " prompt and ", speed.workload.generated_tokens, " generated tokens, gross.");
   Series token = request;
-  for (double& value : token.values) {
-    value *= 1e6 / static_cast<double>(speed.workload.generated_tokens);
-  }
+  const double requests = 1e6 / static_cast<double>(speed.workload.generated_tokens);
+  for (double& value : token.values) value *= requests;
+  for (energy::Range& range : token.ranges) range = scaled(range, requests);
   result.push_back(summarize(
       "joules_per_million_tokens", token, "J",
       "Energy of a request for each million generated tokens, its prompt included: " + what,

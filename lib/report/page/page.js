@@ -37,6 +37,7 @@
     const parts = [`${n.provenance || "measured"}`];
     if (n.value !== null && n.value !== undefined) parts.push(`value ${n.value}`);
     if (n.low !== undefined && n.low !== null) parts.push(`${Math.round(100 * (n.confidence || 0.95))}% interval ${n.low} to ${n.high}${n.method ? ` (${n.method})` : ""}`);
+    if (n.range) parts.push(`the model behind it may be off: from ${n.range.low} to ${n.range.high}, the same way for all numbers of this run`);
     if (n.n) parts.push(`n = ${n.n}`);
     if (n.source) parts.push(`from step ${n.source}`);
     if (n.help) parts.push(n.help);
