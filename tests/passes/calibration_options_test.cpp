@@ -103,7 +103,7 @@ class CheckWindows : public testing::Test {
 
 TEST_F(CheckWindows, DefaultsFollowTheModelAndTheData) {
   FRUGAL_ASSERT_OK_AND_ASSIGN(const layerwise::CalibrationPlan plain, check());
-  EXPECT_EQ(plain.windows, 128);
+  EXPECT_EQ(plain.windows, layerwise::default_windows(model_.config, 64));
   EXPECT_EQ(plain.length, 64);
   context_.sources["text"].tokens = 1000;
   context_.sources["text"].sequence_length = 32;

@@ -14,7 +14,7 @@ namespace {
 constexpr layerwise::CalibrationPlan kText{.windows = 12, .length = 32};
 
 // Of this machine; the same number whenever it is asked for.
-const double kSpeed = walk_speed(model::Precision::kRounded, at::kCPU);
+const double kSpeed = walk_speed(model::Precision::kRounded, at::kCPU).value();
 
 class Forecast : public testing::Test {
  protected:

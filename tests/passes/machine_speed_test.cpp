@@ -12,8 +12,8 @@ constexpr std::array kAll{Arithmetic::kRounded, Arithmetic::kFloat32, Arithmetic
 // Between a tenth of what one core of twenty years ago did and a thousand times a large server.
 TEST(MachineSpeed, IsThatOfAMachine) {
   for (const Arithmetic arithmetic : kAll) {
-    EXPECT_GT(product_speed(arithmetic, at::kCPU), 1e7);
-    EXPECT_LT(product_speed(arithmetic, at::kCPU), 1e17);
+    EXPECT_GT(product_speed(arithmetic, at::kCPU).value(), 1e7);
+    EXPECT_LT(product_speed(arithmetic, at::kCPU).value(), 1e17);
   }
 }
 
@@ -23,11 +23,21 @@ TEST(MachineSpeed, IsMeasuredOnce) {
 }
 
 TEST(MachineSpeed, JobsReachAShareOfIt) {
-  const double rounded = product_speed(Arithmetic::kRounded, at::kCPU);
+  const double rounded = product_speed(Arithmetic::kRounded, at::kCPU).value();
   EXPECT_GT(walk_speed(model::Precision::kRounded, at::kCPU), 0.1 * rounded);
   EXPECT_LT(walk_speed(model::Precision::kRounded, at::kCPU), rounded);
   EXPECT_LT(training_speed(true, at::kCPU), product_speed(Arithmetic::kBfloat16, at::kCPU));
   EXPECT_LT(training_speed(false, at::kCPU), product_speed(Arithmetic::kFloat32, at::kCPU));
+}
+
+TEST(MachineSpeed, IsUnknownOfADeviceThatIsNotThere) {
+  const at::Device none(at::kCUDA, 15);
+  EXPECT_FALSE(product_speed(Arithmetic::kFloat32, none).has_value());
+  EXPECT_FALSE(walk_speed(model::Precision::kRounded, none).has_value());
+  EXPECT_FALSE(training_speed(true, none).has_value());
+  EXPECT_FALSE(seconds_of(1e9, std::nullopt).has_value());
+  EXPECT_EQ(seconds_of(1e9, 2e9), 0.5);
+  EXPECT_EQ(speed_text(std::nullopt), "at an unknown speed");
 }
 
 TEST(MachineSpeed, RoundingTakesTime) {

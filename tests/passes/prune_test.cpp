@@ -66,8 +66,6 @@ TEST(PruneCheck, NarrowsTheConfig) {
 
 TEST(PruneCheck, SaysWhatIsMissing) {
   pass::ModelInfo info = toy_info();
-  FRUGAL_EXPECT_ERROR(check({{"ffn", 0.5}}, info), absl::StatusCode::kInvalidArgument,
-                      "calibration");
   FRUGAL_EXPECT_ERROR(check({{"ffn", 0.5}, {"calibration", "text"}, {"multiple_of", 256}}, info),
                       absl::StatusCode::kInvalidArgument, "multiple_of");
   FRUGAL_EXPECT_OK(check({{"ffn", 0.5}, {"score", "magnitude"}, {"compensate", false}}, info));

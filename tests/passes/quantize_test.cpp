@@ -51,6 +51,12 @@ text::DataSource source_of(const fs::path& path) {
   return source;
 }
 
+text::DataSource builtin_source() {
+  text::DataSource source;
+  source.builtin = "storefront";
+  return source;
+}
+
 absl::Status check(const Json& options, pass::ModelInfo& info) {
   FakeCheckContext context;
   context.sources["text"] = source_of("unused.txt");
@@ -193,7 +199,7 @@ TEST(QuantizeCheck, WarnsOfTextFromOneSource) {
 TEST(QuantizeCheck, SaysWhatTheNextPassWillSee) {
   pass::ModelInfo info = toy_info();
   FakeCheckContext context;
-  context.sources["text"] = source_of("unused.txt");
+  context.sources["text"] = builtin_source();
   FRUGAL_ASSERT_OK(quantize({{"grid", "q4_0"}, {"calibration", "text"}, {"embeddings", "q8_0"}})
                        ->check(context, info));
   EXPECT_EQ(info.grids.size(), 3u * 7u + 2u);
@@ -229,7 +235,7 @@ TEST(QuantizeCheck, WarnsOfZerosThatItFills) {
   const std::string name = "model.layers.1.mlp.up_proj.weight";
   const auto warnings = [&](Json options) {
     FakeCheckContext context;
-    context.sources["text"] = source_of("unused.txt");
+    context.sources["text"] = builtin_source();
     options["calibration"] = "text";
     pass::ModelInfo info = toy_info();
     info.zeros[name] = "2:4";
@@ -284,7 +290,7 @@ TEST(QuantizeCheck, TheGateAndTheTuningHoldBothModels) {
 
 TEST(QuantizeCheck, WarnsOfTooLittleText) {
   FakeCheckContext context;
-  context.sources["text"] = source_of("unused.txt");
+  context.sources["text"] = builtin_source();
   pass::ModelInfo info = toy_info();  // the widest row has 64 columns
   FRUGAL_ASSERT_OK(
       quantize({{"grid", "q4_0"}, {"calibration", "text"}, {"windows", 7}, {"sequence_length", 64}})

@@ -49,8 +49,8 @@ at::ScalarType type_of(Arithmetic arithmetic) {
 }
 
 // Seconds of `rounds` products on every thread at once; a GPU runs them behind each other.
-double seconds_of(Arithmetic arithmetic, const at::Device& device, const Factors& of,
-                  int64_t threads, int64_t rounds) {
+double window_seconds(Arithmetic arithmetic, const at::Device& device, const Factors& of,
+                      int64_t threads, int64_t rounds) {
   const auto begin = std::chrono::steady_clock::now();
   tensor::for_each_tile(threads, [&](int64_t) {
     for (int64_t i = 0; i < rounds; ++i) multiply(arithmetic, of);
@@ -60,20 +60,30 @@ double seconds_of(Arithmetic arithmetic, const at::Device& device, const Factors
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
+bool usable(const at::Device& device) {
+  if (device.is_cpu()) return true;
+  try {
+    at::zeros({1}, at::TensorOptions(at::kFloat).device(device));
+    return true;
+  } catch (const c10::Error&) {
+    return false;
+  }
+}
+
 double measure(Arithmetic arithmetic, const at::Device& device) {
   constexpr double kWindow = 0.015;  // seconds
   const int64_t threads = device.is_cpu() ? at::get_num_threads() : 1;
   const Factors of = factors(type_of(arithmetic), device);
   int64_t rounds = 1;
-  double seconds = seconds_of(arithmetic, device, of, threads, rounds);  // warms up
+  double seconds = window_seconds(arithmetic, device, of, threads, rounds);  // warms up
   while (seconds < kWindow) {
     const double factor = std::clamp(1.2 * kWindow / std::max(seconds, 1e-9), 2.0, 100.0);
     rounds = static_cast<int64_t>(factor * static_cast<double>(rounds));
-    seconds = seconds_of(arithmetic, device, of, threads, rounds);
+    seconds = window_seconds(arithmetic, device, of, threads, rounds);
   }
   std::array<double, 3> windows{seconds};
   for (size_t i = 1; i < windows.size(); ++i)
-    windows[i] = seconds_of(arithmetic, device, of, threads, rounds);
+    windows[i] = window_seconds(arithmetic, device, of, threads, rounds);
   std::ranges::nth_element(windows, windows.begin() + 1);
   return kOperations * static_cast<double>(rounds * threads) / windows[1];
 }
@@ -112,29 +122,44 @@ double rounding_seconds(const std::string& grid, int64_t columns, grid::ScaleSea
   return place->second;
 }
 
-double product_speed(Arithmetic arithmetic, const at::Device& device) {
+std::optional<double> product_speed(Arithmetic arithmetic, const at::Device& device) {
   static std::mutex mutex;
-  static std::map<std::pair<Arithmetic, std::string>, double> measured;
+  static std::map<std::pair<Arithmetic, std::string>, std::optional<double>> measured;
   const std::lock_guard lock(mutex);
-  const auto [place, is_new] = measured.try_emplace({arithmetic, device.str()}, 0.0);
-  if (is_new) place->second = measure(arithmetic, device);
+  const auto [place, is_new] = measured.try_emplace({arithmetic, device.str()});
+  if (is_new && usable(device)) place->second = measure(arithmetic, device);
   return place->second;
 }
 
+namespace {
+
+std::optional<double> share_of(double share, std::optional<double> speed) {
+  return speed ? std::optional(share * *speed) : std::nullopt;
+}
+
+}  // namespace
+
 // Shares that whole jobs reached of the products' speed.
-double walk_speed(model::Precision precision, const at::Device& device) {
+std::optional<double> walk_speed(model::Precision precision, const at::Device& device) {
   constexpr double kShare = 0.5;
   const bool rounded = precision == model::Precision::kRounded;
-  return kShare * product_speed(rounded ? Arithmetic::kRounded : Arithmetic::kFloat32, device);
+  return share_of(kShare,
+                  product_speed(rounded ? Arithmetic::kRounded : Arithmetic::kFloat32, device));
 }
 
-double training_speed(bool bf16, const at::Device& device) {
+std::optional<double> training_speed(bool bf16, const at::Device& device) {
   constexpr double kShare = 0.5;
-  return kShare * product_speed(bf16 ? Arithmetic::kBfloat16 : Arithmetic::kFloat32, device);
+  return share_of(kShare,
+                  product_speed(bf16 ? Arithmetic::kBfloat16 : Arithmetic::kFloat32, device));
 }
 
-std::string speed_text(double operations_per_second) {
-  return base::str_cat("at ", std::llround(operations_per_second / 1e9),
+std::optional<double> seconds_of(double operations, std::optional<double> speed) {
+  return speed ? std::optional(operations / *speed) : std::nullopt;
+}
+
+std::string speed_text(std::optional<double> operations_per_second) {
+  if (!operations_per_second) return "at an unknown speed";
+  return base::str_cat("at ", std::llround(*operations_per_second / 1e9),
                        " GFLOP/s, measured just now");
 }
 

@@ -4,6 +4,7 @@
 
 #include <c10/core/Device.h>
 
+#include <optional>
 #include <string>
 
 #include "grid/grid.h"
@@ -17,19 +18,23 @@ enum class Arithmetic { kRounded, kFloat32, kFloat64, kBfloat16 };
 // Floating-point operations per second of products of matrices that caches hold, on all threads of
 // the device together. Measured at the first call of a process, in less than a tenth of a second;
 // the same number afterwards.
-double product_speed(Arithmetic arithmetic, const at::Device& device);
+// Nothing where the device cannot be used.
+std::optional<double> product_speed(Arithmetic arithmetic, const at::Device& device);
 
 // What a walk over calibration text reaches of it, its solvers counted in.
-double walk_speed(model::Precision precision, const at::Device& device);
+std::optional<double> walk_speed(model::Precision precision, const at::Device& device);
 // What training reaches of it, with bf16 products or without.
-double training_speed(bool bf16, const at::Device& device);
+std::optional<double> training_speed(bool bf16, const at::Device& device);
 
 // Seconds that rounding one weight to nearest on a grid takes with a search for the scales, all
 // threads at work; measured like product_speed, on rows of `columns` weights. 0 where the grid is
 // unknown or does not fit such rows.
 double rounding_seconds(const std::string& grid, int64_t columns, grid::ScaleSearch search);
 
-// "at 93 GFLOP/s, measured just now".
-std::string speed_text(double operations_per_second);
+// Of so many operations; nothing where the speed is unknown.
+std::optional<double> seconds_of(double operations, std::optional<double> speed);
+
+// "at 93 GFLOP/s, measured just now"; "at an unknown speed".
+std::string speed_text(std::optional<double> operations_per_second);
 
 }  // namespace frugal::passes

@@ -228,10 +228,10 @@ absl::Status check_training(pass::CheckContext& context, std::string_view pass,
       "training moves every weight, and the zeros are lost; train first, prune afterwards");
   double operations = 3 * forward_operations(model.config, tokens);
   if (teacher != nullptr) operations += forward_operations(*teacher, tokens);
-  const double speed =
+  const std::optional<double> speed =
       training_speed(precision == train::Precision::kBf16, at::Device(context.device()));
   context.estimate(
-      {.seconds = operations / speed,
+      {.seconds = seconds_of(operations, speed),
        .peak_memory_bytes =
            layerwise::process_memory() +
            train::training_memory(model.config, loop, options.sequence_length, precision, teacher)

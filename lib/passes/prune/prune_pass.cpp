@@ -83,9 +83,10 @@ absl::Status PrunePass::check(pass::CheckContext& context, pass::ModelInfo& mode
   const double share =
       static_cast<double>(model.config.parameter_count()) / static_cast<double>(before);
   model.size_bytes = static_cast<int64_t>(share * static_cast<double>(model.size_bytes));
-  const double speed = walk_speed(options.windows.products(), at::Device(context.device()));
+  const std::optional<double> speed =
+      walk_speed(options.windows.products(), at::Device(context.device()));
   context.estimate(
-      {.seconds = operations / speed,
+      {.seconds = seconds_of(operations, speed),
        .peak_memory_bytes = layerwise::process_memory() + std::max(walk_bytes, writing),
        .output_bytes = model.size_bytes,
        .basis = base::str_cat("operations ", speed_text(speed),

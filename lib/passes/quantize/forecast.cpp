@@ -193,10 +193,12 @@ absl::StatusOr<pass::Estimate> forecast(const QuantizeSettings& settings,
       tuning_demand(settings, plan, calibration.length, calibration.windows);
   FRUGAL_ASSIGN_OR_RETURN(const int64_t peak,
                           peak_bytes(settings, plan, config, demand, tuning, calibration));
-  const double speed = walk_speed(settings.windows.products(), device);
+  const std::optional<double> speed = walk_speed(settings.windows.products(), device);
+  std::optional<double> seconds =
+      seconds_of(operations_of(settings, plan, config, demand, tuning, calibration), speed);
+  if (seconds) *seconds += search_seconds(settings, plan);
   return pass::Estimate{
-      .seconds = operations_of(settings, plan, config, demand, tuning, calibration) / speed +
-                 search_seconds(settings, plan),
+      .seconds = seconds,
       .peak_memory_bytes = peak,
       .output_bytes = output_bytes,
       .basis = base::str_cat(

@@ -169,10 +169,12 @@ absl::Status RotatePass::check(pass::CheckContext& context, pass::ModelInfo& mod
   const int64_t side = model.config.hidden_size;
   const int64_t matrix = side * std::max(model.config.layers.front().feed_forward.width, side);
   const at::Device device(context.device());
-  const double doubles = product_speed(Arithmetic::kFloat64, device);
+  const std::optional<double> doubles = product_speed(Arithmetic::kFloat64, device);
+  std::optional<double> seconds = seconds_of(2 * rotated * width, doubles);
+  if (seconds && tokens > 0)
+    *seconds += *seconds_of(walk_operations, walk_speed(windows_.products(), device));
   context.estimate(
-      {.seconds = 2 * rotated * width / doubles +
-                  (tokens > 0 ? walk_operations / walk_speed(windows_.products(), device) : 0),
+      {.seconds = seconds,
        .peak_memory_bytes =
            layerwise::process_memory() + std::max(walk_bytes, 8 * (3 * side * side + 4 * matrix)),
        .output_bytes = model.size_bytes,

@@ -174,9 +174,10 @@ absl::Status SmoothPass::check(pass::CheckContext& context, pass::ModelInfo& mod
   if (options_.smoothquant()) demand.needs = layerwise::Needs::kMoments;
   FRUGAL_ASSIGN_OR_RETURN(const layerwise::WalkMemory memory,
                           layerwise::walk_memory(model.config, demand, solver));
-  const double speed = walk_speed(options_.windows.products(), at::Device(context.device()));
+  const std::optional<double> speed =
+      walk_speed(options_.windows.products(), at::Device(context.device()));
   context.estimate(
-      {.seconds = operations / speed,
+      {.seconds = seconds_of(operations, speed),
        .peak_memory_bytes = layerwise::process_memory() +
                             std::max(memory.total(), writing_memory(model.config, calibration)),
        .output_bytes = model.size_bytes,

@@ -252,11 +252,12 @@ absl::Status TunePass::check(pass::CheckContext& context, pass::ModelInfo& model
   demand.validation_windows = plans.second.windows;
   demand.loop = options_.loop;
   demand.threads = at::get_num_threads();
-  const double speed = walk_speed(model::Precision::kFloat32, at::Device(context.device()));
+  const std::optional<double> speed =
+      walk_speed(model::Precision::kFloat32, at::Device(context.device()));
   context.estimate(
-      {.seconds = (tuning_operations(model.config, demand) +
-                   writing_operations(model.config, plans.first)) /
-                  speed,
+      {.seconds = seconds_of(
+           tuning_operations(model.config, demand) + writing_operations(model.config, plans.first),
+           speed),
        .peak_memory_bytes = layerwise::process_memory() +
                             std::max(writing_memory(model.config, plans.first),
                                      demand.code_bytes + tuning_memory(model.config, demand)),
