@@ -172,15 +172,22 @@ absl::StatusOr<Classification> classify(const model::Decoder& decoder,
                                         const text::Tokenizer& tokenizer,
                                         const std::vector<text::Example>& examples,
                                         base::RandomStream random, const ScoreOptions& options) {
+  return classify(scorer_of(decoder, options), decoder.config().context_length, tokenizer, examples,
+                  random);
+}
+
+absl::StatusOr<Classification> classify(const Scorer& scorer, int64_t context_length,
+                                        const text::Tokenizer& tokenizer,
+                                        const std::vector<text::Example>& examples,
+                                        base::RandomStream random) {
   if (examples.empty()) return base::invalid_argument("classification: no examples");
   std::vector<Sequence> sequences;
   std::vector<Plan> plans;
   for (const text::Example& example : examples) {
-    FRUGAL_ASSIGN_OR_RETURN(
-        Plan plan, plan_example(example, tokenizer, decoder.config().context_length, sequences));
+    FRUGAL_ASSIGN_OR_RETURN(Plan plan, plan_example(example, tokenizer, context_length, sequences));
     plans.push_back(std::move(plan));
   }
-  FRUGAL_ASSIGN_OR_RETURN(const auto log_probabilities, score(decoder, sequences, options));
+  FRUGAL_ASSIGN_OR_RETURN(const auto log_probabilities, scorer(sequences));
   std::vector<ClassificationItem> items;
   for (size_t i = 0; i < examples.size(); ++i) {
     items.push_back(make_item(examples[i], plans[i], log_probabilities));

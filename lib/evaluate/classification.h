@@ -52,6 +52,12 @@ double expected_calibration_error(const std::vector<ClassificationItem>& items, 
 Classification summarize_classification(std::vector<ClassificationItem> items,
                                         base::RandomStream random);
 
+// The same by whatever scores. Sequences are no longer than `context_length`. Errors: as below.
+absl::StatusOr<Classification> classify(const Scorer& scorer, int64_t context_length,
+                                        const text::Tokenizer& tokenizer,
+                                        const std::vector<text::Example>& examples,
+                                        base::RandomStream random);
+
 // Scores examples that carry labels. Sequences begin with a BOS where the tokenizer has one, as in
 // training. Errors: an example without labels or whose label is none of its candidates, a label
 // without tokens of its own, a text longer than the context (with the example's id).

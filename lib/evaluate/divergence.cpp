@@ -178,15 +178,64 @@ absl::Status check_pair(const model::Decoder& model, const model::Decoder& refer
   return absl::OkStatus();
 }
 
+// Rows of a slice: logits of both models, in fp64 and with their exponentials, are eight times the
+// bytes of a plain slice.
+int64_t compared_rows(int64_t vocabulary, const ScoreOptions& options) {
+  return std::max<int64_t>(1, head_rows(vocabulary, options) / 8);
+}
+
+absl::Status check_finite(const std::vector<double>& kl) {
+  const auto finite = [](double value) { return std::isfinite(value); };
+  if (std::all_of(kl.begin(), kl.end(), finite)) return absl::OkStatus();
+  return base::failed(
+      "KL divergence: a value is not finite; the logits of one of the models overflow");
+}
+
+// One window of a model elsewhere: whatever parts its logits come in, the reference's head walks
+// them in slices.
+absl::Status compare_window(const LogitSource& model, const model::Decoder& reference,
+                            std::span<const Sequence> sequences, size_t member, int64_t rows,
+                            Columns& columns) {
+  at::Tensor hidden;
+  PaddedBatch batch;
+  const size_t members[] = {member};
+  FRUGAL_RETURN_IF_ERROR(tensor::guarded("the reference's forward", [&] {
+    const c10::InferenceMode inference;
+    batch = pad(sequences, members, reference.device());
+    hidden = predicting_hidden(reference, batch);
+  }));
+  int64_t next = 0;
+  const auto compare_part = [&](int64_t begin, const at::Tensor& logits) -> absl::Status {
+    if (begin != next || begin + logits.size(0) > hidden.size(0) ||
+        logits.size(1) != reference.config().vocabulary_size) {
+      return base::failed("KL divergence: the model gives ", logits.size(0), " rows of ",
+                          logits.size(1), " logits from position ", begin, " on, expected rows of ",
+                          reference.config().vocabulary_size, " from ", next, " on");
+    }
+    next += logits.size(0);
+    return tensor::guarded("comparing with the reference", [&] {
+      const c10::InferenceMode inference;
+      for_each_logits(reference, hidden.narrow(0, begin, logits.size(0)), rows,
+                      [&](int64_t at, const at::Tensor& own) {
+                        append(columns,
+                               compare(logits.narrow(0, at, own.size(0)).to(own.device()), own,
+                                       batch.targets.narrow(0, begin + at, own.size(0))));
+                      });
+    });
+  };
+  FRUGAL_RETURN_IF_ERROR(model(sequences[member], compare_part));
+  if (next == hidden.size(0)) return absl::OkStatus();
+  return base::failed("KL divergence: the model gives logits of ", next, " positions of a window, ",
+                      hidden.size(0), " were asked for");
+}
+
 }  // namespace
 
 absl::StatusOr<Divergence> divergence(const model::Decoder& model, const model::Decoder& reference,
                                       const ScoredWindows& windows, base::RandomStream random,
                                       const ScoreOptions& options) {
   FRUGAL_RETURN_IF_ERROR(check_pair(model, reference, windows));
-  // Logits of both models, in fp64 and with their exponentials: eight times the bytes of a plain
-  // slice.
-  const int64_t rows = std::max<int64_t>(1, head_rows(model.config().vocabulary_size, options) / 8);
+  const int64_t rows = compared_rows(model.config().vocabulary_size, options);
   const size_t step = static_cast<size_t>(std::max<int64_t>(1, options.batch));
   const std::vector<Sequence> sequences = sequences_of(windows);
   FRUGAL_RETURN_IF_ERROR(check_sequences(sequences, model.config()));
@@ -214,11 +263,32 @@ absl::StatusOr<Divergence> divergence(const model::Decoder& model, const model::
     kl.insert(kl.end(), columns.kl.begin(), columns.kl.end());
     if (progress) progress->advance(static_cast<int64_t>(members.size()));
   }
-  const auto finite = [](double value) { return std::isfinite(value); };
-  if (!std::all_of(kl.begin(), kl.end(), finite)) {
-    return base::failed(
-        "KL divergence: a value is not finite; the logits of one of the models overflow");
+  FRUGAL_RETURN_IF_ERROR(check_finite(kl));
+  return summarize(windows, std::move(items), std::move(kl), random);
+}
+
+absl::StatusOr<Divergence> divergence(const LogitSource& model, const model::Decoder& reference,
+                                      const ScoredWindows& windows, base::RandomStream random,
+                                      const ScoreOptions& options) {
+  FRUGAL_RETURN_IF_ERROR(check_context(windows.protocol, reference.config().context_length));
+  const int64_t rows = compared_rows(reference.config().vocabulary_size, options);
+  const std::vector<Sequence> sequences = sequences_of(windows);
+  FRUGAL_RETURN_IF_ERROR(check_sequences(sequences, reference.config()));
+  std::unique_ptr<base::Progress> progress;
+  if (!options.title.empty()) {
+    progress = std::make_unique<base::Progress>(options.title, "windows", windows.count());
   }
+  std::vector<WindowDivergence> items;
+  std::vector<double> kl;
+  for (size_t member = 0; member < sequences.size(); ++member) {
+    FRUGAL_RETURN_IF_ERROR(base::check_interrupt());
+    Columns columns;
+    FRUGAL_RETURN_IF_ERROR(compare_window(model, reference, sequences, member, rows, columns));
+    items.push_back(window_item(columns, 0, columns.kl.size()));
+    kl.insert(kl.end(), columns.kl.begin(), columns.kl.end());
+    if (progress) progress->advance(1);
+  }
+  FRUGAL_RETURN_IF_ERROR(check_finite(kl));
   return summarize(windows, std::move(items), std::move(kl), random);
 }
 

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -53,6 +54,18 @@ struct Divergence {
 
 // Errors: as perplexity; different vocabulary sizes.
 absl::StatusOr<Divergence> divergence(const model::Decoder& model, const model::Decoder& reference,
+                                      const ScoredWindows& windows, base::RandomStream random,
+                                      const ScoreOptions& options = {});
+
+// Logits of a model that is not in this process, up to a constant for each position: at the
+// positions of the sequence's queries, which ascend, in parts [n, V] fp32 on the CPU that begin
+// with query `begin`.
+using LogitSource = std::function<absl::Status(
+    const Sequence& sequence,
+    const std::function<absl::Status(int64_t begin, const at::Tensor& logits)>& use)>;
+
+// The same of such a model, window by window. Errors besides: those of `model`.
+absl::StatusOr<Divergence> divergence(const LogitSource& model, const model::Decoder& reference,
                                       const ScoredWindows& windows, base::RandomStream random,
                                       const ScoreOptions& options = {});
 

@@ -126,15 +126,27 @@ absl::StatusOr<Generation> generate_and_judge(const model::Decoder& decoder,
                                               const std::vector<text::Example>& examples,
                                               base::RandomStream random,
                                               const GenerationOptions& options) {
+  const model::GenerateOptions greedy{.max_new_tokens = options.max_new_tokens,
+                                      .stop = model::stop_ids(decoder.config(), tokenizer)};
+  return generate_and_judge(
+      [&](const std::vector<std::vector<text::TokenId>>& prompts) {
+        return model::generate(decoder, prompts, greedy, random);
+      },
+      decoder.config().context_length, tokenizer, examples, random, options);
+}
+
+absl::StatusOr<Generation> generate_and_judge(const Completer& complete, int64_t context_length,
+                                              const text::Tokenizer& tokenizer,
+                                              const std::vector<text::Example>& examples,
+                                              base::RandomStream random,
+                                              const GenerationOptions& options) {
   if (examples.empty()) return base::invalid_argument("generation: no examples");
   std::vector<std::vector<text::TokenId>> prompts;
   for (const text::Example& example : examples) {
-    FRUGAL_ASSIGN_OR_RETURN(auto ids, prompt_ids(example, tokenizer, options.max_new_tokens,
-                                                 decoder.config().context_length));
+    FRUGAL_ASSIGN_OR_RETURN(auto ids,
+                            prompt_ids(example, tokenizer, options.max_new_tokens, context_length));
     prompts.push_back(std::move(ids));
   }
-  const model::GenerateOptions greedy{.max_new_tokens = options.max_new_tokens,
-                                      .stop = model::stop_ids(decoder.config(), tokenizer)};
   std::unique_ptr<base::Progress> progress;
   if (!options.title.empty()) {
     progress = std::make_unique<base::Progress>(options.title, "texts",
@@ -147,7 +159,7 @@ absl::StatusOr<Generation> generate_and_judge(const model::Decoder& decoder,
     const size_t end = std::min(prompts.size(), begin + step);
     const std::vector<std::vector<text::TokenId>> batch(
         prompts.begin() + static_cast<int64_t>(begin), prompts.begin() + static_cast<int64_t>(end));
-    FRUGAL_ASSIGN_OR_RETURN(const auto generated, model::generate(decoder, batch, greedy, random));
+    FRUGAL_ASSIGN_OR_RETURN(const auto generated, complete(batch));
     for (size_t i = begin; i < end; ++i) {
       text::Example example = examples[i];
       example.completion = reference_of(example, tokenizer);

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -57,6 +58,17 @@ struct GenerationOptions {
   int64_t batch = 8;  // prompts per forward
   std::string title;  // of the progress line; empty: no progress
 };
+
+// Whatever completes prompts greedily: new ids for each, up to an id that ends a text or
+// max_new_tokens.
+using Completer = std::function<absl::StatusOr<std::vector<std::vector<text::TokenId>>>(
+    const std::vector<std::vector<text::TokenId>>& prompts)>;
+// The same by whatever completes, with a model of `context_length`. Errors: as below.
+absl::StatusOr<Generation> generate_and_judge(const Completer& complete, int64_t context_length,
+                                              const text::Tokenizer& tokenizer,
+                                              const std::vector<text::Example>& examples,
+                                              base::RandomStream random,
+                                              const GenerationOptions& options);
 
 // Completes the prompts of examples that carry attributes, each up to an end-of-text id or
 // max_new_tokens. Prompts begin with a BOS where the tokenizer has one, as in training. Errors: no

@@ -233,11 +233,24 @@ Perplexity summarize_perplexity(const ScoredWindows& windows, std::vector<double
   return result;
 }
 
+ScoredWindows first_windows(const ScoredWindows& windows, int64_t count) {
+  ScoredWindows result = windows;
+  const size_t kept = static_cast<size_t>(std::min(count, windows.count()));
+  result.begin.resize(kept + 1);
+  result.first.resize(kept);
+  result.ids.resize(static_cast<size_t>(result.begin.back()));
+  return result;
+}
+
 absl::StatusOr<Perplexity> perplexity(const model::Decoder& decoder, const ScoredWindows& windows,
                                       base::RandomStream random, const ScoreOptions& options) {
   FRUGAL_RETURN_IF_ERROR(check_context(windows.protocol, decoder.config().context_length));
-  const std::vector<Sequence> sequences = sequences_of(windows);
-  FRUGAL_ASSIGN_OR_RETURN(const auto log_probabilities, score(decoder, sequences, options));
+  return perplexity(scorer_of(decoder, options), windows, random);
+}
+
+absl::StatusOr<Perplexity> perplexity(const Scorer& scorer, const ScoredWindows& windows,
+                                      base::RandomStream random) {
+  FRUGAL_ASSIGN_OR_RETURN(const auto log_probabilities, scorer(sequences_of(windows)));
   std::vector<double> window_nll;
   for (const std::vector<double>& window : log_probabilities) {
     window_nll.push_back(-std::accumulate(window.begin(), window.end(), 0.0));

@@ -103,6 +103,12 @@ std::vector<Sequence> sequences_of(const ScoredWindows& windows);
 Perplexity summarize_perplexity(const ScoredWindows& windows, std::vector<double> window_nll,
                                 base::RandomStream random);
 
+// The first `count` windows, all of them where there are fewer.
+ScoredWindows first_windows(const ScoredWindows& windows, int64_t count);
+
+// Errors: as `scorer`.
+absl::StatusOr<Perplexity> perplexity(const Scorer& scorer, const ScoredWindows& windows,
+                                      base::RandomStream random);
 // Errors: as check_context and score.
 absl::StatusOr<Perplexity> perplexity(const model::Decoder& decoder, const ScoredWindows& windows,
                                       base::RandomStream random, const ScoreOptions& options = {});

@@ -65,6 +65,12 @@ at::Tensor batch_log_probabilities(const model::Decoder& decoder, const PaddedBa
 
 }  // namespace
 
+Scorer scorer_of(const model::Decoder& decoder, const ScoreOptions& options) {
+  return [&decoder, options](std::span<const Sequence> sequences) {
+    return score(decoder, sequences, options);
+  };
+}
+
 PaddedBatch pad(std::span<const Sequence> sequences, std::span<const size_t> members,
                 const at::Device& device) {
   size_t length = 0, queries = 0;

@@ -35,6 +35,13 @@ struct Sequence {
   std::vector<Query> queries;
 };
 
+// Whatever answers sequences with the log-probabilities of their queries: a decoder of ours
+// (score), or a runtime that serves an artifact.
+using Scorer =
+    std::function<absl::StatusOr<std::vector<std::vector<double>>>(std::span<const Sequence>)>;
+// `decoder` must outlive it.
+Scorer scorer_of(const model::Decoder& decoder, const ScoreOptions& options);
+
 // Sequences padded on the right to one width: ids [B, T] int64, and of every query, sequence by
 // sequence, its row in [B * T] and its target, [N] int64.
 struct PaddedBatch {

@@ -25,8 +25,7 @@ std::optional<std::vector<InputChoice>> InputResolver::inputs_of(size_t index,
   if (step.from.empty()) return default_input(index);
   std::vector<InputChoice> out;
   bool good = true;
-  for (const NamedAt& from : step.from)
-    good = add_inputs(index, from, step.from_is_list, out) && good;
+  for (const NamedAt& from : step.from) good = add_inputs(index, from, info, out) && good;
   return good ? std::optional(out) : std::nullopt;
 }
 
@@ -58,8 +57,9 @@ void InputResolver::add_units(const std::string& id, bool full,
   }
 }
 
-bool InputResolver::add_inputs(size_t index, const NamedAt& from, bool full,
+bool InputResolver::add_inputs(size_t index, const NamedAt& from, const PassInfo& info,
                                std::vector<InputChoice>& out) {
+  const bool full = step_at(index).from_is_list;
   if (broken_.contains(from.name)) return false;
   if (plan_.models.contains(from.name)) {
     out.push_back({from.name, full ? from.name : ""});
@@ -78,9 +78,11 @@ bool InputResolver::add_inputs(size_t index, const NamedAt& from, bool full,
     explain_unknown(index, from);
     return false;
   }
-  if (plan_.find(out.back().name)->pass->info().output == Output::kCheckpoint) return true;
-  problems_.add(from.position, "'", from.name, "' yields no checkpoint (its pass is '",
-                plan_.find(out.back().name)->pass->info().name, "')");
+  const PassInfo& maker = plan_.find(out.back().name)->pass->info();
+  if (maker.output == Output::kCheckpoint) return true;
+  if (maker.output == Output::kArtifact && info.takes_artifacts) return true;
+  problems_.add(from.position, "'", from.name, "' yields no checkpoint (its pass is '", maker.name,
+                "')");
   return false;
 }
 

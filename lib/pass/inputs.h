@@ -37,7 +37,8 @@ class InputResolver {
   const StepEntry& step_at(size_t i) const { return plan_.pipeline.steps[i]; }
   std::optional<std::vector<InputChoice>> default_input(size_t index);
   void add_units(const std::string& id, bool full, std::vector<InputChoice>& out) const;
-  bool add_inputs(size_t index, const NamedAt& from, bool full, std::vector<InputChoice>& out);
+  bool add_inputs(size_t index, const NamedAt& from, const PassInfo& info,
+                  std::vector<InputChoice>& out);
   std::string cycle_through(size_t at, const std::string& target);
 
   const Plan& plan_;

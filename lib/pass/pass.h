@@ -32,9 +32,19 @@ struct PassInfo {
   std::string summary;  // one sentence
   Input input = Input::kCheckpoint;
   Output output = Output::kCheckpoint;
+  // Its input may also be an artifact: what an export left, or a file that a user gave. input() is
+  // then the checkpoint that it was made from, or that was imported of it.
+  bool takes_artifacts = false;
 };
 
 using format::ModelInfo;
+
+// What a runtime serves.
+struct Artifact {
+  std::string format;          // as exporters call it: "gguf"
+  std::filesystem::path path;  // of the file (the first of several) or folder
+  bool operator==(const Artifact&) const = default;
+};
 
 // What a step will cost, as far as `check` can tell; absent where it cannot.
 struct Estimate {
@@ -55,6 +65,13 @@ class CheckContext {
   virtual void warn(std::string_view text) = 0;
   // What the step decided by itself and a user would want to know.
   virtual void note(std::string_view text) = 0;
+  // The input where it is an artifact, in every format it comes in; empty for a checkpoint. Their
+  // paths may not exist yet.
+  virtual std::vector<Artifact> artifacts() const { return {}; }
+  // Said by a pass that yields artifacts: what it will leave, below its output folder.
+  virtual void leaves(std::vector<Artifact> artifacts) { (void)artifacts; }
+  // Said by a step that another program computes, with its version: part of the step's key.
+  virtual void computed_by(std::string_view program) { (void)program; }
 };
 
 // A named number of a step (lib/pass/README.md).
@@ -78,6 +95,9 @@ class RunContext {
   // The step's input (absent for Input::kNone passes).
   virtual const format::Checkpoint* input() const = 0;
   virtual std::string input_name() const = 0;  // "student", "small/q4_k"
+  // The input where it is an artifact, in every format it comes in, as the check saw them; with
+  // absolute paths.
+  virtual std::vector<Artifact> artifacts() const { return {}; }
   virtual absl::StatusOr<format::Checkpoint> model(const ModelReference& reference) const = 0;
   virtual absl::StatusOr<text::DataSource> data(const DataReference& reference) const = 0;
 

@@ -134,6 +134,8 @@ bool open_model(const ModelEntry& entry, const PlanOptions& options, Plan& plan,
     problems.add(entry.position, "model '", entry.name, "': ", info.status().message());
   }
   hash_model(entry, *checkpoint, options, input, problems);
+  const std::string format = options.artifact_format ? options.artifact_format(entry.folder) : "";
+  if (!format.empty()) input.artifacts = {{format, fs::absolute(entry.folder).lexically_normal()}};
   input.checkpoint = *std::move(checkpoint);
   return true;
 }

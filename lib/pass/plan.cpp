@@ -34,6 +34,12 @@ class PlanCheckContext : public CheckContext {
   void estimate(const Estimate& estimate) override { unit_.estimate = estimate; }
   void warn(std::string_view text) override { unit_.warnings.emplace_back(text); }
   void note(std::string_view text) override { unit_.notes.emplace_back(text); }
+  std::vector<Artifact> artifacts() const override {
+    if (!unit_.pass->info().takes_artifacts) return {};
+    return plan_.artifacts_of(unit_.from);
+  }
+  void leaves(std::vector<Artifact> artifacts) override { unit_.artifacts = std::move(artifacts); }
+  void computed_by(std::string_view program) override { unit_.computed_by = program; }
 
  private:
   const Plan& plan_;
@@ -257,6 +263,13 @@ const Unit* Plan::resolve(std::string_view name, std::string_view variant) const
     ++count;
   }
   return count == 1 ? found : nullptr;
+}
+
+const std::vector<Artifact>& Plan::artifacts_of(std::string_view name) const {
+  static const std::vector<Artifact> kNone;
+  if (const auto model = models.find(name); model != models.end()) return model->second.artifacts;
+  const Unit* unit = find(name);
+  return unit == nullptr ? kNone : unit->artifacts;
 }
 
 std::string architecture_text(const architecture::ModelConfig& config) {

@@ -33,6 +33,8 @@ struct Unit {
   ModelInfo model;                    // after the step; for Output::kCheckpoint
   Estimate estimate;
   std::vector<std::string> warnings, notes;
+  std::vector<Artifact> artifacts;  // that it leaves, below its output folder
+  std::string computed_by;          // another program with its version; empty: frugal
   // The kind of device and what the options' precisions come to on it ("cpu, bf16 products of …");
   // empty where the result does not depend on it.
   std::string arithmetic;
@@ -46,7 +48,8 @@ struct Unit {
 struct ModelInput {
   ModelInfo info;
   std::optional<format::Checkpoint> checkpoint;
-  std::string hash;  // of the content; empty = unknown
+  std::string hash;                      // of the content; empty = unknown
+  std::vector<Artifact> artifacts = {};  // the file or folder itself, where a runtime reads it
 };
 
 // An entry of `data:`.
@@ -66,6 +69,9 @@ struct Plan {
   // Unit of `id`, or of `id/variant`; for a step of several units the one whose variant is
   // `variant`. Null otherwise.
   const Unit* resolve(std::string_view name, std::string_view variant) const;
+  // Of a model or unit: those of a model with the paths as given, those of a unit below its output
+  // folder.
+  const std::vector<Artifact>& artifacts_of(std::string_view name) const;
 };
 
 struct PlanOptions {
@@ -82,6 +88,8 @@ struct PlanOptions {
   // it is of none that is known. Null: models are checkpoints.
   std::function<absl::StatusOr<std::filesystem::path>(const std::filesystem::path& model)>
       import_model = {};
+  // The format of a model that is an artifact, "gguf"; empty for a checkpoint. Null: none is.
+  std::function<std::string(const std::filesystem::path& model)> artifact_format = {};
 };
 
 // Checks everything; what is wrong goes to `problems`. The plan is fit to run when there are none.

@@ -29,6 +29,7 @@ class UnitContext : public RunContext, public OriginSource {
     std::filesystem::path resume;
     // The finished checkpoint of a model or unit.
     std::function<absl::StatusOr<format::Checkpoint>(const std::string&)> open;
+    std::vector<Artifact> artifacts = {};  // that the unit's input is, with absolute paths
     // Where a model or unit comes from; null: nothing is known.
     std::function<Origin(const std::string&)> origin = {};
   };
@@ -40,6 +41,7 @@ class UnitContext : public RunContext, public OriginSource {
 
   const format::Checkpoint* input() const override { return input_ ? &*input_ : nullptr; }
   std::string input_name() const override { return setting_.unit.from; }
+  std::vector<Artifact> artifacts() const override { return setting_.artifacts; }
   Origin origin() const override {
     return setting_.origin ? setting_.origin(setting_.unit.from) : Origin{};
   }

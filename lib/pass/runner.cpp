@@ -131,11 +131,23 @@ class Runner {
       return *model->second.checkpoint;
     }
     for (size_t i = 0; i < plan_.units.size(); ++i) {
-      if (plan_.units[i].name() == name && entries_[i]) {
-        return format::Checkpoint::open(entries_[i]->output());
-      }
+      const Unit& unit = plan_.units[i];
+      if (unit.name() != name || !entries_[i]) continue;
+      if (unit.pass->info().output == Output::kArtifact) return open_model(unit.from);
+      return format::Checkpoint::open(entries_[i]->output());
     }
     return base::internal("the model '", name, "' is not made yet");
+  }
+
+  // What a unit's input is besides a checkpoint.
+  std::vector<Artifact> artifacts_for(const Unit& unit) const {
+    if (!unit.pass->info().takes_artifacts) return {};
+    std::vector<Artifact> artifacts = plan_.artifacts_of(unit.from);
+    for (size_t i = 0; i < plan_.units.size(); ++i) {
+      if (plan_.units[i].name() != unit.from || !entries_[i]) continue;
+      for (Artifact& artifact : artifacts) artifact.path = entries_[i]->output() / artifact.path;
+    }
+    return artifacts;
   }
 
   Origin origin_of(const std::string& name) const {
@@ -219,6 +231,7 @@ class Runner {
     FRUGAL_ASSIGN_OR_RETURN(const fs::path resume, cache_.resume_folder(unit.key));
     UnitContext context({plan_, unit, cache_, meters_, options_.device, staging, resume,
                          [this](const std::string& name) { return open_model(name); },
+                         artifacts_for(unit),
                          [this](const std::string& name) { return origin_of(name); }});
     FRUGAL_RETURN_IF_ERROR(measured_run(unit, context, measured));
     FRUGAL_ASSIGN_OR_RETURN(const base::Json output,

@@ -24,6 +24,7 @@ std::string content_key(const std::string& name, const Plan& plan) {
 std::string arithmetic_of(const Unit& unit, const PlanOptions& options) {
   if (unit.pass->info().output == Output::kArtifact) return "";
   std::string out = options.device.substr(0, options.device.find(':'));
+  if (!unit.computed_by.empty()) out += ", " + unit.computed_by;
   const bool reads_data = std::any_of(
       unit.references.begin(), unit.references.end(),
       [](const Reference& reference) { return reference.kind == Reference::Kind::kData; });

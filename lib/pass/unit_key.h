@@ -7,8 +7,8 @@
 
 namespace frugal::pass {
 
-// The kind of device and what the precisions in the unit's options come to on it; "" where the
-// result depends on neither.
+// The kind of device, the program that computes where it is not frugal, and what the precisions in
+// the unit's options come to on it; "" where the result depends on neither.
 std::string arithmetic_of(const Unit& unit, const PlanOptions& options);
 
 // The key of a unit whose arithmetic is set; "" while an input is not hashed.

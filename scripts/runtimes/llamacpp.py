@@ -58,19 +58,37 @@ def find_library():
     raise Refused("neither xllamacpp nor llama-cpp-python is installed in this Python")
 
 
+class Complaints:
+    """What llama.cpp says to standard error: its warnings and errors, without its account of everything it does."""
+    FORM = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
+    WARNING, ERROR, CONTINUED = 3, 4, 5
+
+    def __init__(self):
+        self.shown = False
+        self.callback = self.FORM(self.say)  # llama.cpp keeps the pointer: it must live as long
+
+    def say(self, level, text, _):
+        self.shown = level in (self.WARNING, self.ERROR) or (level == self.CONTINUED and self.shown)
+        if self.shown:
+            sys.stderr.write(text.decode(errors="replace"))
+            sys.stderr.flush()
+
+
 class LlamaCpp:
     def open(self, request):
         self.lib, version = find_library()
         self.declare()
+        self.complaints = Complaints()
+        self.lib.llama_log_set(self.complaints.callback, None)
         self.lib.llama_backend_init()
         path = request["path"].encode()
         self.model = self.lib.llama_model_load_from_file(path, self.lib.llama_model_default_params())
         if not self.model:
-            raise Refused(f"llama.cpp does not load {request['path']}; the reason stands above")
+            raise Refused(f"llama.cpp does not load {request['path']}; see what it says")
         self.vocabulary = self.lib.llama_vocab_n_tokens(self.lib.llama_model_get_vocab(self.model))
         self.sequences = request["sequences"]
         # As many positions a pass as llama.cpp takes by itself, fewer where their logits would take much memory.
-        self.tokens = max(32, min(512, LARGEST_PART * 4 // (4 * self.vocabulary)), self.sequences)
+        self.tokens = min(max(32, min(512, LARGEST_PART // self.vocabulary), self.sequences), self.positions(request))
         self.make_context(request)
         self.allocate()
         trained = self.lib.llama_model_n_ctx_train(self.model)
@@ -84,7 +102,7 @@ class LlamaCpp:
     def declare(self):
         pointer, c = ctypes.c_void_p, ctypes
         for name, result, arguments in (
-                ("llama_backend_init", None, []), ("llama_context_default_params", Opaque, []),
+                ("llama_log_set", None, [Complaints.FORM, pointer]), ("llama_backend_init", None, []), ("llama_context_default_params", Opaque, []),
                 ("llama_model_default_params", Opaque, []), ("llama_model_load_from_file", pointer, [c.c_char_p, Opaque]),
                 ("llama_init_from_model", pointer, [pointer, Opaque]), ("llama_model_get_vocab", pointer, [pointer]),
                 ("llama_vocab_n_tokens", c.c_int32, [pointer]), ("llama_model_n_ctx_train", c.c_int32, [pointer]),
@@ -103,12 +121,14 @@ class LlamaCpp:
         self.lib.llama_model_desc(self.model, text, len(text))
         return text.value.decode(errors="replace")
 
+    def positions(self, request):
+        """Of the whole cache: llama.cpp gives each sequence an equal share, in steps of 256."""
+        return -(-request["context"] // 256) * 256 * self.sequences
+
     def make_context(self, request):
         params = self.lib.llama_context_default_params()
         words, layout = params.integers(), ContextLayout(params.integers())
-        # llama.cpp gives each sequence an equal share of the cache, in steps of 256 positions.
-        per_sequence = -(-request["context"] // 256) * 256
-        expected = {"llama_n_ctx": per_sequence * self.sequences, "llama_n_batch": self.tokens, "llama_n_ubatch": self.tokens,
+        expected = {"llama_n_ctx": self.positions(request), "llama_n_batch": self.tokens, "llama_n_ubatch": self.tokens,
                     "llama_n_seq_max": self.sequences, "llama_n_threads": request["threads"],
                     "llama_n_threads_batch": request["threads"]}
         for field, name in ((layout.N_CTX, "llama_n_ctx"), (layout.N_BATCH, "llama_n_batch"), (layout.N_UBATCH, "llama_n_ubatch"),
@@ -122,7 +142,7 @@ class LlamaCpp:
             words[layout.flash] = FLASH_OFF
         self.context = self.lib.llama_init_from_model(self.model, params)
         if not self.context:
-            raise Refused(f"llama.cpp makes no context of {words[layout.N_CTX]} tokens; the reason stands above")
+            raise Refused(f"llama.cpp makes no context of {words[layout.N_CTX]} tokens; see what it says")
         for name, value in expected.items():
             found = getattr(self.lib, name)(self.context)
             if found != value:
@@ -149,7 +169,7 @@ class LlamaCpp:
         self.batch.n_tokens = n
         code = self.lib.llama_decode(self.context, self.batch)
         if code != 0:
-            raise Refused(f"llama_decode of {n} tokens says {code} (1: no room in the cache; else see above)")
+            raise Refused(f"llama_decode of {n} tokens says {code} (1: no room in the cache)")
         outputs = np.flatnonzero(wanted)
         if len(outputs) == 0:
             return np.empty((0, self.vocabulary), np.float32)

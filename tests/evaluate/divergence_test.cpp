@@ -154,5 +154,65 @@ TEST(DivergenceTest, RefusesWhatCannotBeCompared) {
                       absl::StatusCode::kInvalidArgument, "reference: perplexity protocol gptq-32");
 }
 
+// Log-probabilities of a decoder, handed over in parts of three positions.
+LogitSource in_parts(const model::Decoder& decoder) {
+  return [&decoder](const Sequence& sequence, const auto& use) -> absl::Status {
+    const auto rows = test::brute_log_probabilities(decoder, sequence.ids);
+    const auto count = static_cast<int64_t>(sequence.queries.size());
+    for (int64_t begin = 0; begin < count; begin += 3) {
+      std::vector<float> part;
+      const int64_t end = std::min(count, begin + 3);
+      for (int64_t q = begin; q < end; ++q) {
+        const auto& row =
+            rows[static_cast<size_t>(sequence.queries[static_cast<size_t>(q)].position)];
+        part.insert(part.end(), row.begin(), row.end());
+      }
+      const auto width = static_cast<int64_t>(part.size()) / (end - begin);
+      const absl::Status status =
+          use(begin, at::from_blob(part.data(), {end - begin, width}, at::kFloat));
+      if (!status.ok()) return status;
+    }
+    return absl::OkStatus();
+  };
+}
+
+TEST(DivergenceTest, OfAModelElsewhereIsThatOfTheSameModelHere) {
+  const model::Decoder a = test::tiny_model(1), b = test::tiny_model(2);
+  for (const char* protocol : {"gptq-32", "llamacpp-32"}) {
+    const ScoredWindows windows = some_windows(protocol);
+    const Divergence here = *divergence(a, b, windows, stream());
+    FRUGAL_ASSERT_OK_AND_ASSIGN(const Divergence there,
+                                divergence(in_parts(a), b, windows, stream(), {.head_rows = 16}));
+    EXPECT_EQ(there.positions, here.positions);
+    EXPECT_NEAR(there.mean_kl, here.mean_kl, kFloatNoise);
+    EXPECT_NEAR(there.model.mean_nll, here.model.mean_nll, kFloatNoise);
+    EXPECT_NEAR(there.reference.mean_nll, here.reference.mean_nll, kFloatNoise);
+    ASSERT_EQ(there.items.size(), here.items.size());
+    for (size_t w = 0; w < here.items.size(); ++w)
+      EXPECT_NEAR(there.items[w].kl, here.items[w].kl, kFloatNoise);
+  }
+}
+
+TEST(DivergenceTest, RefusesLogitsThatAreNotThoseAskedFor) {
+  const model::Decoder model = test::tiny_model(1),
+                       other = test::tiny_model(1, test::tiny_config(300));
+  FRUGAL_EXPECT_ERROR(divergence(in_parts(other), model, some_windows("gptq-32"), stream()),
+                      absl::StatusCode::kFailedPrecondition, "rows of 300 logits");
+  const LogitSource nothing = [](const Sequence&, const auto&) { return absl::OkStatus(); };
+  FRUGAL_EXPECT_ERROR(divergence(nothing, model, some_windows("gptq-32"), stream()),
+                      absl::StatusCode::kFailedPrecondition, "logits of 0 positions of a window");
+}
+
+TEST(DivergenceTest, OfTheFirstWindowsIsThatOfThoseAlone) {
+  const model::Decoder a = test::tiny_model(1), b = test::tiny_model(2);
+  const ScoredWindows all = some_windows("gptq-32"), two = first_windows(all, 2);
+  ASSERT_EQ(two.count(), 2);
+  const Divergence whole = *divergence(a, b, all, stream()),
+                   part = *divergence(a, b, two, stream());
+  ASSERT_EQ(part.items.size(), 2u);
+  for (size_t w = 0; w < 2; ++w) EXPECT_NEAR(part.items[w].kl, whole.items[w].kl, kFloatNoise);
+  EXPECT_EQ(first_windows(all, 1000).count(), all.count());
+}
+
 }  // namespace
 }  // namespace frugal::evaluate

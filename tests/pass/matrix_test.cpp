@@ -34,7 +34,8 @@ std::string problems_of(const std::string& step) {
 }
 
 TEST(Matrix, PassesAreFoundByName) {
-  EXPECT_THAT(pass_names(toy_registry()), testing::ElementsAre("make", "scale", "judge", "pack"));
+  EXPECT_THAT(pass_names(toy_registry()),
+              testing::ElementsAre("make", "scale", "judge", "pack", "serve"));
   ASSERT_NE(find_pass(toy_registry(), "scale"), nullptr);
   EXPECT_EQ(find_pass(toy_registry(), "scale")->info().version, 3);
   EXPECT_EQ(find_pass(toy_registry(), "scal"), nullptr);

@@ -314,5 +314,41 @@ TEST(Plan, KeysHoldTheArithmetic) {
   EXPECT_TRUE(same(first, third, "file"));    // a copy
 }
 
+// Who computes is part of the key; an artifact is refused by what takes checkpoints alone.
+TEST(Plan, ArtifactsGoToPassesThatTakeThem) {
+  Workshop shop;
+  const std::string file = std::string(kHead) + "steps:\n  - {id: file, pass: pack}\n";
+  const Plan plan = shop.plan(file + "  - {id: used, pass: serve, from: file}\n");
+  EXPECT_THAT(plan.find("used")->notes, testing::ElementsAre("box teacher.bin"));
+  EXPECT_EQ(plan.find("used")->computed_by, "box server 2");
+  EXPECT_EQ(plan.find("used")->arithmetic, "cpu, box server 2");
+  EXPECT_NE(plan.find("used")->key, "");
+  EXPECT_THAT(shop.problems(file + "  - {id: look, pass: judge, from: file}\n"),
+              testing::HasSubstr("'file' yields no checkpoint (its pass is 'pack')"));
+}
+
+// A model that is a file is served as that file.
+TEST(Plan, AModelThatIsAFileIsAnArtifact) {
+  Workshop shop;
+  FRUGAL_ASSERT_OK(base::write_file_atomically(shop.path() / "teacher.box", "BOX"));
+  const std::string text =
+      "frugal: 1\nname: toy\nmodels: {teacher: teacher.box}\n"
+      "steps:\n  - {id: used, pass: serve}\n  - {id: twice, pass: scale, with: {factor: 2}}\n"
+      "  - {id: later, pass: serve}\n";
+  const Plan plan =
+      plan_of(shop, text, true,
+              {.import_model =
+                   [&](const auto&) {
+                     return absl::StatusOr<std::filesystem::path>(shop.path() / "teacher");
+                   },
+               .artifact_format =
+                   [](const auto& path) {
+                     return path.extension() == ".box" ? std::string("box") : std::string();
+                   }});
+  const std::string expected = "box " + (shop.path() / "teacher.box").string();
+  EXPECT_THAT(plan.find("used")->notes, testing::ElementsAre(expected));
+  EXPECT_THAT(plan.find("later")->notes, testing::IsEmpty());
+}
+
 }  // namespace
 }  // namespace frugal::pass

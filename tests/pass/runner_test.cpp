@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <map>
 
 #include "base/file.h"
 #include "base/hash.h"
@@ -371,6 +372,28 @@ TEST_F(RunnerTest, AGateThatIsNotMetHasItsOwnExitCode) {
   FRUGAL_ASSERT_OK_AND_ASSIGN(const RunResult result, shop_.run(text));
   EXPECT_EQ(result.exit_code, kExitGate);
   EXPECT_THAT(result.message, testing::HasSubstr("0 of 0 models keep toy/other"));
+}
+
+// A pass that takes artifacts gets the file and the checkpoint that it was made from, whatever
+// came of its own step from the cache.
+TEST_F(RunnerTest, AnArtifactIsServedBesideItsCheckpoint) {
+  const std::string text =
+      std::string(kText) + R"(  - {id: used, pass: serve, from: [file, teacher]}
+)";
+  for (const bool again : {false, true}) {
+    FRUGAL_ASSERT_OK_AND_ASSIGN(const RunResult result, shop_.run(text));
+    EXPECT_EQ(result.exit_code, kExitDone) << result.message;
+    std::map<std::string, base::Json> ends;
+    for (base::Json& event : shop_.events("step_end"))
+      ends[event["id"].get<std::string>() + "/" + event["variant"].get<std::string>()] = event;
+    const base::Json& served = ends.at("used/file/2");
+    EXPECT_EQ(served["tables"]["served"], base::Json::parse(R"([{"format":"box","bytes":32}])"));
+    EXPECT_EQ(served["statistics"][0]["value"], 4.0);
+    EXPECT_EQ(served["arithmetic"], "cpu, box server 2");
+    EXPECT_EQ(served["cached"], again);
+    EXPECT_FALSE(ends.at("used/teacher")["tables"].contains("served"));
+    EXPECT_EQ(ends.at("used/teacher")["arithmetic"], "cpu");
+  }
 }
 
 }  // namespace

@@ -200,17 +200,52 @@ class PackPass : public Pass {
     return kInfo;
   }
   void visit_options(OptionVisitor&) override {}
-  absl::Status check(CheckContext&, ModelInfo&) const override { return absl::OkStatus(); }
+  absl::Status check(CheckContext& context, ModelInfo& model) const override {
+    context.leaves({{"box", file_name(model.name)}});
+    return absl::OkStatus();
+  }
   absl::Status run(RunContext& context) const override {
     FRUGAL_ASSIGN_OR_RETURN(const auto bytes, context.input()->bytes("model.norm.weight"));
     if (const auto* source = dynamic_cast<const OriginSource*>(&context)) {
       const Origin origin = source->origin();
       context.row("origin", {{"version", origin.version}, {"steps", origin.steps}});
     }
-    std::string name = context.input_name() + ".bin";
-    std::replace(name.begin(), name.end(), '/', '-');
-    return base::write_file_atomically(context.output_folder() / name,
+    return base::write_file_atomically(context.output_folder() / file_name(context.input_name()),
                                        {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  }
+
+ private:
+  static std::string file_name(std::string name) {
+    std::replace(name.begin(), name.end(), '/', '-');
+    return name + ".bin";
+  }
+};
+
+class ServePass : public Pass {
+ public:
+  const PassInfo& info() const override {
+    static const PassInfo kInfo{.name = "serve",
+                                .summary = "Says what file it was given.",
+                                .output = Output::kNone,
+                                .takes_artifacts = true};
+    return kInfo;
+  }
+  void visit_options(OptionVisitor&) override {}
+  absl::Status check(CheckContext& context, ModelInfo&) const override {
+    for (const Artifact& artifact : context.artifacts()) {
+      context.note(base::str_cat(artifact.format, " ", artifact.path.string()));
+      context.computed_by("box server 2");
+    }
+    return absl::OkStatus();
+  }
+  absl::Status run(RunContext& context) const override {
+    for (const Artifact& artifact : context.artifacts()) {
+      FRUGAL_ASSIGN_OR_RETURN(const std::string content, base::read_file(artifact.path));
+      context.row("served", {{"format", artifact.format}, {"bytes", content.size()}});
+    }
+    FRUGAL_ASSIGN_OR_RETURN(const auto values, context.input()->values("model.norm.weight"));
+    context.statistic({.name = "first_weight", .value = values[0], .help = "Of the checkpoint."});
+    return absl::OkStatus();
   }
 };
 
@@ -241,7 +276,7 @@ std::unique_ptr<Pass> make_pass() {
 
 const Registry& toy_registry() {
   static const Registry kPasses = {make_pass<MakePass>, make_pass<ScalePass>, make_pass<JudgePass>,
-                                   make_pass<PackPass>};
+                                   make_pass<PackPass>, make_pass<ServePass>};
   return kPasses;
 }
 

@@ -17,7 +17,7 @@
 namespace frugal::pass::test {
 
 // make: no input, a tiny checkpoint; scale: multiplies every weight; judge: numbers and items;
-// pack: an artifact.
+// pack: an artifact; serve: looks at a checkpoint or an artifact.
 const Registry& toy_registry();
 
 // Called by `scale` at each of its steps (0, 1, …) with its resume folder; what it returns ends the

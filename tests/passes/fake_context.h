@@ -105,10 +105,15 @@ class FakeCheckContext final : public pass::CheckContext {
   void estimate(const pass::Estimate& estimate) override { estimated = estimate; }
   void warn(std::string_view text) override { warnings.emplace_back(text); }
   void note(std::string_view text) override { notes.emplace_back(text); }
+  std::vector<pass::Artifact> artifacts() const override { return served; }
+  void leaves(std::vector<pass::Artifact> artifacts) override { left = std::move(artifacts); }
+  void computed_by(std::string_view program) override { computer = program; }
 
   DataSources sources;
   std::map<std::string, pass::ModelInfo, std::less<>> models;
   std::string place = "cpu";
+  std::vector<pass::Artifact> served, left;  // that the input is; that the step will leave
+  std::string computer;
   pass::Estimate estimated;
   std::vector<std::string> warnings, notes;
 };
@@ -128,6 +133,7 @@ class FakeRunContext final : public pass::RunContext {
 
   const format::Checkpoint* input() const override { return input_ ? &*input_ : nullptr; }
   std::string input_name() const override { return "toy"; }
+  std::vector<pass::Artifact> artifacts() const override { return served; }
   absl::StatusOr<format::Checkpoint> model(const pass::ModelReference& reference) const override {
     const auto found = models.find(reference.name);
     if (found == models.end()) return base::not_found("no model ", reference.name);
@@ -174,6 +180,7 @@ class FakeRunContext final : public pass::RunContext {
 
   DataSources sources;
   std::map<std::string, std::filesystem::path, std::less<>> models;  // folders
+  std::vector<pass::Artifact> served;                                // that the input is
   std::vector<pass::Statistic> statistics;
   std::map<std::string, std::vector<base::Json>> tables;
   std::map<std::string, std::vector<base::Json>> written_items;

@@ -87,9 +87,8 @@ void runtimes() {
   say("ok", environment->python.string());
   for (const runtime::Runtime& one : runtime::runtimes()) {
     const auto version = runtime::version_in(*environment, one);
-    say(version.ok() ? "ok" : "-",
-        version.ok() ? base::str_cat(one.name, ": ", *version)
-                     : std::string(version.status().message()));
+    say(version.ok() ? "ok" : "-", version.ok() ? base::str_cat(one.name, ": ", *version)
+                                                : std::string(version.status().message()));
   }
 }
 

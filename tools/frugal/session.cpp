@@ -115,7 +115,12 @@ absl::StatusOr<Planned> make_plan(pass::Pipeline pipeline, const RunArguments& a
            [&device](std::string_view precision) {
              return passes::arithmetic_of(precision, device.name);
            },
-       .import_model = [&](const fs::path& file) { return imported(cache, hashes, file); }},
+       .import_model = [&](const fs::path& file) { return imported(cache, hashes, file); },
+       .artifact_format =
+           [](const fs::path& file) {
+             const artifact::Importer* importer = artifact::importer_of(file);
+             return importer == nullptr ? std::string() : std::string(importer->name);
+           }},
       problems);
   FRUGAL_RETURN_IF_ERROR(base::check_interrupt());  // an import may have taken long
   FRUGAL_RETURN_IF_ERROR(problems.status());

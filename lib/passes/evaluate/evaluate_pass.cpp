@@ -7,6 +7,8 @@
 #include "base/hash.h"
 #include "evaluate/items.h"
 #include "model/decoder.h"
+#include "model/generate.h"
+#include "passes/common/serving.h"
 #include "passes/evaluate/comparison.h"
 #include "passes/evaluate/options.h"
 #include "passes/evaluate/results.h"
@@ -20,19 +22,31 @@ namespace {
 // Raised when the same options would give other items; part of the key of shared reference items.
 constexpr int64_t kVersion = 1;
 
-// A model in memory with its tokenizer.
+// A model that can be asked, with its tokenizer: in memory, or an artifact in its runtime.
 struct Loaded {
-  model::Decoder decoder;
   std::shared_ptr<const text::Tokenizer> tokenizer;
+  architecture::ModelConfig config;
+  std::optional<model::Decoder> decoder;
+  std::unique_ptr<ServedModel> served;  // then there is no decoder
 };
 
-absl::StatusOr<Loaded> load(const format::Checkpoint& checkpoint, const at::Device& device) {
-  FRUGAL_ASSIGN_OR_RETURN(auto tokenizer, text::shared_tokenizer(checkpoint.folder()));
-  FRUGAL_RETURN_IF_ERROR(text::check_fits(*tokenizer, checkpoint.config().vocabulary_size,
+absl::StatusOr<model::Decoder> load_decoder(const format::Checkpoint& checkpoint,
+                                            const at::Device& device) {
+  return model::Decoder::load(checkpoint, {.type = at::kFloat, .device = device});
+}
+
+absl::StatusOr<Loaded> load(const format::Checkpoint& checkpoint, const at::Device& device,
+                            const std::optional<Serving>& serving = std::nullopt) {
+  Loaded loaded{.tokenizer = nullptr, .config = checkpoint.config(), .decoder = {}, .served = {}};
+  FRUGAL_ASSIGN_OR_RETURN(loaded.tokenizer, text::shared_tokenizer(checkpoint.folder()));
+  FRUGAL_RETURN_IF_ERROR(text::check_fits(*loaded.tokenizer, loaded.config.vocabulary_size,
                                           checkpoint.folder().string()));
-  FRUGAL_ASSIGN_OR_RETURN(auto decoder,
-                          model::Decoder::load(checkpoint, {.type = at::kFloat, .device = device}));
-  return Loaded{std::move(decoder), std::move(tokenizer)};
+  if (serving) {
+    loaded.served = std::make_unique<ServedModel>(*serving, loaded.config.vocabulary_size);
+  } else {
+    FRUGAL_ASSIGN_OR_RETURN(loaded.decoder, load_decoder(checkpoint, device));
+  }
+  return loaded;
 }
 
 // Examples of one task by what they ask for.
@@ -76,7 +90,8 @@ class Evaluation {
 
   absl::Status run() {
     FRUGAL_ASSIGN_OR_RETURN(device_, tensor::open_device(context_.device()));
-    FRUGAL_ASSIGN_OR_RETURN(model_, load(*context_.input(), device_));
+    FRUGAL_ASSIGN_OR_RETURN(serving_, run_serving(options_.runtime, context_));
+    FRUGAL_ASSIGN_OR_RETURN(model_, load(*context_.input(), device_, serving_));
     FRUGAL_RETURN_IF_ERROR(open_reference());
     for (const pass::DataReference& reference : options_.tasks) {
       FRUGAL_ASSIGN_OR_RETURN(auto source, context_.data(reference));
@@ -86,6 +101,7 @@ class Evaluation {
       FRUGAL_RETURN_IF_ERROR(generate(task));
     }
     FRUGAL_RETURN_IF_ERROR(score_text());
+    context_.row("runtime", serving_ ? model_->served->row() : own_forward_row(context_.device()));
     adjust_p_values(rows_);
     for (base::Json& row : rows_) context_.row("comparison", std::move(row));
     return absl::OkStatus();
@@ -106,13 +122,19 @@ class Evaluation {
             random(base::str_cat("compare/", purpose))};
   }
 
-  // A reference with the very same content is the model itself: there is nothing to compare.
+  evaluate::Scorer scorer(const Loaded& loaded, std::string_view what) const {
+    if (loaded.served) return loaded.served->scorer(title(what));
+    return evaluate::scorer_of(*loaded.decoder, scoring(what));
+  }
+
+  // A reference with the very same content is the model itself: there is nothing to compare, unless
+  // a runtime computes the model.
   absl::Status open_reference() {
     if (options_.reference.name.empty()) return absl::OkStatus();
     FRUGAL_ASSIGN_OR_RETURN(auto checkpoint, context_.model(options_.reference));
     FRUGAL_ASSIGN_OR_RETURN(const std::string own, context_.input()->content_hash());
     FRUGAL_ASSIGN_OR_RETURN(reference_hash_, checkpoint.content_hash());
-    if (own != reference_hash_) reference_checkpoint_ = std::move(checkpoint);
+    if (own != reference_hash_ || serving_) reference_checkpoint_ = std::move(checkpoint);
     return absl::OkStatus();
   }
 
@@ -149,8 +171,9 @@ class Evaluation {
 
   absl::StatusOr<evaluate::Classification> classify_with(const Loaded& loaded, const Task& task,
                                                          std::string_view who) {
-    return evaluate::classify(loaded.decoder, *loaded.tokenizer, task.classification,
-                              random(task.name), scoring(base::str_cat(task.name, who)));
+    return evaluate::classify(scorer(loaded, base::str_cat(task.name, who)),
+                              loaded.config.context_length, *loaded.tokenizer, task.classification,
+                              random(task.name));
   }
 
   absl::Status classify(const Task& task) {
@@ -180,11 +203,18 @@ class Evaluation {
 
   absl::StatusOr<evaluate::Generation> generate_with(const Loaded& loaded, const Task& task,
                                                      std::string_view who) {
-    return evaluate::generate_and_judge(loaded.decoder, *loaded.tokenizer, task.generation,
-                                        random(task.name),
-                                        {.max_new_tokens = options_.max_new_tokens,
-                                         .batch = options_.batch,
-                                         .title = title(base::str_cat(task.name, who))});
+    const evaluate::GenerationOptions options{.max_new_tokens = options_.max_new_tokens,
+                                              .batch = options_.batch,
+                                              .title = title(base::str_cat(task.name, who))};
+    if (!loaded.served) {
+      return evaluate::generate_and_judge(*loaded.decoder, *loaded.tokenizer, task.generation,
+                                          random(task.name), options);
+    }
+    return evaluate::generate_and_judge(
+        loaded.served->completer(options_.max_new_tokens,
+                                 model::stop_ids(loaded.config, *loaded.tokenizer)),
+        loaded.config.context_length, *loaded.tokenizer, task.generation, random(task.name),
+        options);
   }
 
   absl::Status generate(const Task& task) {
@@ -248,20 +278,56 @@ class Evaluation {
     FRUGAL_ASSIGN_OR_RETURN(const auto source, context_.data(options_.perplexity));
     FRUGAL_ASSIGN_OR_RETURN(const auto examples, text::load_examples(source, *model_->tokenizer));
     FRUGAL_ASSIGN_OR_RETURN(const auto windows, windows_of(*model_->tokenizer, examples));
-    if (!reference_checkpoint_) {
-      FRUGAL_ASSIGN_OR_RETURN(const auto result,
-                              evaluate::perplexity(model_->decoder, windows, random("perplexity"),
-                                                   scoring("perplexity")));
-      report(statistics_of(result));
-      return context_.write_items("perplexity", evaluate::window_items(result));
+    FRUGAL_RETURN_IF_ERROR(reference_checkpoint_ ? score_against_reference(windows, examples)
+                                                 : score_alone(windows));
+    return compare_with_own_forward(windows);
+  }
+
+  absl::Status score_alone(const evaluate::ScoredWindows& windows) {
+    FRUGAL_ASSIGN_OR_RETURN(const auto result, evaluate::perplexity(scorer(*model_, "perplexity"),
+                                                                    windows, random("perplexity")));
+    report(statistics_of(result));
+    return context_.write_items("perplexity", evaluate::window_items(result));
+  }
+
+  absl::StatusOr<evaluate::Divergence> divergence_from(const model::Decoder& reference,
+                                                       const evaluate::ScoredWindows& windows,
+                                                       std::string_view what) {
+    if (model_->served) {
+      return evaluate::divergence(model_->served->logits(), reference, windows,
+                                  random("perplexity"), scoring(what));
     }
+    return evaluate::divergence(*model_->decoder, reference, windows, random("perplexity"),
+                                scoring(what));
+  }
+
+  // What the runtime's arithmetic does to the numbers is part of what a user gets; this says how
+  // much.
+  absl::Status compare_with_own_forward(const evaluate::ScoredWindows& windows) {
+    if (!serving_ || options_.forward_windows == 0) return absl::OkStatus();
+    if (difference_known_) return absl::OkStatus();  // the reference was that forward
+    FRUGAL_ASSIGN_OR_RETURN(const auto own, load_decoder(*context_.input(), device_));
+    FRUGAL_ASSIGN_OR_RETURN(
+        const auto result,
+        divergence_from(own, evaluate::first_windows(windows, options_.forward_windows),
+                        "frugal's own forward"));
+    report(runtime_difference(result, serving_->engine()));
+    return absl::OkStatus();
+  }
+
+  absl::Status score_against_reference(const evaluate::ScoredWindows& windows,
+                                       const std::vector<text::Example>& examples) {
     FRUGAL_ASSIGN_OR_RETURN(const Loaded* other, reference());
     FRUGAL_RETURN_IF_ERROR(check_same_ids(windows, *other, examples));
     FRUGAL_ASSIGN_OR_RETURN(const auto result,
-                            evaluate::divergence(model_->decoder, other->decoder, windows,
-                                                 random("perplexity"), scoring("divergence")));
+                            divergence_from(*other->decoder, windows, "divergence"));
     report(statistics_of(result.model));
     report(statistics_of(result, options_.reference.name));
+    FRUGAL_ASSIGN_OR_RETURN(const std::string own, context_.input()->content_hash());
+    if (serving_ && own == reference_hash_) {
+      report(runtime_difference(result, serving_->engine()));
+      difference_known_ = true;
+    }
     FRUGAL_ASSIGN_OR_RETURN(base::Json row, compare(result, comparison("perplexity")));
     rows_.push_back(std::move(row));
     FRUGAL_RETURN_IF_ERROR(
@@ -272,6 +338,8 @@ class Evaluation {
   const EvaluateOptions& options_;
   pass::RunContext& context_;
   at::Device device_ = at::kCPU;
+  std::optional<Serving> serving_;
+  bool difference_known_ = false;
   std::optional<Loaded> model_, reference_;
   std::optional<format::Checkpoint> reference_checkpoint_;
   std::string reference_hash_;
@@ -288,7 +356,8 @@ class EvaluatePass final : public pass::Pass {
             "Measures quality with intervals: label classification, generated text, "
             "perplexity, and paired comparisons with a reference.",
         .input = pass::Input::kCheckpoint,
-        .output = pass::Output::kNone};
+        .output = pass::Output::kNone,
+        .takes_artifacts = true};
     return info;
   }
   void visit_options(pass::OptionVisitor& visitor) override { visit(options_, visitor); }

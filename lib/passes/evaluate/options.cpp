@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "passes/common/serving.h"
 #include "passes/common/text_checks.h"
 
 namespace frugal::passes {
@@ -214,6 +215,15 @@ void visit(EvaluateOptions& options, pass::OptionVisitor& visitor) {
        .minimum = 1,
        .maximum = 4096},
       options.batch);
+  visit_runtime(options.runtime, visitor);
+  visitor.field(
+      {.name = "forward_windows",
+       .help = "Of an artifact in its runtime: windows of the text, the first ones, on which "
+               "the runtime is compared with frugal's own fp32 forward of the same "
+               "weights; 0 compares none.",
+       .unit = "windows",
+       .minimum = 0},
+      options.forward_windows);
 }
 
 absl::Status check(const EvaluateOptions& options, pass::CheckContext& context,
@@ -233,6 +243,7 @@ absl::Status check(const EvaluateOptions& options, pass::CheckContext& context,
   FRUGAL_RETURN_IF_ERROR(check_perplexity(options, context, model));
   FRUGAL_RETURN_IF_ERROR(check_claim(options));
   FRUGAL_RETURN_IF_ERROR(check_reference(options, context, model));
+  FRUGAL_RETURN_IF_ERROR(check_serving(options.runtime, "evaluate", context).status());
   const int64_t weights = 4 * model.config.parameter_count();
   context.estimate({.peak_memory_bytes = options.reference.name.empty() ? weights : 2 * weights,
                     .basis = "fp32 weights of the model and its reference"});

@@ -23,6 +23,8 @@ struct EvaluateOptions {
   int64_t limit = 0;
   int64_t max_new_tokens = 64;
   int64_t batch = 16;
+  std::string runtime = "auto";
+  int64_t forward_windows = 8;
 };
 
 void visit(EvaluateOptions& options, pass::OptionVisitor& visitor);

@@ -60,6 +60,22 @@ std::vector<Statistic> statistics_of(const evaluate::Perplexity& result) {
   return {statistic("perplexity", result.value, "", help, result.windows, result.interval)};
 }
 
+std::vector<Statistic> runtime_difference(const evaluate::Divergence& result,
+                                          std::string_view engine) {
+  const std::string of = str_cat(engine, " and frugal's fp32 forward of the same weights, ",
+                                 result.windows, " windows, ", result.positions, " positions");
+  return {
+      statistic("runtime_difference/kld_mean", result.mean_kl, "nats/token",
+                str_cat("Mean KL(frugal's forward || runtime): ", of, "."), result.windows,
+                result.interval),
+      statistic("runtime_difference/same_top", result.same_top, "fraction",
+                str_cat("Share of positions with the same most probable token: ", of, "."),
+                result.windows, result.same_top_interval),
+      statistic("runtime_difference/ln_perplexity_ratio", result.ln_perplexity_ratio, "nats/token",
+                str_cat("ln of the runtime's perplexity by that of the forward: ", of, "."),
+                result.windows)};
+}
+
 std::vector<Statistic> statistics_of(const evaluate::Divergence& result,
                                      std::string_view reference) {
   const std::string direction = str_cat(evaluate::kDivergenceDirection, ", reference ", reference);

@@ -26,4 +26,9 @@ std::vector<pass::Statistic> statistics_of(const evaluate::Perplexity& result);
 std::vector<pass::Statistic> statistics_of(const evaluate::Divergence& result,
                                            std::string_view reference);
 
+// How a runtime differs from frugal's own forward of the same weights: runtime_difference/kld_mean,
+// runtime_difference/same_top, runtime_difference/ln_perplexity_ratio.
+std::vector<pass::Statistic> runtime_difference(const evaluate::Divergence& result,
+                                                std::string_view engine);
+
 }  // namespace frugal::passes

@@ -7,6 +7,7 @@
 #include "artifact/exporter.h"
 #include "base/hash.h"
 #include "base/text.h"
+#include "format/gguf.h"
 #include "format/metadata.h"
 #include "pass/origin.h"
 #include "pass/step_words.h"
@@ -117,15 +118,18 @@ class ExportPass final : public pass::Pass {
     FRUGAL_RETURN_IF_ERROR(artifact::check_options(chosen, options("")));
     int64_t bytes = 0;
     std::vector<std::string> warnings;
+    std::vector<pass::Artifact> left;
     for (const artifact::Exporter* exporter : chosen) {
       FRUGAL_RETURN_IF_ERROR(exporter->check(model, options(""), warnings));
       FRUGAL_ASSIGN_OR_RETURN(const artifact::Forecast one, exporter->forecast(model, options("")));
       bytes += one.bytes;
+      left.push_back({std::string(exporter->name), first_file(*exporter, stem(model.name), one)});
       if (one.weight_files > 1) {
         context.note(
             str_cat("the weights of ", exporter->name, " come in ", one.weight_files, " files"));
       }
     }
+    context.leaves(std::move(left));
     for (const std::string& warning : warnings) context.warn(str_cat("export: ", warning));
     context.estimate(
         {.output_bytes = bytes,
@@ -134,11 +138,11 @@ class ExportPass final : public pass::Pass {
   }
 
   absl::Status run(pass::RunContext& context) const override {
-    const std::string stem = name_.empty() ? file_stem(context.input_name()) : name_;
-    artifact::ExportOptions chosen = options(stem);
+    const std::string name = stem(context.input_name());
+    artifact::ExportOptions chosen = options(name);
     chosen.making = making_of(context);
     for (const artifact::Exporter* exporter : exporters()) {
-      const fs::path path = context.output_folder() / str_cat(stem, exporter->suffix);
+      const fs::path path = context.output_folder() / str_cat(name, exporter->suffix);
       FRUGAL_RETURN_IF_ERROR(
           artifact::write_artifact(*exporter, *context.input(), chosen, path, verify_));
       FRUGAL_RETURN_IF_ERROR(record_parts(context, *exporter, chosen));
@@ -148,6 +152,17 @@ class ExportPass final : public pass::Pass {
   }
 
  private:
+  std::string stem(std::string_view model_name) const {
+    return name_.empty() ? file_stem(model_name) : name_;
+  }
+
+  // What a runtime is told to load, below the output folder.
+  static fs::path first_file(const artifact::Exporter& exporter, const std::string& stem,
+                             const artifact::Forecast& forecast) {
+    const fs::path path = str_cat(stem, exporter.suffix);
+    return exporter.is_folder ? path : format::gguf_part(path, 0, forecast.weight_files);
+  }
+
   artifact::ExportOptions options(const std::string& stem) const {
     return {.name = stem,
             .accuracy_level = accuracy_level_,

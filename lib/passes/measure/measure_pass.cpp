@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "model/decoder.h"
+#include "passes/common/serving.h"
 #include "passes/measure/speed.h"
 #include "passes/measure/summary.h"
 #include "tensor/device.h"
@@ -19,6 +20,7 @@ struct MeasureOptions {
   int64_t repeats = 10;
   double seconds_minimum = 5.0;
   double idle_seconds = 5.0;
+  std::string runtime = "auto";
 };
 
 void visit(MeasureOptions& options, pass::OptionVisitor& visitor) {
@@ -58,6 +60,7 @@ void visit(MeasureOptions& options, pass::OptionVisitor& visitor) {
                  .minimum = 0,
                  .maximum = 3600},
                 options.idle_seconds);
+  visit_runtime(options.runtime, visitor);
 }
 
 absl::Status check_options(const MeasureOptions& options, int64_t context_length) {
@@ -79,6 +82,29 @@ absl::Status check_options(const MeasureOptions& options, int64_t context_length
   return absl::OkStatus();
 }
 
+// One workload of an artifact in its runtime.
+class ServedProbe final : public SpeedProbe {
+ public:
+  ServedProbe(runtime::Session& session, const Workload& workload, base::RandomStream& random)
+      : session_(session),
+        workload_(workload),
+        ids_(prompt_ids(workload, session.info().vocabulary, random)) {}
+
+  const Workload& workload() const override { return workload_; }
+  absl::Status prefill() override { return session_.prefill(workload_.batch, ids_).status(); }
+  absl::Status decode(std::vector<double>* step_seconds) override {
+    FRUGAL_ASSIGN_OR_RETURN(const auto steps, session_.decode(workload_.generated_tokens - 1));
+    if (step_seconds != nullptr)
+      step_seconds->insert(step_seconds->end(), steps.begin(), steps.end());
+    return absl::OkStatus();
+  }
+
+ private:
+  runtime::Session& session_;
+  Workload workload_;
+  std::vector<int32_t> ids_;
+};
+
 class MeasurePass final : public pass::Pass {
  public:
   const pass::PassInfo& info() const override {
@@ -89,7 +115,8 @@ class MeasurePass final : public pass::Pass {
             "Measures speed, latency and energy of inference, prefill and decode apart, "
             "with intervals over repeats.",
         .input = pass::Input::kCheckpoint,
-        .output = pass::Output::kNone};
+        .output = pass::Output::kNone,
+        .takes_artifacts = true};
     return info;
   }
 
@@ -97,6 +124,15 @@ class MeasurePass final : public pass::Pass {
 
   absl::Status check(pass::CheckContext& context, pass::ModelInfo& model) const override {
     FRUGAL_RETURN_IF_ERROR(check_options(options_, model.config.context_length));
+    FRUGAL_ASSIGN_OR_RETURN(const auto serving,
+                            check_serving(options_.runtime, "measure", context));
+    if (!serving && !model.grids.empty()) {
+      context.warn(
+          base::str_cat("measure: ", kOwnForward,
+                        " decodes quantized weights, so every grid takes the same time and "
+                        "energy in it; what a grid saves shows in its runtime: measure "
+                        "the export"));
+    }
     const double windows =
         2.0 * static_cast<double>(options_.repeats) * static_cast<double>(options_.batch.size());
     context.estimate({.seconds = windows * options_.seconds_minimum + 2.0 * options_.idle_seconds,
@@ -106,29 +142,71 @@ class MeasurePass final : public pass::Pass {
   }
 
   absl::Status run(pass::RunContext& context) const override {
+    FRUGAL_ASSIGN_OR_RETURN(const auto serving, run_serving(options_.runtime, context));
+    return serving ? measure_served(*serving, context) : measure_own_forward(context);
+  }
+
+ private:
+  std::vector<Workload> workloads() const {
+    std::vector<Workload> result;
+    for (const int64_t batch : options_.batch)
+      result.push_back({options_.prompt_tokens, options_.generated_tokens, batch});
+    return result;
+  }
+
+  SpeedSettings settings(const pass::RunContext& context) const {
+    return {.repeats = options_.repeats,
+            .seconds_minimum = options_.seconds_minimum,
+            .idle_seconds = options_.idle_seconds,
+            .title = base::str_cat("measure ", context.input_name())};
+  }
+
+  static base::RandomStream prompts(const pass::RunContext& context) {
+    return base::RandomStream(context.seed(), "measure/prompt");
+  }
+
+  absl::Status measure_own_forward(pass::RunContext& context) const {
     FRUGAL_ASSIGN_OR_RETURN(const at::Device device, tensor::open_device(context.device()));
     FRUGAL_ASSIGN_OR_RETURN(
         const auto decoder,
         model::Decoder::load(*context.input(), {.type = at::kFloat, .device = device}));
-    std::vector<Workload> workloads;
-    for (const int64_t batch : options_.batch) {
-      workloads.push_back({options_.prompt_tokens, options_.generated_tokens, batch});
-    }
-    const SpeedSettings settings{.repeats = options_.repeats,
-                                 .seconds_minimum = options_.seconds_minimum,
-                                 .idle_seconds = options_.idle_seconds,
-                                 .title = base::str_cat("measure ", context.input_name())};
-    FRUGAL_ASSIGN_OR_RETURN(
-        const auto speeds,
-        measure_speed(decoder, workloads, settings, context.meters(), energy::system_clock(),
-                      base::RandomStream(context.seed(), "measure/prompt")));
-    return report(speeds, context);
+    FRUGAL_ASSIGN_OR_RETURN(const auto speeds,
+                            measure_speed(decoder, workloads(), settings(context), context.meters(),
+                                          energy::system_clock(), prompts(context)));
+    context.row("runtime", own_forward_row(context.device()));
+    return report(speeds, kOwnForward, context);
   }
 
- private:
-  static absl::Status report(const std::vector<Speed>& speeds, pass::RunContext& context) {
+  absl::Status measure_served(const Serving& serving, pass::RunContext& context) const {
+    ServedModel served(serving, context.input()->config().vocabulary_size);
+    const int64_t largest = *std::max_element(options_.batch.begin(), options_.batch.end());
+    FRUGAL_ASSIGN_OR_RETURN(
+        runtime::Session* const session,
+        served.open(options_.prompt_tokens + options_.generated_tokens, largest));
+    base::RandomStream random = prompts(context);
+    std::vector<std::unique_ptr<SpeedProbe>> probes;
+    for (const Workload& workload : workloads())
+      probes.push_back(std::make_unique<ServedProbe>(*session, workload, random));
+    FRUGAL_ASSIGN_OR_RETURN(
+        const auto speeds,
+        measure_speed(probes, settings(context), context.meters(), energy::system_clock()));
+    context.row("runtime", served.row());
+    FRUGAL_RETURN_IF_ERROR(report(speeds, serving.engine(), context));
+    if (const auto peak = session->peak_resident_bytes()) {
+      context.statistic({.name = "runtime_peak_memory",
+                         .value = static_cast<double>(*peak),
+                         .unit = "bytes",
+                         .help = base::str_cat("Most memory that the process of ", serving.engine(),
+                                               " had resident, with the weights it maps.")});
+    }
+    return absl::OkStatus();
+  }
+
+  static absl::Status report(const std::vector<Speed>& speeds, std::string_view engine,
+                             pass::RunContext& context) {
     const base::RandomStream random(context.seed(), "measure/bootstrap");
     for (pass::Statistic& statistic : speed_statistics(speeds, random)) {
+      statistic.help += base::str_cat(" Timed in ", engine, ".");
       context.statistic(std::move(statistic));
     }
     for (base::Json& row : speed_rows(speeds)) context.row("speed", std::move(row));

@@ -15,37 +15,38 @@
 namespace frugal::passes {
 namespace {
 
-// One workload with its prompt and the cache behind it.
-class Probe {
+// One workload with its prompt and the cache behind it, in our own forward.
+class DecoderProbe final : public SpeedProbe {
  public:
-  Probe(const model::Decoder& decoder, const Workload& workload, base::RandomStream& random)
-      : decoder_(decoder), workload_(workload) {
-    at::Tensor prompt = at::empty({workload.batch, workload.prompt_tokens}, at::kLong);
-    const uint64_t vocabulary = static_cast<uint64_t>(decoder.config().vocabulary_size);
-    for (int64_t i = 0; i < prompt.numel(); ++i) {
-      prompt.data_ptr<int64_t>()[i] = static_cast<int64_t>(random.below(vocabulary));
-    }
-    prompt_ = prompt.to(decoder.device());
+  DecoderProbe(const model::Decoder& decoder, const Workload& workload, const energy::Clock& clock,
+               base::RandomStream& random)
+      : decoder_(decoder), workload_(workload), clock_(clock) {
+    std::vector<int32_t> ids = prompt_ids(workload, decoder.config().vocabulary_size, random);
+    prompt_ = at::from_blob(ids.data(), {workload.batch, workload.prompt_tokens}, at::kInt)
+                  .to(at::kLong)
+                  .to(decoder.device());
   }
 
-  const Workload& workload() const { return workload_; }
+  const Workload& workload() const override { return workload_; }
 
-  // Reads the prompt into a fresh cache and picks the first new token. Reading it on the host waits
-  // for the device.
-  void prefill() {
-    cache_ = {};
-    first_ = next(prompt_, cache_);
+  // Reading the picked token on the host waits for the device.
+  absl::Status prefill() override {
+    return tensor::guarded("prefill", [&] {
+      cache_ = {};
+      first_ = next(prompt_, cache_);
+    });
   }
 
-  // The further tokens, from the cache that prefill left; that cache stays usable.
-  void decode(const energy::Clock& clock, std::vector<double>* step_seconds) {
-    model::KeyValueCache cache = cache_;
-    at::Tensor ids = first_;
-    for (int64_t step = 1; step < workload_.generated_tokens; ++step) {
-      const double begin = clock.seconds();
-      ids = next(ids, cache);
-      if (step_seconds != nullptr) step_seconds->push_back(clock.seconds() - begin);
-    }
+  absl::Status decode(std::vector<double>* step_seconds) override {
+    return tensor::guarded("decode", [&] {
+      model::KeyValueCache cache = cache_;
+      at::Tensor ids = first_;
+      for (int64_t step = 1; step < workload_.generated_tokens; ++step) {
+        const double begin = clock_.seconds();
+        ids = next(ids, cache);
+        if (step_seconds != nullptr) step_seconds->push_back(clock_.seconds() - begin);
+      }
+    });
   }
 
  private:
@@ -60,6 +61,7 @@ class Probe {
 
   const model::Decoder& decoder_;
   Workload workload_;
+  const energy::Clock& clock_;
   at::Tensor prompt_, first_;
   model::KeyValueCache cache_;
 };
@@ -73,14 +75,14 @@ struct Bench {
 // Repeats `run` in one energy window until it has lasted long enough.
 template <typename Run>
 absl::StatusOr<PhaseWindow> metered(const Bench& bench, std::string_view name, const Run& run) {
-  FRUGAL_RETURN_IF_ERROR(tensor::guarded(name, [&] { run(nullptr); }));  // warms up, not counted
+  FRUGAL_RETURN_IF_ERROR(run(nullptr));  // warms up, not counted
   PhaseWindow result;
   energy::Window window = bench.meters.begin(name);
   const double begin = bench.clock.seconds();
   double now = begin;
   do {
     FRUGAL_RETURN_IF_ERROR(base::check_interrupt());
-    FRUGAL_RETURN_IF_ERROR(tensor::guarded(name, [&] { run(&result.step_seconds); }));
+    FRUGAL_RETURN_IF_ERROR(run(&result.step_seconds));
     const double end = bench.clock.seconds();
     result.run_seconds.push_back(end - now);
     now = end;
@@ -90,15 +92,15 @@ absl::StatusOr<PhaseWindow> metered(const Bench& bench, std::string_view name, c
   return result;
 }
 
-absl::StatusOr<SpeedRepeat> measure_once(Probe& probe, const Bench& bench) {
+absl::StatusOr<SpeedRepeat> measure_once(SpeedProbe& probe, const Bench& bench) {
   const std::string name = base::str_cat("batch ", probe.workload().batch);
   SpeedRepeat result;
-  FRUGAL_ASSIGN_OR_RETURN(result.prefill, metered(bench, name + " prefill",
-                                                  [&](std::vector<double>*) { probe.prefill(); }));
+  FRUGAL_ASSIGN_OR_RETURN(
+      result.prefill,
+      metered(bench, name + " prefill", [&](std::vector<double>*) { return probe.prefill(); }));
   FRUGAL_ASSIGN_OR_RETURN(result.decode,
-                          metered(bench, name + " decode", [&](std::vector<double>* steps) {
-                            probe.decode(bench.clock, steps);
-                          }));
+                          metered(bench, name + " decode",
+                                  [&](std::vector<double>* steps) { return probe.decode(steps); }));
   return result;
 }
 
@@ -137,22 +139,36 @@ absl::StatusOr<std::vector<Speed>> measure_speed(const model::Decoder& decoder,
                                                  const energy::Clock& clock,
                                                  base::RandomStream random) {
   const c10::InferenceMode inference;
-  std::vector<std::unique_ptr<Probe>> probes;
-  std::vector<Speed> speeds;
+  std::vector<std::unique_ptr<SpeedProbe>> probes;
   for (const Workload& workload : workloads) {
     FRUGAL_RETURN_IF_ERROR(check(workload, decoder.config().context_length));
     FRUGAL_RETURN_IF_ERROR(tensor::guarded("preparing a prompt", [&] {
-      probes.push_back(std::make_unique<Probe>(decoder, workload, random));
+      probes.push_back(std::make_unique<DecoderProbe>(decoder, workload, clock, random));
     }));
-    speeds.push_back({workload, {}});
   }
+  return measure_speed(probes, settings, meters, clock);
+}
+
+std::vector<int32_t> prompt_ids(const Workload& workload, int64_t vocabulary,
+                                base::RandomStream& random) {
+  std::vector<int32_t> ids(static_cast<size_t>(workload.batch * workload.prompt_tokens));
+  for (int32_t& id : ids)
+    id = static_cast<int32_t>(random.below(static_cast<uint64_t>(vocabulary)));
+  return ids;
+}
+
+absl::StatusOr<std::vector<Speed>> measure_speed(
+    const std::vector<std::unique_ptr<SpeedProbe>>& probes, const SpeedSettings& settings,
+    energy::MeterSet& meters, const energy::Clock& clock) {
+  std::vector<Speed> speeds;
+  for (const auto& probe : probes) speeds.push_back({probe->workload(), {}});
   const bool idle = settings.idle_seconds > 0 && counts_whole_device(meters);
   energy::WindowResult before;
   if (idle) before = meters.measure_idle(settings.idle_seconds);
   std::unique_ptr<base::Progress> progress;
   if (!settings.title.empty()) {
     progress = std::make_unique<base::Progress>(
-        settings.title, "windows", 2 * settings.repeats * static_cast<int64_t>(workloads.size()));
+        settings.title, "windows", 2 * settings.repeats * static_cast<int64_t>(probes.size()));
   }
   const Bench bench{meters, clock, settings.seconds_minimum};
   for (int64_t repeat = 0; repeat < settings.repeats; ++repeat) {

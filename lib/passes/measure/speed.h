@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -52,8 +53,30 @@ struct SpeedSettings {
   std::string title;  // of the progress line; empty: no progress
 };
 
-// Idle power is already applied to the energy windows. `clock` is the meters' clock. Errors: a
-// workload longer than the context, out of memory, interrupted.
+// What is timed: one workload in some engine.
+class SpeedProbe {
+ public:
+  virtual ~SpeedProbe() = default;
+  virtual const Workload& workload() const = 0;
+  // Reads the prompts into a fresh cache and picks the first new token of each.
+  virtual absl::Status prefill() = 0;
+  // The further tokens, from the cache that prefill left; that cache stays usable. Appends the
+  // seconds of each step to `step_seconds`, where it is not null.
+  virtual absl::Status decode(std::vector<double>* step_seconds) = 0;
+};
+
+// The ids of the prompts, [batch * prompt_tokens], the same for every engine.
+std::vector<int32_t> prompt_ids(const Workload& workload, int64_t vocabulary,
+                                base::RandomStream& random);
+
+// Idle power is already applied to the energy windows. `clock` is the meters' clock. Errors: those
+// of the probes, interrupted.
+absl::StatusOr<std::vector<Speed>> measure_speed(
+    const std::vector<std::unique_ptr<SpeedProbe>>& probes, const SpeedSettings& settings,
+    energy::MeterSet& meters, const energy::Clock& clock);
+
+// The same in frugal's own forward. Idle power is already applied to the energy windows. `clock` is
+// the meters' clock. Errors: a workload longer than the context, out of memory, interrupted.
 absl::StatusOr<std::vector<Speed>> measure_speed(const model::Decoder& decoder,
                                                  const std::vector<Workload>& workloads,
                                                  const SpeedSettings& settings,

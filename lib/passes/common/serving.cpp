@@ -1,0 +1,215 @@
+#include "passes/common/serving.h"
+
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+
+#include "base/interrupt.h"
+#include "base/progress.h"
+#include "base/text.h"
+#include "tensor/aten.h"
+
+namespace frugal::passes {
+namespace {
+
+constexpr std::string_view kAuto = "auto";
+constexpr std::string_view kOwn = "frugal";
+constexpr int64_t kLengthStep = 256;  // sequences grow, and a session is costly to open
+constexpr size_t kSequencesAtOnce = 16;
+
+std::vector<std::string> choices() {
+  std::vector<std::string> names = {std::string(kAuto), std::string(kOwn)};
+  for (const runtime::Runtime& one : runtime::runtimes()) names.emplace_back(one.name);
+  return names;
+}
+
+bool serves(const runtime::Runtime& runtime, const pass::Artifact& artifact) {
+  return std::find(runtime.formats.begin(), runtime.formats.end(), artifact.format) !=
+         runtime.formats.end();
+}
+
+std::string formats_of(const runtime::Runtime& runtime) {
+  const std::vector<std::string> formats(runtime.formats.begin(), runtime.formats.end());
+  return base::join(formats, " and ");
+}
+
+absl::StatusOr<std::optional<Serving>> named_serving(const runtime::Runtime& runtime,
+                                                     const std::vector<pass::Artifact>& artifacts) {
+  for (const pass::Artifact& artifact : artifacts) {
+    if (!serves(runtime, artifact)) continue;
+    FRUGAL_ASSIGN_OR_RETURN(std::string version, runtime::installed_version(runtime));
+    return Serving{&runtime, artifact, std::move(version)};
+  }
+  if (artifacts.empty()) {
+    return base::invalid_argument("runtime = ", runtime.name, " reads ", formats_of(runtime),
+                                  ", but the input is a checkpoint; take the step from an export "
+                                  "step, or set runtime: frugal");
+  }
+  return base::invalid_argument("runtime = ", runtime.name, " reads ", formats_of(runtime),
+                                ", but the input is ", artifacts.front().format,
+                                "; export it in that format, or set runtime: frugal");
+}
+
+std::string in_place_of_runtime(std::string_view why) {
+  return base::str_cat(kOwnForward, " of the artifact's weights computes, not its runtime: ", why);
+}
+
+std::vector<runtime::Sequence> converted(std::span<const evaluate::Sequence> sequences) {
+  std::vector<runtime::Sequence> result;
+  for (const evaluate::Sequence& sequence : sequences) {
+    result.push_back({sequence.ids, {}});
+    for (const evaluate::Query& query : sequence.queries)
+      result.back().queries.push_back({query.position, query.target});
+  }
+  return result;
+}
+
+int64_t longest(std::span<const evaluate::Sequence> sequences) {
+  size_t length = 0;
+  for (const evaluate::Sequence& sequence : sequences)
+    length = std::max(length, sequence.ids.size());
+  return static_cast<int64_t>(length);
+}
+
+}  // namespace
+
+std::string Serving::engine() const { return base::str_cat(runtime->name, " (", version, ")"); }
+
+void visit_runtime(std::string& value, pass::OptionVisitor& visitor) {
+  visitor.field(
+      {.name = "runtime",
+       .help = "What computes: auto takes the runtime that serves the input where that is an "
+               "artifact (llama.cpp for a GGUF) and the runtime is installed, else frugal's own "
+               "fp32 forward; frugal that forward; a runtime's name that one, or nothing.",
+       .choices = choices()},
+      value);
+}
+
+absl::StatusOr<std::optional<Serving>> choose_serving(std::string_view option,
+                                                      const std::vector<pass::Artifact>& artifacts,
+                                                      std::string& why) {
+  if (option == kOwn) return std::nullopt;
+  if (option != kAuto) {
+    const runtime::Runtime* const named = runtime::find_runtime(option);
+    if (named == nullptr) return base::internal("no runtime is called '", option, "'");
+    return named_serving(*named, artifacts);
+  }
+  for (const pass::Artifact& artifact : artifacts) {
+    for (const runtime::Runtime& one : runtime::runtimes()) {
+      if (!serves(one, artifact)) continue;
+      auto version = runtime::installed_version(one);
+      if (base::is_interrupted(version.status())) return version.status();
+      if (version.ok()) return Serving{&one, artifact, *std::move(version)};
+      why += base::str_cat(why.empty() ? "" : "; ", base::as_std(version.status().message()));
+    }
+  }
+  return std::nullopt;
+}
+
+absl::StatusOr<std::optional<Serving>> check_serving(std::string_view option, std::string_view pass,
+                                                     pass::CheckContext& context) {
+  std::string why;
+  auto serving = choose_serving(option, context.artifacts(), why);
+  if (!serving.ok()) return base::annotate(serving.status(), pass);
+  if (*serving) {
+    context.computed_by((*serving)->engine());
+    context.note(base::str_cat("computed by ", (*serving)->engine()));
+  } else if (!why.empty()) {
+    context.warn(base::str_cat(pass, ": ", in_place_of_runtime(why)));
+  }
+  return serving;
+}
+
+absl::StatusOr<std::optional<Serving>> run_serving(std::string_view option,
+                                                   pass::RunContext& context) {
+  std::string why;
+  auto serving = choose_serving(option, context.artifacts(), why);
+  if (serving.ok() && !why.empty()) context.warn(in_place_of_runtime(why));
+  return serving;
+}
+
+absl::StatusOr<runtime::Session*> ServedModel::open(int64_t length, int64_t sequences) {
+  if (session_ && length <= length_ && sequences <= sequences_) return &*session_;
+  length_ = std::max(length_, (length + kLengthStep - 1) / kLengthStep * kLengthStep);
+  sequences_ = std::max(sequences_, sequences);
+  session_.reset();  // both at once may take more memory than there is
+  FRUGAL_ASSIGN_OR_RETURN(session_,
+                          runtime::Session::open(*serving_.runtime, serving_.artifact.path,
+                                                 {.context = length_, .sequences = sequences_}));
+  if (session_->info().vocabulary == vocabulary_) return &*session_;
+  const int64_t found = session_->info().vocabulary;
+  session_.reset();
+  return base::failed(serving_.artifact.path.string(), ": ", serving_.runtime->name, " finds ",
+                      found, " ids in it, expected ", vocabulary_);
+}
+
+evaluate::Scorer ServedModel::scorer(std::string title) {
+  return [this, title = std::move(title)](std::span<const evaluate::Sequence> sequences)
+             -> absl::StatusOr<std::vector<std::vector<double>>> {
+    FRUGAL_ASSIGN_OR_RETURN(runtime::Session* const session, open(longest(sequences)));
+    std::unique_ptr<base::Progress> progress;
+    if (!title.empty()) {
+      progress = std::make_unique<base::Progress>(title, "sequences",
+                                                  static_cast<int64_t>(sequences.size()));
+    }
+    std::vector<std::vector<double>> result;
+    for (size_t begin = 0; begin < sequences.size(); begin += kSequencesAtOnce) {
+      const auto some =
+          sequences.subspan(begin, std::min(kSequencesAtOnce, sequences.size() - begin));
+      FRUGAL_ASSIGN_OR_RETURN(auto scores, session->score(converted(some)));
+      std::move(scores.begin(), scores.end(), std::back_inserter(result));
+      if (progress) progress->advance(static_cast<int64_t>(some.size()));
+    }
+    return result;
+  };
+}
+
+evaluate::LogitSource ServedModel::logits() {
+  return [this](
+             const evaluate::Sequence& sequence,
+             const std::function<absl::Status(int64_t, const at::Tensor&)>& use) -> absl::Status {
+    FRUGAL_ASSIGN_OR_RETURN(runtime::Session* const session,
+                            open(static_cast<int64_t>(sequence.ids.size())));
+    std::vector<int64_t> positions;
+    for (const evaluate::Query& query : sequence.queries) positions.push_back(query.position);
+    return session->rows(sequence.ids, positions, [&](int64_t begin, std::span<const float> rows) {
+      const auto count = static_cast<int64_t>(rows.size()) / session->info().vocabulary;
+      return use(begin, at::from_blob(const_cast<float*>(rows.data()),
+                                      {count, session->info().vocabulary}, at::kFloat));
+    });
+  };
+}
+
+evaluate::Completer ServedModel::completer(int64_t max_new_tokens,
+                                           std::vector<text::TokenId> stop) {
+  return [this, max_new_tokens,
+          stop = std::move(stop)](const std::vector<std::vector<text::TokenId>>& prompts)
+             -> absl::StatusOr<std::vector<std::vector<text::TokenId>>> {
+    size_t length = 0;
+    for (const auto& prompt : prompts) length = std::max(length, prompt.size());
+    FRUGAL_ASSIGN_OR_RETURN(runtime::Session* const session,
+                            open(static_cast<int64_t>(length) + max_new_tokens));
+    return session->generate(prompts, {.max_new_tokens = max_new_tokens, .stop = stop});
+  };
+}
+
+base::Json ServedModel::row() const {
+  base::Json row = {{"runtime", serving_.runtime->name}, {"version", serving_.version}};
+  if (session_) row = runtime::to_json(session_->info());
+  row["artifact"] = serving_.artifact.path.filename().string();
+  row["format"] = serving_.artifact.format;
+  row["arithmetic"] = serving_.runtime->arithmetic;
+  if (session_) {
+    if (const auto peak = session_->peak_resident_bytes()) row["peak_memory_bytes"] = *peak;
+  }
+  return row;
+}
+
+base::Json own_forward_row(std::string_view device) {
+  return {{"runtime", kOwnForward},
+          {"threads", at::get_num_threads()},
+          {"settings", {{"device", device}}},
+          {"arithmetic", "weights decoded to fp32: every grid costs the same"}};
+}
+
+}  // namespace frugal::passes

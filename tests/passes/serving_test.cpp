@@ -1,0 +1,291 @@
+#include "passes/common/serving.h"
+
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+#include "model/decoder.h"
+#include "passes/evaluate/evaluate_pass.h"
+#include "passes/fake_context.h"
+#include "passes/measure/measure_pass.h"
+#include "support/shared_data.h"
+#include "tensor/aten.h"
+#include "text/tokenizer.h"
+
+namespace frugal::passes {
+namespace {
+
+namespace fs = std::filesystem;
+using base::Json;
+
+constexpr int64_t kVocabulary = 300;
+
+// An adapter without a runtime, in plain Python. Its artifact is a file that says how large the
+// vocabulary is. Behind an id all ids are alike but the next one, whose logit is 2.
+constexpr const char* kAdapter = R"(
+import json, math, struct, sys
+source, target = sys.stdin.buffer, sys.stdout.buffer
+def answer(message, payload=b""):
+    target.write(json.dumps({"ok": True, **message, "bytes": len(payload)}).encode() + b"\n" + payload)
+    target.flush()
+while line := source.readline():
+    request = json.loads(line)
+    numbers = list(struct.unpack(f"<{request['bytes'] // 4}i", source.read(request["bytes"])))
+    if request["op"] == "open":
+        V = int(open(request["path"]).read())
+        norm = math.log(math.exp(2) + V - 1)
+        answer({"runtime": "llama.cpp", "version": "xllamacpp 9", "vocabulary": V, "context": 4096,
+                "threads": request["threads"], "settings": {"context": request["context"], "sequences": request["sequences"]}})
+    elif request["op"] == "score":
+        ids = [numbers.pop(0) for _ in range(sum(request["lengths"]))]
+        positions, targets = numbers[: len(numbers) // 2], numbers[len(numbers) // 2 :]
+        out, at = [], 0
+        for length, count in zip(request["lengths"], request["queries"]):
+            for _ in range(count):
+                right = (ids[at + positions.pop(0)] + 1) % V == targets.pop(0)
+                out.append((2.0 if right else 0.0) - norm)
+            at += length
+        answer({}, struct.pack(f"<{len(out)}d", *out))
+    elif request["op"] == "rows":
+        for p in numbers[request["length"] :]:
+            row = [0.0] * V
+            row[(numbers[p] + 1) % V] = 2.0
+            answer({"rows": 1}, struct.pack(f"<{V}f", *row))
+    elif request["op"] == "generate":
+        out, at = [], 0
+        for length in request["lengths"]:
+            out.append([(numbers[at + length - 1] + 1 + i) % V for i in range(request["max_new_tokens"])])
+            at += length
+        flat = sum(out, [])
+        answer({"lengths": [len(made) for made in out]}, struct.pack(f"<{len(flat)}i", *flat))
+    elif request["op"] == "prefill":
+        answer({"seconds": 0.25})
+    elif request["op"] == "decode":
+        answer({}, struct.pack(f"<{request['steps']}d", *([0.5] * request["steps"])))
+)";
+
+double log_p(int64_t id, int64_t target) {
+  const double norm = std::log(std::exp(2.0) + static_cast<double>(kVocabulary) - 1);
+  return ((id + 1) % kVocabulary == target ? 2.0 : 0.0) - norm;
+}
+
+architecture::ModelConfig small_shape() {
+  return *architecture::parse_model_config({{"architectures", {"LlamaForCausalLM"}},
+                                            {"model_type", "llama"},
+                                            {"vocab_size", kVocabulary},
+                                            {"hidden_size", 16},
+                                            {"intermediate_size", 32},
+                                            {"num_hidden_layers", 1},
+                                            {"num_attention_heads", 2},
+                                            {"num_key_value_heads", 1},
+                                            {"max_position_embeddings", 512},
+                                            {"rms_norm_eps", 1e-5},
+                                            {"rope_theta", 10000.0},
+                                            {"tie_word_embeddings", true},
+                                            {"bos_token_id", 0},
+                                            {"eos_token_id", 0}},
+                                           "small");
+}
+
+text::DataSource storefront_data(std::string task, int64_t limit) {
+  text::DataSource source;
+  source.builtin = "storefront";
+  source.split = "test";
+  source.task = std::move(task);
+  source.limit = limit;
+  return source;
+}
+
+// A "Python" that has llama.cpp's wheel, or says so, and runs the adapter above in place of ours.
+// The environment is asked once in the life of a process: one folder for all.
+class ServingTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    static const test::TemporaryFolder folder;
+    const fs::path python = folder.path() / "python";
+    std::ofstream(folder.path() / "adapter.py") << kAdapter;
+    std::ofstream(python)
+        << "#!/bin/sh\ncase \"$2\" in\n  *'class Server'*) exec python3 '"
+        << (folder.path() / "adapter.py").string()
+        << "' ;;\n  *) echo '{\"xllamacpp\": \"9\", \"numpy\": \"2\"}' ;;\nesac\n";
+    fs::permissions(python, fs::perms::owner_all);
+    ::setenv("FRUGAL_RUNTIMES", python.c_str(), 1);
+  }
+
+  ServingTest() : artifact_{"gguf", folder_.path() / "m.gguf"} {
+    std::ofstream(artifact_.path) << kVocabulary;
+  }
+
+  // A random model with a tokenizer, as the checkpoint beside the artifact.
+  format::Checkpoint write_model() {
+    const fs::path folder = folder_.path() / "model";
+    fs::create_directories(folder);
+    std::vector<std::string> texts;
+    for (const auto& example : *text::load_examples(storefront_data("", 40)))
+      texts.push_back(example.prompt + example.completion);
+    const auto tokenizer = *text::train_bpe(texts, {.vocabulary_size = kVocabulary});
+    EXPECT_TRUE(text::save_tokenizer(*tokenizer, folder).ok());
+    EXPECT_TRUE(
+        model::Decoder::create(small_shape(), 1, at::kCPU)->save(folder, format::DType::kF32).ok());
+    return *format::Checkpoint::open(folder);
+  }
+
+  FakeRunContext context() {
+    FakeRunContext result(folder_.path(), write_model());
+    result.served = {artifact_};
+    result.sources["text"] = storefront_data("", 8);
+    result.sources["sentiment"] = storefront_data("sentiment", 6);
+    result.sources["description"] = storefront_data("description", 3);
+    result.models["same"] = folder_.path() / "model";
+    return result;
+  }
+
+  const test::TemporaryFolder folder_;
+  pass::Artifact artifact_;
+};
+
+absl::StatusOr<std::optional<Serving>> chosen(std::string_view option,
+                                              const std::vector<pass::Artifact>& artifacts) {
+  std::string why;
+  auto result = choose_serving(option, artifacts, why);
+  EXPECT_EQ(why, "");
+  return result;
+}
+
+TEST_F(ServingTest, AutoTakesTheRuntimeOfTheFormat) {
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const auto serving, chosen("auto", {{"floppy", "m.img"}, artifact_}));
+  ASSERT_TRUE(serving.has_value());
+  EXPECT_EQ(serving->engine(), "llama.cpp (xllamacpp 9)");
+  EXPECT_EQ(serving->artifact, artifact_);
+  EXPECT_FALSE(chosen("auto", {})->has_value());
+  EXPECT_FALSE(chosen("frugal", {artifact_})->has_value());
+}
+
+TEST_F(ServingTest, ARuntimeThatDoesNotReadTheInputIsRefused) {
+  FRUGAL_EXPECT_ERROR(chosen("llama.cpp", {}), absl::StatusCode::kInvalidArgument,
+                      "but the input is a checkpoint; take the step from an export step");
+  FRUGAL_EXPECT_ERROR(chosen("llama.cpp", {{"floppy", "m.img"}}),
+                      absl::StatusCode::kInvalidArgument, "reads gguf, but the input is floppy");
+}
+
+TEST_F(ServingTest, ACheckSaysWhoComputes) {
+  FakeCheckContext context;
+  context.served = {artifact_};
+  FRUGAL_ASSERT_OK(check_serving("auto", "measure", context).status());
+  EXPECT_EQ(context.computer, "llama.cpp (xllamacpp 9)");
+  EXPECT_THAT(context.notes, testing::ElementsAre("computed by llama.cpp (xllamacpp 9)"));
+  FakeCheckContext own;
+  own.served = {artifact_};
+  FRUGAL_ASSERT_OK(check_serving("frugal", "measure", own).status());
+  EXPECT_EQ(own.computer, "");
+  FRUGAL_EXPECT_ERROR(check_serving("llama.cpp", "measure", *std::make_unique<FakeCheckContext>()),
+                      absl::StatusCode::kInvalidArgument, "measure");
+}
+
+TEST_F(ServingTest, AModelIsAskedAsAScorerASourceOfLogitsAndACompleter) {
+  ServedModel model(**chosen("auto", {artifact_}), kVocabulary);
+  const std::vector<evaluate::Sequence> sequences(40, {{7, 8, 1}, {{0, 8}, {1, 8}, {2, 2}}});
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const auto scores, model.scorer("")(sequences));
+  ASSERT_EQ(scores.size(), sequences.size());
+  EXPECT_NEAR(scores[39][0], log_p(7, 8), 1e-12);
+  EXPECT_NEAR(scores[39][1], log_p(8, 8), 1e-12);
+  EXPECT_NEAR(scores[39][2], log_p(1, 2), 1e-12);
+  std::vector<int64_t> best;
+  FRUGAL_ASSERT_OK(model.logits()(sequences[0], [&](int64_t begin, const at::Tensor& logits) {
+    EXPECT_EQ(begin, static_cast<int64_t>(best.size()));
+    EXPECT_EQ(logits.size(1), kVocabulary);
+    best.push_back(logits.argmax(-1).item<int64_t>());
+    return absl::OkStatus();
+  }));
+  EXPECT_EQ(best, (std::vector<int64_t>{8, 9, 2}));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const auto texts, model.completer(2, {})({{5}, {6, 9}}));
+  EXPECT_EQ(texts, (std::vector<std::vector<text::TokenId>>{{6, 7}, {10, 11}}));
+  EXPECT_EQ(model.row()["settings"]["context"], 256);
+}
+
+TEST_F(ServingTest, ASessionGrowsWithWhatItIsAskedFor) {
+  ServedModel model(**chosen("auto", {artifact_}), kVocabulary);
+  FRUGAL_ASSERT_OK_AND_ASSIGN(runtime::Session * session, model.open(300));
+  EXPECT_EQ(session->info().settings["context"], 512);
+  FRUGAL_ASSERT_OK_AND_ASSIGN(session, model.open(10, 4));
+  EXPECT_EQ(session->info().settings["context"], 512);
+  EXPECT_EQ(session->info().settings["sequences"], 4);
+}
+
+TEST_F(ServingTest, AnotherVocabularyIsRefused) {
+  std::ofstream(artifact_.path) << 299;
+  ServedModel model(**chosen("auto", {artifact_}), kVocabulary);
+  FRUGAL_EXPECT_ERROR(model.open(10), absl::StatusCode::kFailedPrecondition,
+                      "finds 299 ids in it, expected 300");
+}
+
+std::unique_ptr<pass::Pass> with(std::unique_ptr<pass::Pass> pass, const Json& options) {
+  set_options(*pass, options);
+  return pass;
+}
+
+TEST_F(ServingTest, EvaluateScoresTheArtifactAndSaysHowItDiffersFromTheForward) {
+  FakeRunContext context = this->context();
+  FRUGAL_ASSERT_OK(with(make_evaluate_pass(), {{"tasks", {"sentiment", "description"}},
+                                               {"perplexity", "text"},
+                                               {"protocol", "gptq-64"},
+                                               {"max_new_tokens", 4},
+                                               {"windows", 4},
+                                               {"forward_windows", 2}})
+                       ->run(context));
+  // Next ids in order are rare: nearly every token costs ln(e^2 + V - 1).
+  const double perplexity = context.value("perplexity").value_or(0);
+  EXPECT_LE(perplexity, std::exp(-log_p(0, 0)) + 1e-9);
+  EXPECT_GT(perplexity, 0.5 * std::exp(-log_p(0, 0)));
+  EXPECT_GT(context.value("runtime_difference/kld_mean").value_or(0), 0.0);
+  EXPECT_TRUE(context.value("sentiment/accuracy").has_value());
+  EXPECT_TRUE(context.value("description/coverage").has_value());
+  const Json row = context.tables.at("runtime").at(0);
+  EXPECT_EQ(row["runtime"], "llama.cpp");
+  EXPECT_EQ(row["version"], "xllamacpp 9");
+  EXPECT_EQ(row["artifact"], "m.gguf");
+  EXPECT_EQ(context.written_items.at("perplexity").size(), 4u);
+}
+
+TEST_F(ServingTest, AForwardOfTheSameFileAsReferenceIsTheDifference) {
+  FakeRunContext context = this->context();
+  FRUGAL_ASSERT_OK(
+      with(make_evaluate_pass(),
+           {{"perplexity", "text"}, {"protocol", "gptq-64"}, {"windows", 3}, {"reference", "same"}})
+          ->run(context));
+  EXPECT_EQ(context.value("kld/mean"), context.value("runtime_difference/kld_mean"));
+  EXPECT_GT(context.value("kld/mean").value_or(0), 0.0);
+}
+
+TEST_F(ServingTest, MeasureTimesTheArtifact) {
+  FakeRunContext context = this->context();
+  FRUGAL_ASSERT_OK(with(make_measure_pass(), {{"prompt_tokens", 8},
+                                              {"generated_tokens", 4},
+                                              {"batch", {1, 3}},
+                                              {"repeats", 2},
+                                              {"seconds_minimum", 0.001}})
+                       ->run(context));
+  EXPECT_EQ(context.value("time_per_token_p50/batch_3"), 0.5);  // as the adapter says
+  EXPECT_GT(context.value("runtime_peak_memory").value_or(0), 1e6);
+  EXPECT_EQ(context.tables.at("runtime").at(0)["settings"]["sequences"], 3);
+  for (const pass::Statistic& statistic : context.statistics) {
+    if (statistic.name == "tokens_per_second")
+      EXPECT_THAT(statistic.help, testing::HasSubstr("Timed in llama.cpp (xllamacpp 9)."));
+  }
+}
+
+TEST_F(ServingTest, TheOwnForwardIsCalledByItsName) {
+  FakeRunContext context = this->context();
+  FRUGAL_ASSERT_OK(with(make_measure_pass(), {{"prompt_tokens", 8},
+                                              {"generated_tokens", 2},
+                                              {"repeats", 1},
+                                              {"seconds_minimum", 0.0},
+                                              {"runtime", "frugal"}})
+                       ->run(context));
+  EXPECT_EQ(context.tables.at("runtime").at(0)["runtime"], "frugal's fp32 forward");
+}
+
+}  // namespace
+}  // namespace frugal::passes
