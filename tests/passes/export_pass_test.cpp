@@ -138,6 +138,11 @@ TEST(ExportPass, CutsALargeModelIntoFiles) {
     parts += entry.path().extension() == ".gguf";
   EXPECT_GT(parts, 2u);
   EXPECT_EQ(check.notes[0], base::str_cat("the weights of gguf come in ", parts, " files"));
+  // What a runtime will be told to load is known before it exists.
+  ASSERT_EQ(check.left.size(), 2u);
+  EXPECT_EQ(check.left[0].format, "gguf");
+  EXPECT_TRUE(std::filesystem::is_regular_file(context.output_folder() / check.left[0].path));
+  EXPECT_TRUE(std::filesystem::is_directory(context.output_folder() / check.left[1].path));
   FRUGAL_ASSERT_OK_AND_ASSIGN(const format::GgufFile gguf,
                               format::GgufFile::open_model(format::gguf_part(
                                   context.output_folder() / "toy.gguf", 0, parts)));

@@ -123,8 +123,8 @@ class ServingTest : public ::testing::Test {
     const fs::path folder = folder_.path() / "model";
     fs::create_directories(folder);
     std::vector<std::string> texts;
-    for (const auto& example : *text::load_examples(storefront_data("", 40)))
-      texts.push_back(example.prompt + example.completion);
+    const auto examples = *text::load_examples(storefront_data("", 40));
+    for (const auto& example : examples) texts.push_back(example.prompt + example.completion);
     const auto tokenizer = *text::train_bpe(texts, {.vocabulary_size = kVocabulary});
     EXPECT_TRUE(text::save_tokenizer(*tokenizer, folder).ok());
     EXPECT_TRUE(
@@ -271,8 +271,8 @@ TEST_F(ServingTest, MeasureTimesTheArtifact) {
   EXPECT_GT(context.value("runtime_peak_memory").value_or(0), 1e6);
   EXPECT_EQ(context.tables.at("runtime").at(0)["settings"]["sequences"], 3);
   for (const pass::Statistic& statistic : context.statistics) {
-    if (statistic.name == "tokens_per_second")
-      EXPECT_THAT(statistic.help, testing::HasSubstr("Timed in llama.cpp (xllamacpp 9)."));
+    if (statistic.name != "tokens_per_second") continue;
+    EXPECT_THAT(statistic.help, testing::HasSubstr("Timed in llama.cpp (xllamacpp 9)."));
   }
 }
 
