@@ -1,4 +1,6 @@
-// Which meters this machine has.
+// Which meters this machine has. GPUs: NVML and hwmon. The CPU: RAPL's packages, else the counters
+// of the sockets, else a meter of the whole machine (psys, the ACPI power meter, a battery that
+// discharges), else the model. What covers more or less than these is shown beside and in no sum.
 #pragma once
 
 #include <filesystem>
@@ -30,6 +32,8 @@ struct DetectOptions {
   std::string nvml_library = "libnvidia-ml.so.1";
   std::string cuda_library = "libcuda.so.1";
   std::filesystem::path powercap_root = "/sys/class/powercap";
+  std::filesystem::path hwmon_root = "/sys/class/hwmon";
+  std::filesystem::path power_supply_root = "/sys/class/power_supply";
   std::filesystem::path cpuinfo = "/proc/cpuinfo";
   const Clock* clock = nullptr;  // absent: the system's
 };

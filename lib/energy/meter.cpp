@@ -28,14 +28,25 @@ class SystemClock : public Clock {
 };
 
 const char* to_text(Domain domain) {
-  return domain == Domain::kGpu ? "gpu" : domain == Domain::kCpu ? "cpu" : "memory";
+  switch (domain) {
+    case Domain::kGpu:
+      return "gpu";
+    case Domain::kCpu:
+      return "cpu";
+    case Domain::kMemory:
+      return "memory";
+    case Domain::kMachine:
+      return "machine";
+  }
+  return "machine";
 }
 
 absl::StatusOr<Domain> parse_domain(std::string_view text, std::string_view where) {
-  for (const Domain domain : {Domain::kGpu, Domain::kCpu, Domain::kMemory}) {
+  for (const Domain domain : {Domain::kGpu, Domain::kCpu, Domain::kMemory, Domain::kMachine}) {
     if (to_text(domain) == text) return domain;
   }
-  return base::invalid_argument(where, ": domain '", text, "': expected gpu, cpu or memory");
+  return base::invalid_argument(where, ": domain '", text,
+                                "': expected gpu, cpu, memory or machine");
 }
 
 }  // namespace
@@ -56,6 +67,8 @@ Json to_json(const MeterInfo& info) {
           {"joules_per_unit_range", to_json(info.joules_per_unit_range)},
           {"wrap_units", info.wrap_units ? Json(*info.wrap_units) : Json(nullptr)},
           {"update_seconds", json_or_null(info.update_seconds)},
+          {"sample_seconds", json_or_null(info.sample_seconds)},
+          {"in_total", info.in_total},
           {"whole_device", info.whole_device}};
 }
 
@@ -79,6 +92,12 @@ absl::StatusOr<MeterInfo> meter_info_from_json(const Json& json, std::string_vie
   if (wrap.is_number_unsigned()) info.wrap_units = wrap.get<uint64_t>();
   FRUGAL_ASSIGN_OR_RETURN(const Json update, base::json_get<Json>(json, "update_seconds", where));
   if (update.is_number()) info.update_seconds = update.get<double>();
+  // Records of earlier versions lack these two.
+  if (const auto found = json.find("sample_seconds"); found != json.end() && found->is_number())
+    info.sample_seconds = found->get<double>();
+  if (json.contains("in_total")) {
+    FRUGAL_ASSIGN_OR_RETURN(info.in_total, base::json_get<bool>(json, "in_total", where));
+  }
   FRUGAL_ASSIGN_OR_RETURN(info.whole_device, base::json_get<bool>(json, "whole_device", where));
   return info;
 }

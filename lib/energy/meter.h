@@ -24,7 +24,7 @@ class Clock {
 };
 const Clock& system_clock();
 
-enum class Domain { kGpu, kCpu, kMemory };
+enum class Domain { kGpu, kCpu, kMemory, kMachine };
 
 struct MeterInfo {
   std::string name;   // "gpu-0", "cpu-package-0", "dram-0", "cpu-model"
@@ -39,6 +39,11 @@ struct MeterInfo {
   std::optional<uint64_t>
       wrap_units;  // the largest counter value, where the counter wraps; else absent
   std::optional<double> update_seconds;  // how often the counter moves, where known
+  // How often it wants to be read: the integral of a power, or its cross-check, needs samples.
+  std::optional<double> sample_seconds;
+  // Whether sums count it. False: a part of what another meter counts, or the whole around it; it
+  // is shown beside.
+  bool in_total = true;
   bool whole_device = true;  // counts the device, whoever uses it; false: this process only
 };
 
@@ -55,8 +60,12 @@ class Meter {
   // Errors: the counter could not be read. A failed read is never a zero.
   virtual absl::StatusOr<Reading> read() = 0;
   // What else is worth knowing at this moment: {"power_watts", "temperature_celsius",
-  // "power_limit_watts"} as far as the device tells; an empty object where it tells nothing.
+  // "power_limit_watts", "clock_mhz", "memory_clock_mhz"} as far as the device tells; an empty
+  // object where it tells nothing.
   virtual base::Json conditions() { return base::Json::object(); }
+  // The device's own word on its power, for a cross-check of its energy counter; absent where it
+  // says nothing apart from the counter.
+  virtual std::optional<double> watts() { return std::nullopt; }
 };
 
 // A meter that is not there, and what to do about it.

@@ -23,16 +23,28 @@ constexpr double kShortestInterval = 0.1;  // seconds; below it a power is noise
 constexpr double kShortWindowSeconds = 5;
 constexpr double kFewUpdates = 50;
 
+// Spaces between readings this many times longer than asked for are gaps in an integral.
+constexpr double kLateFactor = 10;
+// An integral of which more than this was bridged is not one: what independent integrals of the
+// same trace are held to.
+constexpr double kMostBridgedShare = 0.02;
+// A counter and the integral of its power that differ by more are both in doubt.
+constexpr double kCrossCheckShare = 0.1;
+
 // The counter of one meter over its whole life.
 struct Track {
   std::unique_ptr<Meter> meter;
   std::optional<Reading> last;
   int64_t wraps = 0;
   int64_t resets = 0;
+  int64_t failures = 0;
+  std::optional<double> watts;  // with the last reading
 
   absl::StatusOr<Reading> read() {
     absl::StatusOr<Reading> now = meter->read();
+    if (!now.ok()) ++failures;
     if (!now.ok()) return now;
+    if (meter->info().sample_seconds) watts = meter->watts();
     if (last && now->raw < last->raw) ++(is_wrap(*last, *now) ? wraps : resets);
     last = *now;
     return now;
@@ -53,6 +65,10 @@ struct Progressing {
   absl::Status error;       // of the first reading
   int64_t first_wraps = 0;  // of the track when the window began
   int64_t first_resets = 0;
+  int64_t seen_failures = 0;  // of the track at the latest reading
+  std::optional<double> last_watts;
+  double cross_joules = 0;
+  bool cross_known = true;  // every reading had a power
   double last_seconds = 0;  // of the latest reading
   double longest_gap = 0;   // seconds between two readings
   Sample last_for_peak;
@@ -60,13 +76,32 @@ struct Progressing {
 
   void take(const Track& track) {
     if (!window.begin || !track.last) return;
-    longest_gap = std::max(longest_gap, track.last->seconds - last_seconds);
+    const double interval = track.last->seconds - last_seconds;
+    longest_gap = std::max(longest_gap, interval);
+    note_gap(track, interval);
+    cross_check(track, interval);
     last_seconds = track.last->seconds;
     window.wraps = track.wraps - first_wraps;
     window.end = track.last;
     const std::optional<double> joules = joules_between(window);
     if (!joules || track.resets != first_resets) return;
     note(Sample{last_seconds - window.begin->seconds, *joules});
+  }
+
+  bool integrates() const { return window.info.sample_seconds && !window.info.update_seconds; }
+
+  void note_gap(const Track& track, double interval) {
+    const bool late = integrates() && interval > kLateFactor * *window.info.sample_seconds;
+    if (track.failures == seen_failures && !late) return;
+    seen_failures = track.failures;
+    ++window.gaps;
+    window.gap_seconds += interval;
+  }
+
+  void cross_check(const Track& track, double interval) {
+    cross_known = cross_known && last_watts && track.watts;
+    if (cross_known) cross_joules += (*last_watts + *track.watts) / 2 * interval;
+    last_watts = track.watts;
   }
 
   void note(const Sample& sample) {
@@ -97,6 +132,10 @@ std::string why_unknown(const Progressing& of, const absl::Status& last, int64_t
     return "the counter went backwards: it was reset in between (driver reloaded, machine "
            "suspended)";
   }
+  if (of.integrates() && window.gap_seconds > kMostBridgedShare * window.seconds) {
+    return str_cat("its power was not told for ", base::format_duration(window.gap_seconds),
+                   ", more than ", 100 * kMostBridgedShare, "% of the time");
+  }
   if (window.info.wrap_units) {
     const double full = static_cast<double>(*window.info.wrap_units) * window.info.joules_per_unit;
     if (of.longest_gap * kMaxWatts > full) {
@@ -111,10 +150,31 @@ std::string why_unknown(const Progressing& of, const absl::Status& last, int64_t
   return "";
 }
 
+void warn_of_gaps(MeterWindow& window, bool integrates) {
+  if (window.gaps == 0 || !window.joules) return;
+  add_mark(kGaps, &window.marks);
+  window.warnings.push_back(str_cat("readings failed or came late ", window.gaps, " times, for ",
+                                    base::format_duration(window.gap_seconds), " in all: ",
+                                    integrates
+                                        ? "the power in between is a straight line"
+                                        : "the counter counted on, the power over time has holes"));
+}
+
+void warn_if_counter_and_power_disagree(MeterWindow& window) {
+  if (!window.joules || !window.integrated_joules) return;
+  const double larger = std::max(*window.joules, *window.integrated_joules);
+  if (std::abs(*window.joules - *window.integrated_joules) <= kCrossCheckShare * larger) return;
+  add_mark(kDisagrees, &window.marks);
+  window.warnings.push_back(str_cat("the energy counter says ", *window.joules,
+                                    " J, the integral of the power ", *window.integrated_joules,
+                                    " J"));
+}
+
 void warn_if_short(MeterWindow& window) {
   if (window.info.provenance != Provenance::kMeasured || !window.joules) return;
   const bool few = window.updates && *window.updates < kFewUpdates;
   if (window.seconds >= kShortWindowSeconds && !few) return;
+  add_mark(kShort, &window.marks);
   std::string text = str_cat("a window of ", base::format_duration(window.seconds), " is short");
   if (window.updates)
     text += str_cat(" (the counter moved about ", std::llround(*window.updates), " times)");
@@ -124,6 +184,7 @@ void warn_if_short(MeterWindow& window) {
 
 MeterWindow conclude(Progressing of, const absl::Status& last, int64_t resets) {
   MeterWindow& window = of.window;
+  const bool integrates = of.integrates();
   if (!last.ok()) window.end = std::nullopt;
   if (window.begin && window.end) window.seconds = window.end->seconds - window.begin->seconds;
   window.reason = why_unknown(of, last, resets);
@@ -135,7 +196,14 @@ MeterWindow conclude(Progressing of, const absl::Status& last, int64_t resets) {
   }
   if (window.info.update_seconds && window.seconds > 0) {
     window.updates = std::floor(window.seconds / *window.info.update_seconds);
+  } else if (integrates && window.seconds > 0) {
+    window.updates = std::floor(window.seconds / *window.info.sample_seconds);
   }
+  if (!integrates && of.cross_known && of.last_watts && window.joules)
+    window.integrated_joules = of.cross_joules;
+  warn_of_gaps(window, integrates);
+  // A short window holds too few samples of a power that is itself a mean over a second.
+  if (window.seconds >= kShortWindowSeconds) warn_if_counter_and_power_disagree(window);
   warn_if_short(window);
   return std::move(window);
 }
@@ -197,11 +265,13 @@ struct MeterSet::State {
 
 namespace {
 
-// At least twice in the time in which a counter could wrap.
+// As often as the meters ask, and at least twice in the time in which a counter could wrap.
 double quick_enough(double wanted, const std::vector<std::unique_ptr<Meter>>& meters) {
   for (const auto& meter : meters) {
     const MeterInfo& info = meter->info();
-    if (!info.wrap_units || wanted <= 0) continue;
+    if (wanted <= 0) continue;
+    if (info.sample_seconds) wanted = std::min(wanted, *info.sample_seconds);
+    if (!info.wrap_units) continue;
     const double full_seconds =
         static_cast<double>(*info.wrap_units) * info.joules_per_unit / kMaxWatts;
     wanted = std::min(wanted, std::max(full_seconds / 2, 0.01));
@@ -262,9 +332,11 @@ Window MeterSet::begin(std::string_view name) {
     meter.error = outcomes[i];
     meter.first_wraps = track.wraps;
     meter.first_resets = track.resets;
+    meter.seen_failures = track.failures;
     if (!outcomes[i].ok()) continue;
     meter.window.begin = track.last;
     meter.last_seconds = track.last->seconds;
+    meter.last_watts = track.watts;
   }
   window->begin_seconds = state_->clock->seconds();
   state_->windows.push_back(window.get());

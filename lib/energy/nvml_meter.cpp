@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "energy/cuda_devices.h"
+#include "energy/integrating_meter.h"
 
 namespace frugal::energy {
 namespace {
@@ -16,9 +17,11 @@ namespace {
 using Device = void*;
 using Return = int;
 constexpr Return kSuccess = 0;
+constexpr Return kNotSupported = 3;
 constexpr Return kNoPermission = 4;
 constexpr unsigned kNameBytes = 96;
 constexpr int kTemperatureOfTheChip = 0;
+constexpr int kClockOfTheMultiprocessors = 1, kClockOfTheMemory = 2;
 
 struct Api {
   void* library = nullptr;
@@ -33,6 +36,7 @@ struct Api {
   Return (*power)(Device, unsigned*) = nullptr;
   Return (*temperature)(Device, int, unsigned*) = nullptr;
   Return (*power_limit)(Device, unsigned*) = nullptr;
+  Return (*clock)(Device, int, unsigned*) = nullptr;
   Return (*slice_count)(Device, unsigned*) = nullptr;
   Return (*slice)(Device, unsigned, Device*) = nullptr;
   bool initialized = false;
@@ -76,12 +80,37 @@ absl::StatusOr<std::shared_ptr<Api>> open_nvml(const std::string& library) {
   api->find("nvmlDeviceGetPowerUsage", &api->power);
   api->find("nvmlDeviceGetTemperature", &api->temperature);
   api->find("nvmlDeviceGetEnforcedPowerLimit", &api->power_limit);
+  api->find("nvmlDeviceGetClockInfo", &api->clock);
   // Of drivers that know MIG.
   api->find("nvmlDeviceGetMaxMigDeviceCount", &api->slice_count);
   api->find("nvmlDeviceGetMigDeviceHandleByIndex", &api->slice);
   if (const Return code = api->init(); code != kSuccess) return api->error("nvmlInit", code);
   api->initialized = true;
   return api;
+}
+
+absl::StatusOr<double> watts_of(const Api& api, Device device) {
+  if (api.power == nullptr) return base::failed("the driver does not tell the power");
+  unsigned milliwatts = 0;
+  if (const Return code = api.power(device, &milliwatts); code != kSuccess)
+    return api.error("nvmlDeviceGetPowerUsage", code);
+  return milliwatts / 1e3;
+}
+
+base::Json conditions_of(const Api& api, Device device) {
+  base::Json out = base::Json::object();
+  if (const auto watts = watts_of(api, device); watts.ok()) out["power_watts"] = *watts;
+  unsigned value = 0;
+  if (api.temperature != nullptr &&
+      api.temperature(device, kTemperatureOfTheChip, &value) == kSuccess) {
+    out["temperature_celsius"] = value;
+  }
+  if (api.power_limit != nullptr && api.power_limit(device, &value) == kSuccess)
+    out["power_limit_watts"] = value / 1e3;
+  if (api.clock == nullptr) return out;
+  if (api.clock(device, kClockOfTheMultiprocessors, &value) == kSuccess) out["clock_mhz"] = value;
+  if (api.clock(device, kClockOfTheMemory, &value) == kSuccess) out["memory_clock_mhz"] = value;
+  return out;
 }
 
 class NvmlMeter : public Meter {
@@ -99,19 +128,11 @@ class NvmlMeter : public Meter {
     return Reading{millijoules, clock_.seconds()};
   }
 
-  base::Json conditions() override {
-    base::Json out = base::Json::object();
-    unsigned value = 0;
-    if (api_->power != nullptr && api_->power(device_, &value) == kSuccess)
-      out["power_watts"] = value / 1e3;
-    if (api_->temperature != nullptr &&
-        api_->temperature(device_, kTemperatureOfTheChip, &value) == kSuccess) {
-      out["temperature_celsius"] = value;
-    }
-    if (api_->power_limit != nullptr && api_->power_limit(device_, &value) == kSuccess) {
-      out["power_limit_watts"] = value / 1e3;
-    }
-    return out;
+  base::Json conditions() override { return conditions_of(*api_, device_); }
+
+  std::optional<double> watts() override {
+    const auto watts = watts_of(*api_, device_);
+    return watts.ok() ? std::optional<double>(*watts) : std::nullopt;
   }
 
  private:
@@ -230,6 +251,20 @@ absl::StatusOr<Chosen> choose(const GpuChoice& choice, const std::vector<Board>&
   return chosen;
 }
 
+// GPUs before Volta, and some behind a hypervisor, have no counter.
+std::unique_ptr<Meter> integrated(const std::shared_ptr<Api>& api, const Board& board,
+                                  MeterInfo info, const Clock& clock) {
+  info.method =
+      base::str_cat("integral (trapezoid, every ", kPowerSampleSeconds, " s) of the NVML power of ",
+                    board.uuid, ", which has no energy counter");
+  const Device device = board.device;
+  return make_integrating_meter(
+      std::move(info),
+      {.watts = [api, device] { return watts_of(*api, device); },
+       .conditions = [api, device] { return conditions_of(*api, device); }},
+      clock);
+}
+
 absl::StatusOr<std::unique_ptr<Meter>> make_meter(const std::shared_ptr<Api>& api,
                                                   const Board& board, const Clock& clock) {
   char name[kNameBytes] = {};
@@ -240,14 +275,18 @@ absl::StatusOr<std::unique_ptr<Meter>> make_meter(const std::shared_ptr<Api>& ap
                              named ? base::str_cat(" (", std::string(name), ")") : "",
                              board.slices.empty() ? "" : ", all of its MIG slices");
   info.domain = Domain::kGpu;
-  info.method = base::str_cat("NVML total energy counter of ", board.uuid);
+  unsigned long long millijoules = 0;
+  const Return code = api->energy(board.device, &millijoules);
+  const auto watts = watts_of(*api, board.device);
+  if (code == kNotSupported && watts.ok()) return integrated(api, board, std::move(info), clock);
+  if (code != kSuccess) return api->error("nvmlDeviceGetTotalEnergyConsumption", code);
+  info.method = base::str_cat("NVML total energy counter of ", board.uuid,
+                              watts.ok() ? ", checked against the integral of its power" : "");
   info.unit = "mJ";
   info.joules_per_unit = 1e-3;
   info.update_seconds = 0.1;
-  auto meter = std::make_unique<NvmlMeter>(api, board.device, std::move(info), clock);
-  const auto first = meter->read();  // GPUs before Volta have no such counter
-  FRUGAL_RETURN_IF_ERROR(first.status());
-  return meter;
+  if (watts.ok()) info.sample_seconds = kPowerSampleSeconds;
+  return std::make_unique<NvmlMeter>(api, board.device, std::move(info), clock);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // NVIDIA GPUs through NVML, opened at run time: the total energy counter (Volta and later) in mJ
-// since the driver was loaded. It moves about every 100 ms and counts the whole board.
+// since the driver was loaded. It moves about every 100 ms and counts the whole board. Where there
+// is none, the power is integrated; where there is one, that integral is its cross-check.
 #pragma once
 
 #include <memory>

@@ -31,11 +31,17 @@ base::Json json_or_null(const std::optional<double>& value) {
 }
 
 base::Json to_json(const Figure& figure) {
-  return {{"value", json_or_null(figure.value)},
-          {"unit", figure.unit},
-          {"provenance", std::string(to_text(figure.provenance))},
-          {"basis", figure.basis},
-          {"range", to_json(figure.range)}};
+  base::Json out = {{"value", json_or_null(figure.value)},
+                    {"unit", figure.unit},
+                    {"provenance", std::string(to_text(figure.provenance))},
+                    {"basis", figure.basis},
+                    {"range", to_json(figure.range)}};
+  if (!figure.marks.empty()) out["marks"] = figure.marks;
+  return out;
+}
+
+void add_mark(std::string_view mark, std::vector<std::string>* marks) {
+  if (std::find(marks->begin(), marks->end(), mark) == marks->end()) marks->emplace_back(mark);
 }
 
 Figure scaled(const Figure& figure, double factor, std::string unit) {
@@ -47,14 +53,17 @@ Figure scaled(const Figure& figure, double factor, std::string unit) {
 }
 
 Figure sum(const Figure& a, const Figure& b) {
+  Figure out = a.value && !b.value ? b : a;  // the unknown one and its reason, if there is one
+  out.provenance = weakest(a.provenance, b.provenance);
+  out.marks = a.marks;
+  for (const std::string& mark : b.marks) add_mark(mark, &out.marks);
   if (!a.value || !b.value) {
-    Figure out = a.value ? b : a;
-    out.provenance = weakest(a.provenance, b.provenance);
+    out.range = std::nullopt;
     return out;
   }
-  Figure out{*a.value + *b.value, a.unit, weakest(a.provenance, b.provenance),
-             a.basis.empty() || b.basis.empty() ? a.basis + b.basis
-                                                : base::str_cat(a.basis, " + ", b.basis)};
+  out.value = *a.value + *b.value;
+  if (!b.basis.empty())
+    out.basis = a.basis.empty() ? b.basis : base::str_cat(a.basis, " + ", b.basis);
   if (!a.range && !b.range) return out;
   const Range first = a.range.value_or(Range{*a.value, *a.value});
   const Range second = b.range.value_or(Range{*b.value, *b.value});

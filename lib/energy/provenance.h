@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/json.h"
 #include "base/status.h"
@@ -29,7 +30,12 @@ struct Figure {
   // Where a model or a factor of it is known only within bounds: what `value` may be as well. Not
   // an interval of chance: all figures of one run that rest on it move together.
   std::optional<Range> range = {};
+  // What makes it less sure, in a few fixed words (energy/window.h): "short window".
+  std::vector<std::string> marks = {};
 };
+
+// Each mark stands once.
+void add_mark(std::string_view mark, std::vector<std::string>* marks);
 
 // The figure times a factor that is not negative, range and all, in another unit.
 Figure scaled(const Figure& figure, double factor, std::string unit);
@@ -37,7 +43,7 @@ Figure scaled(const Figure& figure, double factor, std::string unit);
 Figure sum(const Figure& a, const Figure& b);
 
 // {"value": 1.5 or null, "unit": "J", "provenance": "measured", "basis": "…", "range": {"low",
-// "high"} or null}
+// "high"} or null, "marks": ["…"] where there are any}
 base::Json to_json(const Figure& figure);
 
 // {"low": 1, "high": 2} or null.

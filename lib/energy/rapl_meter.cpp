@@ -1,35 +1,17 @@
 #include "energy/rapl_meter.h"
 
 #include <algorithm>
-#include <charconv>
 #include <map>
 #include <set>
 #include <string>
 #include <utility>
 
-#include "base/file.h"
+#include "base/text.h"
+#include "energy/sysfs.h"
 
 namespace frugal::energy {
 namespace fs = std::filesystem;
 namespace {
-
-constexpr int64_t kMaxFileBytes = 4096;
-
-absl::StatusOr<std::string> read_line(const fs::path& path) {
-  FRUGAL_ASSIGN_OR_RETURN(const std::string content, base::read_file(path, kMaxFileBytes));
-  return std::string(base::trim(content));
-}
-
-absl::StatusOr<uint64_t> read_count(const fs::path& path) {
-  FRUGAL_ASSIGN_OR_RETURN(const std::string text, read_line(path));
-  uint64_t value = 0;
-  const char* end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, value);
-  if (error != std::errc() || stop != end) {
-    return base::data_loss("'", path.string(), "' holds '", text, "', expected a whole number");
-  }
-  return value;
-}
 
 class RaplMeter : public Meter {
  public:
@@ -63,11 +45,7 @@ struct Zone {
 // counts once.
 void collect_zones(const fs::path& folder, const std::string& parent,
                    std::map<std::string, Zone>* zones) {
-  std::error_code error;
-  std::vector<fs::path> found;
-  for (const auto& entry : fs::directory_iterator(folder, error)) found.push_back(entry.path());
-  std::sort(found.begin(), found.end());
-  for (const fs::path& path : found) {
+  for (const fs::path& path : entries_of(folder)) {
     const std::string id = path.filename().string();
     if (!id.starts_with("intel-rapl") || id.find(':') == std::string::npos) continue;
     const auto name = read_line(path / "name");
@@ -81,35 +59,44 @@ void collect_zones(const fs::path& folder, const std::string& parent,
 
 // A tree without nesting: "intel-rapl:0:1" belongs to "intel-rapl:0".
 void collect_flat_subzones(const fs::path& root, std::map<std::string, Zone>* zones) {
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(root, error)) {
-    const std::string id = entry.path().filename().string();
+  for (const fs::path& path : entries_of(root)) {
+    const std::string id = path.filename().string();
     if (std::count(id.begin(), id.end(), ':') != 2 || zones->contains(id)) continue;
     const auto package = zones->find(id.substr(0, id.rfind(':')));
-    const auto name = read_line(entry.path() / "name");
+    const auto name = read_line(path / "name");
     if (package == zones->end() || !name.ok()) continue;
-    zones->try_emplace(
-        id, Zone{id, *name, package->second.name, entry.path(), package->second.is_mmio});
+    zones->try_emplace(id, Zone{id, *name, package->second.name, path, package->second.is_mmio});
   }
 }
 
 struct Kind {
   std::string name, scope;
   Domain domain;
+  bool is_part = false;  // of its package
 };
 
-// Nothing for the zones that are parts (core, uncore) or the whole (psys) of what is counted
-// already.
+std::string number_of_package(const std::string& name) {
+  return name.substr(std::min(name.size(), std::string("package-").size()));
+}
+
+// Nothing for zones whose name is not known.
 std::optional<Kind> kind_of(const Zone& zone) {
+  if (zone.parent.empty() && zone.name == "psys")
+    return Kind{"platform", "platform (RAPL psys)", Domain::kMachine};
+  if (zone.parent.starts_with("package") && (zone.name == "core" || zone.name == "uncore")) {
+    const std::string number = number_of_package(zone.parent);
+    return Kind{base::str_cat("cpu-", zone.name, "-", number),
+                base::str_cat(zone.name == "core" ? "cores" : "uncore (integrated GPU)",
+                              " of CPU package ", number),
+                Domain::kCpu, true};
+  }
   if (zone.parent.empty() && zone.name.starts_with("package")) {
-    const std::string number =
-        zone.name.substr(std::min(zone.name.size(), std::string("package-").size()));
+    const std::string number = number_of_package(zone.name);
     return Kind{base::str_cat("cpu-package-", number), base::str_cat("CPU package ", number),
                 Domain::kCpu};
   }
   if (zone.name == "dram" && zone.parent.starts_with("package")) {
-    const std::string number =
-        zone.parent.substr(std::min(zone.parent.size(), std::string("package-").size()));
+    const std::string number = number_of_package(zone.parent);
     return Kind{base::str_cat("dram-", number), base::str_cat("memory of CPU package ", number),
                 Domain::kMemory};
   }
@@ -129,15 +116,18 @@ absl::StatusOr<std::unique_ptr<Meter>> make_meter(const Zone& zone, const Kind& 
   info.unit = "uJ";
   info.joules_per_unit = 1e-6;
   info.wrap_units = range;
+  info.in_total = kind.domain != Domain::kMachine && !kind.is_part;
   info.update_seconds = 1e-3;  // Intel SDM, RAPL: updated about every millisecond
   auto meter = std::make_unique<RaplMeter>(std::move(info), zone.folder / "energy_uj", clock);
   const auto first = meter->read();
-  if (!first.ok() && first.status().code() == absl::StatusCode::kPermissionDenied) {
-    return base::annotate(first.status(), "only root may read it; to allow it: sudo chmod a+r " +
-                                              (zone.folder / "energy_uj").string());
-  }
-  FRUGAL_RETURN_IF_ERROR(first.status());
+  if (!first.ok()) return with_remedy(first.status(), zone.folder / "energy_uj");
   return meter;
+}
+
+std::vector<std::unique_ptr<Meter>>* place_of(const Kind& kind, RaplMeters* found) {
+  if (kind.domain == Domain::kMachine) return &found->platform;
+  if (kind.is_part) return &found->parts;
+  return kind.domain == Domain::kMemory ? &found->dram : &found->packages;
 }
 
 }  // namespace
@@ -162,12 +152,13 @@ RaplMeters find_rapl_meters(const fs::path& root, bool dies_share_counter, const
     if (taken.contains(counted)) continue;
     auto meter = make_meter(zone, *kind, clock);
     if (!meter.ok()) {
+      if (kind->is_part) continue;  // its package says why
       missing.try_emplace(counted, Unavailable{counted, std::string(meter.status().message())});
       continue;
     }
     taken.insert(counted);
     missing.erase(counted);
-    (kind->domain == Domain::kMemory ? out.dram : out.packages).push_back(*std::move(meter));
+    place_of(*kind, &out)->push_back(*std::move(meter));
   }
   for (auto& [name, absent] : missing) out.unavailable.push_back(std::move(absent));
   if (taken.empty() && out.unavailable.empty()) {

@@ -26,17 +26,23 @@ Figure figure_of(const MeterWindow& window, bool net) {
             str_cat(window.info.scope, ": ",
                     window.reason.empty() ? "no idle power is known" : window.reason)};
   }
-  return {value, "J", window.info.provenance, window.info.scope,
-          net ? net_joules_range(window) : joules_range(window)};
+  return {value,
+          "J",
+          window.info.provenance,
+          window.info.scope,
+          net ? net_joules_range(window) : joules_range(window),
+          window.marks};
 }
 
 Figure total(const WindowResult& result, bool net) {
-  if (result.meters.empty())
-    return {std::nullopt, "J", Provenance::kAssumed, "this machine has no meter"};
-  Figure out = figure_of(result.meters[0], net);
-  for (size_t i = 1; i < result.meters.size(); ++i)
-    out = sum(out, figure_of(result.meters[i], net));
-  return out;
+  std::optional<Figure> out;
+  for (const MeterWindow& window : result.meters) {
+    if (!window.info.in_total) continue;
+    const Figure next = figure_of(window, net);
+    out = out ? sum(*out, next) : next;
+  }
+  if (!out) return {std::nullopt, "J", Provenance::kAssumed, "this machine has no meter"};
+  return *out;
 }
 
 // By how much each bound of the model stands off its estimate.
@@ -107,14 +113,17 @@ void apply_idle(WindowResult& result, const std::vector<IdlePower>& idle) {
     window.idle_watts = found->watts;
     if (found->before_watts && found->after_watts &&
         std::abs(*found->before_watts - *found->after_watts) > kIdleDriftShare * *found->watts) {
+      add_mark(kRestless, &window.marks);
       window.warnings.push_back(str_cat("idle power was ", *found->before_watts, " W before and ",
                                         *found->after_watts,
                                         " W after: the machine was not at rest"));
     }
     if (!window.joules) continue;
     window.net_joules = *window.joules - *window.idle_watts * window.seconds;
-    if (*window.net_joules < 0)
+    if (*window.net_joules < 0) {
+      add_mark(kBelowIdle, &window.marks);
       window.warnings.push_back("less than idle: the difference is within the noise");
+    }
   }
 }
 

@@ -43,8 +43,23 @@ struct MeterWindow {
   std::vector<Sample> samples;       // fewer than kMaxSamples, evenly thinned
   base::Json conditions_begin = base::Json::object();
   base::Json conditions_end = base::Json::object();
-  std::vector<std::string> warnings;
+  std::vector<std::string> warnings;  // sentences
+  // What makes the joules less sure, in a few fixed words: see kShort and its like. They stay on
+  // everything that is computed from the window.
+  std::vector<std::string> marks;
+  // Spaces between two readings in which one failed or came far too late; a counter counts on in
+  // them, a power is bridged by a straight line.
+  int64_t gaps = 0;
+  double gap_seconds = 0;
+  // The integral of what the device says of its power: the cross-check of its counter.
+  std::optional<double> integrated_joules;
 };
+
+inline constexpr std::string_view kShort = "short window";
+inline constexpr std::string_view kGaps = "readings failed";
+inline constexpr std::string_view kDisagrees = "counter and power disagree";
+inline constexpr std::string_view kRestless = "machine not at rest";
+inline constexpr std::string_view kBelowIdle = "less than idle";
 
 inline constexpr size_t kMaxSamples = 240;
 

@@ -33,7 +33,11 @@ Json to_json(const MeterWindow& window) {
           {"samples", std::move(samples)},
           {"conditions_begin", window.conditions_begin},
           {"conditions_end", window.conditions_end},
-          {"warnings", window.warnings}};
+          {"warnings", window.warnings},
+          {"marks", window.marks},
+          {"gaps", window.gaps},
+          {"gap_seconds", window.gap_seconds},
+          {"integrated_joules", json_or_null(window.integrated_joules)}};
 }
 
 absl::StatusOr<std::optional<double>> optional_number(const Json& json, std::string_view key,
@@ -55,6 +59,21 @@ absl::StatusOr<std::optional<Reading>> optional_reading(const Json& json, std::s
   return std::optional<Reading>(Reading{raw.get<uint64_t>(), seconds});
 }
 
+// Records of earlier versions have none of these.
+absl::Status read_marks(const Json& json, std::string_view where, MeterWindow* window) {
+  if (!json.contains("marks")) return absl::OkStatus();
+  if (!json["marks"].is_array()) return base::data_loss(where, ": 'marks' must be a list");
+  for (const Json& mark : json["marks"]) {
+    if (!mark.is_string()) return base::data_loss(where, ": a mark must be a string");
+    window->marks.push_back(mark.get<std::string>());
+  }
+  FRUGAL_ASSIGN_OR_RETURN(window->gaps, json_get<int64_t>(json, "gaps", where));
+  FRUGAL_ASSIGN_OR_RETURN(window->gap_seconds, json_get<double>(json, "gap_seconds", where));
+  FRUGAL_ASSIGN_OR_RETURN(window->integrated_joules,
+                          optional_number(json, "integrated_joules", where));
+  return absl::OkStatus();
+}
+
 absl::Status read_lists(const Json& json, std::string_view where, MeterWindow* window) {
   FRUGAL_ASSIGN_OR_RETURN(const Json samples, json_get<Json>(json, "samples", where));
   if (!samples.is_array()) return base::data_loss(where, ": 'samples' must be a list");
@@ -71,6 +90,7 @@ absl::Status read_lists(const Json& json, std::string_view where, MeterWindow* w
     if (!warning.is_string()) return base::data_loss(where, ": a warning must be a string");
     window->warnings.push_back(warning.get<std::string>());
   }
+  FRUGAL_RETURN_IF_ERROR(read_marks(json, where, window));
   FRUGAL_ASSIGN_OR_RETURN(window->conditions_begin,
                           json_get<Json>(json, "conditions_begin", where));
   FRUGAL_ASSIGN_OR_RETURN(window->conditions_end, json_get<Json>(json, "conditions_end", where));

@@ -66,6 +66,7 @@ base::Json to_json(const Statistic& statistic) {
   } else if (statistic.n > 0) {
     out["n"] = statistic.n;
   }
+  if (!statistic.marks.empty()) out["marks"] = statistic.marks;
   if (statistic.range) out["range"] = energy::to_json(statistic.range);
   return out;
 }

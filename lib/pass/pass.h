@@ -87,6 +87,7 @@ struct Statistic {
   std::string method = {};  // of the interval: "wilson", "bootstrap"
   // What a model behind the number may make of it; no chance is in it (energy::Figure::range).
   std::optional<energy::Range> range = {};
+  std::vector<std::string> marks = {};  // what makes it less sure (energy::Figure::marks)
 };
 
 class RunContext {

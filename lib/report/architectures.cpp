@@ -54,6 +54,7 @@ Json pooled(const std::vector<Json>& numbers) {
   Json out = numbers[0];
   if (numbers.size() == 1) return out;
   double sum = 0;
+  std::vector<std::string> marks;
   std::optional<double> low, high;
   int64_t count = 0;
   bool bounded = true;
@@ -65,6 +66,9 @@ Json pooled(const std::vector<Json>& numbers) {
     out["provenance"] =
         weakest(text_at(out, "provenance", "measured"), text_at(number, "provenance", "measured"));
     sources.push_back(text_at(number, "source"));
+    for (const Json& mark : list_at(number, "marks")) {
+      if (mark.is_string()) energy::add_mark(mark.get<std::string>(), &marks);
+    }
     bounded = bounded && any_at(number, "low").is_number() && any_at(number, "high").is_number();
     if (!bounded) continue;
     low = std::min(low.value_or(number_at(number, "low")), number_at(number, "low"));
@@ -74,6 +78,7 @@ Json pooled(const std::vector<Json>& numbers) {
   if (const auto range = mean_range(numbers)) out["range"] = energy::to_json(range);
   out["value"] = sum / static_cast<double>(numbers.size());
   out["n"] = count;
+  if (!marks.empty()) out["marks"] = marks;
   out["source"] = base::join(sources, ", ");
   if (bounded) {
     out["low"] = *low;

@@ -114,7 +114,7 @@ std::string step_name(const Json& step) {
 Json number_of(const Json& statistic, std::string_view source) {
   Json number = Json::object();
   for (const char* key : {"value", "unit", "help", "provenance", "low", "high", "confidence", "n",
-                          "method", "reason", "range"}) {
+                          "method", "reason", "range", "marks"}) {
     const auto found = statistic.find(key);
     if (found != statistic.end()) number[key] = *found;
   }
@@ -139,6 +139,7 @@ Json energy_number(const Json& step) {
   number["value"] = energy::json_or_null(total.value);
   number["provenance"] = energy::to_text(total.provenance);
   if (total.range) number["range"] = energy::to_json(total.range);
+  if (!total.marks.empty()) number["marks"] = total.marks;
   number[total.value.has_value() ? "help" : "reason"] = total.basis;
   return number;
 }

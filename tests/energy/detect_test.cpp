@@ -23,6 +23,8 @@ class DetectTest : public testing::Test {
   void SetUp() override {
     options_.nvml_library = "libfrugal-no-such-library.so";
     options_.powercap_root = folder_.path();
+    options_.hwmon_root = folder_.path() / "hwmon";
+    options_.power_supply_root = folder_.path() / "power_supply";
     options_.clock = &clock_;
   }
   void add_package() {
@@ -31,6 +33,28 @@ class DetectTest : public testing::Test {
     std::ofstream(zone / "name") << "package-0\n";
     std::ofstream(zone / "energy_uj") << "1\n";
     std::ofstream(zone / "max_energy_range_uj") << "1000000\n";
+  }
+  void add(const std::string& path, const std::string& text) {
+    fs::create_directories((folder_.path() / path).parent_path());
+    std::ofstream(folder_.path() / path) << text << "\n";
+  }
+  void add_psys() {
+    add("intel-rapl:1/name", "psys");
+    add("intel-rapl:1/energy_uj", "1");
+    add("intel-rapl:1/max_energy_range_uj", "1000000");
+  }
+  void add_power_meter() {
+    add("hwmon/hwmon0/name", "power_meter");
+    add("hwmon/hwmon0/power1_average", "250000000");
+  }
+  // "name" or "(name)", which is in no sum.
+  std::vector<std::string> placed() {
+    std::vector<std::string> out;
+    for (const auto& meter : detect_meters(options_).meters) {
+      const std::string& name = meter->info().name;
+      out.push_back(meter->info().in_total ? name : "(" + name + ")");
+    }
+    return out;
   }
   test::TemporaryFolder folder_;
   FakeClock clock_;
@@ -43,6 +67,43 @@ TEST_F(DetectTest, ModelsTheCpuOnlyWhereItCannotBeMeasured) {
   EXPECT_EQ(modelled.unavailable.size(), 2u);  // NVML and RAPL, each with its reason
   add_package();
   EXPECT_THAT(names_of(detect_meters(options_).meters), testing::ElementsAre("cpu-package-0"));
+}
+
+// Nothing is counted twice: what covers the packages stands beside them, and stands in where there
+// are none; the model comes last.
+TEST_F(DetectTest, TheWholeMachineIsCountedOnlyWhereNothingElseCountsTheCpu) {
+  add("hwmon/hwmon1/name", "amdgpu");
+  add("hwmon/hwmon1/power1_average", "30000000");
+  EXPECT_THAT(placed(), testing::ElementsAre("gpu-amd-0", "cpu-model"));
+  add_power_meter();
+  EXPECT_THAT(placed(), testing::ElementsAre("(gpu-amd-0)", "machine-0"));
+  add_psys();
+  EXPECT_THAT(placed(), testing::ElementsAre("gpu-amd-0", "platform", "(machine-0)"));
+  add_package();
+  EXPECT_THAT(placed(),
+              testing::ElementsAre("gpu-amd-0", "cpu-package-0", "(platform)", "(machine-0)"));
+}
+
+TEST_F(DetectTest, CountersOfSocketsStandInForPackages) {
+  add("hwmon/hwmon2/name", "amd_energy");
+  add("hwmon/hwmon2/energy1_label", "Ecore000");
+  add("hwmon/hwmon2/energy1_input", "5");
+  add("hwmon/hwmon2/energy65_label", "Esocket0");
+  add("hwmon/hwmon2/energy65_input", "77");
+  add_power_meter();
+  EXPECT_THAT(placed(), testing::ElementsAre("cpu-socket-0", "(machine-0)"));
+  add_package();
+  EXPECT_THAT(placed(), testing::ElementsAre("cpu-package-0", "(machine-0)"));
+}
+
+TEST_F(DetectTest, ABatteryCountsWhileItDischarges) {
+  add("power_supply/BAT0/type", "Battery");
+  add("power_supply/BAT0/status", "Charging");
+  add("power_supply/BAT0/power_now", "12000000");
+  EXPECT_THAT(placed(), testing::ElementsAre("cpu-model"));
+  EXPECT_THAT(detect_meters(options_).unavailable.back().reason, testing::HasSubstr("unplug"));
+  add("power_supply/BAT0/status", "Discharging");
+  EXPECT_THAT(placed(), testing::ElementsAre("battery-BAT0"));
 }
 
 TEST_F(DetectTest, TakesOnlyWhatIsAsked) {

@@ -10,7 +10,8 @@ unsigned long long energy_millijoules = 5000;
 int energy_result = 0;
 int init_result = 0;
 int open_handles = 0;
-int slices = 0;  // of the first GPU
+int slices = 0;                     // of the first GPU
+unsigned old_power_milliwatts = 0;  // of the GPU without the counter; 0: it does not tell
 int cuda_result = 0;
 int cuda_first = 0;  // what CUDA shows first: GPU 0 or 1, or 2 + i for slice i of the first
 int cuda_count = 2;
@@ -27,6 +28,7 @@ extern "C" {
 
 void fake_nvml_set_energy(unsigned long long millijoules) { energy_millijoules = millijoules; }
 void fake_nvml_set_energy_result(int result) { energy_result = result; }
+void fake_nvml_set_old_power(unsigned milliwatts) { old_power_milliwatts = milliwatts; }
 void fake_nvml_set_init_result(int result) { init_result = result; }
 int fake_nvml_open_handles() { return open_handles; }
 void fake_nvml_set_slices(int count) { slices = count; }
@@ -77,13 +79,17 @@ int nvmlDeviceGetTotalEnergyConsumption(void* device, unsigned long long* millij
   *millijoules = energy_millijoules;
   return energy_result;
 }
-int nvmlDeviceGetPowerUsage(void*, unsigned* milliwatts) {
-  *milliwatts = 123500;
-  return 0;
+int nvmlDeviceGetPowerUsage(void* device, unsigned* milliwatts) {
+  *milliwatts = index_of(device) == 1 ? old_power_milliwatts : 123500;
+  return *milliwatts == 0 ? kNotSupported : 0;
 }
 int nvmlDeviceGetTemperature(void*, int sensor, unsigned* celsius) {
   *celsius = 41;
   return sensor == 0 ? 0 : kInvalidArgument;
+}
+int nvmlDeviceGetClockInfo(void*, int of, unsigned* megahertz) {
+  *megahertz = of == 1 ? 1980 : 2619;
+  return of == 1 || of == 2 ? 0 : kInvalidArgument;
 }
 int nvmlDeviceGetEnforcedPowerLimit(void*, unsigned*) { return kNotSupported; }
 

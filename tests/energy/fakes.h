@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -26,6 +27,7 @@ class FakeClock : public Clock {
 struct FakeCounter {
   uint64_t raw = 0;
   absl::Status failure;
+  std::optional<double> watts;  // for the cross-check
 };
 
 class FakeMeter : public Meter {
@@ -38,6 +40,7 @@ class FakeMeter : public Meter {
     return Reading{counter_->raw, clock_.seconds()};
   }
   base::Json conditions() override { return {{"temperature_celsius", 40}}; }
+  std::optional<double> watts() override { return counter_->watts; }
 
  private:
   MeterInfo info_;

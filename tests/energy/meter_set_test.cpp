@@ -89,7 +89,48 @@ TEST_F(MeterSetTest, ADroppedReadingInTheMiddleCostsNothing) {
   set.poll();
   counter_->failure = absl::OkStatus();
   pass(5, 3000);
-  EXPECT_EQ(window.end().meters[0].joules, 5);
+  const MeterWindow meter = window.end().meters[0];
+  EXPECT_EQ(meter.joules, 5);
+  EXPECT_EQ(meter.wraps, 0);
+  EXPECT_EQ(meter.gaps, 1);  // and the window says so
+  EXPECT_EQ(meter.gap_seconds, 10);
+  EXPECT_THAT(meter.marks, testing::ElementsAre(kGaps));
+}
+
+TEST_F(MeterSetTest, TheCounterIsCheckedAgainstItsPower) {
+  for (const double watts : {100.0, 105.0, 150.0}) {
+    MeterInfo info = fake_info("m");
+    info.sample_seconds = 0.1;
+    counter_->watts = watts;
+    MeterSet set = set_of(info);
+    Window window = set.begin("work");
+    for (int i = 0; i < 100; ++i) {
+      pass(0.1, 10000);  // 100 W
+      set.poll();
+    }
+    const MeterWindow meter = window.end().meters[0];
+    EXPECT_NEAR(*meter.joules, 1000, 1e-9);
+    ASSERT_TRUE(meter.integrated_joules.has_value());
+    EXPECT_NEAR(*meter.integrated_joules, 10 * watts, 1e-6);
+    EXPECT_EQ(meter.marks.size(), watts > 110 ? 1u : 0u) << watts;
+    if (watts > 110) {
+      EXPECT_EQ(meter.marks[0], kDisagrees);
+    }
+  }
+}
+
+TEST_F(MeterSetTest, APowerThatIsNotAlwaysToldIsNoCrossCheck) {
+  MeterInfo info = fake_info("m");
+  info.sample_seconds = 0.1;
+  counter_->watts = 100;
+  MeterSet set = set_of(info);
+  Window window = set.begin("work");
+  pass(5, 500000);
+  counter_->watts = std::nullopt;
+  set.poll();
+  counter_->watts = 100;
+  pass(5, 500000);
+  EXPECT_EQ(window.end().meters[0].integrated_joules, std::nullopt);
 }
 
 TEST_F(MeterSetTest, WrapsAreFollowedByPolling) {
@@ -163,6 +204,7 @@ TEST_F(MeterSetTest, ShortWindowsAreWarnedAbout) {
   pass(1, 1000);
   const MeterWindow meter = window.end().meters[0];
   EXPECT_EQ(meter.joules, 1);
+  EXPECT_THAT(meter.marks, testing::ElementsAre(kShort));
   ASSERT_EQ(meter.warnings.size(), 1u);
   EXPECT_THAT(meter.warnings[0],
               testing::HasSubstr("1.0 s is short (the counter moved about 10 times)"));

@@ -12,6 +12,8 @@ TEST(Meter, InfoRoundTripsThroughJson) {
   info.provenance = Provenance::kModelled;
   info.wrap_units = 262143328850;
   info.joules_per_unit_range = Range{5e-4, 2e-3};
+  info.sample_seconds = 0.1;
+  info.in_total = false;
   info.whole_device = false;
   FRUGAL_ASSERT_OK_AND_ASSIGN(const MeterInfo again, meter_info_from_json(to_json(info), "t"));
   EXPECT_EQ(to_json(again).dump(), to_json(info).dump());

@@ -24,6 +24,7 @@ class NvmlTest : public testing::Test {
     call("fake_nvml_set_energy_result", 0);
     call("fake_nvml_set_init_result", 0);
     call("fake_nvml_set_slices", 0);
+    call("fake_nvml_set_old_power", 0u);
     call("fake_cuda_set_result", 0);
     call("fake_cuda_set_first", 0);
     call("fake_cuda_set_count", 2);
@@ -67,8 +68,11 @@ TEST_F(NvmlTest, ReadsTheEnergyCounterOfTheBoard) {
   FRUGAL_ASSERT_OK_AND_ASSIGN(const Reading reading, found.gpus[0]->read());
   EXPECT_EQ(reading.raw, 123456789u);
   EXPECT_EQ(reading.seconds, clock_.now);
-  EXPECT_EQ(found.gpus[0]->conditions().dump(),
-            R"({"power_watts":123.5,"temperature_celsius":41})");
+  EXPECT_EQ(
+      found.gpus[0]->conditions().dump(),
+      R"({"power_watts":123.5,"temperature_celsius":41,"clock_mhz":1980,"memory_clock_mhz":2619})");
+  EXPECT_EQ(found.gpus[0]->watts(), 123.5);  // the cross-check of the counter
+  EXPECT_EQ(info.sample_seconds, 0.1);
 }
 
 TEST_F(NvmlTest, AGpuWithoutTheCounterIsUnavailableNotZero) {
@@ -77,6 +81,24 @@ TEST_F(NvmlTest, AGpuWithoutTheCounterIsUnavailableNotZero) {
   EXPECT_EQ(found.unavailable[0].name, "gpu-1");
   EXPECT_THAT(found.unavailable[0].reason,
               testing::HasSubstr("nvmlDeviceGetTotalEnergyConsumption"));
+}
+
+TEST_F(NvmlTest, AGpuWithoutTheCounterIsIntegratedWhereItTellsItsPower) {
+  call("fake_nvml_set_old_power", 50000u);
+  NvmlMeters found = find_nvml_meters(library_, {}, clock_);
+  EXPECT_TRUE(found.unavailable.empty());
+  ASSERT_EQ(found.gpus.size(), 2u);
+  Meter& old = *found.gpus[1];
+  EXPECT_EQ(old.info().name, "gpu-1");
+  EXPECT_THAT(old.info().method, testing::HasSubstr("which has no energy counter"));
+  EXPECT_FALSE(old.info().update_seconds.has_value());
+  FRUGAL_EXPECT_OK(old.read());
+  clock_.now += 4;
+  call("fake_nvml_set_old_power", 150000u);
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const Reading reading, old.read());
+  EXPECT_DOUBLE_EQ(static_cast<double>(reading.raw) * old.info().joules_per_unit, 400);
+  call("fake_nvml_set_old_power", 0u);
+  FRUGAL_EXPECT_ERROR(old.read(), absl::StatusCode::kFailedPrecondition, "nvmlDeviceGetPowerUsage");
 }
 
 TEST_F(NvmlTest, AFailedReadIsAnError) {

@@ -49,6 +49,13 @@ TEST_F(RaplTest, CountsEachPackageOnceAndMemoryApart) {
   const RaplMeters found = find();
   EXPECT_THAT(names(found.packages), testing::ElementsAre("cpu-package-0", "cpu-package-1"));
   EXPECT_THAT(names(found.dram), testing::ElementsAre("dram-0", "dram-1"));
+  EXPECT_THAT(names(found.parts), testing::ElementsAre("cpu-core-0", "cpu-uncore-0"));
+  EXPECT_THAT(names(found.platform), testing::ElementsAre("platform"));
+  for (const auto* beside : {&found.parts, &found.platform}) {
+    for (const auto& meter : *beside) EXPECT_FALSE(meter->info().in_total) << meter->info().name;
+  }
+  EXPECT_TRUE(found.packages[0]->info().in_total);
+  EXPECT_TRUE(found.dram[0]->info().in_total);
   EXPECT_TRUE(found.unavailable.empty());
   EXPECT_EQ(found.packages[0]->read().value().raw, 1000u);  // MSR, not MMIO
   EXPECT_EQ(found.dram[1]->read().value().raw, 78u);
@@ -127,7 +134,9 @@ TEST_F(RaplTest, PermissionDeniedComesWithItsRemedy) {
     ASSERT_EQ(seteuid(0), 0);
   }
   ASSERT_EQ(found.unavailable.size(), 1u);
-  EXPECT_THAT(found.unavailable[0].reason, testing::HasSubstr("sudo chmod a+r"));
+  EXPECT_THAT(found.unavailable[0].reason,
+              testing::AllOf(testing::HasSubstr("sudo chmod a+r"),
+                             testing::HasSubstr("intel-rapl:0/energy_uj")));
 }
 
 TEST_F(RaplTest, NoRaplIsSaid) {

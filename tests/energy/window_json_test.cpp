@@ -48,6 +48,19 @@ TEST(WindowJson, RoundTrips) {
   EXPECT_TRUE(json["total_joules"]["value"].is_null());
 }
 
+// Journals of earlier versions know no marks and no ranges.
+TEST(WindowJson, EarlierRecordsAreRead) {
+  base::Json json = to_json(example());
+  for (const char* key : {"marks", "gaps", "gap_seconds", "integrated_joules"})
+    json["meters"][0].erase(key);
+  for (const char* key : {"joules_per_unit_range", "sample_seconds", "in_total"})
+    json["meters"][0]["meter"].erase(key);
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const WindowResult again, window_from_json(json, "j"));
+  EXPECT_EQ(again.meters[0].joules, example().meters[0].joules);
+  EXPECT_TRUE(again.meters[0].info.in_total);
+  FRUGAL_EXPECT_OK(verify_window(again, "j"));
+}
+
 TEST(WindowJson, VerifyAcceptsWhatTheSetRecorded) {
   FRUGAL_EXPECT_OK(verify_window(example(), "run"));
 }
@@ -83,8 +96,8 @@ TEST(WindowJson, DamagedRecordsAreRefused) {
     damaged.erase(key);
     FRUGAL_EXPECT_ERROR(window_from_json(damaged, "j"), absl::StatusCode::kInvalidArgument, key);
   }
-  for (const char* key :
-       {"meter", "begin", "end", "wraps", "joules", "samples", "warnings", "net_joules"}) {
+  for (const char* key : {"meter", "begin", "end", "wraps", "joules", "samples", "warnings",
+                          "net_joules", "marks", "gaps"}) {
     base::Json damaged = json;
     damaged["meters"][0][key] = "nonsense";
     EXPECT_FALSE(window_from_json(damaged, "j").ok()) << key;

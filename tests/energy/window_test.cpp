@@ -82,6 +82,25 @@ TEST(Window, TotalsCarryTheRangeOfAModel) {
   EXPECT_FALSE(result.total_joules().range.has_value());
 }
 
+TEST(Window, WhatStandsBesideIsInNoSum) {
+  MeterWindow package = between(0, 5000), cores = between(0, 4000), platform = between(0, 9000);
+  cores.info.in_total = platform.info.in_total = false;
+  platform.joules = std::nullopt;  // nor does it make the sum unknown
+  EXPECT_EQ(result_of({cores, package, platform}).total_joules().value, 5);
+  EXPECT_EQ(result_of({cores}).total_joules().value, std::nullopt);
+}
+
+TEST(Window, MarksStayOnSums) {
+  MeterWindow first = between(0, 5000), second = between(0, 1000);
+  first.marks = {std::string(kShort)};
+  second.marks = {std::string(kGaps), std::string(kShort)};
+  const Figure total = result_of({first, second}).total_joules();
+  EXPECT_THAT(total.marks, testing::ElementsAre(kShort, kGaps));
+  EXPECT_THAT(scaled(total, 2, "J").marks, testing::ElementsAre(kShort, kGaps));
+  EXPECT_EQ(to_json(total)["marks"].dump(), R"(["short window","readings failed"])");
+  EXPECT_FALSE(to_json(result_of({between(0, 1)}).total_joules()).contains("marks"));
+}
+
 TEST(Window, IdlePowerIsTheMeanOfBeforeAndAfter) {
   const WindowResult before = result_of({between(0, 20000)}),
                      after = result_of({between(0, 21000)});
@@ -105,6 +124,7 @@ TEST(Window, NetIsGrossLessIdle) {
   apply_idle(less, idle_power(quiet));
   EXPECT_DOUBLE_EQ(*less.meters[0].net_joules, -10);  // shown, not hidden
   EXPECT_EQ(less.meters[0].warnings.size(), 1u);
+  EXPECT_THAT(less.meters[0].marks, testing::ElementsAre(kBelowIdle));
   WindowResult unknown = result_of({between(0, 50000)});
   apply_idle(unknown, {});
   EXPECT_EQ(unknown.meters[0].net_joules, std::nullopt);
@@ -126,6 +146,7 @@ TEST(Window, AnUnrestfulMachineIsWarnedAbout) {
   apply_idle(work, idle_power(before, &after));
   ASSERT_EQ(work.meters[0].warnings.size(), 1u);
   EXPECT_THAT(work.meters[0].warnings[0], testing::HasSubstr("not at rest"));
+  EXPECT_THAT(work.meters[0].marks, testing::ElementsAre(kRestless));
 }
 
 }  // namespace

@@ -50,6 +50,9 @@ TEST(Journal, ARangeOfAModelStandsBesideTheInterval) {
       Statistic{.name = "x", .value = 2, .provenance = "modelled", .range = energy::Range{1, 5}});
   EXPECT_EQ(json["range"].dump(), R"({"low":1.0,"high":5.0})");
   EXPECT_FALSE(to_json(Statistic{.name = "x", .value = 2}).contains("range"));
+  EXPECT_FALSE(to_json(Statistic{.name = "x", .value = 2}).contains("marks"));
+  EXPECT_EQ(to_json(Statistic{.name = "x", .value = 2, .marks = {"short window"}})["marks"].dump(),
+            R"(["short window"])");
 }
 
 TEST(Journal, UnknownStatisticsAreNull) {

@@ -199,6 +199,17 @@ TEST(SpeedSummaryTest, ProvenanceIsThatOfTheWeakestPart) {
   EXPECT_EQ(find(all, "decode_joules_per_token/batch_2").provenance, "measured");
 }
 
+TEST(SpeedSummaryTest, MarksOfAWindowStayOnItsNumbers) {
+  Speed speed = hand_made();
+  speed.repeats[1].decode.energy.meters[0].marks = {std::string(energy::kShort)};
+  const auto all = speed_statistics({speed}, stream());
+  for (const char* name : {"joules_per_million_tokens", "joules_per_request",
+                           "requests_per_kilowatt_hour", "decode_joules_per_token/batch_2"}) {
+    EXPECT_THAT(find(all, name).marks, ::testing::ElementsAre(energy::kShort)) << name;
+  }
+  EXPECT_TRUE(find(all, "prefill_joules_per_token/batch_2").marks.empty());
+}
+
 // What a model of the CPU may be off by goes into every number of joules, and turns over with it.
 TEST(SpeedSummaryTest, TheRangeOfAModelGoesThroughEveryNumber) {
   Speed speed = hand_made();

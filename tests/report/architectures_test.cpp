@@ -68,5 +68,17 @@ TEST(Architectures, AGivenModelHasTheOneThatTheRunStartTells) {
   EXPECT_EQ(architectures_of(journal).size(), 2u);
 }
 
+// What makes one model's number less sure makes the mean less sure; a range is the mean's.
+TEST(Architectures, MarksAndRangesStayOnMeans) {
+  JournalView journal = sample_journal();
+  journal.steps[5]["statistics"][0]["marks"] = {"short window"};
+  journal.steps[5]["statistics"][0]["range"] = {{"low", 41}, {"high", 341}};
+  const base::Json rows = collect_architectures(journal, collect_models(journal, "teacher"));
+  ASSERT_EQ(rows.size(), 1u);  // both are of one architecture
+  const base::Json& number = rows[0]["cells"]["joules_per_million_tokens"];
+  EXPECT_EQ(number["marks"].dump(), R"(["short window"])");
+  EXPECT_EQ(number["range"].dump(), R"({"low":70.5,"high":220.5})");  // the other is a point, 100
+}
+
 }  // namespace
 }  // namespace frugal::report

@@ -57,8 +57,8 @@ void meters() {
   std::printf("meters\n");
   const energy::MeterSet set = energy::MeterSet::detect({});
   for (const energy::MeterInfo& meter : set.meters()) {
-    say("ok",
-        base::str_cat(meter.scope, " (", energy::to_text(meter.provenance), "): ", meter.method));
+    say("ok", base::str_cat(meter.scope, " (", energy::to_text(meter.provenance),
+                            meter.in_total ? "" : ", beside the sum", "): ", meter.method));
   }
   for (const energy::Unavailable& meter : set.unavailable())
     say("-", base::str_cat(meter.name, ": ", meter.reason));

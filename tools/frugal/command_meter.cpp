@@ -52,10 +52,10 @@ std::string range_text(const std::optional<energy::Range>& range, const char* un
 
 void print_window(const energy::WindowResult& window, const energy::MeterSet& meters) {
   for (const energy::MeterWindow& meter : window.meters) {
-    std::string line =
-        base::str_cat("  ", meter.info.scope, ": ", figure_text(meter.joules, "J"), ", ",
-                      figure_text(meter.mean_watts, "W"), " (",
-                      energy::to_text(meter.info.provenance), ": ", meter.info.method, ")");
+    std::string line = base::str_cat(
+        "  ", meter.info.scope, ": ", figure_text(meter.joules, "J"), ", ",
+        figure_text(meter.mean_watts, "W"), " (", energy::to_text(meter.info.provenance),
+        meter.info.in_total ? "" : ", beside the sum", ": ", meter.info.method, ")");
     if (!meter.joules) line += base::str_cat(": ", meter.reason);
     base::print_above_progress(line);
     for (const std::string& warning : meter.warnings)

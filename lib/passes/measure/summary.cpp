@@ -41,12 +41,14 @@ struct Series {
   std::vector<double> values;
   std::vector<energy::Range> ranges;  // by the model of a meter; a point where it measures
   bool has_range = false;
-  std::string missing;  // not empty: unknown
+  std::vector<std::string> marks;  // of any window
+  std::string missing;             // not empty: unknown
   energy::Provenance provenance = energy::Provenance::kMeasured;
 };
 
 void add(Series& series, const Figure& figure, double divisor) {
   series.provenance = energy::weakest(series.provenance, figure.provenance);
+  for (const std::string& mark : figure.marks) energy::add_mark(mark, &series.marks);
   if (!figure.value) {
     if (series.missing.empty()) series.missing = figure.basis;
     return;
@@ -83,8 +85,10 @@ Series joules_per_request(const Speed& speed, bool net) {
   Series sum{{},
              {},
              prefill.has_range || decode.has_range,
+             prefill.marks,
              prefill.missing.empty() ? decode.missing : prefill.missing,
              energy::weakest(prefill.provenance, decode.provenance)};
+  for (const std::string& mark : decode.marks) energy::add_mark(mark, &sum.marks);
   if (!sum.missing.empty()) return sum;
   for (size_t i = 0; i < prefill.values.size(); ++i) {
     sum.values.push_back(prefill.values[i] + decode.values[i]);
@@ -109,6 +113,7 @@ Statistic summarize(std::string name, const Series& series, std::string unit, st
   Statistic result{.name = std::move(name), .unit = std::move(unit), .help = std::move(help)};
   result.provenance = energy::to_text(series.provenance);
   result.n = static_cast<int64_t>(series.values.size());
+  result.marks = series.marks;
   if (!series.missing.empty() || series.values.empty()) {
     result.help +=
         base::str_cat(" Unknown: ", series.missing.empty() ? "no window" : series.missing);

@@ -38,6 +38,7 @@
     if (n.value !== null && n.value !== undefined) parts.push(`value ${n.value}`);
     if (n.low !== undefined && n.low !== null) parts.push(`${Math.round(100 * (n.confidence || 0.95))}% interval ${n.low} to ${n.high}${n.method ? ` (${n.method})` : ""}`);
     if (n.range) parts.push(`the model behind it may be off: from ${n.range.low} to ${n.range.high}, the same way for all numbers of this run`);
+    if (n.marks && n.marks.length) parts.push(`less sure: ${n.marks.join(", ")}`);
     if (n.n) parts.push(`n = ${n.n}`);
     if (n.source) parts.push(`from step ${n.source}`);
     if (n.help) parts.push(n.help);
@@ -94,6 +95,7 @@
       if (value.value === null || value.value === undefined) return el("td", { class: "unknown", title: explain(value) }, "–");
       const td = el("td", { title: explain(value) }, el("span", { class: value.provenance || "measured" }, show(value.value, c.unit)));
       if (value.low !== undefined && value.low !== null) td.append(el("span", { class: "interval" }, `${show(value.low, c.unit)}–${show(value.high, c.unit)}`));
+      if (value.marks && value.marks.length) td.append(el("span", { class: "interval" }, `* ${value.marks.join(", ")}`));
       return td;
     };
     const raw = (v) => v instanceof Node ? v.textContent : v && typeof v === "object" ? v.value : v;
