@@ -37,6 +37,21 @@ std::optional<Range> read_embodied(StrictMap& map, const Plausible& bounds) {
   return range;
 }
 
+std::optional<Range> read_price_range(StrictMap& map) {
+  std::optional<StrictMap> inner = map.map_or_none("price");
+  if (!inner) return std::nullopt;
+  // A part or a machine for less than 1 of any currency is a price in thousands.
+  const auto read = [&](const char* key) {
+    return inner->number(key, 1, 1e10, [](double value) {
+      if (value == 0) return std::string("leave `price` out where it is not known");
+      return likely_unit(value, 1, 1e10, {{"thousands", 1000}});
+    });
+  };
+  const Range range{read("low"), read("high")};
+  if (range.low > range.high) inner->complain("'low' is above 'high'");
+  return range;
+}
+
 }  // namespace
 
 absl::StatusOr<HardwareProfile> parse_hardware(std::string_view text, std::string_view where) {
@@ -52,6 +67,11 @@ absl::StatusOr<HardwareProfile> parse_hardware(std::string_view text, std::strin
         return likely_unit(value, bounds.least_watts, bounds.most_watts,
                            {{"kilowatts", 1000}, {"milliwatts", 1e-3}});
       });
+  profile.idle_watts = map.number_or_none("idle_watts", 0.01, bounds.most_watts, [&](double value) {
+    return likely_unit(value, 0.01, bounds.most_watts, {{"milliwatts", 1e-3}});
+  });
+  if (profile.idle_watts && profile.tdp_watts && *profile.idle_watts > *profile.tdp_watts)
+    map.complain_of("idle_watts", "'idle_watts' is above 'tdp_watts'");
   profile.threads = map.integer_or_none("threads", 1, 4096);
   profile.load_factor =
       map.number_or_none(
@@ -63,11 +83,7 @@ absl::StatusOr<HardwareProfile> parse_hardware(std::string_view text, std::strin
     return likely_unit(value, 0.5, 30,
                        {{"months", 1.0 / 12}, {"days", 1.0 / 365}, {"hours", 1.0 / 8760}});
   });
-  // A part or a machine for less than 1 of any currency is a price in thousands.
-  profile.price = map.number_or_none("price", 1, 1e10, [](double value) {
-    if (value == 0) return std::string("leave `price` out where it is not known");
-    return likely_unit(value, 1, 1e10, {{"thousands", 1000}});
-  });
+  profile.price = read_price_range(map);
   profile.currency = map.text_or("currency", "");
   if (profile.price && profile.currency.empty()) map.complain("'price' needs a 'currency'");
   if (profile.threads && !profile.tdp_watts) map.complain("'threads' needs 'tdp_watts'");
@@ -82,20 +98,17 @@ absl::StatusOr<HardwareProfile> load_hardware(const std::filesystem::path& path)
 }
 
 base::Json to_json(const HardwareProfile& profile) {
-  base::Json embodied = nullptr;
-  if (profile.embodied_kg_co2e) {
-    embodied = {{"low", profile.embodied_kg_co2e->low}, {"high", profile.embodied_kg_co2e->high}};
-  }
   return {{"name", profile.name},
           {"kind", profile.kind},
           {"source", profile.source},
           {"year", profile.year},
           {"tdp_watts", json_or_null(profile.tdp_watts)},
+          {"idle_watts", json_or_null(profile.idle_watts)},
           {"threads", profile.threads ? base::Json(*profile.threads) : base::Json(nullptr)},
           {"load_factor", profile.load_factor},
-          {"embodied_kg_co2e", embodied},
+          {"embodied_kg_co2e", to_json(profile.embodied_kg_co2e)},
           {"lifetime_years", json_or_null(profile.lifetime_years)},
-          {"price", json_or_null(profile.price)},
+          {"price", to_json(profile.price)},
           {"currency", profile.currency}};
 }
 

@@ -19,11 +19,12 @@ struct HardwareProfile {
   std::string source;                     // where the numbers are from; required
   int64_t year = 0;                       // of the source; required
   std::optional<double> tdp_watts;        // thermal design power
+  std::optional<double> idle_watts;       // drawn while it waits
   std::optional<int64_t> threads;         // hardware threads that share tdp_watts
   double load_factor = 1;                 // share of tdp_watts drawn at full load
   std::optional<Range> embodied_kg_co2e;  // manufacture, transport, end of life
   std::optional<double> lifetime_years;   // over which it is written off
-  std::optional<double> price;            // of purchase
+  std::optional<Range> price;             // of purchase; list prices are one bound
   std::string currency;                   // "EUR"; required with price
 };
 

@@ -52,6 +52,18 @@ Effectiveness read_effectiveness(StrictMap map) {
   return pue;
 }
 
+WaterUse read_water(StrictMap map) {
+  // Evaporative coolers in a desert use a few liters.
+  constexpr double kMostLiters = 10;
+  WaterUse water;
+  water.liters_per_kwh = map.number("liters_per_kwh", 0, kMostLiters, [](double value) {
+    return likely_unit(value, 0, kMostLiters, {{"milliliters", 1e-3}, {"liters per MWh", 1e-3}});
+  });
+  water.year = map.integer("year", kFirstYear, kLastYear);
+  water.source = map.text("source");
+  return water;
+}
+
 Price read_price(StrictMap map) {
   Price price;
   price.currency = map.text("currency");
@@ -85,6 +97,7 @@ absl::StatusOr<Site> parse_site(std::string_view text, std::string_view where,
   if (auto market = map.map_or_none("market_intensity"))
     site.market_intensity = read_intensity(*market, true);
   site.pue = read_effectiveness(map.map("pue"));
+  if (auto water = map.map_or_none("water")) site.water = read_water(*water);
   if (auto price = map.map_or_none("price")) site.price = read_price(*price);
   const std::string hardware = map.text_or("hardware", "");
   if (!hardware.empty()) {
@@ -111,12 +124,19 @@ Json to_json(const Site& site) {
              {"year", site.price->year},
              {"source", site.price->source}};
   }
+  Json water = nullptr;
+  if (site.water) {
+    water = {{"liters_per_kwh", site.water->liters_per_kwh},
+             {"year", site.water->year},
+             {"source", site.water->source}};
+  }
   return {
       {"name", site.name},
       {"region", site.region},
       {"intensity", to_json(site.intensity)},
       {"market_intensity", site.market_intensity ? to_json(*site.market_intensity) : Json(nullptr)},
       {"pue", {{"value", site.pue.value}, {"year", site.pue.year}, {"source", site.pue.source}}},
+      {"water", water},
       {"price", price},
       {"hardware", site.hardware ? to_json(*site.hardware) : Json(nullptr)}};
 }

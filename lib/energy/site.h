@@ -10,6 +10,7 @@
 //     source: …
 //   market_intensity: …          # optional, of the contract: same keys
 //   pue: { value: 1.58, year: 2023, source: … }
+//   water: { liters_per_kwh: 0.2, year: 2024, source: … }                # optional, of the cooling
 //   price: { per_kwh: 0.25, currency: EUR, year: 2024, source: … }     # optional
 //   hardware: ../hardware/example.yaml                                 # optional, for embodied
 //   carbon and cost
@@ -40,6 +41,14 @@ struct Effectiveness {
   std::string source;
 };
 
+// Water that the site itself uses for each kWh of its computers (WUE); that of the power plants is
+// not in it.
+struct WaterUse {
+  double liters_per_kwh = 0;
+  int64_t year = 0;
+  std::string source;
+};
+
 struct Price {
   double per_kwh = 0;
   std::string currency;
@@ -53,6 +62,7 @@ struct Site {
   Intensity intensity;
   std::optional<Intensity> market_intensity;
   Effectiveness pue;
+  std::optional<WaterUse> water;
   std::optional<Price> price;
   std::optional<HardwareProfile> hardware;
 };

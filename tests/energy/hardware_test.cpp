@@ -17,7 +17,8 @@ threads: 64
 load_factor: 0.75
 embodied_kg_co2e: { low: 10, high: 30 }
 lifetime_years: 4
-price: 900
+price: { low: 800, high: 900 }
+idle_watts: 20
 currency: EUR
 )";
 
@@ -25,8 +26,8 @@ TEST(Hardware, ReadsEveryKey) {
   FRUGAL_ASSERT_OK_AND_ASSIGN(const HardwareProfile profile, parse_hardware(kFull, "h.yaml"));
   EXPECT_EQ(
       to_json(profile).dump(),
-      R"({"name":"Example 9000","kind":"cpu","source":"data sheet","year":2024,"tdp_watts":128.0,"threads":64,)"
-      R"("load_factor":0.75,"embodied_kg_co2e":{"low":10.0,"high":30.0},"lifetime_years":4.0,"price":900.0,)"
+      R"({"name":"Example 9000","kind":"cpu","source":"data sheet","year":2024,"tdp_watts":128.0,"idle_watts":20.0,"threads":64,)"
+      R"("load_factor":0.75,"embodied_kg_co2e":{"low":10.0,"high":30.0},"lifetime_years":4.0,"price":{"low":800.0,"high":900.0},)"
       R"("currency":"EUR"})");
 }
 
@@ -42,7 +43,7 @@ TEST(Hardware, ErrorsNameThePlaceAndComeTogether) {
   const absl::Status status =
       parse_hardware(
           "name: x\nkind: toaster\nsource: s\nyear: 2024\nthreads: 4\ntdp_wats: 5\n"
-          "embodied_kg_co2e: {low: 9, high: 3}\nprice: 3\n",
+          "embodied_kg_co2e: {low: 9, high: 3}\nprice: {low: 3, high: 3}\n",
           "h.yaml")
           .status();
   for (const char* text : {"h.yaml:2:1: 'kind' is 'toaster'", "'threads' needs 'tdp_watts'",
@@ -65,8 +66,10 @@ TEST(Hardware, SlipsOfUnitsAreNamed) {
       {"lifetime_years: 26280", "hours? Then it is 3"},
       {"lifetime_years: 0.1", "from 0.5 to 30"},
       {"tdp_watts: 700\nload_factor: 80", "percent? Then it is 0.8"},
-      {"price: 0.9\ncurrency: EUR", "thousands? Then it is 900"},
-      {"price: 0\ncurrency: EUR", "leave `price` out"}};
+      {"price: {low: 0.9, high: 2}\ncurrency: EUR", "thousands? Then it is 900"},
+      {"price: {low: 0, high: 2}\ncurrency: EUR", "leave `price` out"},
+      {"price: {low: 5, high: 2}\ncurrency: EUR", "'low' is above 'high'"},
+      {"tdp_watts: 100\nidle_watts: 200", "'idle_watts' is above 'tdp_watts'"}};
   for (const auto& [line, slip] : slips)
     FRUGAL_EXPECT_ERROR(gpu(line), absl::StatusCode::kInvalidArgument, slip);
   FRUGAL_EXPECT_OK(gpu("tdp_watts: 700\nembodied_kg_co2e: {low: 164, high: 575}"));
@@ -88,7 +91,7 @@ TEST(Hardware, ShippedProfilesAreValid) {
     FRUGAL_EXPECT_OK(load_hardware(entry.path()));
     ++count;
   }
-  EXPECT_GE(count, 2);
+  EXPECT_GE(count, 12);
 }
 
 }  // namespace

@@ -16,6 +16,7 @@ region: XX
 intensity: { grams_per_kwh: 400, kind: average, year: 2024, source: grid report }
 market_intensity: { grams_per_kwh: 10, kind: average, year: 2024, source: contract }
 pue: { value: 1.25, year: 2023, source: operator }
+water: { liters_per_kwh: 0.2, year: 2024, source: meter }
 price: { per_kwh: 0.3, currency: EUR, year: 2024, source: invoice }
 )";
 
@@ -31,6 +32,8 @@ TEST(Site, ReadsEveryKey) {
   EXPECT_EQ(site.market_intensity->source, "contract");
   EXPECT_EQ(site.pue.value, 1.25);
   EXPECT_EQ(site.price->currency, "EUR");
+  EXPECT_EQ(site.water->liters_per_kwh, 0.2);
+  EXPECT_EQ(to_json(site)["water"]["source"], "meter");
   EXPECT_FALSE(site.hardware.has_value());
   EXPECT_EQ(to_json(site)["intensity"]["year"], 2024);
   EXPECT_TRUE(to_json(site)["hardware"].is_null());
@@ -59,14 +62,14 @@ TEST(Site, WrongKeysAreErrorsWithTheirPlace) {
   FRUGAL_EXPECT_ERROR(parse_site(replaced(kSite, "region: XX\n", ""), "s", "."), kInvalid,
                       "'region' is missing");
   FRUGAL_EXPECT_ERROR(parse_site(kSite + "name: again\n", "s.yaml", "."), kInvalid,
-                      "s.yaml:7:1: the key 'name' stands twice");
+                      "s.yaml:8:1: the key 'name' stands twice");
   FRUGAL_EXPECT_ERROR(parse_site(kSite + "extra: 1\n", "s", "."), kInvalid, "unknown key 'extra'");
   FRUGAL_EXPECT_ERROR(parse_site("", "s", "."), kInvalid, "s:1:1: expected a mapping");
 }
 
 TEST(Site, SourceAndYearAreRequiredEverywhere) {
-  for (const char* part :
-       {", source: grid report", ", source: contract", ", source: operator", ", source: invoice"}) {
+  for (const char* part : {", source: grid report", ", source: contract", ", source: operator",
+                           ", source: meter", ", source: invoice"}) {
     FRUGAL_EXPECT_ERROR(parse_site(replaced(kSite, part, ""), "s", "."), kInvalid,
                         "'source' is missing");
   }
@@ -99,6 +102,9 @@ TEST(Site, SlipsOfUnitsAreNamed) {
   FRUGAL_EXPECT_OK(site("grams_per_kwh: 10,", "grams_per_kwh: 0,"));  // of a contract
   FRUGAL_EXPECT_ERROR(site("1.25", "125"), kInvalid, "percent? Then it is 1.25");
   FRUGAL_EXPECT_ERROR(site("1.25", "0.25"), kInvalid, "the overhead alone?");
+  FRUGAL_EXPECT_ERROR(site("0.2,", "200,"), kInvalid, "milliliters? Then it is 0.2");
+  FRUGAL_EXPECT_OK(site("0.2,", "0,"));  // cooled by air
+  FRUGAL_EXPECT_ERROR(site("0.2,", "-1,"), kInvalid, "from 0 to 10");
   FRUGAL_EXPECT_ERROR(site("0.3,", "30,"), kInvalid, "cents? Then it is 0.3");
   FRUGAL_EXPECT_ERROR(site("0.3,", "300,"), kInvalid, "the price of a MWh? Then it is 0.3");
   FRUGAL_EXPECT_ERROR(site("0.3,", "0.0003,"), kInvalid, "the price of a Wh? Then it is 0.3");
@@ -115,7 +121,7 @@ TEST(Site, ShippedSitesAreValid) {
     FRUGAL_EXPECT_OK(load_site(entry.path()));
     ++count;
   }
-  EXPECT_GE(count, 3);
+  EXPECT_GE(count, 20);
 }
 
 }  // namespace

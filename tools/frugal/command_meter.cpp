@@ -68,7 +68,7 @@ void print_window(const energy::WindowResult& window, const energy::MeterSet& me
 
 std::string carbon_text(const energy::Figure& joules, const std::optional<energy::Site>& site) {
   if (!site) return "gCO2e unknown: give --site FILE (configs/sites)";
-  const energy::Carbon carbon = energy::carbon(joules.value, *site);
+  const energy::SiteCarbon carbon = energy::carbon(joules.value, *site);
   return base::str_cat(figure_text(carbon.location_grams, "gCO2e"), " (", site->name, ", ",
                        energy::to_text(energy::derived_from_site(joules.provenance)), ")");
 }
