@@ -215,6 +215,7 @@ class Generation {
       if (!finished_[row]) {
         results_[row].push_back(chosen[row]);
         if (options_.on_token != nullptr) options_.on_token(first_prompt_ + row, chosen[row]);
+        finished_[row] = options_.ends != nullptr && options_.ends(results_[row]);
       }
       open |= !finished_[row];
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <span>
 #include <vector>
 
 #include "base/random.h"
@@ -19,6 +20,8 @@ struct GenerateOptions {
   bool ignore_stop = false;              // speed measurements: always max_new_tokens
   // Called with each new id as it comes, by prompt; not with one that ends the sequence.
   std::function<void(size_t prompt, text::TokenId id)> on_token = nullptr;
+  // Whether a sequence of new ids is at its end; its last id is returned, too.
+  std::function<bool(std::span<const text::TokenId> ids)> ends = nullptr;
 };
 
 // What ends an answer: the model's own ids, and the tokenizer's.

@@ -8,13 +8,15 @@
 #include "pass/options.h"
 #include "pass/substitute.h"
 #include "pass/yaml.h"
+#include "tasks/inputs.h"
 
 namespace frugal::pass {
 namespace fs = std::filesystem;
 namespace {
 
 constexpr int64_t kSchema = 1;
-const std::vector<std::string> kDataKinds = {"text", "jsonl", "table", "builtin", "mix", "self"};
+const std::vector<std::string> kDataKinds = {"text", "jsonl", "table",    "builtin",
+                                             "mix",  "self",  "task_file"};
 
 class PipelineReader {
  public:
@@ -88,11 +90,12 @@ class PipelineReader {
   }
 
   text::DataSource read_datum(const Member& member) {
-    const MapReader datum(member.value, base::str_cat("data '", member.key, "'"),
-                          {"text", "jsonl", "table", "builtin", "mix", "self", "prompt",
-                           "completion", "chat", "system", "labels", "limit", "tokens",
-                           "sequence_length", "split", "task", "seed", "same_as"},
-                          problems_);
+    const MapReader datum(
+        member.value, base::str_cat("data '", member.key, "'"),
+        {"text",       "jsonl", "table",  "builtin", "mix",       "self",   "prompt",
+         "completion", "chat",  "system", "labels",  "limit",     "tokens", "sequence_length",
+         "split",      "task",  "seed",   "same_as", "task_file", "folder"},
+        problems_);
     text::DataSource source;
     if (!member.value.is_map()) return source;
     copy_templates(datum, member, source);
@@ -134,6 +137,8 @@ class PipelineReader {
       source.jsonl = source.table = source.builtin = source.split = source.task = "";
       source.mix.clear();
       source.self = false;
+      source.task_file = source.folder = "";
+      source.task_inputs.clear();
       return;
     }
     std::vector<std::string> names;
@@ -169,10 +174,21 @@ class PipelineReader {
     datum.text("builtin", source.builtin);
     if (const Node* node = datum.get("mix")) read_mix(datum, *node, source);
     datum.truth("self", source.self);
+    read_task_file(datum, member, source);
     if (member.key == kSelfData && !source.self) {
       problems_.add(member.position, "data '", member.key,
                     "': this name stands for text that the model writes itself; take another");
     }
+  }
+
+  void read_task_file(const MapReader& datum, const Member& member, text::DataSource& source) {
+    datum.text("task_file", source.task_file);
+    datum.text("folder", source.folder);
+    if (source.task_file.empty()) return;
+    source.task_file = absolute(source.task_file);
+    source.folder = absolute(source.folder);
+    if (const absl::Status status = tasks::find_inputs(source); !status.ok())
+      problems_.add(datum.position_of("task_file"), "data '", member.key, "': ", status.message());
   }
 
   // {name: weight} or [name, …] of other entries, which may be below: resolve_parts() finds them.

@@ -4,7 +4,8 @@
 //   name, description, seed
 //   vars:    {name: default}   no default = must be set by --set name=value; used as ${name}
 //   models:  {name: path}      Hugging Face folders, or .gguf files
-//   data:    {name: {text|jsonl|table|builtin|mix|self: …, prompt, completion, labels, limit,
+//   data:    {name: {text|jsonl|table|builtin|mix|self|task_file: …, folder, prompt, completion,
+//   labels, limit,
 //                    tokens, sequence_length, split, task, seed, same_as}}
 //            mix: {name: weight, …}, self: true (text that the model writes): for calibration
 //   steps:   [{id, pass, from: name or [names], with: {option: value}, matrix: {option: [values]}}]

@@ -15,6 +15,8 @@ base::Json data_json(const text::DataSource& source) {
   add("jsonl", source.jsonl);
   add("table", source.table);
   add("builtin", source.builtin);
+  add("task_file", source.task_file);
+  add("folder", source.folder);
   add("split", source.split);
   add("task", source.task);
   if (source.self) out["self"] = true;

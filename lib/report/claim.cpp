@@ -9,7 +9,9 @@ using base::Json;
 
 bool is_share(std::string_view metric) {
   return base::glob_match("*/accuracy", metric) || base::glob_match("*/coverage", metric) ||
-         base::glob_match("*/macro_f1", metric) || metric == "kld/same_top";
+         base::glob_match("*/macro_f1", metric) || base::glob_match("*/acc", metric) ||
+         base::glob_match("*/acc_norm", metric) || base::glob_match("*/exact_match*", metric) ||
+         metric == "kld/same_top";
 }
 
 const Json* claim_of(const JournalView& journal) {

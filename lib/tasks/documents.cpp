@@ -164,20 +164,20 @@ absl::StatusOr<std::vector<fs::path>> document_files(const TaskConfig& task, std
 
 absl::StatusOr<std::vector<fs::path>> document_files(const TaskConfig& task,
                                                      const fs::path& folder) {
-  std::vector<std::string> splits = {task.evaluated_split()};
+  FRUGAL_ASSIGN_OR_RETURN(std::vector<fs::path> files,
+                          document_files(task, task.evaluated_split(), folder));
   const FewShotConfig& shots = task.fewshot;
-  if (!shots.split.empty()) {
-    splits.push_back(shots.split);
-  } else if (!shots.has_samples && shots.count > 0) {
-    splits.push_back(task.training_split.empty() ? task.validation_split : task.training_split);
+  std::string split = shots.split;
+  if (split.empty() && !shots.has_samples) split = task.training_split;
+  if (split.empty()) return files;
+  const absl::StatusOr<std::vector<fs::path>> some = document_files(task, split, folder);
+  // Where none are asked for, examples need not be there.
+  if (!some.ok()) {
+    if (shots.count > 0) return some.status();
+    return files;
   }
-  std::vector<fs::path> files;
-  for (const std::string& split : splits) {
-    if (split.empty()) continue;
-    FRUGAL_ASSIGN_OR_RETURN(const std::vector<fs::path> some, document_files(task, split, folder));
-    for (const fs::path& file : some) {
-      if (std::find(files.begin(), files.end(), file) == files.end()) files.push_back(file);
-    }
+  for (const fs::path& file : *some) {
+    if (std::find(files.begin(), files.end(), file) == files.end()) files.push_back(file);
   }
   return files;
 }

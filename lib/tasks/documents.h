@@ -27,7 +27,9 @@ struct Documents {
 absl::StatusOr<std::vector<std::filesystem::path>> document_files(
     const TaskConfig& task, std::string_view split, const std::filesystem::path& folder);
 
-// All files that an evaluation of the task reads documents from, each once.
+// All files that an evaluation of the task may read documents from, each once: those of its
+// examples, too, where they are there. Errors: the evaluated documents are not, or the examples
+// that it asks for.
 absl::StatusOr<std::vector<std::filesystem::path>> document_files(
     const TaskConfig& task, const std::filesystem::path& folder);
 

@@ -69,6 +69,20 @@ absl::Status check_made(const DataSource& source, std::string_view what) {
   return base::invalid_argument("data: `", option, "` is of examples, and ", what, " has none");
 }
 
+absl::Status check_task_file(const DataSource& source) {
+  const char* option = source.chat                  ? "chat"
+                       : !source.prompt.empty()     ? "prompt"
+                       : !source.completion.empty() ? "completion"
+                       : !source.labels.empty()     ? "labels"
+                                                    : nullptr;
+  if (option != nullptr)
+    return base::invalid_argument("data: `", option,
+                                  "` does not go with a task_file, which says "
+                                  "itself what is asked");
+  if (source.limit >= 0) return absl::OkStatus();
+  return base::invalid_argument("data: limit ", source.limit, " is negative");
+}
+
 absl::Status check_mix(const DataSource& source) {
   FRUGAL_RETURN_IF_ERROR(check_made(source, "a mixture; say it of its parts"));
   for (const MixPart& part : source.mix) {
@@ -96,13 +110,17 @@ absl::Status check_mix(const DataSource& source) {
 absl::Status check_source(const DataSource& source) {
   const int given = int{!source.text.empty()} + int{!source.jsonl.empty()} +
                     int{!source.table.empty()} + int{!source.builtin.empty()} +
-                    int{!source.mix.empty()} + int{source.self};
+                    int{!source.mix.empty()} + int{source.self} + int{!source.task_file.empty()};
   if (given != 1) {
     return base::invalid_argument(
-        "data needs exactly one of text, jsonl, table, builtin, mix and self; found ", given);
+        "data needs exactly one of text, jsonl, table, builtin, mix, self and task_file; found ",
+        given);
   }
   if (!source.mix.empty()) return check_mix(source);
   if (source.self) return check_made(source, "text that the model writes");
+  if (!source.task_file.empty()) return check_task_file(source);
+  if (!source.folder.empty())
+    return base::invalid_argument("data: `folder` is of a task_file, whose documents it holds");
   if (source.chat && !source.text.empty()) {
     return base::invalid_argument(
         "data: `chat` is of conversations (jsonl, table, builtin); plain text has no turns");
@@ -121,6 +139,10 @@ absl::Status check_source(const DataSource& source) {
 }
 
 absl::Status check_has_examples(const DataSource& source) {
+  if (!source.task_file.empty())
+    return base::invalid_argument(
+        "a task file asks questions and is no text; name it under the "
+        "tasks of evaluate");
   if (source.mix.empty() && !source.self) return absl::OkStatus();
   return base::invalid_argument(
       source.self ? "text that the model writes itself" : "a mixture of texts",
@@ -135,6 +157,8 @@ absl::StatusOr<std::vector<fs::path>> data_files(const DataSource& source) {
     files.insert(files.end(), some.begin(), some.end());
   }
   if (!source.mix.empty() || source.self || !source.builtin.empty()) return files;
+  if (!source.task_file.empty())
+    return std::vector<fs::path>(source.task_inputs.begin(), source.task_inputs.end());
   if (!source.text.empty()) return expand(source.text);
   return std::vector<fs::path>{source.jsonl.empty() ? source.table : source.jsonl};
 }

@@ -26,7 +26,8 @@ struct MixPart {
   std::shared_ptr<const DataSource> source;  // no mixture itself
 };
 
-// Where examples come from. Exactly one of text, jsonl, table, builtin, mix, self is set.
+// Where examples come from. Exactly one of text, jsonl, table, builtin, mix, self, task_file is
+// set.
 struct DataSource {
   std::vector<std::string> text;  // files or globs: plain text, one document each
   std::string jsonl;              // one object per line
@@ -34,10 +35,14 @@ struct DataSource {
   std::string builtin;            // "storefront"
   std::vector<MixPart> mix;       // calibration only: windows of each, by weight
   bool self = false;              // calibration only: the model writes the text itself
-  std::string split;              // builtin only: train, calibration, validation, test
-  std::string task;               // builtin only: "sentiment", "description"; empty = both, mixed
-  std::string prompt;             // template: "{sentence}\nSentiment:"
-  std::string completion;         // template: " {label}"
+  std::string task_file;          // evaluation only: questions of a task file (lib/tasks)
+  std::string folder;             // task_file only: of its documents; empty: beside it
+  // task_file only: the files that it includes and that its documents are in.
+  std::vector<std::string> task_inputs;
+  std::string split;       // builtin only: train, calibration, validation, test
+  std::string task;        // builtin only: "sentiment", "description"; empty = both, mixed
+  std::string prompt;      // template: "{sentence}\nSentiment:"
+  std::string completion;  // template: " {label}"
   bool chat = false;   // through the model's chat template: turns of a record, or prompt and answer
   std::string system;  // chat only: the system turn of conversations without one; empty: none
   std::map<std::string, std::string> labels;  // raw label -> text, for classification

@@ -374,7 +374,8 @@ absl::Status check_data(const DataSource& source) {
   FRUGAL_RETURN_IF_ERROR(check_source(source));
   for (const MixPart& part : source.mix)
     FRUGAL_RETURN_IF_ERROR(base::annotate(check_data(*part.source), part.name));
-  if (!source.mix.empty() || source.self || !source.builtin.empty()) return absl::OkStatus();
+  if (!source.mix.empty() || source.self || !source.builtin.empty() || !source.task_file.empty())
+    return absl::OkStatus();
   if (!source.text.empty()) {
     FRUGAL_ASSIGN_OR_RETURN(const std::vector<fs::path> files, data_files(source));
     for (const fs::path& file : files) {

@@ -74,11 +74,13 @@ TEST_F(DocumentsOfATask, FilesAreAllThatAnEvaluationReads) {
   TaskConfig both = task("json", "a.jsonl");
   both.data_files["train"] = {"b.jsonl"};
   both.training_split = "train";
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const auto two, document_files(both, {}));
+  EXPECT_EQ(two.size(), 2u);
+  both.data_files["train"] = {"gone.jsonl"};
   FRUGAL_ASSERT_OK_AND_ASSIGN(const auto one, document_files(both, {}));
   EXPECT_EQ(one.size(), 1u);
   both.fewshot.count = 1;
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const auto two, document_files(both, {}));
-  EXPECT_EQ(two.size(), 2u);
+  FRUGAL_EXPECT_ERROR(document_files(both, {}), absl::StatusCode::kNotFound, "gone.jsonl");
 }
 
 }  // namespace

@@ -311,6 +311,7 @@ class CommandLine {
                               std::string& value) {
     std::string flags = "--" + kebab(option.name);
     if (kebab(option.name) != option.name) flags += ",--" + option.name;
+    if (option.name == "tasks") flags += ",--task";
     std::string help = option.help;
     if (!option.choices.empty())
       help += base::str_cat(" One of: ", base::join(option.choices, ", "), ".");
@@ -350,6 +351,8 @@ class CommandLine {
                      "RAW=TEXT: a label and its text; may be repeated")
         ->allow_extra_args(false);
     command->add_option("--data-split", arguments.data_split, "Split of builtin data");
+    command->add_option("--data-folder", arguments.data_folder,
+                        "Folder with the documents of task files (default: beside them)");
     command->add_option("--data-limit", arguments.data_limit, "Examples at most; 0 = all");
     command->add_option("--data-tokens", arguments.data_tokens, "Tokens at most; 0 = all");
     command->add_option("--data-sequence-length", arguments.data_sequence_length,

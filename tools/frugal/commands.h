@@ -36,7 +36,7 @@ struct PassArguments {
   std::string out;  // file or folder to publish; empty = only the run folder
   bool force = false;
   // For all data given as files.
-  std::string data_prompt, data_completion, data_split, data_system;
+  std::string data_prompt, data_completion, data_split, data_system, data_folder;
   bool data_chat = false;
   std::vector<std::string> data_labels;  // RAW=TEXT
   long long data_limit = 0, data_tokens = 0, data_sequence_length = 0;

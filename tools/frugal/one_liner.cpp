@@ -8,6 +8,7 @@
 #include "base/file_kind.h"
 #include "base/hash.h"
 #include "pass/option_reader.h"
+#include "tasks/inputs.h"
 #include "text/data_file.h"
 
 namespace frugal::tool {
@@ -47,6 +48,17 @@ fs::path absolute(const std::string& path) {
   std::error_code error;
   fs::path out = fs::absolute(path, error).lexically_normal();
   return out.filename().empty() ? out.parent_path() : out;
+}
+
+// The task files that come with frugal: beside an installed executable, or in the source tree that
+// this one was built in.
+fs::path tasks_folder() {
+  std::error_code error;
+  const fs::path folder = fs::read_symlink("/proc/self/exe", error).parent_path();
+  for (const char* place : {"../../share/frugal/tasks", "../../../configs/tasks"}) {
+    if (fs::is_directory(folder / place, error)) return (folder / place).lexically_normal();
+  }
+  return {};
 }
 
 class Builder {
@@ -186,10 +198,30 @@ class Builder {
       if (parts.size() > 1) entry.source.split = parts[1];
       if (parts.size() > 2) entry.source.task = parts[2];
       entry.source.seed = pipeline_.seed;
+    } else if (const fs::path task = task_file(value); !task.empty()) {
+      fill_task(entry.source, task, position);
     } else {
       fill_path(entry.source, absolute(value));
     }
     return add_entry(std::move(name), std::move(entry));
+  }
+
+  // FILE.yaml, or the name of a task that comes with frugal where no file has it. Empty: neither.
+  static fs::path task_file(const std::string& value) {
+    const fs::path path = absolute(value);
+    std::error_code error;
+    if (fs::exists(path, error)) {
+      const std::string suffix = base::suffix_of(path);
+      return suffix == ".yaml" || suffix == ".yml" ? path : fs::path();
+    }
+    return tasks::named_task(value, tasks_folder());
+  }
+
+  void fill_task(text::DataSource& source, const fs::path& file, const pass::Position& position) {
+    source.task_file = file.string();
+    if (!arguments_.data_folder.empty()) source.folder = absolute(arguments_.data_folder).string();
+    if (const absl::Status status = tasks::find_inputs(source); !status.ok())
+      problems_.add(position, status.message());
   }
 
   // What a file is, its content says.

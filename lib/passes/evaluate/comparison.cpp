@@ -1,6 +1,7 @@
 // Tested by: tests/passes/evaluate_test.cpp
 #include "passes/evaluate/comparison.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 
@@ -116,6 +117,34 @@ absl::StatusOr<Json> accuracy_row(std::string metric, const std::vector<double>&
   return row;
 }
 
+bool is_right_or_wrong(const std::vector<double>& values) {
+  return std::all_of(values.begin(), values.end(), [](double v) { return v == 0.0 || v == 1.0; });
+}
+
+// Of log-likelihoods: their mean, or a perplexity made of them.
+Json likelihood_row(std::string metric, const evaluate::TaskScores::Metric& own,
+                    const evaluate::TaskScores::Metric& other, const ComparisonContext& context) {
+  const bool mean = own.name == evaluate::kAnswerLogLikelihood;
+  const std::vector<double> ones(own.values.size(), 1.0);
+  const auto statistic = [&](const std::vector<double>& values) -> IndexStatistic {
+    const std::vector<double>& weights = own.weights.empty() ? ones : own.weights;
+    return [&values, &weights, mean,
+            bits = own.name == "bits_per_byte"](std::span<const int64_t> indices) {
+      const double each = mean_of(values)(indices) / mean_of(weights)(indices);
+      return mean ? each : bits ? -each / std::log(2.0) : std::exp(-each);
+    };
+  };
+  std::vector<int64_t> all(own.values.size());
+  std::iota(all.begin(), all.end(), int64_t{0});
+  const IndexStatistic value = statistic(own.values), reference = statistic(other.values);
+  Json row = empty_row(std::move(metric), context, value(all), reference(all));
+  row["better"] = mean ? "higher" : "lower";
+  row["n"] = own.values.size();
+  set_interval(row, evaluate::paired_bootstrap(static_cast<int64_t>(own.values.size()), value,
+                                               reference, context.random));
+  return row;
+}
+
 Json macro_f1_row(std::string metric, const std::vector<evaluate::ClassificationItem>& items,
                   const std::vector<evaluate::ClassificationItem>& reference,
                   const ComparisonContext& context) {
@@ -166,6 +195,27 @@ absl::StatusOr<std::vector<Json>> compare(std::string_view task,
   FRUGAL_RETURN_IF_ERROR(
       set_verdict(row, own, other, context.claim.margin, context.claim.covers(metric)));
   return std::vector<Json>{std::move(row)};
+}
+
+absl::StatusOr<std::vector<Json>> compare(std::string_view task, const evaluate::TaskScores& scores,
+                                          const evaluate::TaskScores& reference,
+                                          const ComparisonContext& context) {
+  if (scores.ids != reference.ids || scores.metrics.size() != reference.metrics.size())
+    return base::internal("evaluate ", task, ": the items are not those of the reference");
+  std::vector<Json> rows;
+  for (size_t m = 0; m < scores.metrics.size(); ++m) {
+    const evaluate::TaskScores::Metric &own = scores.metrics[m], &other = reference.metrics[m];
+    const std::string metric = base::str_cat(task, "/", own.name);
+    if (own.name != other.name || own.weights != other.weights)
+      return base::internal("evaluate ", metric, ": the items are not those of the reference");
+    if (is_right_or_wrong(own.values) && is_right_or_wrong(other.values)) {
+      FRUGAL_ASSIGN_OR_RETURN(Json row, accuracy_row(metric, own.values, other.values, context));
+      rows.push_back(std::move(row));
+    } else {
+      rows.push_back(likelihood_row(metric, own, other, context));
+    }
+  }
+  return rows;
 }
 
 absl::StatusOr<Json> compare(const evaluate::Divergence& divergence,

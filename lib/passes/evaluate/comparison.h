@@ -16,6 +16,7 @@
 #include "evaluate/classification.h"
 #include "evaluate/divergence.h"
 #include "evaluate/generation.h"
+#include "evaluate/task_items.h"
 #include "passes/evaluate/options.h"
 
 namespace frugal::passes {
@@ -35,6 +36,12 @@ absl::StatusOr<std::vector<base::Json>> compare(
 absl::StatusOr<std::vector<base::Json>> compare(
     std::string_view task, const std::vector<evaluate::GenerationItem>& items,
     const std::vector<evaluate::GenerationItem>& reference, const ComparisonContext& context);
+
+// One row for each metric of a task file. Errors: the items are not the same ones.
+absl::StatusOr<std::vector<base::Json>> compare(std::string_view task,
+                                                const evaluate::TaskScores& scores,
+                                                const evaluate::TaskScores& reference,
+                                                const ComparisonContext& context);
 
 // Row perplexity; lower is better. A relative margin m allows a ratio of 1 + m, tested on the
 // windows' mean log-likelihoods.

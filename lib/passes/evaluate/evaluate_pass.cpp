@@ -6,12 +6,17 @@
 
 #include "base/hash.h"
 #include "evaluate/items.h"
+#include "evaluate/task_answers.h"
+#include "evaluate/task_items.h"
 #include "model/decoder.h"
 #include "model/generate.h"
 #include "passes/common/serving.h"
 #include "passes/evaluate/comparison.h"
 #include "passes/evaluate/options.h"
 #include "passes/evaluate/results.h"
+#include "passes/evaluate/task_files.h"
+#include "tasks/inputs.h"
+#include "tasks/results.h"
 #include "tensor/device.h"
 #include "text/dataset.h"
 #include "text/tokenizer.h"
@@ -82,6 +87,23 @@ void add_example(base::KeyHasher& hasher, const text::Example& example) {
   hasher.add("|");
 }
 
+std::string hash_of(const std::vector<text::Example>& examples) {
+  base::KeyHasher hasher;
+  for (const text::Example& example : examples) add_example(hasher, example);
+  return hasher.hex();
+}
+
+std::string hash_of(const tasks::TaskData& task) {
+  base::KeyHasher hasher;
+  hasher.add(task.config.written.dump());
+  for (const tasks::Question& question : task.questions) {
+    hasher.add(question.id).add(question.context).add(question.target.dump());
+    for (const std::string& continuation : question.continuations) hasher.add(continuation);
+    hasher.add("|");
+  }
+  return hasher.hex();
+}
+
 // One evaluation on its way: what all parts of it need.
 class Evaluation {
  public:
@@ -95,12 +117,17 @@ class Evaluation {
     FRUGAL_RETURN_IF_ERROR(open_reference());
     for (const pass::DataReference& reference : options_.tasks) {
       FRUGAL_ASSIGN_OR_RETURN(auto source, context_.data(reference));
+      if (!source.task_file.empty()) {
+        FRUGAL_RETURN_IF_ERROR(solve(reference.name, source));
+        continue;
+      }
       FRUGAL_ASSIGN_OR_RETURN(const Task task, load_task(reference.name, std::move(source),
                                                          *model_->tokenizer, options_.limit));
       FRUGAL_RETURN_IF_ERROR(classify(task));
       FRUGAL_RETURN_IF_ERROR(generate(task));
     }
     FRUGAL_RETURN_IF_ERROR(score_text());
+    FRUGAL_RETURN_IF_ERROR(write_results());
     context_.row("runtime", serving_ ? model_->served->row() : own_forward_row(context_.device()));
     adjust_p_values(rows_);
     for (base::Json& row : rows_) context_.row("comparison", std::move(row));
@@ -146,14 +173,14 @@ class Evaluation {
     return &*reference_;
   }
 
-  // Items of the reference on `examples`: made once, then read by every step that compares with it.
+  // Items of the reference on what is `asked` (a hash of it): made once, then read by every step
+  // that compares with it.
   absl::StatusOr<std::vector<base::Json>> reference_items(
-      std::string_view kind, const std::vector<text::Example>& examples,
+      std::string_view kind, std::string_view asked,
       const std::function<absl::StatusOr<std::vector<base::Json>>(const Loaded&)>& make) {
     base::KeyHasher hasher;
     hasher.add("evaluate items").add(base::str_cat(kVersion)).add(kind).add(reference_hash_);
-    hasher.add(context_.device()).add(base::str_cat(options_.max_new_tokens));
-    for (const text::Example& example : examples) add_example(hasher, example);
+    hasher.add(context_.device()).add(base::str_cat(options_.max_new_tokens)).add(asked);
     FRUGAL_ASSIGN_OR_RETURN(
         const auto folder,
         context_.shared(hasher.hex(), [&](const std::filesystem::path& staging) -> absl::Status {
@@ -184,7 +211,7 @@ class Evaluation {
     if (!reference_checkpoint_) return absl::OkStatus();
     FRUGAL_ASSIGN_OR_RETURN(
         const auto lines,
-        reference_items("classification", task.classification,
+        reference_items("classification", hash_of(task.classification),
                         [&](const Loaded& loaded) -> absl::StatusOr<std::vector<base::Json>> {
                           FRUGAL_ASSIGN_OR_RETURN(const auto made,
                                                   classify_with(loaded, task, " (reference)"));
@@ -227,7 +254,7 @@ class Evaluation {
     if (!reference_checkpoint_) return absl::OkStatus();
     FRUGAL_ASSIGN_OR_RETURN(
         const auto lines,
-        reference_items("generation", task.generation,
+        reference_items("generation", hash_of(task.generation),
                         [&](const Loaded& loaded) -> absl::StatusOr<std::vector<base::Json>> {
                           FRUGAL_ASSIGN_OR_RETURN(const auto made,
                                                   generate_with(loaded, task, " (reference)"));
@@ -242,6 +269,58 @@ class Evaluation {
                             compare(task.name, result.items, items, comparison(task.name)));
     add_rows(std::move(rows));
     return absl::OkStatus();
+  }
+
+  // Questions of a task file.
+  absl::Status solve(const std::string& name, const text::DataSource& source) {
+    FRUGAL_ASSIGN_OR_RETURN(const tasks::TaskData task,
+                            tasks::load_task(source, options_.limit, options_.fewshot));
+    FRUGAL_ASSIGN_OR_RETURN(const Solved solved, solve_with(*model_, task, name));
+    report(statistics_of(name, task, solved.answers, solved.result, random(name)));
+    for (const std::string& warning : warnings_of(name, task, solved.result))
+      context_.warn(warning);
+    FRUGAL_RETURN_IF_ERROR(context_.write_items(name, solved.items));
+    const tasks::EvaluatedTask evaluated{&task.config, task.questions, solved.answers,
+                                         &solved.result, task.shots};
+    FRUGAL_RETURN_IF_ERROR(context_.write_items("samples_" + name, tasks::sample_lines(evaluated)));
+    results_.update(tasks::results_json(std::span(&evaluated, 1)), /*merge_objects=*/true);
+    if (!reference_checkpoint_) return absl::OkStatus();
+    FRUGAL_ASSIGN_OR_RETURN(
+        const auto lines,
+        reference_items("task", hash_of(task),
+                        [&](const Loaded& loaded) -> absl::StatusOr<std::vector<base::Json>> {
+                          FRUGAL_ASSIGN_OR_RETURN(Solved made,
+                                                  solve_with(loaded, task, name + " (reference)"));
+                          return std::move(made.items);
+                        }));
+    FRUGAL_ASSIGN_OR_RETURN(const auto own, evaluate::task_scores(solved.items, name));
+    FRUGAL_ASSIGN_OR_RETURN(const auto other, evaluate::task_scores(lines, "reference items"));
+    FRUGAL_ASSIGN_OR_RETURN(auto rows, compare(name, own, other, comparison(name)));
+    add_rows(std::move(rows));
+    return absl::OkStatus();
+  }
+
+  struct Solved {
+    std::vector<tasks::Answer> answers;
+    tasks::TaskResult result;
+    std::vector<base::Json> items;
+  };
+  absl::StatusOr<Solved> solve_with(const Loaded& loaded, const tasks::TaskData& task,
+                                    std::string_view who) {
+    Solved solved;
+    FRUGAL_ASSIGN_OR_RETURN(solved.answers,
+                            evaluate::answer(*loaded.decoder, *loaded.tokenizer, task.config,
+                                             task.questions, scoring(who)));
+    FRUGAL_ASSIGN_OR_RETURN(solved.result,
+                            tasks::score_answers(task.config, task.questions, solved.answers));
+    solved.items = evaluate::task_items(task.config, task.questions, solved.answers, solved.result);
+    return solved;
+  }
+
+  // Results of all task files as lm-evaluation-harness writes them: one JSON object.
+  absl::Status write_results() {
+    if (results_.empty()) return absl::OkStatus();
+    return context_.write_items("lm-eval-results", {results_});
   }
 
   void report(std::vector<pass::Statistic> statistics) {
@@ -344,6 +423,7 @@ class Evaluation {
   std::optional<format::Checkpoint> reference_checkpoint_;
   std::string reference_hash_;
   std::vector<base::Json> rows_;
+  base::Json results_ = base::Json::object();
 };
 
 class EvaluatePass final : public pass::Pass {
@@ -353,8 +433,8 @@ class EvaluatePass final : public pass::Pass {
         .name = "evaluate",
         .version = kVersion,
         .summary =
-            "Measures quality with intervals: label classification, generated text, "
-            "perplexity, and paired comparisons with a reference.",
+            "Measures quality with intervals: label classification, generated text, task files of "
+            "lm-evaluation-harness, perplexity, and paired comparisons with a reference.",
         .input = pass::Input::kCheckpoint,
         .output = pass::Output::kNone,
         .takes_artifacts = true};

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "passes/common/serving.h"
 #include "passes/common/text_checks.h"
+#include "passes/evaluate/task_files.h"
 
 namespace frugal::passes {
 namespace {
@@ -14,13 +15,21 @@ void visit_data(EvaluateOptions& options, pass::OptionVisitor& visitor) {
   visitor.field(
       {.name = "tasks",
        .help = "Data to solve: label classification where the examples have labels, generation "
-               "with attribute coverage where they have attributes."},
+               "with attribute coverage where they have attributes, and task files of "
+               "lm-evaluation-harness: a file, or the name of one that comes with frugal."},
       options.tasks);
   visitor.field({.name = "limit",
-                 .help = "Examples of each task at most, the first ones; 0 takes all.",
+                 .help = "Examples or questions of each task at most, the first ones; 0 takes all.",
                  .unit = "examples",
                  .minimum = 0},
                 options.limit);
+  visitor.field({.name = "fewshot",
+                 .help = "Task files: solved examples in front of each question.",
+                 .unit = "examples",
+                 .minimum = 0,
+                 .maximum = 1000,
+                 .otherwise = "as the task file says (num_fewshot)"},
+                options.fewshot);
   visitor.field({.name = "max_new_tokens",
                  .help = "Length at which a generated text is cut.",
                  .unit = "tokens",
@@ -79,9 +88,16 @@ void visit_comparison(EvaluateOptions& options, pass::OptionVisitor& visitor) {
                 options.metric);
 }
 
-std::vector<std::string> claimable(const EvaluateOptions& options) {
+std::vector<std::string> claimable(const EvaluateOptions& options,
+                                   const pass::CheckContext& context) {
   std::vector<std::string> result;
   for (const pass::DataReference& task : options.tasks) {
+    const auto source = context.data(task);
+    if (source.ok() && !source->task_file.empty()) {
+      for (std::string& name : claimable_metrics(*source, task.name))
+        result.push_back(std::move(name));
+      continue;
+    }
     result.push_back(task.name + "/accuracy");
     result.push_back(task.name + "/coverage");
   }
@@ -89,7 +105,7 @@ std::vector<std::string> claimable(const EvaluateOptions& options) {
   return result;
 }
 
-absl::Status check_claim(const EvaluateOptions& options) {
+absl::Status check_claim(const EvaluateOptions& options, const pass::CheckContext& context) {
   if (options.margin == 0.0) {
     if (options.metric.empty()) return absl::OkStatus();
     return base::invalid_argument("evaluate: metric '", options.metric,
@@ -99,7 +115,7 @@ absl::Status check_claim(const EvaluateOptions& options) {
     return base::invalid_argument(
         "evaluate: a margin needs a reference to compare with; set reference");
   }
-  const std::vector<std::string> names = claimable(options);
+  const std::vector<std::string> names = claimable(options, context);
   if (!options.metric.empty() &&
       std::find(names.begin(), names.end(), options.metric) == names.end()) {
     return base::invalid_argument("evaluate: no margin can be tested for metric '", options.metric,
@@ -131,6 +147,7 @@ absl::Status check_windows(const text::DataSource& source, const text::Tokenizer
 absl::Status check_task(const EvaluateOptions& options, const pass::CheckContext& context,
                         const pass::ModelInfo& model, const pass::DataReference& task) {
   FRUGAL_ASSIGN_OR_RETURN(const text::DataSource source, context.data(task));
+  if (!source.task_file.empty()) return check_task_file(options, source, model, task.name);
   FRUGAL_RETURN_IF_ERROR(base::annotate(text::check_has_examples(source),
                                         base::str_cat("evaluate: task '", task.name, "'")));
   if (source.builtin.empty() && source.labels.size() < 2) {
@@ -226,6 +243,23 @@ void visit(EvaluateOptions& options, pass::OptionVisitor& visitor) {
       options.forward_windows);
 }
 
+namespace {
+
+// Adapters say what an id's probability is, not which one greedy decoding would take.
+absl::Status check_served_tasks(const EvaluateOptions& options, const Serving& serving,
+                                const pass::CheckContext& context) {
+  for (const pass::DataReference& task : options.tasks) {
+    FRUGAL_ASSIGN_OR_RETURN(const text::DataSource source, context.data(task));
+    if (source.task_file.empty()) continue;
+    return base::invalid_argument("evaluate: task file '", task.name, "' cannot be answered in ",
+                                  serving.engine(), " yet; set runtime: frugal, which is ",
+                                  kOwnForward, " of the same weights");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
 absl::Status check(const EvaluateOptions& options, pass::CheckContext& context,
                    const pass::ModelInfo& model) {
   if (options.tasks.empty() && options.perplexity.name.empty()) {
@@ -241,9 +275,10 @@ absl::Status check(const EvaluateOptions& options, pass::CheckContext& context,
   }
   FRUGAL_RETURN_IF_ERROR(planned_tokenizer(model, "evaluate").status());
   FRUGAL_RETURN_IF_ERROR(check_perplexity(options, context, model));
-  FRUGAL_RETURN_IF_ERROR(check_claim(options));
+  FRUGAL_RETURN_IF_ERROR(check_claim(options, context));
   FRUGAL_RETURN_IF_ERROR(check_reference(options, context, model));
-  FRUGAL_RETURN_IF_ERROR(check_serving(options.runtime, "evaluate", context).status());
+  FRUGAL_ASSIGN_OR_RETURN(const auto serving, check_serving(options.runtime, "evaluate", context));
+  if (serving) FRUGAL_RETURN_IF_ERROR(check_served_tasks(options, *serving, context));
   const int64_t weights = 4 * model.config.parameter_count();
   context.estimate({.peak_memory_bytes = options.reference.name.empty() ? weights : 2 * weights,
                     .basis = "fp32 weights of the model and its reference"});
@@ -253,7 +288,9 @@ absl::Status check(const EvaluateOptions& options, pass::CheckContext& context,
 bool EvaluateClaim::covers(std::string_view name) const {
   if (margin.value == 0.0) return false;
   if (!metric.empty()) return metric == name;
-  return name.ends_with("/accuracy") || name.ends_with("/coverage");
+  const std::string_view last = name.substr(name.rfind('/') + 1);
+  return last == "accuracy" || last == "coverage" || last.starts_with("acc") ||
+         last.starts_with("exact_match");
 }
 
 EvaluateClaim claim_of(const EvaluateOptions& options) {

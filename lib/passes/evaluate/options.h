@@ -1,6 +1,7 @@
 // What the evaluate pass is told, and what of it can be refused before any weight is read.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,7 @@ struct EvaluateOptions {
   int64_t batch = 16;
   std::string runtime = "auto";
   int64_t forward_windows = 8;
+  std::optional<int64_t> fewshot;
 };
 
 void visit(EvaluateOptions& options, pass::OptionVisitor& visitor);
@@ -38,7 +40,7 @@ absl::Status check(const EvaluateOptions& options, pass::CheckContext& context,
 // The claim to test: "`metric` loses no more than `margin`".
 struct EvaluateClaim {
   evaluate::Margin margin;  // value 0: none
-  std::string metric;       // empty: every accuracy and coverage
+  std::string metric;       // empty: every accuracy, coverage and exact match
   bool covers(std::string_view name) const;
 };
 EvaluateClaim claim_of(const EvaluateOptions& options);

@@ -1,0 +1,186 @@
+// Tested by: tests/passes/evaluate_tasks_test.cpp
+#include "passes/evaluate/task_files.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "evaluate/statistics.h"
+
+namespace frugal::passes {
+namespace {
+
+using base::str_cat;
+using evaluate::Interval;
+using evaluate::TaskScores;
+using tasks::MetricResult;
+using tasks::OutputType;
+
+bool is_right_or_wrong(const std::vector<double>& values) {
+  return std::all_of(values.begin(), values.end(), [](double v) { return v == 0.0 || v == 1.0; });
+}
+
+std::string_view unit_of(const MetricResult& metric) {
+  if (metric.name == "bits_per_byte") return "bits/byte";
+  return metric.name.ends_with("perplexity") ? "" : "fraction";
+}
+
+// What the denominator is, where a name does not say it.
+std::string_view meaning_of(std::string_view metric) {
+  if (metric == "acc")
+    return "Share of questions whose right choice has the largest log-likelihood";
+  if (metric == "acc_norm")
+    return "Share of questions whose right choice has the largest log-likelihood for each of its "
+           "characters";
+  if (metric == "acc_bytes")
+    return "Share of questions whose right choice has the largest log-likelihood for each of its "
+           "bytes";
+  if (metric == "exact_match") return "Share of questions answered with the very answer";
+  if (metric == "perplexity") return "exp of the mean negative log-likelihood of the answers";
+  if (metric == "word_perplexity") return "exp of the negative log-likelihood for each word";
+  if (metric == "byte_perplexity") return "exp of the negative log-likelihood for each byte";
+  return "Negative log2-likelihood for each byte";
+}
+
+std::optional<Interval> interval_of(const MetricResult& metric, base::RandomStream random) {
+  const auto n = static_cast<int64_t>(metric.items.size());
+  if (!metric.weights.empty()) {
+    auto interval = evaluate::bootstrap_ratio_interval(metric.items, metric.weights, random);
+    if (!interval) return interval;
+    const auto value = [&](double mean) {
+      return metric.name == "bits_per_byte" ? -mean / std::log(2.0) : std::exp(-mean);
+    };
+    const Interval means = *interval;
+    interval->low = value(means.high);
+    interval->high = value(means.low);
+    return interval;
+  }
+  if (metric.name == "perplexity") {
+    auto interval = evaluate::bootstrap_mean_interval(metric.items, random);
+    if (!interval) return interval;
+    const Interval means = *interval;
+    interval->low = std::exp(-means.high);
+    interval->high = std::exp(-means.low);
+    return interval;
+  }
+  if (is_right_or_wrong(metric.items))
+    return evaluate::wilson_interval(std::count(metric.items.begin(), metric.items.end(), 1.0), n);
+  return evaluate::bootstrap_mean_interval(metric.items, random);
+}
+
+void set_interval(pass::Statistic& statistic, const std::optional<Interval>& interval) {
+  if (!interval) return;
+  statistic.low = interval->low;
+  statistic.high = interval->high;
+  statistic.confidence = interval->confidence;
+  statistic.method = interval->method;
+}
+
+std::string shots_in_words(int64_t shots) {
+  return shots == 0 ? "without examples"
+                    : str_cat("behind ", shots, shots == 1 ? " example" : " examples");
+}
+
+pass::Statistic statistic_of(std::string_view name, const tasks::TaskData& task,
+                             const MetricResult& metric, base::RandomStream random) {
+  pass::Statistic statistic{.name = str_cat(name, "/", evaluate::task_metric(metric)),
+                            .unit = std::string(unit_of(metric))};
+  if (std::isfinite(metric.value)) statistic.value = metric.value;
+  statistic.help = str_cat(meaning_of(metric.name), ", ", shots_in_words(task.shots),
+                           "; lm-evaluation-harness' ", metric.name, ",", metric.filter);
+  if (metric.standard_error) statistic.help += str_cat(", standard error ", *metric.standard_error);
+  statistic.help += ".";
+  statistic.n = static_cast<int64_t>(metric.items.size());
+  set_interval(statistic, interval_of(metric, random));
+  return statistic;
+}
+
+bool has_scored_answers(OutputType type) {
+  return type == OutputType::kMultipleChoice || type == OutputType::kLogLikelihood;
+}
+
+}  // namespace
+
+absl::Status check_task_file(const EvaluateOptions& options, const text::DataSource& source,
+                             const pass::ModelInfo& model, std::string_view name) {
+  // The first question shows whether the templates fit the documents.
+  const auto task = tasks::load_task(source, 1, options.fewshot);
+  if (!task.ok()) return base::annotate(task.status(), str_cat("evaluate: task '", name, "'"));
+  const int64_t room = task->config.generation.max_new_tokens;
+  if (task->config.type == OutputType::kGenerateUntil && room >= model.config.context_length)
+    return base::invalid_argument("evaluate: task '", name, "' asks for answers of up to ", room,
+                                  " tokens, which leave no room for a question in the context of ",
+                                  model.config.context_length,
+                                  "; lower generation_kwargs: max_gen_toks");
+  return absl::OkStatus();
+}
+
+std::vector<std::string> claimable_metrics(const text::DataSource& source, std::string_view name) {
+  const auto task = tasks::read_task(source.task_file);
+  std::vector<std::string> names;
+  if (!task.ok()) return names;
+  for (const tasks::FilterConfig& filter : task->filters) {
+    for (const tasks::MetricConfig& metric : task->metrics) {
+      if (metric.name.ends_with("perplexity") || metric.name == "bits_per_byte") continue;
+      names.push_back(str_cat(name, "/", metric.name, filter.name == "none" ? "" : ",",
+                              filter.name == "none" ? "" : filter.name));
+    }
+  }
+  return names;
+}
+
+std::vector<pass::Statistic> statistics_of(std::string_view name, const tasks::TaskData& task,
+                                           std::span<const tasks::Answer> answers,
+                                           const tasks::TaskResult& result,
+                                           base::RandomStream random) {
+  std::vector<pass::Statistic> all;
+  for (const MetricResult& metric : result.metrics)
+    all.push_back(statistic_of(name, task, metric, random));
+  if (has_scored_answers(task.config.type)) {
+    const std::vector<double> values = tasks::answer_log_likelihoods(task.questions, answers);
+    pass::Statistic statistic{
+        .name = str_cat(name, "/", evaluate::kAnswerLogLikelihood),
+        .unit = "nats",
+        .help =
+            "Mean log-likelihood of the right answer: a finer measure than the share of right "
+            "choices, and one that moves where that is chance."};
+    if (!values.empty()) statistic.value = evaluate::mean(values);
+    statistic.n = static_cast<int64_t>(values.size());
+    set_interval(statistic, evaluate::bootstrap_mean_interval(values, random));
+    all.push_back(std::move(statistic));
+  }
+  if (task.config.type == OutputType::kMultipleChoice) {
+    all.push_back({.name = str_cat(name, "/chance"),
+                   .value = tasks::chance_of(task.questions, 0.0).rate,
+                   .unit = "fraction",
+                   .help = "Share of right choices that guessing gives on average.",
+                   .provenance = "modelled"});
+  }
+  return all;
+}
+
+std::vector<std::string> warnings_of(std::string_view name, const tasks::TaskData& task,
+                                     const tasks::TaskResult& result) {
+  std::vector<std::string> warnings;
+  for (const MetricResult& metric : result.metrics) {
+    const std::string metric_name = str_cat(name, "/", evaluate::task_metric(metric));
+    const auto right = std::count(metric.items.begin(), metric.items.end(), 1.0);
+    if (task.config.type == OutputType::kGenerateUntil && metric.name == "exact_match" &&
+        right == 0) {
+      warnings.push_back(
+          str_cat(metric_name, ": none of ", metric.items.size(),
+                  " answers is right, so this task tells nothing about how models of "
+                  "this size compare"));
+    }
+    if (task.config.type != OutputType::kMultipleChoice || metric.name == "exact_match") continue;
+    const tasks::Chance chance = tasks::chance_of(task.questions, metric.value);
+    if (chance.distinguishable) continue;
+    warnings.push_back(str_cat(metric_name, ": ", right, " right of ", metric.items.size(),
+                               " cannot be told from guessing (",
+                               std::round(1000.0 * chance.rate) / 10.0,
+                               "%), so it ranks no models; ", name, "/",
+                               evaluate::kAnswerLogLikelihood, " is the finer measure"));
+  }
+  return warnings;
+}
+
+}  // namespace frugal::passes

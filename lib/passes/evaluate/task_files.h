@@ -1,0 +1,39 @@
+// Task files in evaluate: what can be refused before any weight is read, and the numbers of a task.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/random.h"
+#include "evaluate/task_items.h"
+#include "pass/pass.h"
+#include "passes/evaluate/options.h"
+#include "tasks/inputs.h"
+#include "tasks/metrics.h"
+
+namespace frugal::passes {
+
+// Errors: those of the task file, of its first question, and of a context too short for its
+// answers.
+absl::Status check_task_file(const EvaluateOptions& options, const text::DataSource& source,
+                             const pass::ModelInfo& model, std::string_view name);
+
+// What a margin can be tested for: <task>/acc, <task>/exact_match, ... Empty where the task file
+// cannot be read.
+std::vector<std::string> claimable_metrics(const text::DataSource& source, std::string_view name);
+
+// Numbers of one task, named <task>/<metric>, <task>/answer_log_likelihood and, of choices,
+// <task>/chance.
+std::vector<pass::Statistic> statistics_of(std::string_view name, const tasks::TaskData& task,
+                                           std::span<const tasks::Answer> answers,
+                                           const tasks::TaskResult& result,
+                                           base::RandomStream random);
+
+// What must be said beside the numbers: accuracies that guessing would give, or that are at the
+// floor.
+std::vector<std::string> warnings_of(std::string_view name, const tasks::TaskData& task,
+                                     const tasks::TaskResult& result);
+
+}  // namespace frugal::passes
