@@ -109,6 +109,8 @@ absl::Status check_options(std::span<const Exporter* const> chosen, const Export
                                       &Exporter::takes_pre_tokenizer));
   FRUGAL_RETURN_IF_ERROR(
       check_option(chosen, "eos_token_id", !options.eos.empty(), &Exporter::takes_eos));
+  FRUGAL_RETURN_IF_ERROR(
+      check_option(chosen, "operators", options.standard_operators, &Exporter::takes_operators));
   FRUGAL_RETURN_IF_ERROR(check_option(chosen, "max_shard_size", options.max_shard_bytes.has_value(),
                                       &Exporter::takes_shard_size));
   return check_option(chosen, "gptq_version", options.gptq_version != 1,

@@ -25,9 +25,10 @@ inline constexpr int64_t kDefaultAccuracyLevel = 4;
 struct ExportOptions {
   std::string name;                                // that the artifact gives itself
   int64_t accuracy_level = kDefaultAccuracyLevel;  // ONNX: of MatMulNBits
-  std::vector<int64_t> eos = {};   // ids that end texts, in place of those the model names
-  std::string pre_tokenizer = {};  // GGUF: llama.cpp's name of the pattern; empty: found by it
-  int64_t gptq_version = 1;        // GPTQ: checkpoint format gptq, or 2: gptq_v2
+  bool standard_operators = false;  // ONNX: ai.onnx alone, in place of ONNX Runtime's own
+  std::vector<int64_t> eos = {};    // ids that end texts, in place of those the model names
+  std::string pre_tokenizer = {};   // GGUF: llama.cpp's name of the pattern; empty: found by it
+  int64_t gptq_version = 1;         // GPTQ: checkpoint format gptq, or 2: gptq_v2
   // GGUF and safetensors: a model that takes more comes in several files; absent: GGUF in one,
   // safetensors in format::kDefaultShardBytes.
   std::optional<int64_t> max_shard_bytes = {};
@@ -60,6 +61,7 @@ struct Exporter {
   bool is_folder;
   bool chosen_by_suffix;   // a path that ends so asks for the format; else it may mean a checkpoint
   bool takes_eos = false;  // ExportOptions::eos
+  bool takes_operators = false;      // ExportOptions::standard_operators
   bool takes_pre_tokenizer = false;  // ExportOptions::pre_tokenizer
   bool takes_gptq_version = false;   // ExportOptions::gptq_version
   bool takes_shard_size = false;     // ExportOptions::max_shard_bytes

@@ -82,6 +82,9 @@ TEST(Exporters, OptionsThatNoneTakesAreRefused) {
                       absl::StatusCode::kInvalidArgument, "gptq_version is for format gptq");
   FRUGAL_EXPECT_OK(check({"huggingface", "gguf"}, {.eos = {2}, .pre_tokenizer = "qwen2"}));
   FRUGAL_EXPECT_OK(check({"gptq"}, {.gptq_version = 2}));
+  FRUGAL_EXPECT_ERROR(check({"gguf"}, {.standard_operators = true}),
+                      absl::StatusCode::kInvalidArgument, "operators is for format onnx");
+  FRUGAL_EXPECT_OK(check({"gguf", "onnx"}, {.standard_operators = true}));
 }
 
 }  // namespace

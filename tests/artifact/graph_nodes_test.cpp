@@ -42,6 +42,14 @@ TEST(GraphNodes, GainsAreWhatOperatorsMultiplyBy) {
   EXPECT_EQ(nodes.graph.sources[1].content, OnnxContent::kGains);
 }
 
+TEST(GraphNodes, ZeroIsMadeOnce) {
+  const format::ModelInfo info = toy();
+  GraphNodes nodes(info);
+  EXPECT_EQ(nodes.zero(), "zero");
+  EXPECT_EQ(nodes.zero(), "zero");
+  EXPECT_EQ(nodes.graph.model.initializers.size(), 1u);
+}
+
 TEST(GraphNodes, UnknownWeightsAreNone) {
   const format::ModelInfo info = toy();
   const GraphNodes nodes(info);

@@ -88,6 +88,46 @@ TEST(GraphProducts, OtherEmbeddingsAreGatheredAsFloats) {
   }
 }
 
+// Standard operators: columns of blocks straight before the product.
+TEST(GraphProducts, StandardOperatorsDecodeBeforeTheProduct) {
+  format::ModelInfo info = toy();
+  GraphNodes nodes(info);
+  const std::string weight = nodes.name_of(Role::kUp, 0);
+  const std::vector<int64_t> shape = nodes.shape(weight);
+  info.grids[weight] = "int3:g16:asym";
+  GraphProducts products(nodes, {.standard_operators = true});
+  FRUGAL_ASSERT_OK(products.multiply("x", weight, "y"));
+  EXPECT_THAT(operators(nodes), testing::ElementsAre("DequantizeLinear", "MatMul"));
+  const std::vector<format::OnnxInitializer>& made = nodes.graph.model.initializers;
+  ASSERT_EQ(made.size(), 3u);
+  EXPECT_EQ(made[0].type, format::OnnxType::kUint4);
+  EXPECT_THAT(made[0].dims, testing::ElementsAre(shape[1], shape[0]));
+  EXPECT_EQ(made[2].type, format::OnnxType::kUint4);
+  EXPECT_THAT(made[2].dims, testing::ElementsAre(shape[1] / 16, shape[0]));
+  info.grids[weight] = "iq4_nl";
+  FRUGAL_EXPECT_ERROR(products.multiply("x", weight, "z"), absl::StatusCode::kInvalidArgument,
+                      "DequantizeLinear");
+}
+
+// Gather takes bytes; a tied head has the same integers in the order of products.
+TEST(GraphProducts, StandardOperatorsGatherBytes) {
+  format::ModelInfo info = toy();
+  GraphNodes nodes(info);
+  const std::string weight = nodes.name_of(Role::kEmbedding, architecture::kNoLayer);
+  info.grids[weight] = "q4_0";
+  GraphProducts products(nodes, {.standard_operators = true});
+  EXPECT_TRUE(products.gathers_integers(weight));
+  FRUGAL_ASSERT_OK(products.gather("ids", weight, "x"));
+  FRUGAL_ASSERT_OK(products.multiply("x", weight, "y"));
+  EXPECT_THAT(operators(nodes), testing::ElementsAre("Gather", "Gather", "DequantizeLinear",
+                                                     "DequantizeLinear", "MatMul"));
+  const std::vector<format::OnnxInitializer>& made = nodes.graph.model.initializers;
+  ASSERT_EQ(made.size(), 4u);
+  EXPECT_EQ(made[0].type, format::OnnxType::kInt8);
+  EXPECT_EQ(made[0].dims, nodes.shape(weight));
+  EXPECT_EQ(made[2].type, format::OnnxType::kInt4);
+}
+
 // Inputs that several matrices share are rounded once.
 TEST(GraphProducts, InputsAreRoundedOnce) {
   format::ModelInfo info = toy();

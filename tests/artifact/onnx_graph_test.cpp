@@ -78,6 +78,42 @@ TEST(OnnxGraph, Gpt2HasLayerNormsAndPlaces) {
   EXPECT_FALSE(names.contains("cosine_cache"));
 }
 
+// With standard operators no node is of another domain, whatever the family, and the interface is
+// the same.
+TEST(OnnxGraph, StandardOperatorsAreOfOneDomain) {
+  for (const format::ModelInfo& model : {toy(64), toy(kLargestRotaryBytes), gpt2()}) {
+    FRUGAL_ASSERT_OK_AND_ASSIGN(const OnnxGraph plain, build_onnx_graph(model, {}));
+    FRUGAL_ASSERT_OK_AND_ASSIGN(const OnnxGraph standard,
+                                build_onnx_graph(model, {.standard_operators = true}));
+    FRUGAL_EXPECT_OK(format::OnnxWriter::size_bytes(standard.model).status());  // a whole graph
+    EXPECT_EQ(standard.model.ir_version, 11);
+    ASSERT_EQ(standard.model.opsets.size(), 1u);
+    EXPECT_EQ(standard.model.opsets[0], std::pair(std::string(), int64_t{23}));
+    for (const format::OnnxNode& node : standard.model.nodes) EXPECT_EQ(node.domain, "");
+    EXPECT_EQ(nodes(standard, "Attention"), 2);
+    EXPECT_EQ(nodes(standard, "Pow"), 0);
+    const auto same = [](const std::vector<format::OnnxValue>& one,
+                         const std::vector<format::OnnxValue>& other) {
+      return std::ranges::equal(one, other, [](const auto& a, const auto& b) {
+        return a.name == b.name && a.type == b.type && a.dims == b.dims;
+      });
+    };
+    EXPECT_TRUE(same(plain.model.inputs, standard.model.inputs));
+    EXPECT_TRUE(same(plain.model.outputs, standard.model.outputs));
+  }
+}
+
+TEST(OnnxGraph, StandardOperatorsTurnAnyShareOfAHead) {
+  format::ModelInfo model = toy(64);
+  for (architecture::Layer& layer : model.config.layers) layer.attention.rope.channels = 4;
+  FRUGAL_EXPECT_ERROR(build_onnx_graph(model, {}), absl::StatusCode::kUnimplemented,
+                      "operators: standard");
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const OnnxGraph graph,
+                              build_onnx_graph(model, {.standard_operators = true}));
+  EXPECT_EQ(nodes(graph, "RMSNormalization"), 2 * 2 + 1);
+  EXPECT_EQ(nodes(graph, "RotaryEmbedding"), 2 * 2);
+}
+
 // Gemma 3: windows turn by another theta.
 TEST(OnnxGraph, EveryRotationHasItsPair) {
   format::ModelInfo model = toy(64);

@@ -79,6 +79,19 @@ TEST_F(OnnxModel, SamplesAsTheModelsOwnerSays) {
   EXPECT_EQ(search["top_p"], 0.9);
 }
 
+// The session says how products are computed, and the cache is a new tensor at every token.
+TEST_F(OnnxModel, StandardOperatorsHaveTheirSettings) {
+  constexpr const char* kLevel = "session.qdq_matmulnbits_accuracy_level";
+  FRUGAL_ASSERT_OK(write());
+  base::Json config = written("genai_config.json");
+  EXPECT_FALSE(config["model"]["decoder"]["session_options"].contains(kLevel));
+  EXPECT_EQ(config["search"]["past_present_share_buffer"], true);
+  FRUGAL_ASSERT_OK(write({.accuracy_level = 1, .standard_operators = true}));
+  config = written("genai_config.json");
+  EXPECT_EQ(config["model"]["decoder"]["session_options"][kLevel], "1");
+  EXPECT_EQ(config["search"]["past_present_share_buffer"], false);
+}
+
 TEST_F(OnnxModel, InventsNoIds) {
   forget_ids();
   FRUGAL_EXPECT_ERROR(check(), kInvalid, "give eos_token_id");

@@ -80,9 +80,16 @@ TEST(ReadBack, EveryExporterFindsAFlippedByteAndATornFile) {
   const TemporaryFolder folder;
   const Checkpoint source = layers_on(test::toy_checkpoint(folder.path() / "toy", {.layers = 1}),
                                       folder.path() / "source", {"int4:g32"}, format::DType::kBF16);
-  const ExportOptions options{.name = "toy"};
-  for (const Exporter& exporter : exporters()) {
-    const fs::path path = folder.path() / base::str_cat("toy", exporter.suffix);
+  struct Case {
+    const Exporter* exporter;
+    ExportOptions options{.name = "toy"};
+  };
+  std::vector<Case> cases;
+  for (const Exporter& exporter : exporters()) cases.push_back({&exporter});
+  cases.push_back({find_exporter("onnx"), {.name = "standard", .standard_operators = true}});
+  for (const auto& [entry, options] : cases) {
+    const Exporter& exporter = *entry;
+    const fs::path path = folder.path() / base::str_cat(options.name, exporter.suffix);
     FRUGAL_ASSERT_OK(write_artifact(exporter, source, options, path, true));
     for (const fs::path& file : files_of(path)) {
       Patient patient(file);

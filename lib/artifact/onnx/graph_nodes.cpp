@@ -38,6 +38,12 @@ std::string GraphNodes::gain(Role role, int64_t layer) {
   return name;
 }
 
+std::string GraphNodes::zero() {
+  if (!has_zero_) constant<int64_t>("zero", {}, {0});
+  has_zero_ = true;
+  return "zero";
+}
+
 std::string GraphNodes::name_of(Role role, int64_t layer) const {
   return architecture::tensor_name(info.config, role, layer);
 }

@@ -36,6 +36,9 @@ class GraphNodes {
         format::onnx_constant(name, std::move(dims), std::span<const T>(values)));
   }
 
+  // The constant 0 (int64), made where it is asked for first.
+  std::string zero();
+
   std::string name_of(architecture::Role role, int64_t layer) const;
   bool has(const std::string& weight) const { return shapes_.contains(weight); }
   const std::vector<int64_t>& shape(const std::string& weight) const { return shapes_.at(weight); }
@@ -48,6 +51,7 @@ class GraphNodes {
 
  private:
   std::map<std::string, std::vector<int64_t>, std::less<>> shapes_;
+  bool has_zero_ = false;
 };
 
 }  // namespace frugal::artifact

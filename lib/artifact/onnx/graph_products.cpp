@@ -13,14 +13,11 @@ using architecture::Role;
 using base::str_cat;
 using format::OnnxType;
 
-namespace {
-
-absl::StatusOr<NBitsLayout> layout_of(const std::string& grid_name, int64_t columns) {
+absl::StatusOr<NBitsLayout> GraphProducts::layout_of(const std::string& grid_name,
+                                                     int64_t columns) const {
   FRUGAL_ASSIGN_OR_RETURN(const auto grid, grid::find_grid(grid_name, columns));
-  return nbits_layout(grid->spec());
+  return options_.standard_operators ? dequantize_layout(grid->spec()) : nbits_layout(grid->spec());
 }
-
-}  // namespace
 
 absl::Status GraphProducts::linear(const std::string& input, Role matrix, int64_t layer,
                                    const std::string& output) {
@@ -33,8 +30,8 @@ absl::Status GraphProducts::linear(const std::string& input, Role matrix, int64_
   return absl::OkStatus();
 }
 
-// output = input · Wᵀ: MatMulNBits with the checkpoint's own integers, or MatMul for float
-// weights.
+// output = input · Wᵀ: MatMulNBits, or DequantizeLinear and MatMul, with the checkpoint's own
+// integers; MatMul for float weights.
 absl::Status GraphProducts::multiply(const std::string& input, const std::string& weight,
                                      const std::string& output) {
   const int64_t rows = to_.shape(weight)[0], columns = to_.shape(weight)[1];
@@ -51,6 +48,10 @@ absl::Status GraphProducts::multiply(const std::string& input, const std::string
   const absl::StatusOr<NBitsLayout> layout = layout_of(entry->second, columns);
   if (!layout.ok())
     return base::annotate(layout.status(), str_cat("cannot write ", weight, " to ONNX"));
+  if (options_.standard_operators) {
+    multiply_blocks(input, weight, *layout, output);
+    return absl::OkStatus();
+  }
   std::vector<std::string> inputs = nbits_inputs(weight, *layout);
   inputs.insert(inputs.begin(), input);
   to_.node("MatMulNBits", kContribDomain, std::move(inputs), {output},
@@ -60,6 +61,47 @@ absl::Status GraphProducts::multiply(const std::string& input, const std::string
             {"block_size", layout->block_size},
             {"accuracy_level", options_.accuracy_level}});
   return absl::OkStatus();
+}
+
+// Columns of blocks straight before the product: the form that ONNX Runtime turns into MatMulNBits
+// when it loads the model.
+void GraphProducts::multiply_blocks(const std::string& input, const std::string& weight,
+                                    const NBitsLayout& layout, const std::string& output) {
+  const int64_t rows = to_.shape(weight)[0], columns = to_.shape(weight)[1];
+  const int64_t blocks = columns / layout.block_size;
+  const bool nibbles = layout.bits == 4;
+  const OnnxType type = layout.zero_points ? (nibbles ? OnnxType::kUint4 : OnnxType::kUint8)
+                                           : (nibbles ? OnnxType::kInt4 : OnnxType::kInt8);
+  std::vector<std::string> inputs = {weight + ".q", weight + ".scales"};
+  to_.initializer(inputs[0], type, {columns, rows}, weight, OnnxContent::kBlockValues);
+  to_.initializer(inputs[1], OnnxType::kFloat, {blocks, rows}, weight, OnnxContent::kBlockScales);
+  if (layout.zero_points) {
+    inputs.push_back(weight + ".zero_points");
+    to_.initializer(inputs[2], type, {blocks, rows}, weight, OnnxContent::kBlockZeroPoints);
+  }
+  to_.node("DequantizeLinear", "", std::move(inputs), {weight + ".decoded"},
+           {{"axis", int64_t{0}}, {"block_size", layout.block_size}});
+  to_.node("MatMul", "", {input, weight + ".decoded"}, {output});
+}
+
+void GraphProducts::gather_blocks(const std::string& ids, const std::string& weight,
+                                  const NBitsLayout& layout, const std::string& output) {
+  const int64_t rows = to_.shape(weight)[0], columns = to_.shape(weight)[1];
+  const int64_t blocks = columns / layout.block_size;
+  const OnnxType type = layout.zero_points ? OnnxType::kUint8 : OnnxType::kInt8;
+  std::vector<std::string> inputs;
+  const auto gathered = [&](const std::string& part, OnnxType of, int64_t width,
+                            OnnxContent content) {
+    const std::string name = str_cat(weight, ".rows.", part);
+    to_.initializer(name, of, {rows, width}, weight, content);
+    to_.node("Gather", "", {name, ids}, {str_cat(output, ".", part)});
+    inputs.push_back(str_cat(output, ".", part));
+  };
+  gathered("q", type, columns, OnnxContent::kRowValues);
+  gathered("scales", OnnxType::kFloat, blocks, OnnxContent::kRowScales);
+  if (layout.zero_points) gathered("zero_points", type, blocks, OnnxContent::kRowZeroPoints);
+  to_.node("DequantizeLinear", "", std::move(inputs), {output},
+           {{"axis", int64_t{2}}, {"block_size", layout.block_size}});
 }
 
 std::vector<std::string> GraphProducts::nbits_inputs(const std::string& weight,
@@ -84,7 +126,7 @@ bool GraphProducts::gathers_integers(const std::string& weight) const {
   const auto entry = to_.info.grids.find(weight);
   if (entry == to_.info.grids.end()) return false;
   const auto layout = layout_of(entry->second, to_.shape(weight)[1]);
-  return layout.ok() && layout->bits >= 4;
+  return layout.ok() && layout->bits >= 4;  // fewer is not for GatherBlockQuantized
 }
 
 absl::Status GraphProducts::gather(const std::string& ids, const std::string& weight,
@@ -97,6 +139,10 @@ absl::Status GraphProducts::gather(const std::string& ids, const std::string& we
   const int64_t columns = to_.shape(weight)[1];
   FRUGAL_ASSIGN_OR_RETURN(const NBitsLayout layout,
                           layout_of(to_.info.grids.find(weight)->second, columns));
+  if (options_.standard_operators) {
+    gather_blocks(ids, weight, layout, output);
+    return absl::OkStatus();
+  }
   std::vector<std::string> inputs = nbits_inputs(weight, layout);
   const std::string rows = weight + ".rows";  // the codes of a row in one piece
   to_.constant<int64_t>(rows + ".shape", {2}, {to_.shape(weight)[0], columns * layout.bits / 8});

@@ -51,8 +51,7 @@ void GraphRotary::store(const Tables& tables, int64_t layer, int64_t pairs) {
 void GraphRotary::add_positions() {
   if (has_positions_) return;
   has_positions_ = true;
-  to_.constant<int64_t>("zero", {}, {0});
-  to_.node("Range", "", {"zero", "mask_length", "one"}, {"positions"});
+  to_.node("Range", "", {to_.zero(), "mask_length", "one"}, {"positions"});
   to_.node("Cast", "", {"positions"}, {"positions.float"},
            {{"to", static_cast<int64_t>(OnnxType::kFloat)}});
   to_.node("Unsqueeze", "", {"positions.float", "axis_one"}, {"positions.column"});

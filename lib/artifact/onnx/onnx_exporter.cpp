@@ -1,5 +1,6 @@
 // Tested by: tests/passes/export_pass_test.cpp
 #include <map>
+#include <utility>
 
 #include "architecture/tensors.h"
 #include "artifact/exporter.h"
@@ -11,7 +12,9 @@ namespace frugal::artifact {
 namespace {
 
 OnnxOptions onnx_options(const ExportOptions& options) {
-  return {.accuracy_level = options.accuracy_level, .eos = options.eos};
+  return {.accuracy_level = options.accuracy_level,
+          .eos = options.eos,
+          .standard_operators = options.standard_operators};
 }
 
 absl::Status check(const format::ModelInfo& model, const ExportOptions& options,
@@ -26,6 +29,8 @@ bool holds_weights(OnnxContent content) {
     case OnnxContent::kGains:
     case OnnxContent::kTransposed:
     case OnnxContent::kNBitsValues:
+    case OnnxContent::kBlockValues:
+    case OnnxContent::kRowValues:
     case OnnxContent::kInt8Values:
       return true;
     default:
@@ -52,7 +57,8 @@ absl::Status add_parts(const OnnxGraph& graph, const format::ModelInfo& model, F
     }
     const auto grid = model.grids.find(source.weight);
     forecast.add(place->second.role, grid == model.grids.end() ? "F32" : grid->second,
-                 holds_weights(source.content) ? elements[place->first] : 0, bytes);
+                 holds_weights(source.content) ? std::exchange(elements[place->first], 0) : 0,
+                 bytes);  // a copy for a tied head takes bytes alone
   }
   return absl::OkStatus();
 }
@@ -88,6 +94,7 @@ constinit const Exporter kOnnxExporter{
     .is_folder = true,
     .chosen_by_suffix = true,
     .takes_eos = true,
+    .takes_operators = true,
     .check = check,
     .forecast = forecast,
     .write = write,

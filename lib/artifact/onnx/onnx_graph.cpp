@@ -1,11 +1,11 @@
 #include "artifact/onnx/onnx_graph.h"
 
-#include <limits>
 #include <optional>
 #include <set>
 #include <utility>
 
 #include "architecture/tensors.h"
+#include "artifact/onnx/graph_attention.h"
 #include "artifact/onnx/graph_nodes.h"
 #include "artifact/onnx/graph_products.h"
 #include "artifact/onnx/graph_rotary.h"
@@ -18,7 +18,6 @@ namespace {
 
 using architecture::Role;
 using base::str_cat;
-using format::OnnxAttribute;
 using format::OnnxDimension;
 using format::OnnxType;
 using format::OnnxValue;
@@ -30,12 +29,14 @@ class GraphBuilder {
         config_(model.config),
         to_(model),
         products_(to_, options),
-        rotary_(to_) {}
+        rotary_(to_),
+        attention_(to_, rotary_, options),
+        standard_(options.standard_operators) {}
 
   absl::StatusOr<OnnxGraph> build() {
-    FRUGAL_RETURN_IF_ERROR(check_rotations());
+    if (!standard_) FRUGAL_RETURN_IF_ERROR(check_rotations());
     declare_interface();
-    add_mask();
+    attention_.add_mask();
     rotary_.add();
     FRUGAL_ASSIGN_OR_RETURN(std::string residual, add_embedding());
     std::string normalized = add_first_norm(residual);
@@ -57,7 +58,7 @@ class GraphBuilder {
                                  rotation.head_size,
                                  " channels of a head turn, and ONNX "
                                  "Runtime's GroupQueryAttention turns multiples of ",
-                                 2 * kPairs);
+                                 2 * kPairs, "; operators: standard takes any share");
     }
     return absl::OkStatus();
   }
@@ -75,30 +76,22 @@ class GraphBuilder {
       embeddings = "scaled_embeddings";
     }
     if (!config_.learned_positions) return embeddings;
-    add_places();
+    const std::string places = attention_.places();
     const std::string positions = to_.name_of(Role::kPositions, architecture::kNoLayer);
     to_.weight(positions, OnnxContent::kValues);
-    to_.node("Gather", "", {positions, "places"}, {"position_embeddings"});
+    to_.node("Gather", "", {positions, places}, {"position_embeddings"});
     to_.node("Add", "", {embeddings, "position_embeddings"}, {"placed_embeddings"});
     return "placed_embeddings";
   }
 
-  // Where the new tokens stand, by the mask: a token's place is the number of tokens ahead of it,
-  // padding on either side counts for nothing.
-  void add_places() {
-    to_.constant<int64_t>("zero", {}, {0});
-    to_.constant<int64_t>("beyond_all", {1}, {std::numeric_limits<int64_t>::max()});
-    to_.node("CumSum", "", {"attention_mask", "one"}, {"tokens_so_far"});
-    to_.node("Sub", "", {"tokens_so_far", "one"}, {"tokens_ahead"});
-    to_.node("Max", "", {"tokens_ahead", "zero"}, {"all_places"});
-    to_.node("Shape", "", {"input_ids"}, {"new_length"}, {{"start", int64_t{1}}});
-    to_.node("Neg", "", {"new_length"}, {"first_new"});
-    to_.node("Slice", "", {"all_places", "first_new", "beyond_all", "axis_one"}, {"places"});
-  }
-
   void declare_interface() {
     format::OnnxModel& model = to_.graph.model;
-    model.opsets = {{"", 21}, {kContribDomain, 1}};
+    if (standard_) {
+      model.ir_version = 11;  // of the release that brought opset 23
+      model.opsets = {{"", 23}};
+    } else {
+      model.opsets = {{"", 21}, {kContribDomain, 1}};
+    }
     const OnnxDimension batch = std::string("batch_size"),
                         sequence = std::string("sequence_length");
     const OnnxDimension total = std::string("total_sequence_length"),
@@ -120,22 +113,6 @@ class GraphBuilder {
     }
   }
 
-  // GroupQueryAttention wants lengths instead of a mask: per row the tokens seen less one, and the
-  // longest total.
-  void add_mask() {
-    to_.constant<int64_t>("axis_one", {1}, {1});
-    to_.constant<int64_t>("one", {}, {1});
-    to_.node("ReduceSum", "", {"attention_mask", "axis_one"}, {"tokens_seen"},
-             {{"keepdims", int64_t{0}}});
-    to_.node("Sub", "", {"tokens_seen", "one"}, {"tokens_seen_less_one"});
-    to_.node("Cast", "", {"tokens_seen_less_one"}, {"sequence_lengths"},
-             {{"to", static_cast<int64_t>(OnnxType::kInt32)}});
-    to_.node("Shape", "", {"attention_mask"}, {"mask_shape"});
-    to_.node("Gather", "", {"mask_shape", "one"}, {"mask_length"}, {{"axis", int64_t{0}}});
-    to_.node("Cast", "", {"mask_length"}, {"total_length"},
-             {{"to", static_cast<int64_t>(OnnxType::kInt32)}});
-  }
-
   // A norm that takes the mean away.
   void add_layer_norm(const std::string& input, Role role, int64_t layer,
                       const std::string& output) {
@@ -151,6 +128,7 @@ class GraphBuilder {
   // runtime fuses this pattern into that operator.
   void add_norm(const std::string& input, const std::string& gain, const std::string& stem,
                 const std::string& output) {
+    if (standard_) return add_rms_norm(input, gain, output);
     to_.node("Pow", "", {input, "two"}, {stem + ".squares"});
     to_.node("ReduceMean", "", {stem + ".squares", "last_axis"}, {stem + ".mean"},
              {{"keepdims", int64_t{1}}});
@@ -158,6 +136,11 @@ class GraphBuilder {
     to_.node("Sqrt", "", {stem + ".variance"}, {stem + ".deviation"});
     to_.node("Div", "", {input, stem + ".deviation"}, {stem + ".scaled"});
     to_.node("Mul", "", {stem + ".scaled", gain}, {output});
+  }
+
+  void add_rms_norm(const std::string& input, const std::string& gain, const std::string& output) {
+    to_.node("RMSNormalization", "", {input, gain}, {output},
+             {{"axis", int64_t{-1}}, {"epsilon", epsilon()}});
   }
 
   // What the first layer reads; and the constants of all norms.
@@ -171,8 +154,10 @@ class GraphBuilder {
       return output;
     }
     const std::string gain = present ? to_.gain(Role::kNormBeforeAttention, 0) : "";
-    to_.constant<float>("two", {}, {2.0f});
-    to_.constant<float>("epsilon", {}, {epsilon()});
+    if (!standard_) {
+      to_.constant<float>("two", {}, {2.0f});
+      to_.constant<float>("epsilon", {}, {epsilon()});
+    }
     to_.constant<int64_t>("last_axis", {1}, {-1});
     if (!present) return input;
     add_norm(input, gain, "first", output);
@@ -214,12 +199,13 @@ class GraphBuilder {
                          const std::string& addend, const std::string& stem, std::string& residual,
                          std::string& normalized) {
     const std::string sum = stem + ".residual";
-    if (!maybe || maybe->centered) {
+    if (!maybe || maybe->centered || standard_) {
       to_.node("Add", "", {residual, addend}, {sum});
       residual = normalized = sum;
       if (!maybe) return;
       normalized = stem + ".normalized";
-      add_layer_norm(sum, role, layer, normalized);
+      maybe->centered ? add_layer_norm(sum, role, layer, normalized)
+                      : add_rms_norm(sum, to_.gain(role, layer), normalized);
       return;
     }
     const std::string norm = to_.gain(role, layer);
@@ -240,29 +226,8 @@ class GraphBuilder {
       query = norm_heads(query, Role::kQueryNorm, layer, attention.heads);
       key = norm_heads(key, Role::kKeyNorm, layer, attention.key_value_heads);
     }
-    add_mixing(layer, {query, key, stem + ".v"}, stem + ".attention");
+    attention_.add(layer, {query, key, stem + ".v"}, stem + ".attention");
     return products_.linear(stem + ".attention", Role::kAttentionOutput, layer, stem + ".o");
-  }
-
-  void add_mixing(int64_t layer, std::vector<std::string> inputs, const std::string& output) {
-    const architecture::Attention& attention = to_.layer(layer).attention;
-    const std::string past = str_cat("past_key_values.", layer),
-                      present = str_cat("present.", layer);
-    const GraphRotary::Tables& tables = rotary_.of(layer);
-    const bool turns = !tables.cosine.empty();
-    inputs.insert(inputs.end(),
-                  {past + ".key", past + ".value", "sequence_lengths", "total_length"});
-    if (turns) inputs.insert(inputs.end(), {tables.cosine, tables.sine});
-    std::vector<OnnxAttribute> attributes = {{"num_heads", attention.heads},
-                                             {"kv_num_heads", attention.key_value_heads},
-                                             {"scale", static_cast<float>(attention.score_scale)},
-                                             {"do_rotary", int64_t{turns ? 1 : 0}},
-                                             {"rotary_interleaved", int64_t{0}},
-                                             {"local_window_size", attention.window.value_or(-1)}};
-    if (attention.score_cap)
-      attributes.push_back({"softcap", static_cast<float>(*attention.score_cap)});
-    to_.node("GroupQueryAttention", kContribDomain, std::move(inputs),
-             {output, present + ".key", present + ".value"}, std::move(attributes));
   }
 
   std::string activate(const std::string& input, const std::string& stem,
@@ -412,8 +377,9 @@ class GraphBuilder {
     return absl::OkStatus();
   }
 
-  // A tied head is the embedding: its integers, or its floats turned round; ONNX Runtime folds the
-  // Transpose when it loads the model.
+  // A tied head is the embedding: its integers (of standard operators a copy of them, in the order
+  // of products), or its floats turned round; ONNX Runtime folds the Transpose when it loads the
+  // model.
   absl::Status add_head_product(const std::string& normalized, const std::string& output) {
     const std::string head = architecture::head_name(config_);
     if (!config_.tied_embeddings || products_.gathers_integers(head))
@@ -428,6 +394,8 @@ class GraphBuilder {
   GraphNodes to_;
   GraphProducts products_;
   GraphRotary rotary_;
+  GraphAttention attention_;
+  const bool standard_;
   std::set<std::string> shapes_of_heads_;  // constants that norm_heads has added
   std::string rows_shape_;                 // the constant that add_experts has added
 };

@@ -24,6 +24,12 @@ enum class OnnxContent {
   kNBitsValues,
   kNBitsScales,
   kNBitsZeroPoints,
+  kBlockValues,  // BlockOrder::kColumns
+  kBlockScales,
+  kBlockZeroPoints,
+  kRowValues,  // BlockOrder::kRows
+  kRowScales,
+  kRowZeroPoints,
   kInt8Values,
   kInt8Scales
 };
@@ -47,7 +53,7 @@ struct OnnxGraph {
 inline constexpr int64_t kLargestRotaryBytes = int64_t{64} << 20;
 int64_t rotary_bytes(const architecture::ModelConfig& config);
 
-// From metadata alone. Errors: a quantized weight whose grid has no MatMulNBits layout.
+// From metadata alone. Errors: a quantized weight whose grid has no layout in the operators.
 absl::StatusOr<OnnxGraph> build_onnx_graph(const format::ModelInfo& model,
                                            const OnnxOptions& options);
 

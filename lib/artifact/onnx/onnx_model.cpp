@@ -4,6 +4,7 @@
 #include <cmath>
 #include <functional>
 #include <map>
+#include <optional>
 #include <span>
 
 #include "architecture/family.h"
@@ -82,6 +83,14 @@ class WeightStream {
       case OnnxContent::kInt8Values:
       case OnnxContent::kInt8Scales:
         return write_int8(source);
+      case OnnxContent::kBlockValues:
+      case OnnxContent::kBlockScales:
+      case OnnxContent::kBlockZeroPoints:
+        return write_blocks(source, BlockOrder::kColumns);
+      case OnnxContent::kRowValues:
+      case OnnxContent::kRowScales:
+      case OnnxContent::kRowZeroPoints:
+        return write_blocks(source, BlockOrder::kRows);
       default:
         return write_nbits(source);
     }
@@ -115,6 +124,26 @@ class WeightStream {
     return send(source, matrix_.zero_points);
   }
 
+  absl::Status write_blocks(const OnnxSource& source, BlockOrder order) {
+    if (held_ != source.weight || held_order_ != order) {
+      FRUGAL_ASSIGN_OR_RETURN(const grid::QuantizedMatrix codes, checkpoint_.codes(source.weight));
+      FRUGAL_ASSIGN_OR_RETURN(const NBitsLayout layout, dequantize_layout(codes.grid->spec()));
+      FRUGAL_ASSIGN_OR_RETURN(blocks_, to_blocks(codes, layout, order));
+      held_ = source.weight;
+      held_order_ = order;
+    }
+    switch (source.content) {
+      case OnnxContent::kBlockValues:
+      case OnnxContent::kRowValues:
+        return send(source, blocks_.values);
+      case OnnxContent::kBlockScales:
+      case OnnxContent::kRowScales:
+        return send(source, blocks_.scales);
+      default:
+        return send(source, blocks_.zero_points);
+    }
+  }
+
   absl::Status write_int8(const OnnxSource& source) {
     if (held_ != source.weight) {
       FRUGAL_ASSIGN_OR_RETURN(const grid::QuantizedMatrix codes, checkpoint_.codes(source.weight));
@@ -128,19 +157,29 @@ class WeightStream {
   const format::Checkpoint& checkpoint_;
   Sink sink_;
   std::string held_;
+  std::optional<BlockOrder> held_order_;
   NBitsMatrix matrix_;
+  BlockMatrix blocks_;
   Int8Matrix integers_;
 };
 
-base::Json decoder_json(const architecture::ModelConfig& config) {
+// ONNX Runtime makes MatMulNBits of DequantizeLinear and MatMul; how it then multiplies is a
+// setting of the session.
+base::Json session_json(const OnnxOptions& options) {
+  base::Json session = {{"log_id", "onnxruntime-genai"}, {"provider_options", base::Json::array()}};
+  if (options.standard_operators)
+    session["session.qdq_matmulnbits_accuracy_level"] = str_cat(options.accuracy_level);
+  return session;
+}
+
+base::Json decoder_json(const architecture::ModelConfig& config, const OnnxOptions& options) {
   return {{"filename", "model.onnx"},
           {"head_size", config.layers.front().attention.head_size},
           {"hidden_size", config.hidden_size},
           {"num_attention_heads", config.layers.front().attention.heads},
           {"num_hidden_layers", config.layer_count()},
           {"num_key_value_heads", config.layers.front().attention.key_value_heads},
-          {"session_options",
-           {{"log_id", "onnxruntime-genai"}, {"provider_options", base::Json::array()}}},
+          {"session_options", session_json(options)},
           {"inputs",
            {{"input_ids", "input_ids"},
             {"attention_mask", "attention_mask"},
@@ -160,13 +199,15 @@ void set_ids(base::Json& model, const char* key, const std::vector<int64_t>& ids
 
 // How genai samples where its caller does not say: as generation_config.json says, else greedily.
 absl::StatusOr<base::Json> search_json(const architecture::ModelConfig& config,
+                                       const OnnxOptions& options,
                                        const std::filesystem::path& folder) {
   base::Json search = {{"do_sample", false},
                        {"max_length", config.context_length},
                        {"min_length", 0},
                        {"num_beams", 1},
                        {"num_return_sequences", 1},
-                       {"past_present_share_buffer", true},
+                       // GroupQueryAttention writes the cache in place; Attention, a new one.
+                       {"past_present_share_buffer", !options.standard_operators},
                        {"repetition_penalty", 1.0},
                        {"temperature", 1.0},
                        {"top_k", 1},
@@ -187,7 +228,7 @@ absl::StatusOr<base::Json> search_json(const architecture::ModelConfig& config,
 }
 
 base::Json genai_config(const architecture::ModelConfig& config, const SpecialIds& ids,
-                        base::Json search) {
+                        const OnnxOptions& options, base::Json search) {
   base::Json model = {{"type", std::string(architecture::family_of(config).genai)}};
   if (ids.bos.has_value()) model["bos_token_id"] = *ids.bos;
   set_ids(model, "eos_token_id", ids.eos);
@@ -195,7 +236,7 @@ base::Json genai_config(const architecture::ModelConfig& config, const SpecialId
   model["pad_token_id"] = ids.pad.has_value() ? *ids.pad : ids.eos.front();
   model["context_length"] = config.context_length;
   model["vocab_size"] = config.vocabulary_size;
-  model["decoder"] = decoder_json(config);
+  model["decoder"] = decoder_json(config, options);
   return {{"model", std::move(model)}, {"search", std::move(search)}};
 }
 
@@ -262,11 +303,12 @@ absl::Status write_small_files(const format::Checkpoint& checkpoint,
                                const text::Tokenizer& tokenizer, const OnnxOptions& options,
                                const std::filesystem::path& folder) {
   FRUGAL_RETURN_IF_ERROR(copy_tokenizer(checkpoint, tokenizer, folder));
-  FRUGAL_ASSIGN_OR_RETURN(base::Json search, search_json(checkpoint.config(), checkpoint.folder()));
+  FRUGAL_ASSIGN_OR_RETURN(base::Json search,
+                          search_json(checkpoint.config(), options, checkpoint.folder()));
   const SpecialIds ids = special_ids(checkpoint.config(), tokenizer.vocabulary(), options.eos);
   return base::write_file_atomically(
       folder / "genai_config.json",
-      genai_config(checkpoint.config(), ids, std::move(search)).dump(2) + "\n");
+      genai_config(checkpoint.config(), ids, options, std::move(search)).dump(2) + "\n");
 }
 
 // The small files against those that the same model makes once more, in a folder that goes away.
@@ -299,9 +341,10 @@ absl::Status check_onnx(const format::ModelInfo& model, const OnnxOptions& optio
   for (const architecture::Tensor& tensor : architecture::tensors(model.config)) {
     const auto entry = model.grids.find(tensor.name);
     if (entry == model.grids.end() || tensor.role == architecture::Role::kEmbedding) continue;
-    if (model.activations.contains(tensor.name)) continue;  // integer products, not MatMulNBits
+    if (model.activations.contains(tensor.name)) continue;  // integer products, not in blocks
     FRUGAL_ASSIGN_OR_RETURN(const auto grid, grid::find_grid(entry->second, tensor.shape[1]));
-    const auto layout = nbits_layout(grid->spec());
+    const auto layout =
+        options.standard_operators ? dequantize_layout(grid->spec()) : nbits_layout(grid->spec());
     if (!layout.ok())
       return base::annotate(layout.status(), str_cat("cannot write ", tensor.name, " to ONNX"));
   }

@@ -20,11 +20,16 @@ namespace frugal::artifact {
 struct OnnxOptions {
   int64_t accuracy_level = 4;     // of MatMulNBits: exporter.h
   std::vector<int64_t> eos = {};  // ids that end texts, in place of those the model names
+  // ai.onnx alone (opset 23), in place of ONNX Runtime's own operators: Attention,
+  // RotaryEmbedding, RMSNormalization, DequantizeLinear before MatMul. Inputs and outputs are the
+  // same.
+  bool standard_operators = false;
 };
 
 // Refuses from metadata what the graph cannot hold: architecture, a grid without a MatMulNBits
 // layout (levels that are not consecutive integers, offsets that are no multiple of the scale,
-// groups that are no power of two >= 16), no tokenizer; and where that can be read already, one
+// groups that are no power of two >= 16; standard operators take groups of any size), no tokenizer;
+// and where that can be read already, one
 // that does not fit the embedding or that onnxruntime-genai has no form of, and a model that names
 // no end of text (genai would take id 0 for it).
 absl::Status check_onnx(const format::ModelInfo& model, const OnnxOptions& options = {});

@@ -1,5 +1,5 @@
-// Weights of an ONNX graph: float matrices transposed for MatMul, integer groups as MatMulNBits
-// wants them. Internal to export.
+// Weights of an ONNX graph: float matrices transposed for MatMul, integer groups as MatMulNBits or
+// DequantizeLinear wants them. Internal to export.
 #pragma once
 
 #include <cstddef>
@@ -11,12 +11,12 @@
 
 namespace frugal::artifact {
 
-// How a grid maps to MatMulNBits and GatherBlockQuantized: value = (q - zero_point) * scale with q
-// of `bits` bits.
+// How a grid maps to operators on blocks of integers (MatMulNBits and GatherBlockQuantized, or
+// DequantizeLinear): value = (q - zero_point) * scale with q of `bits` bits.
 struct NBitsLayout {
   int64_t bits = 4;
   int64_t block_size = 32;
-  bool zero_points = false;  // one per block; without, 2^(bits-1)
+  bool zero_points = false;  // one per block; without, 2^(bits-1), and 0 where q has a sign
 };
 
 // The fewest of 2, 4 and 8 bits that hold the grid's levels: q3_k goes into 4, q5_0 and q6_k into
@@ -34,6 +34,23 @@ struct NBitsMatrix {
 };
 absl::StatusOr<NBitsMatrix> to_nbits(const grid::QuantizedMatrix& matrix,
                                      const NBitsLayout& layout);
+
+// The same for DequantizeLinear, whose fields have 4 or 8 bits and whose blocks any number of
+// columns: grids of up to 3 bits go into 4. Integers have a sign where there are no zero points.
+absl::StatusOr<NBitsLayout> dequantize_layout(const grid::GridSpec& spec);
+
+// A matrix [N, K] in DequantizeLinear's inputs, 4 bits two per byte, low ones first. kColumns:
+// [K, N] with scales and zero points [K / block_size, N], as MatMul reads it. kRows: [N, K] with
+// [N, K / block_size], a byte for every integer and zero point, as Gather takes rows of it.
+enum class BlockOrder { kColumns, kRows };
+struct BlockMatrix {
+  std::vector<uint8_t> values;
+  std::vector<float> scales;
+  std::vector<uint8_t> zero_points;  // empty without
+};
+// Errors: a zero point that is no code.
+absl::StatusOr<BlockMatrix> to_blocks(const grid::QuantizedMatrix& matrix,
+                                      const NBitsLayout& layout, BlockOrder order);
 
 // [rows, columns] -> [columns, rows].
 std::vector<float> transposed(const std::vector<float>& matrix, int64_t rows, int64_t columns);

@@ -71,6 +71,16 @@ class ExportPass final : public pass::Pass {
                    .minimum = 0,
                    .maximum = 4},
                   accuracy_level_);
+    visitor.field({.name = "operators",
+                   .help = "onnx: contrib has ONNX Runtime's own operators beside the standard "
+                           "ones; standard has those of ai.onnx opset 23 alone, for other "
+                           "runtimes, too, with the same inputs and outputs. There 2 and 3 bits "
+                           "take 4, those of an embedding 8, a tied one lies beside its head, and "
+                           "onnxruntime-genai copies the cache at every token; ONNX Runtime's "
+                           "sessions take accuracy_level as session.qdq_matmulnbits_accuracy_level "
+                           "(genai_config.json says so).",
+                   .choices = {"contrib", "standard"}},
+                  operators_);
     visitor.field({.name = "eos_token_id",
                    .help = "gguf and onnx: ids that end a text, in place of those that "
                            "generation_config.json, config.json and the tokenizer name; needed "
@@ -166,6 +176,7 @@ class ExportPass final : public pass::Pass {
   artifact::ExportOptions options(const std::string& stem) const {
     return {.name = stem,
             .accuracy_level = accuracy_level_,
+            .standard_operators = operators_ == "standard",
             .eos = eos_token_ids_,
             .pre_tokenizer = pre_tokenizer_,
             .gptq_version = gptq_version_,
@@ -253,6 +264,7 @@ class ExportPass final : public pass::Pass {
   std::vector<std::string> formats_ = {std::string(artifact::exporters().front().name)};
   std::string name_;
   int64_t accuracy_level_ = artifact::kDefaultAccuracyLevel;
+  std::string operators_ = "contrib";
   std::vector<int64_t> eos_token_ids_;
   std::string pre_tokenizer_;
   int64_t gptq_version_ = 1;
