@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_format.h"
 #include "base/text.h"
+#include "energy/quantity.h"
 #include "report/access.h"
 #include "report/architectures.h"
 #include "report/claim.h"
@@ -158,6 +159,20 @@ Json steps_figure(const JournalView& journal) {
           {"rows", rows}};
 }
 
+namespace {
+
+// What making the hardware emitted, for each hour of its lifetime; null where the profile lacks
+// one of the two.
+Json embodied_grams_per_hour(const Json& hardware, const char* bound) {
+  const Json kilograms = any_at(object_at(hardware, "embodied_kg_co2e"), bound);
+  const Json years = any_at(hardware, "lifetime_years");
+  if (!kilograms.is_number() || !years.is_number() || !(years.get<double>() > 0)) return nullptr;
+  const energy::Carbon whole = energy::kilograms(kilograms.get<double>());
+  return (whole / energy::years(years.get<double>())).in(energy::grams(1) / energy::hours(1));
+}
+
+}  // namespace
+
 Json derived_figure(const JournalView& journal, const Json& architectures) {
   const auto site = journal.run_start.find("site");
   if (site == journal.run_start.end() || !site->is_object()) return nullptr;
@@ -165,13 +180,17 @@ Json derived_figure(const JournalView& journal, const Json& architectures) {
   for (const Json& row : architectures) {
     const Json* joules = find_number(row, kEnergy);
     if (joules == nullptr) continue;
-    rows.push_back({{"architecture", row["architecture"]}, {"joules", *joules}});
+    const Json* speed = find_number(row, "tokens_per_second");
+    rows.push_back({{"architecture", row["architecture"]},
+                    {"joules", *joules},
+                    {"tokens_per_second", speed == nullptr ? Json() : *speed}});
   }
   if (rows.empty()) return nullptr;
   const Json price = object_at(*site, "price");
   Json assumptions = Json::array();
   // An assumption that the site file does not make is null: the reader may make it, nobody else.
-  const auto assume = [&](const char* key, std::string title, const Json& value, const Json& of) {
+  const auto assume = [&](const std::string& key, std::string title, const Json& value,
+                          const Json& of) {
     assumptions.push_back(
         {{"key", key},
          {"title", std::move(title)},
@@ -180,17 +199,29 @@ Json derived_figure(const JournalView& journal, const Json& architectures) {
                                       : "not in the site file"}});
   };
   const Json intensity = object_at(*site, "intensity");
+  const Json market = object_at(*site, "market_intensity");
   const Json pue = object_at(*site, "pue");
+  const Json water = object_at(*site, "water");
+  const Json hardware = object_at(*site, "hardware");
   assume("intensity", "grid, gCO2e/kWh", any_at(intensity, "grams_per_kwh"), intensity);
+  assume("market", "contract, gCO2e/kWh", any_at(market, "grams_per_kwh"), market);
   assume("pue", "PUE", any_at(pue, "value"), pue);
+  assume("water", "water on site, L/kWh", any_at(water, "liters_per_kwh"), water);
+  for (const char* bound : {"low", "high"}) {
+    assume(str_cat("embodied_", bound), str_cat("hardware, gCO2e/h (", bound, ")"),
+           embodied_grams_per_hour(hardware, bound), hardware);
+  }
   assume("price", str_cat("price per kWh, ", text_at(price, "currency", "any currency")),
          any_at(price, "per_kwh"), price);
   return {
       {"finding", str_cat("Carbon and cost of a million tokens at ",
                           text_at(*site, "name", "the assumed site"))},
       {"description",
-       "Joules are of this run, of each architecture in frugal's own fp32 forward; grid, PUE and "
-       "price are assumptions of the site file, and may be edited here."},
+       "Joules are of this run, of each architecture in frugal's own fp32 forward; what turns them "
+       "into carbon, water and money are assumptions of the site file, and may be edited here. "
+       "Location- and market-based emissions (scope 2) stand side by side; SCI is location-based "
+       "and "
+       "adds what making the hardware emitted (scope 3), shared out over its lifetime."},
       {"joules_title", "J per 1M tokens"},
       {"currency", text_at(price, "currency", "in the currency of the price")},
       {"assumptions", assumptions},

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "report/access.h"
 #include "report/card.h"
+#include "report/drawings.h"
 #include "report/findings.h"
 #include "report/models.h"
 #include "report/report.h"
@@ -123,15 +124,27 @@ std::string render_text(const Json& report, int width) {
   return text;
 }
 
+namespace {
+
+Drawings drawings_of(const Json& report) {
+  return {report.dump(1, ' ', false, Json::error_handler_t::replace) + "\n", render_csv(report),
+          render_page(report)};
+}
+
+}  // namespace
+
+absl::StatusOr<Drawings> draw(const JournalView& journal) {
+  FRUGAL_ASSIGN_OR_RETURN(const Json report, summarize(journal));
+  return drawings_of(report);
+}
+
 absl::Status write_report(const std::filesystem::path& run_folder) {
   FRUGAL_ASSIGN_OR_RETURN(const JournalView journal, read_journal(run_folder / "journal.jsonl"));
   FRUGAL_ASSIGN_OR_RETURN(const Json report, summarize(journal));
-  const std::string json = report.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
-  FRUGAL_RETURN_IF_ERROR(base::write_file_atomically(run_folder / "report.json", json));
-  FRUGAL_RETURN_IF_ERROR(
-      base::write_file_atomically(run_folder / "report.csv", render_csv(report)));
-  FRUGAL_RETURN_IF_ERROR(
-      base::write_file_atomically(run_folder / "report.html", render_page(report)));
+  const Drawings drawings = drawings_of(report);
+  FRUGAL_RETURN_IF_ERROR(base::write_file_atomically(run_folder / "report.json", drawings.json));
+  FRUGAL_RETURN_IF_ERROR(base::write_file_atomically(run_folder / "report.csv", drawings.csv));
+  FRUGAL_RETURN_IF_ERROR(base::write_file_atomically(run_folder / "report.html", drawings.html));
   return write_cards(run_folder, journal, report);
 }
 

@@ -80,18 +80,51 @@ TEST(Training, CurvesOfOneDrawingAreOfOneUnit) {
             "divergence apart");
 }
 
+base::Json assumption(const base::Json& figure, std::string_view key) {
+  for (const base::Json& one : figure["assumptions"]) {
+    if (one["key"] == key) return one;
+  }
+  ADD_FAILURE() << "no assumption " << key;
+  return nullptr;
+}
+
 TEST(Derived, AnUnknownPriceStaysUnknown) {
   JournalView journal = sample_journal();
   const auto derived = [&] {
     return derived_figure(journal,
                           collect_architectures(journal, collect_models(journal, "teacher")));
   };
-  EXPECT_TRUE(derived()["assumptions"][2]["value"].is_null());
-  EXPECT_EQ(derived()["assumptions"][2]["source"], "not in the site file");
+  const auto price = [&] { return assumption(derived(), "price"); };
+  EXPECT_TRUE(price()["value"].is_null());
+  EXPECT_EQ(price()["source"], "not in the site file");
   journal.run_start["site"]["price"] = {
       {"per_kwh", 0.0}, {"currency", "EUR"}, {"year", 2024}, {"source", "own roof"}};
-  EXPECT_EQ(derived()["assumptions"][2]["value"], 0.0);  // given as zero is known
-  EXPECT_EQ(derived()["assumptions"][2]["source"], "own roof, 2024");
+  EXPECT_EQ(price()["value"], 0.0);  // given as zero is known
+  EXPECT_EQ(price()["source"], "own roof, 2024");
+}
+
+TEST(Derived, BothScopesAndWaterComeFromTheSiteFile) {
+  JournalView journal = sample_journal();
+  const auto value = [&](const char* key) {
+    const base::Json architectures =
+        collect_architectures(journal, collect_models(journal, "teacher"));
+    return assumption(derived_figure(journal, architectures), key)["value"];
+  };
+  for (const char* key : {"market", "water", "embodied_low", "embodied_high"})
+    EXPECT_TRUE(value(key).is_null()) << key;
+  base::Json& site = journal.run_start["site"];
+  site["market_intensity"] = {{"grams_per_kwh", 0}, {"year", 2024}, {"source", "contract"}};
+  site["water"] = {{"liters_per_kwh", 0.2}, {"year", 2024}, {"source", "meter"}};
+  site["hardware"] = {{"embodied_kg_co2e", {{"low", 87.6}, {"high", 175.2}}},
+                      {"lifetime_years", 5},
+                      {"year", 2024},
+                      {"source", "maker"}};
+  EXPECT_EQ(value("market"), 0);
+  EXPECT_EQ(value("water"), 0.2);
+  EXPECT_DOUBLE_EQ(value("embodied_low").get<double>(), 2);  // 87,600 g in 43,800 hours
+  EXPECT_DOUBLE_EQ(value("embodied_high").get<double>(), 4);
+  site["hardware"]["lifetime_years"] = nullptr;
+  EXPECT_TRUE(value("embodied_low").is_null());
 }
 
 TEST(Derived, IsOfArchitectures) {
@@ -101,7 +134,8 @@ TEST(Derived, IsOfArchitectures) {
   ASSERT_EQ(figure["rows"].size(), 1u);
   EXPECT_EQ(figure["rows"][0]["architecture"], "Llama 2L");
   EXPECT_EQ(figure["rows"][0]["joules"]["value"], 120.5);
-  EXPECT_EQ(figure["assumptions"][0]["value"], 400);
+  EXPECT_EQ(figure["rows"][0]["tokens_per_second"]["source"], "speed/teacher, speed/small/q4_0");
+  EXPECT_EQ(assumption(figure, "intensity")["value"], 400);
 }
 
 TEST(Steps, EnergyKeepsItsProvenance) {

@@ -134,6 +134,28 @@ TEST_F(PageInABrowser, DrawsARunThatKnowsLittle) {
   EXPECT_THAT(drawn, HasSubstr("price per kWh, any currency is unknown: enter one above"));
 }
 
+// Scope 2 both ways, scope 3 as a range, water; and what makes a number less sure stays beside what
+// follows from it.
+TEST_F(PageInABrowser, DrawsBothScopes) {
+  JournalView journal = sample_journal();
+  journal.steps[5]["statistics"][0]["marks"] = {"short window"};
+  base::Json& site = journal.run_start["site"];
+  site["market_intensity"] = {{"grams_per_kwh", 0}, {"year", 2024}, {"source", "contract"}};
+  site["water"] = {{"liters_per_kwh", 1000}, {"year", 2024}, {"source", "meter"}};
+  site["hardware"] = {{"embodied_kg_co2e", {{"low", 87.6}, {"high", 175.2}}},
+                      {"lifetime_years", 5},
+                      {"year", 2024},
+                      {"source", "maker"}};
+  const std::string drawn = draw(journal);
+  const std::string mark = "<span class=\"interval\">* short window</span>";
+  const auto cell = [&](const std::string& text) { return ">" + text + "</span>" + mark; };
+  EXPECT_THAT(drawn, HasSubstr(cell("0.0161")));  // 120.5 J / 3.6e6 × 1.2 × 400
+  EXPECT_THAT(drawn, HasSubstr(cell("0")));       // by the contract
+  EXPECT_THAT(drawn, HasSubstr(cell("0.0335")));  // liters, without PUE
+  // 2 to 4 g an hour, and 1e6 / 8546 tokens/s are 0.0325 h.
+  EXPECT_THAT(drawn, HasSubstr(cell("0.0811–0.1461")));
+}
+
 TEST_F(PageInABrowser, DrawsARunThatFailedAtOnce) {
   JournalView journal;
   journal.sha256 = std::string(64, 'a');
@@ -158,7 +180,7 @@ TEST_F(PageInABrowser, AnswersItsReader) {
     head.click(); say("up: " + firsts());
     head.click(); say("down: " + firsts());
     const price = [...document.querySelectorAll("input")].find((i) => i.getAttribute("aria-label").startsWith("price"));
-    const costs = () => price.closest("section").querySelector("tbody tr").cells[3].textContent;
+    const costs = () => price.closest("section").querySelector("tbody tr").cells[6].textContent;
     say("cost: " + costs());
     price.value = "400"; price.dispatchEvent(new Event("input")); say("cost at 400: " + costs());
     price.value = "0"; price.dispatchEvent(new Event("input")); say("cost at 0: " + costs());

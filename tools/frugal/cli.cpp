@@ -164,8 +164,15 @@ class CommandLine {
   }
 
   void add_tools() {
-    add("report", "Draw report.html, report.json and report.csv again from a run's journal",
-        "  frugal report runs/quickstart", [this] { return draw_report(path_); })
+    CLI::App* report =
+        add("report", "Draw report.html, report.json and report.csv again from a run's journal",
+            "  frugal report runs/quickstart\n  frugal report runs/quickstart --exports",
+            [this] { return draw_report(path_, exports_); });
+    report->add_option("RUN", path_, "A run folder")->required();
+    report->add_flag("--exports", exports_,
+                     "Write boamps/ (BoAmps) and impact-framework.yaml (Impact Framework), too");
+    add("verify", "Compute a run's derived numbers and hashes again, and say what differs",
+        "  frugal verify runs/quickstart", [this] { return verify_run(path_); })
         ->add_option("RUN", path_, "A run folder")
         ->required();
     CLI::App* inspect = add(
@@ -411,6 +418,7 @@ class CommandLine {
   GenerateArguments generate_;
   MeterArguments meter_;
   std::string path_, other_;
+  bool exports_ = false;
   bool json_ = false;
 };
 

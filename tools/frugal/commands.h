@@ -66,7 +66,9 @@ struct GenerateArguments {
 int generate_text(const GenerateArguments& arguments);
 
 int list_passes(const std::string& name, bool json);
-int draw_report(const std::string& run_folder);
+// `exports`: BoAmps reports and a manifest for the Impact Framework, too.
+int draw_report(const std::string& run_folder, bool exports);
+int verify_run(const std::string& run_folder);
 int inspect_path(const std::string& path, bool json);
 // `frugal inspect A B`: their headers side by side, and the numbers of every tensor where both are
 // models that frugal reads.

@@ -83,6 +83,9 @@
     return group;
   }
 
+  // What makes a number less sure stands beside it.
+  const flags = (value) => value.marks && value.marks.length ? el("span", { class: "interval" }, `* ${value.marks.join(", ")}`) : null;
+
   // ---- tables: sortable, copied as CSV ------------------------------------------------------------------------------
   function table(columns, rows) {
     const body = el("tbody", {});
@@ -92,10 +95,11 @@
       if (value instanceof Node) return el("td", { class: c.text ? "text" : null }, value.cloneNode(true));
       if (value === null || value === undefined) return el("td", { class: "unknown", title: "unknown" }, "–");
       if (typeof value !== "object") return el("td", { class: c.text ? "text" : null }, String(value));
+      if ((value.value === null || value.value === undefined) && value.range) return el("td", { title: explain(value) }, el("span", { class: value.provenance }, `${show(value.range.low, c.unit)}–${show(value.range.high, c.unit)}`), flags(value));
       if (value.value === null || value.value === undefined) return el("td", { class: "unknown", title: explain(value) }, "–");
       const td = el("td", { title: explain(value) }, el("span", { class: value.provenance || "measured" }, show(value.value, c.unit)));
       if (value.low !== undefined && value.low !== null) td.append(el("span", { class: "interval" }, `${show(value.low, c.unit)}–${show(value.high, c.unit)}`));
-      if (value.marks && value.marks.length) td.append(el("span", { class: "interval" }, `* ${value.marks.join(", ")}`));
+      td.append(flags(value) || "");
       return td;
     };
     const raw = (v) => v instanceof Node ? v.textContent : v && typeof v === "object" ? v.value : v;
@@ -330,13 +334,29 @@
     const values = Object.fromEntries(d.assumptions.map((a) => [a.key, a.value])), titles = Object.fromEntries(d.assumptions.map((a) => [a.key, a.title]));
     const draw = () => {
       const unknown = (reason) => ({ value: null, reason });
-      const derivedNumber = (j, key) => {
-        if (j === null || j === undefined) return unknown("energy is unknown");
-        for (const needed of ["pue", key]) if (values[needed] === null || values[needed] === undefined) return unknown(`${titles[needed]} is unknown: enter one above`);
-        return { value: j / 3.6e6 * values.pue * values[key], provenance: "assumed", help: "joules × PUE × the assumption above" };
+      // A number of joules times a factor: its range and its marks stay on it.
+      const derivedNumber = (j, keys) => {
+        if (!j || j.value === null || j.value === undefined) return unknown("energy is unknown");
+        for (const needed of keys) if (values[needed] === null || values[needed] === undefined) return unknown(`${titles[needed]} is unknown: enter one above`);
+        const factor = keys.reduce((product, key) => product * values[key], 1 / 3.6e6);
+        const range = j.range ? { low: j.range.low * factor, high: j.range.high * factor } : null;
+        return { value: j.value * factor, range, marks: j.marks, provenance: "assumed", help: `joules × ${keys.map((key) => titles[key]).join(" × ")}` };
       };
-      const rows = d.rows.map((r) => ({ cells: { architecture: r.architecture, joules: r.joules, grams: derivedNumber(r.joules.value, "intensity"), cost: derivedNumber(r.joules.value, "price") } }));
-      out.replaceChildren(table([{ key: "architecture", title: "architecture", text: true }, { key: "joules", title: d.joules_title }, { key: "grams", title: "gCO2e (assumed grid)" }, { key: "cost", title: `cost, ${d.currency}` }], rows));
+      // (E · I + M) per million tokens, a range because M is one.
+      const sci = (j, tps) => {
+        const operational = derivedNumber(j, ["pue", "intensity"]);
+        if (operational.value === null) return operational;
+        const { low, high } = operational.range || { low: operational.value, high: operational.value };
+        for (const needed of ["embodied_low", "embodied_high"]) if (values[needed] === null || values[needed] === undefined) return unknown(`${titles[needed]} is unknown: enter one above`);
+        if (!tps || !(tps.value > 0)) return unknown("how long a million tokens take is unknown");
+        const hours = 1e6 / tps.value / 3600;
+        return { value: null, range: { low: low + values.embodied_low * hours, high: high + values.embodied_high * hours }, marks: operational.marks, provenance: "assumed",
+          help: "metered energy × PUE × grid, and the hardware for as long as it generates" };
+      };
+      const rows = d.rows.map((r) => ({ cells: { architecture: r.architecture, joules: r.joules, location: derivedNumber(r.joules, ["pue", "intensity"]), market: derivedNumber(r.joules, ["pue", "market"]),
+        sci: sci(r.joules, r.tokens_per_second), water: derivedNumber(r.joules, ["water"]), cost: derivedNumber(r.joules, ["pue", "price"]) } }));
+      out.replaceChildren(table([{ key: "architecture", title: "architecture", text: true }, { key: "joules", title: d.joules_title }, { key: "location", title: "gCO2e, location-based" }, { key: "market", title: "gCO2e, market-based" },
+        { key: "sci", title: "SCI, gCO2e per 1M tokens" }, { key: "water", title: "water, L" }, { key: "cost", title: `cost, ${d.currency}` }], rows));
     };
     for (const a of d.assumptions) {
       const input = el("input", { type: "number", step: "any", value: a.value, placeholder: "unknown", "aria-label": a.title });
