@@ -143,9 +143,9 @@ struct Asked {
   Likelihood* likelihood = nullptr;
 };
 
-class Scorer {
+class BatchScorer {
  public:
-  Scorer(const model::Decoder& decoder, const ScoreOptions& options, size_t questions)
+  BatchScorer(const model::Decoder& decoder, const ScoreOptions& options, size_t questions)
       : decoder_(decoder),
         head_rows_(head_rows(decoder.config().vocabulary_size, options)),
         batch_(std::max<int64_t>(1, options.batch)) {
@@ -258,7 +258,7 @@ absl::StatusOr<std::vector<std::vector<Likelihood>>> likelihoods(
   size_t rows = 0;
   for (const Requests& requests : questions) result.emplace_back(requests.size());
   for (const SharedGroup& group : groups) rows += group.rows.size();
-  Scorer scorer(decoder, options, rows);
+  BatchScorer scorer(decoder, options, rows);
   for (const SharedGroup& group : groups) FRUGAL_RETURN_IF_ERROR(scorer.run(group, result));
   for (size_t q = 0; q < result.size(); ++q) {
     for (const Likelihood& likelihood : result[q]) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "layerwise/walk/estimate.h"
+#include "layerwise/walk/self_text.h"
 #include "passes/common/machine_speed.h"
 #include "passes/common/scale_tuning.h"
 #include "support/shared_data.h"
@@ -61,8 +62,8 @@ TEST_F(Forecast, SweepsAreCountedByWeightsAndColumns) {
     if (tensor.layer >= 0)
       columns_of_weights += static_cast<double>(element_count(tensor) * tensor.shape.back());
   }
-  EXPECT_NEAR(seconds(many) - seconds(few), 2 * 5 * columns_of_weights / kSpeed,
-              1e-9 * seconds(many));
+  EXPECT_NEAR(seconds(many) - seconds(few),
+              2 * 5 * columns_of_weights / sweep_speed(at::kCPU).value(), 1e-9 * seconds(many));
   QuantizeSettings nearest = settings_;
   nearest.method = "rtn";
   EXPECT_LT(seconds(nearest), seconds(few));
@@ -82,6 +83,17 @@ TEST_F(Forecast, WithoutTextThereIsNoWalkToPayFor) {
               layerwise::estimate_walk_operations(config_, 0, false) / kSpeed + searches,
               1e-9 * searches);
   EXPECT_LT(*plain.seconds, seconds(settings_));
+}
+
+// The windows held out, too.
+TEST_F(Forecast, WhatTheModelWritesTakesTime) {
+  layerwise::CalibrationPlan own = kText;
+  own.self_share = 1;
+  ASSERT_GT(settings_.held_out_needed(), 0);
+  const int64_t tokens = (own.windows + settings_.held_out_needed()) * own.length;
+  const double writing =
+      layerwise::self_text_operations(config_, tokens) / writing_speed(at::kCPU).value();
+  EXPECT_NEAR(*of(settings_, own).seconds - seconds(settings_), writing, 1e-9 * writing);
 }
 
 TEST_F(Forecast, TuningAndGradientsComeOnTop) {

@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "layerwise/walk/self_text.h"
+#include "passes/common/machine_speed.h"
 #include "passes/common/text_checks.h"
 
 namespace frugal::passes {
@@ -148,6 +149,15 @@ int64_t writing_memory(const architecture::ModelConfig& config,
 double writing_operations(const architecture::ModelConfig& config,
                           const layerwise::CalibrationPlan& plan) {
   return layerwise::self_text_operations(config, written(plan) * plan.length);
+}
+
+std::optional<double> with_writing(std::optional<double> seconds,
+                                   const architecture::ModelConfig& config,
+                                   const layerwise::CalibrationPlan& plan,
+                                   const at::Device& device) {
+  const double operations = writing_operations(config, plan);
+  if (!seconds || operations == 0) return seconds;
+  return *seconds + *seconds_of(operations, writing_speed(device));
 }
 
 layerwise::WalkDemand walk_demand(const layerwise::CalibrationOptions& options,

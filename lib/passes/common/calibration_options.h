@@ -49,6 +49,12 @@ int64_t writing_memory(const architecture::ModelConfig& config,
 double writing_operations(const architecture::ModelConfig& config,
                           const layerwise::CalibrationPlan& plan);
 
+// `seconds` of the work, with those of writing before it.
+std::optional<double> with_writing(std::optional<double> seconds,
+                                   const architecture::ModelConfig& config,
+                                   const layerwise::CalibrationPlan& plan,
+                                   const at::Device& device);
+
 // What the options decide of a walk, beforehand and when it runs: all but what depends on the
 // solver. `plan` may be empty: a walk without text.
 layerwise::WalkDemand walk_demand(const layerwise::CalibrationOptions& options,

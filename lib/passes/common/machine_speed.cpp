@@ -139,12 +139,22 @@ std::optional<double> share_of(double share, std::optional<double> speed) {
 
 }  // namespace
 
-// Shares that whole jobs reached of the products' speed.
+// Shares that whole jobs reached of the products' speed: SmolLM2-135M and Gemma-3-270M, `fast`.
 std::optional<double> walk_speed(model::Precision precision, const at::Device& device) {
-  constexpr double kShare = 0.5;
+  constexpr double kShare = 0.8;
   const bool rounded = precision == model::Precision::kRounded;
   return share_of(kShare,
                   product_speed(rounded ? Arithmetic::kRounded : Arithmetic::kFloat32, device));
+}
+
+std::optional<double> sweep_speed(const at::Device& device) {
+  constexpr double kShare = 0.3;
+  return share_of(kShare, product_speed(Arithmetic::kFloat32, device));
+}
+
+std::optional<double> writing_speed(const at::Device& device) {
+  constexpr double kShare = 0.7;
+  return share_of(kShare, product_speed(Arithmetic::kFloat32, device));
 }
 
 std::optional<double> training_speed(bool bf16, const at::Device& device) {

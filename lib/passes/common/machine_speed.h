@@ -21,8 +21,11 @@ enum class Arithmetic { kRounded, kFloat32, kFloat64, kBfloat16 };
 // Nothing where the device cannot be used.
 std::optional<double> product_speed(Arithmetic arithmetic, const at::Device& device);
 
-// What a walk over calibration text reaches of it, its solvers counted in.
+// What a walk over calibration text reaches of it; a solver's sweeps over rows; text that the model
+// writes, counted with products of few rows (self_text_operations).
 std::optional<double> walk_speed(model::Precision precision, const at::Device& device);
+std::optional<double> sweep_speed(const at::Device& device);
+std::optional<double> writing_speed(const at::Device& device);
 // What training reaches of it, with bf16 products or without.
 std::optional<double> training_speed(bool bf16, const at::Device& device);
 

@@ -75,18 +75,19 @@ absl::Status PrunePass::check(pass::CheckContext& context, pass::ModelInfo& mode
   const int64_t before = model.config.parameter_count();
   FRUGAL_ASSIGN_OR_RETURN(const int64_t walk_bytes, method->walk_bytes(model.config, calibration));
   const int64_t writing = writing_memory(model.config, calibration);
-  const double operations = writing_operations(model.config, calibration) +
-                            method->walk_operations(model.config, tokens) +
+  const double operations = method->walk_operations(model.config, tokens) +
                             method->extra_operations(model.config, tokens);
+  const at::Device device(context.device());
+  const std::optional<double> speed = walk_speed(options.windows.products(), device);
+  const auto seconds =
+      with_writing(seconds_of(operations, speed), model.config, calibration, device);
   FRUGAL_RETURN_IF_ERROR(check_gate(options.gate, tokens, "prune"));
   FRUGAL_RETURN_IF_ERROR(method->check(context, tokens, model));
   const double share =
       static_cast<double>(model.config.parameter_count()) / static_cast<double>(before);
   model.size_bytes = static_cast<int64_t>(share * static_cast<double>(model.size_bytes));
-  const std::optional<double> speed =
-      walk_speed(options.windows.products(), at::Device(context.device()));
   context.estimate(
-      {.seconds = seconds_of(operations, speed),
+      {.seconds = seconds,
        .peak_memory_bytes = layerwise::process_memory() + std::max(walk_bytes, writing),
        .output_bytes = model.size_bytes,
        .basis = base::str_cat("operations ", speed_text(speed),

@@ -140,13 +140,11 @@ absl::StatusOr<int64_t> peak_bytes(const QuantizeSettings& settings,
 
 double operations_of(const QuantizeSettings& settings, const std::vector<PlannedTensor>& plan,
                      const architecture::ModelConfig& config, const layerwise::WalkDemand& demand,
-                     const TuningDemand& tuning, const layerwise::CalibrationPlan& calibration) {
-  return writing_operations(config, calibration) +
-         layerwise::estimate_walk_operations(config, demand.tokens, settings.drifts(),
+                     const TuningDemand& tuning) {
+  return layerwise::estimate_walk_operations(config, demand.tokens, settings.drifts(),
                                              demand.expert_blend) +
          layerwise::estimate_gradient_operations(config, gradient_tokens(settings, demand),
                                                  kLargestTwoSidedRows) +
-         (settings.gptq() ? solver_operations(plan, settings.descent_passes) : 0) +
          layerwise::estimate_rounding_operations(
              config, demand.reconstruction ? settings.rounding_iterations : 0, demand.tokens,
              demand.held_out_tokens, demand.window_tokens) +
@@ -189,16 +187,22 @@ absl::StatusOr<pass::Estimate> forecast(const QuantizeSettings& settings,
                                         const layerwise::CalibrationPlan& calibration,
                                         int64_t output_bytes, const at::Device& device) {
   const layerwise::WalkDemand demand = demand_of(settings, calibration);
+  // Windows held out and those of the tuning are written, too.
+  layerwise::CalibrationPlan written = calibration;
+  if (written.length > 0) written.windows += settings.held_out_needed() + settings.fresh_windows();
   const TuningDemand tuning =
       tuning_demand(settings, plan, calibration.length, calibration.windows);
   FRUGAL_ASSIGN_OR_RETURN(const int64_t peak,
-                          peak_bytes(settings, plan, config, demand, tuning, calibration));
+                          peak_bytes(settings, plan, config, demand, tuning, written));
   const std::optional<double> speed = walk_speed(settings.windows.products(), device);
   std::optional<double> seconds =
-      seconds_of(operations_of(settings, plan, config, demand, tuning, calibration), speed);
-  if (seconds) *seconds += search_seconds(settings, plan);
+      seconds_of(operations_of(settings, plan, config, demand, tuning), speed);
+  if (seconds) {
+    const double sweeps = settings.gptq() ? solver_operations(plan, settings.descent_passes) : 0;
+    *seconds += *seconds_of(sweeps, sweep_speed(device)) + search_seconds(settings, plan);
+  }
   return pass::Estimate{
-      .seconds = seconds,
+      .seconds = with_writing(seconds, config, written, device),
       .peak_memory_bytes = peak,
       .output_bytes = output_bytes,
       .basis = base::str_cat(

@@ -152,9 +152,11 @@ absl::Status RotatePass::check(pass::CheckContext& context, pass::ModelInfo& mod
                           check_calibration(context, model));
   const int64_t tokens = calibration.tokens();
   const double walk_operations =
-      tokens > 0 ? layerwise::estimate_walk_operations(model.config, tokens, false) +
-                       writing_operations(model.config, calibration)
-                 : 0;
+      tokens > 0 ? layerwise::estimate_walk_operations(model.config, tokens, false) : 0;
+  const at::Device device(context.device());
+  const std::optional<double> walking =
+      with_writing(seconds_of(walk_operations, walk_speed(windows_.products(), device)),
+                   model.config, calibration, device);
   FRUGAL_ASSIGN_OR_RETURN(const int64_t walk_bytes, walk_bytes_of(model.config, calibration));
   const auto parameters = static_cast<double>(model.config.parameter_count());
   model.config = rotated_config(model.config, options());
@@ -168,11 +170,9 @@ absl::Status RotatePass::check(pass::CheckContext& context, pass::ModelInfo& mod
   }
   const int64_t side = model.config.hidden_size;
   const int64_t matrix = side * std::max(model.config.layers.front().feed_forward.width, side);
-  const at::Device device(context.device());
   const std::optional<double> doubles = product_speed(Arithmetic::kFloat64, device);
   std::optional<double> seconds = seconds_of(2 * rotated * width, doubles);
-  if (seconds && tokens > 0)
-    *seconds += *seconds_of(walk_operations, walk_speed(windows_.products(), device));
+  if (seconds && walking) *seconds += *walking;
   context.estimate(
       {.seconds = seconds,
        .peak_memory_bytes =

@@ -151,8 +151,7 @@ absl::Status SmoothPass::check(pass::CheckContext& context, pass::ModelInfo& mod
       check_windows(context, "smooth", model, options_.calibration, options_.windows));
   FRUGAL_RETURN_IF_ERROR(check_gate(options_.gate, calibration.tokens(), "smooth"));
   double operations =
-      layerwise::estimate_walk_operations(model.config, calibration.tokens(), false) +
-      writing_operations(model.config, calibration);
+      layerwise::estimate_walk_operations(model.config, calibration.tokens(), false);
   if (!options_.smoothquant()) {  // a product with H per ratio
     for (const architecture::Tensor& tensor : architecture::tensors(model.config)) {
       if (!tensor.is_stage_matrix()) continue;
@@ -177,7 +176,8 @@ absl::Status SmoothPass::check(pass::CheckContext& context, pass::ModelInfo& mod
   const std::optional<double> speed =
       walk_speed(options_.windows.products(), at::Device(context.device()));
   context.estimate(
-      {.seconds = seconds_of(operations, speed),
+      {.seconds = with_writing(seconds_of(operations, speed), model.config, calibration,
+                               at::Device(context.device())),
        .peak_memory_bytes = layerwise::process_memory() +
                             std::max(memory.total(), writing_memory(model.config, calibration)),
        .output_bytes = model.size_bytes,

@@ -255,9 +255,8 @@ absl::Status TunePass::check(pass::CheckContext& context, pass::ModelInfo& model
   const std::optional<double> speed =
       walk_speed(model::Precision::kFloat32, at::Device(context.device()));
   context.estimate(
-      {.seconds = seconds_of(
-           tuning_operations(model.config, demand) + writing_operations(model.config, plans.first),
-           speed),
+      {.seconds = with_writing(seconds_of(tuning_operations(model.config, demand), speed),
+                               model.config, plans.first, at::Device(context.device())),
        .peak_memory_bytes = layerwise::process_memory() +
                             std::max(writing_memory(model.config, plans.first),
                                      demand.code_bytes + tuning_memory(model.config, demand)),
