@@ -126,7 +126,8 @@ def judge_grids(work):
     frugal("export", quantized, *STANDARD, "--out", work / "w8a8-onnx")
     expect_true("w8a8: integer products", "MatMulInteger" in check_graph("w8a8", work / "w8a8-onnx"))
     # Beyond four tokens a rounded input may meet the other code: onnx_runtime.py.
-    found, _ = run(session(work / "w8a8-onnx" / "model.onnx"), ids[:4], empty_past(session(work / "w8a8-onnx" / "model.onnx")))
+    model = session(work / "w8a8-onnx" / "model.onnx")
+    found, _ = run(model, ids[:4], empty_past(model))
     expect("w8a8: logits", float(np.abs(found - our_logits(quantized, ids[:4])).max()), 0.0, TOLERANCE)
     for grid in ("q4_k", "iq4_nl", "q4_1", "nf4", "fp8", "mxfp4"):
         frugal("quantize", work / "tied", "--grid", grid, "--method", "rtn", "--out", work / grid)
@@ -135,11 +136,7 @@ def judge_grids(work):
 
 
 goldens = load_goldens()
-chosen = sys.argv[1:] or sorted(path.stem for path in goldens.FILES.glob("*.json"))
-for family in chosen:
+for part in sys.argv[1:] or [*sorted(path.stem for path in goldens.FILES.glob("*.json")), "grids"]:
     with tempfile.TemporaryDirectory() as work:
-        judge_family(goldens, family, Path(work))
-if not sys.argv[1:]:
-    with tempfile.TemporaryDirectory() as work:
-        judge_grids(Path(work))
+        judge_grids(Path(work)) if part == "grids" else judge_family(goldens, part, Path(work))
 finish()
