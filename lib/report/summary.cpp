@@ -11,6 +11,7 @@
 #include "absl/strings/str_format.h"
 #include "base/text.h"
 #include "report/access.h"
+#include "report/amortization.h"
 #include "report/architectures.h"
 #include "report/findings.h"
 #include "report/models.h"
@@ -135,6 +136,7 @@ absl::StatusOr<Json> summarize(const JournalView& journal) {
                 {"steps", steps_figure(journal)},
                 {"layer_error", layer_error_figure(journal)},
                 {"training", training_figure(journal)},
+                {"amortization", amortization_figure(journal, models, architectures, baseline)},
                 {"derived", derived_figure(journal, architectures)}}},
               {"provenance", provenance(journal)}};
 }

@@ -194,6 +194,21 @@ TEST_F(PageInABrowser, AnswersItsReader) {
   EXPECT_THAT(drawn, HasSubstr("cost again: –<"));
 }
 
+TEST_F(PageInABrowser, TellsTheDaysOfALoad) {
+  JournalView journal = sample_journal();
+  journal.steps[1]["output"]["architecture"] = "Llama 1L";  // made with 50 J
+  journal.steps[5] = measure_step("small/q4_0", 60);        // 40 J less for a million tokens
+  const std::string drawn = draw(journal, R"js(
+    const say = (text) => { const p = document.createElement("p"); p.textContent = text; document.querySelector("main").append(p); };
+    const load = [...document.querySelectorAll("input")].find((i) => i.getAttribute("aria-label").startsWith("load"));
+    const cells = () => [...load.closest("section").querySelector("tbody tr").cells].map((c) => c.textContent).join(" ");
+    say("without: " + cells());
+    load.value = "0.5"; load.dispatchEvent(new Event("input")); say("with: " + cells());
+  )js");
+  EXPECT_THAT(drawn, HasSubstr("without: small/q4_0 50.00 40.00 1.250 –<"));
+  EXPECT_THAT(drawn, HasSubstr("with: small/q4_0 50.00 40.00 1.250 2.500<"));
+}
+
 TEST_F(PageInABrowser, NoTableLosesAColumnAt1200Pixels) {
   JournalView journal = sample_journal();
   for (base::Json& step : journal.steps) {

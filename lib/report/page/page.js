@@ -326,6 +326,21 @@
       f.rows.map((r) => ({ cells: { ...r.cells, architecture: r.architecture, models: r.models.join(", ") } }))));
   }
 
+  // The making of a model against what it saves; days by the load that the reader enters.
+  function amortization(f) {
+    if (!f) return;
+    const box = section(f, "When compressing has paid for itself");
+    const out = el("div", {});
+    let daily = null;  // million tokens a day
+    const days = (tokens) => tokens.value === null || tokens.value === undefined ? tokens : daily > 0 ? { ...tokens, value: tokens.value / daily, help: "at the load above" } : { value: null, reason: "enter a load above" };
+    const draw = () => out.replaceChildren(table([{ key: "model", title: "model", text: true }, { key: "one_off", title: "making it, J" }, { key: "saved", title: "saved, J per 1M tokens" }, { key: "tokens", title: "paid back after, M tokens" }, { key: "days", title: "days" }],
+      f.rows.map((r) => ({ cells: { ...r, model: name(r.model), days: days(r.tokens) } }))));
+    const input = el("input", { type: "number", step: "any", min: 0, placeholder: "unknown", "aria-label": "load, million tokens a day" });
+    input.addEventListener("input", () => { daily = input.value.trim() === "" ? null : Number(input.value); draw(); });
+    box.append(el("div", { class: "inputs" }, el("label", { title: "yours" }, "load, million tokens a day", input)), out);
+    draw();
+  }
+
   // Carbon and cost from measured or modelled joules and the reader's assumptions. Only derived numbers change.
   function derived(d) {
     if (!d || !d.rows.length) return;
@@ -389,6 +404,7 @@
   if (R.figures.steps) steps(R.figures.steps);
   if (R.figures.layer_error) layers(R.figures.layer_error);
   if (R.figures.training) training(R.figures.training);
+  amortization(R.figures.amortization);
   derived(R.figures.derived);
   provenance(R.provenance);
   document.getElementById("foot").append(`frugal ${R.frugal} · ${R.started} · drawn from journal.jsonl (${R.journal_sha256.slice(0, 16)}…) · `,

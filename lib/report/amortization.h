@@ -1,0 +1,20 @@
+// When compressing a model has paid for itself: the energy of the steps that led to it, against
+// what each token saves from then on. Internal to the room.
+#pragma once
+
+#include <string_view>
+
+#include "base/json.h"
+#include "report/report.h"
+
+namespace frugal::report {
+
+// {finding, description, rows [{model, one_off, saved, tokens}]}: numbers as in report.json, in J,
+// J per million tokens, and million tokens. Of the models whose architecture is another one than
+// the baseline's, where inference was metered (architectures.h says why no other is ranked). A
+// model that saves nothing, or of which a part is unknown, has no tokens, and a reason. Null where
+// there is no such model.
+base::Json amortization_figure(const JournalView& journal, const base::Json& models,
+                               const base::Json& architectures, std::string_view baseline);
+
+}  // namespace frugal::report
