@@ -93,9 +93,9 @@ TEST_F(EvaluateTasksTest, GiveNumbersItemsAndResultFiles) {
   }
   // Three questions of three choices and one of two.
   EXPECT_DOUBLE_EQ(*context.value("choice/chance"), (1.0 + 0.5) / 4);
-  EXPECT_EQ(context.items.at("choice").size(), 4u);
-  EXPECT_EQ(context.items.at("samples_math").size(), 6u);  // two filters
-  const Json& results = context.items.at("lm-eval-results").at(0).at("results");
+  EXPECT_EQ(context.written_items.at("choice").size(), 4u);
+  EXPECT_EQ(context.written_items.at("samples_math").size(), 6u);  // two filters
+  const Json& results = context.written_items.at("lm-eval-results").at(0).at("results");
   EXPECT_EQ(results.size(), 4u);
   EXPECT_DOUBLE_EQ(results.at("choice").at("acc,none").get<double>(), *context.value("choice/acc"));
   EXPECT_TRUE(results.at("choice").contains("acc_stderr,none"));
@@ -137,10 +137,10 @@ TEST_F(EvaluateTasksTest, TakeTheirExamplesFromTheOption) {
   FakeRunContext context = this->context();
   FRUGAL_ASSERT_OK(
       evaluate_pass({{"tasks", {"choice"}}, {"fewshot", 1}, {"limit", 2}})->run(context));
-  const Json& sample = context.items.at("samples_choice").at(0);
+  const Json& sample = context.written_items.at("samples_choice").at(0);
   const std::string prompt = sample.at("arguments").at("gen_args_0").at("arg_0");
   EXPECT_EQ(prompt.find("Question: ", prompt.find("Question: ") + 1), prompt.rfind("Question: "));
-  EXPECT_EQ(context.items.at("choice").size(), 2u);
+  EXPECT_EQ(context.written_items.at("choice").size(), 2u);
 }
 
 }  // namespace
