@@ -136,7 +136,7 @@ TEST_F(Examples, MixturesAreForCalibration) {
   mixed.mix[1] = part("some", text);
   refused(mixed, "say both of the mixture");
   mixed.mix[1] = part("none", {});
-  refused(mixed, "exactly one of text, jsonl, table, builtin, mix and self");
+  refused(mixed, "exactly one of text, jsonl, table, builtin, mix, self and task_file");
   mixed.mix[1] = part("gone", {.text = {(folder_.path() / "gone.txt").string()}});
   EXPECT_FALSE(check_data(mixed).ok());
 }
