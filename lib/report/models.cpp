@@ -107,6 +107,27 @@ void add_description(const Json& output, const std::string& source, Json& model)
   }
 }
 
+// An artifact is the model that it was made of, in files of its own size. Its runtime decides what
+// it costs, so no architecture stands here to pool it by.
+void describe_artifacts(const JournalView& journal, Models& models) {
+  for (const Json& step : journal.steps) {
+    const auto entry = models.position.find(step_name(step));
+    if (text_at(step, "pass") != "export" || entry == models.position.end()) continue;
+    Json& cells = models.list[entry->second]["cells"];
+    for (const Json& statistic : list_at(step, "statistics")) {
+      if (text_at(statistic, "name") == "artifact_bytes")
+        cells["weight_bytes"] = number_of(statistic, step_name(step));
+    }
+    const Json from = list_at(step, "from");
+    if (from.empty() || !from[0].is_string()) continue;
+    const Json* model = find_model(models.list, from[0].get<std::string>());
+    for (const char* key : {"parameters", "bits_per_weight"}) {
+      const Json* number = model == nullptr ? nullptr : find_number(*model, key);
+      if (number != nullptr) cells[key] = *number;
+    }
+  }
+}
+
 }  // namespace
 
 std::string step_name(const Json& step) {
@@ -169,6 +190,7 @@ Json collect_models(const JournalView& journal, std::string_view baseline) {
     if (name == baseline) model["role"] = "baseline";
     if (given.contains(name)) add_description(given[name], "given", model);
   }
+  describe_artifacts(journal, models);
   return models.list;
 }
 

@@ -14,6 +14,9 @@ namespace {
 constexpr std::string_view kVariable = "FRUGAL_RUNTIMES";
 constexpr double kAnswerSeconds = 60;
 constexpr size_t kAnswerBytes = size_t{1} << 16;
+constexpr std::string_view kOnnxArithmetic =
+    "MatMulNBits at accuracy level 4, the export's default, rounds the inputs of products to 8 "
+    "bits in blocks";
 
 // Prints {package: version} of those that are installed, without importing any of them.
 std::string question(std::span<const Runtime> all) {
@@ -61,6 +64,22 @@ std::span<const Runtime> runtimes() {
               .setup = "scripts/setup --runtimes",
               .arithmetic = "llama.cpp rounds the inputs of products with quantized matrices to 8 "
                             "bits in blocks, and keeps keys and values in 16 bits"},
+      Runtime{.name = "onnxruntime",
+              .adapter = "onnxruntime",
+              .formats = {"onnx"},
+              .packages = {"onnxruntime"},
+              .besides = {"numpy"},
+              .setup = "scripts/setup --runtimes",
+              .arithmetic = kOnnxArithmetic},
+      Runtime{.name = "onnxruntime-genai",
+              .adapter = "genai",
+              .formats = {"onnx"},
+              .packages = {"onnxruntime-genai"},
+              .besides = {"numpy"},
+              .setup = "scripts/setup --runtimes",
+              .scores_slowly = true,
+              .times_one_sequence = true,
+              .arithmetic = kOnnxArithmetic},
   };
   return kRuntimes;
 }

@@ -20,6 +20,11 @@ struct Runtime {
   std::vector<std::string_view> packages;  // one of these is it, the first one preferred
   std::vector<std::string_view> besides;   // and all of these
   std::string_view setup;                  // what installs it: "scripts/setup --runtimes"
+  // One id at a time: somebody else is asked where there is a choice.
+  bool scores_slowly = false;
+  // Several sequences cannot be taken back to the end of their prompts, so their decoding cannot be
+  // timed again.
+  bool times_one_sequence = false;
   std::string_view arithmetic;  // what of it makes its numbers differ from an exact forward
 };
 

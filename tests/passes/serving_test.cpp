@@ -149,7 +149,7 @@ class ServingTest : public ::testing::Test {
 absl::StatusOr<std::optional<Serving>> chosen(std::string_view option,
                                               const std::vector<pass::Artifact>& artifacts) {
   std::string why;
-  auto result = choose_serving(option, artifacts, why);
+  auto result = choose_serving(option, artifacts, Purpose::kScoring, why);
   EXPECT_EQ(why, "");
   return result;
 }
@@ -170,17 +170,41 @@ TEST_F(ServingTest, ARuntimeThatDoesNotReadTheInputIsRefused) {
                       absl::StatusCode::kInvalidArgument, "reads gguf, but the input is floppy");
 }
 
+// Nothing silent: the plan and the run say that the runtime is not here, and how to get it.
+TEST_F(ServingTest, AutoWithoutTheRuntimeIsTheForwardAndSaysSo) {
+  const std::vector<pass::Artifact> onnx = {{"onnx", folder_.path() / "m-onnx"}};
+  FakeCheckContext check;
+  check.served = onnx;
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const auto serving,
+                              check_serving("auto", "measure", Purpose::kTiming, check));
+  EXPECT_FALSE(serving.has_value());
+  EXPECT_EQ(check.computer, "");
+  ASSERT_EQ(check.warnings.size(), 1u);
+  EXPECT_THAT(check.warnings[0],
+              testing::AllOf(testing::HasSubstr("frugal's fp32 forward of the artifact's weights"),
+                             testing::HasSubstr("lacks onnxruntime-genai; run scripts/setup"),
+                             testing::HasSubstr("lacks onnxruntime; run scripts/setup")));
+  FakeRunContext run(folder_.path(), std::nullopt);
+  run.served = onnx;
+  FRUGAL_ASSERT_OK(run_serving("auto", Purpose::kScoring, run).status());
+  ASSERT_EQ(run.warnings.size(), 1u);
+  EXPECT_THAT(run.warnings[0], testing::Not(testing::HasSubstr("genai")));  // no scorer
+  FRUGAL_EXPECT_ERROR(check_serving("onnxruntime", "evaluate", Purpose::kScoring, check),
+                      absl::StatusCode::kNotFound, "lacks onnxruntime; run scripts/setup");
+}
+
 TEST_F(ServingTest, ACheckSaysWhoComputes) {
   FakeCheckContext context;
   context.served = {artifact_};
-  FRUGAL_ASSERT_OK(check_serving("auto", "measure", context).status());
+  FRUGAL_ASSERT_OK(check_serving("auto", "measure", Purpose::kTiming, context).status());
   EXPECT_EQ(context.computer, "llama.cpp (xllamacpp 9)");
   EXPECT_THAT(context.notes, testing::ElementsAre("computed by llama.cpp (xllamacpp 9)"));
   FakeCheckContext own;
   own.served = {artifact_};
-  FRUGAL_ASSERT_OK(check_serving("frugal", "measure", own).status());
+  FRUGAL_ASSERT_OK(check_serving("frugal", "measure", Purpose::kTiming, own).status());
   EXPECT_EQ(own.computer, "");
-  FRUGAL_EXPECT_ERROR(check_serving("llama.cpp", "measure", *std::make_unique<FakeCheckContext>()),
+  FRUGAL_EXPECT_ERROR(check_serving("llama.cpp", "measure", Purpose::kTiming,
+                                    *std::make_unique<FakeCheckContext>()),
                       absl::StatusCode::kInvalidArgument, "measure");
 }
 

@@ -16,6 +16,37 @@ TEST(Models, EvaluationsDescribeTheirInput) {
   EXPECT_EQ((*find_number(models[1], "weight_bytes"))["value"], 1e6);
 }
 
+TEST(Models, AnArtifactHasItsOwnSizeAndTheModelsParameters) {
+  JournalView journal = sample_journal();
+  const base::Json bytes = {{"name", "artifact_bytes"}, {"value", 7e5}, {"unit", "bytes"}};
+  const base::Json quality = {{"name", "perplexity"}, {"value", 12.5}};
+  journal.steps.push_back({{"event", "step_end"},
+                           {"id", "file"},
+                           {"variant", "q4_0"},
+                           {"pass", "export"},
+                           {"from", {"small/q4_0"}},
+                           {"statistics", {bytes}}});
+  journal.steps.push_back({{"event", "step_end"},
+                           {"id", "used"},
+                           {"variant", "file/q4_0"},
+                           {"pass", "evaluate"},
+                           {"from", {"file/q4_0"}},
+                           {"statistics", {quality}}});
+  const base::Json models = collect_models(journal, "teacher");
+  const base::Json* file = find_model(models, "file/q4_0");
+  ASSERT_NE(file, nullptr);
+  EXPECT_EQ((*find_number(*file, "weight_bytes"))["value"], 7e5);
+  EXPECT_EQ((*find_number(*file, "perplexity"))["value"], 12.5);
+  const base::Json* small = find_model(models, "small/q4_0");
+  for (const char* key : {"parameters", "bits_per_weight"}) {
+    const base::Json *of_file = find_number(*file, key), *of_model = find_number(*small, key);
+    ASSERT_EQ(of_file == nullptr, of_model == nullptr) << key;
+    if (of_file == nullptr) continue;
+    EXPECT_EQ((*of_file)["value"], (*of_model)["value"]) << key;
+  }
+  EXPECT_TRUE((*file)["architecture"].is_null());
+}
+
 TEST(Models, UnknownStaysUnknown) {
   JournalView journal = sample_journal();
   journal.steps[3]["statistics"][1]["value"] = nullptr;

@@ -87,7 +87,7 @@ void visit_runtime(std::string& value, pass::OptionVisitor& visitor) {
 
 absl::StatusOr<std::optional<Serving>> choose_serving(std::string_view option,
                                                       const std::vector<pass::Artifact>& artifacts,
-                                                      std::string& why) {
+                                                      Purpose purpose, std::string& why) {
   if (option == kOwn) return std::nullopt;
   if (option != kAuto) {
     const runtime::Runtime* const named = runtime::find_runtime(option);
@@ -96,7 +96,7 @@ absl::StatusOr<std::optional<Serving>> choose_serving(std::string_view option,
   }
   for (const pass::Artifact& artifact : artifacts) {
     for (const runtime::Runtime& one : runtime::runtimes()) {
-      if (!serves(one, artifact)) continue;
+      if (!serves(one, artifact) || (purpose == Purpose::kScoring && one.scores_slowly)) continue;
       auto version = runtime::installed_version(one);
       if (base::is_interrupted(version.status())) return version.status();
       if (version.ok()) return Serving{&one, artifact, *std::move(version)};
@@ -107,9 +107,9 @@ absl::StatusOr<std::optional<Serving>> choose_serving(std::string_view option,
 }
 
 absl::StatusOr<std::optional<Serving>> check_serving(std::string_view option, std::string_view pass,
-                                                     pass::CheckContext& context) {
+                                                     Purpose purpose, pass::CheckContext& context) {
   std::string why;
-  auto serving = choose_serving(option, context.artifacts(), why);
+  auto serving = choose_serving(option, context.artifacts(), purpose, why);
   if (!serving.ok()) return base::annotate(serving.status(), pass);
   if (*serving) {
     context.computed_by((*serving)->engine());
@@ -120,11 +120,11 @@ absl::StatusOr<std::optional<Serving>> check_serving(std::string_view option, st
   return serving;
 }
 
-absl::StatusOr<std::optional<Serving>> run_serving(std::string_view option,
+absl::StatusOr<std::optional<Serving>> run_serving(std::string_view option, Purpose purpose,
                                                    pass::RunContext& context) {
   std::string why;
-  auto serving = choose_serving(option, context.artifacts(), why);
-  if (serving.ok() && !why.empty()) context.warn(in_place_of_runtime(why));
+  auto serving = choose_serving(option, context.artifacts(), purpose, why);
+  if (serving.ok() && !*serving && !why.empty()) context.warn(in_place_of_runtime(why));
   return serving;
 }
 

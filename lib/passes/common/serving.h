@@ -32,19 +32,22 @@ struct Serving {
 // The option `runtime` of a pass that takes artifacts: auto, frugal, or a runtime's name.
 void visit_runtime(std::string& value, pass::OptionVisitor& visitor);
 
+// What the runtime is for: one that scores an id at a time is good enough for timing alone.
+enum class Purpose { kScoring, kTiming };
+
 // Which runtime the option asks for, of an input that is `artifacts`; absent: frugal's own forward.
 // auto takes the first one that is installed, and where none is, the reason goes to `why`. Errors:
 // a runtime that does not read the input, or is not installed, with the remedy.
 absl::StatusOr<std::optional<Serving>> choose_serving(std::string_view option,
                                                       const std::vector<pass::Artifact>& artifacts,
-                                                      std::string& why);
+                                                      Purpose purpose, std::string& why);
 
 // The same for a check, which hands what it found on to the plan.
 absl::StatusOr<std::optional<Serving>> check_serving(std::string_view option, std::string_view pass,
-                                                     pass::CheckContext& context);
+                                                     Purpose purpose, pass::CheckContext& context);
 
 // The same for a run; a warning where auto found no runtime.
-absl::StatusOr<std::optional<Serving>> run_serving(std::string_view option,
+absl::StatusOr<std::optional<Serving>> run_serving(std::string_view option, Purpose purpose,
                                                    pass::RunContext& context);
 
 // An artifact in its runtime, opened when it is first asked, and anew for longer sequences.

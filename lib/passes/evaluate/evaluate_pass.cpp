@@ -112,7 +112,7 @@ class Evaluation {
 
   absl::Status run() {
     FRUGAL_ASSIGN_OR_RETURN(device_, tensor::open_device(context_.device()));
-    FRUGAL_ASSIGN_OR_RETURN(serving_, run_serving(options_.runtime, context_));
+    FRUGAL_ASSIGN_OR_RETURN(serving_, run_serving(options_.runtime, Purpose::kScoring, context_));
     FRUGAL_ASSIGN_OR_RETURN(model_, load(*context_.input(), device_, serving_));
     FRUGAL_RETURN_IF_ERROR(open_reference());
     for (const pass::DataReference& reference : options_.tasks) {

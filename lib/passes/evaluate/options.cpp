@@ -277,7 +277,8 @@ absl::Status check(const EvaluateOptions& options, pass::CheckContext& context,
   FRUGAL_RETURN_IF_ERROR(check_perplexity(options, context, model));
   FRUGAL_RETURN_IF_ERROR(check_claim(options, context));
   FRUGAL_RETURN_IF_ERROR(check_reference(options, context, model));
-  FRUGAL_ASSIGN_OR_RETURN(const auto serving, check_serving(options.runtime, "evaluate", context));
+  FRUGAL_ASSIGN_OR_RETURN(const auto serving,
+                          check_serving(options.runtime, "evaluate", Purpose::kScoring, context));
   if (serving) FRUGAL_RETURN_IF_ERROR(check_served_tasks(options, *serving, context));
   const int64_t weights = 4 * model.config.parameter_count();
   context.estimate({.peak_memory_bytes = options.reference.name.empty() ? weights : 2 * weights,

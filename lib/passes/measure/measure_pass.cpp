@@ -125,7 +125,13 @@ class MeasurePass final : public pass::Pass {
   absl::Status check(pass::CheckContext& context, pass::ModelInfo& model) const override {
     FRUGAL_RETURN_IF_ERROR(check_options(options_, model.config.context_length));
     FRUGAL_ASSIGN_OR_RETURN(const auto serving,
-                            check_serving(options_.runtime, "measure", context));
+                            check_serving(options_.runtime, "measure", Purpose::kTiming, context));
+    const int64_t largest = *std::max_element(options_.batch.begin(), options_.batch.end());
+    if (serving && serving->runtime->times_one_sequence && largest > 1) {
+      return base::invalid_argument("measure: ", serving->runtime->name,
+                                    " is timed with one sequence at a time, and batch names ",
+                                    largest, "; set batch: 1, or another runtime");
+    }
     if (!serving && !model.grids.empty()) {
       context.warn(
           base::str_cat("measure: ", kOwnForward,
@@ -142,7 +148,8 @@ class MeasurePass final : public pass::Pass {
   }
 
   absl::Status run(pass::RunContext& context) const override {
-    FRUGAL_ASSIGN_OR_RETURN(const auto serving, run_serving(options_.runtime, context));
+    FRUGAL_ASSIGN_OR_RETURN(const auto serving,
+                            run_serving(options_.runtime, Purpose::kTiming, context));
     return serving ? measure_served(*serving, context) : measure_own_forward(context);
   }
 

@@ -1,0 +1,62 @@
+"""onnxruntime-genai: generation and its timing as its users have them. It hands out the logits of the last position alone, so
+it scores by appending one id after the other."""
+import pathlib
+
+import onnxruntime_genai
+from importlib.metadata import version as version_of
+
+
+class Genai:
+    def open(self, request):
+        folder = pathlib.Path(request["path"])
+        try:
+            config = json.loads((folder / "genai_config.json").read_text())["model"]
+            runtime = onnxruntime_genai.Config(str(folder))
+            runtime.overlay(json.dumps({"model": {"decoder": {"session_options": {"intra_op_num_threads": request["threads"]}}}}))
+            self.model = onnxruntime_genai.Model(runtime)
+        except Exception as error:  # of many classes, all with the reason as text
+            raise Refused(f"onnxruntime-genai does not load {folder}: {error}")
+        self.vocabulary, self.context = config["vocab_size"], min(request["context"], config["context_length"])
+        return {"runtime": "onnxruntime-genai", "version": f"onnxruntime-genai {version_of('onnxruntime-genai')}",
+                "vocabulary": self.vocabulary, "context": config["context_length"], "threads": request["threads"],
+                "settings": {"providers": ["CPUExecutionProvider"], "max_length": self.context}}
+
+    def begin(self, prompts):
+        try:
+            parameters = onnxruntime_genai.GeneratorParams(self.model)
+            parameters.set_search_options(max_length=self.context, batch_size=len(prompts), do_sample=False)
+            self.generator = onnxruntime_genai.Generator(self.model, parameters)
+        except Exception as error:
+            raise Refused(f"onnxruntime-genai: {error}")
+        return self.append(prompts)
+
+    def append(self, ids):
+        """Logits [B, V] behind the last of ids [B, T]."""
+        try:
+            self.generator.append_tokens(np.array(ids, np.int32))
+            return np.asarray(self.generator.get_logits(), np.float32).reshape(len(ids), -1, self.vocabulary)[:, -1]
+        except Exception as error:
+            raise Refused(f"onnxruntime-genai: {error}")
+
+    def rows(self, ids, positions):
+        wanted = set(int(p) for p in positions)
+        for position in range(int(positions.max()) + 1 if len(positions) else 0):
+            part = ids[None, position : position + 1]
+            logits = self.begin(part) if position == 0 else self.append(part)
+            if position in wanted:
+                yield np.array([position]), logits
+
+    def prefill(self, prompts):
+        if len(prompts) > 1:  # RewindToLength: only to 0 when batch_size > 1
+            raise Refused("onnxruntime-genai cannot take several sequences back to the end of their prompts; time one at a time")
+        self.length = prompts.shape[1]
+        return self.begin(prompts)
+
+    def step(self, ids):
+        return self.append(ids[:, None])
+
+    def rewind(self):
+        self.generator.rewind_to(self.length)
+
+
+Server(Genai()).run()

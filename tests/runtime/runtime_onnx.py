@@ -1,0 +1,53 @@
+# needs: numpy onnxruntime onnxruntime_genai safetensors tokenizers
+"""frugal's ONNX adapters with the real wheels: of an fp32 export, scores of ONNX Runtime and of onnxruntime-genai equal our own forward's,
+step by step as in one pass; an int4 export is scored and timed in ONNX Runtime, and timed in onnxruntime-genai where asked for, as the journal says."""
+import tempfile
+from pathlib import Path
+
+from common import *
+
+os.environ["FRUGAL_RUNTIMES"] = sys.executable
+
+
+def steps_of(run):
+    lines = [json.loads(line) for line in (run / "journal.jsonl").read_text().splitlines()]
+    return {(line["id"], line["variant"]): line for line in lines if line["event"] == "step_end"}
+
+
+def values(step):
+    return {statistic["name"]: statistic["value"] for statistic in step["statistics"]}
+
+
+with tempfile.TemporaryDirectory() as work:
+    work = Path(work)
+    model = make_llama(work / "seeded", tied=False)
+    (work / "p.yaml").write_text(f"""frugal: 1
+name: served
+models: {{teacher: {model}}}
+data: {{text: {{text: [{work}/seeded-text.txt]}}}}
+steps:
+  - {{id: plain, pass: export, from: teacher, with: {{format: onnx}}}}
+  - {{id: ort, pass: evaluate, from: plain, with: {{perplexity: text, protocol: gptq-64, windows: 6, reference: teacher, runtime: onnxruntime}}}}
+  - {{id: genai, pass: evaluate, from: plain, with: {{perplexity: text, protocol: gptq-64, windows: 2, reference: teacher, runtime: onnxruntime-genai}}}}
+  - {{id: small, pass: quantize, from: teacher, with: {{grid: "int4:g32", method: rtn}}}}
+  - {{id: file, pass: export, from: small, with: {{format: [onnx]}}}}
+  - {{id: quality, pass: evaluate, from: file, with: {{perplexity: text, protocol: gptq-64, windows: 6, reference: teacher}}}}
+  - {{id: cost, pass: measure, from: file, with: {{prompt_tokens: 16, generated_tokens: 6, batch: [1, 2], repeats: 2, seconds_minimum: 0.05}}}}
+  - {{id: served, pass: measure, from: file, with: {{prompt_tokens: 16, generated_tokens: 6, repeats: 2, seconds_minimum: 0.05, runtime: onnxruntime-genai}}}}
+""")
+    frugal("run", work / "p.yaml", "--out", work / "served", "--idle-seconds", "0")
+    steps = steps_of(work / "served")
+    for name in ("ort", "genai"):
+        found = values(steps[(name, "")])
+        # fp32 throughout: what is left is the order of sums, some 1e-5 in a logit, and its square in a divergence.
+        expect(f"{name}: KL divergence from our forward", found["kld/mean"], 0.0, 1e-8)
+        expect(f"{name}: ln of the perplexity ratio", found["kld/ln_perplexity_ratio"], 0.0, 1e-5)
+    quality, cost = steps[("quality", "")], steps[("cost", "")]
+    expect_true("int4: ONNX Runtime scored it", quality["tables"]["runtime"][0]["runtime"] == "onnxruntime", quality["arithmetic"])
+    expect_true("int4: the runtime rounds activations", 0 < values(quality)["runtime_difference/kld_mean"] < 0.02,
+                str(values(quality)["runtime_difference/kld_mean"]))
+    expect_true("int4: ONNX Runtime was timed", cost["tables"]["runtime"][0]["runtime"] == "onnxruntime", cost["arithmetic"])
+    expect_true("int4: onnxruntime-genai was timed where asked for", steps[("served", "")]["tables"]["runtime"][0]["runtime"] == "onnxruntime-genai")
+    for id in ("cost", "served"):
+        expect_true(f"{id}: speed and memory", values(steps[(id, "")])["tokens_per_second"] > 0 and values(steps[(id, "")])["runtime_peak_memory"] > 1e6)
+finish()
