@@ -80,6 +80,14 @@ std::span<const Runtime> runtimes() {
               .scores_slowly = true,
               .times_one_sequence = true,
               .arithmetic = kOnnxArithmetic},
+      Runtime{
+          .name = "transformers",
+          .adapter = "transformers",
+          .formats = {"compressed_tensors", "huggingface"},
+          .packages = {"transformers"},
+          .besides = {"numpy", "torch", "compressed-tensors"},
+          .setup = "scripts/setup --transformers (into .oracles)",
+          .arithmetic = "transformers decodes weights to fp32 on a CPU: every grid costs the same"},
   };
   return kRuntimes;
 }

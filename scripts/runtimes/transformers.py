@@ -1,0 +1,57 @@
+"""transformers for Hugging Face folders, plain or packed as compressed-tensors (which it decodes when it loads): in fp32, on the CPU."""
+import torch
+import transformers
+
+
+class Transformers:
+    def open(self, request):
+        torch.set_num_threads(request["threads"])
+        torch.set_grad_enabled(False)
+        transformers.utils.logging.disable_progress_bar()
+        try:
+            self.model = transformers.AutoModelForCausalLM.from_pretrained(
+                request["path"], dtype=torch.float32, local_files_only=True, trust_remote_code=False)
+        except Exception as error:  # of many classes, all with the reason as text
+            raise Refused(f"transformers does not load {request['path']}: {error}")
+        self.model.eval()
+        config = self.model.config.get_text_config()
+        self.vocabulary = config.vocab_size
+        self.tokens = max(32, min(512, LARGEST_PART // self.vocabulary))
+        return {"runtime": "transformers", "version": f"transformers {transformers.__version__}", "vocabulary": self.vocabulary,
+                "context": config.max_position_embeddings, "threads": torch.get_num_threads(),
+                "settings": {"torch": torch.__version__, "dtype": "float32", "attention": config._attn_implementation,
+                             "positions_per_pass": self.tokens}}
+
+    def forward(self, ids, cache, last_alone):
+        """Logits [B, T, V] behind each of ids [B, T] or behind the last one alone; the cache grows by them."""
+        try:
+            out = self.model(input_ids=torch.from_numpy(np.array(ids, np.int64)), past_key_values=cache, use_cache=True,
+                             logits_to_keep=1 if last_alone else 0)
+        except RuntimeError as error:
+            raise Refused(f"transformers: {error}")
+        return out.logits.float().numpy()
+
+    def rows(self, ids, positions):
+        cache = transformers.DynamicCache(config=self.model.config)
+        end = int(positions.max()) + 1 if len(positions) else 0  # nothing behind the last question matters
+        for begin in range(0, end, self.tokens):
+            logits = self.forward(ids[None, begin : min(end, begin + self.tokens)], cache, False)
+            inside = positions[(positions >= begin) & (positions < begin + self.tokens)]
+            yield inside, logits[0, inside - begin]
+
+    def prefill(self, prompts):
+        self.cache = transformers.DynamicCache(config=self.model.config)
+        self.steps = 0
+        return self.forward(prompts, self.cache, True)[:, -1]
+
+    def step(self, ids):
+        self.steps += 1
+        return self.forward(ids[:, None], self.cache, True)[:, -1]
+
+    def rewind(self):
+        if self.steps > 0:
+            self.cache.crop(-self.steps)
+        self.steps = 0
+
+
+Server(Transformers()).run()

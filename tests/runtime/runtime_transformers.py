@@ -1,0 +1,34 @@
+# needs: numpy torch transformers compressed_tensors safetensors tokenizers
+"""frugal's transformers adapter with the real wheel: a compressed-tensors export of int4 weights, which transformers decodes as we do, has the
+perplexity of our own forward, and its steps are timed."""
+import tempfile
+from pathlib import Path
+
+from common import *
+
+os.environ["FRUGAL_RUNTIMES"] = sys.executable
+
+with tempfile.TemporaryDirectory() as work:
+    work = Path(work)
+    model = make_llama(work / "seeded", tied=False)
+    (work / "p.yaml").write_text(f"""frugal: 1
+name: served
+models: {{teacher: {model}}}
+data: {{text: {{text: [{work}/seeded-text.txt]}}}}
+steps:
+  - {{id: small, pass: quantize, from: teacher, with: {{grid: "int4:g32", method: rtn}}}}
+  - {{id: file, pass: export, from: small, with: {{format: compressed_tensors}}}}
+  - {{id: quality, pass: evaluate, from: file, with: {{perplexity: text, protocol: gptq-64, windows: 6, reference: small}}}}
+  - {{id: cost, pass: measure, from: file, with: {{prompt_tokens: 16, generated_tokens: 6, batch: [1, 2], repeats: 2, seconds_minimum: 0.05}}}}
+""")
+    frugal("run", work / "p.yaml", "--out", work / "served", "--idle-seconds", "0")
+    lines = [json.loads(line) for line in (work / "served" / "journal.jsonl").read_text().splitlines()]
+    steps = {line["id"]: line for line in lines if line["event"] == "step_end"}
+    found = {statistic["name"]: statistic["value"] for statistic in steps["quality"]["statistics"]}
+    expect_true("transformers scored it", steps["quality"]["tables"]["runtime"][0]["runtime"] == "transformers", steps["quality"]["arithmetic"])
+    # fp32 throughout and the same weights: the order of sums is left.
+    expect("KL divergence from our forward", found["kld/mean"], 0.0, 1e-8)
+    expect("ln of the perplexity ratio", found["kld/ln_perplexity_ratio"], 0.0, 1e-5)
+    cost = {statistic["name"]: statistic["value"] for statistic in steps["cost"]["statistics"]}
+    expect_true("speed and memory", cost["tokens_per_second"] > 0 and cost["runtime_peak_memory"] > 1e6)
+finish()
