@@ -15,7 +15,7 @@ using evaluate::TaskScores;
 using tasks::MetricResult;
 using tasks::OutputType;
 
-bool is_right_or_wrong(const std::vector<double>& values) {
+bool holds_only_right_or_wrong(const std::vector<double>& values) {
   return std::all_of(values.begin(), values.end(), [](double v) { return v == 0.0 || v == 1.0; });
 }
 
@@ -62,7 +62,7 @@ std::optional<Interval> interval_of(const MetricResult& metric, base::RandomStre
     interval->high = std::exp(-means.low);
     return interval;
   }
-  if (is_right_or_wrong(metric.items))
+  if (holds_only_right_or_wrong(metric.items))
     return evaluate::wilson_interval(std::count(metric.items.begin(), metric.items.end(), 1.0), n);
   return evaluate::bootstrap_mean_interval(metric.items, random);
 }
