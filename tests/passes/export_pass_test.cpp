@@ -34,6 +34,7 @@ TEST(ExportPass, WritesEachFormatUnderTheInputsName) {
   FakeRunContext context(folder.path(), input);
   run_export({{"format", one("gguf")}}, context);
   run_export({{"format", one("onnx")}}, context);
+  run_export({{"format", one("onnx")}, {"operators", "standard"}, {"name", "standard"}}, context);
   run_export({{"format", one("huggingface")}, {"name", "plain"}}, context);
   FRUGAL_EXPECT_OK(format::GgufFile::open(context.output_folder() / "toy.gguf"));
   FRUGAL_ASSERT_OK_AND_ASSIGN(
@@ -41,6 +42,10 @@ TEST(ExportPass, WritesEachFormatUnderTheInputsName) {
       format::read_onnx(context.output_folder() / "toy-onnx" / "model.onnx"));
   EXPECT_EQ(onnx.node_counts.at("com.microsoft::GroupQueryAttention"), 1);
   EXPECT_TRUE(std::filesystem::exists(context.output_folder() / "toy-onnx" / "genai_config.json"));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(
+      const format::OnnxSummary standard,
+      format::read_onnx(context.output_folder() / "standard-onnx" / "model.onnx"));
+  EXPECT_EQ(standard.node_counts.at("Attention"), 1);
   FRUGAL_ASSERT_OK_AND_ASSIGN(const format::Checkpoint plain,
                               format::Checkpoint::open(context.output_folder() / "plain-hf"));
   EXPECT_EQ(plain.values("model.layers.0.mlp.down_proj.weight").value(),
@@ -240,6 +245,9 @@ TEST(ExportPass, RefusesAnOnnxGridBeforeAnythingRuns) {
   set_options(*pass, {{"format", one("onnx")}});
   FakeCheckContext check;
   FRUGAL_EXPECT_ERROR(pass->check(check, info), absl::StatusCode::kInvalidArgument, "MatMulNBits");
+  set_options(*pass, {{"format", one("onnx")}, {"operators", "standard"}});
+  FRUGAL_EXPECT_ERROR(pass->check(check, info), absl::StatusCode::kInvalidArgument,
+                      "DequantizeLinear");
 }
 
 // What check says will be written against what run writes, of weights on several grids.
@@ -258,9 +266,12 @@ TEST(ExportPass, ForecastsItsBytesWithinAPercent) {
       FRUGAL_ASSERT_OK_AND_ASSIGN(input, format::Checkpoint::open(quantized.output_folder()));
     }
     FRUGAL_ASSERT_OK_AND_ASSIGN(pass::ModelInfo info, pass::model_info("toy", input));
-    for (const char* format : {"gguf", "onnx", "huggingface", "compressed_tensors", "gptq"}) {
+    for (const std::string format :
+         {"gguf", "onnx", "standard", "huggingface", "compressed_tensors", "gptq"}) {
       const auto pass = make_export_pass();
-      set_options(*pass, {{"format", one(format)}});
+      format == "standard"
+          ? set_options(*pass, {{"format", one("onnx")}, {"operators", "standard"}})
+          : set_options(*pass, {{"format", one(format.c_str())}});
       FakeCheckContext check;
       if (!pass->check(check, info).ok()) continue;  // no layout of this format holds the grid
       ASSERT_TRUE(check.estimated.output_bytes.has_value());
