@@ -8,6 +8,7 @@
 #include "base/progress.h"
 #include "evaluate/likelihoods.h"
 #include "model/generate.h"
+#include "text/utf8.h"
 
 namespace frugal::evaluate {
 namespace {
@@ -87,6 +88,13 @@ std::string cut(std::string text, const std::vector<std::string>& until) {
   return text;
 }
 
+// Of ids that a model chose: bytes that are no character become U+FFFD, as in Python.
+std::string decode(const text::Tokenizer& tokenizer, std::span<const text::TokenId> ids) {
+  std::string storage;
+  const std::string bytes = tokenizer.decode(ids);
+  return std::string(text::repair_utf8(bytes, storage));
+}
+
 bool has_stop(const std::string& text, const std::vector<std::string>& until) {
   return std::any_of(until.begin(), until.end(), [&](const std::string& stop) {
     return !stop.empty() && text.find(stop) != std::string::npos;
@@ -131,7 +139,7 @@ absl::StatusOr<std::vector<Answer>> generate(const model::Decoder& decoder,
         const auto made,
         model::generate(decoder, batch, greedy, base::RandomStream(0, "evaluate/tasks")));
     for (size_t i = 0; i < members.size(); ++i)
-      answers[members[i]].text = cut(tokenizer.decode(made[i]), until);
+      answers[members[i]].text = cut(decode(tokenizer, made[i]), until);
     if (progress) progress->advance(static_cast<int64_t>(members.size()));
   }
   return answers;
