@@ -28,6 +28,10 @@ def load(name):
     config = yaml.safe_load((TASKS / name).read_text())
     if "include" in config:
         config = {**load(config.pop("include")), **config}
+    # lm-evaluation-harness reads the files of all splits, also of those that it does not need.
+    files = config["dataset_kwargs"]["data_files"]
+    config["dataset_kwargs"] = {"data_files": {split: file for split, file in files.items() if os.path.exists(file)},
+                                **{k: v for k, v in config["dataset_kwargs"].items() if k != "data_files"}}
     if config.get("process_docs") == "hellaswag":
         from lm_eval.tasks.hellaswag.utils import process_docs
         config["process_docs"] = process_docs
@@ -38,13 +42,11 @@ def run_harness(arguments):
     import lm_eval
     from lm_eval.models.huggingface import HFLM
     model = HFLM(pretrained=arguments.model, dtype="float32", batch_size=arguments.batch, device="cpu")
-    results = {}
     for task in arguments.tasks:
         began = time.process_time()
         made = lm_eval.simple_evaluate(model=model, tasks=[load(f"{task}.yaml")], limit=arguments.limit, num_fewshot=arguments.fewshot,
                                        log_samples=True, bootstrap_iters=100000)
-        results[task] = (made["results"][task], made["samples"][task], time.process_time() - began)
-    return results
+        yield task, made["results"][task], made["samples"][task], time.process_time() - began
 
 
 def run_frugal(arguments, folder):
@@ -109,9 +111,9 @@ def main():
         own = pathlib.Path(arguments.samples).resolve() if arguments.samples else run_frugal(arguments, os.path.join(folder, "run"))
         os.chdir(arguments.data)
         wrong = []
-        for task, (results, samples, seconds) in run_harness(arguments).items():
+        for task, results, samples, seconds in run_harness(arguments):
             wrong += compare(task, results, samples, own / f"samples_{task}.jsonl")
-            print(f"{task}: lm-eval took {seconds:.1f} CPU s")
+            print(f"{task}: lm-eval took {seconds:.1f} CPU s", flush=True)
     print("\n".join(wrong[:20]) if wrong else "all requests, log-likelihoods and choices are equal")
     sys.exit(1 if wrong else 0)
 
