@@ -32,6 +32,8 @@ def load(name):
     files = config["dataset_kwargs"]["data_files"]
     config["dataset_kwargs"] = {"data_files": {split: file for split, file in files.items() if os.path.exists(file)},
                                 **{k: v for k, v in config["dataset_kwargs"].items() if k != "data_files"}}
+    if config.get("training_split") not in config["dataset_kwargs"]["data_files"]:
+        config.pop("training_split", None)
     if config.get("process_docs") == "hellaswag":
         from lm_eval.tasks.hellaswag.utils import process_docs
         config["process_docs"] = process_docs
