@@ -18,7 +18,7 @@ namespace frugal::layerwise {
 
 inline constexpr int64_t kDefaultSequenceLength = 2048;
 // H of n tokens has n/d rows for each of its d columns: the widest matrix says how much text is
-// enough. Beyond this the divergence fell by no more than what another draw of text changes
+// enough. Beyond this four times the text gains less than the interval of the divergence at home
 // (tests/bench/quality/README.md).
 inline constexpr int64_t kDefaultTokensPerColumn = 24;
 inline constexpr int64_t kMostDefaultTokens = 128 * kDefaultSequenceLength;  // as GPTQ took
