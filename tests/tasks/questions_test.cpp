@@ -24,15 +24,15 @@ TEST(Questions, AreThoseOfLmEvaluationHarness) {
       const Json& arguments = sample.at("arguments");
       EXPECT_EQ(question.target, sample.at("target"));
       if (task.config.type == OutputType::kGenerateUntil) {
-        EXPECT_EQ(question.context, arguments.at(0).at(0));
+        EXPECT_EQ(Json(question.context), arguments.at(0).at(0));
         EXPECT_EQ(Json(task.config.generation.until), arguments.at(0).at(1).at("until"));
         continue;
       }
       ASSERT_EQ(question.continuations.size(), arguments.size());
       for (size_t i = 0; i < arguments.size(); ++i) {
         const bool rolling = task.config.type == OutputType::kRolling;
-        EXPECT_EQ(question.context, rolling ? Json("") : arguments.at(i).at(0));
-        EXPECT_EQ(question.continuations[i], arguments.at(i).at(rolling ? 0 : 1));
+        EXPECT_EQ(Json(question.context), rolling ? Json("") : arguments.at(i).at(0));
+        EXPECT_EQ(Json(question.continuations[i]), arguments.at(i).at(rolling ? 0 : 1));
       }
     }
   }
