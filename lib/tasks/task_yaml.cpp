@@ -233,7 +233,8 @@ absl::StatusOr<TaskYaml> parse_task_yaml(std::string_view text, std::string_view
   std::istringstream stream{std::string(text)};
   try {
     YAML::Parser parser(stream);
-    while (parser.HandleNextDocument(builder)) {
+    // Two are enough to refuse them; in front of some stray text yaml-cpp finds empty ones forever.
+    for (int documents = 0; documents < 2 && parser.HandleNextDocument(builder); ++documents) {
     }
   } catch (const YAML::Exception& error) {
     builder.add(error.mark, base::str_cat("not YAML: ", error.msg));

@@ -27,7 +27,8 @@ TEST(NvFp4, PlainRuleIsTheReferences) {
 // OCP Microscaling formats, version 1.0, table 5: sign, two bits of exponent (bias 1), one of
 // fraction.
 TEST(Float4Levels, AreTheFormatsDoubled) {
-  const GridSpec& spec = grid_or_die("mxfp4")->spec();
+  const auto grid = grid_or_die("mxfp4");
+  const GridSpec& spec = grid->spec();
   std::vector<float> expected;
   for (int nibble = 0; nibble < 16; ++nibble) {
     const int exponent = nibble >> 1 & 3, fraction = nibble & 1;

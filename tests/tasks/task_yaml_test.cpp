@@ -51,6 +51,8 @@ TEST(TaskYaml, ReportsAllProblemsAtOnce) {
   FRUGAL_EXPECT_ERROR(parse_task_yaml("a: [1\n", "t"), kInvalid, "not YAML");
   FRUGAL_EXPECT_ERROR(parse_task_yaml("- a\n", "t"), kInvalid, "a task file is a mapping");
   FRUGAL_EXPECT_ERROR(parse_task_yaml("a: 1\n---\nb: 2\n", "t"), kInvalid, "a second document");
+  // yaml-cpp sees documents without end in front of the comma.
+  FRUGAL_EXPECT_ERROR(parse_task_yaml(",task: x\n", "t"), kInvalid, "t:");
 }
 
 TEST(TaskYaml, RefusesWhatIsTooDeepOrTooLarge) {
