@@ -96,7 +96,7 @@ f:1:9: 'frugal' of the pipeline is the number 2, expected 1, the only schema ver
 f:2:1: the pipeline has no key 'nme'; did you mean 'name'?
 f:3:7: 'seed' of the pipeline is the number -1, expected a whole number of at least 0
 f:4:19: model 'teacher' is the number 5, expected the path of a Hugging Face folder or of a .gguf file
-f:6:6: data 'x' has text and jsonl, expected exactly one of text, jsonl, table, builtin, mix, self
+f:6:6: data 'x' has text and jsonl, expected exactly one of text, jsonl, table, builtin, mix, self, task_file
 f:6:36: data 'x' has no key 'limt'; did you mean 'limit'?
 f:7:16: data 'y' is the same as 'z', which is not above it; expected one of x
 f:8:27: 'split' is only for builtin data

@@ -138,9 +138,8 @@ absl::StatusOr<int64_t> peak_bytes(const QuantizeSettings& settings,
                    writing_memory(config, written)});
 }
 
-double operations_of(const QuantizeSettings& settings, const std::vector<PlannedTensor>& plan,
-                     const architecture::ModelConfig& config, const layerwise::WalkDemand& demand,
-                     const TuningDemand& tuning) {
+double operations_of(const QuantizeSettings& settings, const architecture::ModelConfig& config,
+                     const layerwise::WalkDemand& demand, const TuningDemand& tuning) {
   return layerwise::estimate_walk_operations(config, demand.tokens, settings.drifts(),
                                              demand.expert_blend) +
          layerwise::estimate_gradient_operations(config, gradient_tokens(settings, demand),
@@ -152,15 +151,13 @@ double operations_of(const QuantizeSettings& settings, const std::vector<Planned
          choice_operations(settings.target, config, demand.tokens);
 }
 
-// Of the searches for scales; gptq repeats them in its sweep and refines what it has found.
+// Of the searches for scales.
 double search_seconds(const QuantizeSettings& settings, const std::vector<PlannedTensor>& plan) {
-  constexpr double kOfGptq = 1;
   double seconds = 0;
   for (const PlannedTensor& tensor : plan) {
     if (tensor.grid.empty()) continue;
-    const bool swept = settings.gptq() && tensor.layer >= 0;
     const auto search = settings.gptq() ? grid::ScaleSearch::kFull : settings.search();
-    seconds += (swept ? kOfGptq : 1) * static_cast<double>(element_count(tensor)) *
+    seconds += static_cast<double>(element_count(tensor)) *
                rounding_seconds(tensor.grid, tensor.shape.back(), search);
   }
   return seconds;
@@ -196,7 +193,7 @@ absl::StatusOr<pass::Estimate> forecast(const QuantizeSettings& settings,
                           peak_bytes(settings, plan, config, demand, tuning, written));
   const std::optional<double> speed = walk_speed(settings.windows.products(), device);
   std::optional<double> seconds =
-      seconds_of(operations_of(settings, plan, config, demand, tuning), speed);
+      seconds_of(operations_of(settings, config, demand, tuning), speed);
   if (seconds) {
     const double sweeps = settings.gptq() ? solver_operations(plan, settings.descent_passes) : 0;
     *seconds += *seconds_of(sweeps, sweep_speed(device)) + search_seconds(settings, plan);
