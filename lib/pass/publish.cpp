@@ -176,9 +176,9 @@ absl::Status rename_all(const std::vector<Move>& moves) {
 }
 
 // Copies files beside each other: into a folder beside them first, then by renames, the first file,
-// by which users know the result, last. After an error all is what it was; whoever is killed
-// between two renames leaves no first file.
-absl::Status publish_files(const std::vector<Move>& files) {
+// by which users know the result, last. What is called `superseded` goes. After an error all is
+// what it was; whoever is killed between two renames leaves no first file.
+absl::Status publish_files(const std::vector<Move>& files, const fs::path& superseded = {}) {
   const fs::path folder = files[0].to.parent_path();
   const fs::path staging =
       folder / base::str_cat(".", files[0].to.filename().string(), ".partial-", ::getpid());
@@ -188,15 +188,20 @@ absl::Status publish_files(const std::vector<Move>& files) {
   const auto publish = [&]() -> absl::Status {
     std::vector<Move> moves;  // old files away, the first one first; then new ones, the first last
     size_t replaced = 0;
+    const auto put_away = [&](const fs::path& old) -> absl::Status {
+      FRUGAL_ASSIGN_OR_RETURN(const bool is_there, base::exists(old));
+      if (!is_there) return absl::OkStatus();
+      moves.insert(moves.begin() + static_cast<std::ptrdiff_t>(replaced++),
+                   {old, staging / "old" / old.filename()});
+      return absl::OkStatus();
+    };
+    if (!superseded.empty()) FRUGAL_RETURN_IF_ERROR(put_away(superseded));
     for (const Move& file : files) {
       const fs::path name = file.to.filename();
       FRUGAL_RETURN_IF_ERROR(base::copy_file(file.from, staging / name));
-      FRUGAL_ASSIGN_OR_RETURN(const bool replaces, base::exists(file.to));
       const auto middle = moves.begin() + static_cast<std::ptrdiff_t>(replaced);
       moves.insert(middle, {staging / name, file.to});
-      if (!replaces) continue;
-      moves.insert(moves.begin() + static_cast<std::ptrdiff_t>(replaced++),
-                   {file.to, staging / "old" / name});
+      FRUGAL_RETURN_IF_ERROR(put_away(file.to));
     }
     return rename_all(moves);
   };
@@ -284,7 +289,7 @@ absl::Status publish_result(const fs::path& result, const fs::path& out, bool fo
       FRUGAL_RETURN_IF_ERROR(check_target(files.back().to, force));
     }
     add_card_beside(target, cards, files);
-    return publish_files(files);
+    return publish_files(files, target);
   }
   // The one file or folder of an artifact; a checkpoint is the output itself.
   const fs::path source = entries.size() == 1 ? entries[0] : result;

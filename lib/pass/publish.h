@@ -37,10 +37,10 @@ std::vector<CardFile> cards_of(const std::filesystem::path& result,
 // Copies `result` (the output folder of a finished step) to `out`: the one file or folder in it,
 // else the folder itself. It appears by one rename, or takes the place of the old one by one
 // exchange; after an error `out` is what it was. A GGUF model in parts comes beside `out` where
-// that is called .gguf, as format::gguf_part names its parts, the first one last. Cards come along:
-// as README.md in an artifact's folder, else beside its file (card_name); one that somebody has
-// made there is left alone, with a warning. Errors: those of check_target; a file where a folder
-// comes, or the other way round.
+// that is called .gguf, as format::gguf_part names its parts, the first one last, and an older
+// `out` goes. Cards come along: as README.md in an artifact's folder, else beside its file
+// (card_name); one that somebody has made there is left alone, with a warning. Errors: those of
+// check_target; a file where a folder comes, or the other way round.
 absl::Status publish_result(const std::filesystem::path& result, const std::filesystem::path& out,
                             bool force, const std::vector<CardFile>& cards = {});
 

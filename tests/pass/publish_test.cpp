@@ -171,6 +171,17 @@ TEST_F(Publish, PartsOfAModelComeBesideEachOther) {
   FRUGAL_ASSERT_OK(publish_result(result("b", parts), folder_.path() / "x.gguf", true));
   EXPECT_EQ(content("x-00001-of-00002.gguf"), "b");
   EXPECT_EQ(content("x-00002-of-00002.gguf"), "b");
+  // They take the place of an older model of that name, which would be loaded by it.
+  write(folder_.path() / "z.gguf", "old");
+  FRUGAL_EXPECT_ERROR(publish_result(result("b", parts), folder_.path() / "z.gguf", false),
+                      kRefused, "z.gguf' exists; give --force");
+  g_refused = [](const char*, const char* to) { return fs::path(to).stem() == "z-00001-of-00002"; };
+  EXPECT_FALSE(publish_result(result("b", parts), folder_.path() / "z.gguf", true).ok());
+  g_refused = {};
+  EXPECT_EQ(content("z.gguf"), "old");
+  FRUGAL_ASSERT_OK(publish_result(result("b", parts), folder_.path() / "z.gguf", true));
+  EXPECT_EQ(content("z.gguf"), "absent");
+  EXPECT_EQ(content("z-00001-of-00002.gguf"), "b");
   // Into a folder they go under their own names.
   FRUGAL_ASSERT_OK(publish_result(result("c", parts), out(), false));
   EXPECT_EQ(content("out/m-00002-of-00002.gguf"), "c");
