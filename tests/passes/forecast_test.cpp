@@ -15,7 +15,7 @@ namespace {
 constexpr layerwise::CalibrationPlan kText{.windows = 12, .length = 32};
 
 // Of this machine; the same number whenever it is asked for.
-const double kSpeed = walk_speed(model::Precision::kRounded, at::kCPU).value();
+double speed() { return walk_speed(model::Precision::kRounded, at::kCPU).value(); }
 
 class Forecast : public testing::Test {
  protected:
@@ -80,7 +80,7 @@ TEST_F(Forecast, WithoutTextThereIsNoWalkToPayFor) {
                 rounding_seconds("q4_0", tensor.shape.back(), grid::ScaleSearch::kFull);
   }
   EXPECT_NEAR(*plain.seconds,
-              layerwise::estimate_walk_operations(config_, 0, false) / kSpeed + searches,
+              layerwise::estimate_walk_operations(config_, 0, false) / speed() + searches,
               1e-9 * searches);
   EXPECT_LT(*plain.seconds, seconds(settings_));
 }
@@ -106,7 +106,7 @@ TEST_F(Forecast, TuningAndGradientsComeOnTop) {
   demand.validation_windows = tuned.held_out_needed();
   demand.loop.steps = 10;
   EXPECT_EQ(demand.validation_windows, settings_.held_out_needed());
-  EXPECT_NEAR(seconds(tuned) - seconds(settings_), tuning_operations(config_, demand) / kSpeed,
+  EXPECT_NEAR(seconds(tuned) - seconds(settings_), tuning_operations(config_, demand) / speed(),
               1e-9 * seconds(tuned));
   QuantizeSettings two_sided = settings_;
   two_sided.hessian = "two_sided";

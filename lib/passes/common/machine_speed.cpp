@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <map>
@@ -70,6 +71,11 @@ bool usable(const at::Device& device) {
   }
 }
 
+double median(std::array<double, 3> values) {
+  std::ranges::nth_element(values, values.begin() + 1);
+  return values[1];
+}
+
 double measure(Arithmetic arithmetic, const at::Device& device) {
   constexpr double kWindow = 0.015;  // seconds
   const int64_t threads = device.is_cpu() ? at::get_num_threads() : 1;
@@ -84,29 +90,32 @@ double measure(Arithmetic arithmetic, const at::Device& device) {
   std::array<double, 3> windows{seconds};
   for (size_t i = 1; i < windows.size(); ++i)
     windows[i] = window_seconds(arithmetic, device, of, threads, rounds);
-  std::ranges::nth_element(windows, windows.begin() + 1);
-  return kOperations * static_cast<double>(rounds * threads) / windows[1];
+  return kOperations * static_cast<double>(rounds * threads) / median(windows);
 }
 
-}  // namespace
-
-namespace {
-
+// Seconds for one weight, all threads at work, each on a matrix of its own: how a search is cut
+// into pieces for threads shows in small matrices alone.
 double measure_rounding(const std::shared_ptr<const grid::Grid>& grid, int64_t columns,
                         grid::ScaleSearch search) {
-  constexpr int64_t kWeights = 1 << 16;
-  const int64_t rows = std::max<int64_t>(at::get_num_threads(), kWeights / columns);
+  constexpr int64_t kWeights = 1 << 15;
+  const int64_t rows = std::max<int64_t>(1, kWeights / columns);
+  const int64_t threads = at::get_num_threads();
   base::RandomStream random(1, "rounding speed");
   std::vector<float> weights(static_cast<size_t>(rows * columns));
   for (float& weight : weights) weight = static_cast<float>(0.02 * random.normal());
+  std::atomic<bool> done = true;
   const auto round = [&] {
     const auto begin = std::chrono::steady_clock::now();
-    const bool done = grid::round_to_nearest(grid, weights.data(), rows, columns, {}, search).ok();
-    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
-    return done ? seconds.count() : 0;
+    tensor::for_each_tile(threads, [&](int64_t) {
+      if (!grid::round_to_nearest(grid, weights.data(), rows, columns, {}, search).ok())
+        done = false;
+    });
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   };
   round();  // warms up
-  return round() / static_cast<double>(rows * columns);
+  std::array<double, 3> windows;
+  for (double& seconds : windows) seconds = round();
+  return done ? median(windows) / static_cast<double>(rows * columns * threads) : 0;
 }
 
 }  // namespace

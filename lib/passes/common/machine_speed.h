@@ -30,8 +30,8 @@ std::optional<double> writing_speed(const at::Device& device);
 std::optional<double> training_speed(bool bf16, const at::Device& device);
 
 // Seconds that rounding one weight to nearest on a grid takes with a search for the scales, all
-// threads at work; measured like product_speed, on rows of `columns` weights. 0 where the grid is
-// unknown or does not fit such rows.
+// threads at work; measured at the first call for a grid and a search, on rows of `columns`
+// weights. 0 where the grid is unknown, or does not fit such rows or the weights it is measured on.
 double rounding_seconds(const std::string& grid, int64_t columns, grid::ScaleSearch search);
 
 // Of so many operations; nothing where the speed is unknown.
