@@ -22,6 +22,19 @@ format::ModelInfo toy() {
   return info;
 }
 
+// A graph of products with one weight of the toy on a grid.
+struct OneOnGrid {
+  OneOnGrid(Role role, int64_t layer, const std::string& grid, const OnnxOptions& options = {})
+      : nodes(info), weight(nodes.name_of(role, layer)), products(nodes, options) {
+    info.grids[weight] = grid;
+  }
+
+  format::ModelInfo info = toy();
+  GraphNodes nodes;
+  const std::string weight;
+  GraphProducts products;
+};
+
 TEST(GraphProducts, FloatsAreTurnedRound) {
   const format::ModelInfo info = toy();
   GraphNodes nodes(info);
@@ -43,11 +56,8 @@ TEST(GraphProducts, BiasesAreAddedBehind) {
 }
 
 TEST(GraphProducts, CodesKeepTheirBlocks) {
-  format::ModelInfo info = toy();
-  GraphNodes nodes(info);
-  const std::string weight = nodes.name_of(Role::kUp, 0);
-  info.grids[weight] = "int4:g16:asym";
-  GraphProducts products(nodes, {});
+  OneOnGrid one(Role::kUp, 0, "int4:g16:asym");
+  auto& [info, nodes, weight, products] = one;
   FRUGAL_ASSERT_OK(products.multiply("x", weight, "y"));
   EXPECT_THAT(operators(nodes), testing::ElementsAre("MatMulNBits"));
   EXPECT_EQ(nodes.graph.sources.size(), 3u);  // codes, scales, zero points
@@ -58,11 +68,8 @@ TEST(GraphProducts, CodesKeepTheirBlocks) {
 
 // The embedding's rows and a tied head's products come of the same integers.
 TEST(GraphProducts, GatheredIntegersAreShared) {
-  format::ModelInfo info = toy();
-  GraphNodes nodes(info);
-  const std::string weight = nodes.name_of(Role::kEmbedding, architecture::kNoLayer);
-  info.grids[weight] = "q8_0";
-  GraphProducts products(nodes, {});
+  OneOnGrid one(Role::kEmbedding, architecture::kNoLayer, "q8_0");
+  auto& [info, nodes, weight, products] = one;
   EXPECT_TRUE(products.gathers_integers(weight));
   FRUGAL_ASSERT_OK(products.gather("ids", weight, "x"));
   FRUGAL_ASSERT_OK(products.multiply("x", weight, "y"));
@@ -77,11 +84,8 @@ TEST(GraphProducts, GatheredIntegersAreShared) {
 // Grids that the operators do not hold, and 2 bits, which GatherBlockQuantized does not.
 TEST(GraphProducts, OtherEmbeddingsAreGatheredAsFloats) {
   for (const char* grid : {"iq4_nl", "int2:g16", "q4_1"}) {
-    format::ModelInfo info = toy();
-    GraphNodes nodes(info);
-    const std::string weight = nodes.name_of(Role::kEmbedding, architecture::kNoLayer);
-    info.grids[weight] = grid;
-    GraphProducts products(nodes, {});
+    OneOnGrid one(Role::kEmbedding, architecture::kNoLayer, grid);
+    auto& [info, nodes, weight, products] = one;
     EXPECT_FALSE(products.gathers_integers(weight)) << grid;
     FRUGAL_ASSERT_OK(products.gather("ids", weight, "x"));
     EXPECT_THAT(operators(nodes), testing::ElementsAre("Gather")) << grid;
@@ -90,12 +94,9 @@ TEST(GraphProducts, OtherEmbeddingsAreGatheredAsFloats) {
 
 // Standard operators: columns of blocks straight before the product.
 TEST(GraphProducts, StandardOperatorsDecodeBeforeTheProduct) {
-  format::ModelInfo info = toy();
-  GraphNodes nodes(info);
-  const std::string weight = nodes.name_of(Role::kUp, 0);
+  OneOnGrid one(Role::kUp, 0, "int3:g16:asym", {.standard_operators = true});
+  auto& [info, nodes, weight, products] = one;
   const std::vector<int64_t> shape = nodes.shape(weight);
-  info.grids[weight] = "int3:g16:asym";
-  GraphProducts products(nodes, {.standard_operators = true});
   FRUGAL_ASSERT_OK(products.multiply("x", weight, "y"));
   EXPECT_THAT(operators(nodes), testing::ElementsAre("DequantizeLinear", "MatMul"));
   const std::vector<format::OnnxInitializer>& made = nodes.graph.model.initializers;
@@ -111,11 +112,8 @@ TEST(GraphProducts, StandardOperatorsDecodeBeforeTheProduct) {
 
 // Gather takes bytes; a tied head has the same integers in the order of products.
 TEST(GraphProducts, StandardOperatorsGatherBytes) {
-  format::ModelInfo info = toy();
-  GraphNodes nodes(info);
-  const std::string weight = nodes.name_of(Role::kEmbedding, architecture::kNoLayer);
-  info.grids[weight] = "q4_0";
-  GraphProducts products(nodes, {.standard_operators = true});
+  OneOnGrid one(Role::kEmbedding, architecture::kNoLayer, "q4_0", {.standard_operators = true});
+  auto& [info, nodes, weight, products] = one;
   EXPECT_TRUE(products.gathers_integers(weight));
   FRUGAL_ASSERT_OK(products.gather("ids", weight, "x"));
   FRUGAL_ASSERT_OK(products.multiply("x", weight, "y"));
