@@ -9,7 +9,10 @@
 namespace frugal::passes {
 namespace {
 
+using testing::AllOf;
+using testing::Contains;
 using testing::ElementsAre;
+using testing::EndsWith;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
@@ -84,6 +87,15 @@ TEST(Parts, TypesThatStandForOthersAreNamed) {
                           "rows of 64 weights do not fill q6_k's blocks of 256: 1 matrix becomes "
                           "q8_0, as llama-quantize has it"));
   EXPECT_THAT(fallback_texts(planned(config, {"q4_0", "keep", "auto"})), IsEmpty());
+}
+
+// NVFP4's are not llama-quantize's; and nothing stands for a type that there is not.
+TEST(Parts, OnlyTypesThatThereAreAreStoodInFor) {
+  const architecture::ModelConfig narrow = test::toy_config({.width = 32, .neurons = 96});
+  EXPECT_THAT(fallback_texts(planned(narrow, {"nvfp4:e-3", "keep", "keep"})),
+              Contains(AllOf(HasSubstr("nvfp4:e-3's blocks of 64"), EndsWith("become iq4_nl"))));
+  FRUGAL_EXPECT_ERROR(plan_grids(narrow, {"nvfp4:e-333", "keep", "keep"}), invalid,
+                      "k from -64 to 64, found ':e-333'");
 }
 
 TEST(Parts, WhatIsNamedIsTakenAtItsWord) {

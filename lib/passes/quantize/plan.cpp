@@ -108,12 +108,15 @@ class Overrides {
   std::vector<std::string> names_;
 };
 
-// Where rows do not fill the blocks of a K type, the type that llama-quantize takes instead.
-void fit(PlannedTensor& tensor, std::string& grid) {
+// Where rows do not fill the blocks of a type, the type that llama-quantize takes instead. Errors:
+// an unknown type, which nothing stands in for.
+absl::Status fit(PlannedTensor& tensor, std::string& grid) {
   std::string fitting = artifact::fitting_grid(grid, tensor.shape.back());
-  if (fitting == grid) return;
+  if (fitting == grid) return absl::OkStatus();
+  FRUGAL_RETURN_IF_ERROR(grid::find_grid(grid, tensor.shape.back()).status());
   tensor.asked = std::move(grid);
   grid = std::move(fitting);
+  return absl::OkStatus();
 }
 
 absl::Status set_grid(PlannedTensor& tensor, const std::string& name, Misfits& misfits) {
@@ -161,7 +164,7 @@ absl::StatusOr<std::vector<PlannedTensor>> plan_grids(const architecture::ModelC
     PlannedTensor tensor = place_tensor(expected, config.layer_count());
     BasicGrid grid = basic_grid(tensor, expected.role, choice, config);
     if (tensor.place != PlannedTensor::Place::kKept) overrides.apply(tensor.name, grid);
-    if (!grid.named && !choice.strict) fit(tensor, grid.name);
+    if (!grid.named && !choice.strict) FRUGAL_RETURN_IF_ERROR(fit(tensor, grid.name));
     FRUGAL_RETURN_IF_ERROR(set_grid(tensor, grid.name, misfits));
     result.push_back(std::move(tensor));
   }
