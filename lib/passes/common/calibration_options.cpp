@@ -14,12 +14,13 @@ namespace frugal::passes {
 namespace {
 
 pass::OptionInfo windows_info() {
-  return {.name = "windows",
-          .help =
-              "Calibration windows, spread evenly over the text; 0 takes what the data's "
-              "`tokens` fill, else 24 tokens for each column of the widest matrix, 262,144 at "
-              "most.",
-          .minimum = 0};
+  return {
+      .name = "windows",
+      .help =
+          "Calibration windows, spread evenly over the text; 0 takes what the data's "
+          "`tokens` fill, else 24 tokens for each column of the widest matrix (for an expert so "
+          "many that its share of them is as large), 262,144 at most.",
+      .minimum = 0};
 }
 
 void visit_other_windows(pass::OptionVisitor& visitor, layerwise::CalibrationOptions& options) {
