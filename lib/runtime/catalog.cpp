@@ -18,7 +18,8 @@ constexpr std::string_view kOnnxArithmetic =
     "MatMulNBits at accuracy level 4, the export's default, rounds the inputs of products to 8 "
     "bits in blocks";
 
-// Prints {package: version} of those that are installed, without importing any of them.
+// Prints {package: version} of those that are installed, without importing any of them, and without
+// modules of the folder that frugal was started in, which `python -c` would look in first.
 std::string question(std::span<const Runtime> all) {
   std::string names;
   for (const Runtime& runtime : all) {
@@ -27,7 +28,9 @@ std::string question(std::span<const Runtime> all) {
     }
   }
   return base::str_cat(
-      "import importlib.metadata as m, json\nout = {}\nfor name in (", names,
+      "import sys\nsys.path[:] = [folder for folder in sys.path if folder]\n"
+      "import importlib.metadata as m, json\nout = {}\nfor name in (",
+      names,
       "):\n  try: out[name] = m.version(name)\n  except m.PackageNotFoundError: pass\n"
       "print(json.dumps(out))");
 }

@@ -13,9 +13,12 @@ of int32, `rows` are float32 logits [n, V] in the order of the outputs asked for
 
 What any library prints goes to standard error: frugal shows the end of it when something fails.
 """
+import sys
+
+sys.path[:] = [folder for folder in sys.path if folder]  # "": where frugal was started, whose numpy.py or onnxruntime.py is not the wheel
+
 import json
 import os
-import sys
 import time
 
 import numpy as np

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/child_process.h"
 #include "runtime/scripts.h"
 #include "support/shared_data.h"
 
@@ -78,6 +79,23 @@ TEST(Catalog, APythonThatIsNoneIsAnError) {
   EXPECT_NE(message.find("ended with exit code 4"), std::string::npos) << message;
   EXPECT_NE(message.find("torn"), std::string::npos) << message;
   EXPECT_NE(message.find("scripts/setup --runtimes"), std::string::npos) << message;
+}
+
+// `python -c` looks for modules in the folder it is started in: the user's, with whatever is there.
+TEST(Catalog, ModulesOfTheWorkingFolderAreNotLoaded) {
+  const test::TemporaryFolder folder;
+  for (const char* name : {"json.py", "numpy.py"})
+    std::ofstream(folder.path() / name) << "raise SystemExit('of the working folder')\n";
+  const fs::path python = write_program(folder.path(), "#!/bin/sh\nexec python3 \"$@\"\n");
+  const fs::path before = fs::current_path();
+  fs::current_path(folder.path());
+  const auto found = read_environment(python);
+  auto protocol = base::ChildProcess::start({python, "-c", std::string(kProtocolScript)});
+  const std::string said(protocol.ok() ? protocol->read_line(100).status().message() : "");
+  fs::current_path(before);
+  EXPECT_TRUE(found.ok()) << found.status();
+  EXPECT_NE(said.find("ended with"), std::string::npos) << said;  // it defines, and asks nothing
+  EXPECT_EQ(said.find("of the working folder"), std::string::npos) << said;
 }
 
 TEST(Catalog, TheAdaptersTextIsWhatPythonRuns) {
