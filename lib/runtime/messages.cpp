@@ -18,7 +18,9 @@ absl::StatusOr<Adapter> Adapter::start(std::string name, const std::vector<std::
 
 absl::Status Adapter::send(base::Json request, std::string_view payload) {
   request["bytes"] = payload.size();
-  FRUGAL_RETURN_IF_ERROR(base::annotate(process_.write(request.dump() + "\n"), name_));
+  // A file's name may be no UTF-8, which dump() by itself answers with an exception.
+  const std::string line = request.dump(-1, ' ', false, base::Json::error_handler_t::replace);
+  FRUGAL_RETURN_IF_ERROR(base::annotate(process_.write(line + "\n"), name_));
   return base::annotate(process_.write(payload), name_);
 }
 

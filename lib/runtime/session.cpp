@@ -239,6 +239,7 @@ absl::StatusOr<double> Session::prefill(int64_t batch, std::span<const TokenId> 
   FRUGAL_ASSIGN_OR_RETURN(
       const Json answer,
       state_->adapter.ask({{"op", "prefill"}, {"batch", batch}}, bytes_of_ids(numbers)));
+  FRUGAL_RETURN_IF_ERROR(state_->adapter.receive_bytes({}));
   state_->prompts = batch;
   return base::json_get<double>(answer, "seconds", info_.runtime);
 }

@@ -95,6 +95,12 @@ TEST(Session, SaysWhatItRunsIn) {
   EXPECT_EQ(to_json(session->info())["settings"]["path"], "/models/m.gguf");
 }
 
+TEST(Session, AFileMayHaveANameThatIsNoUtf8) {
+  const auto session = Session::start("fake", {"python3", "-c", kFake}, "/models/\xff.gguf", {});
+  ASSERT_TRUE(session.ok()) << session.status();
+  EXPECT_EQ(session->info().settings["path"], "/models/\xef\xbf\xbd.gguf");
+}
+
 TEST(Session, ScoresEveryQueryOfEverySequence) {
   auto session = fake();
   ASSERT_TRUE(session.ok()) << session.status();
