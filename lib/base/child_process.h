@@ -20,7 +20,8 @@ namespace frugal::base {
 
 class ChildProcess {
  public:
-  // `command[0]` is looked up on the PATH. Errors: a program that cannot be started.
+  // `command[0]` is looked up on the PATH. Errors: no pipe or process to be had. A program that
+  // cannot be run is told by the first read or write.
   static absl::StatusOr<ChildProcess> start(const std::vector<std::string>& command);
   ChildProcess(ChildProcess&&) noexcept;
   ChildProcess& operator=(ChildProcess&&) noexcept;
@@ -28,13 +29,13 @@ class ChildProcess {
   ~ChildProcess();
 
   // All of these wait until they are done. Errors: the child ended (how, and the end of what it
-  // wrote to standard error); not a byte moved for `patience_seconds`; interrupted.
+  // wrote to standard error); not a byte moved for set_patience's seconds; interrupted.
   absl::Status write(std::string_view bytes);
   absl::Status read(std::span<std::byte> bytes);
   // Without its line feed. Errors besides: a line longer than `limit`.
   absl::StatusOr<std::string> read_line(size_t limit);
 
-  void set_patience(double seconds);
+  void set_patience(double seconds);  // half an hour by itself
 
   // The most memory it has had resident, in bytes; unknown where the kernel does not say.
   std::optional<int64_t> peak_resident_bytes() const;

@@ -1,11 +1,11 @@
 // An artifact open in the runtime that serves it.
 //
-//   FRUGAL_ASSIGN_OR_RETURN(Session session, Session::open(*find_runtime("llama.cpp"), "m.gguf",
-//   {.context = 512})); FRUGAL_ASSIGN_OR_RETURN(const auto scores, session.score(sequences));
+//   auto session = Session::open(*find_runtime("llama.cpp"), "m.gguf", {.context = 512});
+//   auto scores = session->score(sequences);
 //
 // Every call waits for its answer. Errors of all of them: the runtime refuses (in its words), has
 // crashed (with the end of what it said), says nothing for half an hour, gives other sizes than
-// asked for, or the user interrupts; and numbers that are not finite.
+// asked for, or the user interrupts; of score and decode, numbers that are not finite, too.
 #pragma once
 
 #include <cstdint>
