@@ -15,7 +15,6 @@ using base::Json;
 
 constexpr int64_t kLargestPart = int64_t{1} << 28;  // bytes of rows in one message
 constexpr int64_t kLargestVocabulary = int64_t{1} << 24;
-constexpr size_t kSequencesAtOnce = 16;
 
 std::string_view bytes_of_ids(const std::vector<int32_t>& ids) {
   return bytes_of(std::span<const int32_t>(ids));
@@ -111,38 +110,22 @@ absl::StatusOr<Session> Session::start(std::string name, const std::vector<std::
   return Session(std::make_shared<State>(std::move(adapter)), std::move(info));
 }
 
+// A message for each sequence: the patience with an answer is for one of them.
 absl::StatusOr<std::vector<std::vector<double>>> Session::score(
     std::span<const Sequence> sequences) {
   std::vector<std::vector<double>> result;
-  for (size_t begin = 0; begin < sequences.size(); begin += kSequencesAtOnce) {
-    const auto some =
-        sequences.subspan(begin, std::min(kSequencesAtOnce, sequences.size() - begin));
-    std::vector<int64_t> lengths, counts;
-    std::vector<int32_t> ids, positions, targets;
-    for (const Sequence& sequence : some) {
-      FRUGAL_RETURN_IF_ERROR(check_sequence(sequence, info_));
-      lengths.push_back(static_cast<int64_t>(sequence.ids.size()));
-      counts.push_back(static_cast<int64_t>(sequence.queries.size()));
-      ids.insert(ids.end(), sequence.ids.begin(), sequence.ids.end());
-      for (const Query& query : sequence.queries) {
-        positions.push_back(static_cast<int32_t>(query.position));
-        targets.push_back(query.target);
-      }
-    }
-    std::vector<double> values(targets.size());
-    ids.insert(ids.end(), positions.begin(), positions.end());
-    ids.insert(ids.end(), targets.begin(), targets.end());
+  for (const Sequence& sequence : sequences) {
+    FRUGAL_RETURN_IF_ERROR(check_sequence(sequence, info_));
+    std::vector<int32_t> numbers(sequence.ids.begin(), sequence.ids.end());
+    for (const Query& query : sequence.queries)
+      numbers.push_back(static_cast<int32_t>(query.position));
+    for (const Query& query : sequence.queries) numbers.push_back(query.target);
     FRUGAL_RETURN_IF_ERROR(
         state_->adapter
-            .ask({{"op", "score"}, {"lengths", lengths}, {"queries", counts}}, bytes_of_ids(ids))
+            .ask({{"op", "score"}, {"length", sequence.ids.size()}}, bytes_of_ids(numbers))
             .status());
+    std::vector<double>& values = result.emplace_back(sequence.queries.size());
     FRUGAL_RETURN_IF_ERROR(state_->adapter.receive_bytes(room_of(values)));
-    auto next = values.begin();
-    for (const Sequence& sequence : some) {
-      const auto end = next + static_cast<int64_t>(sequence.queries.size());
-      result.emplace_back(next, end);
-      next = end;
-    }
     const auto finite = [](double value) { return std::isfinite(value) && value <= 1e-6; };
     if (!std::all_of(values.begin(), values.end(), finite)) {
       return base::failed(

@@ -10,6 +10,7 @@
 #include "passes/evaluate/evaluate_pass.h"
 #include "passes/fake_context.h"
 #include "passes/measure/measure_pass.h"
+#include "support/fake_adapter.h"
 #include "support/shared_data.h"
 #include "tensor/aten.h"
 #include "text/tokenizer.h"
@@ -22,54 +23,7 @@ using base::Json;
 
 constexpr int64_t kVocabulary = 300;
 
-// An adapter without a runtime, in plain Python. Its artifact is a file that says how large the
-// vocabulary is. Behind an id all ids are alike but the next one, whose logit is 2.
-constexpr const char* kAdapter = R"(
-import json, math, struct, sys
-source, target = sys.stdin.buffer, sys.stdout.buffer
-def answer(message, payload=b""):
-    target.write(json.dumps({"ok": True, **message, "bytes": len(payload)}).encode() + b"\n" + payload)
-    target.flush()
-while line := source.readline():
-    request = json.loads(line)
-    numbers = list(struct.unpack(f"<{request['bytes'] // 4}i", source.read(request["bytes"])))
-    if request["op"] == "open":
-        V = int(open(request["path"]).read())
-        norm = math.log(math.exp(2) + V - 1)
-        answer({"runtime": "llama.cpp", "version": "xllamacpp 9", "vocabulary": V, "context": 4096,
-                "threads": request["threads"], "settings": {"context": request["context"], "sequences": request["sequences"]}})
-    elif request["op"] == "score":
-        ids = [numbers.pop(0) for _ in range(sum(request["lengths"]))]
-        positions, targets = numbers[: len(numbers) // 2], numbers[len(numbers) // 2 :]
-        out, at = [], 0
-        for length, count in zip(request["lengths"], request["queries"]):
-            for _ in range(count):
-                right = (ids[at + positions.pop(0)] + 1) % V == targets.pop(0)
-                out.append((2.0 if right else 0.0) - norm)
-            at += length
-        answer({}, struct.pack(f"<{len(out)}d", *out))
-    elif request["op"] == "rows":
-        for p in numbers[request["length"] :]:
-            row = [0.0] * V
-            row[(numbers[p] + 1) % V] = 2.0
-            answer({"rows": 1}, struct.pack(f"<{V}f", *row))
-    elif request["op"] == "generate":
-        out, at = [], 0
-        for length in request["lengths"]:
-            out.append([(numbers[at + length - 1] + 1 + i) % V for i in range(request["max_new_tokens"])])
-            at += length
-        flat = sum(out, [])
-        answer({"lengths": [len(made) for made in out]}, struct.pack(f"<{len(flat)}i", *flat))
-    elif request["op"] == "prefill":
-        answer({"seconds": 0.25})
-    elif request["op"] == "decode":
-        answer({}, struct.pack(f"<{request['steps']}d", *([0.5] * request["steps"])))
-)";
-
-double log_p(int64_t id, int64_t target) {
-  const double norm = std::log(std::exp(2.0) + static_cast<double>(kVocabulary) - 1);
-  return ((id + 1) % kVocabulary == target ? 2.0 : 0.0) - norm;
-}
+double log_p(int64_t id, int64_t target) { return test::fake_log_p(id, target, kVocabulary); }
 
 architecture::ModelConfig small_shape() {
   return *architecture::parse_model_config({{"architectures", {"LlamaForCausalLM"}},
@@ -98,14 +52,14 @@ text::DataSource storefront_data(std::string task, int64_t limit) {
   return source;
 }
 
-// A "Python" that has llama.cpp's wheel, or says so, and runs the adapter above in place of ours.
+// A "Python" that has llama.cpp's wheel, or says so, and runs the fake adapter in place of ours.
 // The environment is asked once in the life of a process: one folder for all.
 class ServingTest : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
     static const test::TemporaryFolder folder;
     const fs::path python = folder.path() / "python";
-    std::ofstream(folder.path() / "adapter.py") << kAdapter;
+    std::ofstream(folder.path() / "adapter.py") << test::kFakeAdapter;
     std::ofstream(python)
         << "#!/bin/sh\ncase \"$2\" in\n  *'class Server'*) exec python3 '"
         << (folder.path() / "adapter.py").string()
@@ -145,6 +99,11 @@ class ServingTest : public ::testing::Test {
   const test::TemporaryFolder folder_;
   pass::Artifact artifact_;
 };
+
+std::unique_ptr<pass::Pass> with(std::unique_ptr<pass::Pass> pass, const Json& options) {
+  set_options(*pass, options);
+  return pass;
+}
 
 absl::StatusOr<std::optional<Serving>> chosen(std::string_view option,
                                               const std::vector<pass::Artifact>& artifacts) {
@@ -243,11 +202,6 @@ TEST_F(ServingTest, AnotherVocabularyIsRefused) {
   ServedModel model(**chosen("auto", {artifact_}), kVocabulary);
   FRUGAL_EXPECT_ERROR(model.open(10), absl::StatusCode::kFailedPrecondition,
                       "finds 299 ids in it, expected 300");
-}
-
-std::unique_ptr<pass::Pass> with(std::unique_ptr<pass::Pass> pass, const Json& options) {
-  set_options(*pass, options);
-  return pass;
 }
 
 TEST_F(ServingTest, EvaluateScoresTheArtifactAndSaysHowItDiffersFromTheForward) {

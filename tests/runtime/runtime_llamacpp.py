@@ -58,7 +58,7 @@ def judge_adapter(gguf, checkpoint, ids):
     expect("rows: log-probabilities", float(np.abs(ours - theirs)[likely].max()), 0.0, 1e-4)
     n = len(ids) - 1
     numbers = np.concatenate([ids, np.arange(n), ids[1:]]).astype("<i4")
-    _, payload = adapter.ask({"op": "score", "lengths": [len(ids)], "queries": [n]}, numbers.tobytes())
+    _, payload = adapter.ask({"op": "score", "length": len(ids)}, numbers.tobytes())
     scores = np.frombuffer(payload, "<f8")
     expect("score: the same as of rows", float(np.abs(scores - theirs[np.arange(n), ids[1:]]).max()), 0.0, 1e-6)
     prompt = np.array(ids[:20], "<i4")

@@ -2,75 +2,36 @@
 
 #include <unistd.h>
 
-#include <cmath>
 #include <cstdlib>
-#include <numeric>
+#include <filesystem>
+#include <fstream>
 #include <vector>
 
 #include "runtime/messages.h"
+#include "support/fake_adapter.h"
 #include "support/shared_data.h"
 
 namespace frugal::runtime {
 namespace {
 
-// An adapter without any runtime behind it, in plain Python: logits of position t are -|v - (ids[t]
-// + 1)| for each id v of 5.
-constexpr const char* kFake = R"(
-import json, math, os, struct, sys
-V = 5
-source, target = sys.stdin.buffer, sys.stdout.buffer
-def answer(message, payload=b""):
-    target.write(json.dumps({"ok": True, **message, "bytes": len(payload)}).encode() + b"\n" + payload)
-    target.flush()
-def logits(ident): return [-abs(v - (ident + 1)) for v in range(V)]
-def log_p(ident, v):
-    row = logits(ident)
-    return row[v] - math.log(sum(map(math.exp, row)))
-while line := source.readline():
-    request = json.loads(line)
-    numbers = list(struct.unpack(f"<{request['bytes'] // 4}i", source.read(request["bytes"])))
-    if request["op"] == "open":
-        answer({"runtime": "fake", "version": "fake 1", "vocabulary": V, "context": 64, "threads": request["threads"],
-                "settings": {"path": request["path"], "sequences": request["sequences"]}})
-    elif request["op"] == "score":
-        ids = [numbers.pop(0) for _ in range(sum(request["lengths"]))]
-        positions, targets = numbers[: len(numbers) // 2], numbers[len(numbers) // 2 :]
-        out, at = [], 0
-        for length, count in zip(request["lengths"], request["queries"]):
-            for _ in range(count):
-                out.append(log_p(ids[at + positions.pop(0)], targets.pop(0)))
-            at += length
-        answer({}, struct.pack(f"<{len(out)}d", *out))
-    elif request["op"] == "rows":
-        for p in numbers[request["length"] :]:
-            answer({"rows": 1}, struct.pack(f"<{V}f", *logits(numbers[p])))
-    elif request["op"] == "generate":
-        out, at = [], 0
-        for length in request["lengths"]:
-            last, made = numbers[at + length - 1], []
-            while len(made) < request["max_new_tokens"] and (last + 1) % V not in request["stop"]:
-                last = (last + 1) % V
-                made.append(last)
-            out.append(made)
-            at += length
-        flat = sum(out, [])
-        answer({"lengths": [len(made) for made in out]}, struct.pack(f"<{len(flat)}i", *flat))
-    elif request["op"] == "prefill":
-        answer({"seconds": 0.25})
-    elif request["op"] == "decode":
-        answer({}, struct.pack(f"<{request['steps']}d", *([0.5] * request["steps"])))
-)";
+constexpr int64_t kVocabulary = 5;
 
-absl::StatusOr<Session> fake(const SessionOptions& options = {
-                                 .context = 16, .sequences = 2, .threads = 3}) {
-  return Session::start("fake", {"python3", "-c", kFake}, "/models/m.gguf", options);
+std::filesystem::path write_artifact(const std::filesystem::path& path) {
+  std::ofstream(path) << kVocabulary;
+  return path;
 }
 
-double expected(int id, int target) {
-  double sum = 0.0;
-  for (int v = 0; v < 5; ++v) sum += std::exp(-std::abs(v - (id + 1)));
-  return -std::abs(target - (id + 1)) - std::log(sum);
+absl::StatusOr<Session> open_fake(const std::filesystem::path& artifact) {
+  return Session::start("fake", {"python3", "-c", test::kFakeAdapter}, artifact,
+                        {.context = 16, .sequences = 2, .threads = 3});
 }
+
+absl::StatusOr<Session> fake() {
+  static const test::TemporaryFolder folder;
+  return open_fake(write_artifact(folder.path() / "m.gguf"));
+}
+
+double expected(int64_t id, int64_t target) { return test::fake_log_p(id, target, kVocabulary); }
 
 // A session whose adapter opens well and answers the next request with `answer`, a line that printf
 // understands.
@@ -89,24 +50,25 @@ const std::vector<Sequence> kOne = {{{1, 2}, {{0, 2}}}};
 TEST(Session, SaysWhatItRunsIn) {
   const auto session = fake();
   ASSERT_TRUE(session.ok()) << session.status();
-  EXPECT_EQ(session->info().runtime, "fake");
+  EXPECT_EQ(session->info().runtime, "llama.cpp");
   EXPECT_EQ(session->info().vocabulary, 5);
   EXPECT_EQ(session->info().threads, 3);
-  EXPECT_EQ(to_json(session->info())["settings"]["path"], "/models/m.gguf");
+  EXPECT_EQ(to_json(session->info())["settings"]["context"], 16);
 }
 
-TEST(Session, AFileMayHaveANameThatIsNoUtf8) {
-  const auto session = Session::start("fake", {"python3", "-c", kFake}, "/models/\xff.gguf", {});
-  ASSERT_TRUE(session.ok()) << session.status();
-  EXPECT_EQ(session->info().settings["path"], "/models/\xef\xbf\xbd.gguf");
+// JSON cannot carry such a name: the runtime says what it does not find.
+TEST(Session, ANameThatIsNoUtf8IsAFileThatIsNotThere) {
+  const test::TemporaryFolder folder;
+  const auto session = open_fake(write_artifact(folder.path() / "\xff.gguf"));
+  EXPECT_NE(session.status().message().find("FileNotFoundError"), absl::string_view::npos)
+      << session.status();
 }
 
 TEST(Session, ScoresEveryQueryOfEverySequence) {
   auto session = fake();
   ASSERT_TRUE(session.ok()) << session.status();
   std::vector<Sequence> sequences;
-  for (int i = 0; i < 40; ++i)  // more than go at once
-    sequences.push_back({{i % 5, 1, 4}, {{0, 1}, {0, 3}, {2, i % 5}}});
+  for (int i = 0; i < 40; ++i) sequences.push_back({{i % 5, 1, 4}, {{0, 1}, {0, 3}, {2, i % 5}}});
   sequences.push_back({{2}, {}});
   const auto scores = session->score(sequences);
   ASSERT_TRUE(scores.ok()) << scores.status();
@@ -136,10 +98,10 @@ TEST(Session, GivesRowsInParts) {
         return absl::OkStatus();
       });
   ASSERT_TRUE(status.ok()) << status;
-  ASSERT_EQ(all.size(), 15u);
-  EXPECT_EQ(all[0], -4.0f);  // behind id 3, of id 0
-  EXPECT_EQ(all[5 + 3], 0.0f);
-  EXPECT_EQ(all[10 + 2], 0.0f);
+  const std::vector<float> rows = {0, 0, 0, 0, 2,  // behind 3
+                                   0, 0, 0, 2, 0,  // behind 2
+                                   0, 0, 2, 0, 0};
+  EXPECT_EQ(all, rows);
 }
 
 TEST(Session, GeneratesUntilAStopOrTheLimit) {

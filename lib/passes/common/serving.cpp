@@ -15,7 +15,6 @@ namespace {
 constexpr std::string_view kAuto = "auto";
 constexpr std::string_view kOwn = "frugal";
 constexpr int64_t kLengthStep = 256;  // sequences grow, and a session is costly to open
-constexpr size_t kSequencesAtOnce = 16;
 
 std::vector<std::string> choices() {
   std::vector<std::string> names = {std::string(kAuto), std::string(kOwn)};
@@ -54,13 +53,10 @@ std::string in_place_of_runtime(std::string_view why) {
   return base::str_cat(kOwnForward, " of the artifact's weights computes, not its runtime: ", why);
 }
 
-std::vector<runtime::Sequence> converted(std::span<const evaluate::Sequence> sequences) {
-  std::vector<runtime::Sequence> result;
-  for (const evaluate::Sequence& sequence : sequences) {
-    result.push_back({sequence.ids, {}});
-    for (const evaluate::Query& query : sequence.queries)
-      result.back().queries.push_back({query.position, query.target});
-  }
+runtime::Sequence converted(const evaluate::Sequence& sequence) {
+  runtime::Sequence result{sequence.ids, {}};
+  for (const evaluate::Query& query : sequence.queries)
+    result.queries.push_back({query.position, query.target});
   return result;
 }
 
@@ -153,12 +149,11 @@ evaluate::Scorer ServedModel::scorer(std::string title) {
                                                   static_cast<int64_t>(sequences.size()));
     }
     std::vector<std::vector<double>> result;
-    for (size_t begin = 0; begin < sequences.size(); begin += kSequencesAtOnce) {
-      const auto some =
-          sequences.subspan(begin, std::min(kSequencesAtOnce, sequences.size() - begin));
-      FRUGAL_ASSIGN_OR_RETURN(auto scores, session->score(converted(some)));
-      std::move(scores.begin(), scores.end(), std::back_inserter(result));
-      if (progress) progress->advance(static_cast<int64_t>(some.size()));
+    for (const evaluate::Sequence& sequence : sequences) {
+      const runtime::Sequence one = converted(sequence);
+      FRUGAL_ASSIGN_OR_RETURN(auto scores, session->score(std::span(&one, 1)));
+      result.push_back(std::move(scores.front()));
+      if (progress) progress->advance(1);
     }
     return result;
   };
