@@ -7,11 +7,14 @@
 #include <set>
 
 #include "model/decoder.h"
+#include "pass/plan.h"
 #include "passes/evaluate/evaluate_pass.h"
 #include "passes/fake_context.h"
 #include "passes/measure/measure_pass.h"
 #include "support/fake_adapter.h"
 #include "support/shared_data.h"
+#include "tasks/golden.h"
+#include "tasks/inputs.h"
 #include "tensor/aten.h"
 #include "text/tokenizer.h"
 
@@ -165,6 +168,27 @@ TEST_F(ServingTest, ACheckSaysWhoComputes) {
   FRUGAL_EXPECT_ERROR(check_serving("llama.cpp", "measure", Purpose::kTiming,
                                     *std::make_unique<FakeCheckContext>()),
                       absl::StatusCode::kInvalidArgument, "measure");
+}
+
+// Refused by the plan, before the runtime is started or any weight is read.
+TEST_F(ServingTest, ATaskFileInARuntimeIsRefusedByTheCheck) {
+  const format::Checkpoint checkpoint = write_model();
+  FRUGAL_ASSERT_OK_AND_ASSIGN(pass::ModelInfo info, pass::model_info("small", checkpoint));
+  const auto checked = [&](const Json& options, std::vector<pass::Artifact> artifacts) {
+    FakeCheckContext context;
+    context.served = std::move(artifacts);
+    context.sources["sentiment"] = storefront_data("sentiment", 6);
+    context.sources["choice"].task_file = (test::golden_tasks() / "choice.yaml").string();
+    FRUGAL_EXPECT_OK(tasks::find_inputs(context.sources["choice"]));
+    return with(make_evaluate_pass(), options)->check(context, info);
+  };
+  FRUGAL_EXPECT_ERROR(checked({{"tasks", {"sentiment", "choice"}}}, {artifact_}),
+                      absl::StatusCode::kInvalidArgument,
+                      "evaluate: task file 'choice' cannot be answered in llama.cpp (xllamacpp 9) "
+                      "yet; set runtime: frugal");
+  FRUGAL_EXPECT_OK(checked({{"tasks", {"choice"}}, {"runtime", "frugal"}}, {artifact_}));
+  FRUGAL_EXPECT_OK(checked({{"tasks", {"choice"}}}, {}));
+  FRUGAL_EXPECT_OK(checked({{"tasks", {"sentiment"}}}, {artifact_}));
 }
 
 TEST_F(ServingTest, AModelIsAskedAsAScorerASourceOfLogitsAndACompleter) {
