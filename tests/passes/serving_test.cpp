@@ -161,6 +161,11 @@ TEST_F(ServingTest, ACheckSaysWhoComputes) {
   FRUGAL_ASSERT_OK(check_serving("auto", "measure", Purpose::kTiming, context).status());
   EXPECT_EQ(context.computer, "llama.cpp (xllamacpp 9)");
   EXPECT_THAT(context.notes, testing::ElementsAre("computed by llama.cpp (xllamacpp 9)"));
+  EXPECT_THAT(context.warnings, testing::IsEmpty());
+  context.place = "cuda:0";
+  FRUGAL_ASSERT_OK(check_serving("auto", "measure", Purpose::kTiming, context).status());
+  EXPECT_THAT(context.warnings,
+              testing::ElementsAre(testing::HasSubstr("not on the run's device cuda:0")));
   FakeCheckContext own;
   own.served = {artifact_};
   FRUGAL_ASSERT_OK(check_serving("frugal", "measure", Purpose::kTiming, own).status());

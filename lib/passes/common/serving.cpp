@@ -110,6 +110,11 @@ absl::StatusOr<std::optional<Serving>> check_serving(std::string_view option, st
   if (*serving) {
     context.computed_by((*serving)->engine());
     context.note(base::str_cat("computed by ", (*serving)->engine()));
+    if (context.device() != "cpu") {
+      context.warn(base::str_cat(pass, ": ", (*serving)->engine(),
+                                 " computes where its build does, not on the run's device ",
+                                 context.device(), ", which is for frugal's own forward"));
+    }
   } else if (!why.empty()) {
     context.warn(base::str_cat(pass, ": ", in_place_of_runtime(why)));
   }
