@@ -48,6 +48,16 @@ def frugal(*arguments, check=True):
     return done
 
 
+def steps_of(run):
+    """The finished steps of a run's journal, by id and variant, in their order."""
+    lines = [json.loads(line) for line in (run / "journal.jsonl").read_text().splitlines()]
+    return {(line["id"], line["variant"]): line for line in lines if line["event"] == "step_end"}
+
+
+def values(step):
+    return {statistic["name"]: statistic["value"] for statistic in step["statistics"]}
+
+
 def our_logits(checkpoint, ids):
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "logits.f32"

@@ -73,18 +73,9 @@ def judge_adapter(gguf, checkpoint, ids):
     adapter.close()
 
 
-def steps_of(run):
-    lines = [json.loads(line) for line in (run / "journal.jsonl").read_text().splitlines()]
-    return [line for line in lines if line["event"] == "step_end"]
-
-
-def values(step):
-    return {statistic["name"]: statistic["value"] for statistic in step["statistics"]}
-
-
 def evaluated(model, text, run, *options):
     frugal("evaluate", model, "--perplexity", text, "--protocol", "gptq-64", "--windows", "8", "--idle-seconds", "0", "--run", run, *options)
-    return steps_of(run)[-1]
+    return list(steps_of(run).values())[-1]
 
 
 with tempfile.TemporaryDirectory() as work:
@@ -119,7 +110,7 @@ steps:
   - {{id: cost, pass: measure, from: [teacher, file], with: {{prompt_tokens: 32, generated_tokens: 8, batch: [1, 2], repeats: 2, seconds_minimum: 0.05}}}}
 """)
     frugal("run", work / "p.yaml", "--out", work / "served", "--idle-seconds", "0")
-    steps = {(step["id"], step["variant"]): step for step in steps_of(work / "served")}
+    steps = steps_of(work / "served")
     for grid, most in (("q8_0", 0.02), ("q4_0", 0.5)):
         quality, cost = (steps[(id, f"file/{grid}")] for id in ("quality", "cost"))
         found = values(quality)

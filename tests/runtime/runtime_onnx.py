@@ -9,15 +9,6 @@ from common import *
 os.environ["FRUGAL_RUNTIMES"] = sys.executable
 
 
-def steps_of(run):
-    lines = [json.loads(line) for line in (run / "journal.jsonl").read_text().splitlines()]
-    return {(line["id"], line["variant"]): line for line in lines if line["event"] == "step_end"}
-
-
-def values(step):
-    return {statistic["name"]: statistic["value"] for statistic in step["statistics"]}
-
-
 with tempfile.TemporaryDirectory() as work:
     work = Path(work)
     model = make_llama(work / "seeded", tied=False)

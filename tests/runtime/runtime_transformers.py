@@ -33,13 +33,13 @@ steps:
         expect_true("with the remedy", "transformers is not installed" in said and "FRUGAL_RUNTIMES" in said, said[-600:])
         finish()
     frugal("run", work / "p.yaml", "--out", work / "served", "--idle-seconds", "0")
-    lines = [json.loads(line) for line in (work / "served" / "journal.jsonl").read_text().splitlines()]
-    steps = {line["id"]: line for line in lines if line["event"] == "step_end"}
-    found = {statistic["name"]: statistic["value"] for statistic in steps["quality"]["statistics"]}
-    expect_true("transformers scored it", steps["quality"]["tables"]["runtime"][0]["runtime"] == "transformers", steps["quality"]["arithmetic"])
+    steps = steps_of(work / "served")
+    quality = steps[("quality", "")]
+    found = values(quality)
+    expect_true("transformers scored it", quality["tables"]["runtime"][0]["runtime"] == "transformers", quality["arithmetic"])
     # fp32 throughout and the same weights: the order of sums is left.
     expect("KL divergence from our forward", found["kld/mean"], 0.0, 1e-8)
     expect("ln of the perplexity ratio", found["kld/ln_perplexity_ratio"], 0.0, 1e-5)
-    cost = {statistic["name"]: statistic["value"] for statistic in steps["cost"]["statistics"]}
+    cost = values(steps[("cost", "")])
     expect_true("speed and memory", cost["tokens_per_second"] > 0 and cost["runtime_peak_memory"] > 1e6)
 finish()
