@@ -117,10 +117,6 @@ absl::StatusOr<Json> accuracy_row(std::string metric, const std::vector<double>&
   return row;
 }
 
-bool is_right_or_wrong(const std::vector<double>& values) {
-  return std::all_of(values.begin(), values.end(), [](double v) { return v == 0.0 || v == 1.0; });
-}
-
 // Of log-likelihoods: their mean, or a perplexity made of them.
 Json likelihood_row(std::string metric, const evaluate::TaskScores::Metric& own,
                     const evaluate::TaskScores::Metric& other, const ComparisonContext& context) {
@@ -168,6 +164,10 @@ Json macro_f1_row(std::string metric, const std::vector<evaluate::Classification
 }
 
 }  // namespace
+
+bool is_right_or_wrong(std::span<const double> values) {
+  return std::all_of(values.begin(), values.end(), [](double v) { return v == 0.0 || v == 1.0; });
+}
 
 absl::StatusOr<std::vector<Json>> compare(
     std::string_view task, const std::vector<evaluate::ClassificationItem>& items,

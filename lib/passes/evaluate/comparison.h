@@ -6,6 +6,7 @@
 // the metric's own unit; what does not apply is null.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -47,6 +48,9 @@ absl::StatusOr<std::vector<base::Json>> compare(std::string_view task,
 // windows' mean log-likelihoods.
 absl::StatusOr<base::Json> compare(const evaluate::Divergence& divergence,
                                    const ComparisonContext& context);
+
+// Whether all values are 0 or 1: then shares are compared and bounded as such.
+bool is_right_or_wrong(std::span<const double> values);
 
 // Adds p_value_holm to the rows that have a p_value: Holm's correction over all of them.
 void adjust_p_values(std::vector<base::Json>& rows);

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "evaluate/statistics.h"
+#include "passes/evaluate/comparison.h"
 
 namespace frugal::passes {
 namespace {
@@ -14,10 +15,6 @@ using evaluate::Interval;
 using evaluate::TaskScores;
 using tasks::MetricResult;
 using tasks::OutputType;
-
-bool holds_only_right_or_wrong(const std::vector<double>& values) {
-  return std::all_of(values.begin(), values.end(), [](double v) { return v == 0.0 || v == 1.0; });
-}
 
 std::string_view unit_of(const MetricResult& metric) {
   if (metric.name == "bits_per_byte") return "bits/byte";
@@ -62,7 +59,7 @@ std::optional<Interval> interval_of(const MetricResult& metric, base::RandomStre
     interval->high = std::exp(-means.low);
     return interval;
   }
-  if (holds_only_right_or_wrong(metric.items))
+  if (is_right_or_wrong(metric.items))
     return evaluate::wilson_interval(std::count(metric.items.begin(), metric.items.end(), 1.0), n);
   return evaluate::bootstrap_mean_interval(metric.items, random);
 }
