@@ -541,6 +541,16 @@ TEST_F(CommandLine, TheModelWritesTheTextThatNobodyGave) {
   }
 }
 
+// A task's name that is mistyped is no file, either.
+TEST_F(CommandLine, AFolderOfDocumentsGoesWithATask) {
+  write_model(folder_.path() / "model");
+  write_tokenizer("model");
+  const Outcome done = frugal("evaluate model --task helaswag --data-folder . --plan");
+  EXPECT_EQ(done.code, 2);
+  EXPECT_THAT(done.err, testing::AllOf(HasSubstr("--data-folder: none of the data is a task file"),
+                                       HasSubstr("gsm8k, hellaswag, ")));
+}
+
 TEST_F(CommandLine, JsonModePrintsTheJournal) {
   write_model(folder_.path() / "model");
   write("p.yaml",

@@ -81,6 +81,7 @@ class Builder {
       step.from.push_back({"input", {0, 0, "MODEL"}});
     }
     for (const auto& [name, value] : arguments_.options) add_option(*pass, name, value, step);
+    check_data_folder();
     choose_format(step);
     choose_name(step);
     pipeline_.steps.push_back(std::move(step));
@@ -222,6 +223,19 @@ class Builder {
     if (!arguments_.data_folder.empty()) source.folder = absolute(arguments_.data_folder).string();
     if (const absl::Status status = tasks::find_inputs(source); !status.ok())
       problems_.add(position, status.message());
+  }
+
+  void check_data_folder() {
+    const auto is_task = [](const pass::DataEntry& entry) {
+      return !entry.source.task_file.empty();
+    };
+    if (arguments_.data_folder.empty() ||
+        std::any_of(pipeline_.data.begin(), pipeline_.data.end(), is_task))
+      return;
+    problems_.add({0, 0, "--data-folder"},
+                  base::str_cat("none of the data is a task file, which takes its documents from "
+                                "it; leave it out, or name a task's file, or one of ",
+                                base::join(tasks::task_names(tasks_folder()), ", ")));
   }
 
   // What a file is, its content says.
