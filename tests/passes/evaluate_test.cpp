@@ -3,14 +3,13 @@
 #include <set>
 
 #include "evaluate/items.h"
-#include "model/decoder.h"
 #include "passes/evaluate/comparison.h"
 #include "passes/evaluate/evaluate_pass.h"
 #include "passes/evaluate/results.h"
 #include "passes/fake_context.h"
+#include "passes/storefront_model.h"
 #include "support/shared_data.h"
 #include "tensor/aten.h"
-#include "text/tokenizer.h"
 
 namespace frugal::passes {
 namespace {
@@ -20,52 +19,6 @@ using absl::StatusCode;
 using base::Json;
 using evaluate::ClassificationItem;
 using evaluate::GenerationItem;
-
-constexpr int64_t kVocabulary = 300;
-constexpr int64_t kContext = 512;
-
-text::DataSource storefront(std::string task, int64_t limit) {
-  text::DataSource source;
-  source.builtin = "storefront";
-  source.split = "test";
-  source.task = std::move(task);
-  source.limit = limit;
-  return source;
-}
-
-architecture::ModelConfig small_config() {
-  return *architecture::parse_model_config({{"architectures", {"LlamaForCausalLM"}},
-                                            {"model_type", "llama"},
-                                            {"vocab_size", kVocabulary},
-                                            {"hidden_size", 32},
-                                            {"intermediate_size", 64},
-                                            {"num_hidden_layers", 1},
-                                            {"num_attention_heads", 4},
-                                            {"num_key_value_heads", 2},
-                                            {"max_position_embeddings", kContext},
-                                            {"rms_norm_eps", 1e-5},
-                                            {"rope_theta", 10000.0},
-                                            {"initializer_range", 0.3},
-                                            {"tie_word_embeddings", true},
-                                            {"bos_token_id", 0},
-                                            {"eos_token_id", 0}},
-                                           "small");
-}
-
-// A random model with a tokenizer trained on the storefront's texts.
-fs::path write_model(const fs::path& folder, uint64_t seed) {
-  fs::create_directories(folder);
-  std::vector<std::string> texts;
-  const auto examples = *text::load_examples(storefront("", 40));
-  for (const auto& example : examples) {
-    texts.push_back(example.prompt + example.completion);
-  }
-  const auto tokenizer = *text::train_bpe(texts, {.vocabulary_size = kVocabulary});
-  EXPECT_TRUE(text::save_tokenizer(*tokenizer, folder).ok());
-  const auto decoder = *model::Decoder::create(small_config(), seed, at::kCPU);
-  EXPECT_TRUE(decoder.save(folder, format::DType::kF32).ok());
-  return folder;
-}
 
 std::unique_ptr<pass::Pass> evaluate_pass(const Json& options) {
   auto made = make_evaluate_pass();
@@ -77,8 +30,8 @@ std::unique_ptr<pass::Pass> evaluate_pass(const Json& options) {
 class EvaluatePassTest : public ::testing::Test {
  protected:
   EvaluatePassTest()
-      : model_(write_model(folder_.path() / "model", 1)),
-        reference_(write_model(folder_.path() / "reference", 2)) {}
+      : model_(write_storefront_model(folder_.path() / "model", 1)),
+        reference_(write_storefront_model(folder_.path() / "reference", 2)) {}
 
   FakeRunContext context() {
     FakeRunContext result(folder_.path(), *format::Checkpoint::open(model_));

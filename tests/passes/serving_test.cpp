@@ -6,17 +6,16 @@
 #include <fstream>
 #include <set>
 
-#include "model/decoder.h"
 #include "pass/plan.h"
 #include "passes/evaluate/evaluate_pass.h"
 #include "passes/fake_context.h"
 #include "passes/measure/measure_pass.h"
+#include "passes/storefront_model.h"
 #include "support/fake_adapter.h"
 #include "support/shared_data.h"
 #include "tasks/golden.h"
 #include "tasks/inputs.h"
 #include "tensor/aten.h"
-#include "text/tokenizer.h"
 
 namespace frugal::passes {
 namespace {
@@ -24,36 +23,7 @@ namespace {
 namespace fs = std::filesystem;
 using base::Json;
 
-constexpr int64_t kVocabulary = 300;
-
 double log_p(int64_t id, int64_t target) { return test::fake_log_p(id, target, kVocabulary); }
-
-architecture::ModelConfig small_shape() {
-  return *architecture::parse_model_config({{"architectures", {"LlamaForCausalLM"}},
-                                            {"model_type", "llama"},
-                                            {"vocab_size", kVocabulary},
-                                            {"hidden_size", 16},
-                                            {"intermediate_size", 32},
-                                            {"num_hidden_layers", 1},
-                                            {"num_attention_heads", 2},
-                                            {"num_key_value_heads", 1},
-                                            {"max_position_embeddings", 512},
-                                            {"rms_norm_eps", 1e-5},
-                                            {"rope_theta", 10000.0},
-                                            {"tie_word_embeddings", true},
-                                            {"bos_token_id", 0},
-                                            {"eos_token_id", 0}},
-                                           "small");
-}
-
-text::DataSource storefront_data(std::string task, int64_t limit) {
-  text::DataSource source;
-  source.builtin = "storefront";
-  source.split = "test";
-  source.task = std::move(task);
-  source.limit = limit;
-  return source;
-}
 
 // A "Python" that has llama.cpp's wheel, or says so, and runs the fake adapter in place of ours.
 // The environment is asked once in the life of a process: one folder for all.
@@ -75,26 +45,17 @@ class ServingTest : public ::testing::Test {
     std::ofstream(artifact_.path) << kVocabulary;
   }
 
-  // A random model with a tokenizer, as the checkpoint beside the artifact.
+  // The checkpoint beside the artifact.
   format::Checkpoint write_model() {
-    const fs::path folder = folder_.path() / "model";
-    fs::create_directories(folder);
-    std::vector<std::string> texts;
-    const auto examples = *text::load_examples(storefront_data("", 40));
-    for (const auto& example : examples) texts.push_back(example.prompt + example.completion);
-    const auto tokenizer = *text::train_bpe(texts, {.vocabulary_size = kVocabulary});
-    EXPECT_TRUE(text::save_tokenizer(*tokenizer, folder).ok());
-    EXPECT_TRUE(
-        model::Decoder::create(small_shape(), 1, at::kCPU)->save(folder, format::DType::kF32).ok());
-    return *format::Checkpoint::open(folder);
+    return *format::Checkpoint::open(write_storefront_model(folder_.path() / "model", 1));
   }
 
   FakeRunContext context() {
     FakeRunContext result(folder_.path(), write_model());
     result.served = {artifact_};
-    result.sources["text"] = storefront_data("", 8);
-    result.sources["sentiment"] = storefront_data("sentiment", 6);
-    result.sources["description"] = storefront_data("description", 3);
+    result.sources["text"] = storefront("", 8);
+    result.sources["sentiment"] = storefront("sentiment", 6);
+    result.sources["description"] = storefront("description", 3);
     result.models["same"] = folder_.path() / "model";
     return result;
   }
@@ -182,7 +143,7 @@ TEST_F(ServingTest, ATaskFileInARuntimeIsRefusedByTheCheck) {
   const auto checked = [&](const Json& options, std::vector<pass::Artifact> artifacts) {
     FakeCheckContext context;
     context.served = std::move(artifacts);
-    context.sources["sentiment"] = storefront_data("sentiment", 6);
+    context.sources["sentiment"] = storefront("sentiment", 6);
     context.sources["choice"].task_file = (test::golden_tasks() / "choice.yaml").string();
     FRUGAL_EXPECT_OK(tasks::find_inputs(context.sources["choice"]));
     return with(make_evaluate_pass(), options)->check(context, info);
