@@ -157,6 +157,30 @@ TEST_F(ServingTest, ATaskFileInARuntimeIsRefusedByTheCheck) {
   FRUGAL_EXPECT_OK(checked({{"tasks", {"sentiment"}}}, {artifact_}));
 }
 
+// A runtime's memory is its own; what frugal loads beside it is forecast.
+TEST_F(ServingTest, TheForecastCountsWhatFrugalLoads) {
+  const format::Checkpoint checkpoint = write_model();
+  FRUGAL_ASSERT_OK_AND_ASSIGN(pass::ModelInfo info, pass::model_info("small", checkpoint));
+  const int64_t weights = 4 * info.config.parameter_count();
+  const auto forecast = [&](std::unique_ptr<pass::Pass> pass, const Json& options) {
+    FakeCheckContext context;
+    context.served = {artifact_};
+    context.sources["text"] = storefront("", 8);
+    context.sources["sentiment"] = storefront("sentiment", 6);
+    context.models["same"] = info;
+    FRUGAL_EXPECT_OK(with(std::move(pass), options)->check(context, info));
+    return context.estimated.peak_memory_bytes;
+  };
+  EXPECT_EQ(forecast(make_measure_pass(), {{"runtime", "frugal"}}), weights);
+  EXPECT_EQ(forecast(make_measure_pass(), Json::object()), std::nullopt);
+  const Json text = {{"perplexity", "text"}, {"protocol", "gptq-64"}};
+  EXPECT_EQ(forecast(make_evaluate_pass(), text), weights);  // for runtime_difference
+  Json compared = text;
+  compared["reference"] = "same";
+  EXPECT_EQ(forecast(make_evaluate_pass(), compared), 2 * weights);
+  EXPECT_EQ(forecast(make_evaluate_pass(), {{"tasks", {"sentiment"}}}), 0);
+}
+
 TEST_F(ServingTest, AModelIsAskedAsAScorerASourceOfLogitsAndACompleter) {
   ServedModel model(**chosen("auto", {artifact_}), kVocabulary);
   const std::vector<evaluate::Sequence> sequences(40, {{7, 8, 1}, {{0, 8}, {1, 8}, {2, 2}}});

@@ -141,9 +141,14 @@ class MeasurePass final : public pass::Pass {
     }
     const double windows =
         2.0 * static_cast<double>(options_.repeats) * static_cast<double>(options_.batch.size());
-    context.estimate({.seconds = windows * options_.seconds_minimum + 2.0 * options_.idle_seconds,
-                      .peak_memory_bytes = 4 * model.config.parameter_count(),
-                      .basis = "windows of seconds_minimum each; fp32 weights"});
+    pass::Estimate estimate{
+        .seconds = windows * options_.seconds_minimum + 2.0 * options_.idle_seconds,
+        .basis = "windows of seconds_minimum each"};
+    if (!serving) {  // a runtime's memory is its own
+      estimate.peak_memory_bytes = 4 * model.config.parameter_count();
+      estimate.basis += "; fp32 weights";
+    }
+    context.estimate(estimate);
     return absl::OkStatus();
   }
 
