@@ -176,8 +176,9 @@ absl::Status rename_all(const std::vector<Move>& moves) {
 }
 
 // Copies files beside each other: into a folder beside them first, then by renames, the first file,
-// by which users know the result, last. What is called `superseded` goes. After an error all is
-// what it was; whoever is killed between two renames leaves no first file.
+// by which users know the result, last. After an error all is what it was. A model in parts
+// supersedes a single file of its name: whoever is killed between two renames leaves no first part,
+// as parts of two models must not meet. A single file takes the place of the one before at once.
 absl::Status publish_files(const std::vector<Move>& files, const fs::path& superseded = {}) {
   const fs::path folder = files[0].to.parent_path();
   const fs::path staging =
@@ -201,6 +202,7 @@ absl::Status publish_files(const std::vector<Move>& files, const fs::path& super
       FRUGAL_RETURN_IF_ERROR(base::copy_file(file.from, staging / name));
       const auto middle = moves.begin() + static_cast<std::ptrdiff_t>(replaced);
       moves.insert(middle, {staging / name, file.to});
+      if (superseded.empty() && &file == &files[0]) continue;  // the last rename replaces it
       FRUGAL_RETURN_IF_ERROR(put_away(file.to));
     }
     return rename_all(moves);

@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
+#include <limits>
 
 #include "artifact/importer.h"
 #include "artifact/packed/columns_layout.h"
@@ -277,6 +279,12 @@ TEST(PackedImporter, ContradictionsOfCompressedTensorsAreNamed) {
        [](Shop& s) {
          auto& bytes = s.tensors.at(kModule + ".weight_global_scale").bytes;
          std::fill(bytes.begin(), bytes.end(), std::byte{0});
+       }},
+      {"ct-nvfp4", "is inf, expected a positive, finite number",
+       [](Shop& s) {
+         auto& bytes = s.tensors.at(kModule + ".weight_global_scale").bytes;
+         const float infinite = std::numeric_limits<float>::infinity();
+         std::memcpy(bytes.data(), &infinite, sizeof infinite);
        }},
   });
 }

@@ -161,9 +161,9 @@ absl::Status read_scales_of_scales(Reading& at) {
   PackedMatrix& matrix = at.matrix;
   FRUGAL_ASSIGN_OR_RETURN(const StoredView whole, at.want(kGlobal, {DType::kF32}, {{1}, {}}));
   const float global = StoredTensors::floats(whole).front();
-  if (!(global > 0)) {
+  if (!(global > 0) || !std::isfinite(global)) {
     return base::data_loss(at.tensors.where(), ": '", whole.info->name, "' is ",
-                           std::to_string(global), ", expected a positive number");
+                           std::to_string(global), ", expected a positive, finite number");
   }
   FRUGAL_ASSIGN_OR_RETURN(const StoredView view,
                           at.want(kScale, {DType::kF8E4M3}, {{matrix.rows, matrix.groups()}}));

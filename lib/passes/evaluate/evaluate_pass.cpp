@@ -273,6 +273,7 @@ class Evaluation {
 
   // Questions of a task file.
   absl::Status solve(const std::string& name, const text::DataSource& source) {
+    if (serving_) return refuse_served_task(name, *serving_);  // installed since the check
     FRUGAL_ASSIGN_OR_RETURN(const tasks::TaskData task,
                             tasks::load_task(source, options_.limit, options_.fewshot));
     FRUGAL_ASSIGN_OR_RETURN(const Solved solved, solve_with(*model_, task, name));

@@ -243,17 +243,19 @@ void visit(EvaluateOptions& options, pass::OptionVisitor& visitor) {
       options.forward_windows);
 }
 
+absl::Status refuse_served_task(std::string_view task, const Serving& serving) {
+  return base::invalid_argument("evaluate: task file '", task, "' cannot be answered in ",
+                                serving.engine(), " yet; set runtime: frugal, which is ",
+                                kOwnForward, " of the same weights");
+}
+
 namespace {
 
-// Adapters say what an id's probability is, not which one greedy decoding would take.
 absl::Status check_served_tasks(const EvaluateOptions& options, const Serving& serving,
                                 const pass::CheckContext& context) {
   for (const pass::DataReference& task : options.tasks) {
     FRUGAL_ASSIGN_OR_RETURN(const text::DataSource source, context.data(task));
-    if (source.task_file.empty()) continue;
-    return base::invalid_argument("evaluate: task file '", task.name, "' cannot be answered in ",
-                                  serving.engine(), " yet; set runtime: frugal, which is ",
-                                  kOwnForward, " of the same weights");
+    if (!source.task_file.empty()) return refuse_served_task(task.name, serving);
   }
   return absl::OkStatus();
 }

@@ -8,6 +8,7 @@
 #include "evaluate/paired.h"
 #include "evaluate/perplexity.h"
 #include "pass/pass.h"
+#include "passes/common/serving.h"
 
 namespace frugal::passes {
 
@@ -36,6 +37,10 @@ void visit(EvaluateOptions& options, pass::OptionVisitor& visitor);
 // reference with another vocabulary.
 absl::Status check(const EvaluateOptions& options, pass::CheckContext& context,
                    const pass::ModelInfo& model);
+
+// Why a task file cannot be answered in a runtime, and the remedy: adapters say what an id's
+// probability is, not which one greedy decoding would take.
+absl::Status refuse_served_task(std::string_view task, const Serving& serving);
 
 // The claim to test: "`metric` loses no more than `margin`".
 struct EvaluateClaim {
