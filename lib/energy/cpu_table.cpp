@@ -5,6 +5,8 @@
 #include <cmath>
 #include <map>
 
+#include "absl/strings/ascii.h"
+#include "base/text.h"
 #include "energy/cpu_table_text.h"
 #include "energy/plausible.h"
 #include "energy/strict_yaml.h"
@@ -90,15 +92,17 @@ bool overlap(const CpuGeneration& a, const CpuGeneration& b) {
          b.first_model <= a.last_model;
 }
 
-// " AMD EPYC 7763 64-Core " of "AMD EPYC(TM) 7763 64-Core Processor": words, between spaces.
-std::string words_of(std::string text) {
-  for (const char* mark : {"(R)", "(TM)", "(r)", "(tm)", "®", "™"}) {
+// " amd epyc 7763 64-core " of "AMD EPYC(TM) 7763 64-Core Processor": words, between spaces. In
+// small letters: Emerald Rapids calls itself "INTEL(R) XEON(R) PLATINUM 8592+".
+std::string words_of(std::string_view name) {
+  std::string text = absl::AsciiStrToLower(base::as_absl(name));
+  for (const char* mark : {"(r)", "(tm)", "®", "™"}) {
     for (size_t at; (at = text.find(mark)) != std::string::npos;)
       text.replace(at, std::string_view(mark).size(), " ");
   }
   std::string out = " ";
   for (const std::string& word : base::split(text, ' ')) {
-    if (!word.empty() && word != "CPU" && word != "Processor") out += word + " ";
+    if (!word.empty() && word != "cpu" && word != "processor") out += word + " ";
   }
   return out;
 }

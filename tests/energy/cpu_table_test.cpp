@@ -62,6 +62,7 @@ TEST(CpuTable, ReadsNamesAsKernelsWriteThem) {
   EXPECT_DOUBLE_EQ(watts("AMD EPYC 7763 64-Core Processor").watts, 280.0 / 128);
   EXPECT_DOUBLE_EQ(watts("Intel(R) Xeon(R) Platinum 8480+").watts, 350.0 / 112);
   EXPECT_DOUBLE_EQ(watts("Intel(R) Xeon(R) CPU E5-2680 v4 @ 2.40GHz").watts, 120.0 / 28);
+  EXPECT_DOUBLE_EQ(watts("INTEL(R) XEON(R) PLATINUM 8592+").watts, 350.0 / 128);
   EXPECT_DOUBLE_EQ(watts("13th Gen Intel(R) Core(TM) i9-13900K").watts, 125.0 / 32);
   EXPECT_DOUBLE_EQ(watts("AMD Ryzen 9 7950X3D 16-Core Processor").watts,
                    120.0 / 32);  // not the 7950X
