@@ -23,7 +23,6 @@ class CounterFile : public Meter {
     return Reading{raw, clock_.seconds()};
   }
   base::Json conditions() override;
-  std::optional<double> watts() override;
 
  private:
   MeterInfo info_;
@@ -69,18 +68,10 @@ CounterFile::CounterFile(MeterInfo info, fs::path counter, fs::path chip, const 
 
 base::Json CounterFile::conditions() { return conditions_of(chip_); }
 
-std::optional<double> CounterFile::watts() {
-  const auto file = info_.domain == Domain::kGpu ? power_file(chip_) : std::nullopt;
-  if (!file) return std::nullopt;
-  const auto watts = read_watts(*file);
-  return watts.ok() ? std::optional<double>(*watts) : std::nullopt;
-}
-
 absl::StatusOr<std::unique_ptr<Meter>> counter_meter(MeterInfo info, const fs::path& file,
                                                      const fs::path& chip, const Clock& clock) {
   info.unit = "uJ";
   info.joules_per_unit = 1e-6;
-  if (info.domain == Domain::kGpu && power_file(chip)) info.sample_seconds = kPowerSampleSeconds;
   info.method =
       str_cat("energy counter ", file.filename().string(), " of hwmon ", chip.filename().string());
   auto meter = std::make_unique<CounterFile>(std::move(info), file, chip, clock);

@@ -2,6 +2,7 @@
 
 #include <fstream>
 
+#include "energy/window.h"
 #include "fakes.h"
 #include "support/shared_data.h"
 
@@ -44,12 +45,17 @@ TEST_F(HwmonTest, ReadsTheCounterWhereThereIsOne) {
   add("hwmon0/name", "amdgpu");
   add("hwmon0/energy1_input", "123456");
   add("hwmon0/power1_input", "45000000");
-  const HwmonMeters found = find();
+  HwmonMeters found = find();
   ASSERT_EQ(found.gpus.size(), 1u);
   EXPECT_EQ(found.gpus[0]->read().value().raw, 123456u);
   EXPECT_EQ(found.gpus[0]->info().joules_per_unit, 1e-6);
-  EXPECT_EQ(found.gpus[0]->watts(), 45);
   EXPECT_THAT(found.gpus[0]->info().method, testing::HasSubstr("energy1_input"));
+  // A counter counts on between two readings, however far apart: it is no integral of ours.
+  MeterSet set(std::move(found.gpus), {}, {&clock_, 0});
+  Window window = set.begin("work");
+  clock_.now += 60;
+  add("hwmon0/energy1_input", "60123456");
+  EXPECT_DOUBLE_EQ(window.end().meters[0].joules.value_or(0), 60);
 }
 
 TEST_F(HwmonTest, CountsSocketsAndNotTheirCores) {
