@@ -12,7 +12,7 @@ namespace {
 struct Input {
   const char* name;
   std::optional<Estimate> TcoInputs::* value;
-  double least, most;  // exclusive below where 0
+  double least, most;  // what it may be, both included
   bool needed;
 };
 

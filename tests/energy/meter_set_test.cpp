@@ -16,6 +16,18 @@ class MeterSetTest : public testing::Test {
     meters.push_back(std::make_unique<FakeMeter>(std::move(info), counter_, clock_));
     return MeterSet(std::move(meters), {}, {&clock_, 0});
   }
+  static MeterInfo wrapping_at(uint64_t units) {
+    MeterInfo info = fake_info("m");
+    info.wrap_units = units;
+    return info;
+  }
+  // A counter whose device also tells its power.
+  MeterSet set_with_power(double watts) {
+    MeterInfo info = fake_info("m");
+    info.sample_seconds = 0.1;
+    counter_->watts = watts;
+    return set_of(std::move(info));
+  }
   void pass(double seconds, uint64_t units) {
     clock_.now += seconds;
     counter_->raw += units;
@@ -79,10 +91,8 @@ TEST_F(MeterSetTest, AFailedReadingIsUnknownAndSaysWhy) {
 
 // One dropped reading in the middle must not be taken for a zero and a wrap.
 TEST_F(MeterSetTest, ADroppedReadingInTheMiddleCostsNothing) {
-  MeterInfo info = fake_info("m");
-  info.wrap_units = 262143328;
   counter_->raw = 100000000;
-  MeterSet set = set_of(info);
+  MeterSet set = set_of(wrapping_at(262143328));
   Window window = set.begin("work");
   pass(5, 2000);
   counter_->failure = base::failed("bus error");
@@ -99,10 +109,7 @@ TEST_F(MeterSetTest, ADroppedReadingInTheMiddleCostsNothing) {
 
 TEST_F(MeterSetTest, TheCounterIsCheckedAgainstItsPower) {
   for (const double watts : {100.0, 105.0, 150.0}) {
-    MeterInfo info = fake_info("m");
-    info.sample_seconds = 0.1;
-    counter_->watts = watts;
-    MeterSet set = set_of(info);
+    MeterSet set = set_with_power(watts);
     Window window = set.begin("work");
     for (int i = 0; i < 100; ++i) {
       pass(0.1, 10000);  // 100 W
@@ -120,10 +127,7 @@ TEST_F(MeterSetTest, TheCounterIsCheckedAgainstItsPower) {
 }
 
 TEST_F(MeterSetTest, APowerThatIsNotAlwaysToldIsNoCrossCheck) {
-  MeterInfo info = fake_info("m");
-  info.sample_seconds = 0.1;
-  counter_->watts = 100;
-  MeterSet set = set_of(info);
+  MeterSet set = set_with_power(100);
   Window window = set.begin("work");
   pass(5, 500000);
   counter_->watts = std::nullopt;
@@ -134,10 +138,8 @@ TEST_F(MeterSetTest, APowerThatIsNotAlwaysToldIsNoCrossCheck) {
 }
 
 TEST_F(MeterSetTest, WrapsAreFollowedByPolling) {
-  MeterInfo info = fake_info("m");
-  info.wrap_units = 65536000;  // 65,536 J
   counter_->raw = 65000000;
-  MeterSet set = set_of(info);
+  MeterSet set = set_of(wrapping_at(65536000));  // 65,536 J
   Window window = set.begin("work");
   uint64_t total = 0;
   for (int i = 0; i < 100; ++i) {  // 2.5 kJ every 10 s: 250 kJ, nearly four times around
@@ -153,9 +155,7 @@ TEST_F(MeterSetTest, WrapsAreFollowedByPolling) {
 }
 
 TEST_F(MeterSetTest, AWindowThatMayHaveWrappedUnseenIsUnknown) {
-  MeterInfo info = fake_info("m");
-  info.wrap_units = 65536000;
-  MeterSet set = set_of(info);
+  MeterSet set = set_of(wrapping_at(65536000));
   Window window = set.begin("work");
   pass(600, 1000);
   const MeterWindow meter = window.end().meters[0];
@@ -165,10 +165,8 @@ TEST_F(MeterSetTest, AWindowThatMayHaveWrappedUnseenIsUnknown) {
 
 TEST_F(MeterSetTest, AResetIsNoWrap) {
   for (const bool wraps : {false, true}) {
-    MeterInfo info = fake_info("m");
-    if (wraps) info.wrap_units = 262143328;
     counter_->raw = 5000000;
-    MeterSet set = set_of(info);
+    MeterSet set = set_of(wraps ? wrapping_at(262143328) : fake_info("m"));
     Window window = set.begin("work");
     clock_.now += 10;
     counter_->raw = 0;  // would be 257 kJ in 10 s
