@@ -10,13 +10,6 @@ namespace frugal::base {
 
 inline constexpr double kJoulesPerKilowattHour = 3.6e6;
 
-inline constexpr double kilowatt_hours(double energy_joules) {
-  return energy_joules / kJoulesPerKilowattHour;
-}
-// gCO2e for an energy drawn at `intensity` g/kWh with a power usage effectiveness `pue`.
-inline constexpr double grams_co2e(double energy_joules, double intensity_g_per_kwh, double pue) {
-  return kilowatt_hours(energy_joules) * intensity_g_per_kwh * pue;
-}
 inline constexpr double requests_per_kilowatt_hour(double joules_per_request) {
   return kJoulesPerKilowattHour / joules_per_request;
 }

@@ -5,11 +5,7 @@
 namespace frugal::base {
 namespace {
 
-TEST(Units, ConvertsExactly) {
-  EXPECT_EQ(kilowatt_hours(3.6e6), 1.0);
-  EXPECT_EQ(requests_per_kilowatt_hour(360.0), 10000.0);
-  EXPECT_EQ(grams_co2e(7.2e6, 400, 1.25), 1000.0);
-}
+TEST(Units, ConvertsExactly) { EXPECT_EQ(requests_per_kilowatt_hour(360.0), 10000.0); }
 
 TEST(Units, ParsesCounts) {
   EXPECT_EQ(parse_count("20M").value(), 2e7);
