@@ -205,8 +205,11 @@ absl::StatusOr<Exported> write_exports(const fs::path& run_folder) {
     return base::write_file_atomically(
         path, json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
   };
-  for (const auto& [step, report] : reports)
-    FRUGAL_RETURN_IF_ERROR(write(run_folder / "boamps" / str_cat(step, ".json"), report));
+  for (const auto& [step, report] : reports) {
+    FRUGAL_ASSIGN_OR_RETURN(const fs::path path,
+                            base::resolve_inside(run_folder, str_cat("boamps/", step, ".json")));
+    FRUGAL_RETURN_IF_ERROR(write(path, report));
+  }
   for (const Json& step : journal.steps) {
     if (!reports.contains(step_name(step)))
       out.left_out.push_back(str_cat(step_name(step), ": its energy is unknown"));

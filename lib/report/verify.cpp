@@ -37,8 +37,7 @@ class Verifier {
  private:
   void problem(std::string_view text) { out_.problems.emplace_back(text); }
 
-  // A record is right when reading it and writing it gives the same text, totals and all, and its
-  // numbers follow from its readings.
+  // A record is right when its numbers follow from its readings, and its totals from its meters.
   void window(const Json& recorded, const std::string& where) {
     if (recorded.is_null()) return;
     const auto read = energy::window_from_json(recorded, where);
@@ -97,6 +96,10 @@ class Verifier {
       out_.unchecked.push_back(str_cat(step_name(step), ": ", tops.size(), " artifacts, and ",
                                        links.size(), " places of them in the record"));
       return;
+    }
+    for (const Json& link : links) {
+      if (!link.is_string())
+        return problem(str_cat(step_name(step), ": ", link.dump(), " is no place of an artifact"));
     }
     for (const Json& row : rows) {
       const std::string path = text_at(row, "path"), top = top_of(path);

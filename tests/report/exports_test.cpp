@@ -88,5 +88,16 @@ TEST(Exports, WritesFilesAndSaysWhatItLeftOut) {
   expect_required(read);
 }
 
+TEST(Exports, WritesNothingBesideTheRun) {
+  const test::TemporaryFolder folder;
+  JournalView journal = sample_journal();
+  base::Json& step = journal.steps[1];
+  step["variant"] = "../../../beside";
+  std::ofstream(folder.path() / "journal.jsonl") << journal.run_start.dump() << "\n"
+                                                 << step.dump() << "\n";
+  FRUGAL_EXPECT_ERROR(write_exports(folder.path()).status(), absl::StatusCode::kInvalidArgument,
+                      "'..' is not accepted");
+}
+
 }  // namespace
 }  // namespace frugal::report

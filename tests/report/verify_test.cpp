@@ -107,6 +107,10 @@ TEST_F(VerifyTest, ArtifactsHaveTheirHashes) {
   EXPECT_THAT(problems()[0], HasSubstr("m.gguf' has SHA-256"));
   fs::remove(run() / "artifacts" / "m.gguf");
   EXPECT_EQ(problems().size(), 1u);
+  journal_.steps.back()["output"]["artifacts"][0] = 7;
+  write();
+  ASSERT_EQ(problems().size(), 1u);
+  EXPECT_THAT(problems()[0], HasSubstr("gguf: 7 is no place of an artifact"));
 }
 
 TEST_F(VerifyTest, WhatIsNotThereIsSaid) {
