@@ -66,12 +66,12 @@ std::optional<Figure> spent_on(const JournalView& journal, const std::string& mo
 Json row_of(const std::string& model, const Figure& one_off, const Figure& before,
             const Figure& after) {
   const energy::BreakEven even = energy::break_even(one_off, before, after, std::nullopt);
-  Figure saved = after;
-  if (before.value && after.value) saved.value = *before.value - *after.value;
-  saved.provenance = energy::weakest(before.provenance, after.provenance);
-  saved.basis = "joules of a million tokens, baseline less model";
-  saved.range = std::nullopt;  // both move together: see energy::Figure::range
-  for (const std::string& mark : before.marks) energy::add_mark(mark, &saved.marks);
+  Figure saved = energy::sum(before, after);  // marks of both; unknown, with why, where one is
+  saved.range = std::nullopt;                 // both move together: see energy::Figure::range
+  if (saved.value) {
+    saved.value = *before.value - *after.value;
+    saved.basis = "joules of a million tokens, baseline less model";
+  }
   Figure tokens{even.units,
                 "million tokens",
                 energy::weakest(one_off.provenance, saved.provenance),

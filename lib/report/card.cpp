@@ -33,14 +33,23 @@ std::string bytes_text(int64_t bytes) {
                  ")");
 }
 
-// "12.4 J, modelled", or why there is none.
+// "12.4 J, modelled (may be 6.2 to 37.2 J; short window)", or why there is none.
 std::string joules_text(const Json& number) {
   if (!any_at(number, "value").is_number()) {
     const std::string reason = text_at(number, "reason");
     return str_cat(kUnknown, reason.empty() ? "" : ": ", markdown_text(reason));
   }
+  std::vector<std::string> doubts;
+  if (const Json range = object_at(number, "range"); !range.empty()) {
+    doubts.push_back(str_cat("may be ", in_words(number_at(range, "low"), ""), " to ",
+                             in_words(number_at(range, "high"), ""), " J"));
+  }
+  for (const Json& mark : list_at(number, "marks")) {
+    if (mark.is_string()) doubts.push_back(markdown_text(mark.get<std::string>()));
+  }
   return str_cat(in_words(number_at(number, "value"), ""), " J, ",
-                 text_at(number, "provenance", "measured"));
+                 text_at(number, "provenance", "measured"),
+                 doubts.empty() ? "" : str_cat(" (", base::join(doubts, "; "), ")"));
 }
 
 // An artifact of an export step, with all that the journal and the page know of it.
@@ -63,7 +72,6 @@ class CardText {
     }
     const Json from = list_at(step, "from");
     model_name_ = from.empty() || !from[0].is_string() ? "" : from[0].get<std::string>();
-    model_ = find_model(report["models"], model_name_);
     model_ = find_model(report["models"], model_name_);
     find_lineage();
   }
