@@ -10,8 +10,8 @@ struct Dialect {
   // A newline behind a block goes, and so does white space before a block on its line.
   bool trim_blocks = true;
   bool keep_last_newline = false;
-  // Printing, testing or looping over what is undefined is an error, as with StrictUndefined, and
-  // not an empty text.
+  // Printing, testing, comparing, filtering or looping over what is undefined is an error, as with
+  // StrictUndefined, and not an empty text.
   bool strict = false;
 };
 

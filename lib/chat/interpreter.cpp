@@ -262,6 +262,7 @@ class Interpreter {
     } else {
       FRUGAL_ASSIGN_OR_RETURN(value, evaluate(expression.operands[0], scope));
     }
+    if (!takes_undefined(expression.name)) FRUGAL_RETURN_IF_ERROR(check_used(value));
     FRUGAL_ASSIGN_OR_RETURN(const Arguments arguments, evaluate(expression.arguments, scope));
     return call_filter(workspace_, expression.name, value, arguments);
   }
@@ -285,6 +286,7 @@ class Interpreter {
                             evaluate_all(expression.operands, scope));
     std::string out;
     for (const Value& value : values) {
+      FRUGAL_RETURN_IF_ERROR(check_used(value));
       FRUGAL_ASSIGN_OR_RETURN(const std::string text, to_text(workspace_, value));
       FRUGAL_RETURN_IF_ERROR(workspace_.charge(static_cast<int64_t>(text.size())));
       out += text;
@@ -304,6 +306,8 @@ class Interpreter {
   }
 
   absl::StatusOr<bool> relate(std::string_view op, const Value& left, const Value& right) {
+    FRUGAL_RETURN_IF_ERROR(check_used(left));
+    FRUGAL_RETURN_IF_ERROR(check_used(right));
     if (op == "==" || op == "!=") {
       FRUGAL_ASSIGN_OR_RETURN(const bool equal, is_equal(workspace_, left, right));
       return equal == (op == "==");
@@ -313,6 +317,11 @@ class Interpreter {
       return held == (op == "in");
     }
     return is_ordered(workspace_, op, left, right);
+  }
+
+  // Filters that have an answer to what is undefined, even to StrictUndefined.
+  static bool takes_undefined(std::string_view filter) {
+    return filter == "default" || filter == "d" || filter == "items";
   }
 
   // A strict dialect refuses what is undefined wherever it is used.

@@ -164,9 +164,13 @@ TEST(Template, HasDialects) {
   EXPECT_EQ(made("{# c #}\n{% raw %}\n{{ {% endraw %}\n").value(), "\n\n{{ \n");
   EXPECT_EQ(made("a {%- if a -%}\n x\n{%- endif %}").value(), "ax");
   EXPECT_EQ(made("{{ b is defined }}{{ b|default('d') }}").value(), "Falsed");
+  EXPECT_EQ(made("{{ b is defined and b == 1 }}{{ b|items|list }}{{ b is none }}").value(),
+            "False[]False");
   for (const char* used :
        {"{{ b }}", "{% if b %}{% endif %}", "{% for i in b %}{% endfor %}", "{{ 1 if b }}",
-        "{{ not b }}", "{{ b or 1 }}", "{{ 1 if false }}", "{% for i in [1] if b %}{% endfor %}"}) {
+        "{{ not b }}", "{{ b or 1 }}", "{{ 1 if false }}", "{% for i in [1] if b %}{% endfor %}",
+        "{{ 'x' if b == 1 else 'y' }}", "{{ 1 != b }}", "{{ b in [1] }}", "{{ 'x' ~ b }}",
+        "{{ b|upper }}", "{{ b|length }}", "{{ b|join }}", "{{ b|trim }}"}) {
     FRUGAL_EXPECT_ERROR(made(used), absl::StatusCode::kInvalidArgument, "template 't': line 1");
   }
 }
