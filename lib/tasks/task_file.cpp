@@ -15,6 +15,7 @@ using base::Json;
 
 constexpr int64_t kMaxFileBytes = int64_t{1} << 20;
 constexpr size_t kMaxFiles = 16;
+constexpr size_t kMaxProblems = 20;  // that are reported
 
 // Keys that mean something, and keys that may be there and change nothing that frugal computes.
 const std::vector<std::string> kKeys = {"task",
@@ -96,22 +97,23 @@ absl::Status merge(const fs::path& file, const ReadFile& read, std::vector<fs::p
   open.pop_back();
   // What is nearer to the task replaces a key with all that is below it.
   for (const auto& [key, value] : yaml.value.items()) {
-    std::erase_if(merged.places, [&](const auto& place) {
-      return place.first == key || place.first.starts_with(key + ".");
-    });
+    merged.places.erase(key);
+    // What begins with "key.": '/' is the character behind '.'.
+    merged.places.erase(merged.places.lower_bound(key + "."), merged.places.lower_bound(key + "/"));
     merged.value[key] = value;
   }
   for (const auto& [path, line] : yaml.lines) merged.places[path] = place_of(file, line);
   return absl::OkStatus();
 }
 
-// Reads values by their path; what is wrong is remembered, all of it is reported.
+// Reads values by their path; what is wrong is remembered and reported together.
 class Reader {
  public:
   explicit Reader(const Merged& merged) : merged_(merged) {}
 
   template <typename... Parts>
   void complain(std::string_view path, const Parts&... parts) {
+    if (problems_.size() == kMaxProblems) return;
     const auto place = merged_.places.find(path);
     problems_.push_back(base::str_cat(
         place == merged_.places.end() ? merged_.files.front().filename().string() : place->second,

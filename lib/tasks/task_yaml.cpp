@@ -18,6 +18,8 @@ using base::Json;
 
 constexpr size_t kMaxBytes = size_t{1} << 20;
 constexpr size_t kMaxDepth = 32;
+// Keys are looked up one by one; no task file has as many in one place.
+constexpr size_t kMaxKeys = 1024;
 constexpr size_t kMaxProblems = 20;
 
 bool is_one_of(std::string_view text, std::initializer_list<std::string_view> words) {
@@ -203,6 +205,8 @@ class Builder : public YAML::EventHandler {
     level.key = value.is_string() ? value.get<std::string>() : value.dump();
     if (!may_be_key) {
       add(mark, "a key must be text");
+    } else if (level.value.size() == kMaxKeys) {
+      add(mark, base::str_cat("more than ", kMaxKeys, " keys in one mapping; no task has as many"));
     } else if (level.key == "<<") {
       add(mark, "merge keys (<<) are not read; write the keys out");
     } else if (level.value.contains(level.key)) {

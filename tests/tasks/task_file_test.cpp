@@ -66,6 +66,15 @@ TEST(TaskFile, IncludesOthersAndItsOwnKeysWin) {
                       "in/gone");
 }
 
+TEST(TaskFile, NamesTheFileThatAKeyStandsIn) {
+  const std::string base = kWhole + "fewshot_config: {split: 1, samplr: x}\n";
+  FRUGAL_EXPECT_ERROR(read(Files{{"in/t.yaml", "include: b.yaml\n"}, {"in/b.yaml", base}}),
+                      kInvalid, "b.yaml:7: split is 1");
+  FRUGAL_EXPECT_ERROR(read(Files{{"in/t.yaml", "include: b.yaml\nfewshot_config:\n  split: 2\n"},
+                                 {"in/b.yaml", base}}),
+                      kInvalid, "t.yaml:3: split is 2");
+}
+
 TEST(TaskFile, RefusesByNameWhatItDoesNotRead) {
   const auto refused = [](const std::string& more, std::string_view why) {
     SCOPED_TRACE(more);

@@ -60,6 +60,11 @@ TEST(TaskYaml, RefusesWhatIsTooDeepOrTooLarge) {
                       kInvalid, "nested too deeply");
   FRUGAL_EXPECT_ERROR(parse_task_yaml(std::string(size_t{2} << 20, ' '), "t"),
                       absl::StatusCode::kResourceExhausted, "are no task file");
+  std::string many;
+  for (int key = 0; key < 1024; ++key) many += base::str_cat("k", key, ":\n");
+  FRUGAL_EXPECT_OK(parse_task_yaml(many, "t").status());
+  FRUGAL_EXPECT_ERROR(parse_task_yaml(many + "more:\n", "t"), kInvalid,
+                      "t:1025:1: more than 1024 keys in one mapping");
 }
 
 }  // namespace
