@@ -162,15 +162,22 @@ absl::StatusOr<std::vector<fs::path>> document_files(const TaskConfig& task, std
   return files;
 }
 
+const std::string& example_split(const TaskConfig& task) {
+  for (const std::string* split :
+       {&task.fewshot.split, &task.training_split, &task.validation_split}) {
+    if (!split->empty()) return *split;
+  }
+  return task.test_split;
+}
+
 absl::StatusOr<std::vector<fs::path>> document_files(const TaskConfig& task,
                                                      const fs::path& folder) {
   FRUGAL_ASSIGN_OR_RETURN(std::vector<fs::path> files,
                           document_files(task, task.evaluated_split(), folder));
   const FewShotConfig& shots = task.fewshot;
-  std::string split = shots.split;
-  if (split.empty() && !shots.has_samples) split = task.training_split;
-  if (split.empty()) return files;
-  const absl::StatusOr<std::vector<fs::path>> some = document_files(task, split, folder);
+  if (shots.split.empty() && shots.has_samples) return files;
+  const absl::StatusOr<std::vector<fs::path>> some =
+      document_files(task, example_split(task), folder);
   // Where none are asked for, examples need not be there.
   if (!some.ok()) {
     if (shots.count > 0) return some.status();

@@ -27,6 +27,10 @@ struct Documents {
 absl::StatusOr<std::vector<std::filesystem::path>> document_files(
     const TaskConfig& task, std::string_view split, const std::filesystem::path& folder);
 
+// The split that examples are drawn from where the task lists no samples: its own, else that of
+// training, of validation, of the evaluation itself.
+const std::string& example_split(const TaskConfig& task);
+
 // All files that an evaluation of the task may read documents from, each once: those of its
 // examples, too, where they are there. Errors: the evaluated documents are not, or the examples
 // that it asks for.

@@ -28,9 +28,8 @@ bool needs_delimiter(std::string_view before, std::string_view behind) {
 // The number of a choice: what a document calls it, or where its text stands among the choices.
 std::optional<int64_t> choice_of(const Json& target, const std::vector<std::string>& choices) {
   const auto count = static_cast<int64_t>(choices.size());
-  if (target.is_boolean()) return target.get<bool>() ? 1 : 0;
-  if (target.is_number_integer()) {
-    const int64_t index = target.get<int64_t>();
+  if (target.is_boolean() || target.is_number_integer()) {
+    const int64_t index = target.is_boolean() ? int64_t{target.get<bool>()} : target.get<int64_t>();
     return index >= 0 && index < count ? std::optional(index) : std::nullopt;
   }
   if (!target.is_string()) return std::nullopt;
@@ -90,9 +89,7 @@ class Builder {
     if (shots.split.empty() && shots.has_samples) {
       pool_ = shots.samples;
     } else {
-      std::string split = shots.split;
-      if (split.empty()) split = task_.training_split;
-      if (split.empty()) split = task_.evaluated_split();
+      const std::string& split = example_split(task_);
       if (split == task_.evaluated_split()) {
         pool_ = documents_.rows;
       } else {
@@ -236,7 +233,10 @@ class Builder {
     const Json targets =
         question.target.is_array() ? question.target : Json::array({question.target});
     for (const Json& target : targets) {
-      if (const auto index = choice_of(target, question.choices)) question.right.push_back(*index);
+      const auto index = choice_of(target, question.choices);
+      if (index &&
+          std::find(question.right.begin(), question.right.end(), *index) == question.right.end())
+        question.right.push_back(*index);
     }
   }
 

@@ -33,7 +33,7 @@ using Field = base::Json;
 struct FewShotConfig {
   int64_t count = 0;                // num_fewshot
   std::string sampler = "default";  // random.Random(1234).sample for each document, or "first_n"
-  std::string split;                // empty: samples, or the task's training or validation split
+  std::string split;                // empty: samples, or example_split()
   std::vector<base::Json> samples;  // documents
   bool has_samples = false;
   std::vector<int64_t> indices;  // of the documents to draw from; empty: all

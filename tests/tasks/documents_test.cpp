@@ -83,5 +83,18 @@ TEST_F(DocumentsOfATask, FilesAreAllThatAnEvaluationReads) {
   FRUGAL_EXPECT_ERROR(document_files(both, {}), absl::StatusCode::kNotFound, "gone.jsonl");
 }
 
+// lm-evaluation-harness' order: never from the questions while there is another split.
+TEST(ExampleSplit, IsTheFirstThatIsNamed) {
+  TaskConfig task;
+  task.test_split = "test";
+  EXPECT_EQ(example_split(task), "test");
+  task.validation_split = "validation";
+  EXPECT_EQ(example_split(task), "validation");
+  task.training_split = "train";
+  EXPECT_EQ(example_split(task), "train");
+  task.fewshot.split = "dev";
+  EXPECT_EQ(example_split(task), "dev");
+}
+
 }  // namespace
 }  // namespace frugal::tasks

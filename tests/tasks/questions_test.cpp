@@ -40,13 +40,15 @@ TEST(Questions, AreThoseOfLmEvaluationHarness) {
 
 class QuestionsOfAFile : public ::testing::Test {
  protected:
-  // The questions of a task about the documents {"q": "one", "a": 0, "c": ["x", "y"]}, ...
+  // The questions of a task about the documents {"q": "one", "a": 0, "b": true, "c": ["x", "y"]},
+  // ...
   absl::StatusOr<std::vector<Question>> make(const std::string& fields,
                                              const QuestionOptions& options = {}) {
     const auto path = folder_.path();
-    EXPECT_TRUE(base::write_file_atomically(path / "d.jsonl",
-                                            "{\"q\": \"one\", \"a\": 0, \"c\": [\"x\", \"y\"]}\n"
-                                            "{\"q\": \"two\", \"a\": 5, \"c\": [\"x\"]}\n")
+    EXPECT_TRUE(base::write_file_atomically(
+                    path / "d.jsonl",
+                    "{\"q\": \"one\", \"a\": 0, \"b\": true, \"c\": [\"x\", \"y\"]}\n"
+                    "{\"q\": \"two\", \"a\": 5, \"b\": true, \"c\": [\"x\"]}\n")
                     .ok());
     EXPECT_TRUE(base::write_file_atomically(
                     path / "t.yaml",
@@ -74,6 +76,20 @@ TEST_F(QuestionsOfAFile, KnowTheirDocumentsAndWhatIsRight) {
                              "doc_to_choice: c\n",
                              {.limit = 1}));
   EXPECT_EQ(first.size(), 1u);
+}
+
+TEST_F(QuestionsOfAFile, TakeTruthsForChoicesThatAreThere) {
+  FRUGAL_ASSERT_OK_AND_ASSIGN(
+      const auto questions,
+      make("output_type: multiple_choice\ndoc_to_text: q\ndoc_to_target: b\ndoc_to_choice: c\n"));
+  EXPECT_EQ(questions[0].right, std::vector<int64_t>{1});
+  EXPECT_TRUE(questions[1].right.empty());  // the second choice of one
+  FRUGAL_EXPECT_ERROR(make("doc_to_text: q\ndoc_to_target: b\ndoc_to_choice: c\n"), kInvalid,
+                      "t/test/1: the answer is choice true of 1");
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const auto twice,
+                              make("output_type: multiple_choice\ndoc_to_text: q\n"
+                                   "doc_to_target: [x, x]\ndoc_to_choice: c\n"));
+  EXPECT_EQ(twice[0].right, std::vector<int64_t>{0});
 }
 
 TEST_F(QuestionsOfAFile, SayWhichDocumentDoesNotFit) {
