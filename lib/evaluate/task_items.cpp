@@ -23,14 +23,16 @@ void add_choices(const tasks::Question& question, const tasks::Answer& answer, J
 }
 
 absl::Status add_value(const Json& value, TaskScores::Metric& metric, const std::string& place) {
-  if (value.is_array() && value.size() == 2 && value[0].is_number() && value[1].is_number()) {
+  const bool weighted = metric.weights.size() == metric.values.size();  // as those before
+  if (weighted && value.is_array() && value.size() == 2 && value[0].is_number() &&
+      value[1].is_number()) {
     metric.values.push_back(value[0].get<double>());
     metric.weights.push_back(value[1].get<double>());
     return absl::OkStatus();
   }
-  if (!value.is_number())
-    return base::invalid_argument(place, ": ", metric.name, " is ", value.dump(),
-                                  ", expected a number");
+  if (!value.is_number() || !metric.weights.empty())
+    return base::invalid_argument(place, ": ", metric.name, " is ", value.dump(), ", expected ",
+                                  metric.weights.empty() ? "a number" : "a value and its weight");
   metric.values.push_back(value.get<double>());
   return absl::OkStatus();
 }

@@ -75,6 +75,12 @@ TEST(TaskItems, AreCheckedWhenTheyAreRead) {
           "x: item 0: acc is \"x\", expected a number");
   refused({{{"id", "a"}, {"metrics", {{"acc", 1}}}}, {{"id", "b"}, {"metrics", Json::object()}}},
           "acc");
+  const auto item = [](const Json& value) {
+    return Json{{"id", "a"}, {"metrics", {{"bits", value}}}};
+  };
+  const Json plain = item(1), weighted = item(Json::array({1, 2}));
+  refused({plain, weighted}, "x: item 1: bits is [1,2], expected a number");
+  refused({weighted, plain}, "x: item 1: bits is 1, expected a value and its weight");
 }
 
 }  // namespace
