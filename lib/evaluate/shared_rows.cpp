@@ -114,11 +114,12 @@ class Sharing {
  private:
   bool may_share(const Requests& requests) const {
     if (!options_.share) return false;
-    if (options_.most_seen == 0) return true;
-    size_t total = stem_of(requests);
+    const size_t stem = stem_of(requests);
+    size_t branched = 0;
     for (const tasks::EncodedRequest& request : requests)
-      total += input_of(request).size() - stem_of(requests);
-    return static_cast<int64_t>(total) <= options_.most_seen;
+      branched += input_of(request).size() - stem;
+    if (static_cast<int64_t>(branched) > options_.most_branched) return false;
+    return options_.most_seen == 0 || static_cast<int64_t>(stem + branched) <= options_.most_seen;
   }
 
   // Neighbors in the order of their ids share most. A group goes on while that costs its prefix no

@@ -42,6 +42,8 @@ struct SharedGroup {
 struct SharingOptions {
   bool share = true;      // false: every request has a row of its own
   int64_t most_seen = 0;  // tokens of prefix and row together; beyond it nothing is shared. 0: any
+  // Tokens of all branches of a row: what a row's mask and attention cost is their square.
+  int64_t most_branched = 4096;
   int64_t least_prefix = 32;  // shorter prefixes are not worth a forward of their own
 };
 

@@ -74,6 +74,15 @@ TEST(SharedRows, ChoicesShareTheirContext) {
   expect_complete(questions, groups);
 }
 
+TEST(SharedRows, LongBranchesStandApart) {
+  const Questions questions = {
+      {{{1, 2, 3, 10, 11}, 2}, {{1, 2, 3, 10, 12, 13}, 3}, {{1, 2, 3, 20}, 1}}};
+  EXPECT_EQ(share_rows(questions, {.most_branched = 3})[0].rows.size(), 1u);  // 1 + 2 + 0 tokens
+  const auto groups = share_rows(questions, {.most_branched = 2});
+  EXPECT_EQ(groups[0].rows.size(), 3u);
+  expect_complete(questions, groups);
+}
+
 TEST(SharedRows, ChoicesOfOneTokenNeedNoBranch) {
   const Questions questions = {{{{1, 2, 10}, 1}, {{1, 2, 11}, 1}}};
   const auto groups = share_rows(questions);
