@@ -180,7 +180,10 @@ TEST_F(CommandLine, ErrorsOfEveryCommandHaveTheirExitCodeAndNameTheirCause) {
            {"quantize absent --grid q8_0", 2, "absent"},
            {"quantize broken.gguf --grid q8_0", 2, "broken.gguf"},
            {"quantize model --grid", 2, "--grid"},
-           {"evaluate model --out numbers", 2, "there is no option '--out'"}}) {
+           {"evaluate model --out numbers", 2, "there is no option '--out'"},
+           {"evaluate model --task helaswag", 2,
+            "'helaswag' is no file, and no task of that name comes with frugal; did you mean "
+            "'hellaswag'?"}}) {
     const Outcome outcome = frugal(c.arguments);
     EXPECT_EQ(outcome.code, c.code) << c.arguments << "\n" << outcome.out << outcome.err;
     EXPECT_THAT(outcome.err, HasSubstr(c.text)) << c.arguments;

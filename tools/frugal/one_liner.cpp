@@ -131,7 +131,7 @@ class Builder {
   std::string add_data_list(const std::string& value, const pass::Position& position) {
     std::vector<std::string> names;
     for (const std::string& part : base::split(value, ',')) {
-      names.push_back(add_data(stem_of(part), part, position));
+      names.push_back(add_data(stem_of(part), part, position, /*is_task=*/true));
     }
     return base::join(names, ",");
   }
@@ -180,7 +180,9 @@ class Builder {
   }
 
   // FILE, PATTERN, FOLDER, builtin:NAME[:SPLIT[:TASK]], self, or several of them.
-  std::string add_data(std::string name, const std::string& value, const pass::Position& position) {
+  // `is_task`: of an option that takes the names of tasks.
+  std::string add_data(std::string name, const std::string& value, const pass::Position& position,
+                       bool is_task = false) {
     std::error_code error;
     if (const auto parts = base::split(value, ',');
         parts.size() > 1 && !fs::exists(absolute(value), error))
@@ -201,6 +203,11 @@ class Builder {
       entry.source.seed = pipeline_.seed;
     } else if (const fs::path task = task_file(value); !task.empty()) {
       fill_task(entry.source, task, position);
+    } else if (is_task && names_no_file(value)) {
+      problems_.add(position, "'", value,
+                    "' is no file, and no task of that name comes with frugal",
+                    base::suggestion(value, tasks::task_names(tasks_folder())));
+      entry.source.task_file = absolute(value).string();
     } else {
       fill_path(entry.source, absolute(value));
     }
@@ -216,6 +223,12 @@ class Builder {
       return suffix == ".yaml" || suffix == ".yml" ? path : fs::path();
     }
     return tasks::named_task(value, tasks_folder());
+  }
+
+  // A plain word that could be a task's name, and nothing of that name is there.
+  static bool names_no_file(const std::string& value) {
+    std::error_code error;
+    return value.find_first_of("/.*?") == std::string::npos && !fs::exists(absolute(value), error);
   }
 
   void fill_task(text::DataSource& source, const fs::path& file, const pass::Position& position) {
