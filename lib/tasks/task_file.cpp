@@ -4,8 +4,9 @@
 #include <set>
 
 #include "base/file.h"
+#include "tasks/merged_task.h"
 #include "tasks/python_regex.h"
-#include "tasks/task_yaml.h"
+#include "tasks/task_reader.h"
 
 namespace frugal::tasks {
 namespace {
@@ -14,8 +15,6 @@ namespace fs = std::filesystem;
 using base::Json;
 
 constexpr int64_t kMaxFileBytes = int64_t{1} << 20;
-constexpr size_t kMaxFiles = 16;
-constexpr size_t kMaxProblems = 20;  // that are reported
 
 // Keys that mean something, and keys that may be there and change nothing that frugal computes.
 const std::vector<std::string> kKeys = {"task",
@@ -62,156 +61,6 @@ const std::map<std::string, std::string, std::less<>> kRefused = {
     {"task_list", "give each task a file of its own"},
     {"aggregate_metric_list", "groups are not aggregated; evaluate the tasks one by one"}};
 
-struct Merged {
-  Json value = Json::object();
-  std::map<std::string, std::string, std::less<>> places;  // key path -> "file:line"
-  std::vector<fs::path> files;
-};
-
-std::string place_of(const fs::path& file, int line) {
-  return base::str_cat(file.filename().string(), ":", line);
-}
-
-absl::Status merge(const fs::path& file, const ReadFile& read, std::vector<fs::path>& open,
-                   Merged& merged) {
-  if (std::find(open.begin(), open.end(), file) != open.end())
-    return base::invalid_argument(file.string(), ": includes itself");
-  if (merged.files.size() == kMaxFiles)
-    return base::resource_exhausted(file.string(), ": more than ", kMaxFiles,
-                                    " files are included");
-  merged.files.push_back(file);
-  open.push_back(file);
-  FRUGAL_ASSIGN_OR_RETURN(const std::string text, read(file));
-  FRUGAL_ASSIGN_OR_RETURN(TaskYaml yaml, parse_task_yaml(text, file.string()));
-  if (yaml.value.contains("include")) {
-    const Json include = yaml.value["include"];
-    for (const Json& name : include.is_array() ? include : Json::array({include})) {
-      if (!name.is_string() || name.get_ref<const std::string&>().empty())
-        return base::invalid_argument(place_of(file, yaml.lines["include"]),
-                                      ": include names a file, or a list of files");
-      const fs::path other = (file.parent_path() / name.get<std::string>()).lexically_normal();
-      FRUGAL_RETURN_IF_ERROR(merge(other, read, open, merged));
-    }
-    yaml.value.erase("include");
-  }
-  open.pop_back();
-  // What is nearer to the task replaces a key with all that is below it.
-  for (const auto& [key, value] : yaml.value.items()) {
-    merged.places.erase(key);
-    // What begins with "key.": '/' is the character behind '.'.
-    merged.places.erase(merged.places.lower_bound(key + "."), merged.places.lower_bound(key + "/"));
-    merged.value[key] = value;
-  }
-  for (const auto& [path, line] : yaml.lines) merged.places[path] = place_of(file, line);
-  return absl::OkStatus();
-}
-
-// Reads values by their path; what is wrong is remembered and reported together.
-class Reader {
- public:
-  explicit Reader(const Merged& merged) : merged_(merged) {}
-
-  template <typename... Parts>
-  void complain(std::string_view path, const Parts&... parts) {
-    if (problems_.size() == kMaxProblems) return;
-    const auto place = merged_.places.find(path);
-    problems_.push_back(base::str_cat(
-        place == merged_.places.end() ? merged_.files.front().filename().string() : place->second,
-        ": ", parts...));
-  }
-  absl::Status status() const {
-    return problems_.empty() ? absl::OkStatus()
-                             : base::invalid_argument(base::join(problems_, "\n"));
-  }
-
-  // Null where absent.
-  static const Json& get(const Json& map, std::string_view key) {
-    static const Json kNone;
-    const auto found = map.find(std::string(key));
-    return found == map.end() ? kNone : *found;
-  }
-
-  std::string text(const Json& map, std::string_view prefix, std::string_view key,
-                   std::string fallback = "") {
-    const Json& value = get(map, key);
-    if (value.is_null()) return fallback;
-    if (value.is_string()) return value.get<std::string>();
-    complain(path(prefix, key), key, " is ", value.dump(), ", expected text",
-             value.is_boolean() || value.is_number() ? "; quote it" : "");
-    return fallback;
-  }
-  bool truth(const Json& map, std::string_view prefix, std::string_view key, bool fallback) {
-    const Json& value = get(map, key);
-    if (value.is_null()) return fallback;
-    if (value.is_boolean()) return value.get<bool>();
-    complain(path(prefix, key), key, " is ", value.dump(), ", expected true or false");
-    return fallback;
-  }
-  int64_t integer(const Json& map, std::string_view prefix, std::string_view key, int64_t fallback,
-                  int64_t least, int64_t most) {
-    const Json& value = get(map, key);
-    if (value.is_null()) return fallback;
-    if (value.is_number_integer() && value.get<int64_t>() >= least && value.get<int64_t>() <= most)
-      return value.get<int64_t>();
-    complain(path(prefix, key), key, " is ", value.dump(), ", expected a whole number from ", least,
-             " to ", most);
-    return fallback;
-  }
-  std::vector<std::string> texts(const Json& map, std::string_view prefix, std::string_view key) {
-    const Json& value = get(map, key);
-    std::vector<std::string> result;
-    if (value.is_null()) return result;
-    for (const Json& item : value.is_array() ? value : Json::array({value})) {
-      if (item.is_string())
-        result.push_back(item.get<std::string>());
-      else
-        complain(path(prefix, key), key, " holds ", item.dump(), ", expected texts");
-    }
-    return result;
-  }
-  // Of a doc_to_* field: text, a number where `number`, a list or mapping of texts where `list`.
-  Field field(const Json& map, std::string_view prefix, std::string_view key, bool number,
-              bool list) {
-    const Json& value = get(map, key);
-    if (value.is_null() || value.is_string()) return value;
-    if (number && value.is_number_integer()) return value;
-    if (list && value.is_structured()) {
-      Json result = Json::array();
-      for (const auto& [name, item] : value.items()) {
-        if (!item.is_string())
-          complain(path(prefix, key), key, " holds ", item.dump(),
-                   ", expected texts; YAML 1.1 takes no, yes, on and off for truth values: quote "
-                   "them");
-        result.push_back(item);
-      }
-      return result;
-    }
-    complain(path(prefix, key), key, " is ", value.dump(), ", expected a column or a template",
-             list ? ", or a list of texts" : "");
-    return nullptr;
-  }
-  void only(const Json& map, std::string_view prefix, const std::vector<std::string>& keys) {
-    if (!map.is_object()) return;
-    for (const auto& [key, value] : map.items()) {
-      if (std::find(keys.begin(), keys.end(), key) != keys.end()) continue;
-      complain(path(prefix, key), "'", key, "' is not read here", base::suggestion(key, keys));
-    }
-  }
-  bool is_map(const Json& value, std::string_view at, std::string_view what) {
-    if (value.is_object()) return true;
-    complain(at, what, " is ", value.dump(), ", expected a mapping");
-    return false;
-  }
-
-  static std::string path(std::string_view prefix, std::string_view key) {
-    return prefix.empty() ? std::string(key) : base::str_cat(prefix, ".", key);
-  }
-
- private:
-  const Merged& merged_;
-  std::vector<std::string> problems_;
-};
-
 struct MetricKind {
   std::string_view name;
   OutputType type;
@@ -232,7 +81,7 @@ constexpr MetricKind kMetrics[] = {
 
 class Filler {
  public:
-  Filler(const Merged& merged, TaskConfig& config)
+  Filler(const MergedTask& merged, TaskConfig& config)
       : map_(merged.value), reader_(merged), config_(config) {}
 
   absl::Status fill() {
@@ -262,14 +111,14 @@ class Filler {
         reader_.complain(key, "'", key, "' is not known", base::suggestion(key, kKeys));
       }
     }
-    if (Reader::get(map_, "task").is_array() || map_.contains("group"))
+    if (TaskReader::get(map_, "task").is_array() || map_.contains("group"))
       reader_.complain(map_.contains("group") ? "group" : "task",
                        "a group of tasks; evaluate its tasks, each by its own file");
     else
       config_.name = text("task");
     if (config_.name.empty() && !map_.contains("group"))
       reader_.complain("task", "a task needs a name (task: …)");
-    if (!Reader::get(map_, "use_prompt").is_null())
+    if (!TaskReader::get(map_, "use_prompt").is_null())
       reader_.complain("use_prompt",
                        "promptsource is not used; write doc_to_text and doc_to_target");
     if (reader_.truth(map_, "", "unsafe_code", false))
@@ -316,7 +165,7 @@ class Filler {
 
   void read_data_files() {
     const bool from_files = config_.dataset_path == "json" || config_.dataset_path == "csv";
-    const Json& kwargs = Reader::get(map_, "dataset_kwargs");
+    const Json& kwargs = TaskReader::get(map_, "dataset_kwargs");
     if (kwargs.is_null()) {
       if (from_files)
         reader_.complain("dataset_path", "dataset_path: ", config_.dataset_path,
@@ -332,7 +181,7 @@ class Filler {
                          " is one character, of dataset_path: csv");
       if (separator.size() == 1) config_.separator = separator[0];
     }
-    const Json& files = Reader::get(kwargs, "data_files");
+    const Json& files = TaskReader::get(kwargs, "data_files");
     if (files.is_null()) return;
     if (!from_files)
       reader_.complain("dataset_kwargs.data_files", "data_files is of dataset_path: json or csv");
@@ -374,7 +223,7 @@ class Filler {
     shots.prefix = config_.prefix;
     shots.target_delimiter = config_.target_delimiter;
     shots.delimiter = config_.fewshot_delimiter;
-    const Json& map = Reader::get(map_, "fewshot_config");
+    const Json& map = TaskReader::get(map_, "fewshot_config");
     constexpr std::string_view kAt = "fewshot_config";
     if (map.is_null() || !reader_.is_map(map, kAt, kAt)) return;
     reader_.only(map, kAt,
@@ -386,8 +235,8 @@ class Filler {
                        "'; expected default or first_n");
     shots.split = reader_.text(map, kAt, "split", shots.split);
     read_own_fields(map);
-    read_samples(Reader::get(map, "samples"));
-    read_indices(Reader::get(map, "fewshot_indices"));
+    read_samples(TaskReader::get(map, "samples"));
+    read_indices(TaskReader::get(map, "fewshot_indices"));
   }
 
   void read_own_fields(const Json& map) {
@@ -428,7 +277,7 @@ class Filler {
   }
 
   void read_generation() {
-    const Json& map = Reader::get(map_, "generation_kwargs");
+    const Json& map = TaskReader::get(map_, "generation_kwargs");
     config_.generation.until = {config_.fewshot_delimiter};
     constexpr std::string_view kAt = "generation_kwargs";
     if (map.is_null() || !reader_.is_map(map, kAt, kAt)) return;
@@ -440,9 +289,9 @@ class Filler {
       config_.generation.max_new_tokens =
           reader_.integer(map, kAt, key, config_.generation.max_new_tokens, 1, 1 << 20);
     }
-    const Json& temperature = Reader::get(map, "temperature");
+    const Json& temperature = TaskReader::get(map, "temperature");
     const bool heated = temperature.is_number() && temperature.get<double>() > 0.0;
-    const Json& sampled = Reader::get(map, "do_sample");
+    const Json& sampled = TaskReader::get(map, "do_sample");
     const bool draws = sampled.is_null() ? heated : reader_.truth(map, kAt, "do_sample", false);
     if (draws)
       reader_.complain(kAt,
@@ -451,7 +300,7 @@ class Filler {
   }
 
   void read_metrics() {
-    const Json& list = Reader::get(map_, "metric_list");
+    const Json& list = TaskReader::get(map_, "metric_list");
     if (list.is_null()) {
       for (const MetricKind& kind : kMetrics) {
         const bool left_out = config_.type == OutputType::kMultipleChoice && kind.name != "acc" &&
@@ -481,7 +330,7 @@ class Filler {
       if (kind.name == metric.name) found = &kind;
     }
     if (found == nullptr)
-      return reader_.complain(Reader::path(at, "metric"), "no metric '", metric.name, "' of ",
+      return reader_.complain(TaskReader::path(at, "metric"), "no metric '", metric.name, "' of ",
                               to_string(config_.type), base::suggestion(metric.name, names));
     std::vector<std::string> keys = {"metric", "aggregation", "higher_is_better", "hf_evaluate"};
     const bool matches = config_.type == OutputType::kGenerateUntil;
@@ -492,7 +341,7 @@ class Filler {
     const std::string aggregation =
         reader_.text(map, at, "aggregation", std::string(found->aggregation));
     if (aggregation != found->aggregation)
-      reader_.complain(Reader::path(at, "aggregation"), "aggregation '", aggregation, "' of ",
+      reader_.complain(TaskReader::path(at, "aggregation"), "aggregation '", aggregation, "' of ",
                        metric.name, " is not supported; expected ", found->aggregation);
     metric.higher_is_better = reader_.truth(map, at, "higher_is_better", found->higher_is_better);
     metric.ignore_case = reader_.truth(map, at, "ignore_case", false);
@@ -500,7 +349,7 @@ class Filler {
     metric.ignore_numbers = reader_.truth(map, at, "ignore_numbers", false);
     metric.regexes_to_ignore = reader_.texts(map, at, "regexes_to_ignore");
     for (const std::string& regex : metric.regexes_to_ignore)
-      check_pattern(regex, Reader::path(at, "regexes_to_ignore"));
+      check_pattern(regex, TaskReader::path(at, "regexes_to_ignore"));
     config_.metrics.push_back(std::move(metric));
   }
 
@@ -510,7 +359,7 @@ class Filler {
   }
 
   void read_filters() {
-    const Json& list = Reader::get(map_, "filter_list");
+    const Json& list = TaskReader::get(map_, "filter_list");
     if (list.is_null()) {
       config_.filters = {{"none", {FilterStep{}}}};
       return;
@@ -525,7 +374,7 @@ class Filler {
       FilterConfig filter{.name = reader_.text(list[i], at, "name"), .steps = {}};
       if (filter.name.empty() || !names.insert(filter.name).second)
         reader_.complain(at, "a filter needs a name of its own");
-      const Json& steps = Reader::get(list[i], "filter");
+      const Json& steps = TaskReader::get(list[i], "filter");
       if (!steps.is_array()) reader_.complain(at, "filter is a list of functions");
       for (size_t s = 0; steps.is_array() && s < steps.size(); ++s) {
         const std::string step = base::str_cat(at, ".filter.", s);
@@ -544,7 +393,7 @@ class Filler {
       step.pattern = reader_.text(map, at, "regex_pattern", R"(#### (\-?[0-9\.\,]+))");
       step.group_select = reader_.integer(map, at, "group_select", 0, -1000, 1000);
       step.fallback = reader_.text(map, at, "fallback", step.fallback);
-      check_pattern(step.pattern, Reader::path(at, "regex_pattern"));
+      check_pattern(step.pattern, TaskReader::path(at, "regex_pattern"));
     } else if (function == "remove_whitespace" || function == "take_first" ||
                function == "lowercase") {
       reader_.only(map, at, {"function"});
@@ -554,7 +403,7 @@ class Filler {
     } else {
       const std::vector<std::string> names = {"regex", "take_first", "remove_whitespace",
                                               "lowercase"};
-      return reader_.complain(Reader::path(at, "function"), "no filter '", function, "'",
+      return reader_.complain(TaskReader::path(at, "function"), "no filter '", function, "'",
                               base::suggestion(function, names));
     }
     if (step.kind != FilterStep::Kind::kTakeFirst && config_.type != OutputType::kGenerateUntil)
@@ -563,13 +412,13 @@ class Filler {
   }
 
   void read_version() {
-    const Json& metadata = Reader::get(map_, "metadata");
+    const Json& metadata = TaskReader::get(map_, "metadata");
     if (metadata.is_null() || !reader_.is_map(metadata, "metadata", "metadata")) return;
-    config_.version = Reader::get(metadata, "version");
+    config_.version = TaskReader::get(metadata, "version");
   }
 
   const Json& map_;
-  Reader reader_;
+  TaskReader reader_;
   TaskConfig& config_;
 };
 
@@ -596,9 +445,7 @@ absl::StatusOr<TaskConfig> read_task(const fs::path& file) {
 }
 
 absl::StatusOr<TaskConfig> read_task(const fs::path& file, const ReadFile& read) {
-  Merged merged;
-  std::vector<fs::path> open;
-  FRUGAL_RETURN_IF_ERROR(merge(file.lexically_normal(), read, open, merged));
+  FRUGAL_ASSIGN_OR_RETURN(MergedTask merged, merge_includes(file, read));
   TaskConfig config;
   config.folder = file.parent_path();
   config.files = merged.files;
