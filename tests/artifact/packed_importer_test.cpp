@@ -275,7 +275,7 @@ TEST(PackedImporter, ContradictionsOfCompressedTensorsAreNamed) {
        [](Shop& s) { s.quantization()["kv_cache_scheme"] = {{"num_bits", 8}}; }},
       {"ct-fp8-channel", "it holds NaN at row 0, column 1",
        [](Shop& s) { s.tensors.at(kModule + ".weight").bytes[1] = std::byte{0x7f}; }},
-      {"ct-nvfp4", "expected a positive number",
+      {"ct-nvfp4", "is 0.000000, expected a positive, finite number",
        [](Shop& s) {
          auto& bytes = s.tensors.at(kModule + ".weight_global_scale").bytes;
          std::fill(bytes.begin(), bytes.end(), std::byte{0});

@@ -548,7 +548,8 @@ TEST_F(CommandLine, TheModelWritesTheTextThatNobodyGave) {
 TEST_F(CommandLine, AFolderOfDocumentsGoesWithATask) {
   write_model(folder_.path() / "model");
   write_tokenizer("model");
-  const Outcome done = frugal("evaluate model --task helaswag --data-folder . --plan");
+  write("plain.txt", "abab");
+  const Outcome done = frugal("evaluate model --task plain.txt --data-folder . --plan");
   EXPECT_EQ(done.code, 2);
   EXPECT_THAT(done.err, testing::AllOf(HasSubstr("--data-folder: none of the data is a task file"),
                                        HasSubstr("gsm8k, hellaswag, ")));
