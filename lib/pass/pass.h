@@ -138,7 +138,8 @@ class Pass {
     std::string_view data;
   };
   virtual std::vector<ImpliedData> implied_data() const { return {}; }
-  // Metadata only, under a millisecond or so: refuses what cannot work and updates `model` to what
+  // Metadata only, under a millisecond or so (the first forecast of a process times the machine for
+  // some tens of them): refuses what cannot work and updates `model` to what
   // the next pass will see (for Input::kNone: fills it). Errors say what to change.
   virtual absl::Status check(CheckContext& context, ModelInfo& model) const = 0;
   virtual absl::Status run(RunContext& context) const = 0;
