@@ -171,7 +171,8 @@ class CommandLine {
     report->add_option("RUN", path_, "A run folder")->required();
     report->add_flag("--exports", exports_,
                      "Write boamps/ (BoAmps) and impact-framework.yaml (Impact Framework), too");
-    add("verify", "Compute a run's derived numbers and hashes again, and say what differs",
+    add("verify",
+        "Check a run: joules from raw readings, artifacts by hash, the report drawn again",
         "  frugal verify runs/quickstart", [this] { return verify_run(path_); })
         ->add_option("RUN", path_, "A run folder")
         ->required();
