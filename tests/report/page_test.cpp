@@ -48,7 +48,13 @@ TEST(PageParts, AreTheFilesWhole) {
   const std::filesystem::path folder = PAGE_FOLDER;
   EXPECT_EQ(kPageHtml, base::read_file(folder / "page.html").value());
   EXPECT_EQ(kPageCss, base::read_file(folder / "page.css").value());
-  EXPECT_EQ(kPageJs, base::read_file(folder / "page.js").value());
+  size_t length = 0;
+  for (const auto& part : std::filesystem::directory_iterator(folder / "parts")) {
+    const std::string text = base::read_file(part.path()).value();
+    EXPECT_EQ(count(kPageJs, text), 1u) << part.path();
+    length += text.size();
+  }
+  EXPECT_EQ(kPageJs.size(), length);
   for (const char* place : {"@TITLE@", "@STYLE@", "@DATA@", "@SCRIPT@"})
     EXPECT_EQ(count(kPageHtml, place), 1u) << place;
 }
