@@ -87,9 +87,21 @@ Console::Console(const Plan& plan, OutputStyle style, bool color)
   }
 }
 
-void Console::begin(const std::string& run_folder) {
+void Console::begin(const std::string& run_folder, std::optional<double> seconds) {
+  // Below a minute nobody wants to know before.
+  const std::string forecast =
+      seconds.value_or(0) < 60
+          ? ""
+          : base::str_cat("; about ", base::format_duration(*seconds), " by the forecast");
   line(base::str_cat(plan_.pipeline.name, ": ", plan_.units.size(),
-                     plan_.units.size() == 1 ? " step" : " steps", ", into ", run_folder));
+                     plan_.units.size() == 1 ? " step" : " steps", ", into ", run_folder,
+                     forecast));
+}
+
+void Console::starts(size_t index) {
+  const Unit& unit = plan_.units[index];
+  for (const std::string& note : unit.notes)
+    line(base::str_cat("note: ", unit.name(), ": ", note));
 }
 
 std::string Console::head(size_t index) const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,7 +18,10 @@ class Console {
  public:
   // `color`: the terminal understands it and the user wants it.
   Console(const Plan& plan, OutputStyle style, bool color);
-  void begin(const std::string& run_folder);
+  // `seconds`: the forecast of what is not in the cache, where every step of it has one.
+  void begin(const std::string& run_folder, std::optional<double> seconds);
+  // A unit is about to be made: what its plan wants known of it.
+  void starts(size_t index);
   // `record`: a step_end of the journal.
   void step(size_t index, const base::Json& record);
   void failed(size_t index, std::string_view message);

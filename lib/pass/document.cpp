@@ -25,7 +25,10 @@ bool is_number_text(std::string_view text) {
   };
   if (!digits()) return false;
   if (at - begin > 1 && text[begin] == '0') return false;
-  if (at < text.size() && text[at] == '.' && (++at, !digits())) return false;
+  if (at < text.size() && text[at] == '.') {
+    ++at;
+    if (!digits()) return false;
+  }
   if (at < text.size() && (text[at] == 'e' || text[at] == 'E')) {
     ++at;
     if (at < text.size() && (text[at] == '+' || text[at] == '-')) ++at;

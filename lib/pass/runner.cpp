@@ -83,7 +83,7 @@ class Runner {
     base::Json models = base::Json::object();
     for (const auto& [name, input] : plan_.models)
       models[name] = describe_checkpoint(*input.checkpoint);
-    console_.begin(folder_.path().string());
+    console_.begin(folder_.path().string(), forecast());
     return journal_.write("run_start", {{"schema", 1},
                                         {"frugal", options_.version},
                                         {"name", pipeline.name},
@@ -96,6 +96,17 @@ class Runner {
                                         {"site", plan_.site},
                                         {"report", report_json(pipeline.report)},
                                         {"command", options_.command}});
+  }
+
+  // Of the units that are not in the cache; unknown where one of them has no forecast.
+  std::optional<double> forecast() const {
+    double seconds = 0;
+    for (const Unit& unit : plan_.units) {
+      if (cache_.contains(unit.key)) continue;
+      if (!unit.estimate.seconds) return std::nullopt;
+      seconds += *unit.estimate.seconds;
+    }
+    return seconds;
   }
 
   // Idle power, before and after the work; a run that takes everything from the cache has none to
@@ -120,6 +131,7 @@ class Runner {
     found = cache_.find(unit.key, lock);  // another run may have made it meanwhile
     if (found.ok() && *found) return finish_unit(index, **std::move(found), true);
     FRUGAL_RETURN_IF_ERROR(journal_.write("step_start", start_fields(unit)));
+    console_.starts(index);
     if (!found.ok()) return unit_failed(index, found.status(), {});
     auto made = make_unit(index);
     if (!made.ok()) return made.status();

@@ -30,7 +30,7 @@ TEST(Console, OneLinePerStep) {
       "{factor: 2}}]\n");
   Console console(plan, OutputStyle::kText, false);
   testing::internal::CaptureStdout();
-  console.begin("runs/toy");
+  console.begin("runs/toy", std::nullopt);
   console.step(
       0,
       base::Json::parse(
@@ -44,6 +44,24 @@ TEST(Console, OneLinePerStep) {
             "[1/1] a  scale  2.0 s       ~45 W     x 1.5\n"
             "[1/1] a  scale  cached\n"
             "[1/1] a  scale  FAILED  it broke\n");
+}
+
+// What the plan wants known, and how long it will take, is said before the work.
+TEST(Console, SaysTheForecastAndNotesFirst) {
+  test::Workshop shop;
+  Plan plan = shop.plan(
+      "frugal: 1\nname: toy\nmodels: {teacher: teacher}\nsteps: [{id: a, pass: scale, with: "
+      "{factor: 2}}]\n");
+  plan.units[0].notes = {"mind this"};
+  Console console(plan, OutputStyle::kText, false);
+  testing::internal::CaptureStdout();
+  console.begin("runs/toy", 30);
+  console.begin("runs/toy", 600);
+  console.starts(0);
+  EXPECT_EQ(testing::internal::GetCapturedStdout(),
+            "toy: 1 step, into runs/toy\n"
+            "toy: 1 step, into runs/toy; about 10 min 00 s by the forecast\n"
+            "note: a: mind this\n");
 }
 
 TEST(Table, AlignsByCharactersNotBytes) {
