@@ -109,6 +109,17 @@ TEST(EstimateOperations, CountAPlainFeedForward) {
   EXPECT_DOUBLE_EQ(estimate_forward_operations(toy_gpt2_config(), 10), 20 * parameters);
 }
 
+// Every pair of a query and a key that it sees takes 2 D operations for its score and as many for
+// its value, in each head.
+TEST(EstimateOperations, CountTheKeysThatATokenSees) {
+  architecture::ModelConfig config = toy_config({.layers = 2});  // 4 heads of 8
+  constexpr double kPair = 4 * 4 * 8, kWindows = 3, kLength = 10;
+  config.layers[1].attention.window = 4;
+  const double all = kLength * (kLength + 1) / 2, near = 1 + 2 + 3 + 4 * (kLength - 3);
+  EXPECT_DOUBLE_EQ(estimate_attention_operations(config, 30, 10), kWindows * kPair * (all + near));
+  EXPECT_EQ(estimate_attention_operations(config, 0, 0), 0);
+}
+
 TEST(TokenShare, IsOfItsExperts) {
   const TokenShare all = share_of(toy_config({}).layers.front());
   EXPECT_EQ(all.times(int64_t{7}), 7);

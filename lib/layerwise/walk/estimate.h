@@ -65,6 +65,12 @@ absl::StatusOr<int64_t> gradient_memory(const architecture::ModelConfig& config,
 // first time, its workspaces, the tokenizer. To be asked before the work begins.
 int64_t process_memory();
 
+// Floating-point operations of queries with keys and of weights with values, in one forward through
+// all layers, in windows of `window_tokens`: what the estimates below, of products with matrices,
+// leave out. Half of a window's square, as every token sees those before it.
+double estimate_attention_operations(const architecture::ModelConfig& config, int64_t tokens,
+                                     int64_t window_tokens);
+
 // Floating-point operations of one forward through all layers: of a walk that only looks.
 double estimate_forward_operations(const architecture::ModelConfig& config, int64_t tokens);
 

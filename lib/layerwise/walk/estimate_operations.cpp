@@ -65,6 +65,21 @@ double blend_operations(const architecture::ModelConfig& config, const architect
 
 }  // namespace
 
+double estimate_attention_operations(const architecture::ModelConfig& config, int64_t tokens,
+                                     int64_t window_tokens) {
+  double operations = 0;
+  for (const architecture::Layer& layer : config.layers) {
+    const auto length = static_cast<double>(window_tokens);
+    const double seen = static_cast<double>(
+        std::min(window_tokens, layer.attention.window.value_or(window_tokens)));
+    // The first tokens of a window see fewer: sum over i of min(i + 1, seen), a token.
+    const double keys = length == 0 ? 0 : seen * (2 * length - seen + 1) / (2 * length);
+    operations += 4 * static_cast<double>(layer.attention.query_width()) * keys *
+                  static_cast<double>(tokens);
+  }
+  return operations;
+}
+
 double estimate_forward_operations(const architecture::ModelConfig& config, int64_t tokens) {
   return 2 * static_cast<double>(tokens) * static_cast<double>(token_parameters(config));
 }

@@ -34,8 +34,10 @@ train::TrainOptions loop_options(const TrainingOptions& options, uint64_t seed) 
 }
 
 // Layers and head.
-double forward_operations(const architecture::ModelConfig& config, int64_t tokens) {
+double forward_operations(const architecture::ModelConfig& config, int64_t tokens,
+                          int64_t sequence_length) {
   return layerwise::estimate_forward_operations(config, tokens) +
+         layerwise::estimate_attention_operations(config, tokens, sequence_length) +
          2.0 * static_cast<double>(tokens) *
              static_cast<double>(config.vocabulary_size * config.hidden_size);
 }
@@ -226,8 +228,9 @@ absl::Status check_training(pass::CheckContext& context, std::string_view pass,
   lose_zeros(
       context, pass, model, [](const std::string&) { return true; },
       "training moves every weight, and the zeros are lost; train first, prune afterwards");
-  double operations = 3 * forward_operations(model.config, tokens);
-  if (teacher != nullptr) operations += forward_operations(*teacher, tokens);
+  double operations = 3 * forward_operations(model.config, tokens, options.sequence_length);
+  if (teacher != nullptr)
+    operations += forward_operations(*teacher, tokens, options.sequence_length);
   const std::optional<double> speed =
       training_speed(precision == train::Precision::kBf16, at::Device(context.device()));
   context.estimate(

@@ -11,6 +11,13 @@ double PruneMethod::walk_operations(const architecture::ModelConfig& config, int
                                              options_.windows.expert_blend);
 }
 
+double PruneMethod::attention_operations(const architecture::ModelConfig& config,
+                                         const layerwise::CalibrationPlan& calibration) const {
+  return (corrects_drift() ? 2 : 1) *
+         layerwise::estimate_attention_operations(config, calibration.tokens(),
+                                                  calibration.length);
+}
+
 double PruneMethod::extra_operations(const architecture::ModelConfig& /*config*/,
                                      int64_t /*tokens*/) const {
   return 0;

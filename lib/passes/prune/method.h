@@ -47,6 +47,8 @@ class PruneMethod {
                              pass::ModelInfo& model) const = 0;
   // Operations of the walk that solves, those besides it, and bytes of the walk.
   virtual double walk_operations(const architecture::ModelConfig& config, int64_t tokens) const;
+  double attention_operations(const architecture::ModelConfig& config,
+                              const layerwise::CalibrationPlan& calibration) const;
   virtual double extra_operations(const architecture::ModelConfig& config, int64_t tokens) const;
   virtual absl::StatusOr<int64_t> walk_bytes(const architecture::ModelConfig& config,
                                              const layerwise::CalibrationPlan& calibration) const;

@@ -76,6 +76,7 @@ absl::Status PrunePass::check(pass::CheckContext& context, pass::ModelInfo& mode
   FRUGAL_ASSIGN_OR_RETURN(const int64_t walk_bytes, method->walk_bytes(model.config, calibration));
   const int64_t writing = writing_memory(model.config, calibration);
   const double operations = method->walk_operations(model.config, tokens) +
+                            method->attention_operations(model.config, calibration) +
                             method->extra_operations(model.config, tokens);
   const at::Device device(context.device());
   const std::optional<double> speed = walk_speed(options.windows.products(), device);

@@ -140,8 +140,11 @@ absl::StatusOr<int64_t> peak_bytes(const QuantizeSettings& settings,
 
 double operations_of(const QuantizeSettings& settings, const architecture::ModelConfig& config,
                      const layerwise::WalkDemand& demand, const TuningDemand& tuning) {
+  const double streams = settings.drifts() ? 2 : 1;
   return layerwise::estimate_walk_operations(config, demand.tokens, settings.drifts(),
                                              demand.expert_blend) +
+         streams * layerwise::estimate_attention_operations(config, demand.tokens,
+                                                            demand.window_tokens) +
          layerwise::estimate_gradient_operations(config, gradient_tokens(settings, demand),
                                                  kLargestTwoSidedRows) +
          layerwise::estimate_rounding_operations(

@@ -151,7 +151,9 @@ absl::Status SmoothPass::check(pass::CheckContext& context, pass::ModelInfo& mod
       check_windows(context, "smooth", model, options_.calibration, options_.windows));
   FRUGAL_RETURN_IF_ERROR(check_gate(options_.gate, calibration.tokens(), "smooth"));
   double operations =
-      layerwise::estimate_walk_operations(model.config, calibration.tokens(), false);
+      layerwise::estimate_walk_operations(model.config, calibration.tokens(), false) +
+      layerwise::estimate_attention_operations(model.config, calibration.tokens(),
+                                               calibration.length);
   if (!options_.smoothquant()) {  // a product with H per ratio
     for (const architecture::Tensor& tensor : architecture::tensors(model.config)) {
       if (!tensor.is_stage_matrix()) continue;
