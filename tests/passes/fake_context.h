@@ -147,7 +147,7 @@ class FakeRunContext final : public pass::RunContext {
   absl::StatusOr<std::filesystem::path> shared(
       std::string_view key,
       const std::function<absl::Status(const std::filesystem::path&)>& make) override {
-    const std::filesystem::path folder = shared_ / key;
+    std::filesystem::path folder = shared_ / key;
     if (!std::filesystem::exists(folder)) {
       std::filesystem::create_directories(folder);
       FRUGAL_RETURN_IF_ERROR(make(folder));
