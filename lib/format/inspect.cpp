@@ -186,10 +186,9 @@ absl::StatusOr<Json> inspect(const fs::path& path) {
   if (suffix == ".onnx") return inspect_onnx(path);
   if (kind != base::FileKind::kOther)
     return base::invalid_argument(path.string(), ": it is ", base::describe(kind, path));
-  return base::invalid_argument(
-      path.string(), ": '", suffix,
-      "' is no kind of file that can be inspected; expected a model folder or a "
-      ".safetensors, .gguf or .onnx file");
+  return base::invalid_argument(path.string(),
+                                ": neither its name nor its content is that of a model; expected a "
+                                "model folder or a .safetensors, .gguf or .onnx file");
 }
 
 }  // namespace frugal::format
