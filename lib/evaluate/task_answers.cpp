@@ -36,13 +36,12 @@ absl::StatusOr<std::vector<EncodedRequest>> encode(const TaskConfig& task, const
 
 // The windows of a text are requests of no common beginning; each is a question to the scorer.
 absl::StatusOr<std::vector<Answer>> score_windows(
-    const model::Decoder& decoder, const std::vector<std::vector<EncodedRequest>>& texts,
-    const ScoreOptions& options) {
+    const Answerer& answerer, const std::vector<std::vector<EncodedRequest>>& texts) {
   std::vector<std::vector<EncodedRequest>> apart;
   for (const auto& windows : texts) {
     for (const EncodedRequest& window : windows) apart.push_back({window});
   }
-  FRUGAL_ASSIGN_OR_RETURN(const auto scored, likelihoods(decoder, apart, options));
+  FRUGAL_ASSIGN_OR_RETURN(const auto scored, answerer.likelihoods(apart));
   std::vector<Answer> answers;
   size_t next = 0;
   for (const auto& windows : texts) {
@@ -57,18 +56,17 @@ absl::StatusOr<std::vector<Answer>> score_windows(
   return answers;
 }
 
-absl::StatusOr<std::vector<Answer>> score(const model::Decoder& decoder,
+absl::StatusOr<std::vector<Answer>> score(const Answerer& answerer,
                                           const text::Tokenizer& tokenizer, const TaskConfig& task,
-                                          std::span<const Question> questions,
-                                          const ScoreOptions& options) {
+                                          std::span<const Question> questions) {
   std::vector<std::vector<EncodedRequest>> requests;
   for (const Question& question : questions) {
-    auto encoded = encode(task, question, tokenizer, decoder.config().context_length);
+    auto encoded = encode(task, question, tokenizer, answerer.context_length);
     if (!encoded.ok()) return base::annotate(encoded.status(), question.id);
     requests.push_back(*std::move(encoded));
   }
-  if (task.type == tasks::OutputType::kRolling) return score_windows(decoder, requests, options);
-  FRUGAL_ASSIGN_OR_RETURN(const auto scored, likelihoods(decoder, requests, options));
+  if (task.type == tasks::OutputType::kRolling) return score_windows(answerer, requests);
+  FRUGAL_ASSIGN_OR_RETURN(const auto scored, answerer.likelihoods(requests));
   std::vector<Answer> answers;
   for (const auto& question : scored) {
     Answer& answer = answers.emplace_back();
@@ -101,7 +99,7 @@ bool has_stop(const std::string& text, const std::vector<std::string>& until) {
   });
 }
 
-absl::StatusOr<std::vector<Answer>> generate(const model::Decoder& decoder,
+absl::StatusOr<std::vector<Answer>> generate(const Answerer& answerer,
                                              const text::Tokenizer& tokenizer,
                                              const TaskConfig& task,
                                              std::span<const Question> questions,
@@ -110,7 +108,7 @@ absl::StatusOr<std::vector<Answer>> generate(const model::Decoder& decoder,
   std::vector<Ids> prompts;
   for (const Question& question : questions) {
     auto ids = tasks::encode_context(tokenizer, question.context, task.generation.max_new_tokens,
-                                     decoder.config().context_length);
+                                     answerer.context_length);
     if (!ids.ok()) return base::annotate(ids.status(), question.id);
     prompts.push_back(*std::move(ids));
   }
@@ -118,11 +116,9 @@ absl::StatusOr<std::vector<Answer>> generate(const model::Decoder& decoder,
   std::iota(order.begin(), order.end(), size_t{0});
   std::stable_sort(order.begin(), order.end(),
                    [&](size_t a, size_t b) { return prompts[a].size() > prompts[b].size(); });
-  const model::GenerateOptions greedy{.max_new_tokens = task.generation.max_new_tokens,
-                                      .stop = model::stop_ids(decoder.config(), tokenizer),
-                                      .ends = [&](std::span<const text::TokenId> ids) {
-                                        return has_stop(tokenizer.decode(ids), until);
-                                      }};
+  const auto ends = [&](std::span<const text::TokenId> ids) {
+    return has_stop(tokenizer.decode(ids), until);
+  };
   std::unique_ptr<base::Progress> progress;
   if (!options.title.empty())
     progress = std::make_unique<base::Progress>(options.title, "answers",
@@ -134,10 +130,8 @@ absl::StatusOr<std::vector<Answer>> generate(const model::Decoder& decoder,
     const std::span members = std::span(order).subspan(begin, std::min(step, order.size() - begin));
     std::vector<Ids> batch;
     for (const size_t member : members) batch.push_back(prompts[member]);
-    // Greedy: the random numbers are not asked for.
-    FRUGAL_ASSIGN_OR_RETURN(
-        const auto made,
-        model::generate(decoder, batch, greedy, base::RandomStream(0, "evaluate/tasks")));
+    FRUGAL_ASSIGN_OR_RETURN(const auto made,
+                            answerer.complete(batch, task.generation.max_new_tokens, ends));
     for (size_t i = 0; i < members.size(); ++i)
       answers[members[i]].text = cut(decode(tokenizer, made[i]), until);
     if (progress) progress->advance(static_cast<int64_t>(members.size()));
@@ -147,13 +141,41 @@ absl::StatusOr<std::vector<Answer>> generate(const model::Decoder& decoder,
 
 }  // namespace
 
-absl::StatusOr<std::vector<Answer>> answer(const model::Decoder& decoder,
+Answerer answerer_of(const model::Decoder& decoder, const text::Tokenizer& tokenizer,
+                     const ScoreOptions& options) {
+  return {
+      .context_length = decoder.config().context_length,
+      .likelihoods =
+          [&decoder, options](std::span<const std::vector<EncodedRequest>> questions) {
+            return likelihoods(decoder, questions, options);
+          },
+      .complete =
+          [&decoder, &tokenizer](const std::vector<Ids>& prompts, int64_t max_new_tokens,
+                                 const std::function<bool(std::span<const text::TokenId>)>& ends) {
+            const model::GenerateOptions greedy{
+                .max_new_tokens = max_new_tokens,
+                .stop = model::stop_ids(decoder.config(), tokenizer),
+                .ends = ends};
+            // Greedy: the random numbers are not asked for.
+            return model::generate(decoder, prompts, greedy,
+                                   base::RandomStream(0, "evaluate/tasks"));
+          }};
+}
+
+absl::StatusOr<std::vector<Answer>> answer(const Answerer& answerer,
                                            const text::Tokenizer& tokenizer, const TaskConfig& task,
                                            std::span<const Question> questions,
                                            const ScoreOptions& options) {
   return task.type == tasks::OutputType::kGenerateUntil
-             ? generate(decoder, tokenizer, task, questions, options)
-             : score(decoder, tokenizer, task, questions, options);
+             ? generate(answerer, tokenizer, task, questions, options)
+             : score(answerer, tokenizer, task, questions);
+}
+
+absl::StatusOr<std::vector<Answer>> answer(const model::Decoder& decoder,
+                                           const text::Tokenizer& tokenizer, const TaskConfig& task,
+                                           std::span<const Question> questions,
+                                           const ScoreOptions& options) {
+  return answer(answerer_of(decoder, tokenizer, options), tokenizer, task, questions, options);
 }
 
 }  // namespace frugal::evaluate

@@ -33,7 +33,7 @@ struct PassInfo {
   Input input = Input::kCheckpoint;
   Output output = Output::kCheckpoint;
   // Its input may also be an artifact: what an export left, or a file that a user gave. input() is
-  // then the checkpoint that it was made from, or that was imported of it.
+  // then the checkpoint that it was made from or imported to; null where frugal reads no weights.
   bool takes_artifacts = false;
 };
 

@@ -8,6 +8,7 @@
 #include "architecture/tensors.h"
 #include "base/hash.h"
 #include "base/text.h"
+#include "format/genai_folder.h"
 #include "format/metadata.h"
 #include "text/dataset.h"
 
@@ -62,13 +63,15 @@ absl::StatusOr<fs::path> folder_of(const ModelEntry& entry, const PlanOptions& o
   return options.import_model(entry.folder);
 }
 
-void hash_model(const ModelEntry& entry, const format::Checkpoint& checkpoint,
+void hash_model(const ModelEntry& entry, const fs::path& folder, int64_t weight_bytes,
                 const PlanOptions& options, ModelInput& input, Problems& problems) {
   std::function<absl::StatusOr<std::string>()> compute;
-  if (options.read_weights || checkpoint.weight_bytes() <= kHashAtOnceBytes) {
-    compute = [&] { return checkpoint.content_hash(); };
+  if (options.read_weights || weight_bytes <= kHashAtOnceBytes) {
+    compute = [&] {
+      return input.checkpoint ? input.checkpoint->content_hash() : base::hash_folder(folder);
+    };
   }
-  const auto hash = options.hashes->get(checkpoint.folder(), compute);
+  const auto hash = options.hashes->get(folder, compute);
   if (!hash.ok()) {
     problems.add(entry.position, "model '", entry.name, "': ", hash.status().message());
     return;
@@ -114,10 +117,27 @@ absl::StatusOr<std::optional<std::string>> hash_of(const text::DataSource& sourc
                              now ? compute : std::function<absl::StatusOr<std::string>()>());
 }
 
+// A model that runtimes compute and frugal does not read.
+bool open_artifact(const ModelEntry& entry, const PlanOptions& options, Plan& plan,
+                   Problems& problems) {
+  auto info = format::genai_model_info(entry.folder);
+  if (!info.ok()) {
+    problems.add(entry.position, "model '", entry.name, "': ", info.status().message());
+    return false;
+  }
+  ModelInput& input = plan.models[entry.name];
+  input.info = *std::move(info);
+  input.info.name = entry.name;
+  input.artifacts = {{"onnx", fs::absolute(entry.folder).lexically_normal()}};
+  hash_model(entry, entry.folder, input.info.size_bytes, options, input, problems);
+  return true;
+}
+
 }  // namespace
 
 bool open_model(const ModelEntry& entry, const PlanOptions& options, Plan& plan,
                 Problems& problems) {
+  if (format::is_genai_folder(entry.folder)) return open_artifact(entry, options, plan, problems);
   const absl::StatusOr<fs::path> folder = folder_of(entry, options);
   auto checkpoint = folder.ok() ? format::Checkpoint::open(*folder) : folder.status();
   if (!checkpoint.ok()) {
@@ -133,10 +153,11 @@ bool open_model(const ModelEntry& entry, const PlanOptions& options, Plan& plan,
   } else {
     problems.add(entry.position, "model '", entry.name, "': ", info.status().message());
   }
-  hash_model(entry, *checkpoint, options, input, problems);
+  input.checkpoint = *std::move(checkpoint);
+  hash_model(entry, input.checkpoint->folder(), input.checkpoint->weight_bytes(), options, input,
+             problems);
   const std::string format = options.artifact_format ? options.artifact_format(entry.folder) : "";
   if (!format.empty()) input.artifacts = {{format, fs::absolute(entry.folder).lexically_normal()}};
-  input.checkpoint = *std::move(checkpoint);
   return true;
 }
 

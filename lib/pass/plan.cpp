@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "energy/site.h"
+#include "format/genai_folder.h"
 #include "pass/inputs.h"
 #include "pass/matrix.h"
 #include "pass/pipeline_inputs.h"
@@ -156,7 +157,11 @@ class Planner {
   }
 
   bool resolve_model(const Unit& unit, const Position& position, Reference& reference) {
-    if (plan_.models.contains(reference.name)) return true;
+    if (const auto given = plan_.models.find(reference.name); given != plan_.models.end()) {
+      if (format::has_weights(given->second.info)) return true;
+      problems_.add(position, "option '", reference.option, "': ", unread(reference.name));
+      return false;
+    }
     const std::string id = reference.name.substr(0, reference.name.find('/'));
     if (broken_.contains(id)) return false;
     if (const Unit* made = plan_.resolve(reference.name, unit.variant)) {
@@ -181,10 +186,21 @@ class Planner {
     return false;
   }
 
+  static std::string unread(const std::string& model) {
+    return base::str_cat("'", model,
+                         "' is an ONNX folder, whose weights frugal does not read: evaluate and "
+                         "measure take it, in ONNX Runtime; give the Hugging Face folder that it "
+                         "was made from");
+  }
+
   void check(const StepEntry& step, Unit& unit) {
     if (!unit.from.empty()) {
       if (const auto model = plan_.models.find(unit.from); model != plan_.models.end()) {
         unit.model = model->second.info;
+        if (!format::has_weights(unit.model) && !unit.pass->info().takes_artifacts) {
+          problems_.add(step.position, unit.name(), ": ", unread(unit.from));
+          return;
+        }
       } else {
         const Unit* made = plan_.find(unit.from);
         if (made == nullptr || !made->checked) return;

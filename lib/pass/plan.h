@@ -44,7 +44,8 @@ struct Unit {
   std::string name() const { return variant.empty() ? id : base::str_cat(id, "/", variant); }
 };
 
-// An entry of `models:`: a Hugging Face folder, or what was imported of a file.
+// An entry of `models:`: a Hugging Face folder, what was imported of a file, or an artifact whose
+// weights frugal does not read: then there is no checkpoint, and `info` has no layers.
 struct ModelInput {
   ModelInfo info;
   std::optional<format::Checkpoint> checkpoint;

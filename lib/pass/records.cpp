@@ -67,6 +67,14 @@ base::Json describe_checkpoint(const format::Checkpoint& checkpoint) {
            8.0 * static_cast<double>(weight_bytes) / static_cast<double>(parameters)}};
 }
 
+base::Json describe_model(const ModelInput& input) {
+  if (input.checkpoint) return describe_checkpoint(*input.checkpoint);
+  return {{"architecture", nullptr},
+          {"weight_bytes", input.info.size_bytes},
+          {"parameters", nullptr},
+          {"bits_per_weight", nullptr}};
+}
+
 base::Json start_fields(const Unit& unit) {
   base::Json from = base::Json::array();
   if (!unit.from.empty()) from.push_back(unit.from);

@@ -19,6 +19,9 @@ base::Json report_json(const ReportEntry& report);
 // What the report is to know of a checkpoint.
 base::Json describe_checkpoint(const format::Checkpoint& checkpoint);
 
+// The same of a model that was given, whatever it is.
+base::Json describe_model(const ModelInput& input);
+
 // The fields of step_start.
 base::Json start_fields(const Unit& unit);
 

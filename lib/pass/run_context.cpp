@@ -9,6 +9,8 @@ namespace fs = std::filesystem;
 
 absl::Status UnitContext::prepare() {
   if (setting_.unit.from.empty()) return absl::OkStatus();
+  const auto model = setting_.plan.models.find(setting_.unit.from);
+  if (model != setting_.plan.models.end() && !model->second.checkpoint) return absl::OkStatus();
   FRUGAL_ASSIGN_OR_RETURN(input_, setting_.open(setting_.unit.from));
   return absl::OkStatus();
 }

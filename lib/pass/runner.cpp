@@ -81,8 +81,7 @@ class Runner {
                               [&](const Unit& unit) { return !cache_.contains(unit.key); });
     FRUGAL_RETURN_IF_ERROR(check_room_for(plan_, cache_));
     base::Json models = base::Json::object();
-    for (const auto& [name, input] : plan_.models)
-      models[name] = describe_checkpoint(*input.checkpoint);
+    for (const auto& [name, input] : plan_.models) models[name] = describe_model(input);
     console_.begin(folder_.path().string(), forecast());
     return journal_.write("run_start", {{"schema", 1},
                                         {"frugal", options_.version},
@@ -140,7 +139,8 @@ class Runner {
 
   absl::StatusOr<format::Checkpoint> open_model(const std::string& name) const {
     if (const auto model = plan_.models.find(name); model != plan_.models.end()) {
-      return *model->second.checkpoint;
+      if (model->second.checkpoint) return *model->second.checkpoint;
+      return base::internal("the model '", name, "' is no checkpoint");
     }
     for (size_t i = 0; i < plan_.units.size(); ++i) {
       const Unit& unit = plan_.units[i];

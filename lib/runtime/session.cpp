@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <numeric>
 
 #include "base/process.h"
@@ -111,9 +112,8 @@ absl::StatusOr<Session> Session::start(std::string name, const std::vector<std::
 }
 
 // A message for each sequence: the patience with an answer is for one of them.
-absl::StatusOr<std::vector<std::vector<double>>> Session::score(
-    std::span<const Sequence> sequences) {
-  std::vector<std::vector<double>> result;
+absl::StatusOr<std::vector<Scores>> Session::score(std::span<const Sequence> sequences) {
+  std::vector<Scores> result;
   for (const Sequence& sequence : sequences) {
     FRUGAL_RETURN_IF_ERROR(check_sequence(sequence, info_));
     std::vector<int32_t> numbers(sequence.ids.begin(), sequence.ids.end());
@@ -124,10 +124,16 @@ absl::StatusOr<std::vector<std::vector<double>>> Session::score(
         state_->adapter
             .ask({{"op", "score"}, {"length", sequence.ids.size()}}, bytes_of_ids(numbers))
             .status());
-    std::vector<double>& values = result.emplace_back(sequence.queries.size());
-    FRUGAL_RETURN_IF_ERROR(state_->adapter.receive_bytes(room_of(values)));
+    const size_t count = sequence.queries.size();
+    std::vector<std::byte> answer(count * (sizeof(double) + 1));
+    FRUGAL_RETURN_IF_ERROR(state_->adapter.receive_bytes(answer));
+    Scores& scores = result.emplace_back();
+    scores.log_probabilities.resize(count);
+    std::memcpy(scores.log_probabilities.data(), answer.data(), count * sizeof(double));
+    for (size_t i = count * sizeof(double); i < answer.size(); ++i)
+      scores.greedy.push_back(answer[i] != std::byte{0});
     const auto finite = [](double value) { return std::isfinite(value) && value <= 1e-6; };
-    if (!std::all_of(values.begin(), values.end(), finite)) {
+    if (!std::all_of(scores.log_probabilities.begin(), scores.log_probabilities.end(), finite)) {
       return base::failed(
           info_.runtime,
           ": a log-probability is no finite number below 0; the artifact's weights or "
@@ -171,31 +177,70 @@ absl::Status Session::rows(
 
 absl::StatusOr<std::vector<std::vector<TokenId>>> Session::generate(
     std::span<const std::vector<TokenId>> prompts, const GenerateOptions& options) {
-  std::vector<int64_t> lengths;
+  Json request = {{"op", "generate"},
+                  {"lengths", Json::array()},
+                  {"max_new_tokens", options.max_new_tokens},
+                  {"temperature", options.temperature},
+                  {"top_p", options.top_p},
+                  {"seed", options.seed},
+                  {"stop", options.stop}};
   std::vector<int32_t> ids;
   for (const std::vector<TokenId>& prompt : prompts) {
     if (prompt.empty()) return base::invalid_argument(info_.runtime, ": a prompt is empty");
     FRUGAL_RETURN_IF_ERROR(check_ids(prompt, info_));
-    lengths.push_back(static_cast<int64_t>(prompt.size()));
+    request["lengths"].push_back(prompt.size());
     ids.insert(ids.end(), prompt.begin(), prompt.end());
   }
+  if (!options.ends || prompts.empty()) return new_ids(std::move(request), ids, prompts.size());
+  std::vector<std::vector<TokenId>> result;
+  for (const std::vector<TokenId>& prompt : prompts) {
+    FRUGAL_ASSIGN_OR_RETURN(result.emplace_back(), generate_to_end(prompt, options));
+  }
+  return result;
+}
+
+// In parts, behind each of which its end is looked for: what ends a text is more than ids.
+absl::StatusOr<std::vector<TokenId>> Session::generate_to_end(const std::vector<TokenId>& prompt,
+                                                              const GenerateOptions& options) {
+  constexpr int64_t kPart = 8;
+  GenerateOptions part = options;
+  part.ends = nullptr;
+  std::vector<TokenId> text;
+  while (true) {
+    const auto length = static_cast<int64_t>(text.size());
+    part.max_new_tokens = std::min(kPart, options.max_new_tokens - length);
+    std::vector<std::vector<TokenId>> more;
+    if (length == 0) {
+      FRUGAL_ASSIGN_OR_RETURN(more, generate(std::span(&prompt, 1), part));
+    } else {
+      FRUGAL_ASSIGN_OR_RETURN(more, new_ids({{"op", "continue"},
+                                             {"max_new_tokens", part.max_new_tokens},
+                                             {"temperature", part.temperature},
+                                             {"top_p", part.top_p},
+                                             {"stop", part.stop}},
+                                            {}, 1));
+    }
+    text.insert(text.end(), more.front().begin(), more.front().end());
+    const bool stopped = static_cast<int64_t>(more.front().size()) < part.max_new_tokens;
+    if (stopped || static_cast<int64_t>(text.size()) >= options.max_new_tokens ||
+        options.ends(text))
+      return text;
+  }
+}
+
+absl::StatusOr<std::vector<std::vector<TokenId>>> Session::new_ids(base::Json request,
+                                                                   const std::vector<int32_t>& ids,
+                                                                   size_t texts) {
+  const auto most = request["max_new_tokens"].get<int64_t>();
   FRUGAL_ASSIGN_OR_RETURN(const Json answer,
-                          state_->adapter.ask({{"op", "generate"},
-                                               {"lengths", lengths},
-                                               {"max_new_tokens", options.max_new_tokens},
-                                               {"temperature", options.temperature},
-                                               {"top_p", options.top_p},
-                                               {"seed", options.seed},
-                                               {"stop", options.stop}},
-                                              bytes_of_ids(ids)));
+                          state_->adapter.ask(std::move(request), bytes_of_ids(ids)));
   FRUGAL_ASSIGN_OR_RETURN(const Json made, base::json_get<Json>(answer, "lengths", info_.runtime));
   const auto fits = [&](const Json& length) {
-    return length.is_number_integer() && length >= 0 && length <= options.max_new_tokens;
+    return length.is_number_integer() && length >= 0 && length <= most;
   };
-  if (!made.is_array() || made.size() != prompts.size() ||
-      !std::all_of(made.begin(), made.end(), fits))
-    return base::failed(info_.runtime, ": its adapter answers ", prompts.size(),
-                        " prompts with lengths ", made.dump().substr(0, 100));
+  if (!made.is_array() || made.size() != texts || !std::all_of(made.begin(), made.end(), fits))
+    return base::failed(info_.runtime, ": its adapter answers ", texts, " prompts with lengths ",
+                        made.dump().substr(0, 100));
   std::vector<std::vector<TokenId>> result;
   for (const Json& length : made) {
     result.emplace_back(length.get<size_t>());

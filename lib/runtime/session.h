@@ -36,6 +36,12 @@ struct Sequence {
   std::vector<Query> queries;
 };
 
+// Of the queries of a sequence, in their order.
+struct Scores {
+  std::vector<double> log_probabilities;  // natural
+  std::vector<bool> greedy;               // the target is the most probable id
+};
+
 struct SessionOptions {
   int64_t context = 0;    // positions that one sequence takes at most
   int64_t sequences = 1;  // that run together
@@ -64,6 +70,8 @@ struct GenerateOptions {
   double top_p = 1.0;
   uint64_t seed = 1;
   std::vector<TokenId> stop = {};  // ids that end a text; not returned
+  // Whether a text is at its end; asked every few ids, all of which are returned.
+  std::function<bool(std::span<const TokenId> ids)> ends = nullptr;
 };
 
 class Session {
@@ -78,8 +86,8 @@ class Session {
 
   const SessionInfo& info() const { return info_; }
 
-  // Natural logarithms, for each sequence in the order of its queries.
-  absl::StatusOr<std::vector<std::vector<double>>> score(std::span<const Sequence> sequences);
+  // What a sequence shares with the one before it is not computed again.
+  absl::StatusOr<std::vector<Scores>> score(std::span<const Sequence> sequences);
 
   // Logits, up to a constant for each position, of the ascending `positions` of one sequence:
   // `use(begin, rows)` gets them in parts, rows [n, V] of positions begin..begin+n-1 of the list.
@@ -103,6 +111,11 @@ class Session {
 
  private:
   struct State;
+  absl::StatusOr<std::vector<std::vector<TokenId>>> new_ids(base::Json request,
+                                                            const std::vector<int32_t>& ids,
+                                                            size_t texts);
+  absl::StatusOr<std::vector<TokenId>> generate_to_end(const std::vector<TokenId>& prompt,
+                                                       const GenerateOptions& options);
   Session(std::shared_ptr<State> state, SessionInfo info);
   std::shared_ptr<State> state_;
   SessionInfo info_;

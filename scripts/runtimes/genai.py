@@ -1,5 +1,5 @@
 """onnxruntime-genai: generation and its timing as its users have them. It hands out the logits of the last position alone, so
-it scores by appending one id after the other."""
+it scores by appending one id after the other, from the first position that is asked for."""
 import pathlib
 
 import onnxruntime_genai
@@ -38,13 +38,18 @@ class Genai:
         except Exception as error:
             raise Refused(f"onnxruntime-genai: {error}")
 
-    def rows(self, ids, positions):
-        wanted = set(int(p) for p in positions)
-        for position in range(int(positions.max()) + 1 if len(positions) else 0):
-            part = ids[None, position : position + 1]
-            logits = self.begin(part) if position == 0 else self.append(part)
+    def rows(self, ids, positions, begin):
+        wanted, first = set(int(p) for p in positions), int(positions[0])
+        part = ids[None, begin : first + 1]
+        yield positions[:1], self.begin(part) if begin == 0 else self.append(part)
+        for position in range(first + 1, len(ids)):
+            logits = self.append(ids[None, position : position + 1])
             if position in wanted:
                 yield np.array([position]), logits
+
+    def keep(self, length):
+        self.generator.rewind_to(length)
+        return True
 
     def prefill(self, prompts):
         if len(prompts) > 1:  # RewindToLength: only to 0 when batch_size > 1

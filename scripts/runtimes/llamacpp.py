@@ -112,6 +112,7 @@ class LlamaCpp:
                 ("llama_n_ctx", c.c_uint32, [pointer]), ("llama_n_seq_max", c.c_uint32, [pointer]),
                 ("llama_get_memory", pointer, [pointer]), ("llama_memory_clear", None, [pointer, c.c_bool]),
                 ("llama_memory_seq_rm", c.c_bool, [pointer, c.c_int32, c.c_int32, c.c_int32]),
+                ("llama_memory_seq_pos_min", c.c_int32, [pointer, c.c_int32]), ("llama_memory_seq_pos_max", c.c_int32, [pointer, c.c_int32]),
                 ("llama_decode", c.c_int32, [pointer, Batch]), ("llama_get_logits_ith", c.POINTER(c.c_float), [pointer, c.c_int32])):
             function = getattr(self.lib, name)
             function.restype, function.argtypes = result, arguments
@@ -180,15 +181,22 @@ class LlamaCpp:
             raise Refused("llama.cpp gives no logits for the positions asked for, or not behind each other")
         return np.ctypeslib.as_array(first, (len(outputs), self.vocabulary))
 
-    def rows(self, ids, positions):
-        self.lib.llama_memory_clear(self.memory, True)
+    def rows(self, ids, positions, begin):
+        if begin == 0:
+            self.lib.llama_memory_clear(self.memory, True)
         wanted = np.zeros(len(ids), np.int8)
         wanted[positions] = 1
-        end = int(positions.max()) + 1 if len(positions) else 0  # nothing behind the last question matters
-        for begin in range(0, end, self.tokens):
-            part = slice(begin, min(end, begin + self.tokens))
+        for first in range(begin, len(ids), self.tokens):
+            part = slice(first, min(len(ids), first + self.tokens))
             logits = self.decode(ids[part], np.arange(part.start, part.stop), 0, wanted[part])
-            yield np.flatnonzero(wanted[part]) + begin, logits
+            if wanted[part].any():
+                yield np.flatnonzero(wanted[part]) + first, logits
+        self.length = len(ids)
+
+    def keep(self, length):
+        """False of a memory that cannot be cut, or has let go of its beginning."""
+        return (self.lib.llama_memory_seq_rm(self.memory, 0, length, -1) and self.lib.llama_memory_seq_pos_min(self.memory, 0) == 0
+                and self.lib.llama_memory_seq_pos_max(self.memory, 0) == length - 1)
 
     def prefill(self, prompts):
         self.lib.llama_memory_clear(self.memory, True)

@@ -55,13 +55,19 @@ class OnnxRuntime:
             raise Refused(f"the graph gives {logits.shape[-1]} logits, genai_config.json says {self.vocabulary}")
         return logits, {name.replace("present", "past_key_values"): value for name, value in outputs.items()}
 
-    def rows(self, ids, positions):
-        cache = self.empty_cache(1)
-        end = int(positions.max()) + 1 if len(positions) else 0  # nothing behind the last question matters
-        for begin in range(0, end, self.tokens):
-            logits, cache = self.forward(ids[None, begin : min(end, begin + self.tokens)], cache)
-            inside = positions[(positions >= begin) & (positions < begin + self.tokens)]
-            yield inside, logits[0, inside - begin]
+    def rows(self, ids, positions, begin):
+        if begin == 0:
+            self.cache = self.empty_cache(1)
+        for first in range(begin, len(ids), self.tokens):
+            end = min(len(ids), first + self.tokens)
+            logits, self.cache = self.forward(ids[None, first:end], self.cache)
+            inside = positions[(positions >= first) & (positions < end)]
+            if len(inside):
+                yield inside, logits[0, inside - first]
+
+    def keep(self, length):
+        self.cache = {name: value[:, :, :length] for name, value in self.cache.items()}
+        return True
 
     def prefill(self, prompts):
         logits, self.prompt_cache = self.forward(prompts, self.empty_cache(len(prompts)))

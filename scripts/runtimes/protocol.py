@@ -6,7 +6,10 @@ as its "bytes" says (ids and positions as int32, logarithms as float64, rows of 
 of int32, `rows` are float32 logits [n, V] in the order of the outputs asked for:
 
   open(request) -> dict               loads the artifact; "runtime", "version", "vocabulary", "context", "threads", "settings"
-  rows(ids, positions)                yields (positions of a part, logits of it) of one sequence, from an empty cache
+  rows(ids, positions, begin)         yields (positions of a part, logits of it) of one sequence, whose first `begin` ids are in the
+                                      cache already; 0: from an empty cache
+  keep(length) -> bool                takes the cache of that sequence back to its first `length` ids; False: it cannot, and the next
+                                      sequence begins with an empty one
   prefill(prompts) -> logits [B, V]   reads prompts [B, P] into an empty cache; logits behind the last id of each
   step(ids) -> logits [B, V]          appends one id to each sequence
   rewind()                            takes the cache back to what prefill left
@@ -24,6 +27,7 @@ import time
 import numpy as np
 
 LARGEST_PART = 1 << 26  # bytes of rows in one message
+LEAST_SHARED = 8  # ids: a shorter common beginning is not worth taking the cache back
 
 
 class Refused(Exception):
@@ -78,6 +82,7 @@ class Server:
     def __init__(self, adapter):
         self.adapter, self.channel = adapter, Channel()
         self.next_ids = None
+        self.known = np.empty(0, np.int32)  # the sequence that the cache holds, if one alone
 
     def run(self):
         while True:
@@ -92,44 +97,72 @@ class Server:
     def on_open(self, request, payload):
         self.channel.write({"ok": True, **self.adapter.open(request)})
 
+    def rows(self, ids, positions):
+        """The adapter's rows at ascending positions. What the sequence shares with the one before, a task's examples or the context
+        of a question's choices, is not read again."""
+        if len(positions) == 0:
+            return
+        ids, first = ids[: int(positions[-1]) + 1], int(positions[0])  # nothing behind the last question matters
+        most = min(len(self.known), first)  # the logits behind `first` come from reading it
+        different = np.flatnonzero(self.known[:most] != ids[:most])
+        shared = int(different[0]) if len(different) else most
+        begin = shared if shared >= LEAST_SHARED and self.adapter.keep(shared) else 0
+        self.known = self.known[:0]
+        yield from self.adapter.rows(ids, positions, begin)
+        self.known = ids
+
     def on_score(self, request, payload):
         numbers = np.frombuffer(payload, "<i4")
         ids, (positions, targets) = numbers[: request["length"]], np.split(numbers[request["length"] :], 2)
-        values = np.empty(len(targets), np.float64)
+        values, greedy = np.empty(len(targets), "<f8"), np.empty(len(targets), np.uint8)
         # Several questions may be about one position; the runtime answers each once.
-        for part, logits in self.adapter.rows(ids, np.unique(positions)):
+        for part, logits in self.rows(ids, np.unique(positions)):
             inside = np.isin(positions, part)
-            values[inside] = log_softmax_at(logits[np.searchsorted(part, positions[inside])], targets[inside])
-        self.channel.write({"ok": True}, values.astype("<f8").tobytes())
+            asked = logits[np.searchsorted(part, positions[inside])]
+            values[inside] = log_softmax_at(asked, targets[inside])
+            greedy[inside] = asked.argmax(axis=-1) == targets[inside]
+        self.channel.write({"ok": True}, values.tobytes() + greedy.tobytes())
 
     def on_rows(self, request, payload):
         numbers = np.frombuffer(payload, "<i4")
         ids, positions = numbers[: request["length"]], numbers[request["length"] :]
-        for _, logits in self.adapter.rows(ids, positions):
+        for _, logits in self.rows(ids, positions):
             step = max(1, LARGEST_PART // (4 * logits.shape[1]))
             for begin in range(0, len(logits), step):
                 part = np.ascontiguousarray(logits[begin : begin + step], "<f4")
                 self.channel.write({"ok": True, "rows": len(part)}, part.tobytes())
 
     def on_generate(self, request, payload):
-        ids, stop, out = np.frombuffer(payload, "<i4"), set(request["stop"]), []
-        random, at = np.random.default_rng(request["seed"]), 0
+        ids, out, at = np.frombuffer(payload, "<i4"), [], 0
+        self.random = np.random.default_rng(request["seed"])
         for length in request["lengths"]:
-            logits, made = self.adapter.prefill(ids[None, at : at + length]), []
-            while True:
-                chosen = choose(logits, request, random)
-                if int(chosen[0]) in stop:
-                    break
-                made.append(int(chosen[0]))
-                if len(made) == request["max_new_tokens"]:
-                    break
-                logits = self.adapter.step(chosen)
-            out.append(np.array(made, "<i4"))
+            for _, logits in self.rows(ids[at : at + length], np.array([length - 1])):
+                self.logits, self.last = logits.copy(), None
+            out.append(self.new_ids(request))
             at += length
-        self.channel.write({"ok": True, "lengths": [len(ids) for ids in out]}, b"".join(ids.tobytes() for ids in out))
+        self.write_texts(out)
+
+    def on_continue(self, request, payload):
+        """More of the last text."""
+        self.write_texts([self.new_ids(request)])
+
+    def new_ids(self, request):
+        made, stop = [], set(request["stop"])
+        while len(made) < request["max_new_tokens"]:
+            logits = self.logits if self.last is None else self.adapter.step(self.last)
+            chosen = choose(logits, request, self.random)
+            if int(chosen[0]) in stop:
+                break
+            made.append(int(chosen[0]))
+            self.last = chosen
+        return np.array(made, "<i4")
+
+    def write_texts(self, texts):
+        self.channel.write({"ok": True, "lengths": [len(ids) for ids in texts]}, b"".join(ids.tobytes() for ids in texts))
 
     def on_prefill(self, request, payload):
         prompts = np.frombuffer(payload, "<i4").reshape(request["batch"], -1)
+        self.known = self.known[:0]
         begin = time.perf_counter()
         self.next_ids = choose(self.adapter.prefill(prompts), {}, None)
         self.channel.write({"ok": True, "seconds": time.perf_counter() - begin})

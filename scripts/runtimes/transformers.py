@@ -31,13 +31,23 @@ class Transformers:
             raise Refused(f"transformers: {error}")
         return out.logits.float().numpy()
 
-    def rows(self, ids, positions):
-        cache = transformers.DynamicCache(config=self.model.config)
-        end = int(positions.max()) + 1 if len(positions) else 0  # nothing behind the last question matters
-        for begin in range(0, end, self.tokens):
-            logits = self.forward(ids[None, begin : min(end, begin + self.tokens)], cache, False)
-            inside = positions[(positions >= begin) & (positions < begin + self.tokens)]
-            yield inside, logits[0, inside - begin]
+    def rows(self, ids, positions, begin):
+        if begin == 0:
+            self.cache = transformers.DynamicCache(config=self.model.config)
+        for first in range(begin, len(ids), self.tokens):
+            end = min(len(ids), first + self.tokens)
+            logits = self.forward(ids[None, first:end], self.cache, False)
+            inside = positions[(positions >= first) & (positions < end)]
+            if len(inside):
+                yield inside, logits[0, inside - first]
+        self.steps = 0
+
+    def keep(self, length):
+        try:
+            self.cache.crop(length)
+        except (ValueError, RuntimeError):  # a window that has let go of its beginning
+            return False
+        return self.cache.get_seq_length() == length
 
     def prefill(self, prompts):
         self.cache = transformers.DynamicCache(config=self.model.config)

@@ -350,5 +350,31 @@ TEST(Plan, AModelThatIsAFileIsAnArtifact) {
   EXPECT_THAT(plan.find("later")->notes, testing::IsEmpty());
 }
 
+// Its weights are not read: nothing may be made of it, or compared with it.
+TEST(Plan, AnOnnxFolderIsAnArtifactWithoutACheckpoint) {
+  Workshop shop;
+  const std::filesystem::path folder = shop.path() / "model-onnx";
+  std::filesystem::create_directories(folder);
+  FRUGAL_ASSERT_OK(base::write_file_atomically(
+      folder / "genai_config.json",
+      R"({"model": {"type": "llama", "vocab_size": 12, "context_length": 32}})"));
+  const auto text = [](const std::string& steps) {
+    return "frugal: 1\nname: toy\nmodels: {teacher: teacher, served: model-onnx}\nsteps:\n" + steps;
+  };
+  const Plan plan = plan_of(shop, text("  - {id: used, pass: serve, from: served}\n"), false);
+  EXPECT_THAT(plan.find("used")->notes, testing::ElementsAre("onnx " + folder.string()));
+  EXPECT_EQ(plan.find("used")->model.config.vocabulary_size, 12);
+  EXPECT_NE(plan.find("used")->key, "");
+  EXPECT_THAT(
+      shop.problems(text("  - {id: twice, pass: scale, from: served, with: {factor: 2}}\n")),
+      testing::HasSubstr("twice: 'served' is an ONNX folder, whose weights frugal does not read"));
+  EXPECT_THAT(shop.problems(
+                  text("  - {id: look, pass: judge, from: teacher, with: {reference: served}}\n")),
+              testing::HasSubstr("option 'reference': 'served' is an ONNX folder"));
+  FRUGAL_ASSERT_OK(base::write_file_atomically(folder / "genai_config.json", "{}"));
+  EXPECT_THAT(shop.problems(text("  - {id: used, pass: serve, from: served}\n")),
+              testing::HasSubstr("model 'served': "));
+}
+
 }  // namespace
 }  // namespace frugal::pass

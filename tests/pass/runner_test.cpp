@@ -396,5 +396,21 @@ TEST_F(RunnerTest, AnArtifactIsServedBesideItsCheckpoint) {
   }
 }
 
+TEST_F(RunnerTest, AnOnnxFolderIsServedWithoutACheckpoint) {
+  fs::create_directories(shop_.path() / "model-onnx");
+  FRUGAL_ASSERT_OK(base::write_file_atomically(
+      shop_.path() / "model-onnx" / "genai_config.json",
+      R"({"model": {"type": "llama", "vocab_size": 12, "context_length": 32}})"));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const RunResult result,
+                              shop_.run("frugal: 1\nname: toy\nmodels: {served: model-onnx}\n"
+                                        "steps:\n  - {id: used, pass: serve}\n"));
+  EXPECT_EQ(result.exit_code, kExitDone) << result.message;
+  EXPECT_EQ(shop_.events("step_end")[0]["tables"]["served"],
+            base::Json::parse(R"([{"format":"onnx","unread":true}])"));
+  const base::Json given = shop_.events("run_start")[0]["models"]["served"];
+  EXPECT_TRUE(given["parameters"].is_null());
+  EXPECT_TRUE(given["architecture"].is_null());
+}
+
 }  // namespace
 }  // namespace frugal::pass

@@ -240,6 +240,10 @@ class ServePass : public Pass {
   }
   absl::Status run(RunContext& context) const override {
     for (const Artifact& artifact : context.artifacts()) {
+      if (context.input() == nullptr) {
+        context.row("served", {{"format", artifact.format}, {"unread", true}});
+        return absl::OkStatus();
+      }
       FRUGAL_ASSIGN_OR_RETURN(const std::string content, base::read_file(artifact.path));
       context.row("served", {{"format", artifact.format}, {"bytes", content.size()}});
     }

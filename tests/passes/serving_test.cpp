@@ -69,6 +69,13 @@ std::unique_ptr<pass::Pass> with(std::unique_ptr<pass::Pass> pass, const Json& o
   return pass;
 }
 
+// Of a model whose weights frugal reads.
+pass::ModelInfo readable() {
+  pass::ModelInfo info;
+  info.config = small_config();
+  return info;
+}
+
 absl::StatusOr<std::optional<Serving>> chosen(std::string_view option,
                                               const std::vector<pass::Artifact>& artifacts) {
   std::string why;
@@ -98,8 +105,8 @@ TEST_F(ServingTest, AutoWithoutTheRuntimeIsTheForwardAndSaysSo) {
   const std::vector<pass::Artifact> onnx = {{"onnx", folder_.path() / "m-onnx"}};
   FakeCheckContext check;
   check.served = onnx;
-  FRUGAL_ASSERT_OK_AND_ASSIGN(const auto serving,
-                              check_serving("auto", "measure", Purpose::kTiming, check));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(
+      const auto serving, check_serving("auto", "measure", readable(), Purpose::kTiming, check));
   EXPECT_FALSE(serving.has_value());
   EXPECT_EQ(check.computer, "");
   ASSERT_EQ(check.warnings.size(), 1u);
@@ -107,54 +114,110 @@ TEST_F(ServingTest, AutoWithoutTheRuntimeIsTheForwardAndSaysSo) {
               testing::AllOf(testing::HasSubstr("frugal's fp32 forward of the artifact's weights"),
                              testing::HasSubstr("lacks onnxruntime-genai; run scripts/setup"),
                              testing::HasSubstr("lacks onnxruntime; run scripts/setup")));
-  FakeRunContext run(folder_.path(), std::nullopt);
+  FakeRunContext run(folder_.path(), write_model());
   run.served = onnx;
   FRUGAL_ASSERT_OK(run_serving("auto", Purpose::kScoring, run).status());
   ASSERT_EQ(run.warnings.size(), 1u);
   EXPECT_THAT(run.warnings[0], testing::Not(testing::HasSubstr("genai")));  // no scorer
-  FRUGAL_EXPECT_ERROR(check_serving("onnxruntime", "evaluate", Purpose::kScoring, check),
-                      absl::StatusCode::kNotFound, "lacks onnxruntime; run scripts/setup");
+  FRUGAL_EXPECT_ERROR(
+      check_serving("onnxruntime", "evaluate", readable(), Purpose::kScoring, check),
+      absl::StatusCode::kNotFound, "lacks onnxruntime; run scripts/setup");
+}
+
+// There is no forward to fall back to: the plan and the run refuse, and say how to get the runtime.
+TEST_F(ServingTest, AModelWhoseWeightsAreNotReadNeedsItsRuntime) {
+  const std::vector<pass::Artifact> onnx = {{"onnx", folder_.path() / "m-onnx"}};
+  FakeCheckContext check;
+  check.served = onnx;
+  pass::ModelInfo unread = readable();
+  unread.config.layers.clear();
+  FRUGAL_EXPECT_ERROR(check_serving("auto", "measure", unread, Purpose::kTiming, check),
+                      absl::StatusCode::kInvalidArgument, "lacks onnxruntime; run scripts/setup");
+  FRUGAL_EXPECT_ERROR(check_serving("frugal", "measure", unread, Purpose::kTiming, check),
+                      absl::StatusCode::kInvalidArgument, "leave the option runtime out");
+  FakeRunContext run(folder_.path(), std::nullopt);
+  run.served = onnx;
+  FRUGAL_EXPECT_ERROR(run_serving("auto", Purpose::kTiming, run),
+                      absl::StatusCode::kInvalidArgument, "a runtime must compute it");
+  FRUGAL_EXPECT_ERROR(input_model(run), absl::StatusCode::kNotFound, "genai_config.json");
 }
 
 TEST_F(ServingTest, ACheckSaysWhoComputes) {
   FakeCheckContext context;
   context.served = {artifact_};
-  FRUGAL_ASSERT_OK(check_serving("auto", "measure", Purpose::kTiming, context).status());
+  FRUGAL_ASSERT_OK(
+      check_serving("auto", "measure", readable(), Purpose::kTiming, context).status());
   EXPECT_EQ(context.computer, "llama.cpp (xllamacpp 9)");
   EXPECT_THAT(context.notes, testing::ElementsAre("computed by llama.cpp (xllamacpp 9)"));
   EXPECT_THAT(context.warnings, testing::IsEmpty());
   context.place = "cuda:0";
-  FRUGAL_ASSERT_OK(check_serving("auto", "measure", Purpose::kTiming, context).status());
+  FRUGAL_ASSERT_OK(
+      check_serving("auto", "measure", readable(), Purpose::kTiming, context).status());
   EXPECT_THAT(context.warnings,
               testing::ElementsAre(testing::HasSubstr("not on the run's device cuda:0")));
   FakeCheckContext own;
   own.served = {artifact_};
-  FRUGAL_ASSERT_OK(check_serving("frugal", "measure", Purpose::kTiming, own).status());
+  FRUGAL_ASSERT_OK(check_serving("frugal", "measure", readable(), Purpose::kTiming, own).status());
   EXPECT_EQ(own.computer, "");
-  FRUGAL_EXPECT_ERROR(check_serving("llama.cpp", "measure", Purpose::kTiming,
+  FRUGAL_EXPECT_ERROR(check_serving("llama.cpp", "measure", readable(), Purpose::kTiming,
                                     *std::make_unique<FakeCheckContext>()),
                       absl::StatusCode::kInvalidArgument, "measure");
 }
 
-// Refused by the plan, before the runtime is started or any weight is read.
-TEST_F(ServingTest, ATaskFileInARuntimeIsRefusedByTheCheck) {
-  const format::Checkpoint checkpoint = write_model();
-  FRUGAL_ASSERT_OK_AND_ASSIGN(pass::ModelInfo info, pass::model_info("small", checkpoint));
-  const auto checked = [&](const Json& options, std::vector<pass::Artifact> artifacts) {
-    FakeCheckContext context;
-    context.served = std::move(artifacts);
-    context.sources["sentiment"] = storefront("sentiment", 6);
-    context.sources["choice"].task_file = (test::golden_tasks() / "choice.yaml").string();
-    FRUGAL_EXPECT_OK(tasks::find_inputs(context.sources["choice"]));
-    return with(make_evaluate_pass(), options)->check(context, info);
-  };
-  FRUGAL_EXPECT_ERROR(checked({{"tasks", {"sentiment", "choice"}}}, {artifact_}),
-                      absl::StatusCode::kInvalidArgument,
-                      "evaluate: task file 'choice' cannot be answered in llama.cpp (xllamacpp 9) "
-                      "yet; set runtime: frugal");
-  FRUGAL_EXPECT_OK(checked({{"tasks", {"choice"}}, {"runtime", "frugal"}}, {artifact_}));
-  FRUGAL_EXPECT_OK(checked({{"tasks", {"choice"}}}, {}));
-  FRUGAL_EXPECT_OK(checked({{"tasks", {"sentiment"}}}, {artifact_}));
+TEST_F(ServingTest, OfWhatOnlyARuntimeReadsVocabularyAndTokenizerAreKnown) {
+  FakeRunContext context(folder_.path(), std::nullopt);
+  context.served = {{"onnx", folder_.path()}};
+  std::ofstream(folder_.path() / "genai_config.json")
+      << R"({"model": {"type": "llama", "vocab_size": 300, "context_length": 64}})";
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const InputModel input, input_model(context));
+  EXPECT_EQ(input.config.vocabulary_size, 300);
+  EXPECT_EQ(input.folder, folder_.path());
+  FakeRunContext own(folder_.path(), write_model());
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const InputModel read, input_model(own));
+  EXPECT_EQ(read.config.vocabulary_size, kVocabulary);
+  EXPECT_EQ(read.folder, folder_.path() / "model");
+}
+
+TEST_F(ServingTest, QuestionsOfTaskFilesAreAnswered) {
+  ServedModel model(**chosen("auto", {artifact_}), kVocabulary);
+  const evaluate::Answerer answerer = model.answerer(1024, {12}, "");
+  EXPECT_EQ(answerer.context_length, 1024);
+  // Behind an id the next one is the most probable.
+  const std::vector<std::vector<tasks::EncodedRequest>> questions = {
+      {{{7, 8, 1}, 2}, {{7, 8, 9}, 2}}, {{{4, 0}, 1}}};
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const auto answers, answerer.likelihoods(questions));
+  ASSERT_EQ(answers.size(), 2u);
+  ASSERT_EQ(answers[0].size(), 2u);
+  EXPECT_NEAR(answers[0][0].log_likelihood, log_p(7, 8) + log_p(8, 1), 1e-12);
+  EXPECT_NEAR(answers[0][1].log_likelihood, log_p(7, 8) + log_p(8, 9), 1e-12);
+  EXPECT_NEAR(answers[1][0].log_likelihood, log_p(4, 0), 1e-12);
+  EXPECT_FALSE(answers[0][0].greedy);
+  EXPECT_TRUE(answers[0][1].greedy);
+  EXPECT_EQ(answers[0][1].tokens, 2);
+  FRUGAL_ASSERT_OK_AND_ASSIGN(
+      const auto texts, answerer.complete({{5}, {20}}, 20, [](std::span<const text::TokenId> ids) {
+        return ids.back() >= 30;
+      }));
+  ASSERT_EQ(texts.size(), 2u);
+  EXPECT_EQ(texts[0], (std::vector<text::TokenId>{6, 7, 8, 9, 10, 11}));  // 12 ends it
+  EXPECT_EQ(texts[1].size(), 16u);  // the end at 31 is seen behind 36
+}
+
+TEST_F(ServingTest, EvaluateAnswersTaskFilesInTheRuntime) {
+  FakeRunContext context = this->context();
+  for (const char* name : {"choice", "math"}) {
+    text::DataSource& source = context.sources[name];
+    source.task_file = (test::golden_tasks() / base::str_cat(name, ".yaml")).string();
+    FRUGAL_ASSERT_OK(tasks::find_inputs(source));
+  }
+  const Json options = {{"tasks", {"choice", "math"}}, {"limit", 3}, {"fewshot", 0}};
+  FRUGAL_ASSERT_OK(with(make_evaluate_pass(), options)->run(context));
+  EXPECT_EQ(context.tables.at("runtime").at(0)["runtime"], "llama.cpp");
+  EXPECT_TRUE(context.value("choice/acc").has_value());
+  // At most the likeliest that the adapter has: nothing of it comes from a forward of ours.
+  EXPECT_LE(context.value("choice/answer_log_likelihood").value_or(0), log_p(0, 1));
+  EXPECT_EQ(context.written_items.at("choice").size(), 3u);
+  EXPECT_EQ(context.written_items.at("math").size(), 3u);
 }
 
 // A runtime's memory is its own; what frugal loads beside it is forecast.

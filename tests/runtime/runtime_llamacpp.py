@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from common import *
+from served_tasks import compare_tasks, samples
 
 os.environ["FRUGAL_RUNTIMES"] = sys.executable
 SCRIPTS = Path(__file__).parents[2] / "scripts" / "runtimes"
@@ -59,18 +60,42 @@ def judge_adapter(gguf, checkpoint, ids):
     n = len(ids) - 1
     numbers = np.concatenate([ids, np.arange(n), ids[1:]]).astype("<i4")
     _, payload = adapter.ask({"op": "score", "length": len(ids)}, numbers.tobytes())
-    scores = np.frombuffer(payload, "<f8")
+    scores, greedy = np.frombuffer(payload, "<f8", n), np.frombuffer(payload, np.uint8, n, 8 * n)
+    expect_true("score: which targets are the most probable", (greedy == (theirs[np.arange(n)].argmax(-1) == ids[1:])).all(), str(greedy.sum()))
     expect("score: the same as of rows", float(np.abs(scores - theirs[np.arange(n), ids[1:]]).max()), 0.0, 1e-6)
     prompt = np.array(ids[:20], "<i4")
     answer, payload = adapter.ask({"op": "generate", "lengths": [20], "max_new_tokens": 12, "temperature": 0, "top_p": 1, "seed": 1, "stop": []},
                                   prompt.tobytes())
     expect_true("generate: greedy ids", np.frombuffer(payload, "<i4").tolist() == our_greedy(checkpoint, ids[:20], 12), str(answer["lengths"]))
+    text, part = np.frombuffer(payload, "<i4").tolist(), {"max_new_tokens": 5, "temperature": 0, "top_p": 1, "stop": []}
+    _, payload = adapter.ask({"op": "generate", "lengths": [20], "seed": 1, **part}, prompt.tobytes())
+    first = np.frombuffer(payload, "<i4").tolist()
+    _, payload = adapter.ask({"op": "continue", **part, "max_new_tokens": 7})
+    expect_true("continue: goes on where the text was left", first + np.frombuffer(payload, "<i4").tolist() == text, str(first))
+    judge_shared_beginnings(adapter, ids)
     adapter.ask({"op": "prefill", "batch": 2}, np.array(ids[:40], "<i4").tobytes())
     for _ in range(2):  # the second starts from what the first has left
         _, payload = adapter.ask({"op": "decode", "steps": 5})
         steps = np.frombuffer(payload, "<f8")
         expect_true("decode: a time for each step", len(steps) == 5 and bool((steps > 0).all()))
     adapter.close()
+
+
+def judge_shared_beginnings(adapter, ids):
+    """Sequences that begin alike, each behind another one and behind one of its kind."""
+    def score(sequence, begin):
+        positions = np.arange(begin, len(sequence))
+        numbers = np.concatenate([sequence, positions, sequence[begin:]]).astype("<i4")
+        _, payload = adapter.ask({"op": "score", "length": len(sequence)}, numbers.tobytes())
+        return np.frombuffer(payload, "<f8", len(positions))
+
+    choices = [ids[:60] + ids[at : at + 9] for at in (60, 70, 80)]
+    apart = []
+    for choice in choices:
+        score(ids[50:90], 0)
+        apart.append(score(choice, 59))
+    together = [score(choice, 59) for choice in choices]
+    expect("score: behind a shared beginning", float(np.abs(np.array(apart) - together).max()), 0.0, 1e-4)
 
 
 def evaluated(model, text, run, *options):
@@ -98,6 +123,12 @@ with tempfile.TemporaryDirectory() as work:
     step = evaluated(work / "whole.gguf", text, work / "forward", "--runtime", "frugal")
     expect("own forward of the file: perplexity", values(step)["perplexity"], own, 1e-6 * own)
     expect_true("own forward: its name", step["tables"]["runtime"][0]["runtime"] == "frugal's fp32 forward")
+
+    roomy = make_llama(work / "roomy", tied=False, context=1024)
+    frugal("export", roomy, "--format", "gguf", "--out", work / "roomy.gguf")
+    # Keys and values in 16 bits, as above: some 0.01 in a log-probability of about 6 a token.
+    compare_tasks("llama.cpp", samples(roomy, work / "tasks-own"), samples(work / "roomy.gguf", work / "tasks-served"), 0.01,
+                  texts=False)
 
     (work / "p.yaml").write_text(f"""frugal: 1
 name: served

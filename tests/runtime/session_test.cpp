@@ -74,13 +74,16 @@ TEST(Session, ScoresEveryQueryOfEverySequence) {
   ASSERT_TRUE(scores.ok()) << scores.status();
   ASSERT_EQ(scores->size(), sequences.size());
   for (int i = 0; i < 40; ++i) {
-    const auto& row = (*scores)[static_cast<size_t>(i)];
+    const auto& row = (*scores)[static_cast<size_t>(i)].log_probabilities;
     ASSERT_EQ(row.size(), 3u);
     EXPECT_NEAR(row[0], expected(i % 5, 1), 1e-12);
     EXPECT_NEAR(row[1], expected(i % 5, 3), 1e-12);
     EXPECT_NEAR(row[2], expected(4, i % 5), 1e-12);
+    // Behind id i the next one is the most probable, behind 4 it is 0.
+    const std::vector<bool> greedy = {i % 5 == 0, i % 5 == 2, i % 5 == 0};
+    EXPECT_EQ((*scores)[static_cast<size_t>(i)].greedy, greedy) << i;
   }
-  EXPECT_TRUE(scores->back().empty());
+  EXPECT_TRUE(scores->back().log_probabilities.empty());
 }
 
 TEST(Session, GivesRowsInParts) {
@@ -111,6 +114,27 @@ TEST(Session, GeneratesUntilAStopOrTheLimit) {
   const auto texts = session->generate(prompts, {.max_new_tokens = 3, .stop = {4}});
   ASSERT_TRUE(texts.ok()) << texts.status();
   EXPECT_EQ(*texts, (std::vector<std::vector<TokenId>>{{1, 2, 3}, {3}, {}}));
+}
+
+// Ids run through 0 to 4; the end is looked for every eight of them.
+TEST(Session, GeneratesUntilATextIsAtItsEnd) {
+  auto session = fake();
+  ASSERT_TRUE(session.ok()) << session.status();
+  const auto ends = [](size_t length) {
+    return [length](std::span<const TokenId> ids) { return ids.size() >= length; };
+  };
+  const std::vector<std::vector<TokenId>> prompts = {{0}, {4, 2}};
+  auto texts = session->generate(prompts, {.max_new_tokens = 30, .ends = ends(9)});
+  ASSERT_TRUE(texts.ok()) << texts.status();
+  EXPECT_EQ(*texts,
+            (std::vector<std::vector<TokenId>>{{1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1},
+                                               {3, 4, 0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1, 2, 3}}));
+  texts = session->generate(prompts, {.max_new_tokens = 11, .ends = ends(99)});
+  ASSERT_TRUE(texts.ok()) << texts.status();
+  EXPECT_EQ(texts->front().size(), 11u);
+  texts = session->generate(prompts, {.max_new_tokens = 30, .stop = {0}, .ends = ends(99)});
+  ASSERT_TRUE(texts.ok()) << texts.status();
+  EXPECT_EQ(*texts, (std::vector<std::vector<TokenId>>{{1, 2, 3, 4}, {3, 4}}));
 }
 
 TEST(Session, TimesPrefillAndDecodeApart) {
@@ -150,9 +174,9 @@ std::string error_of(const std::string& answer) {
 
 TEST(Session, AnAnswerOfAnotherSizeIsRefused) {
   EXPECT_EQ(error_of(R"({"ok":true,"bytes":800000000000}\n)"),
-            "fake: its adapter announces 800000000000 bytes where 8 were expected");
+            "fake: its adapter announces 800000000000 bytes where 9 were expected");
   EXPECT_EQ(error_of(R"({"ok":true,"bytes":-8}\n)"),
-            "fake: its adapter announces -8 bytes where 8 were expected");
+            "fake: its adapter announces -8 bytes where 9 were expected");
 }
 
 TEST(Session, AnAnswerThatIsNoMessageIsRefused) {
@@ -167,10 +191,10 @@ TEST(Session, ARefusalIsToldInItsWords) {
 
 TEST(Session, ANumberThatIsNoLogProbabilityIsRefused) {
   // NaN, and 1.0.
-  EXPECT_NE(error_of(R"({"ok":true,"bytes":8}\n\000\000\000\000\000\000\370\177)")
+  EXPECT_NE(error_of(R"({"ok":true,"bytes":9}\n\000\000\000\000\000\000\370\177\000)")
                 .find("no finite number"),
             std::string::npos);
-  EXPECT_NE(error_of(R"({"ok":true,"bytes":8}\n\000\000\000\000\000\000\360\077)")
+  EXPECT_NE(error_of(R"({"ok":true,"bytes":9}\n\000\000\000\000\000\000\360\077\000)")
                 .find("no finite number"),
             std::string::npos);
 }

@@ -26,8 +26,10 @@ while line := source.readline():
     elif request["op"] == "score":
         n = request["length"]
         ids, count = numbers[:n], (len(numbers) - n) // 2
-        out = [logits(ids[p])[t] - norm for p, t in zip(numbers[n : n + count], numbers[n + count :])]
-        answer({}, struct.pack(f"<{count}d", *out))
+        asked = list(zip(numbers[n : n + count], numbers[n + count :]))
+        out = [logits(ids[p])[t] - norm for p, t in asked]
+        greedy = bytes(t == (ids[p] + 1) % V for p, t in asked)
+        answer({}, struct.pack(f"<{count}d", *out) + greedy)
     elif request["op"] == "rows":
         for p in numbers[request["length"] :]:
             answer({"rows": 1}, struct.pack(f"<{V}f", *logits(numbers[p])))
@@ -42,6 +44,12 @@ while line := source.readline():
             at += length
         flat = sum(out, [])
         answer({"lengths": [len(made) for made in out]}, struct.pack(f"<{len(flat)}i", *flat))
+    elif request["op"] == "continue":
+        made = []
+        while len(made) < request["max_new_tokens"] and (last + 1) % V not in request["stop"]:
+            last = (last + 1) % V
+            made.append(last)
+        answer({"lengths": [len(made)]}, struct.pack(f"<{len(made)}i", *made))
     elif request["op"] == "prefill":
         answer({"seconds": 0.25})
     elif request["op"] == "decode":

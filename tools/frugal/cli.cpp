@@ -290,7 +290,12 @@ class CommandLine {
                             });
     given_[&arguments] = command;
     if (pass->info().input == pass::Input::kCheckpoint) {
-      command->add_option("MODEL", arguments.model, "A Hugging Face folder, or a .gguf file")
+      command
+          ->add_option("MODEL", arguments.model,
+                       pass->info().takes_artifacts
+                           ? "A Hugging Face folder, a .gguf file, or an ONNX folder of "
+                             "onnxruntime-genai"
+                           : "A Hugging Face folder, or a .gguf file")
           ->required();
     }
     bool takes_data = false;

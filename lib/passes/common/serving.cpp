@@ -7,6 +7,7 @@
 #include "base/interrupt.h"
 #include "base/progress.h"
 #include "base/text.h"
+#include "format/genai_folder.h"
 #include "tensor/aten.h"
 
 namespace frugal::passes {
@@ -53,10 +54,30 @@ std::string in_place_of_runtime(std::string_view why) {
   return base::str_cat(kOwnForward, " of the artifact's weights computes, not its runtime: ", why);
 }
 
+absl::Status only_in_a_runtime(std::string_view why) {
+  return base::invalid_argument(
+      "the input is an ONNX folder, whose weights ", kOwnForward,
+      " does not read; a runtime must compute it: ",
+      why.empty() ? std::string_view("leave the option runtime out, or name ONNX Runtime's") : why);
+}
+
 runtime::Sequence converted(const evaluate::Sequence& sequence) {
   runtime::Sequence result{sequence.ids, {}};
   for (const evaluate::Query& query : sequence.queries)
     result.queries.push_back({query.position, query.target});
+  return result;
+}
+
+// The last `scored` ids of a request are asked for, and its last one is not read.
+std::vector<runtime::Sequence> sequences_of(const std::vector<tasks::EncodedRequest>& question) {
+  std::vector<runtime::Sequence> result;
+  for (const tasks::EncodedRequest& request : question) {
+    runtime::Sequence& sequence = result.emplace_back();
+    sequence.ids.assign(request.ids.begin(), request.ids.end() - 1);
+    const auto read = static_cast<int64_t>(sequence.ids.size());
+    for (int64_t position = read - request.scored; position < read; ++position)
+      sequence.queries.push_back({position, request.ids[static_cast<size_t>(position) + 1]});
+  }
   return result;
 }
 
@@ -103,9 +124,11 @@ absl::StatusOr<std::optional<Serving>> choose_serving(std::string_view option,
 }
 
 absl::StatusOr<std::optional<Serving>> check_serving(std::string_view option, std::string_view pass,
-                                                     Purpose purpose, pass::CheckContext& context) {
+                                                     const pass::ModelInfo& model, Purpose purpose,
+                                                     pass::CheckContext& context) {
   std::string why;
   auto serving = choose_serving(option, context.artifacts(), purpose, why);
+  if (serving.ok() && !*serving && !format::has_weights(model)) serving = only_in_a_runtime(why);
   if (!serving.ok()) return base::annotate(serving.status(), pass);
   if (*serving) {
     context.computed_by((*serving)->engine());
@@ -125,8 +148,19 @@ absl::StatusOr<std::optional<Serving>> run_serving(std::string_view option, Purp
                                                    pass::RunContext& context) {
   std::string why;
   auto serving = choose_serving(option, context.artifacts(), purpose, why);
+  if (serving.ok() && !*serving && context.input() == nullptr) return only_in_a_runtime(why);
   if (serving.ok() && !*serving && !why.empty()) context.warn(in_place_of_runtime(why));
   return serving;
+}
+
+absl::StatusOr<InputModel> input_model(const pass::RunContext& context) {
+  if (const format::Checkpoint* input = context.input())
+    return InputModel{input->config(), input->folder()};
+  const std::vector<pass::Artifact> artifacts = context.artifacts();
+  if (artifacts.empty()) return base::internal("the step has no input");
+  InputModel result{{}, artifacts.front().path};
+  FRUGAL_ASSIGN_OR_RETURN(result.config, format::genai_model_config(result.folder));
+  return result;
 }
 
 absl::StatusOr<runtime::Session*> ServedModel::open(int64_t length, int64_t sequences) {
@@ -157,7 +191,7 @@ evaluate::Scorer ServedModel::scorer(std::string title) {
     for (const evaluate::Sequence& sequence : sequences) {
       const runtime::Sequence one = converted(sequence);
       FRUGAL_ASSIGN_OR_RETURN(auto scores, session->score(std::span(&one, 1)));
-      result.push_back(std::move(scores.front()));
+      result.push_back(std::move(scores.front().log_probabilities));
       if (progress) progress->advance(1);
     }
     return result;
@@ -191,6 +225,54 @@ evaluate::Completer ServedModel::completer(int64_t max_new_tokens,
                             open(static_cast<int64_t>(length) + max_new_tokens));
     return session->generate(prompts, {.max_new_tokens = max_new_tokens, .stop = stop});
   };
+}
+
+evaluate::Answerer ServedModel::answerer(int64_t context_length, std::vector<text::TokenId> stop,
+                                         std::string title) {
+  return {.context_length = context_length,
+          .likelihoods =
+              [this, title = std::move(title)](
+                  std::span<const std::vector<tasks::EncodedRequest>> questions) {
+                return likelihoods(questions, title);
+              },
+          .complete = [this, stop = std::move(stop)](
+                          const std::vector<std::vector<text::TokenId>>& prompts,
+                          int64_t max_new_tokens,
+                          const std::function<bool(std::span<const text::TokenId>)>& ends)
+              -> absl::StatusOr<std::vector<std::vector<text::TokenId>>> {
+            size_t length = 0;
+            for (const auto& prompt : prompts) length = std::max(length, prompt.size());
+            FRUGAL_ASSIGN_OR_RETURN(runtime::Session* const session,
+                                    open(static_cast<int64_t>(length) + max_new_tokens));
+            return session->generate(
+                prompts, {.max_new_tokens = max_new_tokens, .stop = stop, .ends = ends});
+          }};
+}
+
+// In their order: choices follow each other behind one context, and questions behind their
+// examples, which the session then computes once.
+absl::StatusOr<std::vector<std::vector<evaluate::Likelihood>>> ServedModel::likelihoods(
+    std::span<const std::vector<tasks::EncodedRequest>> questions, const std::string& title) {
+  size_t length = 1;
+  for (const auto& question : questions) {
+    for (const tasks::EncodedRequest& request : question)
+      length = std::max(length, request.ids.size());
+  }
+  FRUGAL_ASSIGN_OR_RETURN(runtime::Session* const session, open(static_cast<int64_t>(length)));
+  base::Progress progress(title, "questions", static_cast<int64_t>(questions.size()));
+  std::vector<std::vector<evaluate::Likelihood>> result;
+  for (const auto& question : questions) {
+    FRUGAL_ASSIGN_OR_RETURN(const auto scores, session->score(sequences_of(question)));
+    auto& answers = result.emplace_back();
+    for (const runtime::Scores& one : scores) {
+      evaluate::Likelihood& answer = answers.emplace_back();
+      for (const double value : one.log_probabilities) answer.log_likelihood += value;
+      answer.greedy = std::find(one.greedy.begin(), one.greedy.end(), false) == one.greedy.end();
+      answer.tokens = static_cast<int64_t>(one.greedy.size());
+    }
+    progress.advance(1);
+  }
+  return result;
 }
 
 base::Json ServedModel::row() const {

@@ -13,6 +13,7 @@
 #include "evaluate/divergence.h"
 #include "evaluate/generation.h"
 #include "evaluate/scoring.h"
+#include "evaluate/task_answers.h"
 #include "pass/pass.h"
 #include "runtime/session.h"
 
@@ -42,9 +43,18 @@ absl::StatusOr<std::optional<Serving>> choose_serving(std::string_view option,
                                                       const std::vector<pass::Artifact>& artifacts,
                                                       Purpose purpose, std::string& why);
 
-// The same for a check, which hands what it found on to the plan.
+// The same for a check of an input `model`, which hands what it found on to the plan. Errors
+// besides: frugal's own forward would have to read weights that frugal does not.
 absl::StatusOr<std::optional<Serving>> check_serving(std::string_view option, std::string_view pass,
-                                                     Purpose purpose, pass::CheckContext& context);
+                                                     const pass::ModelInfo& model, Purpose purpose,
+                                                     pass::CheckContext& context);
+
+// What is known of a run's input without its weights.
+struct InputModel {
+  architecture::ModelConfig config;  // without layers where frugal does not read the weights
+  std::filesystem::path folder;      // with the tokenizer
+};
+absl::StatusOr<InputModel> input_model(const pass::RunContext& context);
 
 // The same for a run; a warning where auto found no runtime.
 absl::StatusOr<std::optional<Serving>> run_serving(std::string_view option, Purpose purpose,
@@ -66,12 +76,18 @@ class ServedModel {
   evaluate::Scorer scorer(std::string title);
   evaluate::LogitSource logits();
   evaluate::Completer completer(int64_t max_new_tokens, std::vector<text::TokenId> stop);
+  // Questions of task files, for a model of `context_length`. `stop`: ids that end a text.
+  evaluate::Answerer answerer(int64_t context_length, std::vector<text::TokenId> stop,
+                              std::string title);
 
   // A row of the journal's table `runtime`.
   base::Json row() const;
 
  private:
   Serving serving_;
+  absl::StatusOr<std::vector<std::vector<evaluate::Likelihood>>> likelihoods(
+      std::span<const std::vector<tasks::EncodedRequest>> questions, const std::string& title);
+
   int64_t vocabulary_;
   int64_t length_ = 0, sequences_ = 0;
   std::optional<runtime::Session> session_;

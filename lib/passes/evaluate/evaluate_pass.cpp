@@ -40,17 +40,18 @@ absl::StatusOr<model::Decoder> load_decoder(const format::Checkpoint& checkpoint
   return model::Decoder::load(checkpoint, {.type = at::kFloat, .device = device});
 }
 
-absl::StatusOr<Loaded> load(const format::Checkpoint& checkpoint, const at::Device& device,
-                            const std::optional<Serving>& serving = std::nullopt) {
-  Loaded loaded{.tokenizer = nullptr, .config = checkpoint.config(), .decoder = {}, .served = {}};
-  FRUGAL_ASSIGN_OR_RETURN(loaded.tokenizer, text::shared_tokenizer(checkpoint.folder()));
-  FRUGAL_RETURN_IF_ERROR(text::check_fits(*loaded.tokenizer, loaded.config.vocabulary_size,
-                                          checkpoint.folder().string()));
-  if (serving) {
-    loaded.served = std::make_unique<ServedModel>(*serving, loaded.config.vocabulary_size);
-  } else {
-    FRUGAL_ASSIGN_OR_RETURN(loaded.decoder, load_decoder(checkpoint, device));
-  }
+absl::StatusOr<Loaded> without_weights(const InputModel& model) {
+  Loaded loaded{.tokenizer = nullptr, .config = model.config, .decoder = {}, .served = {}};
+  FRUGAL_ASSIGN_OR_RETURN(loaded.tokenizer, text::shared_tokenizer(model.folder));
+  FRUGAL_RETURN_IF_ERROR(
+      text::check_fits(*loaded.tokenizer, loaded.config.vocabulary_size, model.folder.string()));
+  return loaded;
+}
+
+absl::StatusOr<Loaded> load(const format::Checkpoint& checkpoint, const at::Device& device) {
+  FRUGAL_ASSIGN_OR_RETURN(Loaded loaded,
+                          without_weights({checkpoint.config(), checkpoint.folder()}));
+  FRUGAL_ASSIGN_OR_RETURN(loaded.decoder, load_decoder(checkpoint, device));
   return loaded;
 }
 
@@ -113,7 +114,7 @@ class Evaluation {
   absl::Status run() {
     FRUGAL_ASSIGN_OR_RETURN(device_, tensor::open_device(context_.device()));
     FRUGAL_ASSIGN_OR_RETURN(serving_, run_serving(options_.runtime, Purpose::kScoring, context_));
-    FRUGAL_ASSIGN_OR_RETURN(model_, load(*context_.input(), device_, serving_));
+    FRUGAL_RETURN_IF_ERROR(open_model());
     FRUGAL_RETURN_IF_ERROR(open_reference());
     for (const pass::DataReference& reference : options_.tasks) {
       FRUGAL_ASSIGN_OR_RETURN(auto source, context_.data(reference));
@@ -154,12 +155,29 @@ class Evaluation {
     return evaluate::scorer_of(*loaded.decoder, scoring(what));
   }
 
+  absl::Status open_model() {
+    if (!serving_) {
+      FRUGAL_ASSIGN_OR_RETURN(model_, load(*context_.input(), device_));
+      return absl::OkStatus();
+    }
+    FRUGAL_ASSIGN_OR_RETURN(const InputModel input, input_model(context_));
+    FRUGAL_ASSIGN_OR_RETURN(model_, without_weights(input));
+    model_->served = std::make_unique<ServedModel>(*serving_, input.config.vocabulary_size);
+    return absl::OkStatus();
+  }
+
+  // Of the weights that frugal reads; empty where it reads none.
+  absl::StatusOr<std::string> own_hash() const {
+    if (context_.input() == nullptr) return "";
+    return context_.input()->content_hash();
+  }
+
   // A reference with the very same content is the model itself: there is nothing to compare, unless
   // a runtime computes the model.
   absl::Status open_reference() {
     if (options_.reference.name.empty()) return absl::OkStatus();
     FRUGAL_ASSIGN_OR_RETURN(auto checkpoint, context_.model(options_.reference));
-    FRUGAL_ASSIGN_OR_RETURN(const std::string own, context_.input()->content_hash());
+    FRUGAL_ASSIGN_OR_RETURN(const std::string own, own_hash());
     FRUGAL_ASSIGN_OR_RETURN(reference_hash_, checkpoint.content_hash());
     if (own != reference_hash_ || serving_) reference_checkpoint_ = std::move(checkpoint);
     return absl::OkStatus();
@@ -273,7 +291,6 @@ class Evaluation {
 
   // Questions of a task file.
   absl::Status solve(const std::string& name, const text::DataSource& source) {
-    if (serving_) return refuse_served_task(name, *serving_);  // installed since the check
     FRUGAL_ASSIGN_OR_RETURN(const tasks::TaskData task,
                             tasks::load_task(source, options_.limit, options_.fewshot));
     FRUGAL_ASSIGN_OR_RETURN(const Solved solved, solve_with(*model_, task, name));
@@ -309,9 +326,14 @@ class Evaluation {
   absl::StatusOr<Solved> solve_with(const Loaded& loaded, const tasks::TaskData& task,
                                     std::string_view who) {
     Solved solved;
-    FRUGAL_ASSIGN_OR_RETURN(solved.answers,
-                            evaluate::answer(*loaded.decoder, *loaded.tokenizer, task.config,
-                                             task.questions, scoring(who)));
+    const evaluate::Answerer answerer =
+        loaded.served
+            ? loaded.served->answerer(loaded.config.context_length,
+                                      model::stop_ids(loaded.config, *loaded.tokenizer), title(who))
+            : evaluate::answerer_of(*loaded.decoder, *loaded.tokenizer, scoring(who));
+    FRUGAL_ASSIGN_OR_RETURN(
+        solved.answers,
+        evaluate::answer(answerer, *loaded.tokenizer, task.config, task.questions, scoring(who)));
     FRUGAL_ASSIGN_OR_RETURN(solved.result,
                             tasks::score_answers(task.config, task.questions, solved.answers));
     solved.items = evaluate::task_items(task.config, task.questions, solved.answers, solved.result);
@@ -385,7 +407,8 @@ class Evaluation {
   // much.
   absl::Status compare_with_own_forward(const evaluate::ScoredWindows& windows) {
     if (!serving_ || options_.forward_windows == 0) return absl::OkStatus();
-    if (difference_known_) return absl::OkStatus();  // the reference was that forward
+    if (difference_known_) return absl::OkStatus();            // the reference was that forward
+    if (context_.input() == nullptr) return absl::OkStatus();  // ... does not read these weights
     FRUGAL_ASSIGN_OR_RETURN(const auto own, load_decoder(*context_.input(), device_));
     FRUGAL_ASSIGN_OR_RETURN(
         const auto result,
@@ -403,7 +426,7 @@ class Evaluation {
                             divergence_from(*other->decoder, windows, "divergence"));
     report(statistics_of(result.model));
     report(statistics_of(result, options_.reference.name));
-    FRUGAL_ASSIGN_OR_RETURN(const std::string own, context_.input()->content_hash());
+    FRUGAL_ASSIGN_OR_RETURN(const std::string own, own_hash());
     if (serving_ && own == reference_hash_) {
       report(runtime_difference(result, serving_->engine()));
       difference_known_ = true;

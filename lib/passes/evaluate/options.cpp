@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "format/genai_folder.h"
 #include "passes/common/serving.h"
 #include "passes/common/text_checks.h"
 #include "passes/evaluate/task_files.h"
@@ -243,25 +244,6 @@ void visit(EvaluateOptions& options, pass::OptionVisitor& visitor) {
       options.forward_windows);
 }
 
-absl::Status refuse_served_task(std::string_view task, const Serving& serving) {
-  return base::invalid_argument("evaluate: task file '", task, "' cannot be answered in ",
-                                serving.engine(), " yet; set runtime: frugal, which is ",
-                                kOwnForward, " of the same weights");
-}
-
-namespace {
-
-absl::Status check_served_tasks(const EvaluateOptions& options, const Serving& serving,
-                                const pass::CheckContext& context) {
-  for (const pass::DataReference& task : options.tasks) {
-    FRUGAL_ASSIGN_OR_RETURN(const text::DataSource source, context.data(task));
-    if (!source.task_file.empty()) return refuse_served_task(task.name, serving);
-  }
-  return absl::OkStatus();
-}
-
-}  // namespace
-
 absl::Status check(const EvaluateOptions& options, pass::CheckContext& context,
                    const pass::ModelInfo& model) {
   if (options.tasks.empty() && options.perplexity.name.empty()) {
@@ -279,14 +261,23 @@ absl::Status check(const EvaluateOptions& options, pass::CheckContext& context,
   FRUGAL_RETURN_IF_ERROR(check_perplexity(options, context, model));
   FRUGAL_RETURN_IF_ERROR(check_claim(options, context));
   FRUGAL_RETURN_IF_ERROR(check_reference(options, context, model));
-  FRUGAL_ASSIGN_OR_RETURN(const auto serving,
-                          check_serving(options.runtime, "evaluate", Purpose::kScoring, context));
-  if (serving) FRUGAL_RETURN_IF_ERROR(check_served_tasks(options, *serving, context));
+  FRUGAL_ASSIGN_OR_RETURN(const auto serving, check_serving(options.runtime, "evaluate", model,
+                                                            Purpose::kScoring, context));
   // Of what a runtime computes, our own forward is loaded beside it for comparison alone.
   const bool loaded = !serving || (options.forward_windows > 0 && !options.perplexity.name.empty());
-  const int64_t models = (loaded ? 1 : 0) + (options.reference.name.empty() ? 0 : 1);
-  context.estimate({.peak_memory_bytes = 4 * models * model.config.parameter_count(),
-                    .basis = "fp32 weights of the model and its reference"});
+  pass::Estimate estimate{.basis = "fp32 weights of the model and its reference"};
+  if (format::has_weights(model)) {
+    const int64_t models = (loaded ? 1 : 0) + (options.reference.name.empty() ? 0 : 1);
+    estimate.peak_memory_bytes = 4 * models * model.config.parameter_count();
+  } else if (!options.perplexity.name.empty() && options.forward_windows > 0) {
+    context.note(base::str_cat("not compared with ", kOwnForward,
+                               ", which does not read the weights of ONNX folders",
+                               options.reference.name.empty()
+                                   ? "; give the model that it was made of as reference to see how "
+                                     "far they are apart"
+                                   : ""));
+  }
+  context.estimate(estimate);
   return absl::OkStatus();
 }
 

@@ -38,10 +38,6 @@ void visit(EvaluateOptions& options, pass::OptionVisitor& visitor);
 absl::Status check(const EvaluateOptions& options, pass::CheckContext& context,
                    const pass::ModelInfo& model);
 
-// Why a task file cannot be answered in a runtime, and the remedy: adapters say what an id's
-// probability is, not which one greedy decoding would take.
-absl::Status refuse_served_task(std::string_view task, const Serving& serving);
-
 // The claim to test: "`metric` loses no more than `margin`".
 struct EvaluateClaim {
   evaluate::Margin margin;  // value 0: none

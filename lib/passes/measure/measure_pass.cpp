@@ -124,8 +124,8 @@ class MeasurePass final : public pass::Pass {
 
   absl::Status check(pass::CheckContext& context, pass::ModelInfo& model) const override {
     FRUGAL_RETURN_IF_ERROR(check_options(options_, model.config.context_length));
-    FRUGAL_ASSIGN_OR_RETURN(const auto serving,
-                            check_serving(options_.runtime, "measure", Purpose::kTiming, context));
+    FRUGAL_ASSIGN_OR_RETURN(const auto serving, check_serving(options_.runtime, "measure", model,
+                                                              Purpose::kTiming, context));
     const int64_t largest = *std::max_element(options_.batch.begin(), options_.batch.end());
     if (serving && serving->runtime->times_one_sequence && largest > 1) {
       return base::invalid_argument("measure: ", serving->runtime->name,
@@ -190,7 +190,8 @@ class MeasurePass final : public pass::Pass {
   }
 
   absl::Status measure_served(const Serving& serving, pass::RunContext& context) const {
-    ServedModel served(serving, context.input()->config().vocabulary_size);
+    FRUGAL_ASSIGN_OR_RETURN(const InputModel input, input_model(context));
+    ServedModel served(serving, input.config.vocabulary_size);
     const int64_t largest = *std::max_element(options_.batch.begin(), options_.batch.end());
     FRUGAL_ASSIGN_OR_RETURN(
         runtime::Session* const session,
