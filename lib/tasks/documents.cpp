@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "chat/unicode.h"
+#include "tasks/wikitext.h"
 #include "text/data_file.h"
 #include "text/records.h"
 
@@ -127,13 +128,26 @@ absl::Status prepare_hellaswag(Json& document) {
   return absl::OkStatus();
 }
 
+absl::Status prepare_wikitext(Json& document) {
+  if (!document.contains("page") || !document["page"].is_string())
+    return base::invalid_argument("has no text 'page', which holds a whole page of WikiText");
+  document["text"] = wikitext_text(document["page"].get_ref<const std::string&>());
+  return absl::OkStatus();
+}
+
 absl::Status prepare(const std::string& preprocessing, Documents& documents) {
   if (preprocessing.empty()) return absl::OkStatus();
+  const bool wikitext = preprocessing == kWikitext;
   for (size_t i = 0; i < documents.rows.size(); ++i) {
+    Json& document = documents.rows[i];
     FRUGAL_RETURN_IF_ERROR(
-        base::annotate(prepare_hellaswag(documents.rows[i]), base::str_cat("document ", i)));
+        base::annotate(wikitext ? prepare_wikitext(document) : prepare_hellaswag(document),
+                       base::str_cat("document ", i)));
   }
-  documents.columns.insert({"query", "choices", "gold"});
+  if (wikitext)
+    documents.columns.insert("text");
+  else
+    documents.columns.insert({"query", "choices", "gold"});
   return absl::OkStatus();
 }
 

@@ -70,22 +70,14 @@ double choice_score(std::string_view metric, const Question& question, const Ans
                      [&](int64_t choice) { return answer.greedy[static_cast<size_t>(choice)]; });
 }
 
-// len(re.split(r"\s+", text)).
-double count_words(std::string_view text) {
-  int64_t words = 1;
-  bool space = false;
-  for (size_t at = 0; at < text.size();) {
-    const bool now = chat::is_space(chat::next_character(text, at));
-    words += now && !space ? 1 : 0;
-    space = now;
-  }
-  return static_cast<double>(words);
-}
-
-void score_rolling(const Question& question, const Answer& answer, MetricResult& result) {
-  const std::string& text = question.continuations.front();
+void score_rolling(const TaskConfig& task, const Question& question, const Answer& answer,
+                   MetricResult& result) {
+  // The preprocessing has seen to it that there is a page.
+  const std::string text = task.preprocessing == kWikitext
+                               ? question.document.value("page", std::string())
+                               : question.continuations.front();
   result.items.push_back(answer.log_likelihoods.front());
-  result.weights.push_back(result.name == "word_perplexity" ? count_words(text)
+  result.weights.push_back(result.name == "word_perplexity" ? static_cast<double>(count_words(text))
                                                             : static_cast<double>(text.size()));
 }
 
@@ -194,7 +186,7 @@ absl::Status score_likelihoods(const TaskConfig& task, std::span<const Question>
   for (size_t i = 0; i < questions.size(); ++i) {
     FRUGAL_RETURN_IF_ERROR(check_counts(questions[i], answers[i]));
     if (task.type == OutputType::kRolling) {
-      score_rolling(questions[i], answers[i], result);
+      score_rolling(task, questions[i], answers[i], result);
     } else if (task.type == OutputType::kMultipleChoice) {
       result.items.push_back(choice_score(result.name, questions[i], answers[i]));
     } else {
@@ -230,6 +222,17 @@ std::vector<double> guess_distribution(const std::vector<double>& rates) {
 }
 
 }  // namespace
+
+int64_t count_words(std::string_view text) {
+  int64_t words = 1;
+  bool space = false;
+  for (size_t at = 0; at < text.size();) {
+    const bool now = chat::is_space(chat::next_character(text, at));
+    words += now && !space ? 1 : 0;
+    space = now;
+  }
+  return words;
+}
 
 size_t best_choice(const Answer& answer) { return largest(answer.log_likelihoods); }
 

@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/status.h"
@@ -44,6 +45,9 @@ struct TaskResult {
 absl::StatusOr<TaskResult> score_answers(const TaskConfig& task,
                                          std::span<const Question> questions,
                                          std::span<const Answer> answers);
+
+// len(re.split(r"\s+", text)).
+int64_t count_words(std::string_view text);
 
 // The choice that a model finds best, of the sums as they are: the first of equal ones.
 size_t best_choice(const Answer& answer);

@@ -76,8 +76,12 @@ Json sample_line(const EvaluatedTask& evaluated, size_t filter, size_t document)
   const std::string target = target_text(question.target);
   const std::string& prompt =
       task.type == OutputType::kRolling ? question.continuations.front() : question.context;
+  Json original = question.document;
+  // There no column is added: Python makes the target of the page.
+  if (task.preprocessing == kWikitext) original.erase("text");
+  const std::string hash = base::sha256(original.dump(2));
   Json line{{"doc_id", question.number},
-            {"doc", question.document},
+            {"doc", std::move(original)},
             {"target", target},
             {"arguments", arguments_of(task, question)},
             {"resps", std::move(wrapped)},
@@ -85,7 +89,7 @@ Json sample_line(const EvaluatedTask& evaluated, size_t filter, size_t document)
              generated ? Json::array({evaluated.result->filtered[filter][document]}) : responses},
             {"filter", task.filters[filter].name},
             {"metrics", Json::array()},
-            {"doc_hash", base::sha256(question.document.dump(2))},
+            {"doc_hash", hash},
             {"prompt_hash", base::sha256(prompt)},
             {"target_hash", base::sha256(target)}};
   for (const MetricResult& metric : evaluated.result->metrics) {

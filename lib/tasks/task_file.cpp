@@ -438,7 +438,7 @@ std::string_view to_string(OutputType type) {
   return "";
 }
 
-std::vector<std::string> preprocessings() { return {"hellaswag"}; }
+std::vector<std::string> preprocessings() { return {"hellaswag", std::string(kWikitext)}; }
 
 absl::StatusOr<TaskConfig> read_task(const fs::path& file) {
   return read_task(file, [](const fs::path& path) { return base::read_file(path, kMaxFileBytes); });

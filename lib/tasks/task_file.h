@@ -91,6 +91,8 @@ struct TaskConfig {
   }
 };
 
+// Of pages of WikiText: makes a column `text` of `page`; words and bytes are counted in the page.
+inline constexpr std::string_view kWikitext = "wikitext";
 // Preprocessings of documents that frugal has in the place of Python.
 std::vector<std::string> preprocessings();
 

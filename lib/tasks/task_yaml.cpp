@@ -138,10 +138,11 @@ class Builder : public YAML::EventHandler {
     if (tag.empty() || tag == "?" || tag == "!") return;
     if (tag == "!function") {
       add(mark,
-          base::str_cat("!function ", value,
-                        " is Python, which frugal does not run; write a template, name a "
-                        "preprocessing that frugal has (process_docs: hellaswag), or prepare the "
-                        "documents beforehand"));
+          base::str_cat(
+              "!function ", value,
+              " is Python, which frugal does not run; write a template, name a "
+              "preprocessing that frugal has (process_docs: hellaswag, wikitext), or prepare the "
+              "documents beforehand"));
     } else {
       add(mark, base::str_cat("the tag '", tag, "' is not read; write the plain value"));
     }

@@ -19,6 +19,7 @@ import lm_eval
 import yaml
 from lm_eval.api.model import LM
 from lm_eval.tasks.hellaswag.utils import process_docs
+from lm_eval.tasks.wikitext import preprocess_wikitext
 
 FOLDER = pathlib.Path(__file__).resolve().parent / "tasks"
 WORKED = ["It is $3,000, or 2,999\n#### 3,000 nails", "3+0=3\n#### 3.", "none"]
@@ -47,6 +48,9 @@ def load(name):
         config = {**load(config.pop("include")), **config}
     if config.get("process_docs") == "hellaswag":
         config["process_docs"] = process_docs
+    if config.get("process_docs") == "wikitext":
+        config.pop("process_docs")
+        config["doc_to_target"], config["process_results"] = preprocess_wikitext.wikitext_detokenizer, preprocess_wikitext.process_results
     return config
 
 
