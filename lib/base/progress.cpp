@@ -11,6 +11,7 @@
 #include <mutex>
 #include <vector>
 
+#include "base/progress_gauge.h"
 #include "base/text.h"
 
 namespace frugal::base {
@@ -71,6 +72,7 @@ struct Screen {
   bool line_visible = false;
   std::vector<const void*> running;  // outermost first; the innermost is shown
   std::string line;                  // what a redraw would print
+  std::function<std::string()> gauge;
 
   ProgressStyle resolved() const {
     if (style != ProgressStyle::kAutomatic) return style;
@@ -93,6 +95,11 @@ Screen& screen() {
   return *kScreen;
 }
 
+std::string note_of(const Screen& screen, const std::string& note) {
+  const std::string gauge = screen.gauge ? screen.gauge() : "";
+  return gauge.empty() || note.empty() ? gauge + note : str_cat(gauge, "  ", note);
+}
+
 template <typename State>
 void redraw(State& state, bool at_once) {
   Screen& to = screen();
@@ -106,7 +113,7 @@ void redraw(State& state, bool at_once) {
   }
   state.drawn = Clock::now();
   to.line = progress_text(state.title, state.unit, state.done, state.total,
-                          seconds_since(state.begin), state.note);
+                          seconds_since(state.begin), note_of(to, state.note));
   if (plain) {
     print(str_cat(to.line, "\n"));
   } else {
@@ -120,6 +127,11 @@ void set_progress_style(ProgressStyle style) {
   const std::lock_guard lock(screen().mutex);
   screen().erase();
   screen().style = style;
+}
+
+void set_progress_gauge(std::function<std::string()> gauge) {
+  const std::lock_guard lock(screen().mutex);
+  screen().gauge = std::move(gauge);
 }
 
 Progress::Progress(std::string_view title, std::string_view unit, int64_t total)

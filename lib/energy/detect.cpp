@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "energy/battery_meter.h"
+#include "energy/cpu_conditions.h"
 #include "energy/cpu_model_meter.h"
 #include "energy/cuda_devices.h"
 #include "energy/hwmon_meter.h"
@@ -43,6 +44,12 @@ absl::StatusOr<GpuChoice> choice_of(const DetectOptions& options) {
 }
 
 using Meters = std::vector<std::unique_ptr<Meter>>;
+
+// Meters of the CPU tell its clock and temperature beside its energy.
+void move_cpu_meters(Meters&& from, const DetectOptions& options, Meters* to) {
+  for (auto& meter : from)
+    to->push_back(with_cpu_conditions(std::move(meter), options.cpu_root, options.hwmon_root));
+}
 
 // A meter whose part in the sums is decided here, where all others are known.
 class Placed : public Meter {
@@ -89,11 +96,11 @@ void add_others(const DetectOptions& options, const Clock& clock, Detected* out)
   move_into(std::move(rapl.unavailable), &out->unavailable);
   if (!options.cpu) return;
   bool counted = !rapl.packages.empty();
-  move_into(std::move(rapl.packages), &out->meters);
+  move_cpu_meters(std::move(rapl.packages), options, &out->meters);
   move_into(std::move(rapl.parts), &out->meters);
   if (!counted) {  // the same counters by another driver
     counted = !hwmon.sockets.empty();
-    move_into(std::move(hwmon.sockets), &out->meters);
+    move_cpu_meters(std::move(hwmon.sockets), options, &out->meters);
   }
   Meters machines = std::move(rapl.platform);
   move_into(std::move(hwmon.machines), &machines);
@@ -102,8 +109,10 @@ void add_others(const DetectOptions& options, const Clock& clock, Detected* out)
   move_into(std::move(batteries.unavailable), &out->unavailable);
   const bool any_machine = !machines.empty();
   add_machines(std::move(machines), counted, out);
-  if (!counted && !any_machine && options.cpu_model_when_unmeasured)
-    out->meters.push_back(make_cpu_model_meter(options.cpu_profile, cpu, clock));
+  if (counted || any_machine || !options.cpu_model_when_unmeasured) return;
+  Meters model;
+  model.push_back(make_cpu_model_meter(options.cpu_profile, cpu, clock));
+  move_cpu_meters(std::move(model), options, &out->meters);
 }
 
 }  // namespace

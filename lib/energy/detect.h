@@ -35,6 +35,7 @@ struct DetectOptions {
   std::filesystem::path hwmon_root = "/sys/class/hwmon";
   std::filesystem::path power_supply_root = "/sys/class/power_supply";
   std::filesystem::path cpuinfo = "/proc/cpuinfo";
+  std::filesystem::path cpu_root = "/sys/devices/system/cpu";
   const Clock* clock = nullptr;  // absent: the system's
 };
 

@@ -1,11 +1,15 @@
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <condition_variable>
+#include <cstdio>
+#include <limits>
 #include <mutex>
 #include <thread>
 #include <utility>
 
 #include "base/text.h"
+#include "energy/recent_power.h"
 #include "energy/window.h"
 
 namespace frugal::energy {
@@ -17,6 +21,7 @@ using base::str_cat;
 // one that was not read for the time in which this power would fill it may have wrapped unseen.
 constexpr double kMaxWatts = 2000;
 constexpr double kShortestInterval = 0.1;  // seconds; below it a power is noise
+constexpr double kUnknownWatts = std::numeric_limits<double>::quiet_NaN();
 
 // What a measured window needs to be trusted (ML.ENERGY's advice for counters that move every 100
 // ms).
@@ -39,14 +44,19 @@ struct Track {
   int64_t resets = 0;
   int64_t failures = 0;
   std::optional<double> watts;  // with the last reading
+  RecentPower recent;
 
   absl::StatusOr<Reading> read() {
     absl::StatusOr<Reading> now = meter->read();
-    if (!now.ok()) ++failures;
-    if (!now.ok()) return now;
+    if (!now.ok()) {
+      ++failures;
+      recent.lose();
+      return now;
+    }
     if (meter->info().sample_seconds) watts = meter->watts();
     if (last && now->raw < last->raw) ++(is_wrap(*last, *now) ? wraps : resets);
     last = *now;
+    recent.note(meter->info(), *now, wraps);
     return now;
   }
 
@@ -228,6 +238,8 @@ struct MeterSet::State {
   std::condition_variable wake;
   bool stopping = false;
   std::thread sampler;
+  // Written with every reading, read without the mutex.
+  std::atomic<double> recent_watts = kUnknownWatts;
 
   ~State() {
     {
@@ -246,7 +258,19 @@ struct MeterSet::State {
       if (!out.back().ok()) continue;
       for (Window::State* window : windows) window->meters[i].take(tracks[i]);
     }
+    note_recent_watts();
     return out;
+  }
+
+  void note_recent_watts() {
+    double sum = 0;
+    bool any = false;
+    for (const Track& track : tracks) {
+      if (!track.meter->info().in_total) continue;
+      any = true;
+      sum += track.recent.watts().value_or(kUnknownWatts);
+    }
+    recent_watts = any ? sum : kUnknownWatts;
   }
 
   void start_sampler() {
@@ -354,6 +378,25 @@ WindowResult MeterSet::measure_idle(double seconds) {
 void MeterSet::poll() {
   const std::lock_guard lock(state_->mutex);
   state_->read_all();
+}
+
+std::optional<double> MeterSet::recent_watts() const {
+  const double watts = state_->recent_watts;
+  if (!std::isfinite(watts)) return std::nullopt;
+  return watts;
+}
+
+std::string MeterSet::recent_watts_text() const {
+  const std::optional<double> watts = recent_watts();
+  if (!watts) return "";
+  const bool measured =
+      std::all_of(state_->tracks.begin(), state_->tracks.end(), [](const Track& track) {
+        const MeterInfo& info = track.meter->info();
+        return !info.in_total || info.provenance == Provenance::kMeasured;
+      });
+  char text[32];
+  std::snprintf(text, sizeof text, "%s%.*f W", measured ? "" : "~", *watts < 10 ? 1 : 0, *watts);
+  return text;
 }
 
 Window::Window(std::unique_ptr<State> state) : state_(std::move(state)) {}

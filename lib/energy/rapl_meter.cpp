@@ -26,6 +26,13 @@ class RaplMeter : public Meter {
     }
     return Reading{raw, clock_.seconds()};
   }
+  // The long-term limit of the zone.
+  base::Json conditions() override {
+    base::Json out = base::Json::object();
+    const auto limit = read_count(counter_.parent_path() / "constraint_0_power_limit_uw");
+    if (limit.ok()) out["power_limit_watts"] = static_cast<double>(*limit) * 1e-6;
+    return out;
+  }
 
  private:
   MeterInfo info_;

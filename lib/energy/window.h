@@ -151,6 +151,12 @@ class MeterSet {
   WindowResult measure_idle(double seconds);
   // Reads every counter now. Only needed without the thread.
   void poll();
+  // The power of all meters that sums count, over the latest second or so between two readings that
+  // were made anyway: for a line of progress. No counter is read and nothing is locked. Absent
+  // while a window has not yet seen two of them, and where one of the meters is unknown.
+  std::optional<double> recent_watts() const;
+  // "34 W", "~34 W" where a meter does not measure, "" where it is absent.
+  std::string recent_watts_text() const;
 
  private:
   friend class Window;

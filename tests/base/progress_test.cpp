@@ -6,6 +6,8 @@
 #include <thread>
 #include <vector>
 
+#include "base/progress_gauge.h"
+
 namespace frugal::base {
 namespace {
 
@@ -63,6 +65,34 @@ TEST(Progress, TerminalShowsTheInnermostAndTheEnd) {
   EXPECT_NE(text.find("outer: 2/2"), std::string::npos);
   EXPECT_EQ(text.substr(text.size() - 4), "\r\x1b[K");
   EXPECT_EQ(text.find('\n'), std::string::npos);
+}
+
+TEST(Progress, AGaugeIsAskedWhenALineIsDrawn) {
+  int asked = 0;
+  set_progress_gauge([&asked] {
+    ++asked;
+    return std::string("34 W");
+  });
+  testing::internal::CaptureStderr();
+  set_progress_style(ProgressStyle::kTerminal);
+  {
+    Progress progress("t", "items", 1000);
+    for (int i = 0; i < 999; ++i) progress.advance();
+    progress.note("loss 2.31");
+    progress.advance();
+  }
+  const int drawn = asked;
+  set_progress_gauge(nullptr);
+  {
+    const Progress progress("t", "items", 10);
+  }
+  set_progress_style(ProgressStyle::kAutomatic);
+  const std::string text = testing::internal::GetCapturedStderr();
+  EXPECT_NE(text.find("1,000/1,000 items"), std::string::npos);
+  EXPECT_NE(text.find("  34 W  loss 2.31"), std::string::npos);
+  EXPECT_NE(text.find("  0%  34 W"), std::string::npos);
+  EXPECT_LE(drawn, 1000);
+  EXPECT_EQ(asked, drawn);
 }
 
 TEST(Progress, IsSafeFromManyThreads) {

@@ -25,6 +25,7 @@ class DetectTest : public testing::Test {
     options_.powercap_root = folder_.path();
     options_.hwmon_root = folder_.path() / "hwmon";
     options_.power_supply_root = folder_.path() / "power_supply";
+    options_.cpu_root = folder_.path() / "cpu";
     options_.clock = &clock_;
   }
   void add_package() {
@@ -60,6 +61,18 @@ class DetectTest : public testing::Test {
   FakeClock clock_;
   DetectOptions options_;
 };
+
+// Of the package and of the model alike.
+TEST_F(DetectTest, ACpuMeterTellsClockAndTemperature) {
+  add("cpu/cpu0/cpufreq/scaling_cur_freq", "2400000");
+  for (const char* name : {"cpu-model", "cpu-package-0"}) {
+    const Detected found = detect_meters(options_);
+    ASSERT_EQ(found.meters.size(), 1u);
+    EXPECT_EQ(found.meters[0]->info().name, name);
+    EXPECT_EQ(found.meters[0]->conditions()["clock_mhz"], 2400.0);
+    add_package();
+  }
+}
 
 TEST_F(DetectTest, ModelsTheCpuOnlyWhereItCannotBeMeasured) {
   const Detected modelled = detect_meters(options_);

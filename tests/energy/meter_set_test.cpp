@@ -1,4 +1,5 @@
 #include <atomic>
+#include <cmath>
 #include <thread>
 
 #include "energy/window.h"
@@ -72,6 +73,30 @@ TEST_F(MeterSetTest, WindowsNestAndOverlap) {
   EXPECT_EQ(overlapping.end().meters[0].joules, 28);
 }
 
+TEST_F(MeterSetTest, ThePowerOfTheMomentComesFromReadingsThatWereMadeAnyway) {
+  MeterInfo info = fake_info("m");
+  MeterSet set = set_of(info);
+  EXPECT_EQ(set.recent_watts(), std::nullopt);
+  EXPECT_EQ(set.recent_watts_text(), "");
+  Window window = set.begin("work");
+  pass(1, 34000);
+  EXPECT_EQ(set.recent_watts(), std::nullopt);  // asking reads nothing
+  set.poll();
+  EXPECT_EQ(set.recent_watts(), 34);
+  EXPECT_EQ(set.recent_watts_text(), "34 W");
+  counter_->failure = base::failed("bus error");
+  set.poll();
+  EXPECT_EQ(set.recent_watts_text(), "");
+  info.provenance = Provenance::kModelled;
+  counter_->failure = absl::OkStatus();
+  MeterSet modelled = set_of(info);
+  Window other = modelled.begin("work");
+  pass(2, 9000);
+  modelled.poll();
+  EXPECT_EQ(modelled.recent_watts_text(), "~4.5 W");
+  EXPECT_EQ(MeterSet({}, {}, {&clock_, 0}).recent_watts_text(), "");
+}
+
 TEST_F(MeterSetTest, AFailedReadingIsUnknownAndSaysWhy) {
   MeterSet set = set_of(fake_info("m"));
   Window lost_end = set.begin("a");
@@ -124,6 +149,34 @@ TEST_F(MeterSetTest, TheCounterIsCheckedAgainstItsPower) {
       EXPECT_EQ(meter.marks[0], kDisagrees);
     }
   }
+}
+
+// A load that rises, falls and bursts, under the injected clock: what the counter counted against
+// an integral of the power that was sampled beside it.
+TEST_F(MeterSetTest, AnIndependentIntegralOfAMovingLoadIsWithinTwoPercentOfTheCounter) {
+  MeterSet set = set_with_power(0);
+  const auto power = [](double t) {
+    return 120 + 80 * std::sin(1.7 * t) + (std::fmod(t, 3) < 1 ? 90 : 0);
+  };
+  constexpr int kStepsPerSample = 100;  // the device integrates a hundred times as finely
+  constexpr double kSample = 0.1;
+  double joules = 0, t = 0;
+  counter_->watts = power(0);
+  Window window = set.begin("work");
+  for (int sample = 0; sample < 300; ++sample) {
+    for (int i = 0; i < kStepsPerSample; ++i) {
+      joules += power(t) * kSample / kStepsPerSample;
+      t += kSample / kStepsPerSample;
+    }
+    clock_.now += kSample;
+    counter_->raw = static_cast<uint64_t>(std::llround(joules * 1e3));
+    counter_->watts = power(t);
+    set.poll();
+  }
+  const MeterWindow meter = window.end().meters[0];
+  ASSERT_TRUE(meter.joules && meter.integrated_joules);
+  EXPECT_NEAR(*meter.integrated_joules / *meter.joules, 1, 0.02);
+  EXPECT_TRUE(meter.marks.empty());
 }
 
 TEST_F(MeterSetTest, APowerThatIsNotAlwaysToldIsNoCrossCheck) {

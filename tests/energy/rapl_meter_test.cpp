@@ -66,6 +66,13 @@ TEST_F(RaplTest, CountsEachPackageOnceAndMemoryApart) {
   EXPECT_EQ(found.dram[0]->info().domain, Domain::kMemory);
 }
 
+TEST_F(RaplTest, TellsItsPowerLimitWhereThereIsOne) {
+  zone("intel-rapl:0", "package-0", "1000\n");
+  EXPECT_EQ(find().packages[0]->conditions(), base::Json::object());
+  std::ofstream(folder_.path() / "intel-rapl:0" / "constraint_0_power_limit_uw") << "125000000\n";
+  EXPECT_EQ(find().packages[0]->conditions()["power_limit_watts"], 125.0);
+}
+
 TEST_F(RaplTest, ReadsNestedTrees) {
   zone("intel-rapl/intel-rapl:0", "package-0", "1000\n");
   EXPECT_TRUE(find().packages.empty());  // the class folder holds the zones themselves
