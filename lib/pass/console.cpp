@@ -100,8 +100,7 @@ void Console::begin(const std::string& run_folder, std::optional<double> seconds
 
 void Console::starts(size_t index) {
   const Unit& unit = plan_.units[index];
-  for (const std::string& note : unit.notes)
-    line(base::str_cat("note: ", unit.name(), ": ", note));
+  for (const std::string& note : unit.notes) line(base::str_cat("note: ", unit.name(), ": ", note));
 }
 
 std::string Console::head(size_t index) const {

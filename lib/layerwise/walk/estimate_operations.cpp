@@ -74,8 +74,8 @@ double estimate_attention_operations(const architecture::ModelConfig& config, in
         std::min(window_tokens, layer.attention.window.value_or(window_tokens)));
     // The first tokens of a window see fewer: sum over i of min(i + 1, seen), a token.
     const double keys = length == 0 ? 0 : seen * (2 * length - seen + 1) / (2 * length);
-    operations += 4 * static_cast<double>(layer.attention.query_width()) * keys *
-                  static_cast<double>(tokens);
+    operations +=
+        4 * static_cast<double>(layer.attention.query_width()) * keys * static_cast<double>(tokens);
   }
   return operations;
 }

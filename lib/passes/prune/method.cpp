@@ -14,8 +14,7 @@ double PruneMethod::walk_operations(const architecture::ModelConfig& config, int
 double PruneMethod::attention_operations(const architecture::ModelConfig& config,
                                          const layerwise::CalibrationPlan& calibration) const {
   return (corrects_drift() ? 2 : 1) *
-         layerwise::estimate_attention_operations(config, calibration.tokens(),
-                                                  calibration.length);
+         layerwise::estimate_attention_operations(config, calibration.tokens(), calibration.length);
 }
 
 double PruneMethod::extra_operations(const architecture::ModelConfig& /*config*/,

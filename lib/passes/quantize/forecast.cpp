@@ -143,8 +143,8 @@ double operations_of(const QuantizeSettings& settings, const architecture::Model
   const double streams = settings.drifts() ? 2 : 1;
   return layerwise::estimate_walk_operations(config, demand.tokens, settings.drifts(),
                                              demand.expert_blend) +
-         streams * layerwise::estimate_attention_operations(config, demand.tokens,
-                                                            demand.window_tokens) +
+         streams *
+             layerwise::estimate_attention_operations(config, demand.tokens, demand.window_tokens) +
          layerwise::estimate_gradient_operations(config, gradient_tokens(settings, demand),
                                                  kLargestTwoSidedRows) +
          layerwise::estimate_rounding_operations(

@@ -152,10 +152,10 @@ absl::Status RotatePass::check(pass::CheckContext& context, pass::ModelInfo& mod
                           check_calibration(context, model));
   const int64_t tokens = calibration.tokens();
   const double walk_operations =
-      tokens > 0 ? layerwise::estimate_walk_operations(model.config, tokens, false) +
-                       layerwise::estimate_attention_operations(model.config, tokens,
-                                                                calibration.length)
-                 : 0;
+      tokens > 0
+          ? layerwise::estimate_walk_operations(model.config, tokens, false) +
+                layerwise::estimate_attention_operations(model.config, tokens, calibration.length)
+          : 0;
   const at::Device device(context.device());
   const std::optional<double> walking =
       with_writing(seconds_of(walk_operations, walk_speed(windows_.products(), device)),
