@@ -67,7 +67,7 @@ std::vector<std::string> precision_options(Pass& pass) {
 std::vector<Reference> references(Pass& pass) {
   std::vector<Reference> out;
   const auto add = [&](const OptionInfo& info, const std::string& name, Reference::Kind kind) {
-    if (!name.empty()) out.push_back({std::string(info.name), name, kind});
+    if (!name.empty()) out.push_back({std::string(info.name), name, kind, info.takes_artifacts});
   };
   visit(pass, [&](const OptionInfo& info, auto& value) {
     using T = std::decay_t<decltype(value)>;

@@ -48,6 +48,7 @@ struct Reference {
   std::string option;
   std::string name;
   enum class Kind { kModel, kData } kind;
+  bool takes_artifacts = false;
 };
 std::vector<Reference> references(Pass& pass);
 

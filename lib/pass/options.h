@@ -61,6 +61,7 @@ struct OptionInfo {
   // Its value names the precision of products over data: what that means on the device at hand is
   // part of the step's key (PlanOptions::arithmetic).
   bool is_precision = false;
+  bool takes_artifacts = false;  // models: may name what an export step leaves, too
 };
 
 class OptionVisitor {

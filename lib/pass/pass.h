@@ -72,6 +72,11 @@ class CheckContext {
   virtual void leaves(std::vector<Artifact> artifacts) { (void)artifacts; }
   // Said by a step that another program computes, with its version: part of the step's key.
   virtual void computed_by(std::string_view program) { (void)program; }
+  // The same as artifacts() of a model that an option names.
+  virtual std::vector<Artifact> artifacts_of(const ModelReference& reference) const {
+    (void)reference;
+    return {};
+  }
 };
 
 // A named number of a step (lib/pass/README.md).
@@ -124,6 +129,14 @@ class RunContext {
   virtual void statistic(Statistic statistic) = 0;  // in the order of printing
   virtual void row(std::string_view table, base::Json row) = 0;
   virtual void warn(std::string_view text) = 0;
+
+  // The same as artifacts() of a model that an option names.
+  virtual std::vector<Artifact> artifacts_of(const ModelReference& reference) const {
+    (void)reference;
+    return {};
+  }
+  // The model or unit that an option names: of a step with variants the one that it comes to.
+  virtual std::string name_of(const ModelReference& reference) const { return reference.name; }
 };
 
 class Pass {

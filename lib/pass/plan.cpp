@@ -39,6 +39,10 @@ class PlanCheckContext : public CheckContext {
     if (!unit_.pass->info().takes_artifacts) return {};
     return plan_.artifacts_of(unit_.from);
   }
+  std::vector<Artifact> artifacts_of(const ModelReference& reference) const override {
+    const Unit* made = plan_.resolve(reference.name, unit_.variant);
+    return plan_.artifacts_of(made == nullptr ? reference.name : made->name());
+  }
   void leaves(std::vector<Artifact> artifacts) override { unit_.artifacts = std::move(artifacts); }
   void computed_by(std::string_view program) override { unit_.computed_by = program; }
 
@@ -165,7 +169,9 @@ class Planner {
     const std::string id = reference.name.substr(0, reference.name.find('/'));
     if (broken_.contains(id)) return false;
     if (const Unit* made = plan_.resolve(reference.name, unit.variant)) {
-      if (made->pass->info().output == Output::kCheckpoint) {
+      const Output output = made->pass->info().output;
+      if (output == Output::kCheckpoint ||
+          (output == Output::kArtifact && reference.takes_artifacts)) {
         reference.name = made->name();
         return true;
       }

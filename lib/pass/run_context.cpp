@@ -15,10 +15,23 @@ absl::Status UnitContext::prepare() {
   return absl::OkStatus();
 }
 
+std::vector<Artifact> UnitContext::artifacts() const {
+  if (!setting_.artifacts || !setting_.unit.pass->info().takes_artifacts) return {};
+  return setting_.artifacts(setting_.unit.from);
+}
+
+std::vector<Artifact> UnitContext::artifacts_of(const ModelReference& reference) const {
+  return setting_.artifacts ? setting_.artifacts(name_of(reference)) : std::vector<Artifact>{};
+}
+
+std::string UnitContext::name_of(const ModelReference& reference) const {
+  const Unit* made = setting_.plan.resolve(reference.name, setting_.unit.variant);
+  return made == nullptr ? reference.name : made->name();
+}
+
 absl::StatusOr<format::Checkpoint> UnitContext::model(const ModelReference& reference) const {
+  const std::string name = name_of(reference);
   for (const Reference& known : setting_.unit.references) {
-    const Unit* made = setting_.plan.resolve(reference.name, setting_.unit.variant);
-    const std::string name = made == nullptr ? reference.name : made->name();
     // Only what the options name is part of the key of the step.
     if (known.kind == Reference::Kind::kModel && known.name == name) return setting_.open(name);
   }

@@ -29,7 +29,8 @@ class UnitContext : public RunContext, public OriginSource {
     std::filesystem::path resume;
     // The finished checkpoint of a model or unit.
     std::function<absl::StatusOr<format::Checkpoint>(const std::string&)> open;
-    std::vector<Artifact> artifacts = {};  // that the unit's input is, with absolute paths
+    // What a model or unit is besides a checkpoint, with absolute paths; null: nothing.
+    std::function<std::vector<Artifact>(const std::string&)> artifacts = {};
     // Where a model or unit comes from; null: nothing is known.
     std::function<Origin(const std::string&)> origin = {};
   };
@@ -41,11 +42,13 @@ class UnitContext : public RunContext, public OriginSource {
 
   const format::Checkpoint* input() const override { return input_ ? &*input_ : nullptr; }
   std::string input_name() const override { return setting_.unit.from; }
-  std::vector<Artifact> artifacts() const override { return setting_.artifacts; }
+  std::vector<Artifact> artifacts() const override;
   Origin origin() const override {
     return setting_.origin ? setting_.origin(setting_.unit.from) : Origin{};
   }
   absl::StatusOr<format::Checkpoint> model(const ModelReference& reference) const override;
+  std::vector<Artifact> artifacts_of(const ModelReference& reference) const override;
+  std::string name_of(const ModelReference& reference) const override;
   absl::StatusOr<text::DataSource> data(const DataReference& reference) const override;
   const std::filesystem::path& output_folder() const override { return output_; }
   const std::filesystem::path& resume_folder() const override { return setting_.resume; }

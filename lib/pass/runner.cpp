@@ -9,6 +9,7 @@
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "base/progress_gauge.h"
 #include "pass/disk_room.h"
 #include "pass/journal.h"
 #include "pass/records.h"
@@ -151,12 +152,11 @@ class Runner {
     return base::internal("the model '", name, "' is not made yet");
   }
 
-  // What a unit's input is besides a checkpoint.
-  std::vector<Artifact> artifacts_for(const Unit& unit) const {
-    if (!unit.pass->info().takes_artifacts) return {};
-    std::vector<Artifact> artifacts = plan_.artifacts_of(unit.from);
+  // What a model or unit is besides a checkpoint.
+  std::vector<Artifact> artifacts_of(const std::string& name) const {
+    std::vector<Artifact> artifacts = plan_.artifacts_of(name);
     for (size_t i = 0; i < plan_.units.size(); ++i) {
-      if (plan_.units[i].name() != unit.from || !entries_[i]) continue;
+      if (plan_.units[i].name() != name || !entries_[i]) continue;
       for (Artifact& artifact : artifacts) artifact.path = entries_[i]->output() / artifact.path;
     }
     return artifacts;
@@ -191,7 +191,9 @@ class Runner {
     const auto begin = std::chrono::steady_clock::now();
     energy::Window window = meters_.begin(unit.name());
     absl::Status status = context.prepare();
+    base::set_progress_gauge([this] { return meters_.recent_watts_text(); });
     if (status.ok()) status = run_guarded(*unit.pass, context);
+    base::set_progress_gauge(nullptr);
     energy::WindowResult energy = window.end();
     measured.seconds = seconds_since(begin);
     measured.peak_memory_bytes = base::peak_resident_bytes();
@@ -243,7 +245,7 @@ class Runner {
     FRUGAL_ASSIGN_OR_RETURN(const fs::path resume, cache_.resume_folder(unit.key));
     UnitContext context({plan_, unit, cache_, meters_, options_.device, staging, resume,
                          [this](const std::string& name) { return open_model(name); },
-                         artifacts_for(unit),
+                         [this](const std::string& name) { return artifacts_of(name); },
                          [this](const std::string& name) { return origin_of(name); }});
     FRUGAL_RETURN_IF_ERROR(measured_run(unit, context, measured));
     FRUGAL_ASSIGN_OR_RETURN(const base::Json output,

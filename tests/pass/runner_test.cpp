@@ -412,5 +412,21 @@ TEST_F(RunnerTest, AnOnnxFolderIsServedWithoutACheckpoint) {
   EXPECT_TRUE(given["architecture"].is_null());
 }
 
+// An option may name one, too, where it says so: of a step with variants the one of the unit's own.
+TEST_F(RunnerTest, AnOptionMayNameAnArtifact) {
+  const std::string text =
+      std::string(kText) + R"(  - {id: used, pass: serve, from: file, with: {beside: file}}
+  - {id: other, pass: serve, from: teacher, with: {beside: file/3}}
+)";
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const RunResult result, shop_.run(text));
+  EXPECT_EQ(result.exit_code, kExitDone) << result.message;
+  std::map<std::string, base::Json> ends;
+  for (base::Json& event : shop_.events("step_end"))
+    ends[event["id"].get<std::string>() + "/" + event["variant"].get<std::string>()] = event;
+  EXPECT_EQ(ends.at("used/2")["tables"]["beside"],
+            base::Json::parse(R"([{"name":"file/2","bytes":32}])"));
+  EXPECT_EQ(ends.at("other/")["tables"]["beside"][0]["name"], "file/3");
+}
+
 }  // namespace
 }  // namespace frugal::pass

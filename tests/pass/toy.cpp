@@ -230,8 +230,12 @@ class ServePass : public Pass {
                                 .takes_artifacts = true};
     return kInfo;
   }
-  void visit_options(OptionVisitor&) override {}
+  void visit_options(OptionVisitor& visitor) override {
+    visitor.field({.name = "beside", .help = "Served beside.", .takes_artifacts = true}, beside_);
+  }
   absl::Status check(CheckContext& context, ModelInfo&) const override {
+    for (const Artifact& artifact : context.artifacts_of(beside_))
+      context.note(base::str_cat("beside ", artifact.path.string()));
     for (const Artifact& artifact : context.artifacts()) {
       context.note(base::str_cat(artifact.format, " ", artifact.path.string()));
       context.computed_by("box server 2");
@@ -247,10 +251,17 @@ class ServePass : public Pass {
       FRUGAL_ASSIGN_OR_RETURN(const std::string content, base::read_file(artifact.path));
       context.row("served", {{"format", artifact.format}, {"bytes", content.size()}});
     }
+    for (const Artifact& artifact : context.artifacts_of(beside_)) {
+      FRUGAL_ASSIGN_OR_RETURN(const std::string content, base::read_file(artifact.path));
+      context.row("beside", {{"name", context.name_of(beside_)}, {"bytes", content.size()}});
+    }
     FRUGAL_ASSIGN_OR_RETURN(const auto values, context.input()->values("model.norm.weight"));
     context.statistic({.name = "first_weight", .value = values[0], .help = "Of the checkpoint."});
     return absl::OkStatus();
   }
+
+ private:
+  ModelReference beside_;
 };
 
 // Every reading finds 5 J more.

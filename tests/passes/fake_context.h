@@ -106,6 +106,10 @@ class FakeCheckContext final : public pass::CheckContext {
   void warn(std::string_view text) override { warnings.emplace_back(text); }
   void note(std::string_view text) override { notes.emplace_back(text); }
   std::vector<pass::Artifact> artifacts() const override { return served; }
+  std::vector<pass::Artifact> artifacts_of(const pass::ModelReference& reference) const override {
+    const auto found = named.find(reference.name);
+    return found == named.end() ? std::vector<pass::Artifact>() : found->second;
+  }
   void leaves(std::vector<pass::Artifact> artifacts) override { left = std::move(artifacts); }
   void computed_by(std::string_view program) override { computer = program; }
 
@@ -113,6 +117,7 @@ class FakeCheckContext final : public pass::CheckContext {
   std::map<std::string, pass::ModelInfo, std::less<>> models;
   std::string place = "cpu";
   std::vector<pass::Artifact> served, left;  // that the input is; that the step will leave
+  std::map<std::string, std::vector<pass::Artifact>, std::less<>> named;  // that a model is
   std::string computer;
   pass::Estimate estimated;
   std::vector<std::string> warnings, notes;
@@ -134,6 +139,10 @@ class FakeRunContext final : public pass::RunContext {
   const format::Checkpoint* input() const override { return input_ ? &*input_ : nullptr; }
   std::string input_name() const override { return "toy"; }
   std::vector<pass::Artifact> artifacts() const override { return served; }
+  std::vector<pass::Artifact> artifacts_of(const pass::ModelReference& reference) const override {
+    const auto found = named.find(reference.name);
+    return found == named.end() ? std::vector<pass::Artifact>() : found->second;
+  }
   absl::StatusOr<format::Checkpoint> model(const pass::ModelReference& reference) const override {
     const auto found = models.find(reference.name);
     if (found == models.end()) return base::not_found("no model ", reference.name);
@@ -179,8 +188,9 @@ class FakeRunContext final : public pass::RunContext {
   void use_meters(energy::MeterSet meters) { meters_ = std::move(meters); }
 
   DataSources sources;
-  std::map<std::string, std::filesystem::path, std::less<>> models;  // folders
-  std::vector<pass::Artifact> served;                                // that the input is
+  std::map<std::string, std::filesystem::path, std::less<>> models;       // folders
+  std::vector<pass::Artifact> served;                                     // that the input is
+  std::map<std::string, std::vector<pass::Artifact>, std::less<>> named;  // that a model is
   std::vector<pass::Statistic> statistics;
   std::map<std::string, std::vector<base::Json>> tables;
   std::map<std::string, std::vector<base::Json>> written_items;

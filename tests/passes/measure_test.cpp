@@ -9,6 +9,7 @@
 #include "passes/measure/measure_pass.h"
 #include "passes/measure/speed.h"
 #include "passes/measure/summary.h"
+#include "passes/measure/window_numbers.h"
 #include "support/shared_data.h"
 #include "tensor/aten.h"
 
@@ -75,12 +76,26 @@ energy::MeterSet steady_meters(const TickingClock& clock, double watts) {
 
 base::RandomStream stream() { return base::RandomStream(1, "test/measure"); }
 
+// One model by itself, in our own forward.
+absl::StatusOr<std::vector<Speed>> measure_speed(const model::Decoder& decoder,
+                                                 const std::vector<Workload>& workloads,
+                                                 const SpeedSettings& settings,
+                                                 energy::MeterSet& meters,
+                                                 const energy::Clock& clock) {
+  std::vector<Probes> probes(1);
+  FRUGAL_ASSIGN_OR_RETURN(probes[0], decoder_probes(decoder, workloads, clock, stream()));
+  FRUGAL_ASSIGN_OR_RETURN(Measured measured,
+                          measure_rounds(probes, settings, meters, clock, stream()));
+  EXPECT_EQ(measured.models.size(), 1u);
+  return std::move(measured.models.front());
+}
+
 TEST(MeasureSpeedTest, CountsRunsStepsAndJoules) {
   const TickingClock clock;
   energy::MeterSet meters = steady_meters(clock, 100.0);
-  const auto speeds = measure_speed(small_model(), {{8, 4, 1}, {8, 4, 3}},
-                                    {.repeats = 2, .seconds_minimum = 0.195, .idle_seconds = 0},
-                                    meters, clock, stream());
+  const auto speeds =
+      measure_speed(small_model(), {{8, 4, 1}, {8, 4, 3}},
+                    {.repeats = 2, .seconds_minimum = 0.195, .idle_seconds = 0}, meters, clock);
   ASSERT_TRUE(speeds.ok()) << speeds.status();
   ASSERT_EQ(speeds->size(), 2u);
   for (const Speed& speed : *speeds) {
@@ -107,9 +122,9 @@ TEST(MeasureSpeedTest, CountsRunsStepsAndJoules) {
 TEST(MeasureSpeedTest, IdlePowerIsSubtracted) {
   const TickingClock clock;
   energy::MeterSet meters = steady_meters(clock, 100.0);
-  const auto speeds = measure_speed(small_model(), {{8, 2, 1}},
-                                    {.repeats = 1, .seconds_minimum = 0.1, .idle_seconds = 1},
-                                    meters, clock, stream());
+  const auto speeds =
+      measure_speed(small_model(), {{8, 2, 1}},
+                    {.repeats = 1, .seconds_minimum = 0.1, .idle_seconds = 1}, meters, clock);
   ASSERT_TRUE(speeds.ok()) << speeds.status();
   // The device draws the same when idle: nothing is left, up to the counter's millijoules.
   const auto net = (*speeds)[0].repeats[0].prefill.energy.total_net_joules();
@@ -120,7 +135,7 @@ TEST(MeasureSpeedTest, IdlePowerIsSubtracted) {
 TEST(MeasureSpeedTest, RefusesMoreTokensThanTheContextHolds) {
   const TickingClock clock;
   energy::MeterSet meters({}, {}, {.clock = &clock, .sample_seconds = 0});
-  FRUGAL_EXPECT_ERROR(measure_speed(small_model(), {{30, 3, 1}}, {}, meters, clock, stream()),
+  FRUGAL_EXPECT_ERROR(measure_speed(small_model(), {{30, 3, 1}}, {}, meters, clock),
                       StatusCode::kInvalidArgument, "need a context of 33");
 }
 
@@ -178,6 +193,18 @@ TEST(SpeedSummaryTest, NumbersByHand) {
   EXPECT_EQ(find(all, "joules_per_request").low, 26.0);  // both repeats are alike
 }
 
+TEST(WindowNumbersTest, OfOneRoundByHand) {
+  const Speed speed = hand_made();
+  const SpeedRepeat& round = speed.repeats[0];
+  EXPECT_DOUBLE_EQ(*joules_per_request(speed.workload, round, false).value, 26.0);
+  EXPECT_DOUBLE_EQ(*joules_per_request(speed.workload, round, true).value, 13.0);
+  EXPECT_DOUBLE_EQ(*joules_per_token(speed.workload, round, Phase::kPrefill).value, 1.0);
+  EXPECT_DOUBLE_EQ(tokens_per_second(speed.workload, round, Phase::kDecode), 4.0);
+  EXPECT_DOUBLE_EQ(seconds_of(round.prefill), 2.0);
+  EXPECT_THAT(request_seconds(round), ::testing::ElementsAre(1.9, 3.0, 2.0, 3.1));
+  EXPECT_EQ(to_string(Phase::kDecode), "decode");
+}
+
 TEST(SpeedSummaryTest, UnknownEnergyIsNullWithItsReason) {
   Speed speed = hand_made();
   speed.repeats[1].decode.energy = joules(std::nullopt);
@@ -199,8 +226,18 @@ TEST(SpeedSummaryTest, ProvenanceIsThatOfTheWeakestPart) {
   EXPECT_EQ(find(all, "decode_joules_per_token/batch_2").provenance, "measured");
 }
 
-TEST(SpeedSummaryTest, MarksOfAWindowStayOnItsNumbers) {
+// Windows of 6 s.
+Speed long_enough() {
   Speed speed = hand_made();
+  for (SpeedRepeat& repeat : speed.repeats) {
+    repeat.prefill.run_seconds = {1.5, 1.5, 1.5, 1.5};
+    repeat.decode.run_seconds = {3.0, 3.0};
+  }
+  return speed;
+}
+
+TEST(SpeedSummaryTest, MarksOfAWindowStayOnItsNumbers) {
+  Speed speed = long_enough();
   speed.repeats[1].decode.energy.meters[0].marks = {std::string(energy::kShort)};
   const auto all = speed_statistics({speed}, stream());
   for (const char* name : {"joules_per_million_tokens", "joules_per_request",
@@ -208,6 +245,23 @@ TEST(SpeedSummaryTest, MarksOfAWindowStayOnItsNumbers) {
     EXPECT_THAT(find(all, name).marks, ::testing::ElementsAre(energy::kShort)) << name;
   }
   EXPECT_TRUE(find(all, "prefill_joules_per_token/batch_2").marks.empty());
+  EXPECT_TRUE(find(all, "decode_tokens_per_second/batch_2").marks.empty());
+}
+
+// A window of less than five seconds is short for clocks as for counters.
+TEST(SpeedSummaryTest, AShortWindowMarksSpeedsAndLatenciesToo) {
+  Speed speed = long_enough();
+  EXPECT_TRUE(find(speed_statistics({speed}, stream()), "latency_p50/batch_2").marks.empty());
+  speed.repeats[1].decode.run_seconds = {2.0, 2.5};
+  const auto all = speed_statistics({speed}, stream());
+  for (const char* name :
+       {"tokens_per_second", "decode_tokens_per_second/batch_2", "decode_joules_per_token/batch_2",
+        "time_per_token_p95/batch_2", "latency_p50/batch_2", "net_joules_per_request/batch_2"}) {
+    EXPECT_THAT(find(all, name).marks, ::testing::ElementsAre(energy::kShort)) << name;
+  }
+  for (const char* name : {"prefill_tokens_per_second/batch_2", "time_to_first_token_p50/batch_2"})
+    EXPECT_TRUE(find(all, name).marks.empty()) << name;
+  EXPECT_EQ(speed_rows({speed})[3]["marks"], Json::array({"short window"}));
 }
 
 // What a model of the CPU may be off by goes into every number of joules, and turns over with it.
@@ -245,19 +299,19 @@ TEST(SpeedSummaryTest, RowsHoldEveryWindow) {
   EXPECT_EQ(rows[3]["repeat"], 1);
 }
 
+Measured one(Speed speed) { return {.models = {{std::move(speed)}}, .first = {}, .idle = {}}; }
+
 TEST(SpeedSummaryTest, ShortWindowsAreSaid) {
-  EXPECT_THAT(speed_warnings({hand_made()}),
+  EXPECT_THAT(speed_warnings(one(hand_made())),
               ::testing::ElementsAre(::testing::HasSubstr("raise seconds_minimum")));
   Speed coarse = hand_made();
   coarse.repeats[0].decode.energy.meters[0].updates = 7.5;
-  EXPECT_THAT(speed_warnings({coarse}),
+  EXPECT_THAT(speed_warnings(one(coarse)),
               ::testing::ElementsAre(::testing::HasSubstr("moved only 7 times")));
-  Speed long_enough = hand_made();
-  for (SpeedRepeat& repeat : long_enough.repeats) {
-    repeat.prefill.run_seconds = {6.0};
-    repeat.decode.run_seconds = {6.0};
-  }
-  EXPECT_TRUE(speed_warnings({long_enough}).empty());
+  EXPECT_TRUE(speed_warnings(one(long_enough())).empty());
+  Measured with_reference = one(long_enough());
+  with_reference.models.push_back({hand_made()});
+  EXPECT_EQ(speed_warnings(with_reference).size(), 1u);
 }
 
 // --- the pass ---
@@ -285,6 +339,31 @@ TEST(MeasurePassTest, WithoutMetersSpeedIsKnownAndEnergyIsNot) {
   EXPECT_EQ(context.tables.at("speed").size(), 8u);
   EXPECT_EQ(context.written_items.at("energy_windows").size(), 8u);
   EXPECT_EQ(context.warnings.size(), 1u);
+}
+
+TEST(MeasurePassTest, AReferenceInOurOwnForwardTakesTurns) {
+  const test::TemporaryFolder folder;
+  for (const char* name : {"model", "other"}) {
+    fs::create_directories(folder.path() / name);
+    FRUGAL_ASSERT_OK(small_model().save(folder.path() / name, format::DType::kF32));
+  }
+  FakeRunContext context(folder.path(), *format::Checkpoint::open(folder.path() / "model"));
+  context.models["base"] = folder.path() / "other";
+  FRUGAL_ASSERT_OK(measure_pass({{"prompt_tokens", 8},
+                                 {"generated_tokens", 4},
+                                 {"repeats", 6},
+                                 {"seconds_minimum", 0.0},
+                                 {"reference", "base"},
+                                 {"outlier_deviations", 0}})
+                       ->run(context));
+  EXPECT_EQ(context.tables.at("energy_rounds").size(), 6u);
+  const auto& rows = context.tables.at("energy_comparison");
+  EXPECT_EQ(rows.size(), 8u);
+  EXPECT_TRUE(rows[0]["ratio"].is_null());  // no meter here
+  EXPECT_EQ(rows[5]["n"], 6);
+  EXPECT_GT(rows[5]["ratio"].get<double>(), 0.0);
+  EXPECT_EQ(context.tables.at("runtime").size(), 1u);
+  EXPECT_FALSE(context.tables.contains("idle"));
 }
 
 absl::Status checked(const Json& options) {

@@ -331,6 +331,44 @@ TEST_F(ServingTest, MeasureTimesTheArtifact) {
   }
 }
 
+// Two files in two processes of the runtime; what is compared stands before what is measured alone.
+TEST_F(ServingTest, MeasureTakesTurnsWithAReferenceInTheSameRuntime) {
+  FakeRunContext context = this->context();
+  const pass::Artifact other{"gguf", folder_.path() / "other.gguf"};
+  std::ofstream(other.path) << kVocabulary;
+  context.named["base"] = {{"onnx", folder_.path() / "none"}, other};
+  const Json options = {{"prompt_tokens", 8},     {"generated_tokens", 4}, {"repeats", 7},
+                        {"seconds_minimum", 0.0}, {"reference", "base"},   {"batch", {1, 3}}};
+  FRUGAL_ASSERT_OK(with(make_measure_pass(), options)->run(context));
+  const auto& runtimes = context.tables.at("runtime");
+  ASSERT_EQ(runtimes.size(), 2u);
+  EXPECT_EQ(runtimes[0]["artifact"], "m.gguf");
+  EXPECT_EQ(runtimes[1]["artifact"], "other.gguf");
+  EXPECT_EQ(runtimes[1]["reference"], "base");
+  EXPECT_EQ(context.tables.at("energy_rounds").size(), 14u);
+  EXPECT_EQ(context.tables.at("energy_comparison").size(), 16u);
+  EXPECT_EQ(context.tables.at("energy_comparison")[5]["metric"], "decode_tokens_per_second");
+  EXPECT_EQ(context.tables.at("speed").size(), 28u);  // of the model alone
+  EXPECT_EQ(context.written_items.at("energy_windows").size(), 56u);
+  EXPECT_EQ(context.statistics[0].name, "joules_per_request_ratio");
+  EXPECT_EQ(context.tables.at("boundary").size(), 1u);
+}
+
+TEST_F(ServingTest, AReferenceOfAnotherVocabularyOrRuntimeIsRefusedByTheRunToo) {
+  FakeRunContext context = this->context();
+  const auto pass = with(make_measure_pass(), {{"prompt_tokens", 8},
+                                               {"generated_tokens", 4},
+                                               {"seconds_minimum", 0.0},
+                                               {"reference", "base"}});
+  FRUGAL_EXPECT_ERROR(pass->run(context), absl::StatusCode::kInvalidArgument,
+                      "the reference 'base' is a checkpoint, which that does not read");
+  const pass::Artifact other{"gguf", folder_.path() / "other.gguf"};
+  std::ofstream(other.path) << kVocabulary - 1;
+  context.named["base"] = {other};
+  FRUGAL_EXPECT_ERROR(pass->run(context), absl::StatusCode::kFailedPrecondition,
+                      "finds 299 ids in it, expected 300");
+}
+
 TEST_F(ServingTest, TheOwnForwardIsCalledByItsName) {
   FakeRunContext context = this->context();
   FRUGAL_ASSERT_OK(with(make_measure_pass(), {{"prompt_tokens", 8},

@@ -2,10 +2,15 @@
 #include "passes/measure/measure_pass.h"
 
 #include <algorithm>
+#include <list>
 #include <optional>
 
+#include "energy/paired_rounds.h"
 #include "model/decoder.h"
 #include "passes/common/serving.h"
+#include "passes/measure/boundary.h"
+#include "passes/measure/paired.h"
+#include "passes/measure/reference.h"
 #include "passes/measure/speed.h"
 #include "passes/measure/summary.h"
 #include "tensor/device.h"
@@ -21,6 +26,8 @@ struct MeasureOptions {
   double seconds_minimum = 5.0;
   double idle_seconds = 5.0;
   std::string runtime = "auto";
+  pass::ModelReference reference;
+  double outlier_deviations = 5.0;
 };
 
 void visit(MeasureOptions& options, pass::OptionVisitor& visitor) {
@@ -41,7 +48,8 @@ void visit(MeasureOptions& options, pass::OptionVisitor& visitor) {
        .maximum = 65536},
       options.batch);
   visitor.field({.name = "repeats",
-                 .help = "Windows of each phase and batch size; the intervals come from them.",
+                 .help = "Rounds: windows of each phase and batch size; the intervals come from "
+                         "them.",
                  .minimum = 1,
                  .maximum = 1000},
                 options.repeats);
@@ -61,6 +69,22 @@ void visit(MeasureOptions& options, pass::OptionVisitor& visitor) {
                  .maximum = 3600},
                 options.idle_seconds);
   visit_runtime(options.runtime, visitor);
+  visitor.field(
+      {.name = "reference",
+       .help =
+           "Model or artifact to compare with, in the same runtime and on the same prompts: in "
+           "each round the windows of both lie next to each other in an order drawn by lot, and "
+           "ratios get an interval, a p value and a verdict; takes twice the time.",
+       .takes_artifacts = true},
+      options.reference);
+  visitor.field(
+      {.name = "outlier_deviations",
+       .help = "With a reference: a round is left out, for both alike, where the seconds of both "
+               "models' runs of a phase together lie further than so many scaled median absolute "
+               "deviations from the median of the rounds; what is left out is recorded, 0 keeps "
+               "all.",
+       .minimum = 0},
+      options.outlier_deviations);
 }
 
 absl::Status check_options(const MeasureOptions& options, int64_t context_length) {
@@ -110,10 +134,10 @@ class MeasurePass final : public pass::Pass {
   const pass::PassInfo& info() const override {
     static const pass::PassInfo info{
         .name = "measure",
-        .version = 1,
+        .version = 2,
         .summary =
             "Measures speed, latency and energy of inference, prefill and decode apart, "
-            "with intervals over repeats.",
+            "with intervals over rounds; in turns with a reference, where one is named.",
         .input = pass::Input::kCheckpoint,
         .output = pass::Output::kNone,
         .takes_artifacts = true};
@@ -126,11 +150,10 @@ class MeasurePass final : public pass::Pass {
     FRUGAL_RETURN_IF_ERROR(check_options(options_, model.config.context_length));
     FRUGAL_ASSIGN_OR_RETURN(const auto serving, check_serving(options_.runtime, "measure", model,
                                                               Purpose::kTiming, context));
-    const int64_t largest = *std::max_element(options_.batch.begin(), options_.batch.end());
-    if (serving && serving->runtime->times_one_sequence && largest > 1) {
+    if (serving && serving->runtime->times_one_sequence && largest_batch() > 1) {
       return base::invalid_argument("measure: ", serving->runtime->name,
                                     " is timed with one sequence at a time, and batch names ",
-                                    largest, "; set batch: 1, or another runtime");
+                                    largest_batch(), "; set batch: 1, or another runtime");
     }
     if (!serving && !model.grids.empty()) {
       context.warn(
@@ -139,13 +162,15 @@ class MeasurePass final : public pass::Pass {
                         "energy in it; what a grid saves shows in its runtime: measure "
                         "the export"));
     }
-    const double windows =
-        2.0 * static_cast<double>(options_.repeats) * static_cast<double>(options_.batch.size());
+    FRUGAL_ASSIGN_OR_RETURN(const int64_t other_parameters,
+                            check_reference(serving, context, model));
+    const double windows = (compares() ? 4.0 : 2.0) * static_cast<double>(options_.repeats) *
+                           static_cast<double>(options_.batch.size());
     pass::Estimate estimate{
         .seconds = windows * options_.seconds_minimum + 2.0 * options_.idle_seconds,
         .basis = "windows of seconds_minimum each"};
     if (!serving) {  // a runtime's memory is its own
-      estimate.peak_memory_bytes = 4 * model.config.parameter_count();
+      estimate.peak_memory_bytes = 4 * (model.config.parameter_count() + other_parameters);
       estimate.basis += "; fp32 weights";
     }
     context.estimate(estimate);
@@ -155,10 +180,48 @@ class MeasurePass final : public pass::Pass {
   absl::Status run(pass::RunContext& context) const override {
     FRUGAL_ASSIGN_OR_RETURN(const auto serving,
                             run_serving(options_.runtime, Purpose::kTiming, context));
-    return serving ? measure_served(*serving, context) : measure_own_forward(context);
+    std::optional<Serving> reference;
+    if (compares()) {
+      FRUGAL_ASSIGN_OR_RETURN(
+          reference,
+          reference_serving(options_.runtime, serving,
+                            {context.name_of(options_.reference),
+                             context.artifacts_of(options_.reference), context.artifacts()}));
+    }
+    return serving ? measure_served(*serving, reference, context) : measure_own_forward(context);
   }
 
  private:
+  bool compares() const { return !options_.reference.name.empty(); }
+
+  int64_t largest_batch() const {
+    return *std::max_element(options_.batch.begin(), options_.batch.end());
+  }
+
+  // Parameters of the reference; 0 without one.
+  absl::StatusOr<int64_t> check_reference(const std::optional<Serving>& serving,
+                                          pass::CheckContext& context,
+                                          const pass::ModelInfo& model) const {
+    if (!compares()) return 0;
+    FRUGAL_ASSIGN_OR_RETURN(const pass::ModelInfo reference, context.model(options_.reference));
+    FRUGAL_RETURN_IF_ERROR(
+        check_same_work(model, reference, options_.prompt_tokens + options_.generated_tokens));
+    FRUGAL_RETURN_IF_ERROR(
+        reference_serving(
+            options_.runtime, serving,
+            {reference.name, context.artifacts_of(options_.reference), context.artifacts()})
+            .status());
+    if (reference.name == model.name) {
+      context.note("compared with itself: what differs is the error of measuring here");
+    }
+    if (options_.repeats < energy::rounds_needed()) {
+      context.warn(base::str_cat("measure: repeats = ", options_.repeats,
+                                 ", and no difference to '", reference.name,
+                                 "' can be shown below ", energy::rounds_needed()));
+    }
+    return reference.config.parameter_count();
+  }
+
   std::vector<Workload> workloads() const {
     std::vector<Workload> result;
     for (const int64_t batch : options_.batch)
@@ -166,45 +229,75 @@ class MeasurePass final : public pass::Pass {
     return result;
   }
 
-  SpeedSettings settings(const pass::RunContext& context) const {
-    return {.repeats = options_.repeats,
-            .seconds_minimum = options_.seconds_minimum,
-            .idle_seconds = options_.idle_seconds,
-            .title = base::str_cat("measure ", context.input_name())};
+  absl::StatusOr<Measured> measure(const std::vector<Probes>& models,
+                                   pass::RunContext& context) const {
+    const SpeedSettings settings{.repeats = options_.repeats,
+                                 .seconds_minimum = options_.seconds_minimum,
+                                 .idle_seconds = options_.idle_seconds,
+                                 .title = base::str_cat("measure ", context.input_name())};
+    return measure_rounds(models, settings, context.meters(), energy::system_clock(),
+                          base::RandomStream(context.seed(), "measure/order"));
   }
 
+  // The same for every model.
   static base::RandomStream prompts(const pass::RunContext& context) {
     return base::RandomStream(context.seed(), "measure/prompt");
   }
 
   absl::Status measure_own_forward(pass::RunContext& context) const {
     FRUGAL_ASSIGN_OR_RETURN(const at::Device device, tensor::open_device(context.device()));
-    FRUGAL_ASSIGN_OR_RETURN(
-        const auto decoder,
-        model::Decoder::load(*context.input(), {.type = at::kFloat, .device = device}));
-    FRUGAL_ASSIGN_OR_RETURN(const auto speeds,
-                            measure_speed(decoder, workloads(), settings(context), context.meters(),
-                                          energy::system_clock(), prompts(context)));
+    std::vector<format::Checkpoint> checkpoints = {*context.input()};
+    if (compares()) {
+      FRUGAL_ASSIGN_OR_RETURN(auto reference, context.model(options_.reference));
+      checkpoints.push_back(std::move(reference));
+    }
+    std::list<model::Decoder> decoders;  // probes refer to them
+    std::vector<Probes> probes;
+    for (const format::Checkpoint& checkpoint : checkpoints) {
+      FRUGAL_ASSIGN_OR_RETURN(
+          model::Decoder decoder,
+          model::Decoder::load(checkpoint, {.type = at::kFloat, .device = device}));
+      decoders.push_back(std::move(decoder));
+      FRUGAL_ASSIGN_OR_RETURN(Probes own, decoder_probes(decoders.back(), workloads(),
+                                                         energy::system_clock(), prompts(context)));
+      probes.push_back(std::move(own));
+    }
+    FRUGAL_ASSIGN_OR_RETURN(const Measured measured, measure(probes, context));
     context.row("runtime", own_forward_row(context.device()));
-    return report(speeds, kOwnForward, context);
+    return report(measured, kOwnForward, context);
   }
 
-  absl::Status measure_served(const Serving& serving, pass::RunContext& context) const {
-    FRUGAL_ASSIGN_OR_RETURN(const InputModel input, input_model(context));
-    ServedModel served(serving, input.config.vocabulary_size);
-    const int64_t largest = *std::max_element(options_.batch.begin(), options_.batch.end());
+  absl::StatusOr<Probes> served_probes(ServedModel& model, const pass::RunContext& context) const {
     FRUGAL_ASSIGN_OR_RETURN(
         runtime::Session* const session,
-        served.open(options_.prompt_tokens + options_.generated_tokens, largest));
+        model.open(options_.prompt_tokens + options_.generated_tokens, largest_batch()));
     base::RandomStream random = prompts(context);
-    std::vector<std::unique_ptr<SpeedProbe>> probes;
+    Probes probes;
     for (const Workload& workload : workloads())
       probes.push_back(std::make_unique<ServedProbe>(*session, workload, random));
-    FRUGAL_ASSIGN_OR_RETURN(
-        const auto speeds,
-        measure_speed(probes, settings(context), context.meters(), energy::system_clock()));
-    context.row("runtime", served.row());
-    FRUGAL_RETURN_IF_ERROR(report(speeds, serving.engine(), context));
+    return probes;
+  }
+
+  absl::Status measure_served(const Serving& serving, const std::optional<Serving>& reference,
+                              pass::RunContext& context) const {
+    FRUGAL_ASSIGN_OR_RETURN(const InputModel input, input_model(context));
+    const int64_t vocabulary = input.config.vocabulary_size;
+    std::list<ServedModel> models;  // probes refer to them
+    std::vector<Probes> probes;
+    models.emplace_back(serving, vocabulary);
+    if (reference) models.emplace_back(*reference, vocabulary);
+    for (ServedModel& model : models) {
+      FRUGAL_ASSIGN_OR_RETURN(Probes own, served_probes(model, context));
+      probes.push_back(std::move(own));
+    }
+    FRUGAL_ASSIGN_OR_RETURN(const Measured measured, measure(probes, context));
+    for (const ServedModel& model : models) {
+      base::Json row = model.row();
+      if (&model != &models.front()) row["reference"] = context.name_of(options_.reference);
+      context.row("runtime", std::move(row));
+    }
+    FRUGAL_RETURN_IF_ERROR(report(measured, serving.engine(), context));
+    FRUGAL_ASSIGN_OR_RETURN(runtime::Session* const session, models.front().open(1));
     if (const auto peak = session->peak_resident_bytes()) {
       context.statistic({.name = "runtime_peak_memory",
                          .value = static_cast<double>(*peak),
@@ -215,23 +308,47 @@ class MeasurePass final : public pass::Pass {
     return absl::OkStatus();
   }
 
-  static absl::Status report(const std::vector<Speed>& speeds, std::string_view engine,
-                             pass::RunContext& context) {
+  void report_comparison(const Measured& measured, pass::RunContext& context) const {
+    const PairedOptions options{context.name_of(options_.reference), options_.outlier_deviations};
+    const std::vector<base::Json> rows = comparison_rows(measured, options);
+    for (pass::Statistic& statistic : comparison_statistics(rows))
+      context.statistic(std::move(statistic));
+    for (const std::string& warning : comparison_warnings(rows)) context.warn(warning);
+    for (const base::Json& row : rows) context.row("energy_comparison", row);
+    for (base::Json& row : round_rows(measured, options))
+      context.row("energy_rounds", std::move(row));
+  }
+
+  absl::Status report(const Measured& measured, std::string_view engine,
+                      pass::RunContext& context) const {
+    if (compares()) report_comparison(measured, context);
+    const std::vector<Speed>& speeds = measured.models.front();
     const base::RandomStream random(context.seed(), "measure/bootstrap");
     for (pass::Statistic& statistic : speed_statistics(speeds, random)) {
       statistic.help += base::str_cat(" Timed in ", engine, ".");
       context.statistic(std::move(statistic));
     }
     for (base::Json& row : speed_rows(speeds)) context.row("speed", std::move(row));
-    for (const std::string& warning : speed_warnings(speeds)) context.warn(warning);
+    context.row("boundary", boundary_row(measured));
+    for (base::Json& row : idle_rows(measured)) context.row("idle", std::move(row));
+    for (base::Json& row : condition_rows(measured)) context.row("conditions", std::move(row));
+    for (const std::string& warning : speed_warnings(measured)) context.warn(warning);
+    return context.write_items("energy_windows", windows_of(measured));
+  }
+
+  // Every window with its raw readings, those of the reference and of idle devices, too.
+  static std::vector<base::Json> windows_of(const Measured& measured) {
     std::vector<base::Json> windows;
-    for (const Speed& speed : speeds) {
-      for (const SpeedRepeat& repeat : speed.repeats) {
-        windows.push_back(energy::to_json(repeat.prefill.energy));
-        windows.push_back(energy::to_json(repeat.decode.energy));
+    for (const energy::WindowResult& idle : measured.idle) windows.push_back(energy::to_json(idle));
+    for (const std::vector<Speed>& speeds : measured.models) {
+      for (const Speed& speed : speeds) {
+        for (const SpeedRepeat& repeat : speed.repeats) {
+          windows.push_back(energy::to_json(repeat.prefill.energy));
+          windows.push_back(energy::to_json(repeat.decode.energy));
+        }
       }
     }
-    return context.write_items("energy_windows", windows);
+    return windows;
   }
 
   MeasureOptions options_;

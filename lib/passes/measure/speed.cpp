@@ -9,6 +9,7 @@
 #include "base/interrupt.h"
 #include "base/progress.h"
 #include "model/decoder.h"
+#include "passes/measure/window_numbers.h"
 #include "tensor/aten.h"
 #include "tensor/guard.h"
 
@@ -32,6 +33,7 @@ class DecoderProbe final : public SpeedProbe {
   // Reading the picked token on the host waits for the device.
   absl::Status prefill() override {
     return tensor::guarded("prefill", [&] {
+      const c10::InferenceMode inference;
       cache_ = {};
       first_ = next(prompt_, cache_);
     });
@@ -39,6 +41,7 @@ class DecoderProbe final : public SpeedProbe {
 
   absl::Status decode(std::vector<double>* step_seconds) override {
     return tensor::guarded("decode", [&] {
+      const c10::InferenceMode inference;
       model::KeyValueCache cache = cache_;
       at::Tensor ids = first_;
       for (int64_t step = 1; step < workload_.generated_tokens; ++step) {
@@ -92,16 +95,27 @@ absl::StatusOr<PhaseWindow> metered(const Bench& bench, std::string_view name, c
   return result;
 }
 
-absl::StatusOr<SpeedRepeat> measure_once(SpeedProbe& probe, const Bench& bench) {
-  const std::string name = base::str_cat("batch ", probe.workload().batch);
-  SpeedRepeat result;
-  FRUGAL_ASSIGN_OR_RETURN(
-      result.prefill,
-      metered(bench, name + " prefill", [&](std::vector<double>*) { return probe.prefill(); }));
-  FRUGAL_ASSIGN_OR_RETURN(result.decode,
-                          metered(bench, name + " decode",
-                                  [&](std::vector<double>* steps) { return probe.decode(steps); }));
-  return result;
+// The windows of one round and workload: phase by phase, so that those of one phase lie next to
+// each other. A model's decode follows its prefill, whose cache it goes on from.
+absl::Status measure_round(const std::vector<Probes>& models, size_t workload, size_t first,
+                           const Bench& bench, base::Progress* progress, Measured& out) {
+  for (std::vector<Speed>& speeds : out.models) speeds[workload].repeats.emplace_back();
+  for (const Phase phase : {Phase::kPrefill, Phase::kDecode}) {
+    for (size_t turn = 0; turn < models.size(); ++turn) {
+      const size_t model = (first + turn) % models.size();
+      SpeedProbe& probe = *models[model][workload];
+      const std::string name = base::str_cat(model == 0 ? "" : "reference ", "batch ",
+                                             probe.workload().batch, " ", to_string(phase));
+      const auto run = [&](std::vector<double>* steps) {
+        return phase == Phase::kPrefill ? probe.prefill() : probe.decode(steps);
+      };
+      FRUGAL_ASSIGN_OR_RETURN(PhaseWindow window, metered(bench, name, run));
+      SpeedRepeat& repeat = out.models[model][workload].repeats.back();
+      (phase == Phase::kPrefill ? repeat.prefill : repeat.decode) = std::move(window);
+      if (progress != nullptr) progress->advance(1);
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::Status check(const Workload& workload, int64_t context_length) {
@@ -115,11 +129,13 @@ absl::Status check(const Workload& workload, int64_t context_length) {
   return absl::OkStatus();
 }
 
-void apply_idle(std::vector<Speed>& speeds, const std::vector<energy::IdlePower>& idle) {
-  for (Speed& speed : speeds) {
-    for (SpeedRepeat& repeat : speed.repeats) {
-      energy::apply_idle(repeat.prefill.energy, idle);
-      energy::apply_idle(repeat.decode.energy, idle);
+void apply_idle(Measured& measured, const std::vector<energy::IdlePower>& idle) {
+  for (std::vector<Speed>& speeds : measured.models) {
+    for (Speed& speed : speeds) {
+      for (SpeedRepeat& repeat : speed.repeats) {
+        energy::apply_idle(repeat.prefill.energy, idle);
+        energy::apply_idle(repeat.decode.energy, idle);
+      }
     }
   }
 }
@@ -132,21 +148,18 @@ bool counts_whole_device(const energy::MeterSet& meters) {
 
 }  // namespace
 
-absl::StatusOr<std::vector<Speed>> measure_speed(const model::Decoder& decoder,
-                                                 const std::vector<Workload>& workloads,
-                                                 const SpeedSettings& settings,
-                                                 energy::MeterSet& meters,
-                                                 const energy::Clock& clock,
-                                                 base::RandomStream random) {
+absl::StatusOr<Probes> decoder_probes(const model::Decoder& decoder,
+                                      const std::vector<Workload>& workloads,
+                                      const energy::Clock& clock, base::RandomStream random) {
   const c10::InferenceMode inference;
-  std::vector<std::unique_ptr<SpeedProbe>> probes;
+  Probes probes;
   for (const Workload& workload : workloads) {
     FRUGAL_RETURN_IF_ERROR(check(workload, decoder.config().context_length));
     FRUGAL_RETURN_IF_ERROR(tensor::guarded("preparing a prompt", [&] {
       probes.push_back(std::make_unique<DecoderProbe>(decoder, workload, clock, random));
     }));
   }
-  return measure_speed(probes, settings, meters, clock);
+  return probes;
 }
 
 std::vector<int32_t> prompt_ids(const Workload& workload, int64_t vocabulary,
@@ -157,36 +170,41 @@ std::vector<int32_t> prompt_ids(const Workload& workload, int64_t vocabulary,
   return ids;
 }
 
-absl::StatusOr<std::vector<Speed>> measure_speed(
-    const std::vector<std::unique_ptr<SpeedProbe>>& probes, const SpeedSettings& settings,
-    energy::MeterSet& meters, const energy::Clock& clock) {
-  std::vector<Speed> speeds;
-  for (const auto& probe : probes) speeds.push_back({probe->workload(), {}});
+absl::StatusOr<Measured> measure_rounds(const std::vector<Probes>& models,
+                                        const SpeedSettings& settings, energy::MeterSet& meters,
+                                        const energy::Clock& clock, base::RandomStream lots) {
+  Measured out;
+  int64_t workloads = 0;
+  for (const Probes& probes : models) {
+    std::vector<Speed>& speeds = out.models.emplace_back();
+    for (const auto& probe : probes) speeds.push_back({probe->workload(), {}});
+    workloads = static_cast<int64_t>(probes.size());
+  }
   const bool idle = settings.idle_seconds > 0 && counts_whole_device(meters);
-  energy::WindowResult before;
-  if (idle) before = meters.measure_idle(settings.idle_seconds);
+  if (idle) out.idle.push_back(meters.measure_idle(settings.idle_seconds));
   std::unique_ptr<base::Progress> progress;
   if (!settings.title.empty()) {
     progress = std::make_unique<base::Progress>(
-        settings.title, "windows", 2 * settings.repeats * static_cast<int64_t>(probes.size()));
+        settings.title, "windows",
+        2 * settings.repeats * workloads * static_cast<int64_t>(models.size()));
   }
   const Bench bench{meters, clock, settings.seconds_minimum};
-  for (int64_t repeat = 0; repeat < settings.repeats; ++repeat) {
-    for (size_t i = 0; i < probes.size(); ++i) {
-      FRUGAL_ASSIGN_OR_RETURN(SpeedRepeat result, measure_once(*probes[i], bench));
-      speeds[i].repeats.push_back(std::move(result));
-      if (progress) progress->advance(2);
+  for (int64_t round = 0; round < settings.repeats; ++round) {
+    out.first.push_back(models.size() > 1 ? lots.below(models.size()) : 0);
+    for (int64_t workload = 0; workload < workloads; ++workload) {
+      FRUGAL_RETURN_IF_ERROR(measure_round(models, static_cast<size_t>(workload), out.first.back(),
+                                           bench, progress.get(), out));
     }
   }
   // Without an idle window a whole device's net energy stays unknown; what counts only this process
   // is net by itself.
   std::vector<energy::IdlePower> idle_power;
   if (idle) {
-    const energy::WindowResult after = meters.measure_idle(settings.idle_seconds);
-    idle_power = energy::idle_power(before, &after);
+    out.idle.push_back(meters.measure_idle(settings.idle_seconds));
+    idle_power = energy::idle_power(out.idle.front(), &out.idle.back());
   }
-  apply_idle(speeds, idle_power);
-  return speeds;
+  apply_idle(out, idle_power);
+  return out;
 }
 
 }  // namespace frugal::passes

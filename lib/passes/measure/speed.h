@@ -3,8 +3,11 @@
 // A request reads prompt_tokens ids and yields generated_tokens: the first comes with the prompt
 // (prefill), each further one takes a step (decode). End-of-text is ignored, ids are random: every
 // model does the same work. A window repeats one phase until it has lasted long enough for the
-// meters; before each window one uncounted run warms caches, and the windows of all batch sizes
-// take turns, so that a drift of the machine meets them all alike.
+// meters; before each window one uncounted run warms caches.
+//
+// In every round each batch size and phase has its window. Where two models are compared, their
+// windows lie next to each other, and the lot says for each round which of the two comes first
+// (energy/paired_rounds.h): a drift of the machine meets both alike.
 #pragma once
 
 #include <cstdint>
@@ -46,7 +49,7 @@ struct Speed {
 };
 
 struct SpeedSettings {
-  int64_t repeats = 10;
+  int64_t repeats = 10;          // rounds
   double seconds_minimum = 5.0;  // of every window
   double idle_seconds =
       5.0;  // of an idle window before and after; only where a meter counts a whole device
@@ -69,19 +72,25 @@ class SpeedProbe {
 std::vector<int32_t> prompt_ids(const Workload& workload, int64_t vocabulary,
                                 base::RandomStream& random);
 
-// Idle power is already applied to the energy windows. `clock` is the meters' clock. Errors: those
-// of the probes, interrupted.
-absl::StatusOr<std::vector<Speed>> measure_speed(
-    const std::vector<std::unique_ptr<SpeedProbe>>& probes, const SpeedSettings& settings,
-    energy::MeterSet& meters, const energy::Clock& clock);
+// What one model was timed with: a probe for each workload.
+using Probes = std::vector<std::unique_ptr<SpeedProbe>>;
 
-// The same in frugal's own forward. Idle power is already applied to the energy windows. `clock` is
-// the meters' clock. Errors: a workload longer than the context, out of memory, interrupted.
-absl::StatusOr<std::vector<Speed>> measure_speed(const model::Decoder& decoder,
-                                                 const std::vector<Workload>& workloads,
-                                                 const SpeedSettings& settings,
-                                                 energy::MeterSet& meters,
-                                                 const energy::Clock& clock,
-                                                 base::RandomStream random);
+struct Measured {
+  std::vector<std::vector<Speed>> models;  // of each model, its workloads
+  std::vector<size_t> first;               // of each round, the model whose windows came first
+  std::vector<energy::WindowResult> idle;  // before and after, where a meter counts a whole device
+};
+
+// One model, or two that take turns. Idle power is already applied to the energy windows. `clock`
+// is the meters' clock, `lots` decides on the order. Errors: those of the probes, interrupted.
+absl::StatusOr<Measured> measure_rounds(const std::vector<Probes>& models,
+                                        const SpeedSettings& settings, energy::MeterSet& meters,
+                                        const energy::Clock& clock, base::RandomStream lots);
+
+// Probes of frugal's own forward; they refer to `decoder` and `clock`. Errors: a workload longer
+// than the context, out of memory.
+absl::StatusOr<Probes> decoder_probes(const model::Decoder& decoder,
+                                      const std::vector<Workload>& workloads,
+                                      const energy::Clock& clock, base::RandomStream random);
 
 }  // namespace frugal::passes

@@ -8,33 +8,13 @@
 #include "base/units.h"
 #include "energy/derive.h"
 #include "evaluate/statistics.h"
+#include "passes/measure/window_numbers.h"
 
 namespace frugal::passes {
 namespace {
 
 using energy::Figure;
 using pass::Statistic;
-
-// Shorter windows rest on too few updates of a power counter.
-constexpr double kWindowSeconds = 5.0;
-constexpr double kWindowUpdates = 50.0;
-
-enum class Phase { kPrefill, kDecode };
-
-const PhaseWindow& phase_of(const SpeedRepeat& repeat, Phase phase) {
-  return phase == Phase::kPrefill ? repeat.prefill : repeat.decode;
-}
-
-// Tokens that one run of a phase reads or makes, all requests of the batch together.
-double tokens_per_run(const Workload& workload, Phase phase) {
-  const int64_t per_request =
-      phase == Phase::kPrefill ? workload.prompt_tokens : workload.generated_tokens - 1;
-  return static_cast<double>(per_request * workload.batch);
-}
-
-double seconds_of(const PhaseWindow& window) {
-  return std::accumulate(window.run_seconds.begin(), window.run_seconds.end(), 0.0);
-}
 
 // One value per repeat, or the reason why there is none.
 struct Series {
@@ -46,56 +26,30 @@ struct Series {
   energy::Provenance provenance = energy::Provenance::kMeasured;
 };
 
-void add(Series& series, const Figure& figure, double divisor) {
+void add(Series& series, const Figure& figure) {
   series.provenance = energy::weakest(series.provenance, figure.provenance);
   for (const std::string& mark : figure.marks) energy::add_mark(mark, &series.marks);
   if (!figure.value) {
     if (series.missing.empty()) series.missing = figure.basis;
     return;
   }
-  series.values.push_back(*figure.value / divisor);
-  series.ranges.push_back(
-      scaled(figure.range.value_or(energy::Range{*figure.value, *figure.value}), 1 / divisor));
+  series.values.push_back(*figure.value);
+  series.ranges.push_back(figure.range.value_or(energy::Range{*figure.value, *figure.value}));
   series.has_range = series.has_range || figure.range.has_value();
 }
 
-Figure joules_of(const PhaseWindow& window, bool net) {
-  return net ? window.energy.total_net_joules() : window.energy.total_joules();
-}
-
-Series joules_per_token(const Speed& speed, Phase phase) {
+Series token_joules(const Speed& speed, Phase phase) {
   Series series;
-  for (const SpeedRepeat& repeat : speed.repeats) {
-    const PhaseWindow& window = phase_of(repeat, phase);
-    add(series, joules_of(window, false),
-        tokens_per_run(speed.workload, phase) * static_cast<double>(window.runs));
-  }
+  for (const SpeedRepeat& repeat : speed.repeats)
+    add(series, joules_per_token(speed.workload, repeat, phase));
   return series;
 }
 
-// Prefill and decode of one request: the sum of the two windows' joules per run, shared by the
-// batch.
-Series joules_per_request(const Speed& speed, bool net) {
-  Series prefill, decode;
-  const double batch = static_cast<double>(speed.workload.batch);
-  for (const SpeedRepeat& repeat : speed.repeats) {
-    add(prefill, joules_of(repeat.prefill, net), static_cast<double>(repeat.prefill.runs) * batch);
-    add(decode, joules_of(repeat.decode, net), static_cast<double>(repeat.decode.runs) * batch);
-  }
-  Series sum{{},
-             {},
-             prefill.has_range || decode.has_range,
-             prefill.marks,
-             prefill.missing.empty() ? decode.missing : prefill.missing,
-             energy::weakest(prefill.provenance, decode.provenance)};
-  for (const std::string& mark : decode.marks) energy::add_mark(mark, &sum.marks);
-  if (!sum.missing.empty()) return sum;
-  for (size_t i = 0; i < prefill.values.size(); ++i) {
-    sum.values.push_back(prefill.values[i] + decode.values[i]);
-    sum.ranges.push_back({prefill.ranges[i].low + decode.ranges[i].low,
-                          prefill.ranges[i].high + decode.ranges[i].high});
-  }
-  return sum;
+Series request_joules(const Speed& speed, bool net) {
+  Series series;
+  for (const SpeedRepeat& repeat : speed.repeats)
+    add(series, joules_per_request(speed.workload, repeat, net));
+  return series;
 }
 
 energy::Range mean_range(const std::vector<energy::Range>& ranges) {
@@ -131,6 +85,10 @@ Statistic summarize(std::string name, const Series& series, std::string unit, st
   return result;
 }
 
+void add_marks(Statistic& statistic, const std::vector<std::string>& marks) {
+  for (const std::string& mark : marks) energy::add_mark(mark, &statistic.marks);
+}
+
 // Tokens by seconds over all repeats; the interval resamples the repeats.
 Statistic rate(std::string name, const Speed& speed, Phase phase, std::string help,
                const base::RandomStream& random) {
@@ -141,6 +99,8 @@ Statistic rate(std::string name, const Speed& speed, Phase phase, std::string he
     seconds.push_back(seconds_of(window));
   }
   Statistic result{.name = std::move(name), .unit = "tokens/s", .help = std::move(help)};
+  for (const SpeedRepeat& repeat : speed.repeats)
+    add_marks(result, marks_of(phase_of(repeat, phase)));
   const double value = evaluate::mean(tokens) / evaluate::mean(seconds);
   if (std::isfinite(value)) result.value = value;
   result.n = static_cast<int64_t>(tokens.size());
@@ -207,15 +167,9 @@ struct Durations {
 Durations durations_of(const Speed& speed) {
   Durations result;
   for (const SpeedRepeat& repeat : speed.repeats) {
-    const auto &prefill = repeat.prefill.run_seconds, &decode = repeat.decode.run_seconds;
-    result.first_token.push_back(prefill);
+    result.first_token.push_back(repeat.prefill.run_seconds);
     result.per_token.push_back(repeat.decode.step_seconds);
-    // Every decode run with a prefill of the same repeat; where there are fewer of those, they are
-    // used again.
-    std::vector<double>& request = result.request.emplace_back();
-    for (size_t i = 0; i < std::max(prefill.size(), decode.size()); ++i) {
-      request.push_back(prefill[i % prefill.size()] + decode[i % decode.size()]);
-    }
+    result.request.push_back(request_seconds(repeat));
   }
   return result;
 }
@@ -225,20 +179,28 @@ void add_latency(std::vector<Statistic>& result, const Speed& speed, const std::
   const Durations durations = durations_of(speed);
   for (const auto& [label, q] : {std::pair<const char*, double>{"p50", 0.5}, {"p95", 0.95}}) {
     const auto add = [&](std::string_view metric, const std::vector<std::vector<double>>& values,
-                         std::string_view help) {
+                         const auto& marks, std::string_view help) {
       result.push_back(percentile(base::str_cat(metric, "_", label, suffix), values, q,
                                   base::str_cat(help, ", ", label, "."), random));
+      for (const SpeedRepeat& repeat : speed.repeats) add_marks(result.back(), marks(repeat));
     };
-    add("time_to_first_token", durations.first_token, "From the prompt to the first new token");
-    add("time_per_token", durations.per_token, "Between two new tokens of a sequence");
-    add("latency", durations.request,
+    add(
+        "time_to_first_token", durations.first_token,
+        [](const SpeedRepeat& repeat) { return marks_of(repeat.prefill); },
+        "From the prompt to the first new token");
+    add(
+        "time_per_token", durations.per_token,
+        [](const SpeedRepeat& repeat) { return marks_of(repeat.decode); },
+        "Between two new tokens of a sequence");
+    add(
+        "latency", durations.request, [](const SpeedRepeat& repeat) { return marks_of(repeat); },
         "From the prompt to the last new token, prefill and decode timed apart and added");
   }
 }
 
 void add_headline(std::vector<Statistic>& result, const Speed& speed,
                   const base::RandomStream& random) {
-  const Series request = joules_per_request(speed, false);
+  const Series request = request_joules(speed, false);
   const std::string what =
       base::str_cat("batch ", speed.workload.batch, ", ", speed.workload.prompt_tokens,
                     " prompt and ", speed.workload.generated_tokens, " generated tokens, gross.");
@@ -271,12 +233,12 @@ void add_workload(std::vector<Statistic>& result, const Speed& speed,
                         random));
   result.push_back(rate("decode_tokens_per_second" + suffix, speed, Phase::kDecode,
                         "Tokens generated a second, all requests of the batch together.", random));
-  add("prefill_joules_per_token", joules_per_token(speed, Phase::kPrefill), "J",
+  add("prefill_joules_per_token", token_joules(speed, Phase::kPrefill), "J",
       "Energy for each prompt token, gross.");
-  add("decode_joules_per_token", joules_per_token(speed, Phase::kDecode), "J",
+  add("decode_joules_per_token", token_joules(speed, Phase::kDecode), "J",
       "Energy for each token generated after the first one, gross.");
-  add("joules_per_request", joules_per_request(speed, false), "J", "Energy of one request, gross.");
-  add("net_joules_per_request", joules_per_request(speed, true), "J",
+  add("joules_per_request", request_joules(speed, false), "J", "Energy of one request, gross.");
+  add("net_joules_per_request", request_joules(speed, true), "J",
       "Energy of one request less what the devices draw when idle.");
   add_latency(result, speed, suffix, random);
 }
@@ -287,7 +249,7 @@ base::Json row_of(const Workload& workload, Phase phase, size_t repeat, const Ph
   return {{"batch", workload.batch},
           {"prompt_tokens", workload.prompt_tokens},
           {"generated_tokens", workload.generated_tokens},
-          {"phase", phase == Phase::kPrefill ? "prefill" : "decode"},
+          {"phase", to_string(phase)},
           {"repeat", repeat},
           {"runs", window.runs},
           {"seconds", seconds},
@@ -295,7 +257,8 @@ base::Json row_of(const Workload& workload, Phase phase, size_t repeat, const Ph
                                                      static_cast<double>(window.runs) / seconds)},
           {"joules", energy::json_or_null(gross.value)},
           {"net_joules", energy::json_or_null(net.value)},
-          {"provenance", energy::to_text(gross.provenance)}};
+          {"provenance", energy::to_text(gross.provenance)},
+          {"marks", gross.marks}};
 }
 
 }  // namespace
@@ -319,15 +282,19 @@ std::vector<base::Json> speed_rows(const std::vector<Speed>& speeds) {
   return rows;
 }
 
-std::vector<std::string> speed_warnings(const std::vector<Speed>& speeds) {
+std::vector<std::string> speed_warnings(const Measured& measured) {
   double shortest = kWindowSeconds, fewest = kWindowUpdates;
-  for (const Speed& speed : speeds) {
-    for (const SpeedRepeat& repeat : speed.repeats) {
-      for (const PhaseWindow* window : {&repeat.prefill, &repeat.decode}) {
-        shortest = std::min(shortest, seconds_of(*window));
-        for (const energy::MeterWindow& meter : window->energy.meters) {
-          if (meter.updates) fewest = std::min(fewest, *meter.updates);
-        }
+  const auto look_at = [&](const PhaseWindow& window) {
+    shortest = std::min(shortest, seconds_of(window));
+    for (const energy::MeterWindow& meter : window.energy.meters) {
+      if (meter.updates) fewest = std::min(fewest, *meter.updates);
+    }
+  };
+  for (const std::vector<Speed>& speeds : measured.models) {
+    for (const Speed& speed : speeds) {
+      for (const SpeedRepeat& repeat : speed.repeats) {
+        look_at(repeat.prefill);
+        look_at(repeat.decode);
       }
     }
   }

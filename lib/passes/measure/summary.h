@@ -21,11 +21,11 @@ std::vector<pass::Statistic> speed_statistics(const std::vector<Speed>& speeds,
                                               base::RandomStream random);
 
 // Rows of the table `speed`: {batch, prompt_tokens, generated_tokens, phase, repeat, runs, seconds,
-// tokens_per_second, joules, net_joules, provenance}.
+// tokens_per_second, joules, net_joules, provenance, marks}.
 std::vector<base::Json> speed_rows(const std::vector<Speed>& speeds);
 
-// What makes the energy of these windows less sure than it should be: windows shorter than 5 s or
-// 50 movements of a counter.
-std::vector<std::string> speed_warnings(const std::vector<Speed>& speeds);
+// What makes the numbers of these windows, a reference's too, less sure than they should be:
+// windows shorter than 5 s or 50 movements of a counter.
+std::vector<std::string> speed_warnings(const Measured& measured);
 
 }  // namespace frugal::passes
