@@ -9,6 +9,7 @@
 #include "report/access.h"
 #include "report/card.h"
 #include "report/drawings.h"
+#include "report/energy_comparison.h"
 #include "report/findings.h"
 #include "report/models.h"
 #include "report/report.h"
@@ -119,6 +120,12 @@ std::string render_text(const Json& report, int width) {
       text += line + "\n";
     for (const std::string& line : wrap(text_at(report["verdict"], "detail"), room))
       text += line + "\n";
+  }
+  const std::vector<std::string> compared =
+      energy_comparison_lines(any_at(object_at(report, "figures"), "energy_comparison"));
+  if (!compared.empty()) text += "\n";
+  for (const std::string& sentence : compared) {
+    for (const std::string& line : wrap(sentence, room)) text += line + "\n";
   }
   if (text.find('~') != std::string::npos) text += "~ modelled, not measured\n";
   return text;
