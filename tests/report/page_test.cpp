@@ -162,6 +162,48 @@ TEST_F(PageInABrowser, DrawsBothScopes) {
   EXPECT_THAT(drawn, HasSubstr(cell("0.0811–0.1461")));
 }
 
+// Savings, their absence and their opposite are shown alike; what is unknown says why.
+TEST_F(PageInABrowser, DrawsWhoTookTurnsWithAReference) {
+  JournalView journal = sample_journal();
+  const auto row = [](std::string metric, double log_ratio, double spread) {
+    std::vector<double> rounds;
+    for (int i = 0; i < 8; ++i) rounds.push_back(log_ratio + spread * (i - 3.5));
+    return base::Json{{"metric", std::move(metric)},
+                      {"batch", 1},
+                      {"reference", "teacher"},
+                      {"unit", "J"},
+                      {"value", 3.25},
+                      {"reference_value", 4.5},
+                      {"rounds_left_out", 2},
+                      {"provenance", "modelled"},
+                      {"marks", {"short window"}},
+                      {"log_ratios", rounds}};
+  };
+  base::Json lost = row("net_joules_per_request", 0, 0);
+  lost["log_ratios"] = base::Json::array();
+  lost["reason"] = "idle power is unknown";
+  for (const auto& [variant, log_ratio] :
+       {std::pair<const char*, double>{"small/a", -0.25}, {"small/b", 0.001}, {"small/c", 0.2}}) {
+    base::Json step = checkpoint_step("turns", variant, "measure", 1);
+    step["from"] = {variant};
+    step["output"] = nullptr;
+    step["tables"]["energy_comparison"] = {row("joules_per_request", log_ratio, 0.01), lost};
+    journal.steps.push_back(step);
+  }
+  const std::string drawn = draw(journal);
+  EXPECT_THAT(drawn, HasSubstr("<h2"));
+  EXPECT_THAT(drawn, HasSubstr("small/a saves 22% ["));
+  EXPECT_THAT(drawn, HasSubstr("small/b shows no significant saving: between"));
+  EXPECT_THAT(drawn, HasSubstr("small/c costs 22% more ["));
+  EXPECT_THAT(drawn, HasSubstr("(short window)"));
+  EXPECT_THAT(drawn, HasSubstr("<strong>saves 22% ["));
+  EXPECT_THAT(drawn, HasSubstr("<strong>no significant saving"));
+  EXPECT_THAT(drawn, HasSubstr("<strong>costs 22% more ["));
+  EXPECT_THAT(drawn, HasSubstr("<strong>unknown: idle power is unknown</strong>"));
+  EXPECT_THAT(drawn, HasSubstr("p × 3"));
+  EXPECT_THAT(drawn, HasSubstr("<span class=\"interval\">* short window</span>"));
+}
+
 TEST_F(PageInABrowser, DrawsARunThatFailedAtOnce) {
   JournalView journal;
   journal.sha256 = std::string(64, 'a');

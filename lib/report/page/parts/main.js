@@ -3,6 +3,7 @@ const draw = (figure, data) => { if (data) figure(data); };
 head();
 draw(overview, R.table);
 draw(tradeoff, R.figures.tradeoff);
+draw(energyComparison, R.figures.energy_comparison);
 draw(architectures, R.figures.architectures);
 draw(comparisons, R.figures.comparisons);
 draw(steps, R.figures.steps);
