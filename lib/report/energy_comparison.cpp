@@ -155,6 +155,17 @@ std::string sentence_of(const Json& row) {
   return str_cat(text_at(row, "model"), verb, verdict);
 }
 
+// " (short window)": what makes any of the rows less sure.
+std::string marks_in_words(const Json& rows) {
+  std::vector<std::string> marks;
+  for (const Json& row : rows) {
+    for (const Json& mark : list_at(row, "marks")) {
+      if (mark.is_string()) energy::add_mark(mark.get<std::string>(), &marks);
+    }
+  }
+  return marks.empty() ? "" : str_cat(" (", base::join(marks, ", "), ")");
+}
+
 // All verdicts where they are few, else how many there are of each.
 std::string turns_finding(const Json& group) {
   std::vector<std::string> sentences;
@@ -164,23 +175,17 @@ std::string turns_finding(const Json& group) {
     if (flag_at(row, "itself", false)) continue;
     reference = text_at(row, "reference");
     ++counts[text_at(row, "outcome")];
-    std::string sentence = sentence_of(row);
-    if (!list_at(row, "marks").empty()) {
-      std::vector<std::string> marks;
-      for (const Json& mark : list_at(row, "marks"))
-        if (mark.is_string()) marks.push_back(mark.get<std::string>());
-      sentence += str_cat(" (", base::join(marks, ", "), ")");
-    }
-    sentences.push_back(std::move(sentence));
+    sentences.push_back(sentence_of(row));
   }
   const std::string what = str_cat(text_at(group, "title"), " against ", reference);
   if (sentences.empty()) return str_cat("A model beside itself: ", text_at(group, "title"));
-  if (sentences.size() <= 3) return str_cat(base::join(sentences, "; "), ", in ", what);
+  if (sentences.size() <= 3)
+    return str_cat(base::join(sentences, "; "), ", in ", what, marks_in_words(group["rows"]));
   const int64_t undecided = counts["same"] + counts["too_few"] + counts["unknown"];
   const bool speed = text_at(group, "kind") == "speed";
   return str_cat(counts["less"], speed ? " are slower, " : " take less, ", counts["more"],
                  speed ? " are faster, " : " take more, ", undecided, " cannot be told apart, in ",
-                 what);
+                 what, marks_in_words(group["rows"]));
 }
 
 }  // namespace

@@ -32,5 +32,6 @@ function energyComparison(f) {
   const comparisonsOf = (g) => g.comparisons > 1 ? `p × ${g.comparisons}` : "p";
   const isHead = (g) => g.metric === f.headline.metric && g.batch === f.headline.batch;
   for (const g of f.groups.filter(isHead)) box.append(drawn(g));
-  for (const g of f.groups.filter((other) => !isHead(other))) box.append(behind(`${g.title}, batch ${g.batch}`, drawn(g)));
+  const others = f.groups.filter((g) => !isHead(g)).map((g) => el("div", {}, el("h3", {}, `${g.title}, batch ${g.batch}`), drawn(g)));
+  if (others.length) box.append(behind("every quantity and batch size", el("div", {}, ...others)));
 }
