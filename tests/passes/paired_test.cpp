@@ -287,6 +287,19 @@ TEST(MeasureCheckOfAReference, ForecastsTwiceTheWindowsAndBothModels) {
   EXPECT_TRUE(pair.context.notes.empty());
 }
 
+TEST(MeasureCheckOfAReference, SaysThatOurForwardKnowsNoGrids) {
+  FakeCheckContext context;
+  context.models["base"].config = config(64, 512);
+  context.models["base"].grids["a"] = "q4_0";
+  pass::ModelInfo info;
+  info.config = config(64, 512);
+  const auto pass = make_measure_pass();
+  set_options(*pass, {{"reference", "base"}});
+  FRUGAL_ASSERT_OK(pass->check(context, info));
+  EXPECT_THAT(context.warnings,
+              testing::ElementsAre(testing::HasSubstr("every grid takes the same time")));
+}
+
 TEST(MeasureCheckOfAReference, SaysWhatItCannotShow) {
   EXPECT_THAT(checked({{"repeats", 5}}, config(64, 512)).context.warnings,
               testing::ElementsAre(testing::HasSubstr("no difference to 'base' can be shown")));

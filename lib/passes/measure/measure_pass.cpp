@@ -155,22 +155,23 @@ class MeasurePass final : public pass::Pass {
                                     " is timed with one sequence at a time, and batch names ",
                                     largest_batch(), "; set batch: 1, or another runtime");
     }
-    if (!serving && !model.grids.empty()) {
+    FRUGAL_ASSIGN_OR_RETURN(const pass::ModelInfo reference,
+                            check_reference(serving, context, model));
+    if (!serving && !(model.grids.empty() && reference.grids.empty())) {
       context.warn(
           base::str_cat("measure: ", kOwnForward,
                         " decodes quantized weights, so every grid takes the same time and "
                         "energy in it; what a grid saves shows in its runtime: measure "
                         "the export"));
     }
-    FRUGAL_ASSIGN_OR_RETURN(const int64_t other_parameters,
-                            check_reference(serving, context, model));
     const double windows = (compares() ? 4.0 : 2.0) * static_cast<double>(options_.repeats) *
                            static_cast<double>(options_.batch.size());
     pass::Estimate estimate{
         .seconds = windows * options_.seconds_minimum + 2.0 * options_.idle_seconds,
         .basis = "windows of seconds_minimum each"};
     if (!serving) {  // a runtime's memory is its own
-      estimate.peak_memory_bytes = 4 * (model.config.parameter_count() + other_parameters);
+      const int64_t other = compares() ? reference.config.parameter_count() : 0;
+      estimate.peak_memory_bytes = 4 * (model.config.parameter_count() + other);
       estimate.basis += "; fp32 weights";
     }
     context.estimate(estimate);
@@ -198,12 +199,12 @@ class MeasurePass final : public pass::Pass {
     return *std::max_element(options_.batch.begin(), options_.batch.end());
   }
 
-  // Parameters of the reference; 0 without one.
-  absl::StatusOr<int64_t> check_reference(const std::optional<Serving>& serving,
-                                          pass::CheckContext& context,
-                                          const pass::ModelInfo& model) const {
-    if (!compares()) return 0;
-    FRUGAL_ASSIGN_OR_RETURN(const pass::ModelInfo reference, context.model(options_.reference));
+  // Nothing is known of it where there is none.
+  absl::StatusOr<pass::ModelInfo> check_reference(const std::optional<Serving>& serving,
+                                                  pass::CheckContext& context,
+                                                  const pass::ModelInfo& model) const {
+    if (!compares()) return pass::ModelInfo{};
+    FRUGAL_ASSIGN_OR_RETURN(pass::ModelInfo reference, context.model(options_.reference));
     FRUGAL_RETURN_IF_ERROR(
         check_same_work(model, reference, options_.prompt_tokens + options_.generated_tokens));
     FRUGAL_RETURN_IF_ERROR(
@@ -215,11 +216,10 @@ class MeasurePass final : public pass::Pass {
       context.note("compared with itself: what differs is the error of measuring here");
     }
     if (options_.repeats < energy::rounds_needed()) {
-      context.warn(base::str_cat("measure: repeats = ", options_.repeats,
-                                 ", and no difference to '", reference.name,
-                                 "' can be shown below ", energy::rounds_needed()));
+      context.warn(base::str_cat("repeats = ", options_.repeats, ", and no difference to '",
+                                 reference.name, "' can be shown below ", energy::rounds_needed()));
     }
-    return reference.config.parameter_count();
+    return reference;
   }
 
   std::vector<Workload> workloads() const {
