@@ -14,15 +14,20 @@ namespace {
 constexpr std::string_view kVariable = "FRUGAL_RUNTIMES";
 constexpr double kAnswerSeconds = 60;
 constexpr size_t kAnswerBytes = size_t{1} << 16;
+constexpr std::string_view kLlamaArithmetic =
+    "llama.cpp rounds the inputs of products with quantized matrices to 8 bits in blocks, and "
+    "keeps keys and values in 16 bits";
 constexpr std::string_view kOnnxArithmetic =
     "MatMulNBits at accuracy level 4, the export's default, rounds the inputs of products to 8 "
     "bits in blocks";
 
 // Prints {package: version} of those that are installed, without importing any of them, and without
-// modules of the folder that frugal was started in, which `python -c` would look in first.
+// modules of the folder that frugal was started in, which `python -c` would look in first; and
+// {program: version} of those on the PATH, from the line of --version that says so.
 std::string question(std::span<const Runtime> all) {
-  std::string names;
+  std::string names, programs;
   for (const Runtime& runtime : all) {
+    if (!runtime.program.empty()) programs += base::str_cat("'", runtime.program, "',");
     for (const auto* list : {&runtime.packages, &runtime.besides}) {
       for (const std::string_view name : *list) names += base::str_cat("'", name, "',");
     }
@@ -32,6 +37,16 @@ std::string question(std::span<const Runtime> all) {
       "import importlib.metadata as m, json\nout = {}\nfor name in (",
       names,
       "):\n  try: out[name] = m.version(name)\n  except m.PackageNotFoundError: pass\n"
+      "import shutil, subprocess\n"
+      "for name in (",
+      programs,
+      "):\n  path = shutil.which(name)\n  if path is None: continue\n"
+      "  try: said = subprocess.run([path, '--version'], capture_output=True, text=True, "
+      "errors='replace', timeout=20)\n"
+      "  except (OSError, subprocess.TimeoutExpired): continue\n"
+      "  lines = (said.stderr + said.stdout).splitlines()\n"
+      "  out[name] = next((line[8:].strip() for line in lines if line.startswith('version:')), "
+      "'of unknown version')\n"
       "print(json.dumps(out))");
 }
 
@@ -65,8 +80,17 @@ std::span<const Runtime> runtimes() {
               .packages = {"xllamacpp", "llama-cpp-python"},
               .besides = {"numpy"},
               .setup = "scripts/setup --runtimes",
-              .arithmetic = "llama.cpp rounds the inputs of products with quantized matrices to 8 "
-                            "bits in blocks, and keeps keys and values in 16 bits"},
+              .arithmetic = kLlamaArithmetic},
+      Runtime{.name = "llama-server",
+              .adapter = "llamaserver",
+              .formats = {"gguf"},
+              .packages = {},
+              .besides = {"numpy"},
+              .program = "llama-server",
+              .setup = "scripts/setup --runtimes",
+              .scores_slowly = true,
+              .times_one_sequence = true,
+              .arithmetic = kLlamaArithmetic},
       Runtime{.name = "onnxruntime",
               .adapter = "onnxruntime",
               .formats = {"onnx"},
@@ -137,9 +161,15 @@ absl::StatusOr<Environment> environment() {
 }
 
 absl::StatusOr<std::string> version_in(const Environment& environment, const Runtime& runtime) {
+  if (!runtime.program.empty() && !environment.versions.contains(runtime.program))
+    return base::not_found(runtime.name, " is not installed: there is no '", runtime.program,
+                           "' on the PATH; install it, or run ", runtime.setup,
+                           " for another runtime that reads ", runtime.formats.front());
   std::vector<std::string> missing;
   std::string found;
   std::vector<std::string> alternatives;
+  if (!runtime.program.empty())
+    found = base::str_cat(runtime.program, " ", environment.versions.find(runtime.program)->second);
   for (const std::string_view name : runtime.packages) {
     alternatives.emplace_back(name);
     const auto version = environment.versions.find(name);

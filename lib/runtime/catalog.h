@@ -19,7 +19,9 @@ struct Runtime {
   std::vector<std::string_view> formats;   // as exporters call them: "gguf"
   std::vector<std::string_view> packages;  // one of these is it, the first one preferred
   std::vector<std::string_view> besides;   // and all of these
-  std::string_view setup;                  // what installs it: "scripts/setup --runtimes"
+  // In place of a package: a program on the PATH, that the adapter starts.
+  std::string_view program;
+  std::string_view setup;  // what installs it: "scripts/setup --runtimes"
   // One id at a time: somebody else is asked where there is a choice.
   bool scores_slowly = false;
   // Several sequences cannot be taken back to the end of their prompts, so their decoding cannot be

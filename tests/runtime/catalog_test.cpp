@@ -1,5 +1,6 @@
 #include "runtime/catalog.h"
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
@@ -23,7 +24,7 @@ TEST(Catalog, EveryRuntimeHasItsAdapterCompiledIn) {
   for (const Runtime& runtime : runtimes()) {
     EXPECT_NE(adapter_script(runtime.adapter).find("Server("), std::string_view::npos)
         << runtime.name;
-    EXPECT_FALSE(runtime.packages.empty()) << runtime.name;
+    EXPECT_NE(runtime.packages.empty(), runtime.program.empty()) << runtime.name;
     for (const std::string_view format : runtime.formats) EXPECT_NE(runtime_of(format), nullptr);
   }
   EXPECT_NE(kProtocolScript.find("class Server"), std::string_view::npos);
@@ -45,6 +46,32 @@ TEST(Catalog, AnInterpreterSaysWhatItHas) {
   const auto version = version_in(*found, *find_runtime("llama.cpp"));
   ASSERT_TRUE(version.ok()) << version.status();
   EXPECT_EQ(*version, "xllamacpp 7.1");
+}
+
+// A program on the PATH stands in for a package, and the interpreter asks it for its version.
+TEST(Catalog, AProgramOnThePathIsARuntime) {
+  const Runtime& server = *find_runtime("llama-server");
+  const test::TemporaryFolder folder;
+  const fs::path program = folder.path() / "llama-server";
+  const auto version_with = [&](const std::string& text) {
+    std::ofstream(program) << "#!/bin/sh\n" << text;
+    fs::permissions(program, fs::perms::owner_all);
+    const std::string before = std::getenv("PATH");
+    ::setenv("PATH", (folder.path().string() + ":" + before).c_str(), 1);
+    auto found = read_environment("/usr/bin/python3");
+    ::setenv("PATH", before.c_str(), 1);
+    EXPECT_TRUE(found.ok()) << found.status();
+    found->versions["numpy"] = "2";
+    return version_in(*found, server);
+  };
+  EXPECT_EQ(version_with("echo 'version: 6123 (abc)' >&2\necho 'built with love'\n").value(),
+            "llama-server 6123 (abc)");
+  EXPECT_EQ(version_with("exit 3\n").value(), "llama-server of unknown version");
+  const Environment none{.python = "/opt/python", .versions = {{"numpy", "2"}}};
+  EXPECT_EQ(
+      version_in(none, server).status().message(),
+      "llama-server is not installed: there is no 'llama-server' on the PATH; install it, or run "
+      "scripts/setup --runtimes for another runtime that reads gguf");
 }
 
 TEST(Catalog, TheFolderOfAnEnvironmentNamesItsInterpreter) {

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from common import *
+from llama_server_program import put_on_path
 from served_tasks import compare_tasks, samples
 
 os.environ["FRUGAL_RUNTIMES"] = sys.executable
@@ -129,6 +130,17 @@ with tempfile.TemporaryDirectory() as work:
     # Keys and values in 16 bits, as above: some 0.01 in a log-probability of about 6 a token.
     compare_tasks("llama.cpp", samples(roomy, work / "tasks-own"), samples(work / "roomy.gguf", work / "tasks-served"), 0.01,
                   texts=False)
+
+    put_on_path(work / "bin")
+    ours = samples(work / "roomy.gguf", work / "tasks-server", "--runtime", "llama-server", "--limit", "3")
+    whole = samples(work / "roomy.gguf", work / "tasks-library", "--limit", "3")
+    compare_tasks("llama-server", whole, ours, 0.01, texts=False)
+    frugal("measure", work / "whole.gguf", "--runtime", "llama-server", "--prompt-tokens", "24", "--generated-tokens", "8", "--repeats", "2",
+           "--seconds-minimum", "0.05", "--idle-seconds", "0", "--run", work / "server-cost")
+    cost = list(steps_of(work / "server-cost").values())[-1]
+    expect_true("llama-server: timed, and its version is known", cost["tables"]["runtime"][0]["version"] == "llama-server 9999 (wheel)")
+    expect_true("llama-server: speed, time and memory of the server itself", values(cost)["tokens_per_second"] > 0
+                and values(cost)["joules_per_request"] > 0 and values(cost)["runtime_peak_memory"] > 1e6)
 
     (work / "p.yaml").write_text(f"""frugal: 1
 name: served

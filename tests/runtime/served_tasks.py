@@ -24,7 +24,7 @@ def samples(model, run, *options):
 def compare_tasks(name, own, served, tolerance, texts=True):
     """`tolerance`: of a log-likelihood, as a share of it. Texts and whether a continuation is what greedy decoding gives are the same;
     texts=False: of a runtime whose rounding turns near ties of a model without sense, behind which its texts go elsewhere."""
-    expect_true(f"{name}: task files have the same questions", own.keys() == served.keys() and len(own) >= 16, f"{len(own)} of them")
+    expect_true(f"{name}: task files have the same questions", own.keys() == served.keys() and len(own) >= 12, f"{len(own)} of them")
     furthest, numbers, different = 0.0, 0, []
     for key, said in own.items():
         for mine, other in zip(said, served[key], strict=True):
