@@ -9,12 +9,14 @@
 
 namespace frugal::report {
 
-// {finding, description, rows [{model, one_off, saved, tokens}]}: numbers as in report.json, in J,
-// J per million tokens, and million tokens. Of the models whose architecture is another one than
-// the baseline's, where inference was metered (architectures.h says why no other is ranked). A
-// model that saves nothing, or of which a part is unknown, has no tokens, and a reason. Null where
-// there is no such model.
+// {finding, description, rows [{model, of, in, one_off, saved, tokens}]}: numbers as in
+// report.json, in J, J per million tokens, and million tokens. Of artifacts whose runtime served
+// the baseline's, too, and was metered; where there are none, of the models whose architecture is
+// another one than the baseline's, in frugal's own forward (architectures.h says why no other is
+// ranked). A model that saves nothing, or of which a part is unknown, has no tokens, and a reason.
+// Null where there is no such model.
 base::Json amortization_figure(const JournalView& journal, const base::Json& models,
-                               const base::Json& architectures, std::string_view baseline);
+                               const base::Json& architectures, const base::Json& served,
+                               std::string_view baseline);
 
 }  // namespace frugal::report

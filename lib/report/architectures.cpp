@@ -2,12 +2,15 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <optional>
 #include <vector>
 
 #include "base/text.h"
 #include "energy/provenance.h"
 #include "report/access.h"
+#include "report/claim.h"
+#include "report/metered.h"
 #include "report/models.h"
 
 namespace frugal::report {
@@ -17,12 +20,15 @@ using base::Json;
 
 struct Column {
   const char* metric;
-  const char* title;
+  const char* title;  // nullptr: not in the table
 };
-// What the measure pass calls its headline numbers.
+// What the measure pass calls its headline numbers, and the parts of a request.
 constexpr std::array kColumns = {Column{"joules_per_million_tokens", "J per 1M tokens"},
-                                 Column{"joules_per_request", "J per request"},
-                                 Column{"tokens_per_second", "tokens/s"}};
+                                 Column{"joules_per_request", "J per response"},
+                                 Column{"tokens_per_second", "tokens/s"},
+                                 Column{"prefill_joules_per_request", nullptr},
+                                 Column{"decode_joules_per_request", nullptr},
+                                 Column{"idle_joules_per_request", nullptr}};
 
 std::string architecture_of(const Json& model) {
   return text_at(model, "architecture", text_at(model, "name"));
@@ -100,7 +106,9 @@ Json collect_architectures(const JournalView& journal, const Json& models) {
   std::vector<Group> groups;
   for (const Json& step : journal.steps) {
     const Json from = list_at(step, "from");
-    if (text_at(step, "pass") != "measure" || from.empty() || !from[0].is_string()) continue;
+    if (text_at(step, "pass") != "measure" || is_served(step) || from.empty() ||
+        !from[0].is_string())
+      continue;
     const Json* model = find_model(models, from[0].get<std::string>());
     if (model == nullptr) continue;
     const std::string architecture = architecture_of(*model);
@@ -109,11 +117,10 @@ Json collect_architectures(const JournalView& journal, const Json& models) {
     });
     if (group == groups.end()) group = groups.insert(group, Group{architecture, {}, {}});
     group->models.push_back(text_at(*model, "name"));
-    for (const Json& statistic : list_at(step, "statistics")) {
-      for (size_t i = 0; i < kColumns.size(); ++i) {
-        if (text_at(statistic, "name") == kColumns[i].metric)
-          group->numbers[i].push_back(number_of(statistic, step_name(step)));
-      }
+    const Json numbers = step_numbers(step);
+    for (size_t i = 0; i < kColumns.size(); ++i) {
+      const auto number = numbers.find(kColumns[i].metric);
+      if (number != numbers.end()) group->numbers[i].push_back(*number);
     }
   }
   Json out = Json::array();
@@ -131,6 +138,7 @@ Json collect_architectures(const JournalView& journal, const Json& models) {
 Json architectures_figure(const Json& architectures) {
   Json columns = Json::array();
   for (const Column& column : kColumns) {
+    if (column.title == nullptr) continue;
     const bool known =
         std::any_of(architectures.begin(), architectures.end(),
                     [&](const Json& row) { return row["cells"].contains(column.metric); });
@@ -138,13 +146,20 @@ Json architectures_figure(const Json& architectures) {
   }
   if (columns.empty()) return nullptr;
   const size_t count = architectures.size();
+  const Json* joules = find_number(architectures[0], kEnergy);
+  std::string finding = base::str_cat("Frugal's own fp32 forward in ", count, " architectures");
+  if (count == 1) finding = "Frugal's own fp32 forward of this architecture";
+  if (count == 1 && joules != nullptr) {
+    finding = base::str_cat("Frugal's own fp32 forward takes ",
+                            base::format_count(std::llround(number_at(*joules, "value"))),
+                            " J for a million tokens, whatever the grid");
+  }
   return {
-      {"finding", count == 1 ? "What inference costs in this architecture"
-                             : base::str_cat("What inference costs in ", count, " architectures")},
+      {"finding", finding},
       {"description",
-       "Of frugal's own forward in fp32: it depends on the architecture and not on the grid of "
-       "the weights, so models of one architecture share one number, and none is ranked by it. "
-       "What a grid saves shows in the runtime that reads it."},
+       "Not a runtime that anything is served in: it depends on the architecture and not on the "
+       "grid of the weights, so models of one architecture share one number, and none is ranked by "
+       "it. What a grid saves shows in the runtime that reads it."},
       {"columns", columns},
       {"rows", architectures}};
 }

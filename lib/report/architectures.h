@@ -1,8 +1,8 @@
-// Energy and speed of inference by architecture. What the measure pass meters is frugal's own
-// forward in fp32, whose work is decided by the shape of the model alone: models of one shape cost
-// the same there, whatever grid their weights lie on, and what differs between them is noise of the
-// measurement. So such numbers are shown once for an architecture, and nothing ranks the models of
-// one by them. Internal to the room.
+// Energy and speed of inference by architecture, of what was metered in frugal's own forward in
+// fp32 and not in a runtime (served.h). There the shape of the model alone decides the work: models
+// of one shape cost the same, whatever grid their weights lie on, and what differs between them is
+// noise of the measurement. So such numbers are shown once for an architecture, and nothing ranks
+// the models of one by them. Internal to the room.
 #pragma once
 
 #include <string>
@@ -13,8 +13,9 @@
 namespace frugal::report {
 
 // [{architecture, models [name], cells {metric: number}}] in order of appearance, of the models
-// that a measure step looked at; a model whose shape the journal does not tell stands for itself,
-// called by its name. A number is the mean of its models', its interval reaches over all of theirs.
+// that a measure step looked at in that forward; a model whose shape the journal does not tell
+// stands for itself, called by its name. A number is the mean of its models', its interval reaches
+// over all of theirs.
 base::Json collect_architectures(const JournalView& journal, const base::Json& models);
 
 // The table of them with its finding; null where nothing was measured.

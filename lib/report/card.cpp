@@ -73,6 +73,10 @@ class CardText {
     const Json from = list_at(step, "from");
     model_name_ = from.empty() || !from[0].is_string() ? "" : from[0].get<std::string>();
     model_ = find_model(report["models"], model_name_);
+    for (const Json& row : list_at(report, "served")) {
+      if (text_at(row, "model") == step_name(step) && text_at(row, "format") == format_)
+        served_.push_back(row);
+    }
     find_lineage();
   }
 
@@ -231,19 +235,21 @@ class CardText {
         baseline == model_name_ ? nullptr : find_model(report_["models"], baseline);
     for (const Json& column : report_["columns"]) {
       const std::string key = text_at(column, "key");
-      if (key == "weight_bytes" || key == "bits_per_weight" || key == "parameters") continue;
+      if (is_size(key)) continue;
       const Json* number = model_ == nullptr ? nullptr : find_number(*model_, key);
       if (number == nullptr) continue;
       const Json* other = reference == nullptr ? nullptr : find_number(*reference, key);
       rows += quality_row(column, *number, other);
     }
+    const std::string served = served_quality();
+    if (rows.empty() && !served.empty()) return served.substr(1);
     if (rows.empty()) return "Not measured: no evaluation of this model was part of the run.\n";
     return str_cat(
         "Measured in frugal's own forward on the very integers that these files hold; a "
         "runtime that rounds activations differs by what that costs.\n\n| metric | value | "
         "interval | n | how | ",
         reference == nullptr ? "baseline" : markdown_text(baseline),
-        " |\n|---|---:|---:|---:|---|---:|\n", rows, comparisons());
+        " |\n|---|---:|---:|---:|---|---:|\n", rows, comparisons(), served);
   }
 
   static std::string quality_row(const Json& column, const Json& number, const Json* reference) {
@@ -286,6 +292,8 @@ class CardText {
                      base::format_duration(number_at(*step, "seconds")), " | ",
                      joules_text(energy_number(*step)), " |\n");
     }
+    const std::string served = served_energy();
+    if (!served.empty()) return str_cat(out, "\n", served);
     const Json figure = object_at(report_["figures"], "architectures");
     const Json* joules = model_ == nullptr || figure.empty()
                              ? nullptr
@@ -296,6 +304,44 @@ class CardText {
                    " per million tokens, of frugal's own forward in fp32. That depends on the "
                    "architecture and not on the grid of the weights; what these files take in "
                    "the runtime that reads them was not measured.\n");
+  }
+
+  // What a response takes in the runtimes that these files were metered in.
+  std::string served_energy() const {
+    std::string out;
+    for (const Json& row : served_) {
+      const Json* joules = find_number(row, kResponseEnergy);
+      if (joules == nullptr) continue;
+      const Json* million = find_number(row, kEnergy);
+      out += str_cat("Energy of a response in ", markdown_text(text_at(row, "engine")), ": ",
+                     joules_text(*joules),
+                     million == nullptr ? "" : "; " + joules_text(*million) + " per million tokens",
+                     ".\n");
+    }
+    return out;
+  }
+
+  // The same columns as its runtimes computed them: what a user of these files gets.
+  std::string served_quality() const {
+    std::string out;
+    for (const Json& row : served_) {
+      std::string rows;
+      for (const Json& column : report_["columns"]) {
+        const Json* number = find_number(row, text_at(column, "key"));
+        if (number != nullptr && !is_size(text_at(column, "key")))
+          rows += quality_row(column, *number, nullptr);
+      }
+      if (rows.empty()) continue;
+      out += str_cat("\nMeasured on these files in ", markdown_text(text_at(row, "engine")),
+                     ":\n\n| metric | value | interval | n | how | baseline "
+                     "|\n|---|---:|---:|---:|---|---:|\n",
+                     rows);
+    }
+    return out;
+  }
+
+  static bool is_size(std::string_view key) {
+    return key == "weight_bytes" || key == "bits_per_weight" || key == "parameters";
   }
 
   std::string running() const {
@@ -320,6 +366,7 @@ class CardText {
   Json parts_, facts_;
   std::vector<Json> files_;
   const Json* model_ = nullptr;
+  std::vector<Json> served_;  // its rows in the runtimes that scored or metered it
   std::vector<const Json*> lineage_;
 };
 

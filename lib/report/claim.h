@@ -20,5 +20,6 @@ bool is_share(std::string_view metric);
 
 // The number of an architecture that its energy is told by.
 inline constexpr std::string_view kEnergy = "joules_per_million_tokens";
+inline constexpr std::string_view kResponseEnergy = "joules_per_request";
 
 }  // namespace frugal::report

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <vector>
 
 #include "absl/strings/str_format.h"
@@ -26,139 +25,6 @@ std::string in_words(double value, std::string_view unit) {
   return absl::StrFormat("%.4g", value);
 }
 
-Json collect_comparisons(const JournalView& journal) {
-  Json rows = Json::array();
-  for (const Json& step : journal.steps) {
-    const auto tables = step.find("tables");
-    if (tables == step.end() || !tables->is_object() || !tables->contains("comparison")) continue;
-    for (Json row : (*tables)["comparison"]) {
-      row["model"] = step["from"][0];
-      row["source"] = step_name(step);
-      rows.push_back(std::move(row));
-    }
-  }
-  return rows;
-}
-
-Json tradeoff_figure(const Json& models, std::string_view claimed_metric) {
-  constexpr const char* x_key = "weight_bytes";
-  std::string y_key(claimed_metric);
-  for (const std::string_view fallback : {"sentiment/accuracy", "perplexity", "kld/mean"}) {
-    const bool known = std::any_of(models.begin(), models.end(), [&](const Json& m) {
-      return !y_key.empty() && find_number(m, y_key) != nullptr;
-    });
-    if (!known) y_key = fallback;
-  }
-  const int direction = better_direction(y_key);
-  Json points = Json::array();
-  for (const Json& model : models) {
-    const Json* x = find_number(model, x_key);
-    const Json* y = find_number(model, y_key);
-    if (x == nullptr || y == nullptr) continue;
-    points.push_back({{"model", model["name"]},
-                      {"role", model["role"]},
-                      {"x", *x},
-                      {"y", *y},
-                      {"dominated", false}});
-  }
-  if (points.empty()) return nullptr;
-  for (Json& point : points) {
-    for (const Json& other : points) {
-      const double dx = other["x"]["value"].get<double>() - point["x"]["value"].get<double>();
-      const double dy =
-          direction * (other["y"]["value"].get<double>() - point["y"]["value"].get<double>());
-      if (dx <= 0 && dy >= 0 && (dx < 0 || dy > 0)) point["dominated"] = true;
-    }
-  }
-  double low = std::numeric_limits<double>::infinity(), high = 0;
-  Json front = Json::array();
-  for (const Json& point : points) {
-    low = std::min(low, point["x"]["value"].get<double>());
-    high = std::max(high, point["x"]["value"].get<double>());
-    if (!point["dominated"].get<bool>()) front.push_back(point["model"]);
-  }
-  std::vector<std::string> names = front.get<std::vector<std::string>>();
-  if (names.size() > 3) names.resize(3);
-  const std::string finding =
-      front.size() == 1
-          ? str_cat(names[0], " beats every other model on both axes")
-          : str_cat(static_cast<int64_t>(front.size()), " of ", static_cast<int64_t>(points.size()),
-                    " models are worth choosing between: ", base::join(names, ", "),
-                    front.size() > 3 ? " and others" : "");
-  return {{"finding", finding},
-          {"description",
-           str_cat(y_key,
-                   " against size; bars are 95% intervals, dominated models are pale, the dashed "
-                   "line joins the rest.")},
-          {"x", x_key},
-          {"y", y_key},
-          {"x_title", "bytes of the weights"},
-          {"y_title", y_key},
-          {"x_unit", "bytes"},
-          {"y_unit", is_share(y_key) ? "fraction" : ""},
-          {"x_log", low > 0 && high / low > 8},
-          {"points", points}};
-}
-
-Json comparison_figure(const JournalView& journal, const Json& comparisons) {
-  const Json* claim = claim_of(journal);
-  if (comparisons.empty()) return nullptr;
-  const std::string metric =
-      claim != nullptr ? text_at(*claim, "metric") : text_at(comparisons[0], "metric");
-  Json rows = Json::array();
-  int64_t different = 0;
-  for (const Json& row : comparisons) {
-    if (text_at(row, "metric") != metric || !row.contains("difference") ||
-        row["difference"].is_null())
-      continue;
-    rows.push_back(row);
-    if (number_at(row, "low", -1) > 0 || number_at(row, "high", 1) < 0) ++different;
-  }
-  const std::string finding =
-      str_cat(different, " of ", static_cast<int64_t>(rows.size()), " models differ from ",
-              baseline_of(journal), " on ", metric, " beyond chance");
-  return {{"finding", finding},
-          {"description",
-           "Paired over the same items, with intervals; left of the dashed line is worse than the "
-           "claim allows."},
-          {"metric", metric},
-          {"unit", is_share(metric) ? "fraction" : ""},
-          {"direction", better_direction(metric)},
-          {"margin", claim != nullptr && text_at(*claim, "kind", "absolute") == "absolute"
-                         ? Json(number_at(*claim, "margin"))
-                         : Json()},
-          {"rows", rows},
-          {"all", comparisons}};
-}
-
-Json steps_figure(const JournalView& journal) {
-  Json rows = Json::array();
-  double total = 0, longest = -1;
-  std::string slowest;
-  for (const Json& step : journal.steps) {
-    const double seconds = number_at(step, "seconds", 0);
-    total += seconds;
-    if (seconds > longest) {
-      longest = seconds;
-      slowest = step_name(step);
-    }
-    rows.push_back({{"step", step_name(step)},
-                    {"pass", text_at(step, "pass")},
-                    {"cached", flag_at(step, "cached", false)},
-                    {"seconds", seconds},
-                    {"energy", energy_number(step)},
-                    {"peak_memory_bytes", any_at(step, "peak_memory_bytes")}});
-  }
-  if (rows.empty()) return nullptr;
-  const double share = total > 0 ? longest / total : 0;
-  return {{"finding", absl::StrFormat("%s took %.0f%% of the %s that all steps took", slowest,
-                                      100 * share, base::format_duration(total))},
-          {"description",
-           "Time and gross energy of each step; pale bars come from the cache and show what the "
-           "result once cost."},
-          {"rows", rows}};
-}
-
 namespace {
 
 // What making the hardware emitted, for each hour of its lifetime; null where the profile lacks
@@ -171,20 +37,28 @@ Json embodied_grams_per_hour(const Json& hardware, const char* bound) {
   return (whole / energy::years(years.get<double>())).in(energy::grams(1) / energy::hours(1));
 }
 
-}  // namespace
-
-Json derived_figure(const JournalView& journal, const Json& architectures) {
-  const auto site = journal.run_start.find("site");
-  if (site == journal.run_start.end() || !site->is_object()) return nullptr;
+// Joules and speed of what was metered, called by its `name`.
+Json derived_rows(const Json& metered, const char* name) {
   Json rows = Json::array();
-  for (const Json& row : architectures) {
+  for (const Json& row : metered) {
     const Json* joules = find_number(row, kEnergy);
     if (joules == nullptr) continue;
     const Json* speed = find_number(row, "tokens_per_second");
-    rows.push_back({{"architecture", row["architecture"]},
+    rows.push_back({{"name", row[name]},
                     {"joules", *joules},
                     {"tokens_per_second", speed == nullptr ? Json() : *speed}});
   }
+  return rows;
+}
+
+}  // namespace
+
+Json derived_figure(const JournalView& journal, const Json& architectures, const Json& served) {
+  const auto site = journal.run_start.find("site");
+  if (site == journal.run_start.end() || !site->is_object()) return nullptr;
+  Json rows = derived_rows(served, "label");
+  const bool of_served = !rows.empty();
+  if (!of_served) rows = derived_rows(architectures, "architecture");
   if (rows.empty()) return nullptr;
   const Json price = object_at(*site, "price");
   Json assumptions = Json::array();
@@ -217,11 +91,15 @@ Json derived_figure(const JournalView& journal, const Json& architectures) {
       {"finding", str_cat("Carbon and cost of a million tokens at ",
                           text_at(*site, "name", "the assumed site"))},
       {"description",
-       "Joules are of this run, of each architecture in frugal's own fp32 forward; what turns them "
-       "into carbon, water and money are assumptions of the site file, and may be edited here. "
-       "Location- and market-based emissions (scope 2) stand side by side; SCI is location-based "
-       "and "
-       "adds what making the hardware emitted (scope 3), shared out over its lifetime."},
+       str_cat(
+           "Joules are of this run, of each ",
+           of_served ? "artifact in its runtime" : "architecture in frugal's own fp32 forward",
+           "; what turns them into carbon, water and money are assumptions of the site file, "
+           "and may be edited here. "
+           "Location- and market-based emissions (scope 2) stand side by side; SCI is "
+           "location-based "
+           "and adds what making the hardware emitted (scope 3), shared out over its lifetime.")},
+      {"name_title", of_served ? "artifact" : "architecture"},
       {"joules_title", "J per 1M tokens"},
       {"currency", text_at(price, "currency", "in the currency of the price")},
       {"assumptions", assumptions},

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "energy/window.h"
 #include "report/access.h"
+#include "report/metered.h"
 
 namespace frugal::report {
 
@@ -15,31 +16,36 @@ namespace {
 
 using base::Json;
 
-// How a metric is shown. Joules and tokens per second are not in the table of models: they are of
-// an architecture (architectures.h). Patterns are tried in order, and the order is that of the
-// columns.
+// How a metric is shown. Patterns are tried in order, and the order is that of the columns.
 struct Look {
   std::string_view pattern;
   std::string_view title;
   std::string_view unit;  // empty: as the statistic says
   int direction;          // +1: higher is better
-  bool in_table;
+  bool of_models;         // a column of the table of models
+  bool of_served;         // and of that of artifacts in their runtimes
 };
 constexpr std::array kLooks = {
-    Look{"weight_bytes", "weights", "bytes", -1, true},
-    Look{"bits_per_weight", "bits/weight", "", -1, true},
-    Look{"*/accuracy", "accuracy", "fraction", 1, true},
-    Look{"*/acc", "accuracy", "fraction", 1, true},
-    Look{"*/acc_norm", "accuracy by length", "fraction", 1, true},
-    Look{"*/exact_match*", "exact match", "fraction", 1, true},
-    Look{"*/answer_log_likelihood", "answer log-likelihood", "", 1, true},
-    Look{"*/coverage", "coverage", "fraction", 1, true},
-    Look{"*/macro_f1", "macro F1", "fraction", 1, false},
-    Look{"perplexity", "perplexity", "", -1, true},
-    Look{"kld/mean", "KL divergence", "", -1, true},
-    Look{"kld/same_top", "same top token", "fraction", 1, true},
-    Look{"parameters", "parameters", "count", -1, true},
+    Look{"weight_bytes", "size", "bytes", -1, true, true},
+    Look{"bits_per_weight", "bits/weight", "", -1, true, false},
+    Look{"*/accuracy", "accuracy", "fraction", 1, true, true},
+    Look{"*/acc", "accuracy", "fraction", 1, true, true},
+    Look{"*/acc_norm", "accuracy by length", "fraction", 1, true, true},
+    Look{"*/exact_match*", "exact match", "fraction", 1, true, true},
+    Look{"*/answer_log_likelihood", "answer log-likelihood", "", 1, true, true},
+    Look{"*/coverage", "coverage", "fraction", 1, true, true},
+    Look{"*/macro_f1", "macro F1", "fraction", 1, false, false},
+    Look{"perplexity", "perplexity", "", -1, true, true},
+    Look{"kld/mean", "KL divergence", "", -1, true, true},
+    Look{"kld/same_top", "same top token", "fraction", 1, true, false},
+    Look{"parameters", "parameters", "count", -1, true, false},
+    // What it takes to serve: of an artifact in its runtime, never of a grid in our forward.
+    Look{"joules_per_request", "J per response", "J", -1, false, true},
+    Look{"joules_per_million_tokens", "J per 1M tokens", "J", -1, false, true},
+    Look{"tokens_per_second", "tokens/s", "", 1, false, true},
+    Look{"time_to_first_token", "time to first token", "seconds", -1, false, true},
 };
+constexpr size_t kFirstCost = kLooks.size() - 4;
 
 const Look* look_of(std::string_view metric) {
   for (const Look& look : kLooks) {
@@ -107,8 +113,7 @@ void add_description(const Json& output, const std::string& source, Json& model)
   }
 }
 
-// An artifact is the model that it was made of, in files of its own size. Its runtime decides what
-// it costs, so no architecture stands here to pool it by.
+// An artifact is the model that it was made of, in files of its own size.
 void describe_artifacts(const JournalView& journal, Models& models) {
   for (const Json& step : journal.steps) {
     const auto entry = models.position.find(step_name(step));
@@ -121,6 +126,7 @@ void describe_artifacts(const JournalView& journal, Models& models) {
     const Json from = list_at(step, "from");
     if (from.empty() || !from[0].is_string()) continue;
     const Json* model = find_model(models.list, from[0].get<std::string>());
+    if (model != nullptr) models.list[entry->second]["architecture"] = (*model)["architecture"];
     for (const char* key : {"parameters", "bits_per_weight"}) {
       const Json* number = model == nullptr ? nullptr : find_number(*model, key);
       if (number != nullptr) cells[key] = *number;
@@ -172,6 +178,7 @@ Json energy_number(const Json& step) {
 Json collect_models(const JournalView& journal, std::string_view baseline) {
   Models models;
   const Json given = object_at(journal.run_start, "models");
+  std::vector<const Json*> served;
   for (const Json& step : journal.steps) {
     if (text_at(step, "event") != "step_end") continue;
     if (yields_model(step)) {
@@ -182,9 +189,16 @@ Json collect_models(const JournalView& journal, std::string_view baseline) {
                       model);  // last: sizes of the whole checkpoint, whatever a pass says of the
                                // part it changed
     } else if (describes_input(step)) {
-      add_statistics(step, models.at(step["from"][0].get<std::string>()));
+      Json& model = models.at(step["from"][0].get<std::string>());
+      if (is_served(step))
+        served.push_back(&step);
+      else
+        add_statistics(step, model);
     }
   }
+  // Where frugal's own forward computed an artifact, too, the numbers of its runtime count.
+  for (const Json* step : served)
+    add_statistics(*step, models.at((*step)["from"][0].get<std::string>()));
   for (Json& model : models.list) {
     const std::string name = text_at(model, "name");
     if (name == baseline) model["role"] = "baseline";
@@ -194,7 +208,7 @@ Json collect_models(const JournalView& journal, std::string_view baseline) {
   return models.list;
 }
 
-Json collect_columns(const Json& models) {
+Json collect_columns(const Json& models, Table table) {
   std::map<std::string, Json> metrics;  // metric -> a number that has its unit and help
   for (const Json& model : models) {
     for (const auto& [metric, number] : model["cells"].items()) metrics.try_emplace(metric, number);
@@ -202,7 +216,8 @@ Json collect_columns(const Json& models) {
   std::vector<std::string> names;
   for (const auto& [metric, number] : metrics) {
     const Look* look = look_of(metric);
-    if (look != nullptr && look->in_table) names.push_back(metric);
+    if (look == nullptr || !(table == Table::kModels ? look->of_models : look->of_served)) continue;
+    names.push_back(metric);
   }
   std::stable_sort(names.begin(), names.end(),
                    [](const auto& a, const auto& b) { return rank_of(a) < rank_of(b); });
@@ -231,6 +246,11 @@ const Json* find_number(const Json& model, std::string_view metric) {
   const auto found = model["cells"].find(std::string(metric));
   if (found == model["cells"].end() || (*found)["value"].is_null()) return nullptr;
   return &*found;
+}
+
+bool is_cost(std::string_view metric) {
+  const size_t rank = rank_of(metric);
+  return rank >= kFirstCost && rank < kLooks.size();
 }
 
 int better_direction(std::string_view metric) {

@@ -1,3 +1,4 @@
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -59,16 +60,32 @@ std::string fill(std::string_view skeleton,
   return page;
 }
 
+// What the page shows of the report: report.json has every number of a model, the page those of its
+// columns; it stays small with many models.
+base::Json page_report(base::Json report) {
+  std::set<std::string> columns;
+  for (const base::Json& column : list_at(report, "columns"))
+    columns.insert(text_at(column, "key"));
+  for (base::Json& model : report["models"]) {
+    base::Json cells = base::Json::object();
+    for (const auto& [metric, number] : model["cells"].items()) {
+      if (columns.contains(metric)) cells[metric] = number;
+    }
+    model["cells"] = std::move(cells);
+  }
+  for (base::Json& row : report["served"]) row.erase("cells");  // they stand in its figure
+  return report;
+}
+
 }  // namespace
 
 std::string render_page(const base::Json& report) {
   const std::string title = base::str_cat(text_at(report, "name", "frugal"), " · frugal report");
-  return fill(
-      kPageHtml,
-      {{"@TITLE@", html_escaped(title)},
-       {"@STYLE@", std::string(kPageCss)},
-       {"@DATA@", script_safe(report.dump(-1, ' ', true, base::Json::error_handler_t::replace))},
-       {"@SCRIPT@", std::string(kPageJs)}});
+  return fill(kPageHtml, {{"@TITLE@", html_escaped(title)},
+                          {"@STYLE@", std::string(kPageCss)},
+                          {"@DATA@", script_safe(page_report(report).dump(
+                                         -1, ' ', true, base::Json::error_handler_t::replace))},
+                          {"@SCRIPT@", std::string(kPageJs)}});
 }
 
 }  // namespace frugal::report

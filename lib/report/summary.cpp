@@ -2,8 +2,7 @@
 //   {schema, name, description, frugal, started, status, command, seed, journal_sha256,
 //    verdict {status, sentence, detail}, claim, columns [{key, title, unit, help, better}],
 //    models [{name, role, pass, architecture, cells {metric: number}}], table {finding,
-//    description}, figures
-//    {...}, provenance {...}}
+//    description}, served [artifacts in their runtimes: served.h], figures {...}, provenance {...}}
 //   number: {value|null, unit, help, provenance, low, high, confidence, n, method, reason, source}
 #include <set>
 #include <string>
@@ -17,6 +16,7 @@
 #include "report/findings.h"
 #include "report/models.h"
 #include "report/report.h"
+#include "report/served.h"
 
 namespace frugal::report {
 
@@ -40,6 +40,16 @@ absl::Status check_steps(const JournalView& journal) {
   return absl::OkStatus();
 }
 
+// [{text, steps}]: what several steps warn of stands once.
+void add_warning(const std::string& text, const std::string& step, Json& warnings) {
+  for (Json& known : warnings) {
+    if (text_at(known, "text") != text) continue;
+    known["steps"].push_back(step);
+    return;
+  }
+  warnings.push_back({{"text", text}, {"steps", Json::array({step})}});
+}
+
 Json provenance(const JournalView& journal) {
   Json files = Json::array(), steps = Json::array(), warnings = Json::array();
   for (const Json& step : journal.steps) {
@@ -50,7 +60,7 @@ Json provenance(const JournalView& journal) {
       for (const Json& file : tables["files"]) files.push_back(file);
     }
     for (const Json& warning : list_at(step, "warnings")) {
-      warnings.push_back(base::str_cat(step_name(step), ": ", warning.get<std::string>()));
+      if (warning.is_string()) add_warning(warning.get<std::string>(), step_name(step), warnings);
     }
   }
   Json meters = Json::array();
@@ -78,30 +88,36 @@ std::string status_of_run(const JournalView& journal) {
   return "unfinished";
 }
 
-Json table_heading(const Json& models, const std::string& baseline) {
+// Of the table of models; artifacts that were served stand in a table of their own.
+Json table_heading(const Json& models, const Json& served, const std::string& baseline) {
   const Json* full = find_model(models, baseline);
   const Json* bytes = full == nullptr ? nullptr : find_number(*full, "weight_bytes");
   double smallest = 0;
   std::string name;
   for (const Json& model : models) {
     const Json* size = find_number(model, "weight_bytes");
-    if (size == nullptr) continue;
+    if (size == nullptr || find_served(served, text_at(model, "name"), "") != nullptr) continue;
     const double value = (*size)["value"].get<double>();
     if (name.empty() || value < smallest) {
       smallest = value;
       name = model["name"].get<std::string>();
     }
   }
-  std::string finding = "Every model side by side";
+  std::string finding =
+      served.empty() ? "Every model side by side" : "The checkpoints side by side";
   if (bytes != nullptr && smallest > 0 && name != baseline) {
     finding = absl::StrFormat("%s is %.1f times smaller than %s", name,
                               (*bytes)["value"].get<double>() / smallest, baseline);
   }
-  return {{"finding", finding},
-          {"description",
-           "Values with 95% intervals where the number has one; the pale row is the baseline. "
-           "Hover a number for "
-           "where it comes from; a dash is unknown, never zero."}};
+  return {
+      {"finding", finding},
+      {"description",
+       base::str_cat(served.empty() ? ""
+                                    : "Checkpoints in frugal's own fp32 forward; what is served "
+                                      "stands above. ",
+                     "Values with 95% intervals where the number has one; the pale row is the "
+                     "baseline. Hover a number for where it comes from; a dash is unknown, "
+                     "never zero.")}};
 }
 
 }  // namespace
@@ -115,32 +131,36 @@ absl::StatusOr<Json> summarize(const JournalView& journal) {
   const Json models = collect_models(journal, baseline);
   const Json comparisons = collect_comparisons(journal);
   const Json architectures = collect_architectures(journal, models);
+  const Json served = collect_served(journal, models, baseline);
   const std::string metric = text_at(claim, "metric");
-  return Json{{"schema", 1},
-              {"name", text_at(start, "name")},
-              {"description", text_at(start, "description")},
-              {"frugal", text_at(start, "frugal")},
-              {"started", text_at(start, "time")},
-              {"status", status_of_run(journal)},
-              {"command", text_at(start, "command")},
-              {"seed", any_at(start, "seed")},
-              {"journal_sha256", journal.sha256},
-              {"verdict", verdict(journal, models, comparisons, architectures)},
-              {"claim", claim},
-              {"columns", collect_columns(models)},
-              {"models", models},
-              {"table", table_heading(models, baseline)},
-              {"figures",
-               {{"tradeoff", tradeoff_figure(models, metric)},
-                {"architectures", architectures_figure(architectures)},
-                {"comparisons", comparison_figure(journal, comparisons)},
-                {"energy_comparison", energy_comparison_figure(journal)},
-                {"steps", steps_figure(journal)},
-                {"layer_error", layer_error_figure(journal)},
-                {"training", training_figure(journal)},
-                {"amortization", amortization_figure(journal, models, architectures, baseline)},
-                {"derived", derived_figure(journal, architectures)}}},
-              {"provenance", provenance(journal)}};
+  return Json{
+      {"schema", 1},
+      {"name", text_at(start, "name")},
+      {"description", text_at(start, "description")},
+      {"frugal", text_at(start, "frugal")},
+      {"started", text_at(start, "time")},
+      {"status", status_of_run(journal)},
+      {"command", text_at(start, "command")},
+      {"seed", any_at(start, "seed")},
+      {"journal_sha256", journal.sha256},
+      {"verdict", verdict(journal, models, comparisons, architectures, served)},
+      {"claim", claim},
+      {"columns", collect_columns(models)},
+      {"models", models},
+      {"table", table_heading(models, served, baseline)},
+      {"served", served},
+      {"figures",
+       {{"tradeoff", tradeoff_figure(models, served, metric)},
+        {"served", served_figure(served, models, baseline)},
+        {"energy_split", energy_split_figure(architectures, served)},
+        {"architectures", architectures_figure(architectures)},
+        {"comparisons", comparison_figure(journal, comparisons)},
+        {"steps", steps_figure(journal)},
+        {"layer_error", layer_error_figure(journal)},
+        {"training", training_figure(journal)},
+        {"amortization", amortization_figure(journal, models, architectures, served, baseline)},
+        {"derived", derived_figure(journal, architectures, served)}}},
+      {"provenance", provenance(journal)}};
 }
 
 }  // namespace frugal::report

@@ -15,6 +15,17 @@ namespace frugal::report {
 using base::Json;
 using base::str_cat;
 
+namespace {
+
+// Which tokens a loss is the mean over; "" where the step does not tell.
+std::string trained_tokens(const Json& step) {
+  const Json on_prompt = any_at(object_at(step, "options"), "loss_on_prompt");
+  if (!on_prompt.is_boolean()) return "";
+  return on_prompt.get<bool>() ? "all tokens" : "answers only";
+}
+
+}  // namespace
+
 Json training_figure(const JournalView& journal) {
   Json curves = Json::array();
   for (const Json& step : journal.steps) {
@@ -34,6 +45,7 @@ Json training_figure(const JournalView& journal) {
     curves.push_back({{"step", step_name(step)},
                       {"key", key},
                       {"title", apart ? "divergence to the teacher" : "cross-entropy"},
+                      {"over", trained_tokens(step)},
                       {"held_out_apart", apart},
                       {"rows", rows}});
   }
@@ -45,16 +57,20 @@ Json training_figure(const JournalView& journal) {
       if (row.contains("validation_loss") && row["validation_loss"].is_number())
         last = row["validation_loss"].get<double>();
     }
-    if (last)
-      ends.push_back(absl::StrFormat("%s at %.3f", curve["step"].get<std::string>(), *last));
+    if (!last) continue;
+    const std::string over = text_at(curve, "over");
+    ends.push_back(absl::StrFormat("%.3f (%s%s)", *last, text_at(curve, "step"),
+                                   over.empty() ? "" : ", " + over));
   }
-  return {
-      {"finding", ends.empty() ? "Training loss by step"
-                               : str_cat("Held-out loss ends with ", base::join(ends, ", "))},
-      {"description",
-       "Cross-entropy in nats per token, of training and held-out data in one unit; the mixture "
-       "that a distillation descends on stands in the journal."},
-      {"curves", curves}};
+  return {{"finding", ends.empty() ? "Training loss by step"
+                                   : str_cat("Held-out loss ends at ", base::join(ends, ", "))},
+          {"description",
+           "Cross-entropy in nats per token, of training and held-out data in one unit; a mean "
+           "over all "
+           "tokens and one over answers only are no rivals. The mixture that a distillation "
+           "descends on "
+           "stands in the journal."},
+          {"curves", curves}};
 }
 
 }  // namespace frugal::report

@@ -6,11 +6,14 @@
 
 #include "absl/strings/str_format.h"
 #include "base/text.h"
+#include "energy/provenance.h"
 #include "report/access.h"
 #include "report/architectures.h"
 #include "report/claim.h"
 #include "report/findings.h"
+#include "report/metered.h"
 #include "report/models.h"
+#include "report/served.h"
 
 namespace frugal::report {
 namespace {
@@ -24,10 +27,22 @@ std::string difference_in_words(double difference, std::string_view metric) {
   return absl::StrFormat("%+.4g", difference);
 }
 
+// "AMD EPYC 7B13, 2 cores, cpu".
+std::string machine_in_words(const Json& machine) {
+  std::vector<std::string> parts;
+  const std::string cpu = text_at(machine, "cpu"), device = text_at(machine, "device");
+  parts.push_back(cpu.empty() ? "machine unknown" : cpu);
+  if (integer_at(machine, "cores") > 0)
+    parts.push_back(str_cat(integer_at(machine, "cores"), " cores"));
+  if (!device.empty() && device != "cpu") parts.push_back(device);
+  return base::join(parts, ", ");
+}
+
 struct Candidate {
   const Json* row;
   const Json* model;
-  double size_bytes;  // what to choose by
+  const Json* served;  // in the runtime that was scored; null: frugal's own forward
+  double size_bytes;   // what to choose by
 };
 
 double size_of(const Json& model) {
@@ -36,9 +51,32 @@ double size_of(const Json& model) {
                            : (*number)["value"].get<double>();
 }
 
-// " at 12% of its bytes", and where the student's architecture is another one than the baseline's
-// also what that saves: " and 0.41 times its architecture's joules per token (modelled)".
-std::string savings(const Json& student, const Json* baseline, const Json& architectures) {
+// Joules for a response against those of the baseline's artifact in the same runtime; where their
+// intervals overlap, there is no ratio to tell.
+std::string served_ratio(const Json& row, const Json* baseline) {
+  const Json* joules = find_number(row, kResponseEnergy);
+  const Json* full =
+      baseline == nullptr || baseline == &row ? nullptr : find_number(*baseline, kResponseEnergy);
+  if (joules == nullptr || full == nullptr || !(number_at(*full, "value") > 0)) return "";
+  const std::string whose = text_at(*baseline, "label");
+  if (told_apart(*joules, *full, -1) == 0)
+    return str_cat("joules per response not told apart from those of ", whose);
+  std::vector<std::string> words = {text_at(*joules, "provenance", "measured")}, marks;
+  for (const Json* number : {joules, full}) {
+    for (const Json& mark : list_at(*number, "marks")) {
+      if (mark.is_string()) energy::add_mark(mark.get<std::string>(), &marks);
+    }
+  }
+  if (!marks.empty()) words.push_back("less sure: " + base::join(marks, ", "));
+  return absl::StrFormat("%.2f times the joules per response of %s (%s)",
+                         number_at(*joules, "value") / number_at(*full, "value"), whose,
+                         base::join(words, ", "));
+}
+
+// " at 12% of its bytes", and what serving takes; of a checkpoint whose architecture is another one
+// than the baseline's " and 0.41 times its architecture's joules per token (modelled)".
+std::string savings(const Json& student, const Json* baseline, const Json& architectures,
+                    const std::string& of_served) {
   if (baseline == nullptr) return "";
   std::vector<std::string> parts;
   const Json* size = find_number(student, "weight_bytes");
@@ -47,6 +85,7 @@ std::string savings(const Json& student, const Json* baseline, const Json& archi
     parts.push_back(absl::StrFormat("%.0f%% of its bytes", 100 * (*size)["value"].get<double>() /
                                                                (*full)["value"].get<double>()));
   }
+  if (!of_served.empty()) parts.push_back(of_served);
   const bool other = of_other_architecture(student, *baseline);
   const Json* joules = other ? architecture_number(architectures, student, kEnergy) : nullptr;
   const Json* full_joules =
@@ -66,16 +105,91 @@ bool smaller(const Candidate& a, const Candidate& b) {
   return number_at(*a.row, "difference", -1e300) > number_at(*b.row, "difference", -1e300);
 }
 
-Json claim_verdict(const Json& claim, const Json& models, const Json& comparisons,
-                   const Json& architectures, const std::string& baseline) {
-  const std::string metric = text_at(claim, "metric");
+// Every model whose claim was tested against the baseline. Where artifacts were scored in their
+// runtimes, these alone: they are what is shipped.
+std::vector<Candidate> candidates(std::string_view metric, const Json& models,
+                                  const Json& comparisons, const Json& served,
+                                  const std::string& baseline) {
   std::vector<Candidate> all;
+  bool any_served = false;
   for (const Json& row : comparisons) {
-    const Json* model = find_model(models, text_at(row, "model"));
-    if (text_at(row, "metric") == metric && model != nullptr && text_at(row, "model") != baseline) {
-      all.push_back({&row, model, size_of(*model)});
-    }
+    const std::string name = text_at(row, "model");
+    const Json* model = find_model(models, name);
+    // What is compared with another model than the baseline has no verdict.
+    const bool tested = text_at(row, "metric") == metric && !text_at(row, "verdict").empty();
+    if (!tested || model == nullptr || name == baseline) continue;
+    const Json* in_runtime =
+        flag_at(row, "served", false) ? find_served(served, name, text_at(row, "engine")) : nullptr;
+    if (in_runtime != nullptr && text_at(*in_runtime, "role") == "baseline") continue;
+    any_served = any_served || in_runtime != nullptr;
+    all.push_back({&row, model, in_runtime, size_of(in_runtime != nullptr ? *in_runtime : *model)});
   }
+  if (any_served) std::erase_if(all, [](const Candidate& c) { return c.served == nullptr; });
+  return all;
+}
+
+std::string margin_in_words(const Json& claim, std::string_view metric) {
+  const double margin = number_at(claim, "margin");
+  if (text_at(claim, "kind", "absolute") == "relative")
+    return absl::StrFormat("%.3g%%", 100 * margin);
+  return is_share(metric) ? absl::StrFormat("%.1f points", 100 * margin)
+                          : absl::StrFormat("%.4g", margin);
+}
+
+// "gguf/q4_0 in llama.cpp".
+std::string named(const Candidate& candidate) {
+  const std::string name = text_at(*candidate.row, "model");
+  return candidate.served == nullptr ? name
+                                     : str_cat(name, " in ", text_at(*candidate.served, "runtime"));
+}
+
+// The one that a verdict is about: of those that hold the smallest, else the one nearest to it.
+const Candidate& chosen(const std::vector<Candidate>& pool, bool kept) {
+  return kept ? *std::min_element(pool.begin(), pool.end(),
+                                  [](auto& a, auto& b) { return smaller(a, b); })
+              : *std::max_element(pool.begin(), pool.end(), [](auto& a, auto& b) {
+                  return number_at(*a.row, "low", -1e300) < number_at(*b.row, "low", -1e300);
+                });
+}
+
+// How the one that holds was found, and what chance may have to do with it.
+std::string chosen_of(size_t held, size_t all) {
+  if (all == 1) return "The claim was declared before anything ran.";
+  std::string text =
+      str_cat(held, " of ", all, held == 1 ? " compared models meets" : " compared models meet",
+              " the claim, declared before anything ran");
+  text += held == 1 ? "." : "; this is the smallest of them.";
+  if (held < all) text += " Each was tested by itself, so that one of many may meet it by chance.";
+  return text;
+}
+
+std::string joules_in_words(const Json& row) {
+  const Json* joules = find_number(row, kResponseEnergy);
+  if (joules == nullptr) return "";
+  std::string text = absl::StrFormat(" A response takes %.3g J", number_at(*joules, "value"));
+  if (any_at(*joules, "low").is_number() && any_at(*joules, "high").is_number())
+    text +=
+        absl::StrFormat(" (%.3g to %.3g)", number_at(*joules, "low"), number_at(*joules, "high"));
+  return str_cat(text, ", ", text_at(*joules, "provenance", "measured"), ".");
+}
+
+Json about(const Candidate& candidate, const Json& machine) {
+  const std::string engine = text_at(*candidate.row, "engine");
+  const bool served = candidate.served != nullptr;
+  const std::string file = served ? text_at(*candidate.served, "file") : "";
+  const std::string name = text_at(*candidate.row, "model");
+  return {{"artifact", served ? (file.empty() ? name : str_cat(name, ", ", file))
+                              : str_cat(name, ", a checkpoint")},
+          {"runtime", served ? engine
+                             : str_cat("none: ", engine.empty() ? "frugal's own forward" : engine,
+                                       " computed it")},
+          {"machine", machine_in_words(machine)}};
+}
+
+Json claim_verdict(const Json& claim, const Json& models, const std::vector<Candidate>& all,
+                   const Json& architectures, const Json& served, const std::string& baseline,
+                   const Json& machine) {
+  const std::string metric = text_at(claim, "metric");
   if (all.empty()) {
     return {{"status", "not_shown"},
             {"sentence",
@@ -88,17 +202,8 @@ Json claim_verdict(const Json& claim, const Json& models, const Json& comparison
     if (text_at(*c.row, "verdict") == "claimed") held.push_back(c);
   }
   const bool kept = !held.empty();
-  const std::vector<Candidate>& pool = kept ? held : all;
-  const Candidate& best =
-      kept ? *std::min_element(pool.begin(), pool.end(),
-                               [](auto& a, auto& b) { return smaller(a, b); })
-           : *std::max_element(pool.begin(), pool.end(), [](auto& a, auto& b) {
-               return number_at(*a.row, "low", -1e300) < number_at(*b.row, "low", -1e300);
-             });
-  const std::string name = text_at(*best.row, "model");
-  const std::string margin = is_share(metric)
-                                 ? absl::StrFormat("%.1f points", 100 * number_at(claim, "margin"))
-                                 : absl::StrFormat("%.4g", number_at(claim, "margin"));
+  const Candidate& best = chosen(kept ? held : all, kept);
+  const std::string margin = margin_in_words(claim, metric);
   const std::string against =
       absl::StrFormat("%s, %.0f%% interval %s to %s, n = %d",
                       difference_in_words(number_at(*best.row, "difference", NAN), metric),
@@ -106,28 +211,33 @@ Json claim_verdict(const Json& claim, const Json& models, const Json& comparison
                       difference_in_words(number_at(*best.row, "low", NAN), metric),
                       difference_in_words(number_at(*best.row, "high", NAN), metric),
                       static_cast<int64_t>(number_at(*best.row, "n", 0)));
-  const Json* full = find_model(models, baseline);
   if (kept) {
+    const Json* full = find_model(models, baseline);
+    const Json& sized = best.served != nullptr ? *best.served : *best.model;
+    const std::string of_served =
+        best.served == nullptr ? ""
+                               : served_ratio(*best.served, served_baseline(served, *best.served));
     return {{"status", "kept"},
-            {"sentence", str_cat(name, " keeps ", metric, " within ", margin, " of ", baseline,
-                                 savings(*best.model, full, architectures), ".")},
-            {"detail", str_cat("Difference ", against, ". ", static_cast<int64_t>(held.size()),
-                               " of ", static_cast<int64_t>(all.size()),
-                               " compared models meet the claim, declared before anything ran.")}};
+            {"sentence", str_cat(named(best), " keeps ", metric, " within ", margin, " of ",
+                                 baseline, savings(sized, full, architectures, of_served), ".")},
+            {"detail", str_cat("Difference ", against, ". ", chosen_of(held.size(), all.size()),
+                               best.served == nullptr ? "" : joules_in_words(*best.served))},
+            {"about", about(best, machine)}};
   }
   const std::string why = text_at(*best.row, "verdict");
   const bool too_few = why == "too few items";
   return {{"status", too_few ? "not_shown" : "lost"},
           {"sentence", str_cat("No model was shown to keep ", metric, " within ", margin, " of ",
                                baseline, too_few ? ": there are too few items to tell." : ".")},
-          {"detail", str_cat("Nearest is ", name, ": difference ", against, ". ",
-                             text_at(*best.row, "explanation"))}};
+          {"detail", str_cat("Nearest is ", named(best), ": difference ", against, ". ",
+                             text_at(*best.row, "explanation"))},
+          {"about", about(best, machine)}};
 }
 
 }  // namespace
 
 Json verdict(const JournalView& journal, const Json& models, const Json& comparisons,
-             const Json& architectures) {
+             const Json& architectures, const Json& served) {
   for (const Json& step : journal.steps) {
     if (text_at(step, "event") == "step_failed") {
       return {{"status", "failed"},
@@ -137,7 +247,12 @@ Json verdict(const JournalView& journal, const Json& models, const Json& compari
   }
   const Json* claim = claim_of(journal);
   const std::string baseline = baseline_of(journal);
-  if (claim != nullptr) return claim_verdict(*claim, models, comparisons, architectures, baseline);
+  if (claim != nullptr) {
+    return claim_verdict(
+        *claim, models,
+        candidates(text_at(*claim, "metric"), models, comparisons, served, baseline), architectures,
+        served, baseline, object_at(journal.run_start, "machine"));
+  }
   const auto count = static_cast<int64_t>(models.size());
   return {
       {"status", "no_claim"},

@@ -2,6 +2,7 @@
 
 #include "report/architectures.h"
 #include "report/models.h"
+#include "report/served.h"
 #include "sample_journal.h"
 #include "support/shared_data.h"
 
@@ -28,7 +29,8 @@ JournalView with_student(double joules) {
 
 base::Json figure_of(const JournalView& journal) {
   const base::Json models = collect_models(journal, "teacher");
-  return amortization_figure(journal, models, collect_architectures(journal, models), "teacher");
+  return amortization_figure(journal, models, collect_architectures(journal, models),
+                             collect_served(journal, models, "teacher"), "teacher");
 }
 
 const base::Json& row(const base::Json& figure, std::string_view model) {
@@ -58,7 +60,7 @@ TEST(Amortization, WhatSavesNothingNeverPays) {
   EXPECT_TRUE(row(figure, "student")["tokens"]["value"].is_null());
   EXPECT_EQ(row(figure, "student")["tokens"]["reason"], "nothing is saved: never");
   EXPECT_EQ(row(figure, "student")["saved"]["value"], -20.0);  // it costs more, and that is said
-  EXPECT_THAT(figure["finding"].get<std::string>(), HasSubstr("No model"));
+  EXPECT_THAT(figure["finding"].get<std::string>(), HasSubstr("No model is shown"));
 }
 
 TEST(Amortization, UnknownEnergyIsNotZero) {
@@ -84,11 +86,33 @@ TEST(Amortization, MarksStay) {
   EXPECT_EQ(row(figure_of(journal), "student")["tokens"]["marks"].dump(), R"(["short window"])");
 }
 
+// A saving that chance may have made pays nothing back.
+TEST(Amortization, WhatIsNotToldApartPaysNothing) {
+  const base::Json figure = figure_of(with_student(97));  // 95 to 99 beside 98 to 102
+  EXPECT_TRUE(row(figure, "student")["tokens"]["value"].is_null());
+  EXPECT_EQ(row(figure, "student")["tokens"]["reason"], "the saving is not told apart from none");
+  EXPECT_EQ(row(figure, "student")["saved"]["low"], -1.0);
+  EXPECT_EQ(row(figure, "student")["saved"]["high"], 7.0);
+}
+
 // Models of one architecture share one number: nothing is saved between them, and none is ranked.
 TEST(Amortization, ModelsOfOneArchitectureHaveNone) {
   EXPECT_TRUE(figure_of(sample_journal()).is_null());
-  EXPECT_TRUE(amortization_figure(sample_journal(), base::Json::array(), base::Json::array(), "")
+  EXPECT_TRUE(amortization_figure(sample_journal(), base::Json::array(), base::Json::array(),
+                                  base::Json::array(), "")
                   .is_null());
+}
+
+// In one runtime grids differ: of artifacts every one that was served beside the baseline's counts.
+TEST(Amortization, AnArtifactPaysBackInItsRuntime) {
+  const base::Json figure = figure_of(served_journal(60));
+  ASSERT_EQ(figure["rows"].size(), 1u);
+  const base::Json& student = figure["rows"][0];
+  EXPECT_EQ(student["model"], "gguf/small-q4_0");
+  EXPECT_EQ(student["in"], "llama.cpp (xllamacpp 1.0)");
+  EXPECT_EQ(student["one_off"]["help"], "small/q4_0 + gguf/small-q4_0");
+  EXPECT_EQ(student["saved"]["value"], 40.0);
+  EXPECT_EQ(student["tokens"]["value"], 2.5);  // 100 J of two steps
 }
 
 }  // namespace

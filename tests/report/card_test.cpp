@@ -142,6 +142,19 @@ TEST(Card, RunningEnergyIsOfTheArchitecture) {
   EXPECT_TRUE(has(text, "depends on the architecture and not on the grid"));
 }
 
+// Files that a runtime served have its numbers, and none of our forward's joules.
+TEST(Card, TellsWhatItsRuntimeMeasured) {
+  JournalView journal = journal_with(export_step());
+  journal.steps.push_back(in_runtime(evaluation_step("", 0.93, ""), "file/q4_0"));
+  journal.steps.push_back(in_runtime(measure_step("", 40), "file/q4_0"));
+  const std::string text = text_of(cards_of(journal), "artifacts/small-q4_0.md");
+  EXPECT_TRUE(has(text, "Measured on these files in llama.cpp (xllamacpp 1.0):"));
+  EXPECT_TRUE(has(text, "| sentiment accuracy | 93.0% |"));
+  EXPECT_TRUE(
+      has(text, "Energy of a response in llama.cpp (xllamacpp 1.0): 0.04 J, measured; 40 J"));
+  EXPECT_FALSE(has(text, "Energy of running its architecture"));
+}
+
 TEST(Card, OfAnExportThatWantsNoneThereIsNone) {
   Json step = export_step();
   step["options"]["card"] = false;

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "report/architectures.h"
 #include "report/models.h"
+#include "report/served.h"
 #include "sample_journal.h"
 #include "support/shared_data.h"
 
@@ -12,27 +13,6 @@ namespace frugal::report {
 namespace {
 
 using ::testing::HasSubstr;
-
-// The figure with a model that is larger than small/q4_0 and less accurate.
-base::Json tradeoff_with_a_worse_model(double joules) {
-  JournalView journal = sample_journal();
-  journal.steps.push_back(checkpoint_step("worse", "", "quantize", 2e6));
-  journal.steps.push_back(evaluation_step("worse", 0.90, ""));
-  journal.steps.push_back(measure_step("worse", joules));
-  return tradeoff_figure(collect_models(journal, "teacher"), "sentiment/accuracy");
-}
-
-TEST(Tradeoff, MarksDominatedModels) {
-  const base::Json figure = tradeoff_with_a_worse_model(100);
-  ASSERT_EQ(figure["points"].size(), 3u);
-  EXPECT_EQ(figure["x"], "weight_bytes");
-  for (const base::Json& point : figure["points"])
-    EXPECT_EQ(point["dominated"].get<bool>(), point["model"] == "worse") << point;
-}
-
-TEST(Tradeoff, TheFrontDoesNotDependOnJoules) {
-  EXPECT_EQ(tradeoff_with_a_worse_model(1).dump(), tradeoff_with_a_worse_model(1000).dump());
-}
 
 TEST(LayerError, BecomesAMatrixPerVariant) {
   const base::Json figure = layer_error_figure(sample_journal());
@@ -80,6 +60,14 @@ TEST(Training, CurvesOfOneDrawingAreOfOneUnit) {
             "divergence apart");
 }
 
+TEST(Training, SaysWhichTokensALossIsOf) {
+  JournalView journal = sample_journal();
+  EXPECT_EQ(training_figure(journal)["finding"], "Held-out loss ends at 2.100 (teacher)");
+  journal.steps[0]["options"]["loss_on_prompt"] = false;
+  EXPECT_EQ(training_figure(journal)["finding"],
+            "Held-out loss ends at 2.100 (teacher, answers only)");
+}
+
 base::Json assumption(const base::Json& figure, std::string_view key) {
   for (const base::Json& one : figure["assumptions"]) {
     if (one["key"] == key) return one;
@@ -92,7 +80,8 @@ TEST(Derived, AnUnknownPriceStaysUnknown) {
   JournalView journal = sample_journal();
   const auto derived = [&] {
     return derived_figure(journal,
-                          collect_architectures(journal, collect_models(journal, "teacher")));
+                          collect_architectures(journal, collect_models(journal, "teacher")),
+                          base::Json::array());
   };
   const auto price = [&] { return assumption(derived(), "price"); };
   EXPECT_TRUE(price()["value"].is_null());
@@ -108,7 +97,7 @@ TEST(Derived, BothScopesAndWaterComeFromTheSiteFile) {
   const auto value = [&](const char* key) {
     const base::Json architectures =
         collect_architectures(journal, collect_models(journal, "teacher"));
-    return assumption(derived_figure(journal, architectures), key)["value"];
+    return assumption(derived_figure(journal, architectures, base::Json::array()), key)["value"];
   };
   for (const char* key : {"market", "water", "embodied_low", "embodied_high"})
     EXPECT_TRUE(value(key).is_null()) << key;
@@ -130,18 +119,25 @@ TEST(Derived, BothScopesAndWaterComeFromTheSiteFile) {
 TEST(Derived, IsOfArchitectures) {
   const JournalView journal = sample_journal();
   const base::Json figure =
-      derived_figure(journal, collect_architectures(journal, collect_models(journal, "teacher")));
+      derived_figure(journal, collect_architectures(journal, collect_models(journal, "teacher")),
+                     base::Json::array());
   ASSERT_EQ(figure["rows"].size(), 1u);
-  EXPECT_EQ(figure["rows"][0]["architecture"], "Llama 2L");
+  EXPECT_EQ(figure["rows"][0]["name"], "Llama 2L");
   EXPECT_EQ(figure["rows"][0]["joules"]["value"], 120.5);
   EXPECT_EQ(figure["rows"][0]["tokens_per_second"]["source"], "speed/teacher, speed/small/q4_0");
   EXPECT_EQ(assumption(figure, "intensity")["value"], 400);
 }
 
-TEST(Steps, EnergyKeepsItsProvenance) {
-  const base::Json figure = steps_figure(sample_journal());
-  EXPECT_EQ(figure["rows"][0]["energy"]["value"], 50.0);
-  EXPECT_EQ(figure["rows"][0]["energy"]["provenance"], "modelled");
+// Of what was served the artifacts, and nothing of our own forward beside them.
+TEST(Derived, IsOfArtifactsWhereTheyWereServed) {
+  const JournalView journal = served_journal(40);
+  const base::Json models = collect_models(journal, "teacher");
+  const base::Json figure = derived_figure(journal, collect_architectures(journal, models),
+                                           collect_served(journal, models, "teacher"));
+  EXPECT_EQ(figure["name_title"], "artifact");
+  ASSERT_EQ(figure["rows"].size(), 2u);
+  EXPECT_EQ(figure["rows"][1]["name"], "gguf/small-q4_0");
+  EXPECT_EQ(figure["rows"][1]["joules"]["value"], 40);
 }
 
 }  // namespace

@@ -111,6 +111,42 @@ inline base::Json measure_step(std::string model, double joules) {
   return step;
 }
 
+// The step again, over an artifact in llama.cpp, or in another runtime.
+inline base::Json in_runtime(base::Json step, std::string artifact,
+                             std::string runtime = "llama.cpp") {
+  step["variant"] = artifact;
+  step["from"] = {artifact};
+  std::string file = artifact.substr(artifact.rfind('/') + 1) + ".gguf";
+  step["tables"]["runtime"] = {{{"runtime", std::move(runtime)},
+                                {"version", "xllamacpp 1.0"},
+                                {"artifact", std::move(file)},
+                                {"format", "gguf"},
+                                {"threads", 2}}};
+  return step;
+}
+
+inline base::Json export_of(std::string model, std::string id, std::string variant, double bytes) {
+  base::Json step = checkpoint_step(std::move(id), std::move(variant), "export", 0);
+  step["from"] = {std::move(model)};
+  step["output"] = {{"kind", "artifact"}};
+  step["statistics"] = {statistic("artifact_bytes", bytes, "bytes")};
+  return step;
+}
+
+// What measure says besides of a batch of one, 64 ids read and 33 generated: a request takes
+// `joules`, a fifth of them to read, and half of all were drawn by devices that do nothing.
+inline base::Json with_parts(base::Json step, double joules) {
+  for (const auto& [name, value] : {std::pair{"prefill_joules_per_token/batch_1", joules / 5 / 64},
+                                    {"decode_joules_per_token/batch_1", joules * 4 / 5 / 32},
+                                    {"joules_per_request/batch_1", joules},
+                                    {"net_joules_per_request/batch_1", joules / 2}})
+    step["statistics"].push_back(statistic(name, value, "J"));
+  base::Json first = statistic("time_to_first_token_p50/batch_1", 0.02, "seconds");
+  step["statistics"].push_back(first);
+  step["tables"]["speed"] = {{{"batch", 1}, {"prompt_tokens", 64}, {"generated_tokens", 33}}};
+  return step;
+}
+
 inline JournalView sample_journal(const std::string& verdict = "claimed") {
   JournalView journal;
   journal.sha256 = std::string(64, 'a');
@@ -154,6 +190,27 @@ inline JournalView sample_journal(const std::string& verdict = "claimed") {
                    measure_step("teacher", 100),
                    measure_step("small/q4_0", 141)};
   journal.run_end = {{"event", "run_end"}, {"status", "done"}, {"seconds", 20}};
+  return journal;
+}
+
+// The sample with GGUF files of both models, scored and metered in llama.cpp: the teacher's takes
+// 100 J for a million tokens and 0.1 J for a response, with 2% of it to either side, the student's
+// `joules`.
+inline JournalView served_journal(double joules, const std::string& verdict = "claimed") {
+  JournalView journal = sample_journal(verdict);
+  const auto measured = [](const char* artifact, double each) {
+    base::Json step = with_parts(in_runtime(measure_step("", each), artifact), each / 1000);
+    base::Json& response = step["statistics"][1];
+    response["low"] = each / 1000 * 0.98;
+    response["high"] = each / 1000 * 1.02;
+    return step;
+  };
+  journal.steps.push_back(export_of("teacher", "gguf", "teacher", 7e6));
+  journal.steps.push_back(export_of("small/q4_0", "gguf", "small-q4_0", 9e5));
+  journal.steps.push_back(in_runtime(evaluation_step("", 0.95, ""), "gguf/teacher"));
+  journal.steps.push_back(in_runtime(evaluation_step("", 0.94, verdict), "gguf/small-q4_0"));
+  journal.steps.push_back(measured("gguf/teacher", 100));
+  journal.steps.push_back(measured("gguf/small-q4_0", joules));
   return journal;
 }
 

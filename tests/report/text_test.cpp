@@ -31,5 +31,33 @@ TEST(Text, DropsColumnsThatDoNotFitAndKeepsTheVerdict) {
   EXPECT_THAT(narrow, HasSubstr("small/q4_0 keeps"));
 }
 
+// The terminal tells what the page tells: artifacts first, then the checkpoints, then the verdict
+// and what it is about.
+TEST(Text, ServedArtifactsComeFirst) {
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const base::Json report, summarize(served_journal(40)));
+  const std::string text = render_text(report, 200);
+  const auto at = [&](const char* part) {
+    EXPECT_THAT(text, HasSubstr(part));
+    return text.find(part);
+  };
+  const size_t artifact = at("gguf/small-q4_0 (llama.cpp)"), checkpoint = at("\nsmall/q4_0"),
+               verdict = at("gguf/small-q4_0 in llama.cpp keeps"),
+               about = at("  runtime   llama.cpp (xllamacpp 1.0)\n");
+  EXPECT_LT(artifact, checkpoint);
+  EXPECT_LT(checkpoint, verdict);
+  EXPECT_LT(verdict, about);
+  EXPECT_THAT(text, HasSubstr("J per response"));
+  EXPECT_THAT(text, HasSubstr("0.04 ±0.0008"));
+}
+
+TEST(Text, WhatIsLessSureIsMarked) {
+  JournalView journal = served_journal(40);
+  journal.steps.back()["statistics"][1]["marks"] = {"short window"};
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const base::Json report, summarize(journal));
+  const std::string text = render_text(report, 200);
+  EXPECT_THAT(text, HasSubstr("0.04 ±0.0008*"));
+  EXPECT_THAT(text, HasSubstr("* less sure; the page says why\n"));
+}
+
 }  // namespace
 }  // namespace frugal::report

@@ -4,6 +4,7 @@
 #include "report/architectures.h"
 #include "report/findings.h"
 #include "report/models.h"
+#include "report/served.h"
 #include "sample_journal.h"
 #include "support/shared_data.h"
 
@@ -15,7 +16,8 @@ using ::testing::HasSubstr;
 base::Json verdict_of(const JournalView& journal) {
   const base::Json models = collect_models(journal, "teacher");
   return verdict(journal, models, collect_comparisons(journal),
-                 collect_architectures(journal, models));
+                 collect_architectures(journal, models),
+                 collect_served(journal, models, "teacher"));
 }
 
 TEST(Verdict, KeepsWhatAComparisonClaimed) {
@@ -81,6 +83,52 @@ TEST(Verdict, AnotherArchitectureSavesJoulesOfItsOwn) {
   journal.steps.back() = measure_step("small/q4_0", 41);
   EXPECT_THAT(verdict_of(journal)["sentence"].get<std::string>(),
               HasSubstr("and 0.41 times its architecture's joules per token (measured)."));
+}
+
+// What is shipped decides, and the verdict says what it is about.
+TEST(Verdict, IsAboutTheArtifactInItsRuntime) {
+  const base::Json result = verdict_of(served_journal(40));
+  EXPECT_EQ(result["sentence"],
+            "gguf/small-q4_0 in llama.cpp keeps sentiment/accuracy within 2.0 points of teacher at "
+            "11% of its bytes and 0.40 times the joules per response of gguf/teacher (measured).");
+  EXPECT_THAT(result["detail"].get<std::string>(),
+              HasSubstr("A response takes 0.04 J (0.0392 to 0.0408), measured."));
+  EXPECT_EQ(result["about"]["artifact"], "gguf/small-q4_0, small-q4_0.gguf");
+  EXPECT_EQ(result["about"]["runtime"], "llama.cpp (xllamacpp 1.0)");
+  EXPECT_EQ(result["about"]["machine"], "a CPU, 2 cores");
+}
+
+TEST(Verdict, ACheckpointKeepsNothingForItsArtifact) {
+  JournalView journal = served_journal(40, "not claimed");
+  journal.steps[3]["tables"]["comparison"][0]["verdict"] = "claimed";  // small/q4_0 in our forward
+  EXPECT_EQ(verdict_of(journal)["status"], "lost");
+}
+
+TEST(Verdict, SaysThatJoulesAreNotToldApart) {
+  EXPECT_THAT(verdict_of(served_journal(99))["sentence"].get<std::string>(),
+              HasSubstr("and joules per response not told apart from those of gguf/teacher."));
+  EXPECT_THAT(verdict_of(served_journal(120))["sentence"].get<std::string>(),
+              HasSubstr("and 1.20 times the joules per response of gguf/teacher (measured)."));
+}
+
+TEST(Verdict, ShortWindowsAreSaidBesideTheRatio) {
+  JournalView journal = served_journal(40);
+  journal.steps.back()["statistics"][1]["marks"] = {"short window"};
+  EXPECT_THAT(verdict_of(journal)["sentence"].get<std::string>(),
+              HasSubstr("(measured, less sure: short window)"));
+}
+
+TEST(Verdict, OfACheckpointSaysThatNoRuntimeServedIt) {
+  const base::Json about = verdict_of(sample_journal())["about"];
+  EXPECT_EQ(about["artifact"], "small/q4_0, a checkpoint");
+  EXPECT_EQ(about["runtime"], "none: frugal's own forward computed it");
+}
+
+TEST(Verdict, ARelativeMarginIsAShareOfTheBaseline) {
+  JournalView journal = sample_journal();
+  journal.run_start["report"]["claim"]["kind"] = "relative";
+  EXPECT_THAT(verdict_of(journal)["sentence"].get<std::string>(),
+              HasSubstr("keeps sentiment/accuracy within 2% of teacher"));
 }
 
 }  // namespace

@@ -11,8 +11,9 @@ function derived(d) {
       if (!j || j.value === null || j.value === undefined) return unknown("energy is unknown");
       for (const needed of keys) if (values[needed] === null || values[needed] === undefined) return unknown(`${titles[needed]} is unknown: enter one above`);
       const factor = keys.reduce((product, key) => product * values[key], 1 / 3.6e6);
+      const times = (v) => v === null || v === undefined ? null : v * factor;
       const range = j.range ? { low: j.range.low * factor, high: j.range.high * factor } : null;
-      return { value: j.value * factor, range, marks: j.marks, provenance: "assumed", help: `joules × ${keys.map((key) => titles[key]).join(" × ")}` };
+      return { value: j.value * factor, low: times(j.low), high: times(j.high), confidence: j.confidence, range, marks: j.marks, provenance: "assumed", help: `joules × ${keys.map((key) => titles[key]).join(" × ")}` };
     };
     // (E · I + M) per million tokens, a range because M is one.
     const sci = (j, tps) => {
@@ -25,10 +26,10 @@ function derived(d) {
       return { value: null, range: { low: low + values.embodied_low * hours, high: high + values.embodied_high * hours }, marks: operational.marks, provenance: "assumed",
         help: "metered energy × PUE × grid, and the hardware for as long as it generates" };
     };
-    const rows = d.rows.map((r) => ({ cells: { architecture: r.architecture, joules: r.joules, location: derivedNumber(r.joules, ["pue", "intensity"]), market: derivedNumber(r.joules, ["pue", "market"]),
+    const rows = d.rows.map((r) => ({ cells: { name: r.name, joules: r.joules, location: derivedNumber(r.joules, ["pue", "intensity"]), market: derivedNumber(r.joules, ["pue", "market"]),
       sci: sci(r.joules, r.tokens_per_second), water: derivedNumber(r.joules, ["water"]), cost: derivedNumber(r.joules, ["pue", "price"]) } }));
-    out.replaceChildren(table([{ key: "architecture", title: "architecture", text: true }, { key: "joules", title: d.joules_title }, { key: "location", title: "gCO2e, location-based" }, { key: "market", title: "gCO2e, market-based" },
-      { key: "sci", title: "SCI, gCO2e per 1M tokens" }, { key: "water", title: "water, L" }, { key: "cost", title: `cost, ${d.currency}` }], rows));
+    out.replaceChildren(table([{ key: "name", title: d.name_title, text: true }, { key: "joules", title: d.joules_title }, { key: "location", title: "gCO2e, location-based" }, { key: "market", title: "gCO2e, market-based" },
+      { key: "sci", title: "SCI, gCO2e per 1M tokens" }, { key: "water", title: "water, L" }, { key: "cost", title: `cost, ${d.currency}` }], rows, "Carbon, water and cost"));
   };
   for (const a of d.assumptions) {
     const input = el("input", { type: "number", step: "any", value: a.value, placeholder: "unknown", "aria-label": a.title });

@@ -1,35 +1,38 @@
 // The error map: matrices by layers.
 function layers(f) {
-  if (!f.variants.length) return;
   const box = section(f, "Where the error sits");
-  const figure = el("figure", {}), choices = el("div", { class: "choices" });
-  const draw = (v) => {
-    choices.querySelectorAll("button").forEach((b) => b.setAttribute("aria-pressed", String(b.dataset.name === v.name)));
-    const cell = [Math.min(86, 700 / v.matrices.length), 24], L = 60, T = 22;
-    const [W, H] = [L + cell[0] * v.matrices.length + 20, T + cell[1] * v.layers.length + 4];
-    const values = v.values.flat().filter((e) => e !== null && e > 0);
-    const [low, high] = [Math.log(f.low), Math.log(f.high)];
-    const svg = el("svg", { viewBox: `0 0 ${Math.max(W, 700)} ${H}`, role: "img", "aria-label": f.finding || "" });
-    v.matrices.forEach((m, j) => svg.append(el("text", { x: L + cell[0] * (j + .5), y: 14, "text-anchor": "middle" }, m)));
+  const [low, high] = [Math.log(f.low), Math.log(f.high)];
+  const heat = (e) => e === null ? null : e <= 0 ? 0 : Math.min(1, Math.max(0, (Math.log(e) - low) / (high - low || 1)));
+  const map = (v) => (W) => {
+    const L = 58, size = Math.min(92, (W - L) / v.matrices.length), row = 24, slanted = size < 66, T = slanted ? 58 : 22;
+    const children = [];
+    v.matrices.forEach((m, j) => {
+      const x = L + size * (j + .5);
+      children.push(slanted ? el("text", { x: x - 4, y: T - 6, transform: `rotate(-40 ${x - 4} ${T - 6})` }, shorten(m, 12)) : el("text", { x, y: 14, "text-anchor": "middle" }, shorten(m, 14)));
+    });
     v.layers.forEach((layer, i) => {
-      svg.append(el("text", { x: L - 8, y: T + cell[1] * (i + .5) + 4, "text-anchor": "end" }, `layer ${layer}`));
+      children.push(el("text", { x: L - 8, y: T + row * (i + .5) + 4, "text-anchor": "end" }, `layer ${layer}`));
       v.matrices.forEach((m, j) => {
-        const e = v.values[i][j];
-        const t = e === null ? null : e <= 0 ? 0 : Math.min(1, Math.max(0, (Math.log(e) - low) / (high - low || 1)));
+        const e = v.values[i][j], t = heat(e);
         const fill = t === null ? "none" : `color-mix(in srgb, rgb(var(--heat-high)) ${Math.round(t * 100)}%, rgb(var(--heat-low)))`;
-        const g = el("g", {}, el("rect", { x: L + cell[0] * j + 1, y: T + cell[1] * i + 1, width: cell[0] - 2, height: cell[1] - 2, rx: 2, style: `fill:${fill}`, stroke: "var(--line)" }));
-        if (e !== null) g.append(el("text", { x: L + cell[0] * (j + .5), y: T + cell[1] * (i + .5) + 4, "text-anchor": "middle", style: t > 0.55 ? "fill:var(--paper)" : "fill:var(--soft)" }, e === 0 ? "0" : `${(100 * e).toPrecision(2)}%`),
-          el("title", {}, `layer ${layer}, ${m}: relative output error ${e}`));
-        svg.append(g);
+        const g = el("g", {}, el("rect", { x: L + size * j + 1, y: T + row * i + 1, width: size - 2, height: row - 2, rx: 2, style: `fill:${fill}`, stroke: "var(--line)" }));
+        if (e !== null && size >= 40) g.append(el("text", { x: L + size * (j + .5), y: T + row * (i + .5) + 4, "text-anchor": "middle", style: t > 0.5 ? "fill:var(--paper)" : "fill:var(--ink)" }, e === 0 ? "0" : `${Number((100 * e).toPrecision(2))}%`));
+        g.append(el("title", {}, `layer ${layer}, ${m}: relative output error ${e ?? "unknown"}`));
+        children.push(g);
       });
     });
-    figure.replaceChildren(svg);
+    return { height: T + row * v.layers.length + 4, children };
   };
-  for (const v of f.variants) {
-    const b = el("button", { type: "button", "data-name": v.name }, v.name);
-    b.addEventListener("click", () => draw(v));
-    choices.append(b);
-  }
-  box.append(choices, figure);
+  const place = el("div", {});
+  const draw = (v) => {
+    place.replaceChildren();
+    drawing(place, `Relative output error of each matrix after ${v.name}, ${v.layers.length} layers; the numbers follow as a table.`, map(v));
+    place.append(behind("the numbers", table([{ key: "layer", title: "layer", text: true }, ...v.matrices.map((m) => ({ key: m, title: m }))],
+      v.layers.map((layer, i) => ({ cells: { layer: `layer ${layer}`, ...Object.fromEntries(v.matrices.map((m, j) => [m, unitOf(v.values[i][j])])) } })), `Relative output error after ${v.name}`)));
+  };
+  const select = el("select", {}, ...f.variants.map((v, i) => el("option", { value: i }, v.name)));
+  select.addEventListener("change", () => draw(f.variants[select.value]));
+  if (f.variants.length > 1) box.append(el("div", { class: "inputs" }, el("label", {}, "after the step", select)));
+  box.append(place);
   draw(f.variants[0]);
 }

@@ -1,17 +1,24 @@
 // The page, in order. A figure that the run has nothing for is null in the report and absent here.
 const draw = (figure, data) => { if (data) figure(data); };
 head();
-draw(overview, R.table);
 draw(tradeoff, R.figures.tradeoff);
+draw(served, R.figures.served);
+draw(overview, R.table);
 draw(energyComparison, R.figures.energy_comparison);
-draw(architectures, R.figures.architectures);
 draw(comparisons, R.figures.comparisons);
-draw(steps, R.figures.steps);
 draw(layers, R.figures.layer_error);
-draw(training, R.figures.training);
+draw(energySplit, R.figures.energy_split);
 draw(amortization, R.figures.amortization);
+draw(steps, R.figures.steps);
+draw(architectures, R.figures.architectures);
+draw(training, R.figures.training);
 draw(derived, R.figures.derived);
 provenance(R.provenance);
 document.getElementById("foot").append(`frugal ${R.frugal} · ${R.started} · drawn from journal.jsonl (${R.journal_sha256.slice(0, 16)}…) · `,
   el("span", {}, "run again with "), el("code", {}, R.command || "frugal run"));
+document.querySelectorAll(".scroll").forEach((box) => box.fit());
+// On paper everything is open.
+const closed = [];
+addEventListener("beforeprint", () => document.querySelectorAll("details:not([open])").forEach((d) => { d.open = true; closed.push(d); }));
+addEventListener("afterprint", () => closed.splice(0).forEach((d) => { d.open = false; }));
 document.documentElement.dataset.drawn = "yes";

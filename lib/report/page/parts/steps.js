@@ -1,22 +1,26 @@
-// What each step cost.
+// What each step cost, the variants of one together.
 function steps(f) {
   const box = section(f, "What each step cost");
-  const rows = f.rows, row = 24, W = 900, L = 190, H = rows.length * row + 26;
-  const half = (W - L - 150) / 2;
-  const longest = Math.max(...rows.map((r) => r.seconds || 0), 1e-9), most = Math.max(...rows.map((r) => r.energy.value || 0), 1e-9);
-  const svg = el("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": f.finding || "" }, hatch(),
-    el("text", { x: L, y: 12 }, "time"), el("text", { x: L + half + 75, y: 12 }, "energy"));
-  rows.forEach((r, i) => {
-    const y = 20 + i * row;
-    svg.append(el("g", { opacity: r.cached ? 0.5 : 1 }, el("text", { class: "label", x: 0, y: y + 13 }, shorten(r.step, 25)),
-      bar(L, y + 3, (r.seconds || 0) / longest * half, row - 10, "var(--c5)", "measured", `${r.step}: ${r.seconds} s${r.cached ? " (of the run that made the cached result)" : ""}`),
-      el("text", { x: L + (r.seconds || 0) / longest * half + 6, y: y + 13 }, seconds(r.seconds || 0)),
-      ...(r.energy.value === null ? [el("text", { x: L + half + 75, y: y + 13 }, "unknown")] : [
-        bar(L + half + 75, y + 3, r.energy.value / most * half, row - 10, "var(--c4)", r.energy.provenance, explain(r.energy)),
-        el("text", { x: L + half + 75 + r.energy.value / most * half + 6, y: y + 13 }, `${digits(r.energy.value)} J`)])));
+  const groups = f.groups;
+  const longest = Math.max(...groups.map((g) => g.seconds || 0), 1e-9), most = Math.max(...groups.map((g) => g.energy.value || 0), 1e-9);
+  drawing(box, `${f.finding}. Time and energy of ${groups.length} steps; the numbers follow as a table.`, (W) => {
+    const lane = lanes(W), top = 18, gap = 78, half = (W - lane.left) / 2 - gap, second = lane.left + half + gap;
+    const children = [el("text", { x: lane.left, y: 12 }, "time"), el("text", { x: second, y: 12 }, "energy")];
+    groups.forEach((g, i) => {
+      const y = top + lane.y(i), length = (g.seconds || 0) / longest * half;
+      const row = el("g", { opacity: g.cached === g.variants ? 0.55 : 1 }, lane.label(g.step, i, { transform: `translate(0 ${top})` }),
+        bar(lane.left, y, length, lane.bar, "var(--c5)", "measured", `${g.step}: ${g.seconds} s${g.cached ? `, ${g.cached} of ${g.variants} from the cache` : ""}`),
+        el("text", { x: lane.left + length + 6, y: y + 11 }, seconds(g.seconds || 0)));
+      if (!known(g.energy)) row.append(el("text", { x: second, y: y + 11 }, "unknown"));
+      else {
+        const energy = g.energy.value / most * half;
+        row.append(bar(second, y, energy, lane.bar, "var(--c4)", g.energy.provenance, explain(g.energy)), el("text", { x: second + energy + 6, y: y + 11 }, `${digits(g.energy.value)} J${less_sure(g.energy) ? " *" : ""}`));
+      }
+      children.push(row);
+    });
+    return { height: top + groups.length * lane.row + 6, children };
   });
-  box.append(el("figure", {}, svg));
   const columns = [{ key: "step", title: "step", text: true }, { key: "pass", title: "pass", text: true }, { key: "seconds", title: "time", unit: "seconds" }, { key: "energy", title: "energy, J" },
     { key: "peak_memory", title: "peak memory", unit: "bytes" }, { key: "cached", title: "from cache", text: true }];
-  box.append(behind("the numbers", table(columns, rows.map((r) => ({ cells: { ...r, seconds: { value: r.seconds }, peak_memory: { value: r.peak_memory_bytes }, cached: r.cached ? "yes" : "no" } })))));
+  box.append(behind(`each of the ${f.rows.length} steps`, table(columns, f.rows.map((r) => ({ cells: { ...r, seconds: { value: r.seconds }, peak_memory: { value: r.peak_memory_bytes }, cached: r.cached ? "yes" : "no" } })), "Steps and what they cost")));
 }
