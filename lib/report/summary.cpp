@@ -155,6 +155,7 @@ absl::StatusOr<Json> summarize(const JournalView& journal) {
         {"energy_split", energy_split_figure(architectures, served)},
         {"architectures", architectures_figure(architectures)},
         {"comparisons", comparison_figure(journal, comparisons)},
+        {"energy_comparison", energy_comparison_figure(journal)},
         {"steps", steps_figure(journal)},
         {"layer_error", layer_error_figure(journal)},
         {"training", training_figure(journal)},

@@ -168,6 +168,16 @@ std::string verdict_text(const Json& verdict, size_t room) {
   return text;
 }
 
+// Who saves energy against its reference, and who does not.
+std::string comparison_text(const Json& report, size_t room) {
+  std::string text;
+  for (const std::string& sentence :
+       energy_comparison_lines(any_at(object_at(report, "figures"), "energy_comparison"))) {
+    for (const std::string& line : wrap(sentence, room)) text += line + "\n";
+  }
+  return text.empty() ? text : "\n" + text;
+}
+
 }  // namespace
 
 std::string render_text(const Json& report, int width) {
@@ -178,6 +188,7 @@ std::string render_text(const Json& report, int width) {
   text += models_text(report, room);
   if (text_at(report["verdict"], "status") != "no_claim")
     text += "\n" + verdict_text(report["verdict"], room);
+  text += comparison_text(report, room);
   if (text.find('~') != std::string::npos) text += "~ modelled, not measured\n";
   if (text.find('*') != std::string::npos) text += "* less sure; the page says why\n";
   return text;
