@@ -99,6 +99,32 @@ def judge_shared_beginnings(adapter, ids):
     expect("score: behind a shared beginning", float(np.abs(np.array(apart) - together).max()), 0.0, 1e-4)
 
 
+def judge_turns(work, whole, model):
+    """Two files in turns, each in a process of llama.cpp; one beside itself; and what is no comparison."""
+    other = work / "other-name.gguf"
+    other.write_bytes(whole.read_bytes())
+    options = ("--prompt-tokens", "32", "--generated-tokens", "8", "--batch", "1,2", "--seconds-minimum", "0.05", "--idle-seconds", "0")
+    frugal("measure", whole, "--reference", other, "--repeats", "7", *options, "--run", work / "turns")
+    tables = list(steps_of(work / "turns").values())[-1]["tables"]
+    expect_true("turns: both files in llama.cpp", [(row["runtime"], row["artifact"]) for row in tables["runtime"]] ==
+                [("llama.cpp", "whole.gguf"), ("llama.cpp", "other-name.gguf")], str(tables["runtime"]))
+    for batch in (1, 2):
+        rounds = [row for row in tables["energy_rounds"] if row["batch"] == batch]
+        speed = next(row for row in tables["energy_comparison"] if row["batch"] == batch and row["metric"] == "decode_tokens_per_second")
+        kept = sum(not row["left_out"] for row in rounds)
+        expect_true(f"turns, batch {batch}: every round is counted or recorded as left out",
+                    len(rounds) == 7 and kept == speed["n"] == len(speed["log_ratios"]) == 7 - speed["rounds_left_out"], str(speed))
+        ratios = np.array(speed["log_ratios"])
+        expect(f"turns, batch {batch}: the ratio is their geometric mean", speed["ratio"], float(np.exp(ratios.mean())), 1e-12)
+        signs = np.array(np.meshgrid(*[[-1, 1]] * kept)).reshape(kept, -1)
+        chance = float((np.abs(ratios @ signs) >= abs(ratios.sum()) - 1e-12).mean())
+        expect(f"turns, batch {batch}: the p value, by every sign", speed["p_value"], chance, 1e-12)
+    expect_true("turns: what short windows are called", "short window" in speed["marks"])
+    refused = frugal("measure", whole, "--reference", model, *options, "--plan", check=False)
+    expect_true("turns: a checkpoint beside a file is refused before anything runs",
+                refused.returncode == 2 and "name an export of it as gguf" in refused.stderr, refused.stderr)
+
+
 def evaluated(model, text, run, *options):
     frugal("evaluate", model, "--perplexity", text, "--protocol", "gptq-64", "--windows", "8", "--idle-seconds", "0", "--run", run, *options)
     return list(steps_of(run).values())[-1]
@@ -111,6 +137,8 @@ with tempfile.TemporaryDirectory() as work:
     frugal("export", model, "--format", "gguf", "--out", work / "whole.gguf")
     frugal("export", model, "--format", "gguf", "--max-shard-size", "1MB", "--out", work / "cut.gguf")
     judge_adapter(work / "whole.gguf", model, np.random.default_rng(5).integers(1, 384, 100).tolist())
+
+    judge_turns(work, work / "whole.gguf", model)
 
     own = values(evaluated(model, text, work / "own"))["perplexity"]
     for name, path in (("one file", work / "whole.gguf"), ("several files", sorted(work.glob("cut-*-of-*.gguf"))[0])):

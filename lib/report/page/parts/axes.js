@@ -3,7 +3,7 @@ function scale(low, high, from, to, log, unit) {
   const f = log ? Math.log10 : (v) => v;
   const [a, b] = [f(low), f(high)];
   const map = (v) => from + (f(v) - a) / (b - a || 1) * (to - from);
-  const count = Math.max(3, Math.floor(Math.abs(to - from) / (from > to ? 50 : 90)));  // upwards words need less room
+  const count = Math.max(3, Math.floor(Math.abs(to - from) / (from > to ? 40 : 90)));  // upwards words need less room
   map.ticks = log ? logTicks(low, high, unit, count) : unit === "bytes" ? byteTicks(low, high, count) : linearTicks(low, high, count);
   return map;
 }
