@@ -101,33 +101,6 @@ double standard_error_of(std::span<const double> values) {
   return std::sqrt(squares / (n * (n - 1)));
 }
 
-// Studentized, of circular blocks as long as the cube root of the rounds (P. Hall, The Bootstrap
-// and Edgeworth Expansion, 1992; D. N. Politis and J. P. Romano, 1992).
-std::optional<Range> block_bootstrap(std::span<const double> values, double confidence) {
-  const size_t n = values.size();
-  if (n < kFewestForBootstrap) return std::nullopt;
-  const double mean = mean_of(values), error = standard_error_of(values);
-  const auto block = static_cast<size_t>(std::lround(std::cbrt(static_cast<double>(n))));
-  base::RandomStream random(1, "energy/paired rounds/blocks");
-  std::vector<double> sample(n), ts;
-  for (int64_t draw = 0; draw < kBootstrapDraws; ++draw) {
-    size_t at = 0;
-    for (size_t i = 0; i < n; ++i) {
-      if (i % block == 0) at = random.below(n);
-      sample[i] = values[(at + i % block) % n];
-    }
-    const double own_error = standard_error_of(sample);
-    if (own_error > 0) ts.push_back((mean_of(sample) - mean) / own_error);
-  }
-  if (ts.empty()) return Range{mean, mean};  // all rounds alike
-  std::sort(ts.begin(), ts.end());
-  const auto quantile = [&](double q) {
-    return ts[static_cast<size_t>(std::lround(q * static_cast<double>(ts.size() - 1)))];
-  };
-  return Range{mean - quantile((1 + confidence) / 2) * error,
-               mean - quantile((1 - confidence) / 2) * error};
-}
-
 std::optional<Range> exponential(const std::optional<Range>& logs) {
   if (!logs) return std::nullopt;
   return Range{std::exp(logs->low), std::exp(logs->high)};
@@ -170,6 +143,31 @@ std::string change(double ratio) {
 }
 
 }  // namespace
+
+std::optional<Range> block_bootstrap(std::span<const double> values, double confidence) {
+  const size_t n = values.size();
+  if (n < kFewestForBootstrap) return std::nullopt;
+  const double mean = mean_of(values), error = standard_error_of(values);
+  const auto block = static_cast<size_t>(std::lround(std::cbrt(static_cast<double>(n))));
+  base::RandomStream random(1, "energy/paired rounds/blocks");
+  std::vector<double> sample(n), ts;
+  for (int64_t draw = 0; draw < kBootstrapDraws; ++draw) {
+    size_t at = 0;
+    for (size_t i = 0; i < n; ++i) {
+      if (i % block == 0) at = random.below(n);
+      sample[i] = values[(at + i % block) % n];
+    }
+    const double own_error = standard_error_of(sample);
+    if (own_error > 0) ts.push_back((mean_of(sample) - mean) / own_error);
+  }
+  if (ts.empty()) return Range{mean, mean};  // all rounds alike
+  std::sort(ts.begin(), ts.end());
+  const auto quantile = [&](double q) {
+    return ts[static_cast<size_t>(std::lround(q * static_cast<double>(ts.size() - 1)))];
+  };
+  return Range{mean - quantile((1 + confidence) / 2) * error,
+               mean - quantile((1 - confidence) / 2) * error};
+}
 
 std::optional<Range> bootstrap_rounds(std::span<const double> log_ratios, double confidence) {
   return exponential(block_bootstrap(log_ratios, confidence));

@@ -38,7 +38,12 @@ struct PairedRounds {
 // more a fixed draw of 20,000.
 PairedRounds compare_rounds(std::span<const double> log_ratios, int64_t comparisons = 1);
 
-// The block bootstrap's interval of the ratio; absent below four rounds.
+// Interval of the mean of values in the order in which they were measured: a studentized bootstrap
+// of circular blocks as long as the cube root of their number, so that values that resemble their
+// neighbors are drawn with them (P. Hall, The Bootstrap and Edgeworth Expansion, 1992; D. N.
+// Politis and J. P. Romano, 1992). Absent below four values.
+std::optional<Range> block_bootstrap(std::span<const double> values, double confidence);
+// The same of log ratios, as an interval of the ratio.
 std::optional<Range> bootstrap_rounds(std::span<const double> log_ratios, double confidence);
 
 // Rounds without which no difference can be shown.

@@ -86,6 +86,24 @@ TEST(PairedRoundsTest, RoundsThatStandApart) {
   EXPECT_TRUE(outlying_rounds({}, 5).empty());
 }
 
+TEST(PairedRoundsTest, ABlockBootstrapHoldsTheMean) {
+  EXPECT_FALSE(block_bootstrap(std::vector<double>{1, 2, 3}, 0.95).has_value());
+  const auto alike = block_bootstrap(std::vector<double>(5, 7.0), 0.95);
+  EXPECT_EQ(alike->low, 7.0);
+  EXPECT_EQ(alike->high, 7.0);
+  base::RandomStream random(3, "test/blocks");
+  std::vector<double> values;
+  for (int i = 0; i < 200; ++i) values.push_back(5 + random.normal());
+  const auto many = block_bootstrap(values, 0.95);
+  // As wide as the normal approximation of so many: 2 * 1.96 / sqrt(200), by a fifth.
+  EXPECT_NEAR((many->high - many->low) / (2 * 1.96 / std::sqrt(200.0)), 1, 0.2);
+  EXPECT_LT(many->low, 5);
+  EXPECT_GT(many->high, 5);
+  const auto sure = block_bootstrap(values, 0.5);
+  EXPECT_LT(sure->high - sure->low, many->high - many->low);
+  EXPECT_DOUBLE_EQ(bootstrap_rounds(values, 0.95)->low, std::exp(many->low));
+}
+
 PairedRounds made(double ratio, double low, double high) {
   PairedRounds result;
   result.rounds = 10;

@@ -193,6 +193,20 @@ TEST(SpeedSummaryTest, NumbersByHand) {
   EXPECT_EQ(find(all, "joules_per_request").low, 26.0);  // both repeats are alike
 }
 
+TEST(SpeedSummaryTest, JoulesOfEnoughRoundsHaveABlockBootstrap) {
+  Speed speed = hand_made();
+  EXPECT_EQ(find(speed_statistics({speed}, stream()), "joules_per_request").method, "bootstrap");
+  for (const double factor : {1.1, 0.9, 1.2}) {
+    speed.repeats.push_back(speed.repeats[0]);
+    *speed.repeats.back().prefill.energy.meters[0].joules *= factor;
+  }
+  const auto all = speed_statistics({speed}, stream());
+  const auto& joules = find(all, "joules_per_request");
+  EXPECT_EQ(joules.method, "block bootstrap");
+  EXPECT_LT(*joules.low, *joules.value);
+  EXPECT_GT(*joules.high, *joules.value);
+}
+
 TEST(WindowNumbersTest, OfOneRoundByHand) {
   const Speed speed = hand_made();
   const SpeedRepeat& round = speed.repeats[0];

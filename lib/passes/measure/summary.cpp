@@ -7,6 +7,7 @@
 
 #include "base/units.h"
 #include "energy/derive.h"
+#include "energy/paired_rounds.h"
 #include "evaluate/statistics.h"
 #include "passes/measure/window_numbers.h"
 
@@ -61,7 +62,7 @@ energy::Range mean_range(const std::vector<energy::Range>& ranges) {
   return scaled(sum, 1 / static_cast<double>(ranges.size()));
 }
 
-// The mean over the repeats with its bootstrap interval.
+// The mean over the repeats with its interval: of too few for blocks a plain bootstrap.
 Statistic summarize(std::string name, const Series& series, std::string unit, std::string help,
                     const base::RandomStream& random) {
   Statistic result{.name = std::move(name), .unit = std::move(unit), .help = std::move(help)};
@@ -76,11 +77,15 @@ Statistic summarize(std::string name, const Series& series, std::string unit, st
   }
   result.value = evaluate::mean(series.values);
   if (series.has_range) result.range = mean_range(series.ranges);
-  if (const auto interval = evaluate::bootstrap_mean_interval(series.values, random)) {
-    result.low = interval->low;
-    result.high = interval->high;
-    result.confidence = interval->confidence;
-    result.method = interval->method;
+  if (const auto blocks = energy::block_bootstrap(series.values, result.confidence)) {
+    result.low = blocks->low;
+    result.high = blocks->high;
+    result.method = "block bootstrap";
+  } else if (const auto few = evaluate::bootstrap_mean_interval(series.values, random)) {
+    result.low = few->low;
+    result.high = few->high;
+    result.confidence = few->confidence;
+    result.method = few->method;
   }
   return result;
 }

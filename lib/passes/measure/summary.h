@@ -16,7 +16,8 @@ namespace frugal::passes {
 // requests_per_kilowatt_hour, tokens_per_second), then for every workload, under
 // <metric>/batch_<B>: prefill and decode speed, joules per token of each, joules per request gross
 // and net of idle, time to the first token, time per token and latency at p50 and p95. Intervals
-// are bootstraps over the repeats. An unknown number has no value, and its help says why.
+// are bootstraps over the repeats, of joules in blocks. An unknown number has no value, and its
+// help says why.
 std::vector<pass::Statistic> speed_statistics(const std::vector<Speed>& speeds,
                                               base::RandomStream random);
 
