@@ -227,6 +227,8 @@ std::vector<std::string> energy_comparison_lines(const Json& figure) {
                   integer_at(group, "batch"), " against ",
                   flag_at(row, "itself", false) ? "itself" : text_at(row, "reference"), " (",
                   integer_at(row, "n"), " rounds");
+      const int64_t left_out = integer_at(row, "rounds_left_out");
+      if (left_out > 0) line += str_cat(", ", left_out, " left out");
       for (const Json& mark : list_at(row, "marks")) {
         if (mark.is_string()) line += str_cat(", ", mark.get<std::string>());
       }

@@ -133,6 +133,7 @@ TEST(EnergyComparison, AnUnknownOrDamagedRowIsUnknownAndTheNextMetricLeads) {
   Json damaged = row("net_joules_per_request", {});
   damaged["log_ratios"] = {0.1, "x"};
   Json speed = row("decode_tokens_per_second", around(1.5));
+  speed["rounds_left_out"] = 2;
   speed["marks"] = {"short window"};
   const Json figure = energy_comparison_figure(journal_of({step("a", {lost, damaged, speed})}));
   EXPECT_EQ(figure["groups"][0]["rows"][0]["verdict"], "unknown: no meter");
@@ -141,7 +142,8 @@ TEST(EnergyComparison, AnUnknownOrDamagedRowIsUnknownAndTheNextMetricLeads) {
   EXPECT_THAT(figure["finding"].get<std::string>(),
               testing::AllOf(testing::StartsWith("a is 50% faster ["),
                              testing::HasSubstr("(short window)")));
-  EXPECT_THAT(energy_comparison_lines(figure)[0], testing::HasSubstr("(10 rounds, short window)"));
+  EXPECT_THAT(energy_comparison_lines(figure)[0],
+              testing::HasSubstr("(10 rounds, 2 left out, short window)"));
 }
 
 // Five candidates none of which differs: one of them looks as if it did in at most 5% of runs.
