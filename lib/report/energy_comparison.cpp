@@ -53,21 +53,34 @@ const char* outcome_of(const energy::PairedRounds& result) {
   return result.ratio < 1 ? "less" : "more";
 }
 
-// A row of the journal with its model and where it comes from.
+// A row of the journal with its model and where it comes from. Labels are what people call the two:
+// a command of one line has no names but those of the files.
 struct TurnsRow {
   Json row;
-  std::string model, source;
+  std::string model, source, label, reference_label;
   bool itself() const { return model == text_at(row, "reference"); }
 };
+
+constexpr std::string_view kOneLineModel = "input";
+
+std::string file_or_name(const std::string& name, const Json& runtimes, size_t index,
+                         bool one_line) {
+  if (!one_line || index >= runtimes.size()) return name;
+  return text_at(runtimes[index], "artifact", name);
+}
 
 std::vector<TurnsRow> compared_rows(const JournalView& journal, const char* metric) {
   std::vector<TurnsRow> out;
   for (const Json& step : journal.steps) {
     const Json from = list_at(step, "from");
     if (from.empty() || !from[0].is_string()) continue;
-    for (const Json& row : list_at(object_at(step, "tables"), "energy_comparison")) {
-      if (text_at(row, "metric") == metric)
-        out.push_back({row, from[0].get<std::string>(), step_name(step)});
+    const std::string model = from[0].get<std::string>();
+    const Json tables = object_at(step, "tables"), runtimes = list_at(tables, "runtime");
+    const bool one_line = model == kOneLineModel;
+    for (const Json& row : list_at(tables, "energy_comparison")) {
+      if (text_at(row, "metric") != metric) continue;
+      out.push_back({row, model, step_name(step), file_or_name(model, runtimes, 0, one_line),
+                     file_or_name(text_at(row, "reference"), runtimes, 1, one_line)});
     }
   }
   return out;
@@ -75,6 +88,8 @@ std::vector<TurnsRow> compared_rows(const JournalView& journal, const char* metr
 
 Json compared_row(const TurnsRow& found, CostKind kind, int64_t comparisons) {
   Json out = {{"model", found.model},
+              {"label", found.label},
+              {"reference_label", found.reference_label},
               {"itself", found.itself()},
               {"source", found.source},
               {"marks", list_at(found.row, "marks")},
@@ -152,7 +167,7 @@ std::string sentence_of(const Json& row) {
                      : outcome == "too_few"                 ? " has "
                      : outcome == "unknown" || number_first ? " is "
                                                             : " ";
-  return str_cat(text_at(row, "model"), verb, verdict);
+  return str_cat(text_at(row, "label"), verb, verdict);
 }
 
 // " (short window)": what makes any of the rows less sure.
@@ -173,7 +188,7 @@ std::string turns_finding(const Json& group) {
   std::string reference;
   for (const Json& row : group["rows"]) {
     if (flag_at(row, "itself", false)) continue;
-    reference = text_at(row, "reference");
+    reference = text_at(row, "reference_label");
     ++counts[text_at(row, "outcome")];
     sentences.push_back(sentence_of(row));
   }
@@ -225,7 +240,7 @@ std::vector<std::string> energy_comparison_lines(const Json& figure) {
       std::string line =
           str_cat(sentence_of(row), ", in ", text_at(group, "title"), " at batch ",
                   integer_at(group, "batch"), " against ",
-                  flag_at(row, "itself", false) ? "itself" : text_at(row, "reference"), " (",
+                  flag_at(row, "itself", false) ? "itself" : text_at(row, "reference_label"), " (",
                   integer_at(row, "n"), " rounds");
       const int64_t left_out = integer_at(row, "rounds_left_out");
       if (left_out > 0) line += str_cat(", ", left_out, " left out");

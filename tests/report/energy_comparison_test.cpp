@@ -115,6 +115,23 @@ TEST(EnergyComparison, IntervalsAreWidenedForTheFamily) {
   EXPECT_NEAR(figure["groups"][0]["rows"][0]["p_value"].get<double>(), 4 * alone.p_value, 1e-12);
 }
 
+// `frugal measure a.gguf --reference b.gguf` names its models input and reference.
+TEST(EnergyComparison, ACommandOfOneLineSpeaksOfItsFiles) {
+  Json compared = row("joules_per_request", around(0.75));
+  compared["reference"] = "reference";
+  Json one_line = step("input", {compared});
+  EXPECT_THAT(energy_comparison_lines(energy_comparison_figure(journal_of({one_line})))[0],
+              testing::AllOf(testing::StartsWith("input saves 25%"),
+                             testing::HasSubstr("against reference (")));
+  one_line["tables"]["runtime"] = {{{"artifact", "a.gguf"}}, {{"artifact", "b.gguf"}}};
+  const Json figure = energy_comparison_figure(journal_of({one_line}));
+  EXPECT_THAT(energy_comparison_lines(figure)[0],
+              testing::AllOf(testing::StartsWith("a.gguf saves 25%"),
+                             testing::HasSubstr("against b.gguf (")));
+  EXPECT_THAT(figure["finding"].get<std::string>(), testing::EndsWith("against b.gguf"));
+  EXPECT_EQ(figure["groups"][0]["rows"][0]["model"], "input");
+}
+
 // A model beside itself shows the error of measuring, and makes no other interval wider.
 TEST(EnergyComparison, AModelBesideItselfIsInNoFamily) {
   const Json figure = energy_comparison_figure(journal_of({

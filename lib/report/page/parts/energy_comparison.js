@@ -23,7 +23,7 @@ function energyComparison(f) {
     const cells = (r) => {
       const number = (value) => value === null || value === undefined ? { value: null, reason: r.reason } : { value, provenance: r.provenance, marks: r.marks, source: r.source };
       const bootstrap = r.bootstrap ? `block bootstrap of the rounds, which decides nothing: ${r.bootstrap.low} to ${r.bootstrap.high}` : "";
-      return { model: name(r.model), verdict: el("strong", {}, r.verdict + (r.itself ? " (beside itself)" : "")), figure: forest({ ...r, good: good(r) }, low, high),
+      return { model: r.label === r.model ? name(r.model) : el("span", { title: r.model }, shorten(r.label)), verdict: el("strong", {}, r.verdict + (r.itself ? " (beside itself)" : "")), figure: forest({ ...r, good: good(r) }, low, high),
         ratio: { ...number(r.ratio), low: r.low, high: r.high, confidence: r.confidence, n: r.n, method: r.method, help: bootstrap }, p: { ...number(r.p_value), marks: [] }, value: number(r.value), reference_value: number(r.reference_value),
         n: { value: r.n ?? null }, out: { value: r.rounds_left_out ?? null } };
     };
