@@ -80,7 +80,7 @@ class LlamaServer(Server):
         return self.answer("POST", "/completion", {"prompt": [int(id) for id in ids], "n_predict": count, "temperature": 0, "cache_prompt": True,
                                                    "return_tokens": True, **options})
 
-    def rows(self, ids, positions):
+    def rows(self, ids, positions, apart=False):
         for position in positions:
             # A piece that ends inside a character comes without its probabilities, so the sampler is bent towards a plain one; the
             # probabilities are those before sampling.

@@ -97,9 +97,11 @@ class Server:
     def on_open(self, request, payload):
         self.channel.write({"ok": True, **self.adapter.open(request)})
 
-    def rows(self, ids, positions):
+    def rows(self, ids, positions, apart=False):
         """The adapter's rows at ascending positions. What the sequence shares with the one before, a task's examples or the context
-        of a question's choices, is not read again."""
+        of a question's choices, is not read again. `apart`: what lies in front of the first position is read by itself, as it is where
+        it is shared: kernels for few and for many ids round differently, and no choice of a question is to be treated otherwise than
+        the next."""
         if len(positions) == 0:
             return
         ids, first = ids[: int(positions[-1]) + 1], int(positions[0])  # nothing behind the last question matters
@@ -108,6 +110,10 @@ class Server:
         shared = int(different[0]) if len(different) else most
         begin = shared if shared >= LEAST_SHARED and self.adapter.keep(shared) else 0
         self.known = self.known[:0]
+        if apart and begin < first:
+            for _ in self.adapter.rows(ids[:first], positions[:1] - 1, begin):
+                pass
+            begin = first
         yield from self.adapter.rows(ids, positions, begin)
         self.known = ids
 
@@ -116,7 +122,7 @@ class Server:
         ids, (positions, targets) = numbers[: request["length"]], np.split(numbers[request["length"] :], 2)
         values, greedy = np.empty(len(targets), "<f8"), np.empty(len(targets), np.uint8)
         # Several questions may be about one position; the runtime answers each once.
-        for part, logits in self.rows(ids, np.unique(positions)):
+        for part, logits in self.rows(ids, np.unique(positions), apart=True):
             inside = np.isin(positions, part)
             asked = logits[np.searchsorted(part, positions[inside])]
             values[inside] = log_softmax_at(asked, targets[inside])
