@@ -1,5 +1,6 @@
 #include "format/genai_folder.h"
 
+#include <algorithm>
 #include <array>
 
 #include "architecture/config_reader.h"
@@ -13,6 +14,22 @@ namespace fs = std::filesystem;
 using base::Json;
 
 constexpr std::string_view kGenaiConfigFile = "genai_config.json";
+
+// The graph lies in the folder; models in several graphs name none here.
+absl::Status check_graph(const fs::path& folder, const Json& model, const std::string& where) {
+  const auto decoder = model.find("decoder");
+  if (decoder == model.end() || !decoder->is_object() || !decoder->contains("filename"))
+    return absl::OkStatus();
+  FRUGAL_ASSIGN_OR_RETURN(const std::string name,
+                          base::json_get<std::string>(*decoder, "filename", where));
+  const fs::path file = name;  // a link of a model cache may lead elsewhere, a name may not
+  if (file.is_absolute() || std::find(file.begin(), file.end(), "..") != file.end())
+    return base::invalid_argument(where, ": 'filename' is '", name.substr(0, 80),
+                                  "', expected a file in the folder");
+  std::error_code ignored;
+  if (fs::is_regular_file(folder / file, ignored)) return absl::OkStatus();
+  return base::not_found(where, ": there is no file '", name.substr(0, 80), "' in the folder");
+}
 
 // Of graph and weights, which lie in a file of their own where they are large.
 absl::StatusOr<int64_t> onnx_bytes(const fs::path& folder) {
@@ -52,6 +69,7 @@ absl::StatusOr<architecture::ModelConfig> genai_model_config(const fs::path& fol
       config.context_length,
       architecture::positive(model, "context_length", architecture::kMaxContext, where));
   FRUGAL_RETURN_IF_ERROR(architecture::read_token_ids(model, where, config));
+  FRUGAL_RETURN_IF_ERROR(check_graph(folder, model, where));
   return config;
 }
 

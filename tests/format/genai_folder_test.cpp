@@ -73,12 +73,26 @@ TEST_F(GenaiFolderTest, RefusesWhatNoModelHas) {
   refused("context_length", -1, "context_length");
   refused("eos_token_id", 300, "eos_token_id");
   refused("type", nullptr, "type");
+  refused("decoder", {{"filename", "../other/model.onnx"}}, "filename");
+  refused("decoder", {{"filename", "/etc/passwd"}}, "filename");
+  refused("decoder", {{"filename", 3}}, "filename");
   write("genai_config.json", "[1]");
   FRUGAL_EXPECT_ERROR(genai_model_info(path()), StatusCode::kInvalidArgument, "JSON object");
   write("genai_config.json", R"({"model": 3})");
   FRUGAL_EXPECT_ERROR(genai_model_info(path()), StatusCode::kInvalidArgument, "'model'");
   write("genai_config.json", "{");
   EXPECT_FALSE(genai_model_info(path()).ok());
+}
+
+TEST_F(GenaiFolderTest, TheGraphMustBeThere) {
+  Json with_graph = model();
+  with_graph["decoder"] = {{"filename", "model.onnx"}};
+  write_config(with_graph);
+  FRUGAL_EXPECT_ERROR(genai_model_info(path()), StatusCode::kNotFound,
+                      "there is no file 'model.onnx' in the folder");
+  write("blob", "x");
+  fs::create_symlink(path() / "blob", path() / "model.onnx");  // as model caches keep files
+  FRUGAL_EXPECT_OK(genai_model_info(path()).status());
 }
 
 }  // namespace
