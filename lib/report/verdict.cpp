@@ -90,7 +90,8 @@ std::string savings(const Json& student, const Json* baseline, const Json& archi
   const Json* joules = other ? architecture_number(architectures, student, kEnergy) : nullptr;
   const Json* full_joules =
       other ? architecture_number(architectures, *baseline, kEnergy) : nullptr;
-  if (joules != nullptr && full_joules != nullptr && (*full_joules)["value"].get<double>() > 0) {
+  if (joules != nullptr && full_joules != nullptr && number_at(*full_joules, "value") > 0 &&
+      told_apart(*joules, *full_joules, -1) != 0) {
     parts.push_back(
         absl::StrFormat("%.2f times its architecture's joules per token (%s)",
                         (*joules)["value"].get<double>() / (*full_joules)["value"].get<double>(),

@@ -83,6 +83,8 @@ TEST(Verdict, AnotherArchitectureSavesJoulesOfItsOwn) {
   journal.steps.back() = measure_step("small/q4_0", 41);
   EXPECT_THAT(verdict_of(journal)["sentence"].get<std::string>(),
               HasSubstr("and 0.41 times its architecture's joules per token (measured)."));
+  journal.steps.back() = measure_step("small/q4_0", 97);  // 95 to 99 beside 98 to 102
+  EXPECT_EQ(verdict_of(journal).dump().find("joules"), std::string::npos);
 }
 
 // What is shipped decides, and the verdict says what it is about.
