@@ -23,7 +23,7 @@ import sys
 import tempfile
 
 WIDTHS = (320, 768, 1200, 1920)
-PAPER = 1031  # pixels between the margins of an A4 sheet on its side: 273 mm
+PAPER = 1031.8  # pixels between the margins of an A4 sheet on its side: 273 mm
 
 
 class Browser:
@@ -228,11 +228,13 @@ def check_print(browser):
     pdf = base64.b64decode(browser.call("Page.printToPDF", preferCSSPageSize=True, printBackground=True)["data"])
     if not pdf.startswith(b"%PDF") or len(pdf) < 5000:
         yield f"printing gives no PDF of its figures ({len(pdf)} bytes)"
-    # As on the sheet: what the page does before it is printed, in the width of the paper.
-    browser.call("Emulation.setEmulatedMedia", media="print")
-    browser.width(PAPER)
+    # As on the sheet, whatever the window was: what the page does before it is printed, and nothing after that.
+    browser.width(1920)
     browser.run("dispatchEvent(new Event('beforeprint'))")
-    browser.settle()
+    browser.call("Emulation.setEmulatedMedia", media="print")
+    wide = browser.run("document.body.getBoundingClientRect().width")
+    if abs(wide - PAPER) > 2:
+        yield f"on paper the page is {wide} pixels wide, expected {PAPER}"
     for fault in browser.run(CUT):
         yield f"on paper: {fault}"
     if browser.run("[...document.querySelectorAll('details')].some((d) => !d.open)"):

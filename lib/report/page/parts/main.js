@@ -17,8 +17,18 @@ provenance(R.provenance);
 document.getElementById("foot").append(`frugal ${R.frugal} · ${R.started} · drawn from journal.jsonl (${R.journal_sha256.slice(0, 16)}…) · `,
   el("span", {}, "run again with "), el("code", {}, R.command || "frugal run"));
 document.querySelectorAll(".scroll").forEach((box) => box.fit());
-// On paper everything is open.
+// On paper everything is open, and fits the sheet: nobody asks again for room once printing has begun.
 const closed = [];
-addEventListener("beforeprint", () => document.querySelectorAll("details:not([open])").forEach((d) => { d.open = true; closed.push(d); }));
-addEventListener("afterprint", () => closed.splice(0).forEach((d) => { d.open = false; }));
+const onPaper = (is) => {
+  document.body.classList.toggle("paper", is);
+  document.querySelectorAll(".scroll, figure").forEach((box) => box.fit && box.fit());
+};
+addEventListener("beforeprint", () => {
+  document.querySelectorAll("details:not([open])").forEach((d) => { d.open = true; closed.push(d); });
+  onPaper(true);
+});
+addEventListener("afterprint", () => {
+  closed.splice(0).forEach((d) => { d.open = false; });
+  onPaper(false);
+});
 document.documentElement.dataset.drawn = "yes";
