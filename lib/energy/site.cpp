@@ -89,6 +89,13 @@ Json to_json(const Intensity& intensity) {
 
 absl::StatusOr<Site> parse_site(std::string_view text, std::string_view where,
                                 const std::filesystem::path& folder) {
+  return parse_site(text, where,
+                    [&](const std::string& name) { return load_hardware(folder / name); });
+}
+
+absl::StatusOr<Site> parse_site(
+    std::string_view text, std::string_view where,
+    const std::function<absl::StatusOr<HardwareProfile>(const std::string& name)>& load) {
   StrictMap map = StrictMap::parse(text, where);
   Site site;
   site.name = map.text("name");
@@ -99,9 +106,9 @@ absl::StatusOr<Site> parse_site(std::string_view text, std::string_view where,
   site.pue = read_effectiveness(map.map("pue"));
   if (auto water = map.map_or_none("water")) site.water = read_water(*water);
   if (auto price = map.map_or_none("price")) site.price = read_price(*price);
-  const std::string hardware = map.text_or("hardware", "");
-  if (!hardware.empty()) {
-    auto profile = load_hardware(folder / hardware);
+  site.hardware_file = map.text_or("hardware", "");
+  if (!site.hardware_file.empty()) {
+    auto profile = load(site.hardware_file);
     if (profile.ok()) site.hardware = *std::move(profile);
     if (!profile.ok())
       map.complain(base::str_cat("'hardware': ", base::as_std(profile.status().message())));

@@ -18,6 +18,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -65,6 +66,7 @@ struct Site {
   std::optional<WaterUse> water;
   std::optional<Price> price;
   std::optional<HardwareProfile> hardware;
+  std::string hardware_file;  // as the site file names it; empty: none
 };
 
 // Strict: unknown, duplicate and missing keys, wrong types and impossible values are errors that
@@ -73,6 +75,10 @@ absl::StatusOr<Site> load_site(const std::filesystem::path& path);
 // `folder`: what `hardware` is relative to.
 absl::StatusOr<Site> parse_site(std::string_view text, std::string_view where,
                                 const std::filesystem::path& folder);
+// `load`: gives the profile that `hardware` names.
+absl::StatusOr<Site> parse_site(
+    std::string_view text, std::string_view where,
+    const std::function<absl::StatusOr<HardwareProfile>(const std::string& name)>& load);
 
 base::Json to_json(const Site& site);
 

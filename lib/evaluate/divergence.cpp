@@ -138,29 +138,15 @@ void set_percentiles(Divergence& result, std::vector<double> kl) {
 
 Divergence summarize(const ScoredWindows& windows, std::vector<WindowDivergence> items,
                      std::vector<double> kl_of_positions, const base::RandomStream& random) {
-  Divergence result;
+  Divergence result = summarize_divergence(std::move(items), random);
   result.windows = windows.count();
   result.positions = static_cast<int64_t>(kl_of_positions.size());
-  const TokenMean kl(items, [](const auto& item) { return item.kl; });
-  const TokenMean same_top(items, [](const auto& item) { return item.same_top; });
-  const TokenMean ratio(items, [](const auto& item) { return item.nll - item.reference_nll; });
-  result.mean_kl = kl.value();
-  result.standard_error = kl.error();
-  result.interval = kl.interval(random);
-  result.same_top = same_top.value();
-  result.same_top_interval = same_top.interval(random);
-  result.delta_p_rms =
-      std::sqrt(TokenMean(items, [](const auto& item) { return item.delta_p_squared; }).value());
-  result.expected_acceptance =
-      TokenMean(items, [](const auto& item) { return item.expected_acceptance; }).value();
-  result.ln_perplexity_ratio = ratio.value();
-  result.ln_perplexity_ratio_error = ratio.error();
   set_percentiles(result, std::move(kl_of_positions));
-  result.model = summarize_perplexity(
-      windows, TokenMean(items, [](const auto& item) { return item.nll; }).sums, random);
-  result.reference = summarize_perplexity(
-      windows, TokenMean(items, [](const auto& item) { return item.reference_nll; }).sums, random);
-  result.items = std::move(items);
+  const auto sums = [&](double WindowDivergence::* nll) {
+    return TokenMean(result.items, [nll](const auto& item) { return item.*nll; }).sums;
+  };
+  result.model = summarize_perplexity(windows, sums(&WindowDivergence::nll), random);
+  result.reference = summarize_perplexity(windows, sums(&WindowDivergence::reference_nll), random);
   return result;
 }
 
@@ -230,6 +216,30 @@ absl::Status compare_window(const LogitSource& model, const model::Decoder& refe
 }
 
 }  // namespace
+
+Divergence summarize_divergence(std::vector<WindowDivergence> items,
+                                const base::RandomStream& random) {
+  Divergence result;
+  const TokenMean kl(items, [](const auto& item) { return item.kl; });
+  const TokenMean same_top(items, [](const auto& item) { return item.same_top; });
+  const TokenMean ratio(items, [](const auto& item) { return item.nll - item.reference_nll; });
+  result.mean_kl = kl.value();
+  result.standard_error = kl.error();
+  result.interval = kl.interval(random);
+  result.same_top = same_top.value();
+  result.same_top_interval = same_top.interval(random);
+  result.delta_p_rms =
+      std::sqrt(TokenMean(items, [](const auto& item) { return item.delta_p_squared; }).value());
+  result.expected_acceptance =
+      TokenMean(items, [](const auto& item) { return item.expected_acceptance; }).value();
+  result.ln_perplexity_ratio = ratio.value();
+  result.ln_perplexity_ratio_error = ratio.error();
+  for (double* unknown : {&result.median, &result.percentile_90, &result.percentile_95,
+                          &result.percentile_99, &result.percentile_99_9, &result.maximum})
+    *unknown = kNaN;
+  result.items = std::move(items);
+  return result;
+}
 
 absl::StatusOr<Divergence> divergence(const model::Decoder& model, const model::Decoder& reference,
                                       const ScoredWindows& windows, base::RandomStream random,

@@ -52,6 +52,11 @@ struct Divergence {
   std::vector<WindowDivergence> items;
 };
 
+// What follows from the windows' means: all but windows, percentiles, model and reference, which
+// are left unknown.
+Divergence summarize_divergence(std::vector<WindowDivergence> items,
+                                const base::RandomStream& random);
+
 // Errors: as perplexity; different vocabulary sizes.
 absl::StatusOr<Divergence> divergence(const model::Decoder& model, const model::Decoder& reference,
                                       const ScoredWindows& windows, base::RandomStream random,

@@ -209,17 +209,25 @@ std::vector<Sequence> sequences_of(const ScoredWindows& windows) {
 
 Perplexity summarize_perplexity(const ScoredWindows& windows, std::vector<double> window_nll,
                                 base::RandomStream random) {
-  Perplexity result;
+  std::vector<int64_t> window_tokens;
+  for (int64_t w = 0; w < windows.count(); ++w) window_tokens.push_back(windows.scored(w));
+  Perplexity result =
+      summarize_perplexity(std::move(window_nll), std::move(window_tokens), std::move(random));
   result.protocol = windows.protocol.id();
   result.window_length = windows.protocol.window_length;
   result.text_sha256 = windows.text_sha256;
   result.bos = windows.bos;
-  result.windows = windows.count();
+  return result;
+}
+
+Perplexity summarize_perplexity(std::vector<double> window_nll, std::vector<int64_t> window_tokens,
+                                base::RandomStream random) {
+  Perplexity result;
+  result.windows = static_cast<int64_t>(window_nll.size());
   std::vector<double> tokens;
-  for (int64_t w = 0; w < windows.count(); ++w) {
-    result.window_tokens.push_back(windows.scored(w));
-    result.scored_tokens += windows.scored(w);
-    tokens.push_back(static_cast<double>(windows.scored(w)));
+  for (const int64_t scored : window_tokens) {
+    result.scored_tokens += scored;
+    tokens.push_back(static_cast<double>(scored));
   }
   result.mean_nll = std::accumulate(window_nll.begin(), window_nll.end(), 0.0) /
                     static_cast<double>(result.scored_tokens);
@@ -230,6 +238,7 @@ Perplexity summarize_perplexity(const ScoredWindows& windows, std::vector<double
     result.interval->high = std::exp(result.interval->high);
   }
   result.window_nll = std::move(window_nll);
+  result.window_tokens = std::move(window_tokens);
   return result;
 }
 

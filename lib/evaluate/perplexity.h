@@ -99,6 +99,11 @@ struct Perplexity {
 // One sequence per window, asking for every scored token.
 std::vector<Sequence> sequences_of(const ScoredWindows& windows);
 
+// What follows from the sums and scored tokens of windows; protocol and text stay unknown. `random`
+// draws the interval.
+Perplexity summarize_perplexity(std::vector<double> window_nll, std::vector<int64_t> window_tokens,
+                                base::RandomStream random);
+
 // The result for per-window sums, however they were obtained. `random` draws the interval.
 Perplexity summarize_perplexity(const ScoredWindows& windows, std::vector<double> window_nll,
                                 base::RandomStream random);

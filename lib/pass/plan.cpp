@@ -253,6 +253,9 @@ class Planner {
     const auto site = energy::load_site(file);
     if (site.ok()) {
       plan_.site = energy::to_json(*site);
+      plan_.factor_files.push_back({"site", file});
+      if (!site->hardware_file.empty())
+        plan_.factor_files.push_back({"hardware", file.parent_path() / site->hardware_file});
     } else {
       problems_.add({}, "report.site: ", site.status().message());
     }

@@ -59,12 +59,19 @@ struct DataInput {
   std::string key;   // of content, templates and limits; empty while the content is unknown
 };
 
+// A file of factors (lib/energy) that numbers of a run rest on.
+struct FactorFile {
+  std::string kind;  // "site", "hardware", "cpu"
+  std::filesystem::path file;
+};
+
 struct Plan {
   Pipeline pipeline;
   std::map<std::string, ModelInput, std::less<>> models;
   std::map<std::string, DataInput, std::less<>> data;
   std::vector<Unit> units;  // in running order
   base::Json site;          // of report.site, as lib/energy reads it; null without one
+  std::vector<FactorFile> factor_files = {};  // of the site
 
   const Unit* find(std::string_view name) const;
   // Unit of `id`, or of `id/variant`; for a step of several units the one whose variant is

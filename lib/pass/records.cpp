@@ -3,23 +3,43 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <vector>
+
 #include "base/hash.h"
+#include "base/interrupt.h"
 #include "base/process.h"
+#include "base/progress.h"
 #include "base/text.h"
 
 namespace frugal::pass {
 namespace fs = std::filesystem;
 namespace {
 
-absl::StatusOr<int64_t> folder_bytes(const fs::path& folder) {
+struct FoundFile {
+  std::string name;  // relative to the folder
   int64_t bytes = 0;
+};
+
+// Every regular file below `folder`, by name.
+absl::StatusOr<std::vector<FoundFile>> files_below(const fs::path& folder) {
+  std::vector<FoundFile> found;
   std::error_code error;
   for (auto entry = fs::recursive_directory_iterator(folder, error);
        !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
-    if (entry->is_regular_file(error) && !error)
-      bytes += static_cast<int64_t>(entry->file_size(error));
+    if (!entry->is_regular_file(error) || error) continue;
+    const auto bytes = static_cast<int64_t>(entry->file_size(error));
+    found.push_back({entry->path().lexically_relative(folder).generic_string(), bytes});
   }
   if (error) return base::system_error("list", folder.string(), error.value());
+  std::sort(found.begin(), found.end(),
+            [](const FoundFile& a, const FoundFile& b) { return a.name < b.name; });
+  return found;
+}
+
+int64_t bytes_of(const std::vector<FoundFile>& files) {
+  int64_t bytes = 0;
+  for (const FoundFile& file : files) bytes += file.bytes;
   return bytes;
 }
 
@@ -88,6 +108,22 @@ base::Json start_fields(const Unit& unit) {
           {"options", unit.options}};
 }
 
+absl::StatusOr<base::Json> hash_files(const fs::path& folder, std::string_view title) {
+  constexpr int64_t kMegabyte = 1'000'000;
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<FoundFile> files, files_below(folder));
+  base::Progress progress(title, "MB", bytes_of(files) / kMegabyte);
+  base::Json rows = base::Json::array();
+  int64_t done = 0;
+  for (const FoundFile& file : files) {
+    FRUGAL_RETURN_IF_ERROR(base::check_interrupt());
+    FRUGAL_ASSIGN_OR_RETURN(const std::string hash, base::sha256_of_file(folder / file.name));
+    rows.push_back({{"path", file.name}, {"bytes", file.bytes}, {"sha256", hash}});
+    progress.advance((done + file.bytes) / kMegabyte - done / kMegabyte);
+    done += file.bytes;
+  }
+  return rows;
+}
+
 absl::StatusOr<base::Json> describe_output(const Unit& unit, const fs::path& folder) {
   const Output kind = unit.pass->info().output;
   if (kind == Output::kNone) return base::Json(nullptr);
@@ -100,9 +136,9 @@ absl::StatusOr<base::Json> describe_output(const Unit& unit, const fs::path& fol
   }
   std::error_code error;
   if (fs::is_empty(folder, error)) return base::internal("the pass left nothing behind");
-  FRUGAL_ASSIGN_OR_RETURN(const int64_t bytes, folder_bytes(folder));
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<FoundFile> files, files_below(folder));
   FRUGAL_ASSIGN_OR_RETURN(const std::string hash, base::hash_folder(folder));
-  base::Json output = {{"kind", kind_text(kind)}, {"bytes", bytes}, {"hash", hash}};
+  base::Json output = {{"kind", kind_text(kind)}, {"bytes", bytes_of(files)}, {"hash", hash}};
   output.update(weights);
   return output;
 }

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 
 #include "base/json.h"
 #include "base/status.h"
@@ -24,6 +25,10 @@ base::Json describe_model(const ModelInput& input);
 
 // The fields of step_start.
 base::Json start_fields(const Unit& unit);
+
+// [{path, bytes, sha256}] of every file below `folder`, by name, paths relative to it; progress
+// where that takes long. Errors: a file that cannot be read; an interruption.
+absl::StatusOr<base::Json> hash_files(const std::filesystem::path& folder, std::string_view title);
 
 // `output` of step_end: checks what the pass left behind and hashes it. Errors: nothing is there,
 // or a checkpoint that cannot be opened.

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/hash.h"
 #include "pass/model_card.h"
 
 namespace frugal::pass {
@@ -84,6 +85,7 @@ absl::Status remove_cards(const fs::path& folder) {
 
 // What a run writes into its folder under fixed names.
 constexpr const char* kItems = "items";
+constexpr const char* kFactors = "factors";
 constexpr const char* kJournal = "journal.jsonl";
 
 // A folder that is given to a run is empty, is one of an earlier run (its journal says so), or
@@ -101,8 +103,8 @@ absl::Status check_owner(const fs::path& folder) {
     return base::failed("'", (folder / kJournal).string(),
                         "' is not the journal of a run; give --out another folder");
   }
-  for (const char* name :
-       {kItems, "pipeline.resolved.yaml", "report.html", "report.json", "report.csv"}) {
+  for (const char* name : {kItems, kFactors, "pipeline.resolved.yaml", "report.html", "report.json",
+                           "report.csv", "SHA256SUMS"}) {
     FRUGAL_ASSIGN_OR_RETURN(const bool exists, base::exists(folder / name));
     if (!exists) continue;
     return base::failed("'", folder.string(), "' has no journal of a run, so its '", name,
@@ -144,10 +146,29 @@ absl::Status RunFolder::clear() const {
   FRUGAL_RETURN_IF_ERROR(remove_links(path_ / "checkpoints"));
   FRUGAL_RETURN_IF_ERROR(remove_links(path_ / "artifacts"));
   FRUGAL_RETURN_IF_ERROR(remove_cards(path_ / "artifacts"));
-  std::error_code error;
-  fs::remove_all(path_ / kItems, error);  // of a run: open() looked
-  return error ? base::system_error("remove", (path_ / kItems).string(), error.value())
-               : absl::OkStatus();
+  for (const char* name : {kItems, kFactors}) {  // of a run: open() looked
+    std::error_code error;
+    fs::remove_all(path_ / name, error);
+    if (error) return base::system_error("remove", (path_ / name).string(), error.value());
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<base::Json> RunFolder::keep_factors(const std::vector<FactorFile>& files) const {
+  base::Json rows = base::Json::array();
+  if (files.empty()) return rows;
+  FRUGAL_RETURN_IF_ERROR(make_folder(path_ / kFactors));
+  for (const FactorFile& factor : files) {
+    FRUGAL_ASSIGN_OR_RETURN(const std::string text, base::read_file(factor.file));
+    const std::string path = base::str_cat(kFactors, "/", factor.kind, ".yaml");
+    FRUGAL_RETURN_IF_ERROR(base::write_file_atomically(path_ / path, text));
+    rows.push_back({{"kind", factor.kind},
+                    {"from", factor.file.string()},
+                    {"path", path},
+                    {"bytes", static_cast<int64_t>(text.size())},
+                    {"sha256", base::sha256(text)}});
+  }
+  return rows;
 }
 
 absl::StatusOr<std::vector<std::string>> RunFolder::publish(const Unit& unit,

@@ -19,8 +19,11 @@ class RunFolder {
   static absl::StatusOr<RunFolder> open(const std::filesystem::path& folder);
   const std::filesystem::path& path() const { return path_; }
 
-  // Removes the links, model cards and items of earlier runs; files of the user stay.
+  // Removes the links, model cards, items and factors of earlier runs; files of the user stay.
   absl::Status clear() const;
+  // Copies files of factors to factors/<kind>.yaml, so that the folder holds all that its numbers
+  // rest on. Returns [{kind, from, path, bytes, sha256}] for the journal.
+  absl::StatusOr<base::Json> keep_factors(const std::vector<FactorFile>& files) const;
   // Links the outputs of a finished unit and copies its items. Returns the paths of the outputs
   // below the run folder: of a checkpoint one, of artifacts those of all files and folders by name,
   // else none.

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/process.h"
@@ -74,9 +75,14 @@ class Runner {
 
  private:
   absl::Status start() {
-    FRUGAL_RETURN_IF_ERROR(base::write_file_atomically(folder_.path() / "pipeline.resolved.yaml",
-                                                       resolved_text(plan_)));
+    const std::string resolved = resolved_text(plan_);
+    FRUGAL_RETURN_IF_ERROR(
+        base::write_file_atomically(folder_.path() / "pipeline.resolved.yaml", resolved));
     FRUGAL_RETURN_IF_ERROR(folder_.clear());
+    std::vector<FactorFile> factor_files = plan_.factor_files;
+    factor_files.insert(factor_files.end(), options_.factor_files.begin(),
+                        options_.factor_files.end());
+    FRUGAL_ASSIGN_OR_RETURN(const base::Json factors, folder_.keep_factors(factor_files));
     const Pipeline& pipeline = plan_.pipeline;
     needs_work_ = std::any_of(plan_.units.begin(), plan_.units.end(),
                               [&](const Unit& unit) { return !cache_.contains(unit.key); });
@@ -90,6 +96,8 @@ class Runner {
                                         {"description", pipeline.description},
                                         {"seed", pipeline.seed},
                                         {"pipeline_sha256", pipeline.sha256},
+                                        {"resolved_sha256", base::sha256(resolved)},
+                                        {"factors", factors},
                                         {"machine", machine_json(options_.device_description)},
                                         {"models", models},
                                         {"meters", meters_.describe()},
@@ -248,8 +256,12 @@ class Runner {
                          [this](const std::string& name) { return artifacts_of(name); },
                          [this](const std::string& name) { return origin_of(name); }});
     FRUGAL_RETURN_IF_ERROR(measured_run(unit, context, measured));
-    FRUGAL_ASSIGN_OR_RETURN(const base::Json output,
-                            describe_output(unit, context.output_folder()));
+    FRUGAL_ASSIGN_OR_RETURN(base::Json output, describe_output(unit, context.output_folder()));
+    const base::Json tables = context.tables();
+    if (output.is_object() && !tables.contains("files")) {
+      FRUGAL_ASSIGN_OR_RETURN(output["files"],
+                              hash_files(context.output_folder(), "hash " + unit.name()));
+    }
     base::Json record = {{"pass", unit.pass->info().name},
                          {"version", unit.pass->info().version},
                          {"key", unit.key},
@@ -262,8 +274,9 @@ class Runner {
         measured.peak_memory_bytes ? base::Json(*measured.peak_memory_bytes) : base::Json(nullptr);
     record["peak_memory_basis"] = measured.peak_of_step ? "step" : "whole process";
     record["statistics"] = context.statistics_json();
-    record["tables"] = context.tables();
-    record["output"] = output;
+    record["tables"] = tables;
+    record["output"] = std::move(output);
+    FRUGAL_ASSIGN_OR_RETURN(record["items"], hash_files(staging / "items", "hash items"));
     record["warnings"] = context.warnings();
     FRUGAL_ASSIGN_OR_RETURN(Cache::Entry entry, cache_.publish(unit.key, record));
     cache_.remove_resume_folder(unit.key);

@@ -27,6 +27,9 @@ struct RunOptions {
   bool color = false;
   std::string command;  // as typed, for the journal and for the hint how to resume
   std::string version;  // of frugal
+  // What numbers of the run rest on besides its inputs: {kind, file}, "cpu": the profile of the
+  // modelled meter. Copied into the run folder, with those of the plan.
+  std::vector<FactorFile> factor_files = {};
   // Draws the report when the run is over; may be empty.
   std::function<absl::Status(const std::filesystem::path&)> report;
 };

@@ -193,34 +193,44 @@ Json impact_framework_manifest(const JournalView& journal) {
           {"tree", {{"children", children}}}};
 }
 
-absl::StatusOr<Exported> write_exports(const fs::path& run_folder) {
-  FRUGAL_ASSIGN_OR_RETURN(const JournalView journal, read_journal(run_folder / "journal.jsonl"));
-  const auto reports = boamps_reports(journal);
-  Exported out;
-  const auto write = [&](const fs::path& path, const Json& json) -> absl::Status {
-    std::error_code error;
-    fs::create_directories(path.parent_path(), error);
-    if (error) return base::system_error("create", path.parent_path().string(), error.value());
-    out.files.push_back(path.string());
-    return base::write_file_atomically(
-        path, json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
+Exports exports_of(const JournalView& journal) {
+  const auto text = [](const Json& json) {
+    return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
   };
-  for (const auto& [step, report] : reports) {
-    FRUGAL_ASSIGN_OR_RETURN(const fs::path path,
-                            base::resolve_inside(run_folder, str_cat("boamps/", step, ".json")));
-    FRUGAL_RETURN_IF_ERROR(write(path, report));
-  }
+  Exports out;
+  const auto reports = boamps_reports(journal);
+  for (const auto& [step, report] : reports)
+    out.files.push_back({str_cat("boamps/", step, ".json"), text(report)});
   for (const Json& step : journal.steps) {
     if (!reports.contains(step_name(step)))
       out.left_out.push_back(str_cat(step_name(step), ": its energy is unknown"));
   }
   const Json manifest = impact_framework_manifest(journal);
   if (manifest.is_null()) {
-    out.left_out.push_back(
+    out.left_out.emplace_back(
         "the manifest for the Impact Framework: the run has no `report: site:`, so no grid");
-    return out;
+  } else {
+    out.files.push_back({"impact-framework.yaml", text(manifest)});
   }
-  FRUGAL_RETURN_IF_ERROR(write(run_folder / "impact-framework.yaml", manifest));
+  return out;
+}
+
+absl::StatusOr<Exported> write_exports(const fs::path& run_folder) {
+  FRUGAL_ASSIGN_OR_RETURN(const JournalView journal, read_journal(run_folder / "journal.jsonl"));
+  Exports exports = exports_of(journal);
+  Exported out{{}, std::move(exports.left_out)};
+  for (const Drawing& file : exports.files) {
+    FRUGAL_ASSIGN_OR_RETURN(const fs::path path, base::resolve_inside(run_folder, file.path));
+    std::error_code error;
+    fs::create_directories(path.parent_path(), error);
+    if (error) return base::system_error("create", path.parent_path().string(), error.value());
+    FRUGAL_RETURN_IF_ERROR(base::write_file_atomically(path, file.text));
+    out.files.push_back(path.string());
+  }
+  FRUGAL_ASSIGN_OR_RETURN(std::vector<Drawing> drawn, draw(journal));
+  drawn.insert(drawn.end(), std::make_move_iterator(exports.files.begin()),
+               std::make_move_iterator(exports.files.end()));
+  FRUGAL_RETURN_IF_ERROR(write_checksums(run_folder, journal, drawn));
   return out;
 }
 

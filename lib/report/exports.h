@@ -10,6 +10,7 @@
 
 #include "base/json.h"
 #include "base/status.h"
+#include "report/drawings.h"
 #include "report/report.h"
 
 namespace frugal::report {
@@ -21,10 +22,17 @@ std::map<std::string, base::Json> boamps_reports(const JournalView& journal);
 // JSON, which is YAML. Null without a site: without a grid there is no carbon to compute.
 base::Json impact_framework_manifest(const JournalView& journal);
 
-// Writes RUN/boamps/<step>.json and RUN/impact-framework.yaml. Returns what it wrote, and left out.
+// RUN/boamps/<step>.json, RUN/impact-framework.yaml.
+struct Exports {
+  std::vector<Drawing> files;
+  std::vector<std::string> left_out;  // with the reason
+};
+Exports exports_of(const JournalView& journal);
+
+// Writes them, and their hashes to SHA256SUMS. Returns what it wrote, and left out.
 struct Exported {
   std::vector<std::string> files;
-  std::vector<std::string> left_out;  // with the reason
+  std::vector<std::string> left_out;
 };
 absl::StatusOr<Exported> write_exports(const std::filesystem::path& run_folder);
 

@@ -82,4 +82,13 @@ std::string markdown_block(std::string_view language, std::string_view text) {
   return base::str_cat(fence, language, "\n", text, fence, "\n");
 }
 
+std::string csv_field(const base::Json& value) {
+  if (value.is_null()) return "";
+  std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+  if (text.find_first_of(",\"\n") == std::string::npos) return text;
+  std::string quoted = "\"";
+  for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return quoted + "\"";
+}
+
 }  // namespace frugal::report

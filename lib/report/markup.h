@@ -1,11 +1,16 @@
-// Texts from outside in the languages of a model card: none may end what it stands in or become
-// markup. Internal to the room.
+// Texts from outside in the languages of a model card and of tables: none may end what it stands in
+// or become markup. Internal to the room.
 #pragma once
 
 #include <string>
 #include <string_view>
 
+#include "base/json.h"
+
 namespace frugal::report {
+
+// A field of CSV (RFC 4180); empty for null.
+std::string csv_field(const base::Json& value);
 
 // A scalar of YAML: as it is where every reader takes it for that text, else in double quotes.
 std::string yaml_scalar(std::string_view text);

@@ -5,12 +5,10 @@
 #include <vector>
 
 #include "absl/strings/str_format.h"
-#include "base/file.h"
 #include "report/access.h"
-#include "report/card.h"
-#include "report/drawings.h"
 #include "report/energy_comparison.h"
 #include "report/findings.h"
+#include "report/markup.h"
 #include "report/models.h"
 #include "report/report.h"
 #include "report/served.h"
@@ -20,15 +18,6 @@ namespace frugal::report {
 namespace {
 
 using base::Json;
-
-std::string csv_field(const Json& value) {
-  if (value.is_null()) return "";
-  std::string text = value.is_string() ? value.get<std::string>() : value.dump();
-  if (text.find_first_of(",\"\n") == std::string::npos) return text;
-  std::string quoted = "\"";
-  for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return quoted + "\"";
-}
 
 // Width of UTF-8 text in columns, as far as our own texts need it: code points.
 size_t columns_of(std::string_view text) {
@@ -192,30 +181,6 @@ std::string render_text(const Json& report, int width) {
   if (text.find('~') != std::string::npos) text += "~ modelled, not measured\n";
   if (text.find('*') != std::string::npos) text += "* less sure; the page says why\n";
   return text;
-}
-
-namespace {
-
-Drawings drawings_of(const Json& report) {
-  return {report.dump(1, ' ', false, Json::error_handler_t::replace) + "\n", render_csv(report),
-          render_page(report)};
-}
-
-}  // namespace
-
-absl::StatusOr<Drawings> draw(const JournalView& journal) {
-  FRUGAL_ASSIGN_OR_RETURN(const Json report, summarize(journal));
-  return drawings_of(report);
-}
-
-absl::Status write_report(const std::filesystem::path& run_folder) {
-  FRUGAL_ASSIGN_OR_RETURN(const JournalView journal, read_journal(run_folder / "journal.jsonl"));
-  FRUGAL_ASSIGN_OR_RETURN(const Json report, summarize(journal));
-  const Drawings drawings = drawings_of(report);
-  FRUGAL_RETURN_IF_ERROR(base::write_file_atomically(run_folder / "report.json", drawings.json));
-  FRUGAL_RETURN_IF_ERROR(base::write_file_atomically(run_folder / "report.csv", drawings.csv));
-  FRUGAL_RETURN_IF_ERROR(base::write_file_atomically(run_folder / "report.html", drawings.html));
-  return write_cards(run_folder, journal, report);
 }
 
 }  // namespace frugal::report

@@ -1,16 +1,19 @@
 #include "report/verify.h"
 
 #include <algorithm>
+#include <cmath>
+#include <map>
 #include <set>
 
 #include "base/file.h"
-#include "base/hash.h"
+#include "base/interrupt.h"
 #include "base/text.h"
+#include "energy/site.h"
 #include "energy/window.h"
 #include "report/access.h"
-#include "report/drawings.h"
 #include "report/models.h"
 #include "report/report.h"
+#include "report/verify_files.h"
 
 namespace frugal::report {
 namespace {
@@ -19,18 +22,27 @@ namespace fs = std::filesystem;
 using base::Json;
 using base::str_cat;
 
+// Equal up to the rounding of sums and means.
+bool same_number(const Json& a, const Json& b) {
+  if (!a.is_number() || !b.is_number()) return a == b;
+  const double x = a.get<double>(), y = b.get<double>();
+  return std::abs(x - y) <= 1e-9 * std::max({std::abs(x), std::abs(y), 1e-9});
+}
+
 class Verifier {
  public:
-  Verifier(const fs::path& run, const JournalView& journal) : run_(run), journal_(journal) {}
+  Verifier(const fs::path& run, const JournalView& journal, const pass::Recompute& recompute)
+      : run_(run), journal_(journal), recompute_(recompute) {}
 
-  Verification verify() {
+  absl::StatusOr<Verification> verify() {
     for (const Json& idle : journal_.idle) window(any_at(idle, "energy"), "idle");
     for (const Json& step : journal_.steps) {
       window(any_at(step, "energy"), step_name(step));
-      artifacts(step);
+      FRUGAL_RETURN_IF_ERROR(statistics(step));
     }
     kept_windows();
-    drawings();
+    site();
+    FRUGAL_RETURN_IF_ERROR(verify_files(run_, journal_, &out_));
     return std::move(out_);
   }
 
@@ -85,82 +97,103 @@ class Verifier {
     }
   }
 
-  // The run folder links each top entry of a step's output under artifacts/, in their order.
-  void artifacts(const Json& step) {
-    const Json rows = list_at(object_at(step, "tables"), "files");
-    const Json links = list_at(object_at(step, "output"), "artifacts");
-    std::set<std::string> tops;
-    for (const Json& row : rows) tops.insert(top_of(text_at(row, "path")));
-    if (rows.empty()) return;
-    if (tops.size() != links.size()) {
-      out_.unchecked.push_back(str_cat(step_name(step), ": ", tops.size(), " artifacts, and ",
-                                       links.size(), " places of them in the record"));
-      return;
+  // Every field of `again` is what `recorded` has.
+  void compare(const Json& recorded, const Json& again, const std::string& where, int64_t* count) {
+    for (const auto& [key, value] : again.items()) {
+      if (same_number(any_at(recorded, key), value)) continue;
+      return problem(str_cat(where, ": ", key, " is recorded as ", any_at(recorded, key).dump(),
+                             ", its items give ", value.dump()));
     }
-    for (const Json& link : links) {
-      if (!link.is_string())
-        return problem(str_cat(step_name(step), ": ", link.dump(), " is no place of an artifact"));
-    }
-    for (const Json& row : rows) {
-      const std::string path = text_at(row, "path"), top = top_of(path);
-      const auto index = static_cast<size_t>(std::distance(tops.begin(), tops.find(top)));
-      const fs::path inside = path == top ? fs::path() : fs::path(path.substr(top.size() + 1));
-      fs::path file = run_ / links[index].get<std::string>();
-      if (!inside.empty()) file /= inside;
-      hash(file, text_at(row, "sha256"), step_name(step));
-    }
+    ++*count;
   }
 
-  static std::string top_of(const std::string& path) { return path.substr(0, path.find('/')); }
-
-  void hash(const fs::path& file, const std::string& expected, const std::string& step) {
-    const auto found = base::sha256_of_file(file);
-    if (!found.ok()) return problem(str_cat(step, ": ", base::as_std(found.status().message())));
-    if (*found == expected) {
-      ++out_.files;
-      return;
+  absl::Status statistics(const Json& step) {
+    if (text_at(step, "event") != "step_end") return absl::OkStatus();
+    pass::Recomputed again;
+    if (recompute_) {
+      auto computed = recompute_(journal_.run_start, journal_.steps, step, run_);
+      if (computed.ok()) again = *std::move(computed);
+      if (base::is_interrupted(computed.status())) return computed.status();
+      if (!computed.ok())
+        problem(str_cat(step_name(step), ": ", base::as_std(computed.status().message())));
     }
-    problem(str_cat(step, ": '", file.string(), "' has SHA-256 ", *found, ", the journal says ",
-                    expected));
+    for (const std::string& text : again.not_computed)
+      out_.unchecked.push_back(str_cat(step_name(step), ": ", text));
+    std::map<std::string, const Json*> by_name;
+    for (const Json& statistic : again.statistics) by_name[text_at(statistic, "name")] = &statistic;
+    for (const Json& recorded : list_at(step, "statistics")) {
+      const std::string name = text_at(recorded, "name");
+      const auto found = by_name.find(name);
+      if (found == by_name.end())
+        ++out_.reported;
+      else
+        compare(recorded, *found->second, str_cat(step_name(step), ": ", name), &out_.statistics);
+    }
+    const Json rows = list_at(object_at(step, "tables"), "comparison");
+    for (const Json& row : again.comparisons) {
+      const std::string metric = text_at(row, "metric");
+      const auto recorded = std::find_if(rows.begin(), rows.end(), [&](const Json& other) {
+        return text_at(other, "metric") == metric;
+      });
+      compare(recorded == rows.end() ? Json() : *recorded, row,
+              str_cat(step_name(step), ": comparison of ", metric), &out_.comparisons);
+    }
+    return absl::OkStatus();
   }
 
-  void drawings() {
-    const auto drawn = draw(journal_);
-    if (!drawn.ok()) return problem(base::as_std(drawn.status().message()));
-    for (const auto& [name, expected] :
-         {std::pair<const char*, const std::string&>{"report.json", drawn->json},
-          {"report.csv", drawn->csv},
-          {"report.html", drawn->html}}) {
-      const auto found = base::read_file(run_ / name);
-      if (!found.ok()) {
-        out_.unchecked.emplace_back(base::as_std(found.status().message()));
-        continue;
-      }
-      if (*found == expected) {
-        ++out_.drawings;
-        continue;
-      }
-      problem(str_cat("'", (run_ / name).string(), "' is not what the journal gives (from byte ",
-                      first_difference(*found, expected),
-                      "): one of the two was changed, or another version of frugal drew it; "
-                      "`frugal report` draws it again"));
+  // The numbers that the journal has of the site are those of the files kept with the run.
+  void site() {
+    const Json recorded = any_at(journal_.run_start, "site");
+    std::map<std::string, fs::path> kept;
+    for (const Json& factor : list_at(journal_.run_start, "factors")) {
+      const auto path = base::resolve_inside(run_, text_at(factor, "path"));
+      if (path.ok()) kept[text_at(factor, "kind")] = *path;
     }
-  }
-
-  static int64_t first_difference(const std::string& a, const std::string& b) {
-    return std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin();
+    for (const auto& [kind, path] : kept) {
+      if (kind == "site") continue;
+      if (const auto profile = energy::load_hardware(path); !profile.ok())
+        problem(base::as_std(profile.status().message()));
+    }
+    if (!recorded.is_object() || !kept.contains("site")) return;
+    const auto text = base::read_file(kept["site"]);
+    if (!text.ok()) return problem(base::as_std(text.status().message()));
+    const auto site = energy::parse_site(*text, kept["site"].string(), [&](const std::string&) {
+      return energy::load_hardware(kept["hardware"]);
+    });
+    if (!site.ok()) return problem(base::as_std(site.status().message()));
+    if (const Json again = energy::to_json(*site); again.dump() != recorded.dump())
+      problem(str_cat("the site is recorded as ", recorded.dump(), ", '", kept["site"].string(),
+                      "' says ", again.dump()));
   }
 
   const fs::path& run_;
   const JournalView& journal_;
+  const pass::Recompute& recompute_;
   Verification out_;
 };
 
 }  // namespace
 
-absl::StatusOr<Verification> verify_run(const fs::path& run_folder) {
-  FRUGAL_ASSIGN_OR_RETURN(const JournalView journal, read_journal(run_folder / "journal.jsonl"));
-  return Verifier(run_folder, journal).verify();
+absl::StatusOr<Verification> verify_run(const fs::path& run_folder,
+                                        const pass::Recompute& recompute) {
+  FRUGAL_ASSIGN_OR_RETURN(const std::string text, base::read_file(run_folder / "journal.jsonl"));
+  const pass::ChainCheck chain = pass::check_chain(text);
+  const auto journal = read_journal(run_folder / "journal.jsonl");
+  Verification out;
+  if (journal.ok()) {
+    FRUGAL_ASSIGN_OR_RETURN(out, Verifier(run_folder, *journal, recompute).verify());
+  } else {
+    out.problems.emplace_back(base::as_std(journal.status().message()));
+  }
+  out.lines = chain.linked;
+  for (const std::string& line : chain.problems)
+    out.problems.push_back(str_cat("journal.jsonl ", line));
+  if (chain.unlinked > 0) {
+    out.unchecked.push_back(str_cat(chain.unlinked,
+                                    " lines of journal.jsonl have no links: the version of frugal "
+                                    "that wrote them made none"));
+  }
+  return out;
 }
 
 }  // namespace frugal::report

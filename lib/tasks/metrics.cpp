@@ -159,18 +159,11 @@ absl::StatusOr<std::string> apply_step(const FilterStep& step, std::string text)
 
 void aggregate(MetricResult& result) {
   const double n = static_cast<double>(result.items.size());
-  const bool several = result.items.size() > 1;
-  if (!result.weights.empty()) {
-    const double mean =
-        mean_of(result.items) / mean_of(result.weights);  // sum of nats over sum of units
-    result.value = result.name == "bits_per_byte" ? -mean / std::log(2.0) : std::exp(-mean);
-  } else if (result.name == "perplexity") {
-    result.value = std::exp(-mean_of(result.items));
-    if (several) result.standard_error = bootstrapped_perplexity_error(result.items);
-  } else {
-    result.value = mean_of(result.items);
-    if (several) result.standard_error = sample_deviation(result.items) / std::sqrt(n);
-  }
+  result.value = metric_value(result);
+  if (!result.weights.empty() || result.items.size() < 2) return;
+  result.standard_error = result.name == "perplexity"
+                              ? bootstrapped_perplexity_error(result.items)
+                              : sample_deviation(result.items) / std::sqrt(n);
 }
 
 absl::Status check_counts(const Question& question, const Answer& answer) {
@@ -235,6 +228,16 @@ int64_t count_words(std::string_view text) {
 }
 
 size_t best_choice(const Answer& answer) { return largest(answer.log_likelihoods); }
+
+double metric_value(const MetricResult& result) {
+  if (!result.weights.empty()) {
+    const double mean =
+        mean_of(result.items) / mean_of(result.weights);  // sum of nats over sum of units
+    return result.name == "bits_per_byte" ? -mean / std::log(2.0) : std::exp(-mean);
+  }
+  const double mean = mean_of(result.items);
+  return result.name == "perplexity" ? std::exp(-mean) : mean;
+}
 
 absl::StatusOr<TaskResult> score_answers(const TaskConfig& task,
                                          std::span<const Question> questions,

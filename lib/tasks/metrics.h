@@ -35,6 +35,9 @@ struct MetricResult {
   std::vector<double> weights;
 };
 
+// What `value` comes to by name, items and weights.
+double metric_value(const MetricResult& result);
+
 struct TaskResult {
   std::vector<MetricResult> metrics;  // in the order of filter_list, then metric_list
   // generate_until: by filter, what it made of each answer.

@@ -35,6 +35,35 @@ TEST(Journal, ATornLineIsCutOffAndTheLatestRunCounts) {
   EXPECT_EQ(heard.size(), 2u);
 }
 
+// Over two runs of one file; what an earlier version wrote has no links and breaks none.
+TEST(Journal, AChangedBitOfAnyLineBreaksItsLink) {
+  const frugal::test::TemporaryFolder folder;
+  const auto path = folder.path() / "journal.jsonl";
+  std::ofstream(path) << R"({"event":"run_start","name":"old"})" << "\n"
+                      << R"({"event":"run_end"})" << "\n";
+  for (const char* name : {"first", "second"}) {
+    FRUGAL_ASSERT_OK_AND_ASSIGN(Journal journal, Journal::open(path, {}));
+    FRUGAL_ASSERT_OK(journal.write("run_start", {{"name", name}}));
+    FRUGAL_ASSERT_OK(journal.write("step_end", {{"id", "a"}, {"value", 0.1}}));
+    FRUGAL_ASSERT_OK(journal.write("run_end", {{"status", "done"}}));
+  }
+  const std::string good = base::read_file(path).value();
+  const ChainCheck sound = check_chain(good);
+  EXPECT_EQ(sound.linked, 6);
+  EXPECT_EQ(sound.unlinked, 2);
+  EXPECT_THAT(sound.problems, testing::IsEmpty());
+  const size_t begin = good.find(R"({"event":"run_start","time")");
+  for (size_t i = begin; i + 1 < good.size(); ++i) {  // all but the end of the last line
+    std::string bad = good;
+    bad[i] ^= static_cast<char>(1 << (i % 7));
+    EXPECT_FALSE(check_chain(bad).problems.empty()) << "byte " << i;
+  }
+  std::string shorter = good;
+  const size_t line = good.find('\n', begin) + 1;
+  shorter.erase(line, good.find('\n', line) + 1 - line);
+  EXPECT_FALSE(check_chain(shorter).problems.empty());
+}
+
 TEST(Journal, WhatIsNoJournalIsRefused) {
   const frugal::test::TemporaryFolder folder;
   const auto path = folder.path() / "journal.jsonl";

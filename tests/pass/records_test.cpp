@@ -89,6 +89,17 @@ TEST(Records, AnOutputIsHashed) {
   EXPECT_TRUE(none.is_null());
 }
 
+TEST(Records, EveryFileOfAFolderHasItsHash) {
+  const frugal::test::TemporaryFolder folder;
+  fs::create_directories(folder.path() / "deep");
+  FRUGAL_ASSERT_OK(base::write_file_atomically(folder.path() / "deep" / "b", "two"));
+  FRUGAL_ASSERT_OK(base::write_file_atomically(folder.path() / "a", ""));
+  EXPECT_EQ(hash_files(folder.path(), "").value(),
+            Json({{{"path", "a"}, {"bytes", 0}, {"sha256", base::sha256("")}},
+                  {{"path", "deep/b"}, {"bytes", 3}, {"sha256", base::sha256("two")}}}));
+  EXPECT_EQ(hash_files(folder.path() / "deep" / "none", "").ok(), false);
+}
+
 TEST(Records, APassThatLeftNothingIsAnError) {
   const frugal::test::TemporaryFolder folder;
   FRUGAL_EXPECT_ERROR(describe_output(unit_of("pack"), folder.path()), absl::StatusCode::kInternal,

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/interrupt.h"
+#include "pass/journal.h"
 #include "pass/model_card.h"
 #include "pass/run_folder.h"
 #include "toy.h"
@@ -61,6 +62,55 @@ TEST_F(RunnerTest, LaysOutTheRunFolder) {
   EXPECT_TRUE(fs::exists(run / "pipeline.resolved.yaml"));
   EXPECT_TRUE(fs::is_empty(shop_.path() / "cache" / "staging"));
   EXPECT_TRUE(fs::is_empty(shop_.path() / "cache" / "resume"));
+}
+
+// Of whatever the run left, also where it comes from the cache.
+TEST_F(RunnerTest, TheJournalVouchesForEveryFile) {
+  const fs::path site = shop_.path() / "site.yaml", box = shop_.path() / "box.yaml";
+  FRUGAL_ASSERT_OK(base::write_file_atomically(
+      box, "name: A box\nkind: machine\nsource: its label\nyear: 2024\n"));
+  FRUGAL_ASSERT_OK(base::write_file_atomically(
+      site,
+      "name: S\nregion: XX\nhardware: box.yaml\n"
+      "intensity: {grams_per_kwh: 400, kind: average, year: 2023, source: a table}\n"
+      "pue: {value: 1, year: 2023, source: a table}\n"));
+  const std::string text = std::string(kText) + "report: {site: site.yaml}\n";
+  for (int round = 0; round < 2; ++round) {
+    FRUGAL_ASSERT_OK(shop_.run(text));
+    const fs::path run = shop_.run_folder();
+    const auto expect_hash = [&](const fs::path& path, const base::Json& row) {
+      EXPECT_EQ(base::sha256_of_file(path).value_or("absent"), row["sha256"].get<std::string>());
+      EXPECT_EQ(fs::file_size(path), row["bytes"].get<uint64_t>());
+    };
+    const base::Json start = shop_.events("run_start").at(0);
+    EXPECT_EQ(base::sha256_of_file(run / "pipeline.resolved.yaml").value(),
+              start["resolved_sha256"].get<std::string>());
+    ASSERT_EQ(start["factors"].size(), 2u);
+    for (const base::Json& factor : start["factors"])
+      expect_hash(run / factor["path"].get<std::string>(), factor);
+    int64_t items = 0, files = 0;
+    for (const base::Json& end : shop_.events("step_end")) {
+      const std::string name =
+          end["id"].get<std::string>() + "/" + end["variant"].get<std::string>();
+      for (const base::Json& item : end["items"]) {
+        expect_hash(run / "items" / name / item["path"].get<std::string>(), item);
+        ++items;
+      }
+      if (!end["output"].is_object()) continue;
+      const bool checkpoint = end["output"]["kind"].get<std::string>() == "checkpoint";
+      for (const base::Json& file : end["output"]["files"]) {
+        expect_hash(run / (checkpoint ? "checkpoints/" + name : "artifacts") /
+                        file["path"].get<std::string>(),
+                    file);
+        ++files;
+      }
+    }
+    EXPECT_EQ(items, 3);
+    EXPECT_GE(files, 6);
+    const ChainCheck chain = check_chain(base::read_file(run / "journal.jsonl").value());
+    EXPECT_THAT(chain.problems, testing::IsEmpty());
+    EXPECT_EQ(chain.unlinked, 0);
+  }
 }
 
 TEST_F(RunnerTest, TheJournalHoldsWhatItsSchemaSays) {

@@ -172,8 +172,11 @@ class CommandLine {
     report->add_flag("--exports", exports_,
                      "Write boamps/ (BoAmps) and impact-framework.yaml (Impact Framework), too");
     add("verify",
-        "Check a run: joules from raw readings, artifacts by hash, the report drawn again",
-        "  frugal verify runs/quickstart", [this] { return verify_run(path_); })
+        "Check a run: joules from raw readings, quality from items, every file by hash, the report "
+        "drawn again",
+        "  frugal verify runs/quickstart\nWithout frugal: cd runs/quickstart && sha256sum -c "
+        "SHA256SUMS",
+        [this] { return verify_run(path_); })
         ->add_option("RUN", path_, "A run folder")
         ->required();
     CLI::App* inspect = add(

@@ -177,6 +177,7 @@ int execute(const Planned& planned, const RunArguments& arguments,
                            .command = arguments.command,
                            .version = FRUGAL_VERSION,
                            .report = write_report};
+  if (!arguments.hardware.empty()) options.factor_files.push_back({"cpu", arguments.hardware});
   auto result = pass::run_plan(planned.plan, planned.cache, *meters, options);
   if (!result.ok())
     return fail(base::as_std(result.status().message()), exit_code(result.status()));

@@ -155,6 +155,35 @@ std::vector<pass::Statistic> statistics_of(std::string_view name, const tasks::T
   return all;
 }
 
+std::vector<pass::Statistic> statistics_of(std::string_view name,
+                                           const evaluate::TaskScores& scores,
+                                           const base::RandomStream& random) {
+  constexpr std::string_view kMeans[] = {
+      "acc",        "acc_norm",        "acc_bytes",       "exact_match",
+      "perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte"};
+  std::vector<pass::Statistic> all;
+  for (const TaskScores::Metric& metric : scores.metrics) {
+    pass::Statistic statistic{.name = str_cat(name, "/", metric.name)};
+    statistic.n = static_cast<int64_t>(metric.values.size());
+    if (metric.name == evaluate::kAnswerLogLikelihood) {
+      statistic.value = evaluate::mean(metric.values);
+      set_interval(statistic, evaluate::bootstrap_mean_interval(metric.values, random));
+    } else {
+      MetricResult result;
+      result.name = metric.name.substr(0, metric.name.find(','));
+      if (std::find(std::begin(kMeans), std::end(kMeans), result.name) == std::end(kMeans))
+        continue;
+      result.items = metric.values;
+      result.weights = metric.weights;
+      if (const double value = tasks::metric_value(result); std::isfinite(value))
+        statistic.value = value;
+      set_interval(statistic, interval_of(result, random));
+    }
+    all.push_back(std::move(statistic));
+  }
+  return all;
+}
+
 std::vector<std::string> warnings_of(std::string_view name, const tasks::TaskData& task,
                                      const tasks::TaskResult& result) {
   std::vector<std::string> warnings;

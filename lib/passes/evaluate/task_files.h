@@ -31,6 +31,12 @@ std::vector<pass::Statistic> statistics_of(std::string_view name, const tasks::T
                                            const tasks::TaskResult& result,
                                            base::RandomStream random);
 
+// The same of the items of a task: value, interval and n of each metric whose value follows from
+// them, and of answer_log_likelihood.
+std::vector<pass::Statistic> statistics_of(std::string_view name,
+                                           const evaluate::TaskScores& scores,
+                                           const base::RandomStream& random);
+
 // What must be said beside the numbers: accuracies that guessing would give, or that are at the
 // floor.
 std::vector<std::string> warnings_of(std::string_view name, const tasks::TaskData& task,
