@@ -125,4 +125,12 @@ Json amortization_figure(const JournalView& journal, const Json& models, const J
           {"rows", rows}};
 }
 
+std::optional<Figure> making_joules(const JournalView& journal, const std::string& model,
+                                    std::string_view baseline) {
+  // What led to the baseline would have been spent without the model, too.
+  std::set<std::string> seen;
+  spent_on(journal, std::string(baseline), "", &seen);
+  return spent_on(journal, model, baseline, &seen);
+}
+
 }  // namespace frugal::report

@@ -2,12 +2,20 @@
 // what each token saves from then on. Internal to the room.
 #pragma once
 
+#include <optional>
+#include <string>
 #include <string_view>
 
 #include "base/json.h"
+#include "energy/provenance.h"
 #include "report/report.h"
 
 namespace frugal::report {
+
+// The energy of every step that led to the model and not to the baseline, J; absent where there is
+// none.
+std::optional<energy::Figure> making_joules(const JournalView& journal, const std::string& model,
+                                            std::string_view baseline);
 
 // {finding, description, rows [{model, of, in, one_off, saved, tokens}]}: numbers as in
 // report.json, in J, J per million tokens, and million tokens. Of artifacts whose runtime served

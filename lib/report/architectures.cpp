@@ -177,4 +177,6 @@ bool of_other_architecture(const Json& a, const Json& b) {
   return !first.empty() && !second.empty() && first != second;
 }
 
+Json mean_number(const std::vector<Json>& numbers) { return pooled(numbers); }
+
 }  // namespace frugal::report

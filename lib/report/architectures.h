@@ -6,6 +6,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "base/json.h"
 #include "report/report.h"
@@ -17,6 +18,10 @@ namespace frugal::report {
 // stands for itself, called by its name. A number is the mean of its models', its interval reaches
 // over all of theirs.
 base::Json collect_architectures(const JournalView& journal, const base::Json& models);
+
+// The mean of several numbers of report.json, its interval reaching over all of theirs; unknown
+// where one of them is.
+base::Json mean_number(const std::vector<base::Json>& numbers);
 
 // The table of them with its finding; null where nothing was measured.
 base::Json architectures_figure(const base::Json& architectures);

@@ -17,6 +17,7 @@
 #include "report/models.h"
 #include "report/report.h"
 #include "report/served.h"
+#include "report/tco_figure.h"
 
 namespace frugal::report {
 
@@ -160,7 +161,8 @@ absl::StatusOr<Json> summarize(const JournalView& journal) {
         {"layer_error", layer_error_figure(journal)},
         {"training", training_figure(journal)},
         {"amortization", amortization_figure(journal, models, architectures, served, baseline)},
-        {"derived", derived_figure(journal, architectures, served)}}},
+        {"derived", derived_figure(journal, architectures, served)},
+        {"tco", tco_figure(journal, models, baseline)}}},
       {"provenance", provenance(journal)}};
 }
 

@@ -13,6 +13,7 @@ draw(steps, R.figures.steps);
 draw(architectures, R.figures.architectures);
 draw(training, R.figures.training);
 draw(derived, R.figures.derived);
+draw(tco, R.figures.tco);
 provenance(R.provenance);
 document.getElementById("foot").append(`frugal ${R.frugal} · ${R.started} · drawn from journal.jsonl (${R.journal_sha256.slice(0, 16)}…) · `,
   el("span", {}, "run again with "), el("code", {}, R.command || "frugal run"));
