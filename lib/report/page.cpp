@@ -79,13 +79,19 @@ base::Json page_report(base::Json report) {
 
 }  // namespace
 
+std::string page_of(std::string_view title, const base::Json& data, std::string_view script) {
+  return fill(
+      kPageHtml,
+      {{"@TITLE@", html_escaped(title)},
+       {"@STYLE@", std::string(kPageCss)},
+       {"@DATA@", script_safe(data.dump(-1, ' ', true, base::Json::error_handler_t::replace))},
+       {"@SCRIPT@", std::string(script)}});
+}
+
 std::string render_page(const base::Json& report) {
-  const std::string title = base::str_cat(text_at(report, "name", "frugal"), " · frugal report");
-  return fill(kPageHtml, {{"@TITLE@", html_escaped(title)},
-                          {"@STYLE@", std::string(kPageCss)},
-                          {"@DATA@", script_safe(page_report(report).dump(
-                                         -1, ' ', true, base::Json::error_handler_t::replace))},
-                          {"@SCRIPT@", std::string(kPageJs)}});
+  return page_of(base::str_cat(text_at(report, "name", "frugal"), " · frugal report"),
+                 page_report(report),
+                 kPageJs);
 }
 
 }  // namespace frugal::report

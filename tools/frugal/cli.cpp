@@ -179,6 +179,17 @@ class CommandLine {
         [this] { return verify_run(path_); })
         ->add_option("RUN", path_, "A run folder")
         ->required();
+    CLI::App* compare =
+        add("compare",
+            "Several runs in one table and page: cost and quality of their models, what may be "
+            "ranked and what may not",
+            "  frugal compare runs/smollm2-a runs/smollm2-b --out comparison\n"
+            "Writes compare.html, compare.json and compare.csv. Numbers of different machines, "
+            "meters, runtimes or items\nstand side by side and are not ranked.",
+            [this] { return compare_runs(paths_, compare_out_, json_); });
+    compare->add_option("RUN", paths_, "Run folders")->required();
+    compare->add_option("--out", compare_out_, "Folder of the files")->capture_default_str();
+    compare->add_flag("--json", json_, "Print the comparison as JSON");
     CLI::App* inspect = add(
         "inspect",
         "Show what is in a model folder (packed ones, too), .gguf, .onnx or .safetensors; or how "
@@ -426,7 +437,8 @@ class CommandLine {
   ImportArguments import_;
   GenerateArguments generate_;
   MeterArguments meter_;
-  std::string path_, other_;
+  std::string path_, other_, compare_out_ = "comparison";
+  std::vector<std::string> paths_;
   bool exports_ = false;
   bool json_ = false;
 };

@@ -69,6 +69,8 @@ int list_passes(const std::string& name, bool json);
 // `exports`: BoAmps reports and a manifest for the Impact Framework, too.
 int draw_report(const std::string& run_folder, bool exports);
 int verify_run(const std::string& run_folder);
+// Prints the table and writes compare.html, compare.json and compare.csv to the folder `out`.
+int compare_runs(const std::vector<std::string>& run_folders, const std::string& out, bool json);
 int inspect_path(const std::string& path, bool json);
 // `frugal inspect A B`: their headers side by side, and the numbers of every tensor where both are
 // models that frugal reads.
