@@ -8,6 +8,7 @@
 #include "energy/quantity.h"
 #include "energy/window.h"
 #include "report/access.h"
+#include "report/esrs.h"
 #include "report/models.h"
 
 namespace frugal::report {
@@ -211,6 +212,15 @@ Exports exports_of(const JournalView& journal) {
         "the manifest for the Impact Framework: the run has no `report: site:`, so no grid");
   } else {
     out.files.push_back({"impact-framework.yaml", text(manifest)});
+  }
+  const Json esrs = esrs_table(journal);
+  out.files.push_back({"esrs-e1.json", text(esrs)});
+  out.files.push_back({"esrs-e1.csv", esrs_csv(esrs)});
+  int64_t blank = 0;
+  for (const Json& row : esrs["rows"]) blank += text_at(row, "reason").empty() ? 0 : 1;
+  if (blank > 0) {
+    out.left_out.push_back(str_cat(blank, " of ", esrs["rows"].size(),
+                                   " datapoints of ESRS E1: blank, each with its reason"));
   }
   return out;
 }

@@ -1,6 +1,7 @@
 // A run in the formats of others, for auditors and their tools: BoAmps reports (Boavizta, one for
-// each step whose energy is known) and a manifest for the Impact Framework (Green Software
-// Foundation), which computes carbon and SCI again by its own plugins.
+// each step whose energy is known), a manifest for the Impact Framework (Green Software
+// Foundation), which computes carbon and SCI again by its own plugins, and a table for ESRS E1
+// (esrs.h).
 #pragma once
 
 #include <filesystem>
@@ -22,7 +23,7 @@ std::map<std::string, base::Json> boamps_reports(const JournalView& journal);
 // JSON, which is YAML. Null without a site: without a grid there is no carbon to compute.
 base::Json impact_framework_manifest(const JournalView& journal);
 
-// RUN/boamps/<step>.json, RUN/impact-framework.yaml.
+// RUN/boamps/<step>.json, RUN/impact-framework.yaml, RUN/esrs-e1.json and .csv.
 struct Exports {
   std::vector<Drawing> files;
   std::vector<std::string> left_out;  // with the reason

@@ -71,6 +71,31 @@ TEST(Exports, TheManifestMultipliesWhatTheSiteSays) {
   EXPECT_TRUE(impact_framework_manifest(nowhere).is_null());
 }
 
+// manifestSchema of the Impact Framework (src/common/util/validations.ts), and what its Multiply
+// asks of every input.
+TEST(Exports, TheManifestHasTheShapeThatTheFrameworkValidates) {
+  const base::Json manifest = impact_framework_manifest(sample_journal());
+  EXPECT_TRUE(manifest["name"].is_string());
+  EXPECT_TRUE(manifest["description"].is_string());
+  EXPECT_TRUE(manifest["tags"].is_null() || manifest["tags"].is_object());
+  const base::Json& plugins = manifest["initialize"]["plugins"];
+  for (const auto& [name, plugin] : plugins.items()) {
+    EXPECT_TRUE(plugin["path"].is_string() && plugin["method"].is_string()) << name;
+    EXPECT_TRUE(plugin["config"]["output-parameter"].is_string()) << name;
+  }
+  ASSERT_TRUE(manifest["tree"]["children"].is_object());
+  for (const auto& [step, child] : manifest["tree"]["children"].items()) {
+    for (const base::Json& name : child["pipeline"]["compute"])
+      EXPECT_TRUE(plugins.contains(name.get<std::string>())) << step;
+    ASSERT_FALSE(child["inputs"].empty()) << step;
+    for (const base::Json& input : child["inputs"]) {
+      EXPECT_THAT(input["timestamp"].get<std::string>(),
+                  testing::MatchesRegex("[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z"));
+      EXPECT_TRUE(input["duration"].is_number());
+    }
+  }
+}
+
 TEST(Exports, WritesFilesAndSaysWhatItLeftOut) {
   const test::TemporaryFolder folder;
   JournalView journal = sample_journal();
@@ -81,8 +106,8 @@ TEST(Exports, WritesFilesAndSaysWhatItLeftOut) {
   for (const base::Json& step : journal.steps) out << step.dump() << "\n";
   out.close();
   FRUGAL_ASSERT_OK_AND_ASSIGN(const Exported exported, write_exports(folder.path()));
-  EXPECT_EQ(exported.files.size(), 5u);
-  EXPECT_EQ(exported.left_out.size(), 2u);
+  EXPECT_EQ(exported.files.size(), 7u);
+  EXPECT_EQ(exported.left_out.size(), 3u);
   FRUGAL_ASSERT_OK_AND_ASSIGN(const base::Json read,
                               base::read_json(folder.path() / "boamps" / "small" / "q4_0.json"));
   expect_required(read);

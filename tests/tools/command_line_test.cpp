@@ -116,8 +116,9 @@ TEST_F(CommandLine, HelpExplainsWithExamples) {
 }
 
 TEST_F(CommandLine, EveryCommandHasHelp) {
-  std::vector<std::string> commands = {"run",      "plan",   "report", "inspect", "import",
-                                       "generate", "passes", "doctor", "meter"};
+  std::vector<std::string> commands = {"run",    "plan",     "report", "inspect",
+                                       "import", "generate", "passes", "doctor",
+                                       "meter",  "verify",   "compare"};
   const Json passes = Json::parse(frugal("passes --json").out);
   for (const Json& pass : passes) commands.push_back(pass["name"]);
   EXPECT_GE(commands.size(), 19u);
@@ -163,6 +164,9 @@ TEST_F(CommandLine, ErrorsOfEveryCommandHaveTheirExitCodeAndNameTheirCause) {
            {"run empty", 2, "it is a folder"},
            {"report absent", 2, "absent"},
            {"report empty", 2, "journal.jsonl"},
+           {"verify empty", 2, "journal.jsonl"},
+           {"compare empty", 2, "journal.jsonl"},
+           {"compare", 2, "RUN"},
            {"inspect broken.gguf", 1, "broken.gguf"},
            {"inspect empty", 1, "empty"},
            {"import absent.gguf -o x", 2, "absent.gguf"},
@@ -224,6 +228,36 @@ TEST_F(CommandLine, ThePlanKnowsWhatTheRunLeftInTheCache) {
   EXPECT_EQ(unit()["cached"], true);
   EXPECT_EQ(frugal("report runs/p").code, 0);
   EXPECT_TRUE(exists("runs/p/report.html"));
+}
+
+TEST_F(CommandLine, ARunIsVerifiedExportedAndCompared) {
+  write_model(folder_.path() / "model");
+  write("p.yaml",
+        "frugal: 1\nname: p\nmodels: {model: model}\n"
+        "steps:\n  - {id: small, pass: quantize, with: {grid: q8_0, method: rtn}}\n");
+  ASSERT_EQ(frugal("run p.yaml --idle-seconds 0 --quiet --device cpu").code, 0);
+  const Outcome exported = frugal("report runs/p --exports");
+  EXPECT_EQ(exported.code, 0);
+  EXPECT_TRUE(exists("runs/p/esrs-e1.csv"));
+  const Outcome sound = frugal("verify runs/p");
+  EXPECT_EQ(sound.code, 0) << sound.out;
+  EXPECT_THAT(sound.out, HasSubstr("\nverified\n"));
+  const Outcome sums = {std::system(("cd '" + (folder_.path() / "runs" / "p").string() +
+                                     "' && sha256sum --quiet -c SHA256SUMS")
+                                        .c_str()),
+                        "", ""};
+  EXPECT_EQ(sums.code, 0);
+  const Outcome compared = frugal("compare runs/p --out together");
+  EXPECT_EQ(compared.code, 0) << compared.err;
+  EXPECT_THAT(compared.out, HasSubstr("parameters"));
+  for (const char* name : {"compare.html", "compare.json", "compare.csv"})
+    EXPECT_TRUE(exists(std::string("together/") + name)) << name;
+  std::ofstream(folder_.path() / "runs" / "p" / "checkpoints" / "small" / "config.json",
+                std::ios::app)
+      << " ";
+  const Outcome changed = frugal("verify runs/p");
+  EXPECT_EQ(changed.code, 1);
+  EXPECT_THAT(changed.out, HasSubstr("WRONG: small: "));
 }
 
 TEST_F(CommandLine, UsageErrorsNameTheNearestWord) {

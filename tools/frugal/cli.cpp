@@ -170,7 +170,8 @@ class CommandLine {
             [this] { return draw_report(path_, exports_); });
     report->add_option("RUN", path_, "A run folder")->required();
     report->add_flag("--exports", exports_,
-                     "Write boamps/ (BoAmps) and impact-framework.yaml (Impact Framework), too");
+                     "Write boamps/ (BoAmps), impact-framework.yaml (Impact Framework) and "
+                     "esrs-e1.json and .csv (CSRD: ESRS E1-5, E1-6), too");
     add("verify",
         "Check a run: joules from raw readings, quality from items, every file by hash, the report "
         "drawn again",
