@@ -131,14 +131,17 @@ class FileVerifier {
       out_.unchecked.push_back(
           str_cat("'", path.string(), "' is what another version of frugal drew, unchanged since (",
                   kSums, "); this one draws it otherwise: `frugal report` draws it again"));
+    } else if (!has_sums_ && !journal_.run_start.contains("chain")) {
+      // Of a version that left neither hashes nor links.
+      out_.unchecked.push_back(
+          str_cat("'", path.string(), "' is not what this version draws; the one that ran left no ",
+                  kSums, ", so that a change cannot be told from another way of drawing"));
     } else {
       const auto at =
           std::mismatch(found->begin(), found->end(), expected.text.begin(), expected.text.end());
       problem(str_cat("'", path.string(), "' is not what the journal gives (from byte ",
-                      at.first - found->begin(), has_sums_ ? "), nor what was once drawn: " : "): ",
-                      "one of the two was changed",
-                      has_sums_ ? "" : ", or another version of frugal drew it",
-                      "; `frugal report` draws it again"));
+                      at.first - found->begin(), has_sums_ ? "), nor what was once drawn" : ")",
+                      ": one of the two was changed; `frugal report` draws it again"));
     }
   }
 

@@ -294,6 +294,19 @@ TEST_F(VerifyTest, WhatAnEarlierVersionDidNotRecordIsSaid) {
                                  HasSubstr("the files of teacher"),
                                  HasSubstr("the items of quality/small/q4_0"))));
   EXPECT_EQ(found.files, 2);  // of the export
+  // Nor is what it drew otherwise called a change, where nothing can tell.
+  std::ofstream(run() / "report.html", std::ios::app) << "<!-- older -->";
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const Verification other, verify_run(run()));
+  EXPECT_THAT(other.problems, testing::IsEmpty());
+  EXPECT_THAT(other.unchecked, testing::Contains(HasSubstr("cannot be told from another way")));
+}
+
+// Hashes that somebody took away are no excuse for a run that had links.
+TEST_F(VerifyTest, AChangedDrawingIsWrongWithoutItsHashesToo) {
+  fs::remove(run() / kSums);
+  std::ofstream(run() / "report.html", std::ios::app) << "!";
+  ASSERT_EQ(problems().size(), 1u);
+  EXPECT_THAT(problems()[0], HasSubstr("is not what the journal gives"));
 }
 
 TEST_F(VerifyTest, WhatIsNotThereIsSaid) {
