@@ -6,6 +6,7 @@
 #include <cmath>
 #include <functional>
 #include <memory>
+#include <numeric>
 
 #include "base/interrupt.h"
 #include "base/progress.h"
@@ -85,33 +86,44 @@ void append(Columns& columns, const Positions& positions) {
 }
 
 // The means of the positions begin..begin+tokens-1.
-WindowDivergence window_item(const Columns& columns, size_t begin, size_t tokens) {
+WindowDivergence window_item(const Columns& columns, size_t begin, size_t tokens,
+                             int64_t document) {
   const auto part = [&](const std::vector<double>& column) {
     return mean(std::span(column).subspan(begin, tokens));
   };
-  double squares = 0.0;
-  for (size_t i = begin; i < begin + tokens; ++i)
-    squares += columns.delta_p[i] * columns.delta_p[i];
+  const auto square = [&](const std::vector<double>& column) {
+    const auto values = std::span(column).subspan(begin, tokens);
+    return std::inner_product(values.begin(), values.end(), values.begin(), 0.0) /
+           static_cast<double>(tokens);
+  };
   return {.tokens = static_cast<int64_t>(tokens),
+          .document = document,
           .kl = part(columns.kl),
           .same_top = part(columns.same_top),
-          .delta_p_squared = squares / static_cast<double>(tokens),
+          .delta_p = part(columns.delta_p),
+          .delta_p_squared = square(columns.delta_p),
           .expected_acceptance = part(columns.acceptance),
           .nll = part(columns.nll),
-          .reference_nll = part(columns.reference_nll)};
+          .reference_nll = part(columns.reference_nll),
+          .nll_squared = square(columns.nll),
+          .reference_nll_squared = square(columns.reference_nll)};
 }
 
-// A mean over tokens whose units of uncertainty are windows, which may differ in length: sum of
+// A mean over tokens whose units of uncertainty are documents, which may differ in length: sum of
 // sums / sum of tokens.
 struct TokenMean {
-  std::vector<double> sums, tokens;
+  std::vector<double> sums, tokens;  // of each document
 
   TokenMean(const std::vector<WindowDivergence>& items,
             const std::function<double(const WindowDivergence&)>& field) {
+    std::vector<int64_t> documents;
     for (const WindowDivergence& item : items) {
       tokens.push_back(static_cast<double>(item.tokens));
       sums.push_back(field(item) * tokens.back());
+      documents.push_back(item.document);
     }
+    sums = sums_by_group(sums, documents);
+    tokens = sums_by_group(tokens, documents);
   }
   double value() const { return mean(sums) / mean(tokens); }
   // Of the ratio, linearized: the standard error of the mean of sum - value * tokens, by the mean
@@ -128,6 +140,11 @@ struct TokenMean {
 
 void set_percentiles(Divergence& result, std::vector<double> kl) {
   std::sort(kl.begin(), kl.end());
+  result.percentile_1 = quantile_of_sorted(kl, 0.01);
+  result.percentile_5 = quantile_of_sorted(kl, 0.05);
+  result.percentile_10 = quantile_of_sorted(kl, 0.1);
+  result.percentile_25 = quantile_of_sorted(kl, 0.25);
+  result.percentile_75 = quantile_of_sorted(kl, 0.75);
   result.median = quantile_of_sorted(kl, 0.5);
   result.percentile_90 = quantile_of_sorted(kl, 0.9);
   result.percentile_95 = quantile_of_sorted(kl, 0.95);
@@ -142,11 +159,18 @@ Divergence summarize(const ScoredWindows& windows, std::vector<WindowDivergence>
   result.windows = windows.count();
   result.positions = static_cast<int64_t>(kl_of_positions.size());
   set_percentiles(result, std::move(kl_of_positions));
-  const auto sums = [&](double WindowDivergence::* nll) {
-    return TokenMean(result.items, [nll](const auto& item) { return item.*nll; }).sums;
-  };
-  result.model = summarize_perplexity(windows, sums(&WindowDivergence::nll), random);
-  result.reference = summarize_perplexity(windows, sums(&WindowDivergence::reference_nll), random);
+  std::vector<double> nll, reference_nll;
+  double nll_squares = 0.0, reference_squares = 0.0;
+  for (const WindowDivergence& item : result.items) {
+    const double tokens = static_cast<double>(item.tokens);
+    nll.push_back(item.nll * tokens);
+    reference_nll.push_back(item.reference_nll * tokens);
+    nll_squares += item.nll_squared * tokens;
+    reference_squares += item.reference_nll_squared * tokens;
+  }
+  result.model = summarize_perplexity(windows, std::move(nll), random, nll_squares);
+  result.reference =
+      summarize_perplexity(windows, std::move(reference_nll), random, reference_squares);
   return result;
 }
 
@@ -228,13 +252,20 @@ Divergence summarize_divergence(std::vector<WindowDivergence> items,
   result.interval = kl.interval(random);
   result.same_top = same_top.value();
   result.same_top_interval = same_top.interval(random);
-  result.delta_p_rms =
-      std::sqrt(TokenMean(items, [](const auto& item) { return item.delta_p_squared; }).value());
-  result.expected_acceptance =
-      TokenMean(items, [](const auto& item) { return item.expected_acceptance; }).value();
+  const TokenMean delta_p(items, [](const auto& item) { return item.delta_p; });
+  const TokenMean squares(items, [](const auto& item) { return item.delta_p_squared; });
+  const TokenMean acceptance(items, [](const auto& item) { return item.expected_acceptance; });
+  result.delta_p = delta_p.value();
+  result.delta_p_error = delta_p.error();
+  result.delta_p_rms = std::sqrt(squares.value());
+  result.delta_p_rms_error =
+      result.delta_p_rms > 0.0 ? squares.error() / (2.0 * result.delta_p_rms) : 0.0;
+  result.expected_acceptance = acceptance.value();
+  result.expected_acceptance_interval = acceptance.interval(random);
   result.ln_perplexity_ratio = ratio.value();
   result.ln_perplexity_ratio_error = ratio.error();
-  for (double* unknown : {&result.median, &result.percentile_90, &result.percentile_95,
+  for (double* unknown : {&result.percentile_1, &result.percentile_5, &result.percentile_10,
+                          &result.percentile_25, &result.percentile_75, &result.median, &result.percentile_90, &result.percentile_95,
                           &result.percentile_99, &result.percentile_99_9, &result.maximum})
     *unknown = kNaN;
   result.items = std::move(items);
@@ -267,7 +298,8 @@ absl::StatusOr<Divergence> divergence(const model::Decoder& model, const model::
     }));
     size_t at = 0;
     for (const size_t member : members) {
-      items[member] = window_item(columns, at, sequences[member].queries.size());
+      items[member] =
+          window_item(columns, at, sequences[member].queries.size(), windows.document[member]);
       at += sequences[member].queries.size();
     }
     kl.insert(kl.end(), columns.kl.begin(), columns.kl.end());
@@ -294,7 +326,7 @@ absl::StatusOr<Divergence> divergence(const LogitSource& model, const model::Dec
     FRUGAL_RETURN_IF_ERROR(base::check_interrupt());
     Columns columns;
     FRUGAL_RETURN_IF_ERROR(compare_window(model, reference, sequences, member, rows, columns));
-    items.push_back(window_item(columns, 0, columns.kl.size()));
+    items.push_back(window_item(columns, 0, columns.kl.size(), windows.document[member]));
     kl.insert(kl.end(), columns.kl.begin(), columns.kl.end());
     if (progress) progress->advance(1);
   }

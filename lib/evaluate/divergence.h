@@ -25,29 +25,40 @@ inline constexpr std::string_view kDivergenceDirection = "KL(reference || model)
 // Means over the scored positions of one window: the items.
 struct WindowDivergence {
   int64_t tokens = 0;                // scored
+  int64_t document = 0;              // ScoredWindows::document
   double kl = 0.0;                   // nats per token
   double same_top = 0.0;             // share of positions with the same most probable id
-  double delta_p_squared = 0.0;      // mean of (p_model - p_ref)^2 of the true token
+  double delta_p = 0.0;              // mean of p_model - p_ref of the true token
+  double delta_p_squared = 0.0;      // mean of its square
   double expected_acceptance = 0.0;  // mean of sum_v min(p_ref, p_model)
   double nll = 0.0;                  // of the model, nats per token
   double reference_nll = 0.0;
+  double nll_squared = 0.0, reference_nll_squared = 0.0;  // means of the squares
 };
 
 struct Divergence {
   int64_t windows = 0;
   int64_t positions = 0;
-  double mean_kl = 0.0;              // over tokens, as all means below
-  double standard_error = 0.0;       // of mean_kl, over windows; NaN for a single one
-  std::optional<Interval> interval;  // of mean_kl, windows resampled
-  double median = 0.0, percentile_90 = 0.0, percentile_95 = 0.0, percentile_99 = 0.0;
-  double percentile_99_9 = 0.0, maximum = 0.0;  // over positions
+  double mean_kl = 0.0;  // over tokens, as all means below
+  // Standard errors are over documents (of a stream: windows), and NaN for a single one; intervals
+  // resample these.
+  double standard_error = 0.0;       // of mean_kl
+  std::optional<Interval> interval;  // of mean_kl
+  // Over positions.
+  double percentile_1 = 0.0, percentile_5 = 0.0, percentile_10 = 0.0, percentile_25 = 0.0;
+  double median = 0.0, percentile_75 = 0.0, percentile_90 = 0.0, percentile_95 = 0.0;
+  double percentile_99 = 0.0, percentile_99_9 = 0.0, maximum = 0.0;
   double same_top = 0.0;
   std::optional<Interval> same_top_interval;
+  double delta_p = 0.0;              // mean p_model - p_ref of the true token
+  double delta_p_error = 0.0;        // standard error
   double delta_p_rms = 0.0;          // sqrt(mean (p_model - p_ref)^2) of the true token
+  double delta_p_rms_error = 0.0;    // standard error: that of the mean square / (2 rms)
   double expected_acceptance = 0.0;  // EAR: what speculative sampling with this draft would accept
+  std::optional<Interval> expected_acceptance_interval;
   double ln_perplexity_ratio = 0.0;  // mean nll - mean reference nll: paired
-  double ln_perplexity_ratio_error =
-      0.0;  // its standard error from the windows' differences; NaN for a single one
+  // Its standard error from the documents' own differences, so that the covariance is in it.
+  double ln_perplexity_ratio_error = 0.0;
   Perplexity model, reference;  // from the same logits
   std::vector<WindowDivergence> items;
 };

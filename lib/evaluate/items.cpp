@@ -48,10 +48,10 @@ Json to_json(const GenerationItem& item) {
   return Json{{"id", item.id},
               {"prompt", item.prompt},
               {"generated", item.generated},
-              {"reference", item.reference},
+              {"references", item.references},
               {"attributes", item.attributes},
               {"mentioned", mentioned},
-              {"coverage", item.coverage}};
+              {"coverage", base::finite_or_null(item.coverage)}};
 }
 
 absl::StatusOr<ClassificationItem> classification_item(const Json& json, std::string_view where) {
@@ -73,10 +73,12 @@ absl::StatusOr<GenerationItem> generation_item(const Json& json, std::string_vie
   FRUGAL_ASSIGN_OR_RETURN(item.id, json_get<std::string>(json, "id", where));
   FRUGAL_ASSIGN_OR_RETURN(item.prompt, json_get<std::string>(json, "prompt", where));
   FRUGAL_ASSIGN_OR_RETURN(item.generated, json_get<std::string>(json, "generated", where));
-  FRUGAL_ASSIGN_OR_RETURN(item.reference, json_get<std::string>(json, "reference", where));
+  FRUGAL_ASSIGN_OR_RETURN(item.references, list<std::string>(json, "references", where));
   FRUGAL_ASSIGN_OR_RETURN(item.attributes, list<std::string>(json, "attributes", where));
   FRUGAL_ASSIGN_OR_RETURN(item.mentioned, list<bool>(json, "mentioned", where));
-  FRUGAL_ASSIGN_OR_RETURN(item.coverage, json_get<double>(json, "coverage", where));
+  if (!item.attributes.empty()) {
+    FRUGAL_ASSIGN_OR_RETURN(item.coverage, json_get<double>(json, "coverage", where));
+  }
   FRUGAL_RETURN_IF_ERROR(
       same_size(item.attributes.size(), item.mentioned.size(), "attributes and mentioned", where));
   return item;
@@ -86,6 +88,7 @@ std::vector<Json> window_items(const Perplexity& perplexity) {
   std::vector<Json> result;
   for (size_t w = 0; w < perplexity.window_nll.size(); ++w) {
     result.push_back({{"window", w},
+                      {"document", perplexity.window_document[w]},
                       {"nll", perplexity.window_nll[w]},
                       {"tokens", perplexity.window_tokens[w]}});
   }
@@ -97,11 +100,13 @@ std::vector<Json> window_items(const Divergence& divergence) {
   for (size_t w = 0; w < divergence.items.size(); ++w) {
     const WindowDivergence& item = divergence.items[w];
     result.push_back({{"window", w},
+                      {"document", item.document},
                       {"tokens", item.tokens},
                       {"kl", item.kl},
                       {"same_top", item.same_top},
                       {"nll", item.nll},
                       {"reference_nll", item.reference_nll},
+                      {"delta_p", item.delta_p},
                       {"delta_p_squared", item.delta_p_squared},
                       {"expected_acceptance", item.expected_acceptance}});
   }

@@ -20,10 +20,10 @@ absl::StatusOr<ClassificationItem> classification_item(const base::Json& json,
                                                        std::string_view where);
 absl::StatusOr<GenerationItem> generation_item(const base::Json& json, std::string_view where);
 
-// {"window", "nll", "tokens"}; nll is the sum in nats.
+// {"window", "document", "nll", "tokens"}; nll is the sum in nats.
 std::vector<base::Json> window_items(const Perplexity& perplexity);
-// {"window", "tokens", "kl", "same_top", "nll", "reference_nll", "delta_p_squared",
-// "expected_acceptance"}; means per token.
+// {"window", "document", "tokens", "kl", "same_top", "nll", "reference_nll", "delta_p",
+// "delta_p_squared", "expected_acceptance"}; means per token.
 std::vector<base::Json> window_items(const Divergence& divergence);
 
 template <typename Item>

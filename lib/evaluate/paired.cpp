@@ -67,19 +67,23 @@ std::string explain(const NonInferiority& r) {
   return numbers;
 }
 
-// Sizes for planning, from the variance seen: n = (z + z_power)^2 var / m^2 and its inverse.
-// Right/wrong scores also need the items that the floor of the variance asks for (see paired.h).
-void plan(NonInferiority& result, double observed_variance, bool binary, double z) {
-  const double both = z + normal_quantile(kPower);
-  const double n = static_cast<double>(result.n);
-  const double m = result.margin;
-  result.smallest_margin = both * std::sqrt(observed_variance / n);
-  double needed = both * both * observed_variance / (m * m);
-  if (binary) {
-    result.smallest_margin = std::max(result.smallest_margin, z * z / (n + z * z));
-    needed = std::max(needed, z * z * std::max(0.0, 1.0 - m) / m);
-  }
-  result.items_needed = std::max(kSmallestSample, static_cast<int64_t>(std::ceil(needed)));
+double z_of_test() { return normal_quantile(kOneSided); }
+double z_of_test_and_power() { return z_of_test() + normal_quantile(kPower); }
+
+// Sizes for planning, from the variance of the differences: n = (z + z_power)^2 var / m^2 and its
+// inverse. Right/wrong scores also need the items that the floor of the variance asks for (see
+// paired.h).
+double margin_of_items(double items, double variance, bool binary) {
+  const double z = z_of_test();
+  const double margin = z_of_test_and_power() * std::sqrt(variance / items);
+  return binary ? std::max(margin, z * z / (items + z * z)) : margin;
+}
+
+int64_t items_of_margin(double margin, double variance, bool binary) {
+  const double z = z_of_test(), both = z_of_test_and_power();
+  double needed = both * both * variance / (margin * margin);
+  if (binary) needed = std::max(needed, z * z * std::max(0.0, 1.0 - margin) / margin);
+  return std::max(kSmallestSample, static_cast<int64_t>(std::ceil(needed)));
 }
 
 }  // namespace
@@ -159,7 +163,7 @@ absl::StatusOr<NonInferiority> non_inferiority(std::span<const double> candidate
         "paired test: a relative margin needs a positive reference score, ", "found ",
         reference_mean, "; use an absolute margin");
   }
-  const double z = normal_quantile(kOneSided);
+  const double z = z_of_test();
   NonInferiority result;
   result.n = static_cast<int64_t>(candidate.size());
   result.confidence = kOneSided;
@@ -171,10 +175,25 @@ absl::StatusOr<NonInferiority> non_inferiority(std::span<const double> candidate
   const double floor = binary ? std::max(0.0, result.margin * (1.0 - result.margin)) : 0.0;
   result.standard_error = std::sqrt(std::max(observed, floor) / static_cast<double>(result.n));
   result.one_sided_low = result.difference - z * result.standard_error;
-  plan(result, observed, binary, z);
+  result.smallest_margin = margin_of_items(static_cast<double>(result.n), observed, binary);
+  result.items_needed = items_of_margin(result.margin, observed, binary);
   result.verdict = judge(result, z);
   result.explanation = explain(result);
   return result;
+}
+
+double smallest_margin(int64_t items, double discordance) {
+  return margin_of_items(static_cast<double>(items), discordance, true);
+}
+
+int64_t items_needed(double margin, double discordance) {
+  return items_of_margin(margin, discordance, true);
+}
+
+double provable_discordance(int64_t items, double margin) {
+  if (items < items_needed(margin, 0.0)) return -1.0;
+  const double both = z_of_test_and_power();
+  return std::min(1.0, static_cast<double>(items) * margin * margin / (both * both));
 }
 
 double discordance(std::span<const double> candidate, std::span<const double> reference) {

@@ -84,6 +84,15 @@ absl::StatusOr<NonInferiority> non_inferiority(std::span<const double> candidate
                                                std::span<const double> reference,
                                                const Margin& margin);
 
+// The same before any answer is known, of right/wrong scores, with 80% power where there is no true
+// loss and a share `discordance` of the answers differs: the smallest margin that `items` prove,
+// and the items that an absolute `margin` needs.
+double smallest_margin(int64_t items, double discordance);
+int64_t items_needed(double margin, double discordance);
+// The largest share of differing answers at which `items` prove `margin` so; negative where they
+// prove it at none.
+double provable_discordance(int64_t items, double margin);
+
 // Share of items whose scores differ.
 double discordance(std::span<const double> candidate, std::span<const double> reference);
 

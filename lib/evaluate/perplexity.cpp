@@ -6,6 +6,8 @@
 #include <numeric>
 
 #include "base/hash.h"
+#include "tasks/encoding.h"
+#include "tasks/metrics.h"
 
 namespace frugal::evaluate {
 namespace {
@@ -43,6 +45,8 @@ std::string_view name_of(Protocol::Kind kind) {
       return "llamacpp";
     case Protocol::Kind::kDocuments:
       return "documents";
+    case Protocol::Kind::kLmEval:
+      return "lmeval";
   }
   return "";
 }
@@ -54,9 +58,13 @@ Protocol fitting(const Protocol& protocol, int64_t context_length) {
 }
 
 // gptq and llamacpp: disjoint windows of one stream, the tail dropped.
-absl::Status cut_stream(const std::string& text, const text::Tokenizer& tokenizer,
-                        const BosUse& bos, int64_t limit, ScoredWindows& result) {
-  std::vector<text::TokenId> stream = tokenizer.encode(text, /*add_special=*/false);
+absl::Status cut_stream(std::string_view text, const text::Tokenizer& tokenizer, const BosUse& bos,
+                        int64_t limit, ScoredWindows& result) {
+  // llama-perplexity drops the line end behind its file, and takes special pieces literally.
+  const bool llamacpp = result.protocol.kind == Protocol::Kind::kLlamaCpp;
+  if (llamacpp && text.ends_with('\n')) text.remove_suffix(1);
+  std::vector<text::TokenId> stream =
+      tokenizer.encode(text, /*add_special=*/false, /*parse_special=*/!llamacpp);
   if (bos.in_front) stream.insert(stream.begin(), bos.id);
   result.stream_tokens = static_cast<int64_t>(stream.size());
   result.bos = bos.over_first ? base::str_cat("id ", bos.id, " over the first id of every window")
@@ -75,8 +83,15 @@ absl::Status cut_stream(const std::string& text, const text::Tokenizer& tokenize
     if (bos.over_first) result.ids[static_cast<size_t>(w * length)] = bos.id;
     result.begin.push_back((w + 1) * length);
     result.first.push_back(result.protocol.first_target());
+    result.document.push_back(w);
   }
   return absl::OkStatus();
+}
+
+absl::Status check_any(const ScoredWindows& result) {
+  if (result.count() > 0) return absl::OkStatus();
+  return base::invalid_argument("perplexity protocol ", result.protocol.id(),
+                                ": no document has a token to score; use a longer text");
 }
 
 // documents: pieces that overlap by one token, the first one behind BOS or EOS.
@@ -91,7 +106,9 @@ absl::Status cut_documents(const std::vector<text::Example>& examples,
                : front ? base::str_cat("id ", *front, " before every document")
                        : std::string("none");
   const size_t length = static_cast<size_t>(result.protocol.window_length);
+  int64_t document = -1;
   for (const text::Example& example : examples) {
+    ++document;
     const auto encoded = text::encode_example(tokenizer, example.prompt, example.completion);
     std::vector<text::TokenId> ids = encoded.ids;
     if (front) ids.insert(ids.begin(), *front);
@@ -106,11 +123,35 @@ absl::Status cut_documents(const std::vector<text::Example>& examples,
                         ids.begin() + static_cast<int64_t>(end));
       result.begin.push_back(static_cast<int64_t>(result.ids.size()));
       result.first.push_back(static_cast<int64_t>(first));
+      result.document.push_back(document);
     }
   }
-  if (result.count() > 0) return absl::OkStatus();
-  return base::invalid_argument("perplexity protocol ", result.protocol.id(),
-                                ": no document has a token to score; use a longer text");
+  return check_any(result);
+}
+
+// lmeval: the windows of lm-evaluation-harness' loglikelihood_rolling.
+absl::Status cut_rolling(const std::vector<text::Example>& examples,
+                         const text::Tokenizer& tokenizer, int64_t limit, ScoredWindows& result) {
+  FRUGAL_ASSIGN_OR_RETURN(const text::TokenId prefix, tasks::prefix_id(tokenizer));
+  result.bos = base::str_cat("id ", prefix, " before every document");
+  for (const text::Example& example : examples) {
+    const auto document = static_cast<int64_t>(result.words.size());
+    if (limit > 0 && document == limit) break;
+    const std::string text = example.prompt + example.completion;
+    FRUGAL_ASSIGN_OR_RETURN(const auto windows,
+                            tasks::encode_rolling(tokenizer, text, result.protocol.window_length));
+    for (const tasks::EncodedRequest& window : windows) {
+      result.ids.insert(result.ids.end(), window.ids.begin(), window.ids.end());
+      result.begin.push_back(static_cast<int64_t>(result.ids.size()));
+      result.first.push_back(static_cast<int64_t>(window.ids.size()) - window.scored);
+      result.document.push_back(document);
+      result.stream_tokens += window.scored;
+    }
+    if (windows.empty()) continue;  // an empty text
+    result.words.push_back(static_cast<double>(tasks::count_words(text)));
+    result.bytes.push_back(static_cast<double>(text.size()));
+  }
+  return check_any(result);
 }
 
 }  // namespace
@@ -126,16 +167,16 @@ absl::StatusOr<Protocol> parse_protocol(std::string_view id) {
   const size_t dash = id.rfind('-');
   const std::string_view name = id.substr(0, dash);
   bool known = false;
-  for (const auto kind :
-       {Protocol::Kind::kGptq, Protocol::Kind::kLlamaCpp, Protocol::Kind::kDocuments}) {
+  for (const auto kind : {Protocol::Kind::kGptq, Protocol::Kind::kLlamaCpp,
+                          Protocol::Kind::kDocuments, Protocol::Kind::kLmEval}) {
     if (name != name_of(kind)) continue;
     result.kind = kind;
     known = true;
   }
   if (!known || dash == std::string_view::npos) {
-    return base::invalid_argument("perplexity protocol '", id,
-                                  "': expected gptq-<L>, llamacpp-<L> or ",
-                                  "documents-<L> with a window length L, e.g. gptq-2048");
+    return base::invalid_argument(
+        "perplexity protocol '", id, "': expected gptq-<L>, llamacpp-<L>, ",
+        "documents-<L> or lmeval-<L> with a window length L, e.g. gptq-2048");
   }
   const std::string_view number = id.substr(dash + 1);
   const auto [end, error] =
@@ -185,6 +226,8 @@ absl::StatusOr<ScoredWindows> scored_windows(const std::vector<text::Example>& e
   result.begin = {0};
   if (protocol.kind == Protocol::Kind::kDocuments) {
     FRUGAL_RETURN_IF_ERROR(cut_documents(examples, tokenizer, limits.windows, result));
+  } else if (protocol.kind == Protocol::Kind::kLmEval) {
+    FRUGAL_RETURN_IF_ERROR(cut_rolling(examples, tokenizer, limits.windows, result));
   } else {
     FRUGAL_ASSIGN_OR_RETURN(const BosUse bos,
                             bos_use(tokenizer.vocabulary(), protocol, limits.bos));
@@ -198,7 +241,10 @@ std::vector<Sequence> sequences_of(const ScoredWindows& windows) {
   for (int64_t w = 0; w < windows.count(); ++w) {
     const std::span<const text::TokenId> ids = windows.window(w);
     Sequence& sequence = result[static_cast<size_t>(w)];
-    sequence.ids.assign(ids.begin(), ids.end());
+    // What is only predicted needs no place: windows of lmeval have one id more than their length.
+    const auto room = static_cast<size_t>(windows.protocol.window_length);
+    const auto kept = ids.first(std::min(ids.size(), room));
+    sequence.ids.assign(kept.begin(), kept.end());
     for (size_t t = static_cast<size_t>(windows.first[static_cast<size_t>(w)]); t < ids.size();
          ++t) {
       sequence.queries.push_back({static_cast<int64_t>(t) - 1, ids[t]});
@@ -207,12 +253,45 @@ std::vector<Sequence> sequences_of(const ScoredWindows& windows) {
   return result;
 }
 
+namespace {
+
+std::optional<Interval> exp_of(std::optional<Interval> interval) {
+  if (interval) interval->low = std::exp(interval->low), interval->high = std::exp(interval->high);
+  return interval;
+}
+
+// For each word and byte of the documents, whose summed negative log-likelihoods are `nll`.
+TextPerplexity of_text(const WindowSums& sums, const std::vector<double>& nll,
+                       const base::RandomStream& random) {
+  const double per_word = mean(nll) / mean(sums.words);
+  const double per_byte = mean(nll) / mean(sums.bytes);
+  TextPerplexity result{
+      .word_perplexity = std::exp(per_word),
+      .byte_perplexity = std::exp(per_byte),
+      .bits_per_byte = per_byte / std::log(2.0),
+      .word_interval = exp_of(bootstrap_ratio_interval(nll, sums.words, random)),
+      .byte_interval = {},
+      .bits_interval = bootstrap_ratio_interval(nll, sums.bytes, random)};
+  result.byte_interval = exp_of(result.bits_interval);
+  if (result.bits_interval) {
+    result.bits_interval->low /= std::log(2.0);
+    result.bits_interval->high /= std::log(2.0);
+  }
+  return result;
+}
+
+}  // namespace
+
 Perplexity summarize_perplexity(const ScoredWindows& windows, std::vector<double> window_nll,
-                                base::RandomStream random) {
-  std::vector<int64_t> window_tokens;
-  for (int64_t w = 0; w < windows.count(); ++w) window_tokens.push_back(windows.scored(w));
-  Perplexity result =
-      summarize_perplexity(std::move(window_nll), std::move(window_tokens), std::move(random));
+                                base::RandomStream random, std::optional<double> nll_squares) {
+  WindowSums sums{.nll = std::move(window_nll),
+                  .tokens = {},
+                  .document = windows.document,
+                  .words = windows.words,
+                  .bytes = windows.bytes,
+                  .nll_squares = nll_squares};
+  for (int64_t w = 0; w < windows.count(); ++w) sums.tokens.push_back(windows.scored(w));
+  Perplexity result = summarize_perplexity(std::move(sums), random);
   result.protocol = windows.protocol.id();
   result.window_length = windows.protocol.window_length;
   result.text_sha256 = windows.text_sha256;
@@ -220,25 +299,30 @@ Perplexity summarize_perplexity(const ScoredWindows& windows, std::vector<double
   return result;
 }
 
-Perplexity summarize_perplexity(std::vector<double> window_nll, std::vector<int64_t> window_tokens,
-                                base::RandomStream random) {
+Perplexity summarize_perplexity(WindowSums sums, const base::RandomStream& random) {
   Perplexity result;
-  result.windows = static_cast<int64_t>(window_nll.size());
+  result.windows = static_cast<int64_t>(sums.nll.size());
   std::vector<double> tokens;
-  for (const int64_t scored : window_tokens) {
+  for (const int64_t scored : sums.tokens) {
     result.scored_tokens += scored;
     tokens.push_back(static_cast<double>(scored));
   }
-  result.mean_nll = std::accumulate(window_nll.begin(), window_nll.end(), 0.0) /
+  result.mean_nll = std::accumulate(sums.nll.begin(), sums.nll.end(), 0.0) /
                     static_cast<double>(result.scored_tokens);
   result.value = std::exp(result.mean_nll);
-  result.interval = bootstrap_ratio_interval(window_nll, tokens, random);
-  if (result.interval) {
-    result.interval->low = std::exp(result.interval->low);
-    result.interval->high = std::exp(result.interval->high);
+  const std::vector<double> nll = sums_by_group(sums.nll, sums.document);
+  result.documents = static_cast<int64_t>(nll.size());
+  result.interval =
+      exp_of(bootstrap_ratio_interval(nll, sums_by_group(tokens, sums.document), random));
+  if (sums.words.size() == nll.size()) result.text = of_text(sums, nll, random);
+  if (sums.nll_squares && result.scored_tokens > 1) {
+    const double n = static_cast<double>(result.scored_tokens);
+    const double spread = std::max(0.0, *sums.nll_squares / n - result.mean_nll * result.mean_nll);
+    result.token_error = result.value * std::sqrt(spread / (n - 1.0));
   }
-  result.window_nll = std::move(window_nll);
-  result.window_tokens = std::move(window_tokens);
+  result.window_nll = std::move(sums.nll);
+  result.window_tokens = std::move(sums.tokens);
+  result.window_document = std::move(sums.document);
   return result;
 }
 
@@ -247,6 +331,9 @@ ScoredWindows first_windows(const ScoredWindows& windows, int64_t count) {
   const size_t kept = static_cast<size_t>(std::min(count, windows.count()));
   result.begin.resize(kept + 1);
   result.first.resize(kept);
+  result.document.resize(kept);
+  result.words.clear();  // of whole documents
+  result.bytes.clear();
   result.ids.resize(static_cast<size_t>(result.begin.back()));
   return result;
 }
@@ -261,10 +348,12 @@ absl::StatusOr<Perplexity> perplexity(const Scorer& scorer, const ScoredWindows&
                                       base::RandomStream random) {
   FRUGAL_ASSIGN_OR_RETURN(const auto log_probabilities, scorer(sequences_of(windows)));
   std::vector<double> window_nll;
+  double squares = 0.0;
   for (const std::vector<double>& window : log_probabilities) {
     window_nll.push_back(-std::accumulate(window.begin(), window.end(), 0.0));
+    squares = std::inner_product(window.begin(), window.end(), window.begin(), squares);
   }
-  return summarize_perplexity(windows, std::move(window_nll), random);
+  return summarize_perplexity(windows, std::move(window_nll), random, squares);
 }
 
 }  // namespace frugal::evaluate

@@ -94,6 +94,15 @@ double quantile_of_sorted(std::span<const double> sorted, double q) {
   return sorted[below] + share * (sorted[below + 1] - sorted[below]);
 }
 
+std::vector<double> sums_by_group(std::span<const double> values, std::span<const int64_t> groups) {
+  std::vector<double> sums;
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (i == 0 || groups[i] != groups[i - 1]) sums.push_back(0.0);
+    sums.back() += values[i];
+  }
+  return sums;
+}
+
 std::optional<Interval> bootstrap_interval(int64_t items, const IndexStatistic& statistic,
                                            base::RandomStream random,
                                            const BootstrapOptions& options) {

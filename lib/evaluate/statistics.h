@@ -51,6 +51,9 @@ double standard_error(std::span<const double> values);
 // 7); NaN when empty.
 double quantile_of_sorted(std::span<const double> sorted, double q);
 
+// Sums of the values of each group; groups ascend, so that those of one stand together.
+std::vector<double> sums_by_group(std::span<const double> values, std::span<const int64_t> groups);
+
 struct BootstrapOptions {
   int64_t draws = 2000;
   double confidence = 0.95;

@@ -6,7 +6,7 @@
 namespace frugal::pass {
 namespace {
 
-// "" where the key is absent or null: a comparison without a claim has no verdict.
+// "" where the key is absent or null.
 std::string text_of(const base::Json& row, const char* key) {
   const auto found = row.find(key);
   return found != row.end() && found->is_string() ? found->get<std::string>() : "";
@@ -20,7 +20,8 @@ GateResult judge_gate(const Claim& claim, const std::vector<base::Json>& step_re
   for (const base::Json& record : step_records) {
     const base::Json tables = record.value("tables", base::Json::object());
     for (const base::Json& row : tables.value("comparison", base::Json::array())) {
-      if (text_of(row, "metric") != claim.metric) continue;
+      // Rows without a verdict compare with something else than the baseline.
+      if (text_of(row, "metric") != claim.metric || text_of(row, "verdict").empty()) continue;
       ++compared;
       if (text_of(row, "verdict") == "claimed") ++met;
     }

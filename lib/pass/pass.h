@@ -54,6 +54,15 @@ struct Estimate {
   std::string basis = {};  // how it was obtained
 };
 
+// What a pipeline declares before it runs: "`metric` loses no more than `margin` against the
+// baseline".
+struct Claim {
+  std::string metric;  // "reviews_dev/acc"
+  double margin = 0;
+  std::string kind = "absolute";  // or "relative": a share of the baseline's value
+  std::string gate = "none";  // exit code 3 unless "any" or "all" compared models meet the claim
+};
+
 class CheckContext {
  public:
   virtual ~CheckContext() = default;
@@ -75,6 +84,14 @@ class CheckContext {
   // The same as artifacts() of a model that an option names.
   virtual std::vector<Artifact> artifacts_of(const ModelReference& reference) const {
     (void)reference;
+    return {};
+  }
+  // Said by a step that compares its model with `reference`: the metrics that a claim can be about.
+  // Gives the pipeline's claim where it is about one of them and this reference; it is then part of
+  // the step's key, and given to its run.
+  virtual std::optional<Claim> compares(const ModelReference& reference,
+                                        const std::vector<std::string>& metrics) {
+    (void)reference, (void)metrics;
     return {};
   }
 };
@@ -137,6 +154,8 @@ class RunContext {
   }
   // The model or unit that an option names: of a step with variants the one that it comes to.
   virtual std::string name_of(const ModelReference& reference) const { return reference.name; }
+  // The pipeline's claim, where the check was told that this step tests it.
+  virtual std::optional<Claim> claim() const { return {}; }
 };
 
 class Pass {

@@ -341,6 +341,7 @@ class PipelineReader {
     reader.choice("kind", {"absolute", "relative"}, claim.kind);
     reader.choice("gate", {"none", "any", "all"}, claim.gate);
     out_.report.claim = claim;
+    out_.report.claim_position = node.position;
   }
 
   void read_inputs(const Node& node) {

@@ -26,6 +26,7 @@
 #include <vector>
 
 #include "pass/document.h"
+#include "pass/pass.h"
 #include "text/dataset.h"
 
 namespace frugal::pass {
@@ -68,16 +69,10 @@ struct StepEntry {
   Position position, pass_position;
 };
 
-struct Claim {
-  std::string metric;  // "reviews_dev/acc"
-  double margin = 0;
-  std::string kind = "absolute";  // or "relative"
-  std::string gate = "none";  // exit code 3 unless "any" or "all" compared models meet the claim
-};
-
 struct ReportEntry {
   NamedAt baseline;  // name empty = none
   std::optional<Claim> claim;
+  Position claim_position;
   std::filesystem::path site;  // absolute; empty = none
 };
 

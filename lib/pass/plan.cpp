@@ -45,8 +45,28 @@ class PlanCheckContext : public CheckContext {
   }
   void leaves(std::vector<Artifact> artifacts) override { unit_.artifacts = std::move(artifacts); }
   void computed_by(std::string_view program) override { unit_.computed_by = program; }
+  std::optional<Claim> compares(const ModelReference& reference,
+                                const std::vector<std::string>& metrics) override {
+    unit_.compared = metrics;
+    const ReportEntry& report = plan_.pipeline.report;
+    const bool about = report.claim && std::find(metrics.begin(), metrics.end(),
+                                                 report.claim->metric) != metrics.end();
+    // A claim without a baseline is about whatever a step compares with; none is about a model and
+    // itself.
+    const std::string& baseline = report.baseline.name;
+    if (about && (baseline.empty() || is_same(baseline, reference.name)) &&
+        !is_same(unit_.from, reference.name))
+      unit_.claim = report.claim;
+    return unit_.claim;
+  }
 
  private:
+  bool is_same(const std::string& a, const std::string& b) const {
+    if (a == b) return true;
+    const Unit* made = plan_.resolve(a, unit_.variant);
+    return made != nullptr && made == plan_.resolve(b, unit_.variant);
+  }
+
   const Plan& plan_;
   Unit& unit_;
   std::string device_;
@@ -72,6 +92,7 @@ class Planner {
     }
     check_until();
     check_baseline();
+    check_claim();
     load_site();
     return std::move(plan_);
   }
@@ -244,6 +265,28 @@ class Planner {
     for (const Unit& unit : plan_.units) names.push_back(unit.name());
     problems_.add(baseline.position, "the baseline '", baseline.name, "' is no model and no step",
                   base::suggestion(baseline.name, names));
+  }
+
+  // A claim that no step tests would be found out when everything has run.
+  void check_claim() {
+    const ReportEntry& report = plan_.pipeline.report;
+    if (!report.claim || !problems_.empty() || !options_.until.empty()) return;
+    std::vector<std::string> compared;
+    for (const Unit& unit : plan_.units) {
+      if (unit.claim) return;
+      compared.insert(compared.end(), unit.compared.begin(), unit.compared.end());
+    }
+    std::sort(compared.begin(), compared.end());
+    compared.erase(std::unique(compared.begin(), compared.end()), compared.end());
+    const std::string baseline = report.baseline.name.empty()
+                                     ? std::string("another one")
+                                     : base::str_cat("the baseline '", report.baseline.name, "'");
+    const bool named = contains(compared, report.claim->metric);
+    problems_.add(report.claim_position, "no step tests the claim about '", report.claim->metric,
+                  "': none compares a model with ", baseline, " on it",
+                  compared.empty() ? "; give a step of evaluate this `reference`"
+                  : named          ? "; compared on it are models with another `reference`"
+                                   : base::suggestion(report.claim->metric, compared));
   }
 
   void load_site() {

@@ -38,7 +38,9 @@ struct Unit {
   // The kind of device and what the options' precisions come to on it ("cpu, bf16 products of …");
   // empty where the result does not depend on it.
   std::string arithmetic;
-  std::string key;  // of the cache; empty while an input is not hashed
+  std::vector<std::string> compared;  // metrics that it compares with another model
+  std::optional<Claim> claim;         // that it tests
+  std::string key;                    // of the cache; empty while an input is not hashed
   bool checked = false;
 
   std::string name() const { return variant.empty() ? id : base::str_cat(id, "/", variant); }

@@ -26,6 +26,27 @@ std::string cached_text(const Unit& unit, const Cache& cache) {
   return cache.contains(unit.key) ? "yes" : "no";
 }
 
+// One line for each text, whatever the number of units that it is said of.
+std::string said(const Plan& plan, std::string_view kind,
+                 std::vector<std::string> Unit::* const texts) {
+  std::vector<std::pair<std::string, std::vector<std::string>>> all;
+  for (const Unit& unit : plan.units) {
+    for (const std::string& text : unit.*texts) {
+      auto found = std::find_if(all.begin(), all.end(),
+                                [&](const auto& entry) { return entry.first == text; });
+      if (found == all.end()) found = all.insert(all.end(), {text, {}});
+      found->second.push_back(unit.name());
+    }
+  }
+  std::string out;
+  for (const auto& [text, names] : all) {
+    const std::string others =
+        names.size() == 1 ? "" : base::str_cat(" and ", names.size() - 1, " more");
+    out += base::str_cat(kind, ": ", names.front(), others, ": ", text, "\n");
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string plan_table(const Plan& plan, const Cache& cache) {
@@ -44,16 +65,8 @@ std::string plan_table(const Plan& plan, const Cache& cache) {
                unit.estimate.seconds ? base::format_duration(*unit.estimate.seconds) : "?",
                cached_text(unit, cache)});
   }
-  std::string out = table.text();
-  for (const Unit& unit : plan.units) {
-    for (const std::string& note : unit.notes)
-      out += base::str_cat("note: ", unit.name(), ": ", note, "\n");
-  }
-  for (const Unit& unit : plan.units) {
-    for (const std::string& warning : unit.warnings)
-      out += base::str_cat("warning: ", unit.name(), ": ", warning, "\n");
-  }
-  return out;
+  return base::str_cat(table.text(), said(plan, "note", &Unit::notes),
+                       said(plan, "warning", &Unit::warnings));
 }
 
 base::Json plan_json(const Plan& plan, const Cache& cache) {

@@ -56,6 +56,7 @@ class UnitContext : public RunContext, public OriginSource {
       std::string_view key,
       const std::function<absl::Status(const std::filesystem::path&)>& make) override;
   absl::Status write_items(std::string_view name, const std::vector<base::Json>& items) override;
+  std::optional<Claim> claim() const override { return setting_.unit.claim; }
   std::string device() const override { return setting_.device; }
   uint64_t seed() const override { return setting_.plan.pipeline.seed; }
   energy::MeterSet& meters() override { return setting_.meters; }

@@ -44,6 +44,10 @@ std::string key_of(const Unit& unit, const Plan& plan) {
   key.add("frugal step 1").add(info.name).add(base::str_cat(info.version)).add(unit.options.dump());
   key.add(base::str_cat(plan.pipeline.seed));
   if (!unit.arithmetic.empty()) key.add("arithmetic").add(unit.arithmetic);
+  if (unit.claim) {
+    const Claim& claim = *unit.claim;
+    key.add("claim").add(claim.metric).add(base::str_cat(claim.margin)).add(claim.kind);
+  }
   // An artifact may carry the name of the model it was made from.
   if (info.output == Output::kArtifact) key.add("name").add(unit.from);
   std::vector<std::string> parts;

@@ -14,7 +14,7 @@ absl::StatusOr<pass::Recomputed> recompute(const base::Json& run_start,
     const std::string pass = step.value("pass", "");
     const uint64_t seed = run_start.value("seed", uint64_t{0});
     absl::StatusOr<pass::Recomputed> out = pass::Recomputed{};
-    if (pass == "evaluate") out = recompute_evaluation(seed, steps, step, run_folder);
+    if (pass == "evaluate") out = recompute_evaluation(run_start, steps, step, run_folder);
     if (pass == "measure") out = recompute_speed(seed, step, run_folder);
     if (out.ok() || base::is_interrupted(out.status())) return out;
     return base::data_loss(out.status().message());

@@ -34,9 +34,18 @@ constexpr std::array kLooks = {
     Look{"*/exact_match*", "exact match", "fraction", 1, true, true},
     Look{"*/answer_log_likelihood", "answer log-likelihood", "", 1, true, true},
     Look{"*/coverage", "coverage", "fraction", 1, true, true},
+    Look{"*/bleu", "BLEU", "", 1, true, true},
+    Look{"*/chrf", "chrF", "", 1, true, true},
+    Look{"*/rouge_l", "ROUGE-L", "fraction", 1, true, true},
+    Look{"*/rouge_lsum", "ROUGE-Lsum", "fraction", 1, false, false},
+    Look{"*/repetition_4", "repetition", "fraction", -1, false, false},
     Look{"*/macro_f1", "macro F1", "fraction", 1, false, false},
     Look{"perplexity", "perplexity", "", -1, true, true},
+    Look{"*/perplexity", "perplexity", "", -1, true, true},
+    Look{"bits_per_byte", "bits per byte", "", -1, true, false},
+    Look{"*/bits_per_byte", "bits per byte", "", -1, true, false},
     Look{"kld/mean", "KL divergence", "", -1, true, true},
+    Look{"*/kld/mean", "KL divergence", "", -1, true, false},
     Look{"kld/same_top", "same top token", "fraction", 1, true, false},
     Look{"parameters", "parameters", "count", -1, true, false},
     // What it takes to serve: of an artifact in its runtime, never of a grid in our forward.
@@ -59,12 +68,14 @@ size_t rank_of(std::string_view metric) {
   return look == nullptr ? kLooks.size() : static_cast<size_t>(look - kLooks.data());
 }
 
-// "sentiment/accuracy" with look "accuracy" -> "sentiment accuracy".
+// "sentiment/accuracy" with look "accuracy" -> "sentiment accuracy"; "web/kld/mean" with look "KL
+// divergence" -> "web KL divergence".
 std::string title_of(std::string_view metric, const Look& look) {
-  const size_t last = metric.rfind('/');
   const std::string_view pattern = look.pattern;
-  if (pattern.starts_with('*') && last != std::string_view::npos) {
-    return base::str_cat(std::string(metric.substr(0, last)), " ", look.title);
+  if (pattern.starts_with("*/")) {
+    const std::string_view tail = pattern.substr(1);
+    const size_t end = metric.ends_with(tail) ? metric.size() - tail.size() : metric.rfind('/');
+    return base::str_cat(metric.substr(0, end), " ", look.title);
   }
   return std::string(look.title);
 }

@@ -25,7 +25,7 @@ ScoredWindows some_windows(std::string_view protocol) {
 }
 
 struct Brute {
-  std::vector<double> kl, same, delta_p, acceptance, ratio;
+  std::vector<double> kl, same, delta_p, delta, acceptance, ratio;
 };
 
 // All scored positions by plain loops in double.
@@ -51,6 +51,7 @@ Brute brute_force(const model::Decoder& model, const model::Decoder& reference,
       result.acceptance.push_back(acceptance);
       const double delta = std::exp(log_q[ids[t]]) - std::exp(log_p[ids[t]]);
       result.delta_p.push_back(delta * delta);
+      result.delta.push_back(delta);
       result.ratio.push_back(log_p[ids[t]] - log_q[ids[t]]);
     }
   }
@@ -74,6 +75,15 @@ TEST(DivergenceTest, MatchesBruteForceInDouble) {
     std::vector<double> sorted = expected.kl;
     std::sort(sorted.begin(), sorted.end());
     EXPECT_NEAR(result.median, quantile_of_sorted(sorted, 0.5), kFloatNoise);
+    EXPECT_NEAR(result.percentile_1, quantile_of_sorted(sorted, 0.01), kFloatNoise);
+    EXPECT_NEAR(result.percentile_5, quantile_of_sorted(sorted, 0.05), kFloatNoise);
+    EXPECT_NEAR(result.percentile_10, quantile_of_sorted(sorted, 0.1), kFloatNoise);
+    EXPECT_NEAR(result.percentile_25, quantile_of_sorted(sorted, 0.25), kFloatNoise);
+    EXPECT_NEAR(result.percentile_75, quantile_of_sorted(sorted, 0.75), kFloatNoise);
+    EXPECT_NEAR(result.percentile_90, quantile_of_sorted(sorted, 0.9), kFloatNoise);
+    EXPECT_NEAR(result.percentile_95, quantile_of_sorted(sorted, 0.95), kFloatNoise);
+    EXPECT_NEAR(result.percentile_99_9, quantile_of_sorted(sorted, 0.999), kFloatNoise);
+    EXPECT_NEAR(result.delta_p, mean(expected.delta), kFloatNoise);
     EXPECT_NEAR(result.percentile_99, quantile_of_sorted(sorted, 0.99), kFloatNoise);
     EXPECT_NEAR(result.maximum, sorted.back(), kFloatNoise);
     EXPECT_GT(result.mean_kl, 0.01);  // the two models do differ
@@ -138,10 +148,41 @@ TEST(DivergenceTest, UncertaintyComesFromWindows) {
   }
   EXPECT_NEAR(result.standard_error, standard_error(kl), 1e-12);  // windows of equal length
   EXPECT_NEAR(result.ln_perplexity_ratio_error, standard_error(ratio), 1e-12);
+  std::vector<double> delta, squares;
+  for (const WindowDivergence& item : result.items) {
+    delta.push_back(item.delta_p);
+    squares.push_back(item.delta_p_squared);
+  }
+  EXPECT_NEAR(result.delta_p_error, standard_error(delta), 1e-12);
+  // llama.cpp: the error of the mean square by twice the root.
+  EXPECT_NEAR(result.delta_p_rms_error, standard_error(squares) / (2 * result.delta_p_rms), 1e-12);
+  ASSERT_TRUE(result.expected_acceptance_interval.has_value());
+  EXPECT_LT(result.expected_acceptance_interval->low, result.expected_acceptance);
   ASSERT_TRUE(result.interval.has_value());
   EXPECT_EQ(result.interval->n, 5);
   EXPECT_LT(result.interval->low, result.mean_kl);
   EXPECT_GT(result.interval->high, result.mean_kl);
+}
+
+// Pieces of one document depend on each other.
+TEST(DivergenceTest, UncertaintyOfPiecesIsThatOfTheirDocuments) {
+  const model::Decoder a = test::tiny_model(1), b = test::tiny_model(2);
+  std::vector<text::Example> examples(3);
+  for (int i = 0; i < 150; ++i)
+    examples[static_cast<size_t>(i / 50)].completion +=
+        static_cast<char>('A' + (i * 7 + i / 11) % 26);
+  const ScoredWindows windows =
+      *scored_windows(examples, test::ByteTokenizer(), *parse_protocol("documents-16"));
+  const Divergence result = *divergence(a, b, windows, stream());
+  std::vector<double> kl(3, 0.0), tokens(3, 0.0);
+  for (const WindowDivergence& item : result.items) {
+    kl[static_cast<size_t>(item.document)] += item.kl * static_cast<double>(item.tokens);
+    tokens[static_cast<size_t>(item.document)] += static_cast<double>(item.tokens);
+  }
+  ASSERT_EQ(result.windows, 12);
+  EXPECT_EQ(result.interval->n, 3);
+  for (size_t i = 0; i < 3; ++i) kl[i] /= tokens[i];  // of equal length
+  EXPECT_NEAR(result.standard_error, standard_error(kl), 1e-12);
 }
 
 TEST(DivergenceTest, RefusesWhatCannotBeCompared) {

@@ -3,10 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
 
 #include "evaluate/test_models.h"
 #include "model/generate.h"
 #include "support/shared_data.h"
+#include "tasks/text_metrics.h"
 
 namespace frugal::evaluate {
 namespace {
@@ -67,8 +69,44 @@ TEST(SummaryTest, MeansAndRatios) {
   ASSERT_TRUE(result.coverage_interval.has_value());
   EXPECT_EQ(result.coverage_interval->low, 0.0);
   EXPECT_EQ(result.coverage_interval->high, 1.0);
-  items[0].reference = items[1].reference = "";
+  items[0].references.clear();
+  items[1].references.clear();
   EXPECT_TRUE(std::isnan(summarize_generation(items, stream()).length_ratio));
+}
+
+TEST(SummaryTest, TextsAreComparedWithTheirReferences) {
+  std::vector<GenerationItem> items;
+  items.push_back(judge_generation(example("p", {}, "a b c d e f"), "a b c d e f"));
+  items.push_back(judge_generation(example("q", {}, "g h i j"), "g h x j j j j j"));
+  const Generation result = summarize_generation(items, stream());
+  ASSERT_EQ(result.scores.size(), 4u);
+  std::map<std::string, TextScore> scores;
+  for (const TextScore& score : result.scores) scores[score.name] = score;
+  const std::vector<std::string> first = {"a b c d e f"}, second = {"g h i j"};
+  tasks::BleuCounts counts = tasks::bleu_counts(items[0].generated, first);
+  counts += tasks::bleu_counts(items[1].generated, second);
+  EXPECT_DOUBLE_EQ(scores["bleu"].value, tasks::bleu(counts));  // of the corpus, no mean
+  EXPECT_EQ(scores["bleu"].signature, "nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp");
+  EXPECT_DOUBLE_EQ(scores["rouge_l"].value,
+                   0.5 * (1.0 + tasks::rouge_l(items[1].generated, second)));
+  ASSERT_TRUE(scores["bleu"].interval.has_value());
+  EXPECT_LT(scores["bleu"].interval->low, scores["bleu"].value);
+  EXPECT_GT(scores["bleu"].interval->high, scores["bleu"].value);
+  EXPECT_TRUE(std::isnan(result.coverage));
+  EXPECT_DOUBLE_EQ(result.repetition_4, 0.5 * (1.0 - 4.0 / 5.0));  // j j j j twice of five
+  items[1].references.clear();
+  EXPECT_TRUE(summarize_generation(items, stream()).scores.empty());
+}
+
+// One text is written for a prompt, and compared with all that people wrote for it.
+TEST(ByPromptTest, CompletionsOfOnePromptAreItsReferences) {
+  const auto asked =
+      by_prompt({example("p", {}, "one"), example("q", {}, "two"), example("p", {}, "three"),
+                 example("r", {"red"}, "four"), example("r", {"blue"}, "five")});
+  ASSERT_EQ(asked.size(), 4u);
+  EXPECT_EQ(asked[0].references, (std::vector<std::string>{"one", "three"}));
+  EXPECT_EQ(asked[1].references, (std::vector<std::string>{"two"}));
+  EXPECT_EQ(asked[3].example.attributes, (std::vector<std::string>{"blue"}));
 }
 
 TEST(GenerateTest, ContinuesEachPromptGreedily) {
@@ -99,7 +137,8 @@ TEST(GenerateTest, RefusesWhatDoesNotFit) {
     return generate_and_judge(decoder, ByteTokenizer(bos), {one}, stream(), {.max_new_tokens = 10})
         .status();
   };
-  FRUGAL_EXPECT_ERROR(status(example("x", {})), StatusCode::kInvalidArgument, "no attributes");
+  FRUGAL_EXPECT_ERROR(status(example("x", {})), StatusCode::kInvalidArgument,
+                      "neither attributes to look for in a generated text nor a completion");
   FRUGAL_EXPECT_ERROR(status(example("", {"red"}), false), StatusCode::kInvalidArgument,
                       "empty prompt");
   FRUGAL_EXPECT_ERROR(status(example(std::string(54, 'x'), {"red"})), StatusCode::kInvalidArgument,

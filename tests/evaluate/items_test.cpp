@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "support/shared_data.h"
 
 namespace frugal::evaluate {
@@ -15,7 +17,7 @@ ClassificationItem a_classification() {
 }
 
 GenerationItem a_generation() {
-  return {"shop/7", "Describe:", "A red lamp", "A lamp", {"red", "oak"}, {true, false}, 0.5};
+  return {"shop/7", "Describe:", "A red lamp", {"A lamp"}, {"red", "oak"}, {true, false}, 0.5};
 }
 
 TEST(ItemsTest, ClassificationSurvivesAFile) {
@@ -45,6 +47,7 @@ TEST(ItemsTest, GenerationSurvivesAFileEvenWithACutCharacter) {
   EXPECT_EQ(item.attributes, a_generation().attributes);
   EXPECT_EQ(item.mentioned, a_generation().mentioned);
   EXPECT_EQ(item.coverage, 0.5);
+  EXPECT_EQ(item.references, a_generation().references);
   EXPECT_EQ(generation_item(lines[1], "x")->generated, "caf\xef\xbf\xbd");
 }
 
@@ -64,15 +67,28 @@ TEST(ItemsTest, DamagedLinesAreNamed) {
   FRUGAL_EXPECT_ERROR(generation_item(json, "x"), StatusCode::kInvalidArgument, "must be a list");
 }
 
+// A text that was asked for nothing in particular covers nothing: that is unknown, not zero.
+TEST(ItemsTest, CoverageIsUnknownWithoutAttributes) {
+  GenerationItem plain = a_generation();
+  plain.attributes.clear();
+  plain.mentioned.clear();
+  plain.coverage = kNaN;
+  const base::Json json = to_json(plain);
+  EXPECT_TRUE(json.at("coverage").is_null());
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const GenerationItem item, generation_item(json, "x"));
+  EXPECT_TRUE(std::isnan(item.coverage));
+}
+
 TEST(ItemsTest, WindowsCarrySumAndTokens) {
   Perplexity perplexity;
   perplexity.windows = 2;
   perplexity.scored_tokens = 14;
   perplexity.window_nll = {10.5, 12.0};
   perplexity.window_tokens = {7, 7};
+  perplexity.window_document = {0, 3};
   const auto items = window_items(perplexity);
   ASSERT_EQ(items.size(), 2u);
-  EXPECT_EQ(items[1].dump(), R"({"window":1,"nll":12.0,"tokens":7})");
+  EXPECT_EQ(items[1].dump(), R"({"window":1,"document":3,"nll":12.0,"tokens":7})");
   Divergence divergence;
   divergence.items = {{.kl = 0.5, .same_top = 1.0}};
   EXPECT_EQ(window_items(divergence).at(0).at("kl"), 0.5);

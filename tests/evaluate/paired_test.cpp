@@ -190,6 +190,21 @@ TEST(NonInferiorityTest, PowerIsAsPlanned) {
   EXPECT_NEAR(claim_rate(1546, 0.05, 0.05, 0.02), 0.80, 0.03);
 }
 
+// What a plan says before any answer is known is what the test will say.
+TEST(PlanningTest, AgreesWithTheTest) {
+  EXPECT_EQ(items_needed(0.02, 0.05), 773);
+  EXPECT_EQ(items_needed(0.02, 0.1), 1546);
+  EXPECT_EQ(items_needed(0.02, 0.0), tested(right_wrong(133, 0, 0, 0), {0.02}).items_needed);
+  EXPECT_EQ(items_needed(0.5, 0.0), 30);  // fewer have no normal mean
+  EXPECT_NEAR(smallest_margin(872, 0.1), 0.0266, 1e-4);
+  EXPECT_NEAR(provable_discordance(1546, 0.02), 0.1, 1e-4);
+  EXPECT_LT(provable_discordance(132, 0.02), 0.0);
+  EXPECT_GT(provable_discordance(133, 0.02), 0.0);
+}
+TEST(PlanningTest, ItemsNeededGiveThePower) {
+  EXPECT_NEAR(claim_rate(items_needed(0.03, 0.08), 0.04, 0.04, 0.03), 0.80, 0.03);
+}
+
 TEST(PairedBootstrapTest, SharedNoiseCancels) {
   base::RandomStream random(5, "test/paired");
   std::vector<double> reference(300), candidate(300);

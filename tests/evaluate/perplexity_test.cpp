@@ -44,6 +44,7 @@ TEST(ProtocolTest, NamesSayWhatIsScored) {
   EXPECT_EQ(protocol("llamacpp-512").first_target(),
             257);  // 257..511: 255, not 256 (llama.cpp, perplexity.cpp)
   EXPECT_EQ(protocol("documents-256").id(), "documents-256");
+  EXPECT_EQ(protocol("lmeval-256").id(), "lmeval-256");
 }
 
 TEST(ProtocolTest, RefusesOtherNames) {
@@ -85,6 +86,46 @@ TEST(ScoredWindowsTest, LlamaCppPutsBosInFrontAndOverEveryWindow) {
   EXPECT_EQ(windows.bos, "id 257 over the first id of every window");
 }
 
+// As llama-perplexity reads a file: its last line end is dropped, and what looks like a special
+// piece is text; Hugging Face's tokenizers see the piece.
+TEST(ScoredWindowsTest, LlamaCppTakesSpecialPiecesLiterally) {
+  const test::ByteTokenizer tokenizer(true, false);
+  const auto of = [&](const char* id) {
+    return *scored_windows(texts({"x<s>y hello\n"}), tokenizer, protocol(id));
+  };
+  EXPECT_EQ(tokenizer.decode(of("llamacpp-4").ids), "x<s>y he");
+  EXPECT_EQ(of("llamacpp-4").stream_tokens, 11);
+  EXPECT_EQ(of("gptq-4").ids[1], test::ByteTokenizer::kBos);
+  EXPECT_EQ(of("gptq-4").stream_tokens, 10);
+}
+
+// lm-evaluation-harness, get_rolling_token_windows with a context of 1 and the prefix in front: a
+// window's inputs are at most 4, each token is predicted once.
+TEST(ScoredWindowsTest, LmEvalRollsOverEachDocument) {
+  const test::ByteTokenizer tokenizer;
+  FRUGAL_ASSERT_OK_AND_ASSIGN(
+      const ScoredWindows windows,
+      scored_windows(texts({"hello, you", "", "hi  there"}), tokenizer, protocol("lmeval-4")));
+  const text::TokenId bos = test::ByteTokenizer::kBos;
+  const std::vector<std::vector<text::TokenId>> expected = {
+      {bos, 'h', 'e', 'l', 'l'}, {'l', 'o', ',', ' ', 'y'}, {',', ' ', 'y', 'o', 'u'},
+      {bos, 'h', 'i', ' ', ' '}, {' ', 't', 'h', 'e', 'r'}, {'t', 'h', 'e', 'r', 'e'}};
+  ASSERT_EQ(windows.count(), 6);
+  for (int64_t w = 0; w < 6; ++w) {
+    const auto ids = windows.window(w);
+    EXPECT_EQ(std::vector<text::TokenId>(ids.begin(), ids.end()), expected[static_cast<size_t>(w)]);
+    EXPECT_EQ(sequences_of(windows)[static_cast<size_t>(w)].ids.size(), 4u);
+  }
+  EXPECT_EQ(windows.first, (std::vector<int64_t>{1, 1, 3, 1, 1, 4}));
+  EXPECT_EQ(windows.document, (std::vector<int64_t>{0, 0, 0, 1, 1, 1}));
+  EXPECT_EQ(windows.words, (std::vector<double>{2, 2}));
+  EXPECT_EQ(windows.bytes, (std::vector<double>{10, 9}));
+  EXPECT_EQ(
+      scored_windows(texts({"hello, you", "hi"}), tokenizer, protocol("lmeval-4"), {.windows = 1})
+          ->count(),
+      3);  // a whole document
+}
+
 TEST(ScoredWindowsTest, BosPolicyIsExplicit) {
   const test::ByteTokenizer has(true, false), none(false, false);
   const auto of = [&](const text::Tokenizer& tokenizer, BosPolicy policy) {
@@ -121,6 +162,61 @@ double brute_perplexity(const model::Decoder& decoder, const ScoredWindows& wind
       sum -= log_p[t - 1][ids[t]];
   }
   return std::exp(sum / static_cast<double>(count));
+}
+
+TEST(PerplexityTest, OfLmEvalCountsWordsAndBytesOfTheText) {
+  const model::Decoder decoder = test::tiny_model(3);
+  FRUGAL_ASSERT_OK_AND_ASSIGN(
+      const ScoredWindows windows,
+      scored_windows(texts({some_text().substr(0, 50), "another  one\nab", "ab ab"}),
+                     test::ByteTokenizer(), protocol("lmeval-32")));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const Perplexity result, perplexity(decoder, windows, stream()));
+  EXPECT_EQ(result.scored_tokens, 50 + 14 + 3);
+  EXPECT_EQ(result.documents, 3);
+  EXPECT_NEAR(result.value / brute_perplexity(decoder, windows), 1.0, 1e-5);
+  const double nll = result.mean_nll * static_cast<double>(result.scored_tokens);
+  ASSERT_TRUE(result.text.has_value());
+  EXPECT_NEAR(result.text->word_perplexity / std::exp(nll / (1 + 3 + 2)), 1.0, 1e-12);
+  EXPECT_NEAR(result.text->byte_perplexity / std::exp(nll / (50 + 15 + 5)), 1.0, 1e-12);
+  EXPECT_NEAR(result.text->bits_per_byte, nll / (50 + 15 + 5) / std::log(2.0), 1e-12);
+  ASSERT_TRUE(result.text->bits_interval.has_value());
+  EXPECT_EQ(result.text->bits_interval->n, 3);
+  // The first windows are no whole documents.
+  EXPECT_FALSE(perplexity(decoder, first_windows(windows, 1), stream())->text.has_value());
+}
+
+// Pieces of one document depend on each other: they are resampled together.
+TEST(PerplexityTest, IntervalsResampleDocuments) {
+  const model::Decoder decoder = test::tiny_model(3);
+  const auto of = [&](const std::vector<std::string>& contents) {
+    return *perplexity(
+        decoder, *scored_windows(texts(contents), test::ByteTokenizer(), protocol("documents-16")),
+        stream());
+  };
+  const Perplexity one = of({some_text()});
+  EXPECT_GT(one.windows, 10);
+  EXPECT_EQ(one.documents, 1);
+  EXPECT_FALSE(one.interval.has_value());
+  const Perplexity two = of({some_text(), some_text().substr(7)});
+  ASSERT_TRUE(two.interval.has_value());
+  EXPECT_EQ(two.interval->n, 2);
+}
+
+// llama-perplexity's own error takes tokens for independent.
+TEST(PerplexityTest, TokenErrorIsThatOfLlamaPerplexity) {
+  const model::Decoder decoder = test::tiny_model(3);
+  FRUGAL_ASSERT_OK_AND_ASSIGN(
+      const ScoredWindows windows,
+      scored_windows(texts({some_text()}), test::ByteTokenizer(), protocol("llamacpp-32")));
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const Perplexity result, perplexity(decoder, windows, stream()));
+  std::vector<double> nll;
+  for (int64_t w = 0; w < windows.count(); ++w) {
+    const auto ids = windows.window(w);
+    const auto log_p = test::brute_log_probabilities(decoder, ids);
+    for (size_t t = 17; t < ids.size(); ++t) nll.push_back(-log_p[t - 1][ids[t]]);
+  }
+  ASSERT_TRUE(result.token_error.has_value());
+  EXPECT_NEAR(*result.token_error / (result.value * standard_error(nll)), 1.0, 1e-4);
 }
 
 TEST(PerplexityTest, MatchesBruteForceInDouble) {
@@ -244,8 +340,10 @@ void check_novel(const NovelReference& reference) {
     const auto windows = scored_windows(examples, *tokenizer, protocol(id),
                                         {.windows = 80, .bos = BosPolicy::kAlways});
     EXPECT_TRUE(windows.ok()) << windows.status();
-    const bool in_front = windows->bos != "none";
-    EXPECT_EQ(windows->stream_tokens, reference.ids + (in_front ? 1 : 0));
+    // The BOS comes, the last line end goes.
+    const bool llamacpp = windows->bos != "none";
+    const bool line_end = examples[0].completion.ends_with('\n');
+    EXPECT_EQ(windows->stream_tokens, reference.ids + (llamacpp && !line_end ? 1 : 0));
     const auto result = perplexity(decoder, *windows, stream());
     EXPECT_TRUE(result.ok()) << result.status();
     return result->mean_nll;

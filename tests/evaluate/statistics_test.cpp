@@ -21,6 +21,13 @@ TEST(NormalTest, QuantileMatchesPython) {
   EXPECT_EQ(normal_quantile(1.0), std::numeric_limits<double>::infinity());
 }
 
+TEST(GroupTest, SumsWhatStandsTogether) {
+  const std::vector<double> values = {1, 2, 3, 4};
+  EXPECT_EQ(sums_by_group(values, std::vector<int64_t>{0, 0, 2, 2}), (std::vector<double>{3, 7}));
+  EXPECT_EQ(sums_by_group(values, std::vector<int64_t>{0, 1, 2, 3}), values);
+  EXPECT_TRUE(sums_by_group({}, {}).empty());
+}
+
 TEST(NormalTest, CdfInvertsQuantile) {
   for (double p = 0.01; p < 1.0; p += 0.01) EXPECT_NEAR(normal_cdf(normal_quantile(p)), p, 1e-13);
 }

@@ -13,7 +13,8 @@
 
 namespace frugal::evaluate::test {
 
-// Id = byte; 256 is "ab" wherever those bytes meet; BOS 257, EOS 258.
+// Id = byte; 256 is "ab" wherever those bytes meet; BOS 257 ("<s>" where special pieces are
+// parsed), EOS 258.
 class ByteTokenizer : public text::Tokenizer {
  public:
   static constexpr text::TokenId kAb = 256, kBos = 257, kEos = 258;
@@ -26,10 +27,15 @@ class ByteTokenizer : public text::Tokenizer {
     vocabulary_.add_bos = add_bos;
   }
   std::vector<text::TokenId> encode(std::string_view text, bool add_special,
-                                    bool = true) const override {
+                                    bool parse_special = true) const override {
     std::vector<text::TokenId> ids;
     if (add_special && vocabulary_.add_bos) ids.push_back(kBos);
     for (size_t i = 0; i < text.size(); ++i) {
+      if (parse_special && text.substr(i, 3) == "<s>") {
+        ids.push_back(kBos);
+        i += 2;
+        continue;
+      }
       const bool merged = text.substr(i, 2) == "ab";
       ids.push_back(merged ? kAb : static_cast<unsigned char>(text[i]));
       if (merged) ++i;

@@ -48,6 +48,45 @@ TEST(Plan, FromDefaultsToTheLastCheckpointAndFansThrough) {
   EXPECT_EQ(plan.find("next/2")->model.name, "next/2");
 }
 
+// A claim stands once, in the report: the steps that compare with the baseline test it.
+TEST(Plan, AClaimIsTestedByTheStepsThatCompareWithTheBaseline) {
+  const std::string head = std::string(kHead) + R"(steps:
+  - {id: small, pass: scale, matrix: {factor: [2, 3]}}
+  - {id: look, pass: judge, from: [teacher, small], with: {reference: teacher}}
+  - {id: other, pass: judge, from: small/2, with: {reference: small/3}}
+)";
+  const std::string claim = "report: {baseline: teacher, claim: {metric: toy/size, margin: ";
+  Workshop shop;
+  const Plan plan = shop.plan(head + claim + "0.02}}\n");
+  EXPECT_FALSE(plan.find("small/2")->claim.has_value());
+  EXPECT_FALSE(plan.find("look/teacher")->claim.has_value());  // a model and itself
+  ASSERT_TRUE(plan.find("look/small/2")->claim.has_value());
+  EXPECT_EQ(plan.find("look/small/2")->claim->margin, 0.02);
+  EXPECT_FALSE(plan.find("other/2")->claim.has_value());
+  // Another margin is another verdict, and no other checkpoint.
+  const Plan again = shop.plan(head + claim + "0.03}}\n");
+  EXPECT_EQ(again.find("small/2")->key, plan.find("small/2")->key);
+  EXPECT_EQ(again.find("other/2")->key, plan.find("other/2")->key);
+  EXPECT_NE(again.find("look/small/2")->key, plan.find("look/small/2")->key);
+}
+
+TEST(Plan, AClaimThatNoStepTestsIsRefused) {
+  Workshop shop;
+  const std::string head =
+      std::string(kHead) + "steps:\n  - {id: small, pass: scale, with: {factor: 2}}\n";
+  const std::string look =
+      head + "  - {id: look, pass: judge, from: small, with: {reference: teacher}}\n";
+  EXPECT_THAT(shop.problems(look + "report: {baseline: teacher, claim: {metric: toy/sise, margin: "
+                                   "0.02}}\n"),
+              testing::HasSubstr("no step tests the claim about 'toy/sise': none compares a model "
+                                 "with the baseline 'teacher' on it; did you mean 'toy/size'"));
+  EXPECT_THAT(shop.problems(look + "report: {baseline: small, claim: {metric: toy/size, margin: "
+                                   "0.02}}\n"),
+              testing::HasSubstr("compared on it are models with another `reference`"));
+  EXPECT_THAT(shop.problems(head + "report: {claim: {metric: toy/size, margin: 0.02}}\n"),
+              testing::HasSubstr("give a step of evaluate this `reference`"));
+}
+
 TEST(Plan, AStepWithoutInputMakesOne) {
   Workshop shop;
   const Plan plan = shop.plan(
@@ -227,6 +266,10 @@ TEST(Plan, TableShowsSizesAndWarnings) {
   EXPECT_THAT(table, testing::HasSubstr("1L 8C 16F 2/1H 12V"));
   EXPECT_THAT(table, testing::HasSubstr("1.0 MiB"));
   EXPECT_THAT(table, testing::HasSubstr("warning: a: a factor above 5 is bold\n"));
+  const Plan many = shop.plan(std::string(kHead) +
+                              "steps: [{id: b, pass: scale, matrix: {factor: [6, 8, 9]}}]\n");
+  EXPECT_THAT(plan_table(many, shop.cache()),
+              testing::HasSubstr("\nwarning: b/6 and 2 more: a factor above 5 is bold\n"));
   const base::Json json = plan_json(plan, shop.cache());
   EXPECT_EQ(json["units"][0]["estimate"]["seconds"], 1.5);
   EXPECT_EQ(json["units"][0]["cached"], false);

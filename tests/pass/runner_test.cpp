@@ -404,6 +404,8 @@ TEST(Gate, CountsModelsThatMeetTheClaim) {
           R"({"tables": {"comparison": [{"metric": "t/acc", "verdict": "claimed"}]}})"),
       base::Json::parse(
           R"({"tables": {"comparison": [{"metric": "t/acc", "verdict": "too few items"}]}})"),
+      // With something else than the baseline.
+      base::Json::parse(R"({"tables": {"comparison": [{"metric": "t/acc", "verdict": null}]}})"),
       base::Json::parse(R"({"tables": {}})")};
   const auto met = [&](const char* metric, const char* gate) {
     return judge_gate({.metric = metric, .margin = 0.02, .kind = "absolute", .gate = gate}, records)

@@ -163,7 +163,10 @@ class JudgePass : public Pass {
   void visit_options(OptionVisitor& visitor) override {
     visitor.field({.name = "reference", .help = "The model to compare with."}, reference_);
   }
-  absl::Status check(CheckContext&, ModelInfo&) const override { return absl::OkStatus(); }
+  absl::Status check(CheckContext& context, ModelInfo&) const override {
+    if (!reference_.name.empty()) context.compares(reference_, {"toy/size", "toy/other"});
+    return absl::OkStatus();
+  }
   absl::Status run(RunContext& context) const override {
     FRUGAL_ASSIGN_OR_RETURN(const std::vector<float> values,
                             context.input()->values("model.norm.weight"));

@@ -52,6 +52,10 @@ TEST_F(UnitKey, FollowsEverythingThatTheResultDependsOn) {
   expect_new("what the data hold");
   unit_.references.push_back({"teacher", "teacher", Reference::Kind::kModel});
   expect_new("model");
+  unit_.claim = Claim{.metric = "toy/size", .margin = 0.02};
+  expect_new("claim");
+  unit_.claim->margin = 0.01;
+  expect_new("margin");
   unit_.pass = find_pass(toy_registry(), "judge");
   expect_new("pass");
 }

@@ -111,6 +111,15 @@ TEST_F(EvaluateTasksTest, SayWhereAccuracyIsChance) {
   };
   EXPECT_TRUE(warned("of 4 cannot be told from guessing (37.5%), so it ranks no models"));
   EXPECT_TRUE(warned("math/exact_match,strict-match: none of 3 answers is right"));
+  // The numbers themselves are marked where a warning says so, and nowhere else.
+  for (const pass::Statistic& statistic : context.statistics) {
+    const bool chance = warned(statistic.name + ": ") && statistic.name.starts_with("choice/");
+    const bool none = warned(statistic.name + ": ") && statistic.name.starts_with("math/");
+    const std::vector<std::string> expected = chance ? std::vector<std::string>{"at chance"}
+                                              : none ? std::vector<std::string>{"none right"}
+                                                     : std::vector<std::string>{};
+    EXPECT_EQ(statistic.marks, expected) << statistic.name;
+  }
 }
 
 TEST_F(EvaluateTasksTest, AreComparedWithAReference) {
@@ -131,6 +140,32 @@ TEST_F(EvaluateTasksTest, AreComparedWithAReference) {
   EXPECT_DOUBLE_EQ(rows.at("pages/bits_per_byte").at("value").get<double>(),
                    *context.value("pages/bits_per_byte"));
   EXPECT_NE(rows.at("pages/bits_per_byte").at("difference"), 0.0);
+}
+
+// Who keeps what guessing gives keeps nothing, however many questions there are.
+TEST_F(EvaluateTasksTest, NoClaimIsKeptAtTheFloor) {
+  tasks::TaskData task;
+  task.config.type = tasks::OutputType::kMultipleChoice;
+  task.questions.resize(4000);
+  for (tasks::Question& question : task.questions) {
+    question.choices = {"A", "B", "C", "D"};
+    question.right = {0};
+  }
+  const auto row = [&](const char* metric, double reference) {
+    std::vector<Json> rows = {{{"metric", metric},
+                               {"reference_value", reference},
+                               {"verdict", "claimed"},
+                               {"explanation", ""}}};
+    doubt_floors("mmlu", task, rows);
+    return rows[0];
+  };
+  EXPECT_EQ(row("mmlu/acc", 0.2525)["verdict"], "not claimed");
+  EXPECT_EQ(row("mmlu/acc", 0.2525)["floor"], "at chance");
+  EXPECT_EQ(row("mmlu/acc", 0.29)["verdict"], "claimed");  // SE 0.0068: 5.8 of them
+  EXPECT_EQ(row("mmlu/answer_log_likelihood", 0.25)["verdict"], "claimed");
+  task.config.type = tasks::OutputType::kGenerateUntil;
+  EXPECT_EQ(row("mmlu/exact_match", 0.0)["verdict"], "not claimed");
+  EXPECT_EQ(row("mmlu/exact_match", 0.01)["verdict"], "claimed");
 }
 
 TEST_F(EvaluateTasksTest, TakeTheirExamplesFromTheOption) {

@@ -1,3 +1,5 @@
+#include <gmock/gmock.h>
+
 #include <cmath>
 #include <filesystem>
 #include <set>
@@ -5,6 +7,7 @@
 #include "evaluate/items.h"
 #include "passes/evaluate/comparison.h"
 #include "passes/evaluate/evaluate_pass.h"
+#include "passes/evaluate/power.h"
 #include "passes/evaluate/results.h"
 #include "passes/fake_context.h"
 #include "passes/storefront_model.h"
@@ -19,6 +22,7 @@ using absl::StatusCode;
 using base::Json;
 using evaluate::ClassificationItem;
 using evaluate::GenerationItem;
+using testing::HasSubstr;
 
 std::unique_ptr<pass::Pass> evaluate_pass(const Json& options) {
   auto made = make_evaluate_pass();
@@ -86,8 +90,10 @@ TEST_F(EvaluatePassTest, WritesNumbersItemsAndComparisons) {
     const bool claimed = row.at("metric") == "sentiment/accuracy";
     EXPECT_EQ(row.at("verdict"), claimed ? Json("too few items") : Json(nullptr));
   }
-  EXPECT_EQ(metrics, (std::set<std::string>{"sentiment/accuracy", "sentiment/macro_f1",
-                                            "description/coverage", "perplexity"}));
+  EXPECT_EQ(metrics,
+            (std::set<std::string>{"sentiment/accuracy", "sentiment/macro_f1",
+                                   "description/coverage", "description/bleu", "description/chrf",
+                                   "description/rouge_l", "description/rouge_lsum", "perplexity"}));
 }
 
 TEST_F(EvaluatePassTest, NumbersAreThoseOfTheLibrary) {
@@ -148,6 +154,78 @@ TEST_F(EvaluatePassTest, LimitsAndMixedTasks) {
   EXPECT_GT(generated, 0u);
 }
 
+// Of several texts each has its numbers, and the averages weigh texts, not tokens.
+TEST_F(EvaluatePassTest, SeveralTextsAreScoredApart) {
+  FakeRunContext context = this->context();
+  FRUGAL_ASSERT_OK(evaluate_pass({{"perplexity", {"sentiment", "description"}},
+                                  {"protocol", "gptq-32"},
+                                  {"reference", "teacher"},
+                                  {"windows", 3}})
+                       ->run(context));
+  const auto value = [&](const std::string& name) { return context.value(name).value_or(-1); };
+  EXPECT_NEAR(
+      std::log(value("perplexity")),
+      0.5 * (std::log(value("sentiment/perplexity")) + std::log(value("description/perplexity"))),
+      1e-12);
+  EXPECT_NEAR(value("kld/mean"),
+              0.5 * (value("sentiment/kld/mean") + value("description/kld/mean")), 1e-12);
+  EXPECT_EQ(context.written_items.at("divergence-sentiment").size(), 3u);
+  EXPECT_EQ(context.written_items.at("perplexity-description").size(), 3u);
+  const auto& rows = context.tables.at("texts");
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_EQ(rows[1].at("text"), "description");
+  EXPECT_EQ(rows[1].at("windows"), 3);
+  EXPECT_EQ(rows[1].at("kl_mean"), value("description/kld/mean"));
+  EXPECT_GT(rows[1].at("high").get<double>(), value("description/perplexity"));
+  EXPECT_EQ(context.tables.at("comparison").at(0).at("metric"), "sentiment/perplexity");
+}
+
+// Prompts with what people wrote are completed, and compared with all that they wrote.
+TEST_F(EvaluatePassTest, WritesTextsAndComparesThemWithCompletions) {
+  FakeRunContext context = this->context();
+  text::DataSource pairs;
+  pairs.jsonl = (folder_.path() / "pairs.jsonl").string();
+  pairs.prompt = "Item: {item}\nText:";
+  pairs.completion = " {text}";
+  FRUGAL_ASSERT_OK(
+      base::write_file_atomically(pairs.jsonl,
+                                  "{\"item\": \"lamp\", \"text\": \"A small lamp of oak.\"}\n"
+                                  "{\"item\": \"chair\", \"text\": \"A chair.\"}\n"
+                                  "{\"item\": \"lamp\", \"text\": \"An oak lamp, small.\"}\n"));
+  context.sources["pairs"] = pairs;
+  FRUGAL_ASSERT_OK(
+      evaluate_pass({{"tasks", {"pairs"}}, {"reference", "teacher"}, {"max_new_tokens", 6}})
+          ->run(context));
+  const auto& items = context.written_items.at("pairs");
+  ASSERT_EQ(items.size(), 2u);
+  EXPECT_EQ(items[0].at("references"), Json({" A small lamp of oak.", " An oak lamp, small."}));
+  std::set<std::string> names;
+  for (const Json& row : context.tables.at("comparison")) names.insert(row.at("metric"));
+  EXPECT_EQ(names, (std::set<std::string>{"pairs/bleu", "pairs/chrf", "pairs/rouge_l",
+                                          "pairs/rouge_lsum"}));
+  for (const std::string& name : names) EXPECT_TRUE(context.value(name).has_value()) << name;
+  EXPECT_FALSE(context.value("pairs/coverage").has_value());
+  FakeCheckContext check;
+  check.sources["pairs"] = pairs;
+  pass::ModelInfo info;
+  info.config = small_config();
+  info.has_tokenizer = true;
+  FRUGAL_EXPECT_OK(
+      evaluate_pass({{"tasks", {"pairs"}}, {"max_new_tokens", 6}})->check(check, info));
+}
+
+TEST_F(EvaluatePassTest, TheReportsClaimIsTested) {
+  FakeRunContext context = this->context();
+  context.declared = pass::Claim{.metric = "sentiment/accuracy", .margin = 0.25};
+  FRUGAL_ASSERT_OK(
+      evaluate_pass({{"tasks", {"sentiment"}}, {"reference", "teacher"}})->run(context));
+  for (const Json& row : context.tables.at("comparison")) {
+    const bool claimed = row.at("metric") == "sentiment/accuracy";
+    EXPECT_EQ(row.at("verdict"), claimed ? Json("too few items") : Json(nullptr));
+    EXPECT_EQ(row.at("margin"), claimed ? Json(0.25) : Json(nullptr));
+  }
+}
+
 TEST_F(EvaluatePassTest, RefusesDataThatAsksForNothing) {
   FakeRunContext context = this->context();
   text::DataSource plain;
@@ -155,7 +233,7 @@ TEST_F(EvaluatePassTest, RefusesDataThatAsksForNothing) {
   FRUGAL_ASSERT_OK(base::write_file_atomically(plain.text[0], "Just a text."));
   context.sources["plain"] = plain;
   FRUGAL_EXPECT_ERROR(evaluate_pass({{"tasks", {"plain"}}})->run(context),
-                      StatusCode::kInvalidArgument, "neither labels nor attributes");
+                      StatusCode::kInvalidArgument, "neither labels nor attributes nor a prompt");
   FRUGAL_EXPECT_ERROR(
       evaluate_pass({{"perplexity", "plain"}, {"protocol", "gptq-64"}})->run(context),
       StatusCode::kInvalidArgument, "one window needs 64");
@@ -193,6 +271,7 @@ TEST(EvaluateCheck, RefusesWhatCannotWork) {
   expect({{"tasks", {"sentiment"}}, {"no_tokenizer", true}}, "no tokenizer");
   expect({{"tasks", {"typo"}}}, "typo", StatusCode::kNotFound);
   expect({{"perplexity", "sentiment"}}, "set protocol: gptq-512");  // the default is gptq-2048
+  expect({{"perplexity", {"sentiment", "sentiment"}}, {"protocol", "gptq-64"}}, "twice");
   expect({{"perplexity", "sentiment"}, {"protocol", "wiki"}}, "perplexity protocol 'wiki'");
   expect({{"tasks", {"sentiment"}}, {"margin", 0.02}}, "needs a reference");
   expect({{"tasks", {"sentiment"}}, {"metric", "sentiment/accuracy"}}, "without a margin");
@@ -212,11 +291,67 @@ TEST(EvaluateCheck, RefusesWhatCannotWork) {
          "one vocabulary");
 }
 
+// The pipeline's claim, and what the check says of it.
+struct ClaimCheck {
+  absl::Status status;
+  std::vector<std::string> warnings, notes;
+};
+ClaimCheck check_claim(const Json& options, const pass::Claim& claim, int64_t examples = 6) {
+  FakeCheckContext context;
+  context.sources["sentiment"] = storefront("sentiment", examples);
+  context.claim = claim;
+  pass::ModelInfo info;
+  info.name = "student";
+  info.config = small_config();
+  info.has_tokenizer = true;
+  context.models["teacher"] = info;
+  const absl::Status status = evaluate_pass(options)->check(context, info);
+  return {status, context.warnings, context.notes};
+}
+
+TEST(EvaluateCheck, TheReportsClaimSuffices) {
+  const Json plain = {{"tasks", {"sentiment"}}, {"reference", "teacher"}};
+  const pass::Claim claim{.metric = "sentiment/accuracy", .margin = 0.02};
+  FRUGAL_EXPECT_OK(check_claim(plain, claim).status);
+  Json other = plain;
+  other["margin"] = 0.02;
+  FRUGAL_EXPECT_OK(check_claim(other, claim).status);  // twice the same
+  other["margin"] = 0.01;
+  FRUGAL_EXPECT_ERROR(check_claim(other, claim).status, StatusCode::kInvalidArgument,
+                      "is 0.01 (absolute) here and 0.02 (absolute) under report: claim:");
+  other["metric"] = "sentiment/coverage";  // another claim
+  FRUGAL_EXPECT_OK(check_claim(other, claim).status);
+  FRUGAL_EXPECT_ERROR(
+      check_claim(
+          {{"perplexity", {"sentiment"}}, {"protocol", "gptq-64"}, {"reference", "teacher"}},
+          {.metric = "perplexity", .margin = 0.02})
+          .status,
+      StatusCode::kInvalidArgument, "kind: relative under report: claim:");
+}
+
+// What the items can prove is said before anything runs: 0 of 133 changed excludes a loss of 2%.
+TEST(EvaluateCheck, SaysWhatTheItemsCanProve) {
+  const Json options = {{"tasks", {"sentiment"}}, {"reference", "teacher"}};
+  const auto said = [&](int64_t examples, double margin) {
+    const ClaimCheck check =
+        check_claim(options, {.metric = "sentiment/accuracy", .margin = margin}, examples);
+    EXPECT_EQ(check.warnings.size() + check.notes.size(), 1u);
+    return check.warnings.empty() ? "note: " + check.notes.at(0) : check.warnings.at(0);
+  };
+  EXPECT_THAT(said(29, 0.02), HasSubstr("rests on 29 items, and fewer than 30 prove no margin"));
+  EXPECT_THAT(said(100, 0.02), HasSubstr("no margin below 0.0263; at least 133 are needed"));
+  EXPECT_THAT(said(400, 0.02), HasSubstr("at most 2.6% of the answers change"));
+  EXPECT_THAT(said(400, 0.02), HasSubstr("if 10% change, they prove 0.0393, and 0.02 needs 1546"));
+  EXPECT_THAT(said(400, 0.05), HasSubstr("note: "));
+}
+
 // --- the comparison table ---
 
 ComparisonContext comparing(double margin, std::string metric = "",
                             evaluate::MarginKind kind = evaluate::MarginKind::kAbsolute) {
-  return {"teacher", {{margin, kind}, std::move(metric)}, base::RandomStream(1, "test/comparison")};
+  return {"teacher",
+          {EvaluateClaim{{margin, kind}, std::move(metric)}},
+          base::RandomStream(1, "test/comparison")};
 }
 
 // n items; the model is wrong on the first `lost`, the reference on the last `won`.
@@ -300,19 +435,20 @@ TEST(ComparisonTest, PerplexityIsLowerTheBetterAndItsMarginARatio) {
   for (int i = 0; i < 40; ++i) {
     const double nll = 2.0 + 0.01 * i;
     divergence.items.push_back(
-        {.tokens = 63, .nll = nll + 0.01 + 0.001 * (i % 3), .reference_nll = nll});
+        {.tokens = 63, .document = i, .nll = nll + 0.01 + 0.001 * (i % 3), .reference_nll = nll});
   }
   divergence.windows = 40;
   divergence.model.value = 9.2;
   divergence.reference.value = 9.1;
   const auto relative = evaluate::MarginKind::kRelative;
-  const Json row = *compare(divergence, comparing(0.02, "perplexity", relative));
+  const Json row = *compare("perplexity", divergence, comparing(0.02, "perplexity", relative));
   EXPECT_EQ(row["better"], "lower");
   EXPECT_EQ(row["verdict"], "claimed");  // about 1.1% worse in every window
   EXPECT_EQ(row["margin"], 0.02);
   EXPECT_GT(row["low"].get<double>(), 0.0);
-  EXPECT_EQ((*compare(divergence, comparing(0.01, "perplexity", relative)))["verdict"],
-            "not claimed");
+  EXPECT_EQ(
+      (*compare("perplexity", divergence, comparing(0.01, "perplexity", relative)))["verdict"],
+      "not claimed");
 }
 
 TEST(ComparisonTest, PValuesAreCorrectedTogether) {

@@ -38,6 +38,8 @@ class OptionSetter final : public pass::OptionVisitor {
     assign(info, value.name);
   }
   void field(const pass::OptionInfo& info, std::vector<pass::DataReference>& value) override {
+    const auto found = left_.find(std::string(info.name));
+    if (found != left_.end() && found->is_string()) *found = {*found};  // one, without a list
     std::vector<std::string> names;
     assign(info, names);
     for (const std::string& name : names) value.push_back({name});
@@ -112,7 +114,14 @@ class FakeCheckContext final : public pass::CheckContext {
   }
   void leaves(std::vector<pass::Artifact> artifacts) override { left = std::move(artifacts); }
   void computed_by(std::string_view program) override { computer = program; }
+  std::optional<pass::Claim> compares(const pass::ModelReference&,
+                                      const std::vector<std::string>& metrics) override {
+    const bool about =
+        claim && std::find(metrics.begin(), metrics.end(), claim->metric) != metrics.end();
+    return about ? claim : std::nullopt;
+  }
 
+  std::optional<pass::Claim> claim;
   DataSources sources;
   std::map<std::string, pass::ModelInfo, std::less<>> models;
   std::string place = "cpu";
@@ -167,6 +176,7 @@ class FakeRunContext final : public pass::RunContext {
     written_items[std::string(name)] = items;
     return absl::OkStatus();
   }
+  std::optional<pass::Claim> claim() const override { return declared; }
   std::string device() const override { return "cpu"; }
   uint64_t seed() const override { return 1; }
   energy::MeterSet& meters() override { return meters_; }
@@ -187,6 +197,7 @@ class FakeRunContext final : public pass::RunContext {
   // Meters of the test's own instead of none.
   void use_meters(energy::MeterSet meters) { meters_ = std::move(meters); }
 
+  std::optional<pass::Claim> declared;
   DataSources sources;
   std::map<std::string, std::filesystem::path, std::less<>> models;       // folders
   std::vector<pass::Artifact> served;                                     // that the input is

@@ -64,6 +64,18 @@ TEST(Models, ColumnsComeInTheirOrderAndOnlyWhereKnown) {
   EXPECT_EQ(columns[2]["better"], "lower");
 }
 
+// Of several texts and of written ones each number has a column with the name of its data.
+TEST(Models, ColumnsOfTextsBearTheirNames) {
+  base::Json models = collect_models(sample_journal(), "teacher");
+  for (const char* name : {"web/kld/mean", "web/perplexity", "tickets/bleu"})
+    models[1]["cells"][name] = {{"value", 0.5}, {"unit", ""}};
+  std::vector<std::string> titles;
+  for (const base::Json& column : collect_columns(models))
+    titles.push_back(column["title"].get<std::string>());
+  EXPECT_THAT(titles,
+              testing::IsSupersetOf({"web KL divergence", "web perplexity", "tickets BLEU"}));
+}
+
 TEST(Models, EnergyOfAModelledCpuHasItsRange) {
   const base::Json number = energy_number(checkpoint_step("a", "", "train", 1));  // 50 J
   EXPECT_EQ(number["value"], 50.0);

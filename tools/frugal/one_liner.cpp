@@ -122,16 +122,19 @@ class Builder {
       } else if (option.type == "data") {
         text = add_data(name, value, position);
       } else if (option.type == "list of data") {
-        text = add_data_list(value, position);
+        text = add_data_list(value, position, name == "tasks");
       }
     }
     step.with.members.push_back({name, position, pass::scalar_node(text, position, true)});
   }
 
-  std::string add_data_list(const std::string& value, const pass::Position& position) {
+  std::string add_data_list(const std::string& value, const pass::Position& position,
+                            bool are_tasks) {
+    std::error_code error;
+    const bool one = fs::exists(absolute(value), error);  // a name with a comma
     std::vector<std::string> names;
-    for (const std::string& part : base::split(value, ',')) {
-      names.push_back(add_data(stem_of(part), part, position, /*is_task=*/true));
+    for (const std::string& part : one ? std::vector{value} : base::split(value, ',')) {
+      names.push_back(add_data(stem_of(part), part, position, are_tasks));
     }
     return base::join(names, ",");
   }

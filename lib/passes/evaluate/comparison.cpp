@@ -45,15 +45,15 @@ void set_interval(Json& row, const std::optional<Interval>& interval) {
 
 // Fills what a verdict says; without a claim only how small a margin these items could prove.
 absl::Status set_verdict(Json& row, std::span<const double> scores,
-                         std::span<const double> reference, const evaluate::Margin& margin,
-                         bool claimed) {
+                         std::span<const double> reference,
+                         const std::optional<evaluate::Margin>& margin) {
   // The smallest provable margin does not depend on the margin asked for; any one will do to learn
   // it.
-  const evaluate::Margin asked = claimed ? margin : evaluate::Margin{0.02};
-  FRUGAL_ASSIGN_OR_RETURN(const evaluate::NonInferiority result,
-                          evaluate::non_inferiority(scores, reference, asked));
+  FRUGAL_ASSIGN_OR_RETURN(
+      const evaluate::NonInferiority result,
+      evaluate::non_inferiority(scores, reference, margin.value_or(evaluate::Margin{0.02})));
   row["smallest_margin"] = result.smallest_margin;
-  if (!claimed) return absl::OkStatus();
+  if (!margin) return absl::OkStatus();
   row["margin"] = result.margin;
   row["verdict"] = evaluate::to_string(result.verdict);
   row["one_sided_low"] = result.one_sided_low;
@@ -112,8 +112,7 @@ absl::StatusOr<Json> accuracy_row(std::string metric, const std::vector<double>&
   row["discordant"] = only + reference_only;
   row["p_value"] = evaluate::mcnemar(only, reference_only).p_value;
   set_interval(row, evaluate::paired_share_interval(only, reference_only, n));
-  FRUGAL_RETURN_IF_ERROR(
-      set_verdict(row, right, reference, context.claim.margin, context.claim.covers(metric)));
+  FRUGAL_RETURN_IF_ERROR(set_verdict(row, right, reference, context.margin_of(metric)));
   return row;
 }
 
@@ -141,29 +140,51 @@ Json likelihood_row(std::string metric, const evaluate::TaskScores::Metric& own,
   return row;
 }
 
+// Of any statistic of the items, higher is better: an interval of the paired difference.
+Json statistic_row(std::string metric, size_t items, const IndexStatistic& own,
+                   const IndexStatistic& other, const ComparisonContext& context) {
+  std::vector<int64_t> all(items);
+  std::iota(all.begin(), all.end(), int64_t{0});
+  Json row = empty_row(std::move(metric), context, own(all), other(all));
+  row["n"] = items;
+  set_interval(row,
+               evaluate::paired_bootstrap(static_cast<int64_t>(items), own, other, context.random));
+  return row;
+}
+
 Json macro_f1_row(std::string metric, const std::vector<evaluate::ClassificationItem>& items,
                   const std::vector<evaluate::ClassificationItem>& reference,
                   const ComparisonContext& context) {
-  std::vector<int64_t> all(items.size());
-  std::iota(all.begin(), all.end(), int64_t{0});
-  const int64_t n = static_cast<int64_t>(items.size());
-  Json row = empty_row(std::move(metric), context, evaluate::macro_f1(items, all),
-                       evaluate::macro_f1(reference, all));
-  row["n"] = n;
+  Json row = statistic_row(
+      std::move(metric), items.size(),
+      [&](std::span<const int64_t> i) { return evaluate::macro_f1(items, i); },
+      [&](std::span<const int64_t> i) { return evaluate::macro_f1(reference, i); }, context);
   int64_t different = 0;
   for (size_t i = 0; i < items.size(); ++i) {
     different += items[i].predicted != reference[i].predicted ? 1 : 0;
   }
   row["discordant"] = different;
-  set_interval(row,
-               evaluate::paired_bootstrap(
-                   n, [&](std::span<const int64_t> i) { return evaluate::macro_f1(items, i); },
-                   [&](std::span<const int64_t> i) { return evaluate::macro_f1(reference, i); },
-                   context.random));
+  return row;
+}
+
+absl::StatusOr<Json> coverage_row(const std::string& metric, const std::vector<double>& own,
+                                  const std::vector<double>& other,
+                                  const ComparisonContext& context) {
+  Json row = statistic_row(metric, own.size(), mean_of(own), mean_of(other), context);
+  row["discordant"] =
+      std::llround(evaluate::discordance(own, other) * static_cast<double>(own.size()));
+  FRUGAL_RETURN_IF_ERROR(set_verdict(row, own, other, context.margin_of(metric)));
   return row;
 }
 
 }  // namespace
+
+std::optional<evaluate::Margin> ComparisonContext::margin_of(std::string_view metric) const {
+  for (const EvaluateClaim& claim : claims) {
+    if (claim.covers(metric)) return claim.margin;
+  }
+  return std::nullopt;
+}
 
 bool is_right_or_wrong(std::span<const double> values) {
   return std::all_of(values.begin(), values.end(), [](double v) { return v == 0.0 || v == 1.0; });
@@ -186,15 +207,19 @@ absl::StatusOr<std::vector<Json>> compare(std::string_view task,
                                           const ComparisonContext& context) {
   FRUGAL_RETURN_IF_ERROR(check_pairs(task, items, reference));
   const std::vector<double> own = coverages(items), other = coverages(reference);
-  const std::string metric = base::str_cat(task, "/coverage");
-  Json row = empty_row(metric, context, evaluate::mean(own), evaluate::mean(other));
-  const int64_t n = static_cast<int64_t>(own.size());
-  row["n"] = n;
-  row["discordant"] = std::llround(evaluate::discordance(own, other) * static_cast<double>(n));
-  set_interval(row, evaluate::paired_bootstrap(n, mean_of(own), mean_of(other), context.random));
-  FRUGAL_RETURN_IF_ERROR(
-      set_verdict(row, own, other, context.claim.margin, context.claim.covers(metric)));
-  return std::vector<Json>{std::move(row)};
+  std::vector<Json> rows;
+  if (std::isfinite(evaluate::mean(own))) {
+    FRUGAL_ASSIGN_OR_RETURN(Json row,
+                            coverage_row(base::str_cat(task, "/coverage"), own, other, context));
+    rows.push_back(std::move(row));
+  }
+  const std::vector<evaluate::TextMetric> metrics = evaluate::text_metrics(items);
+  const std::vector<evaluate::TextMetric> others = evaluate::text_metrics(reference);
+  for (size_t m = 0; m < std::min(metrics.size(), others.size()); ++m) {
+    rows.push_back(statistic_row(base::str_cat(task, "/", metrics[m].name), items.size(),
+                                 metrics[m].of, others[m].of, context));
+  }
+  return rows;
 }
 
 absl::StatusOr<std::vector<Json>> compare(std::string_view task, const evaluate::TaskScores& scores,
@@ -218,36 +243,44 @@ absl::StatusOr<std::vector<Json>> compare(std::string_view task, const evaluate:
   return rows;
 }
 
-absl::StatusOr<Json> compare(const evaluate::Divergence& divergence,
+absl::StatusOr<Json> compare(std::string_view metric, const evaluate::Divergence& divergence,
                              const ComparisonContext& context) {
   std::vector<double> nll, reference_nll, tokens, likelihood, reference_likelihood;
+  std::vector<int64_t> documents;
   for (const evaluate::WindowDivergence& item : divergence.items) {
+    documents.push_back(item.document);
     tokens.push_back(static_cast<double>(item.tokens));
     nll.push_back(item.nll * tokens.back());
     reference_nll.push_back(item.reference_nll * tokens.back());
   }
-  // Scores whose plain mean over windows is the mean over tokens, whatever the windows' lengths.
+  for (std::vector<double>* values : {&tokens, &nll, &reference_nll})
+    *values = evaluate::sums_by_group(*values, documents);
+  // Scores whose plain mean over documents is the mean over tokens, whatever the documents'
+  // lengths.
   const double length = evaluate::mean(tokens);
   for (size_t w = 0; w < nll.size(); ++w) {
     likelihood.push_back(-nll[w] / length);
     reference_likelihood.push_back(-reference_nll[w] / length);
   }
-  Json row = empty_row("perplexity", context, divergence.model.value, divergence.reference.value);
+  Json row =
+      empty_row(std::string(metric), context, divergence.model.value, divergence.reference.value);
+  const auto n = static_cast<int64_t>(nll.size());
   row["better"] = "lower";
-  row["n"] = divergence.windows;
+  row["n"] = n;
   const auto perplexity_of = [&tokens](const std::vector<double>& sums) -> IndexStatistic {
     return [sum = mean_of(sums), count = mean_of(tokens)](std::span<const int64_t> indices) {
       return std::exp(sum(indices) / count(indices));
     };
   };
-  set_interval(row, evaluate::paired_bootstrap(divergence.windows, perplexity_of(nll),
-                                               perplexity_of(reference_nll), context.random));
-  const evaluate::Margin log_ratio{std::log1p(context.claim.margin.value)};
-  FRUGAL_RETURN_IF_ERROR(set_verdict(row, likelihood, reference_likelihood, log_ratio,
-                                     context.claim.covers("perplexity")));
+  set_interval(row, evaluate::paired_bootstrap(n, perplexity_of(nll), perplexity_of(reference_nll),
+                                               context.random));
+  const std::optional<evaluate::Margin> margin = context.margin_of(metric);
+  std::optional<evaluate::Margin> log_ratio;
+  if (margin) log_ratio = evaluate::Margin{std::log1p(margin->value)};
+  FRUGAL_RETURN_IF_ERROR(set_verdict(row, likelihood, reference_likelihood, log_ratio));
   // The margin as declared, a share of the reference's perplexity; the explanation speaks of
   // log-likelihoods.
-  if (!row["margin"].is_null()) row["margin"] = context.claim.margin.value;
+  if (margin) row["margin"] = margin->value;
   return row;
 }
 

@@ -6,6 +6,7 @@
 // the metric's own unit; what does not apply is null.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,8 +25,11 @@ namespace frugal::passes {
 
 struct ComparisonContext {
   std::string reference;  // its name
-  EvaluateClaim claim;
+  std::vector<EvaluateClaim> claims;
   base::RandomStream random;
+
+  // What is claimed of `metric`; the first claim counts.
+  std::optional<evaluate::Margin> margin_of(std::string_view metric) const;
 };
 
 // Rows <task>/accuracy (McNemar's p) and <task>/macro_f1. Errors: the items are not the same ones.
@@ -33,7 +37,8 @@ absl::StatusOr<std::vector<base::Json>> compare(
     std::string_view task, const std::vector<evaluate::ClassificationItem>& items,
     const std::vector<evaluate::ClassificationItem>& reference, const ComparisonContext& context);
 
-// Row <task>/coverage. Errors: the items are not the same ones.
+// Row <task>/coverage where the items have attributes, and <task>/bleu, chrf, rouge_l, rouge_lsum
+// where they have references. Errors: the items are not the same ones.
 absl::StatusOr<std::vector<base::Json>> compare(
     std::string_view task, const std::vector<evaluate::GenerationItem>& items,
     const std::vector<evaluate::GenerationItem>& reference, const ComparisonContext& context);
@@ -44,9 +49,9 @@ absl::StatusOr<std::vector<base::Json>> compare(std::string_view task,
                                                 const evaluate::TaskScores& reference,
                                                 const ComparisonContext& context);
 
-// Row perplexity; lower is better. A relative margin m allows a ratio of 1 + m, tested on the
-// windows' mean log-likelihoods.
-absl::StatusOr<base::Json> compare(const evaluate::Divergence& divergence,
+// Row `metric`, a perplexity; lower is better. A relative margin m allows a ratio of 1 + m, tested
+// on the documents' mean log-likelihoods.
+absl::StatusOr<base::Json> compare(std::string_view metric, const evaluate::Divergence& divergence,
                                    const ComparisonContext& context);
 
 // Whether all values are 0 or 1: then shares are compared and bounded as such.

@@ -25,7 +25,7 @@ namespace frugal::passes {
 namespace {
 
 // Raised when the same options would give other items; part of the key of shared reference items.
-constexpr int64_t kVersion = 1;
+constexpr int64_t kVersion = 2;
 
 // A model that can be asked, with its tokenizer: in memory, or an artifact in its runtime.
 struct Loaded {
@@ -69,12 +69,13 @@ absl::StatusOr<Task> load_task(const std::string& name, text::DataSource source,
   for (const text::Example& example : examples) {
     if (!example.label_texts.empty()) {
       task.classification.push_back(example);
-    } else if (!example.attributes.empty()) {
+    } else if (can_be_generated(example)) {
       task.generation.push_back(example);
     } else {
       return base::invalid_argument("task '", name, "': example '", example.id,
-                                    "' has neither labels nor attributes; give the data labels, or "
-                                    "use it for perplexity");
+                                    "' has neither labels nor attributes nor a prompt with a "
+                                    "completion; give the data labels or templates, or use it for "
+                                    "perplexity");
     }
   }
   return task;
@@ -127,7 +128,7 @@ class Evaluation {
       FRUGAL_RETURN_IF_ERROR(classify(task));
       FRUGAL_RETURN_IF_ERROR(generate(task));
     }
-    FRUGAL_RETURN_IF_ERROR(score_text());
+    FRUGAL_RETURN_IF_ERROR(score_texts());
     FRUGAL_RETURN_IF_ERROR(write_results());
     context_.row("runtime", serving_ ? model_->served->row() : own_forward_row(context_.device()));
     adjust_p_values(rows_);
@@ -146,7 +147,7 @@ class Evaluation {
     return {.batch = options_.batch, .title = title(what)};
   }
   ComparisonContext comparison(std::string_view purpose) const {
-    return {options_.reference.name, claim_of(options_),
+    return {options_.reference.name, claims_of(options_, context_.claim()),
             random(base::str_cat("compare/", purpose))};
   }
 
@@ -314,6 +315,7 @@ class Evaluation {
     FRUGAL_ASSIGN_OR_RETURN(const auto own, evaluate::task_scores(solved.items, name));
     FRUGAL_ASSIGN_OR_RETURN(const auto other, evaluate::task_scores(lines, "reference items"));
     FRUGAL_ASSIGN_OR_RETURN(auto rows, compare(name, own, other, comparison(name)));
+    doubt_floors(name, task, rows);
     add_rows(std::move(rows));
     return absl::OkStatus();
   }
@@ -351,9 +353,8 @@ class Evaluation {
   }
 
   // Both tokenizers must cut this text alike, or the two models would be asked different questions.
-  absl::Status check_same_ids(const evaluate::ScoredWindows& windows, const Loaded& reference,
-                              const std::vector<text::Example>& examples) const {
-    FRUGAL_ASSIGN_OR_RETURN(const auto other, windows_of(*reference.tokenizer, examples));
+  absl::Status check_same_ids(const evaluate::ScoredWindows& windows,
+                              const evaluate::ScoredWindows& other) const {
     if (other.ids == windows.ids) return absl::OkStatus();
     return base::invalid_argument(
         "evaluate: '", context_.input_name(), "' and the reference '", options_.reference.name,
@@ -363,10 +364,10 @@ class Evaluation {
 
   // The data's own limit in tokens counts too, rounded down to whole windows.
   absl::StatusOr<evaluate::ScoredWindows> windows_of(
-      const text::Tokenizer& tokenizer, const std::vector<text::Example>& examples) const {
+      const text::DataSource& source, const text::Tokenizer& tokenizer,
+      const std::vector<text::Example>& examples) const {
     FRUGAL_ASSIGN_OR_RETURN(const auto protocol, evaluate::parse_protocol(options_.protocol));
     FRUGAL_ASSIGN_OR_RETURN(const auto bos, evaluate::parse_bos_policy(options_.bos));
-    FRUGAL_ASSIGN_OR_RETURN(const auto source, context_.data(options_.perplexity));
     int64_t limit = options_.windows;
     if (source.tokens > 0) {
       const int64_t fit = std::max<int64_t>(1, source.tokens / protocol.window_length);
@@ -375,21 +376,51 @@ class Evaluation {
     return evaluate::scored_windows(examples, tokenizer, protocol, {.windows = limit, .bos = bos});
   }
 
-  absl::Status score_text() {
-    if (options_.perplexity.name.empty()) return absl::OkStatus();
-    FRUGAL_ASSIGN_OR_RETURN(const auto source, context_.data(options_.perplexity));
-    FRUGAL_ASSIGN_OR_RETURN(const auto examples, text::load_examples(source, *model_->tokenizer));
-    FRUGAL_ASSIGN_OR_RETURN(const auto windows, windows_of(*model_->tokenizer, examples));
-    FRUGAL_RETURN_IF_ERROR(reference_checkpoint_ ? score_against_reference(windows, examples)
-                                                 : score_alone(windows));
-    return compare_with_own_forward(windows);
+  absl::Status score_texts() {
+    std::vector<TextResult> results;
+    for (const pass::DataReference& text : options_.perplexity) {
+      FRUGAL_ASSIGN_OR_RETURN(TextResult result, score_text(text));
+      results.push_back(std::move(result));
+    }
+    if (results.size() < 2) return absl::OkStatus();
+    report(macro_averages(results));
+    for (const TextResult& result : results) context_.row("texts", text_row(result));
+    return absl::OkStatus();
   }
 
-  absl::Status score_alone(const evaluate::ScoredWindows& windows) {
-    FRUGAL_ASSIGN_OR_RETURN(const auto result, evaluate::perplexity(scorer(*model_, "perplexity"),
-                                                                    windows, random("perplexity")));
-    report(statistics_of(result));
-    return context_.write_items("perplexity", evaluate::window_items(result));
+  absl::StatusOr<TextResult> score_text(const pass::DataReference& text) {
+    FRUGAL_ASSIGN_OR_RETURN(const auto source, context_.data(text));
+    FRUGAL_ASSIGN_OR_RETURN(const auto examples, text::load_examples(source, *model_->tokenizer));
+    FRUGAL_ASSIGN_OR_RETURN(const auto windows, windows_of(source, *model_->tokenizer, examples));
+    TextResult result{.name = text.name, .perplexity = {}, .divergence = {}};
+    const std::string prefix = text_prefix(options_, text);
+    if (reference_checkpoint_) {
+      FRUGAL_ASSIGN_OR_RETURN(const Loaded* other, reference());
+      FRUGAL_ASSIGN_OR_RETURN(const auto others, windows_of(source, *other->tokenizer, examples));
+      FRUGAL_RETURN_IF_ERROR(check_same_ids(windows, others));
+      FRUGAL_RETURN_IF_ERROR(score_against_reference(windows, *other, prefix, result));
+    } else {
+      FRUGAL_RETURN_IF_ERROR(score_alone(windows, prefix, result));
+    }
+    if (&text == &options_.perplexity.front())
+      FRUGAL_RETURN_IF_ERROR(compare_with_own_forward(windows));
+    return result;
+  }
+
+  // "perplexity", or of one of several texts "perplexity-web".
+  static std::string items_name(std::string_view what, std::string_view prefix) {
+    return prefix.empty() ? std::string(what)
+                          : base::str_cat(what, "-", prefix.substr(0, prefix.size() - 1));
+  }
+
+  absl::Status score_alone(const evaluate::ScoredWindows& windows, const std::string& prefix,
+                           TextResult& result) {
+    FRUGAL_ASSIGN_OR_RETURN(result.perplexity,
+                            evaluate::perplexity(scorer(*model_, prefix + "perplexity"), windows,
+                                                 random("perplexity")));
+    report(statistics_of(result.perplexity, prefix));
+    return context_.write_items(items_name("perplexity", prefix),
+                                evaluate::window_items(result.perplexity));
   }
 
   absl::StatusOr<evaluate::Divergence> divergence_from(const model::Decoder& reference,
@@ -418,24 +449,27 @@ class Evaluation {
     return absl::OkStatus();
   }
 
-  absl::Status score_against_reference(const evaluate::ScoredWindows& windows,
-                                       const std::vector<text::Example>& examples) {
-    FRUGAL_ASSIGN_OR_RETURN(const Loaded* other, reference());
-    FRUGAL_RETURN_IF_ERROR(check_same_ids(windows, *other, examples));
+  absl::Status score_against_reference(const evaluate::ScoredWindows& windows, const Loaded& other,
+                                       const std::string& prefix, TextResult& text) {
     FRUGAL_ASSIGN_OR_RETURN(const auto result,
-                            divergence_from(*other->decoder, windows, "divergence"));
-    report(statistics_of(result.model));
-    report(statistics_of(result, options_.reference.name));
+                            divergence_from(*other.decoder, windows, prefix + "divergence"));
+    report(statistics_of(result.model, prefix));
+    report(statistics_of(result, options_.reference.name, prefix));
     FRUGAL_ASSIGN_OR_RETURN(const std::string own, own_hash());
-    if (serving_ && own == reference_hash_) {
+    if (serving_ && own == reference_hash_ && !difference_known_) {
       report(runtime_difference(result, serving_->engine()));
       difference_known_ = true;
     }
-    FRUGAL_ASSIGN_OR_RETURN(base::Json row, compare(result, comparison("perplexity")));
+    const std::string metric = prefix + "perplexity";
+    FRUGAL_ASSIGN_OR_RETURN(base::Json row, compare(metric, result, comparison(metric)));
     rows_.push_back(std::move(row));
+    FRUGAL_RETURN_IF_ERROR(context_.write_items(items_name("perplexity", prefix),
+                                                evaluate::window_items(result.model)));
     FRUGAL_RETURN_IF_ERROR(
-        context_.write_items("perplexity", evaluate::window_items(result.model)));
-    return context_.write_items("divergence", evaluate::window_items(result));
+        context_.write_items(items_name("divergence", prefix), evaluate::window_items(result)));
+    text.perplexity = result.model;
+    text.divergence = result;
+    return absl::OkStatus();
   }
 
   const EvaluateOptions& options_;

@@ -14,7 +14,7 @@ namespace frugal::passes {
 
 struct EvaluateOptions {
   std::vector<pass::DataReference> tasks;
-  pass::DataReference perplexity;
+  std::vector<pass::DataReference> perplexity;
   std::string protocol = "gptq-2048";
   std::string bos = "tokenizer";
   int64_t windows = 0;
@@ -38,12 +38,20 @@ void visit(EvaluateOptions& options, pass::OptionVisitor& visitor);
 absl::Status check(const EvaluateOptions& options, pass::CheckContext& context,
                    const pass::ModelInfo& model);
 
-// The claim to test: "`metric` loses no more than `margin`".
+// What the numbers of one of several texts begin with: "web/"; empty where there is one.
+std::string text_prefix(const EvaluateOptions& options, const pass::DataReference& text);
+
+// Whether a text can be written for the example and judged.
+bool can_be_generated(const text::Example& example);
+
+// A claim to test: "`metric` loses no more than `margin`".
 struct EvaluateClaim {
   evaluate::Margin margin;  // value 0: none
   std::string metric;       // empty: every accuracy, coverage and exact match
   bool covers(std::string_view name) const;
 };
-EvaluateClaim claim_of(const EvaluateOptions& options);
+// Those of the pipeline's report, as far as this step tests it, and of the options.
+std::vector<EvaluateClaim> claims_of(const EvaluateOptions& options,
+                                     const std::optional<pass::Claim>& declared);
 
 }  // namespace frugal::passes

@@ -41,6 +41,8 @@ absl::StatusOr<evaluate::WindowDivergence> divergence_item(const Json& line,
   FRUGAL_ASSIGN_OR_RETURN(item.tokens, json_get<int64_t>(line, "tokens", where));
   FRUGAL_ASSIGN_OR_RETURN(item.kl, json_get<double>(line, "kl", where));
   FRUGAL_ASSIGN_OR_RETURN(item.same_top, json_get<double>(line, "same_top", where));
+  FRUGAL_ASSIGN_OR_RETURN(item.document, json_get<int64_t>(line, "document", where));
+  FRUGAL_ASSIGN_OR_RETURN(item.delta_p, json_get<double>(line, "delta_p", where));
   FRUGAL_ASSIGN_OR_RETURN(item.delta_p_squared, json_get<double>(line, "delta_p_squared", where));
   FRUGAL_ASSIGN_OR_RETURN(item.expected_acceptance,
                           json_get<double>(line, "expected_acceptance", where));
@@ -62,19 +64,39 @@ Kind kind_of(const Lines& lines) {
   return Kind::kOther;
 }
 
-EvaluateClaim claim_of_step(const Json& step) {
+// The report's claim, where the step tested it: its verdict stands in the step's comparisons then.
+std::optional<pass::Claim> declared_claim(const Json& run_start, const Json& step) {
+  const Json declared = run_start.value("report", Json::object()).value("claim", Json());
+  if (!declared.is_object()) return std::nullopt;
+  const pass::Claim claim{.metric = declared.value("metric", ""),
+                          .margin = declared.value("margin", 0.0),
+                          .kind = declared.value("kind", "absolute")};
+  for (const Json& row :
+       step.value("tables", Json::object()).value("comparison", Json::array())) {
+    if (row.value("metric", "") == claim.metric && row.value("verdict", Json()).is_string())
+      return claim;
+  }
+  return std::nullopt;
+}
+
+std::vector<EvaluateClaim> claims_of_step(const Json& run_start, const Json& step) {
   const Json options = step.value("options", Json::object());
   EvaluateOptions claimed;
   claimed.margin = options.value("margin", 0.0);
   claimed.margin_kind = options.value("margin_kind", "absolute");
   claimed.metric = options.value("metric", "");
-  return claim_of(claimed);
+  return claims_of(claimed, declared_claim(run_start, step));
 }
 
 class Evaluated {
  public:
-  Evaluated(uint64_t seed, const std::vector<Json>& steps, const Json& step, const fs::path& run)
-      : seed_(seed), step_(step), run_(run), reference_(find_reference(steps)) {}
+  Evaluated(const Json& run_start, const std::vector<Json>& steps, const Json& step,
+            const fs::path& run)
+      : seed_(run_start.value("seed", uint64_t{0})),
+        claims_(claims_of_step(run_start, step)),
+        step_(step),
+        run_(run),
+        reference_(find_reference(steps)) {}
 
   absl::StatusOr<pass::Recomputed> recompute() {
     const fs::path folder = items_folder(step_);
@@ -129,7 +151,7 @@ class Evaluated {
   }
 
   ComparisonContext comparison(std::string_view purpose) const {
-    return {step_.value("options", Json::object()).value("reference", ""), claim_of_step(step_),
+    return {step_.value("options", Json::object()).value("reference", ""), claims_,
             random(str_cat("compare/", purpose))};
   }
 
@@ -235,44 +257,64 @@ class Evaluated {
     return absl::OkStatus();
   }
 
-  absl::Status perplexity(const std::string& name, const Lines& lines) {
-    std::vector<double> nll;
-    std::vector<int64_t> tokens;
+  // "perplexity" and "divergence" of one text; of several "perplexity-web", whose numbers begin with
+  // "web/".
+  static std::string prefix_of(const std::string& stem) {
+    const size_t dash = stem.find('-');
+    return dash == std::string::npos ? "" : stem.substr(dash + 1) + "/";
+  }
+
+  // What earlier versions did not keep cannot be computed from.
+  bool has_documents(const std::string& stem, const Lines& lines) {
+    if (lines.front().contains("document")) return true;
+    out_.not_computed.push_back(
+        str_cat(stem, ": its items do not say which document they are of"));
+    return false;
+  }
+
+  absl::Status perplexity(const std::string& stem, const Lines& lines) {
+    if (!has_documents(stem, lines)) return absl::OkStatus();
+    evaluate::WindowSums sums;
     for (const Json& line : lines) {
-      FRUGAL_ASSIGN_OR_RETURN(const double sum, json_get<double>(line, "nll", name));
-      FRUGAL_ASSIGN_OR_RETURN(const int64_t count, json_get<int64_t>(line, "tokens", name));
-      nll.push_back(sum);
-      tokens.push_back(count);
+      FRUGAL_ASSIGN_OR_RETURN(sums.nll.emplace_back(), json_get<double>(line, "nll", stem));
+      FRUGAL_ASSIGN_OR_RETURN(sums.tokens.emplace_back(), json_get<int64_t>(line, "tokens", stem));
+      FRUGAL_ASSIGN_OR_RETURN(sums.document.emplace_back(),
+                              json_get<int64_t>(line, "document", stem));
     }
-    add(statistics_of(
-        evaluate::summarize_perplexity(std::move(nll), std::move(tokens), random("perplexity"))));
+    add(statistics_of(evaluate::summarize_perplexity(std::move(sums), random("perplexity")),
+                      prefix_of(stem)));
     return absl::OkStatus();
   }
 
-  absl::Status divergence(const std::string& name, const Lines& lines) {
-    FRUGAL_ASSIGN_OR_RETURN(auto items, items_of(lines, divergence_item, name));
-    std::vector<double> nll, reference_nll;
-    std::vector<int64_t> tokens;
+  absl::Status divergence(const std::string& stem, const Lines& lines) {
+    if (!has_documents(stem, lines)) return absl::OkStatus();
+    FRUGAL_ASSIGN_OR_RETURN(auto items, items_of(lines, divergence_item, stem));
+    evaluate::WindowSums model, reference;
     for (const evaluate::WindowDivergence& item : items) {
-      tokens.push_back(item.tokens);
-      nll.push_back(item.nll * static_cast<double>(item.tokens));
-      reference_nll.push_back(item.reference_nll * static_cast<double>(item.tokens));
+      const auto tokens = static_cast<double>(item.tokens);
+      model.nll.push_back(item.nll * tokens);
+      model.tokens.push_back(item.tokens);
+      model.document.push_back(item.document);
+      reference.nll.push_back(item.reference_nll * tokens);
     }
+    reference.tokens = model.tokens;
+    reference.document = model.document;
     evaluate::Divergence result =
         evaluate::summarize_divergence(std::move(items), random("perplexity"));
     result.windows = static_cast<int64_t>(lines.size());
-    result.model = evaluate::summarize_perplexity(std::move(nll), tokens, random("perplexity"));
-    result.reference =
-        evaluate::summarize_perplexity(std::move(reference_nll), tokens, random("perplexity"));
-    add(statistics_of(result, ""));
-    FRUGAL_ASSIGN_OR_RETURN(Json row, compare(result, comparison("perplexity")));
+    result.model = evaluate::summarize_perplexity(std::move(model), random("perplexity"));
+    result.reference = evaluate::summarize_perplexity(std::move(reference), random("perplexity"));
+    const std::string prefix = prefix_of(stem), metric = prefix + "perplexity";
+    add(statistics_of(result, "", prefix));
+    FRUGAL_ASSIGN_OR_RETURN(Json row, compare(metric, result, comparison(metric)));
     for (const Json& recorded : recorded_rows()) {
-      if (recorded.value("metric", "") == "perplexity") out_.comparisons.push_back(row);
+      if (recorded.value("metric", "") == metric) out_.comparisons.push_back(row);
     }
     return absl::OkStatus();
   }
 
   const uint64_t seed_;
+  const std::vector<EvaluateClaim> claims_;
   const Json& step_;
   const fs::path& run_;
   const Json* reference_;
@@ -281,10 +323,11 @@ class Evaluated {
 
 }  // namespace
 
-absl::StatusOr<pass::Recomputed> recompute_evaluation(uint64_t seed, const std::vector<Json>& steps,
+absl::StatusOr<pass::Recomputed> recompute_evaluation(const Json& run_start,
+                                                      const std::vector<Json>& steps,
                                                       const Json& step,
                                                       const fs::path& run_folder) {
-  return Evaluated(seed, steps, step, run_folder).recompute();
+  return Evaluated(run_start, steps, step, run_folder).recompute();
 }
 
 }  // namespace frugal::passes

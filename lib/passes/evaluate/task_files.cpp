@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "evaluate/paired.h"
 #include "evaluate/statistics.h"
 #include "passes/evaluate/comparison.h"
 
@@ -77,6 +78,14 @@ std::string shots_in_words(int64_t shots) {
                     : str_cat("behind ", shots, shots == 1 ? " example" : " examples");
 }
 
+// Why a share of right answers ranks no models; empty where it may.
+std::string_view floor_of(const tasks::TaskData& task, std::string_view metric, double value) {
+  if (task.config.type == OutputType::kGenerateUntil)
+    return metric.starts_with("exact_match") && value == 0.0 ? "none right" : "";
+  if (task.config.type != OutputType::kMultipleChoice || !metric.starts_with("acc")) return "";
+  return tasks::chance_of(task.questions, value).distinguishable ? "" : "at chance";
+}
+
 pass::Statistic statistic_of(std::string_view name, const tasks::TaskData& task,
                              const MetricResult& metric, base::RandomStream random) {
   pass::Statistic statistic{.name = str_cat(name, "/", evaluate::task_metric(metric)),
@@ -88,6 +97,8 @@ pass::Statistic statistic_of(std::string_view name, const tasks::TaskData& task,
   statistic.help += ".";
   statistic.n = static_cast<int64_t>(metric.items.size());
   set_interval(statistic, interval_of(metric, random));
+  if (const std::string_view floor = floor_of(task, metric.name, metric.value); !floor.empty())
+    statistic.marks.emplace_back(floor);
   return statistic;
 }
 
@@ -189,24 +200,43 @@ std::vector<std::string> warnings_of(std::string_view name, const tasks::TaskDat
   std::vector<std::string> warnings;
   for (const MetricResult& metric : result.metrics) {
     const std::string metric_name = str_cat(name, "/", evaluate::task_metric(metric));
-    const auto right = std::count(metric.items.begin(), metric.items.end(), 1.0);
-    if (task.config.type == OutputType::kGenerateUntil && metric.name == "exact_match" &&
-        right == 0) {
+    const std::string_view floor = floor_of(task, metric.name, metric.value);
+    if (floor == "none right") {
       warnings.push_back(
           str_cat(metric_name, ": none of ", metric.items.size(),
                   " answers is right, so this task tells nothing about how models of "
                   "this size compare"));
+    } else if (!floor.empty()) {
+      const auto right = std::count(metric.items.begin(), metric.items.end(), 1.0);
+      const double rate = tasks::chance_of(task.questions, metric.value).rate;
+      warnings.push_back(str_cat(metric_name, ": ", right, " right of ", metric.items.size(),
+                                 " cannot be told from guessing (",
+                                 std::round(1000.0 * rate) / 10.0, "%), so it ranks no models; ",
+                                 name, "/", evaluate::kAnswerLogLikelihood,
+                                 " is the finer measure"));
     }
-    if (task.config.type != OutputType::kMultipleChoice || metric.name == "exact_match") continue;
-    const tasks::Chance chance = tasks::chance_of(task.questions, metric.value);
-    if (chance.distinguishable) continue;
-    warnings.push_back(str_cat(metric_name, ": ", right, " right of ", metric.items.size(),
-                               " cannot be told from guessing (",
-                               std::round(1000.0 * chance.rate) / 10.0,
-                               "%), so it ranks no models; ", name, "/",
-                               evaluate::kAnswerLogLikelihood, " is the finer measure"));
   }
   return warnings;
+}
+
+void doubt_floors(std::string_view name, const tasks::TaskData& task,
+                  std::vector<base::Json>& rows) {
+  for (base::Json& row : rows) {
+    if (!row["reference_value"].is_number()) continue;
+    const std::string metric = row["metric"].get<std::string>().substr(name.size() + 1);
+    const std::string_view floor = floor_of(task, metric, row["reference_value"].get<double>());
+    if (floor.empty()) continue;
+    row["floor"] = floor;
+    if (row["verdict"] != evaluate::to_string(evaluate::Verdict::kClaimed)) continue;
+    row["verdict"] = evaluate::to_string(evaluate::Verdict::kNotClaimed);
+    row["explanation"] =
+        floor == "none right"
+            ? std::string("the reference itself has no answer right, so nothing is kept")
+            : str_cat("the reference itself cannot be told from guessing (",
+                      std::round(1000.0 * tasks::chance_of(task.questions, 0.0).rate) / 10.0,
+                      "%), so keeping its score shows nothing; ", name, "/",
+                      evaluate::kAnswerLogLikelihood, " is the finer measure");
+  }
 }
 
 }  // namespace frugal::passes

@@ -37,9 +37,15 @@ std::vector<pass::Statistic> statistics_of(std::string_view name,
                                            const evaluate::TaskScores& scores,
                                            const base::RandomStream& random);
 
-// What must be said beside the numbers: accuracies that guessing would give, or that are at the
-// floor.
+// What must be said beside the numbers, whose marks say it, too: accuracies that guessing would
+// give
+// ("at chance"), or that are at the floor ("none right").
 std::vector<std::string> warnings_of(std::string_view name, const tasks::TaskData& task,
                                      const tasks::TaskResult& result);
+
+// A claim about a score that the reference owes to guessing is never kept: rows of such metrics say
+// so under `floor` and in their verdict.
+void doubt_floors(std::string_view name, const tasks::TaskData& task,
+                  std::vector<base::Json>& rows);
 
 }  // namespace frugal::passes
