@@ -32,11 +32,16 @@ def load(name):
     files = config["dataset_kwargs"]["data_files"]
     config["dataset_kwargs"] = {"data_files": {split: file for split, file in files.items() if os.path.exists(file)},
                                 **{k: v for k, v in config["dataset_kwargs"].items() if k != "data_files"}}
-    if config.get("training_split") not in config["dataset_kwargs"]["data_files"]:
-        config.pop("training_split", None)
+    for split in ("training_split", "validation_split"):
+        if config.get(split) not in config["dataset_kwargs"]["data_files"]:
+            config.pop(split, None)
     if config.get("process_docs") == "hellaswag":
         from lm_eval.tasks.hellaswag.utils import process_docs
         config["process_docs"] = process_docs
+    if config.get("process_docs") == "wikitext":
+        from lm_eval.tasks.wikitext import preprocess_wikitext
+        config.pop("process_docs")
+        config["doc_to_target"], config["process_results"] = preprocess_wikitext.wikitext_detokenizer, preprocess_wikitext.process_results
     return config
 
 
