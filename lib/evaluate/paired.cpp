@@ -122,13 +122,26 @@ Interval paired_share_interval(int64_t candidate_only, int64_t reference_only, i
           "paired wald + 2", n};
 }
 
-std::optional<Interval> paired_bootstrap(int64_t items, const IndexStatistic& candidate,
-                                         const IndexStatistic& reference, base::RandomStream random,
-                                         const BootstrapOptions& options) {
+std::optional<PairedDifference> paired_bootstrap(int64_t items, const IndexStatistic& candidate,
+                                                 const IndexStatistic& reference,
+                                                 base::RandomStream random,
+                                                 const BootstrapOptions& options) {
   const auto difference = [&](std::span<const int64_t> indices) {
     return candidate(indices) - reference(indices);
   };
-  return bootstrap_interval(items, difference, random, options);
+  const std::vector<double> values = bootstrap_values(items, difference, random, options);
+  if (values.empty()) return std::nullopt;
+  const double tail = 0.5 * (1.0 - options.confidence);
+  PairedDifference result;
+  result.interval = {quantile_of_sorted(values, tail), quantile_of_sorted(values, 1.0 - tail),
+                     options.confidence, "bootstrap", items};
+  std::vector<int64_t> all(static_cast<size_t>(items));
+  std::iota(all.begin(), all.end(), int64_t{0});
+  const double seen = std::abs(difference(all)), center = mean(values);
+  const auto as_large = std::count_if(
+      values.begin(), values.end(), [&](double value) { return std::abs(value - center) >= seen; });
+  result.p_value = static_cast<double>(as_large + 1) / static_cast<double>(values.size() + 1);
+  return result;
 }
 
 absl::StatusOr<MarginKind> parse_margin_kind(std::string_view text) {

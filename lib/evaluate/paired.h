@@ -37,11 +37,18 @@ McNemar mcnemar(int64_t candidate_only, int64_t reference_only);
 Interval paired_share_interval(int64_t candidate_only, int64_t reference_only, int64_t n,
                                double confidence = 0.95);
 
-// Two-sided interval of candidate's statistic minus reference's, both over the same resampled
-// items.
-std::optional<Interval> paired_bootstrap(int64_t items, const IndexStatistic& candidate,
-                                         const IndexStatistic& reference, base::RandomStream random,
-                                         const BootstrapOptions& options = {});
+// Candidate's statistic minus reference's, both over the same resampled items: a two-sided
+// interval, and the p value of "they do not differ": how often the resampled differences, moved so
+// that their mean is 0, are as large as the one seen, with one added to both counts (as sacrebleu's
+// paired bootstrap). Absent below two items.
+struct PairedDifference {
+  Interval interval;
+  double p_value = 1.0;
+};
+std::optional<PairedDifference> paired_bootstrap(int64_t items, const IndexStatistic& candidate,
+                                                 const IndexStatistic& reference,
+                                                 base::RandomStream random,
+                                                 const BootstrapOptions& options = {});
 
 enum class MarginKind { kAbsolute, kRelative };
 // How much worse the candidate may be. Relative: a share of the reference's mean score ("2% of

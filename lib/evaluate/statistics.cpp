@@ -103,12 +103,11 @@ std::vector<double> sums_by_group(std::span<const double> values, std::span<cons
   return sums;
 }
 
-std::optional<Interval> bootstrap_interval(int64_t items, const IndexStatistic& statistic,
-                                           base::RandomStream random,
-                                           const BootstrapOptions& options) {
-  if (items < 2) return std::nullopt;
-  std::vector<int64_t> indices(static_cast<size_t>(items));
+std::vector<double> bootstrap_values(int64_t items, const IndexStatistic& statistic,
+                                     base::RandomStream random, const BootstrapOptions& options) {
   std::vector<double> values;
+  if (items < 2) return values;
+  std::vector<int64_t> indices(static_cast<size_t>(items));
   values.reserve(static_cast<size_t>(options.draws));
   for (int64_t draw = 0; draw < options.draws; ++draw) {
     for (int64_t& index : indices) {
@@ -116,8 +115,15 @@ std::optional<Interval> bootstrap_interval(int64_t items, const IndexStatistic& 
     }
     if (const double value = statistic(indices); std::isfinite(value)) values.push_back(value);
   }
-  if (values.empty()) return std::nullopt;
   std::sort(values.begin(), values.end());
+  return values;
+}
+
+std::optional<Interval> bootstrap_interval(int64_t items, const IndexStatistic& statistic,
+                                           base::RandomStream random,
+                                           const BootstrapOptions& options) {
+  const std::vector<double> values = bootstrap_values(items, statistic, random, options);
+  if (values.empty()) return std::nullopt;
   const double tail = 0.5 * (1.0 - options.confidence);
   return Interval{quantile_of_sorted(values, tail), quantile_of_sorted(values, 1.0 - tail),
                   options.confidence, "bootstrap", items};

@@ -62,9 +62,14 @@ struct BootstrapOptions {
 // A statistic of the items named by `indices` (repetitions mean an item drawn twice).
 using IndexStatistic = std::function<double(std::span<const int64_t> indices)>;
 
-// Percentile bootstrap (Efron 1979): `draws` resamples of n items with replacement. Draws whose
-// statistic is not finite are left out. Absent below two items or where no draw was finite:
-// unknown, not zero.
+// The statistic of `draws` resamples of n items with replacement, ascending. Draws whose statistic
+// is not finite are left out; empty below two items.
+std::vector<double> bootstrap_values(int64_t items, const IndexStatistic& statistic,
+                                     base::RandomStream random,
+                                     const BootstrapOptions& options = {});
+
+// Percentile bootstrap (Efron 1979) of bootstrap_values. Absent where there are none: unknown, not
+// zero.
 std::optional<Interval> bootstrap_interval(int64_t items, const IndexStatistic& statistic,
                                            base::RandomStream random,
                                            const BootstrapOptions& options = {});

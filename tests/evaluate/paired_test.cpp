@@ -222,9 +222,34 @@ TEST(PairedBootstrapTest, SharedNoiseCancels) {
   const auto interval =
       paired_bootstrap(300, mean_of(candidate), mean_of(reference), base::RandomStream(1, "p"));
   ASSERT_TRUE(interval.has_value());
-  EXPECT_LT(interval->low, -0.5 + 0.02);
-  EXPECT_GT(interval->high, -0.5 - 0.02);
-  EXPECT_LT(interval->high - interval->low, 0.05);  // unpaired it would be about 3.2
+  EXPECT_LT(interval->interval.low, -0.5 + 0.02);
+  EXPECT_GT(interval->interval.high, -0.5 - 0.02);
+  EXPECT_LT(interval->interval.high - interval->interval.low, 0.05);  // unpaired about 3.2
+  EXPECT_DOUBLE_EQ(interval->p_value, 1.0 / 2001.0);                  // 80 standard errors from 0
+  const auto same =
+      paired_bootstrap(300, mean_of(reference), mean_of(reference), base::RandomStream(1, "p"));
+  EXPECT_DOUBLE_EQ(same->p_value, 1.0);
+}
+
+// Without a difference a p value below 5% comes 5% of the time: 1,000 trials have a standard error
+// of 0.007.
+TEST(PairedBootstrapTest, TypeOneErrorIsFivePercent) {
+  base::RandomStream random(23, "test/paired_p");
+  int below = 0;
+  for (int trial = 0; trial < 1000; ++trial) {
+    std::vector<double> difference(60);
+    for (double& value : difference) value = random.normal();
+    const auto mean_of = [&](std::span<const int64_t> indices) {
+      double sum = 0.0;
+      for (const int64_t i : indices) sum += difference[static_cast<size_t>(i)];
+      return sum / static_cast<double>(indices.size());
+    };
+    const auto result =
+        paired_bootstrap(60, mean_of, [](std::span<const int64_t>) { return 0.0; },
+                         base::RandomStream(static_cast<uint64_t>(trial), "p"), {.draws = 400});
+    below += result->p_value < 0.05 ? 1 : 0;
+  }
+  EXPECT_NEAR(below / 1000.0, 0.05, 0.028);
 }
 
 TEST(DiscordanceTest, CountsFlipsBothWays) {

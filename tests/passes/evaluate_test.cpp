@@ -389,6 +389,7 @@ TEST(ComparisonTest, AccuracyRowByHand) {
   EXPECT_DOUBLE_EQ(row["high"].get<double>(), interval.high);
   EXPECT_EQ(rows[1]["metric"], "task/macro_f1");
   EXPECT_LT(rows[1]["low"].get<double>(), rows[1]["difference"].get<double>());
+  EXPECT_LT(rows[1]["p_value"].get<double>(), 1.0);  // every row has one, for Holm's correction
   EXPECT_TRUE(rows[1]["verdict"].is_null());
 }
 

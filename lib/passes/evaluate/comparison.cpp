@@ -43,6 +43,12 @@ void set_interval(Json& row, const std::optional<Interval>& interval) {
   row["method"] = interval->method;
 }
 
+void set_difference(Json& row, const std::optional<evaluate::PairedDifference>& difference) {
+  if (!difference) return;
+  set_interval(row, difference->interval);
+  row["p_value"] = difference->p_value;
+}
+
 // Fills what a verdict says; without a claim only how small a margin these items could prove.
 absl::Status set_verdict(Json& row, std::span<const double> scores,
                          std::span<const double> reference,
@@ -135,8 +141,8 @@ Json likelihood_row(std::string metric, const evaluate::TaskScores::Metric& own,
   Json row = empty_row(std::move(metric), context, value(all), reference(all));
   row["better"] = mean ? "higher" : "lower";
   row["n"] = own.values.size();
-  set_interval(row, evaluate::paired_bootstrap(static_cast<int64_t>(own.values.size()), value,
-                                               reference, context.random));
+  set_difference(row, evaluate::paired_bootstrap(static_cast<int64_t>(own.values.size()), value,
+                                                 reference, context.random));
   return row;
 }
 
@@ -147,8 +153,8 @@ Json statistic_row(std::string metric, size_t items, const IndexStatistic& own,
   std::iota(all.begin(), all.end(), int64_t{0});
   Json row = empty_row(std::move(metric), context, own(all), other(all));
   row["n"] = items;
-  set_interval(row,
-               evaluate::paired_bootstrap(static_cast<int64_t>(items), own, other, context.random));
+  set_difference(
+      row, evaluate::paired_bootstrap(static_cast<int64_t>(items), own, other, context.random));
   return row;
 }
 
@@ -272,8 +278,8 @@ absl::StatusOr<Json> compare(std::string_view metric, const evaluate::Divergence
       return std::exp(sum(indices) / count(indices));
     };
   };
-  set_interval(row, evaluate::paired_bootstrap(n, perplexity_of(nll), perplexity_of(reference_nll),
-                                               context.random));
+  set_difference(row, evaluate::paired_bootstrap(n, perplexity_of(nll),
+                                                 perplexity_of(reference_nll), context.random));
   const std::optional<evaluate::Margin> margin = context.margin_of(metric);
   std::optional<evaluate::Margin> log_ratio;
   if (margin) log_ratio = evaluate::Margin{std::log1p(margin->value)};

@@ -2,8 +2,10 @@
 //
 // {metric, reference, value, reference_value, difference, low, high, confidence, n, method,
 // discordant, margin, verdict}, and besides: better ("higher" or "lower"), one_sided_low,
-// smallest_margin, items_needed, p_value, explanation. `difference` is value - reference_value in
-// the metric's own unit; what does not apply is null.
+// smallest_margin, items_needed, p_value ("they do not differ": McNemar's test of right answers, a
+// paired bootstrap of all else), p_value_holm over all rows of the step, floor ("at chance", "none
+// right") where the reference owes its score to nothing else, explanation. `difference` is value -
+// reference_value in the metric's own unit; what does not apply is null.
 #pragma once
 
 #include <optional>
