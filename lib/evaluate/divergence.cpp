@@ -264,9 +264,10 @@ Divergence summarize_divergence(std::vector<WindowDivergence> items,
   result.expected_acceptance_interval = acceptance.interval(random);
   result.ln_perplexity_ratio = ratio.value();
   result.ln_perplexity_ratio_error = ratio.error();
-  for (double* unknown : {&result.percentile_1, &result.percentile_5, &result.percentile_10,
-                          &result.percentile_25, &result.percentile_75, &result.median, &result.percentile_90, &result.percentile_95,
-                          &result.percentile_99, &result.percentile_99_9, &result.maximum})
+  for (double* unknown :
+       {&result.percentile_1, &result.percentile_5, &result.percentile_10, &result.percentile_25,
+        &result.percentile_75, &result.median, &result.percentile_90, &result.percentile_95,
+        &result.percentile_99, &result.percentile_99_9, &result.maximum})
     *unknown = kNaN;
   result.items = std::move(items);
   return result;

@@ -265,13 +265,12 @@ TextPerplexity of_text(const WindowSums& sums, const std::vector<double>& nll,
                        const base::RandomStream& random) {
   const double per_word = mean(nll) / mean(sums.words);
   const double per_byte = mean(nll) / mean(sums.bytes);
-  TextPerplexity result{
-      .word_perplexity = std::exp(per_word),
-      .byte_perplexity = std::exp(per_byte),
-      .bits_per_byte = per_byte / std::log(2.0),
-      .word_interval = exp_of(bootstrap_ratio_interval(nll, sums.words, random)),
-      .byte_interval = {},
-      .bits_interval = bootstrap_ratio_interval(nll, sums.bytes, random)};
+  TextPerplexity result{.word_perplexity = std::exp(per_word),
+                        .byte_perplexity = std::exp(per_byte),
+                        .bits_per_byte = per_byte / std::log(2.0),
+                        .word_interval = exp_of(bootstrap_ratio_interval(nll, sums.words, random)),
+                        .byte_interval = {},
+                        .bits_interval = bootstrap_ratio_interval(nll, sums.bytes, random)};
   result.byte_interval = exp_of(result.bits_interval);
   if (result.bits_interval) {
     result.bits_interval->low /= std::log(2.0);

@@ -90,8 +90,7 @@ std::string page_of(std::string_view title, const base::Json& data, std::string_
 
 std::string render_page(const base::Json& report) {
   return page_of(base::str_cat(text_at(report, "name", "frugal"), " · frugal report"),
-                 page_report(report),
-                 kPageJs);
+                 page_report(report), kPageJs);
 }
 
 }  // namespace frugal::report

@@ -71,8 +71,7 @@ std::optional<pass::Claim> declared_claim(const Json& run_start, const Json& ste
   const pass::Claim claim{.metric = declared.value("metric", ""),
                           .margin = declared.value("margin", 0.0),
                           .kind = declared.value("kind", "absolute")};
-  for (const Json& row :
-       step.value("tables", Json::object()).value("comparison", Json::array())) {
+  for (const Json& row : step.value("tables", Json::object()).value("comparison", Json::array())) {
     if (row.value("metric", "") == claim.metric && row.value("verdict", Json()).is_string())
       return claim;
   }
@@ -257,8 +256,8 @@ class Evaluated {
     return absl::OkStatus();
   }
 
-  // "perplexity" and "divergence" of one text; of several "perplexity-web", whose numbers begin with
-  // "web/".
+  // "perplexity" and "divergence" of one text; of several "perplexity-web", whose numbers begin
+  // with "web/".
   static std::string prefix_of(const std::string& stem) {
     const size_t dash = stem.find('-');
     return dash == std::string::npos ? "" : stem.substr(dash + 1) + "/";
@@ -267,8 +266,7 @@ class Evaluated {
   // What earlier versions did not keep cannot be computed from.
   bool has_documents(const std::string& stem, const Lines& lines) {
     if (lines.front().contains("document")) return true;
-    out_.not_computed.push_back(
-        str_cat(stem, ": its items do not say which document they are of"));
+    out_.not_computed.push_back(str_cat(stem, ": its items do not say which document they are of"));
     return false;
   }
 
