@@ -12,6 +12,7 @@
 #include "report/access.h"
 #include "report/amortization.h"
 #include "report/architectures.h"
+#include "report/energy_boundary.h"
 #include "report/energy_comparison.h"
 #include "report/findings.h"
 #include "report/models.h"
@@ -157,6 +158,7 @@ absl::StatusOr<Json> summarize(const JournalView& journal) {
         {"architectures", architectures_figure(architectures)},
         {"comparisons", comparison_figure(journal, comparisons)},
         {"energy_comparison", energy_comparison_figure(journal)},
+        {"energy_boundary", energy_boundary_figure(journal)},
         {"steps", steps_figure(journal)},
         {"layer_error", layer_error_figure(journal)},
         {"training", training_figure(journal)},

@@ -211,8 +211,20 @@ TEST_F(PageInABrowser, DrawsWhoTookTurnsWithAReference) {
     step["tables"]["energy_comparison"] = {row("joules_per_request", log_ratio, 0.01), lost};
     journal.steps.push_back(step);
   }
+  journal.steps.back()["tables"]["boundary"] = {
+      {{"functional_unit", "one request answered"},
+       {"reference_flow", "64 tokens read and 32 generated"},
+       {"software_boundary", "inference alone"},
+       {"inside", {{{"scope", "CPU (model)"}, {"part", "host"}, {"provenance", "modelled"}}}},
+       {"outside", {"the building"}},
+       {"shares", {{"accelerator", nullptr}, {"host", 1.0}, {"whole_machine", nullptr}}},
+       {"idle_share", nullptr},
+       {"provenance", "modelled"},
+       {"marks", base::Json::array()}}};
   const std::string drawn = draw(journal);
-  EXPECT_THAT(drawn, HasSubstr("<h2"));
+  EXPECT_THAT(drawn, HasSubstr("The joules are of CPU (model) (host, modelled)"));
+  EXPECT_THAT(drawn, HasSubstr("<li>the building</li>"));
+  EXPECT_THAT(drawn, HasSubstr(">100.0%</span>"));
   EXPECT_THAT(drawn, HasSubstr("small/a saves 22% ["));
   EXPECT_THAT(drawn, HasSubstr("small/b shows no significant saving: between"));
   EXPECT_THAT(drawn, HasSubstr("small/c costs 22% more ["));

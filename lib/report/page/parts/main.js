@@ -12,6 +12,7 @@ draw(amortization, R.figures.amortization);
 draw(steps, R.figures.steps);
 draw(architectures, R.figures.architectures);
 draw(training, R.figures.training);
+draw(energyBoundary, R.figures.energy_boundary);
 draw(derived, R.figures.derived);
 draw(tco, R.figures.tco);
 provenance(R.provenance);
