@@ -49,17 +49,20 @@ Json artifact_size(const JournalView& journal, const Json& models, const std::st
 
 Json new_row(const JournalView& journal, const Json& models, const std::string& name,
              const Json& step, std::string_view baseline) {
-  const bool is_baseline = name == baseline || exported_from(journal, name) == baseline;
+  const std::string made_of = exported_from(journal, name);
+  const bool is_baseline = !baseline.empty() && (name == baseline || made_of == baseline);
   const Json runtime = step["tables"]["runtime"][0];
-  Json row = {{"label", name},
+  const std::string file = text_at(runtime, "artifact");
+  // Commands call the model that they are given "input": its file says more.
+  Json row = {{"label", name == "input" && !file.empty() ? file : name},
               {"model", name},
               {"role", is_baseline ? "baseline" : "student"},
               {"engine", engine_of(step)},
               {"runtime", text_at(runtime, "runtime")},
               {"format", text_at(runtime, "format")},
-              {"file", text_at(runtime, "artifact")},
+              {"file", file},
               {"cells", Json::object()}};
-  const Json size = artifact_size(journal, models, name, text_at(runtime, "artifact"));
+  const Json size = artifact_size(journal, models, name, file);
   if (!size.is_null()) row["cells"]["weight_bytes"] = size;
   return row;
 }
@@ -72,7 +75,7 @@ void tell_apart(Json& rows) {
   };
   std::vector<std::string> labels;
   for (const Json& row : rows) {
-    const std::string name = text_at(row, "model");
+    const std::string name = text_at(row, "label");
     labels.push_back(!shared(row, "role")      ? name
                      : !shared(row, "runtime") ? str_cat(name, " in ", text_at(row, "runtime"))
                                                : str_cat(name, " in ", text_at(row, "engine")));

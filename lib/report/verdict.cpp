@@ -255,13 +255,19 @@ Json verdict(const JournalView& journal, const Json& models, const Json& compari
         served, baseline, object_at(journal.run_start, "machine"));
   }
   const auto count = static_cast<int64_t>(models.size());
-  return {
+  Json out = {
       {"status", "no_claim"},
       {"sentence", str_cat("The run made and looked at ", count, count == 1 ? " model" : " models",
                            ", and declared no claim to test.")},
       {"detail",
        "Declare one under `report: claim:` in the pipeline, with a metric and a margin, before it "
        "runs."}};
+  if (served.size() == 1) {
+    out["about"] = {{"artifact", served[0]["label"]},
+                    {"runtime", served[0]["engine"]},
+                    {"machine", machine_in_words(object_at(journal.run_start, "machine"))}};
+  }
+  return out;
 }
 
 }  // namespace frugal::report

@@ -51,6 +51,27 @@ TEST(Served, TheSameFileInTwoRuntimesIsTwoRows) {
             "gguf/small-q4_0 in transformers");
 }
 
+// `frugal measure m.gguf`: a model that was given is no baseline of a run without one, and is
+// called as its file.
+TEST(Served, AFileThatWasGivenIsCalledAsItIs) {
+  JournalView journal;
+  journal.run_start = {{"event", "run_start"},
+                       {"machine", {{"cpu", "a CPU"}}},
+                       {"models", {{"input", {{"weight_bytes", 9}}}}}};
+  Json step = in_runtime(measure_step("", 70), "input");
+  step["tables"]["runtime"][0]["artifact"] = "m.gguf";
+  journal.steps = {step};
+  const Json models = collect_models(journal, "");
+  const Json rows = collect_served(journal, models, "");
+  ASSERT_EQ(rows.size(), 1u);
+  EXPECT_EQ(rows[0]["label"], "m.gguf");
+  EXPECT_EQ(rows[0]["role"], "student");
+  FRUGAL_ASSERT_OK_AND_ASSIGN(const Json report, summarize(journal));
+  EXPECT_EQ(report["verdict"]["status"], "no_claim");
+  EXPECT_EQ(report["verdict"]["about"]["artifact"], "m.gguf");
+  EXPECT_EQ(report["verdict"]["about"]["runtime"], "llama.cpp (xllamacpp 1.0)");
+}
+
 // Two formats of one step: each has the size of its own files.
 TEST(Served, SizesAreOfTheFormatThatWasServed) {
   JournalView journal = served_journal(40);

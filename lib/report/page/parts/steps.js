@@ -22,5 +22,5 @@ function steps(f) {
   });
   const columns = [{ key: "step", title: "step", text: true }, { key: "pass", title: "pass", text: true }, { key: "seconds", title: "time", unit: "seconds" }, { key: "energy", title: "energy, J" },
     { key: "peak_memory", title: "peak memory", unit: "bytes" }, { key: "cached", title: "from cache", text: true }];
-  box.append(behind(`each of the ${f.rows.length} steps`, table(columns, f.rows.map((r) => ({ cells: { ...r, seconds: { value: r.seconds }, peak_memory: { value: r.peak_memory_bytes }, cached: r.cached ? "yes" : "no" } })), "Steps and what they cost")));
+  box.append(behind(f.rows.length === 1 ? "the numbers" : `each of the ${f.rows.length} steps`, table(columns, f.rows.map((r) => ({ cells: { ...r, seconds: { value: r.seconds }, peak_memory: { value: r.peak_memory_bytes }, cached: r.cached ? "yes" : "no" } })), "Steps and what they cost")));
 }
