@@ -9,11 +9,11 @@
 namespace frugal::report {
 
 // {status, sentence, detail, about {artifact, runtime, machine}}: the claim declared in the
-// pipeline against the comparisons in the journal. `about` says what was scored; absent where no
-// model was.
+// pipeline against the comparisons in the journal; `compared` is the figure of energy_comparison.h,
+// or null. `about` says what was scored; absent where no model was.
 base::Json verdict(const JournalView& journal, const base::Json& models,
                    const base::Json& comparisons, const base::Json& architectures,
-                   const base::Json& served);
+                   const base::Json& served, const base::Json& compared);
 
 // All rows of the tables named `comparison`, with the model's name, what computed it (`engine`) and
 // whether that was the artifact's runtime (`served`).

@@ -134,6 +134,7 @@ absl::StatusOr<Json> summarize(const JournalView& journal) {
   const Json comparisons = collect_comparisons(journal);
   const Json architectures = collect_architectures(journal, models);
   const Json served = collect_served(journal, models, baseline);
+  const Json compared = energy_comparison_figure(journal);
   const std::string metric = text_at(claim, "metric");
   return Json{
       {"schema", 1},
@@ -145,7 +146,7 @@ absl::StatusOr<Json> summarize(const JournalView& journal) {
       {"command", text_at(start, "command")},
       {"seed", any_at(start, "seed")},
       {"journal_sha256", journal.sha256},
-      {"verdict", verdict(journal, models, comparisons, architectures, served)},
+      {"verdict", verdict(journal, models, comparisons, architectures, served, compared)},
       {"claim", claim},
       {"columns", collect_columns(models)},
       {"models", models},
@@ -157,7 +158,7 @@ absl::StatusOr<Json> summarize(const JournalView& journal) {
         {"energy_split", energy_split_figure(architectures, served)},
         {"architectures", architectures_figure(architectures)},
         {"comparisons", comparison_figure(journal, comparisons)},
-        {"energy_comparison", energy_comparison_figure(journal)},
+        {"energy_comparison", compared},
         {"energy_boundary", energy_boundary_figure(journal)},
         {"steps", steps_figure(journal)},
         {"layer_error", layer_error_figure(journal)},

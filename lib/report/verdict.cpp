@@ -51,26 +51,48 @@ double size_of(const Json& model) {
                            : (*number)["value"].get<double>();
 }
 
-// Joules for a response against those of the baseline's artifact in the same runtime; where their
-// intervals overlap, there is no ratio to tell.
-std::string served_ratio(const Json& row, const Json* baseline) {
+// The row of energy_comparison.h in which the two took turns, or null.
+Json turns_of(const Json& compared, const Json& row, const Json& baseline) {
+  for (const Json& group : list_at(compared, "groups")) {
+    if (text_at(group, "metric") != kResponseEnergy) continue;
+    for (const Json& one : group["rows"]) {
+      if (text_at(one, "model") == text_at(row, "model") &&
+          text_at(one, "reference") == text_at(baseline, "model") &&
+          any_at(one, "ratio").is_number())
+        return one;
+    }
+  }
+  return nullptr;
+}
+
+// Joules for a response against those of the baseline's artifact in the same runtime: as rounds
+// tell them in which both took turns, else by their means; where chance may have made the
+// difference, there is no ratio to tell.
+std::string served_ratio(const Json& row, const Json* baseline, const Json& compared) {
   const Json* joules = find_number(row, kResponseEnergy);
   const Json* full =
       baseline == nullptr || baseline == &row ? nullptr : find_number(*baseline, kResponseEnergy);
   if (joules == nullptr || full == nullptr || !(number_at(*full, "value") > 0)) return "";
   const std::string whose = text_at(*baseline, "label");
-  if (told_apart(*joules, *full, -1) == 0)
-    return str_cat("joules per response not told apart from those of ", whose);
+  const Json turns = turns_of(compared, row, *baseline);
+  const std::string outcome = text_at(turns, "outcome");
+  const bool apart = turns.is_null() ? told_apart(*joules, *full, -1) != 0
+                                     : outcome == "less" || outcome == "more";
+  if (!apart) return str_cat("joules per response not told apart from those of ", whose);
   std::vector<std::string> words = {text_at(*joules, "provenance", "measured")}, marks;
-  for (const Json* number : {joules, full}) {
+  for (const Json* number : {joules, full, &turns}) {
     for (const Json& mark : list_at(*number, "marks")) {
       if (mark.is_string()) energy::add_mark(mark.get<std::string>(), &marks);
     }
   }
   if (!marks.empty()) words.push_back("less sure: " + base::join(marks, ", "));
-  return absl::StrFormat("%.2f times the joules per response of %s (%s)",
-                         number_at(*joules, "value") / number_at(*full, "value"), whose,
-                         base::join(words, ", "));
+  const std::string times =
+      turns.is_null()
+          ? absl::StrFormat("%.2f", number_at(*joules, "value") / number_at(*full, "value"))
+          : absl::StrFormat("%.2f [%.2f, %.2f]", number_at(turns, "ratio"), number_at(turns, "low"),
+                            number_at(turns, "high"));
+  return str_cat(times, " times the joules per response of ", whose, " (", base::join(words, ", "),
+                 ")");
 }
 
 // " at 12% of its bytes", and what serving takes; of a checkpoint whose architecture is another one
@@ -188,8 +210,8 @@ Json about(const Candidate& candidate, const Json& machine) {
 }
 
 Json claim_verdict(const Json& claim, const Json& models, const std::vector<Candidate>& all,
-                   const Json& architectures, const Json& served, const std::string& baseline,
-                   const Json& machine) {
+                   const Json& architectures, const Json& served, const Json& compared,
+                   const std::string& baseline, const Json& machine) {
   const std::string metric = text_at(claim, "metric");
   if (all.empty()) {
     return {{"status", "not_shown"},
@@ -216,8 +238,9 @@ Json claim_verdict(const Json& claim, const Json& models, const std::vector<Cand
     const Json* full = find_model(models, baseline);
     const Json& sized = best.served != nullptr ? *best.served : *best.model;
     const std::string of_served =
-        best.served == nullptr ? ""
-                               : served_ratio(*best.served, served_baseline(served, *best.served));
+        best.served == nullptr
+            ? ""
+            : served_ratio(*best.served, served_baseline(served, *best.served), compared);
     return {{"status", "kept"},
             {"sentence", str_cat(named(best), " keeps ", metric, " within ", margin, " of ",
                                  baseline, savings(sized, full, architectures, of_served), ".")},
@@ -238,7 +261,7 @@ Json claim_verdict(const Json& claim, const Json& models, const std::vector<Cand
 }  // namespace
 
 Json verdict(const JournalView& journal, const Json& models, const Json& comparisons,
-             const Json& architectures, const Json& served) {
+             const Json& architectures, const Json& served, const Json& compared) {
   for (const Json& step : journal.steps) {
     if (text_at(step, "event") == "step_failed") {
       return {{"status", "failed"},
@@ -252,7 +275,7 @@ Json verdict(const JournalView& journal, const Json& models, const Json& compari
     return claim_verdict(
         *claim, models,
         candidates(text_at(*claim, "metric"), models, comparisons, served, baseline), architectures,
-        served, baseline, object_at(journal.run_start, "machine"));
+        served, compared, baseline, object_at(journal.run_start, "machine"));
   }
   const auto count = static_cast<int64_t>(models.size());
   Json out = {

@@ -291,9 +291,23 @@ TEST_F(PageInABrowser, TellsTheDaysOfALoad) {
   EXPECT_THAT(drawn, HasSubstr("with: small/q4_0 50.00 40.0036.00–44.00 1.250 2.500<"));
 }
 
+// Artifact and baseline took turns, which draws inside of a table.
+JournalView with_turns() {
+  JournalView journal = served_journal(40);
+  base::Json rows = base::Json::array();
+  for (const char* metric : {"joules_per_request", "decode_tokens_per_second"}) {
+    rows.push_back({{"metric", metric},
+                    {"batch", 1},
+                    {"reference", "gguf/teacher"},
+                    {"log_ratios", {-0.9, -0.95, -0.85, -0.92, -0.88, -0.9, -0.91, -0.89}}});
+  }
+  journal.steps.back()["tables"]["energy_comparison"] = rows;
+  return journal;
+}
+
 // What a reader meets in a browser: browser_checks.py says what it looks for.
 TEST_F(PageInABrowser, IsSoundForEveryReader) {
-  for (const JournalView& journal : {served_journal(40), sample_journal("")})
+  for (const JournalView& journal : {with_turns(), sample_journal("")})
     EXPECT_EQ(faults_of(journal), "");
 }
 

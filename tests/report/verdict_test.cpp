@@ -1,7 +1,10 @@
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "base/text.h"
 #include "report/architectures.h"
+#include "report/energy_comparison.h"
 #include "report/findings.h"
 #include "report/models.h"
 #include "report/served.h"
@@ -16,8 +19,8 @@ using ::testing::HasSubstr;
 base::Json verdict_of(const JournalView& journal) {
   const base::Json models = collect_models(journal, "teacher");
   return verdict(journal, models, collect_comparisons(journal),
-                 collect_architectures(journal, models),
-                 collect_served(journal, models, "teacher"));
+                 collect_architectures(journal, models), collect_served(journal, models, "teacher"),
+                 energy_comparison_figure(journal));
 }
 
 TEST(Verdict, KeepsWhatAComparisonClaimed) {
@@ -111,6 +114,24 @@ TEST(Verdict, SaysThatJoulesAreNotToldApart) {
               HasSubstr("and joules per response not told apart from those of gguf/teacher."));
   EXPECT_THAT(verdict_of(served_journal(120))["sentence"].get<std::string>(),
               HasSubstr("and 1.20 times the joules per response of gguf/teacher (measured)."));
+}
+
+// Rounds in which both took turns tell more than two intervals, and less than two lucky means.
+TEST(Verdict, TheRatioIsThatOfTheTurns) {
+  const auto sentence = [](double joules, double ratio, double spread) {
+    JournalView journal = served_journal(joules);
+    base::Json log_ratios = base::Json::array();
+    for (int i = 0; i < 10; ++i) log_ratios.push_back(std::log(ratio) + spread * (i - 4.5) / 4.5);
+    journal.steps.back()["tables"]["energy_comparison"] = {{{"metric", "joules_per_request"},
+                                                            {"batch", 1},
+                                                            {"reference", "gguf/teacher"},
+                                                            {"marks", {"short window"}},
+                                                            {"log_ratios", log_ratios}}};
+    return verdict_of(journal)["sentence"].get<std::string>();
+  };
+  EXPECT_THAT(sentence(99, 0.9, 0.1), HasSubstr("and 0.90 [0."));
+  EXPECT_THAT(sentence(99, 0.9, 0.1), HasSubstr("(measured, less sure: short window)"));
+  EXPECT_THAT(sentence(40, 1.0, 0.3), HasSubstr("and joules per response not told apart"));
 }
 
 TEST(Verdict, ShortWindowsAreSaidBesideTheRatio) {
