@@ -185,7 +185,9 @@ void choose_best(Json& comparison) {
   comparison["description"] =
       "Numbers of the runs themselves. In a column that was obtained alike the best are marked, "
       "with those whose intervals reach them; in one that was not, nothing is ranked, and below "
-      "the table stands what differs. A dash is unknown, never zero.";
+      "the table stands what differs. Runs were measured at different times, and how a machine "
+      "drifts between them is in no interval: a small difference of cost needs one run that "
+      "measures both. A dash is unknown, never zero.";
 }
 
 }  // namespace frugal::report
