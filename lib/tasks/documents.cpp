@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "chat/unicode.h"
+#include "tasks/python_text.h"
 #include "tasks/wikitext.h"
 #include "text/data_file.h"
 #include "text/records.h"
@@ -77,15 +78,8 @@ absl::Status read_records(const fs::path& file, std::vector<Json>& rows, bool& t
 
 // [title] and other marks of the pages that HellaSwag is made of.
 std::string without_marks(std::string_view text) {
-  const auto replaced = [](std::string value, std::string_view from, std::string_view to) {
-    for (size_t at = value.find(from); at != std::string::npos;
-         at = value.find(from, at + to.size()))
-      value.replace(at, from.size(), to);
-    return value;
-  };
   std::string out;
-  const std::string titled =
-      replaced(std::string(chat::strip(text, chat::Sides::kBoth)), " [title]", ". ");
+  const std::string titled = replace_all(chat::strip(text, chat::Sides::kBoth), " [title]", ". ");
   for (size_t at = 0; at < titled.size();) {
     const size_t end = titled[at] == '[' ? titled.find_first_of("]\n", at) : std::string::npos;
     if (end != std::string::npos && titled[end] == ']') {
@@ -94,7 +88,7 @@ std::string without_marks(std::string_view text) {
       out += titled[at++];
     }
   }
-  return replaced(std::move(out), "  ", " ");
+  return replace_all(out, "  ", " ");
 }
 
 absl::StatusOr<Json> gold_of(const Json& label) {

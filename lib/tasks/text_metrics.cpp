@@ -9,6 +9,7 @@
 
 #include "base/text.h"
 #include "chat/unicode.h"
+#include "tasks/python_text.h"
 #include "text/utf8.h"
 
 namespace frugal::tasks {
@@ -18,11 +19,6 @@ using Counts = std::map<std::string, int64_t, std::less<>>;
 using Tokens = std::vector<std::string>;
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
-
-void replace_all(std::string& text, std::string_view from, std::string_view to) {
-  for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size()))
-    text.replace(at, from.size(), to);
-}
 
 // str.split().
 Tokens split_words(std::string_view text) {
@@ -207,7 +203,7 @@ double rouge_lsum_of(std::string_view text, std::string_view reference) {
 }
 
 template <size_t N>
-void add(std::array<int64_t, N>& sum, const std::array<int64_t, N>& more) {
+void add_counts(std::array<int64_t, N>& sum, const std::array<int64_t, N>& more) {
   for (size_t i = 0; i < N; ++i) sum[i] += more[i];
 }
 
@@ -226,13 +222,13 @@ std::string signature_of(std::string_view form, std::span<const int64_t> referen
 std::vector<std::string> tokens_13a(std::string_view text) {
   std::string storage;
   std::string line(chat::strip(text::repair_utf8(text, storage), chat::Sides::kRight));
-  replace_all(line, "<skipped>", "");
-  replace_all(line, "-\n", "");
-  replace_all(line, "\n", " ");
-  replace_all(line, "&quot;", "\"");
-  replace_all(line, "&amp;", "&");
-  replace_all(line, "&lt;", "<");
-  replace_all(line, "&gt;", ">");
+  line = replace_all(line, "<skipped>", "");
+  line = replace_all(line, "-\n", "");
+  line = replace_all(line, "\n", " ");
+  line = replace_all(line, "&quot;", "\"");
+  line = replace_all(line, "&amp;", "&");
+  line = replace_all(line, "&lt;", "<");
+  line = replace_all(line, "&gt;", ">");
   std::string apart = " ";
   for (const char c : line) {
     if (stands_alone(c)) apart += ' ';
@@ -256,8 +252,8 @@ std::vector<std::string> tokens_13a(std::string_view text) {
 BleuCounts& BleuCounts::operator+=(const BleuCounts& other) {
   length += other.length;
   reference_length += other.reference_length;
-  add(matched, other.matched);
-  add(total, other.total);
+  add_counts(matched, other.matched);
+  add_counts(total, other.total);
   return *this;
 }
 
@@ -306,9 +302,9 @@ double bleu(const BleuCounts& counts) {
 }
 
 ChrfCounts& ChrfCounts::operator+=(const ChrfCounts& other) {
-  add(text, other.text);
-  add(reference, other.reference);
-  add(matched, other.matched);
+  add_counts(text, other.text);
+  add_counts(reference, other.reference);
+  add_counts(matched, other.matched);
   return *this;
 }
 

@@ -3,20 +3,10 @@
 #include <utility>
 
 #include "chat/unicode.h"
+#include "tasks/python_text.h"
 
 namespace frugal::tasks {
 namespace {
-
-// str.replace.
-void replace_all(std::string& text, std::string_view from, std::string_view to) {
-  std::string out;
-  size_t done = 0;
-  for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, done)) {
-    out.append(text, done, at - done).append(to);
-    done = at + from.size();
-  }
-  text = out.append(text, done);
-}
 
 // re.sub(r"\(\s*([^\)]*?)\s*\)", r"(\1)"): what stands between two marks loses the white space
 // around it.
@@ -38,7 +28,7 @@ void tighten(std::string& text, char open, char close) {
 // re.sub(r"/' [0-9]/", r"/'[0-9]/"), which puts the pattern itself in the place of the digit.
 void replace_digits_between_slashes(std::string& text) {
   for (char digit = '0'; digit <= '9'; ++digit)
-    replace_all(text, std::string("/' ") + digit + "/", "/'[0-9]/");
+    text = replace_all(text, std::string("/' ") + digit + "/", "/'[0-9]/");
 }
 
 }  // namespace
@@ -46,19 +36,19 @@ void replace_digits_between_slashes(std::string& text) {
 std::string wikitext_text(std::string_view page) {
   using Pair = std::pair<std::string_view, std::string_view>;
   std::string text(page);
-  replace_all(text, "s '", "s'");
+  text = replace_all(text, "s '", "s'");
   replace_digits_between_slashes(text);
   for (const auto& [from, to] : {Pair{" @-@ ", "-"}, Pair{" @,@ ", ","}, Pair{" @.@ ", "."},
                                  Pair{" : ", ": "}, Pair{" ; ", "; "}, Pair{" . ", ". "},
                                  Pair{" ! ", "! "}, Pair{" ? ", "? "}, Pair{" , ", ", "}})
-    replace_all(text, from, to);
+    text = replace_all(text, from, to);
   for (const auto& [open, close] : {std::pair{'(', ')'}, std::pair{'[', ']'}, std::pair{'{', '}'},
                                     std::pair{'"', '"'}, std::pair{'\'', '\''}})
     tighten(text, open, close);
   for (const auto& [from, to] : {Pair{"= = = =", "===="}, Pair{"= = =", "==="}, Pair{"= =", "=="},
                                  Pair{" \xC2\xB0 ", "\xC2\xB0"}, Pair{" \n", "\n"},
                                  Pair{"\n ", "\n"}, Pair{" N ", " 1 "}, Pair{" 's", "'s"}})
-    replace_all(text, from, to);
+    text = replace_all(text, from, to);
   return text;
 }
 
