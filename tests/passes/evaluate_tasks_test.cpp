@@ -168,6 +168,32 @@ TEST_F(EvaluateTasksTest, NoClaimIsKeptAtTheFloor) {
   EXPECT_EQ(row("mmlu/exact_match", 0.01)["verdict"], "claimed");
 }
 
+// So it is of labelled examples.
+TEST(EvaluateFloors, LabelsCanBeGuessedToo) {
+  std::vector<evaluate::ClassificationItem> items(100);
+  for (size_t i = 0; i < items.size(); ++i) {
+    items[i].labels = {"a", "b"};
+    items[i].right = i < 55;
+  }
+  const tasks::TaskData task = questions_of(items);
+  EXPECT_THAT(warnings_of("reviews", task, accuracy_of(items)),
+              testing::ElementsAre(testing::HasSubstr(
+                  "reviews/accuracy: 55 right of 100 cannot be told from guessing (50%)")));
+  std::vector<pass::Statistic> statistics = {{.name = "reviews/accuracy", .value = 0.55},
+                                             {.name = "reviews/macro_f1", .value = 0.5}};
+  mark_floors("reviews", task, statistics);
+  EXPECT_EQ(statistics[0].marks, (std::vector<std::string>{"at chance"}));
+  EXPECT_TRUE(statistics[1].marks.empty());
+  std::vector<Json> rows = {{{"metric", "reviews/accuracy"},
+                             {"reference_value", 0.55},
+                             {"verdict", "claimed"},
+                             {"explanation", ""}}};
+  doubt_floors("reviews", task, rows);
+  EXPECT_EQ(rows[0]["verdict"], "not claimed");
+  for (size_t i = 55; i < 70; ++i) items[i].right = true;
+  EXPECT_TRUE(warnings_of("reviews", task, accuracy_of(items)).empty());
+}
+
 TEST_F(EvaluateTasksTest, TakeTheirExamplesFromTheOption) {
   FakeRunContext context = this->context();
   FRUGAL_ASSERT_OK(

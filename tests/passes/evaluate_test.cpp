@@ -72,8 +72,8 @@ TEST_F(EvaluatePassTest, WritesNumbersItemsAndComparisons) {
   FRUGAL_ASSERT_OK(evaluate_pass(kFull)->run(context));
   for (const char* name :
        {"sentiment/accuracy", "sentiment/macro_f1", "sentiment/calibration_error",
-        "description/coverage", "description/length_ratio", "perplexity", "kld/mean",
-        "kld/same_top", "kld/expected_acceptance"}) {
+        "sentiment/answer_log_likelihood", "description/coverage", "description/length_ratio",
+        "perplexity", "kld/mean", "kld/same_top", "kld/expected_acceptance"}) {
     EXPECT_TRUE(context.value(name).has_value()) << name;
   }
   EXPECT_EQ(context.written_items.at("sentiment").size(), 6u);

@@ -225,7 +225,12 @@ class Evaluation {
   absl::Status classify(const Task& task) {
     if (task.classification.empty()) return absl::OkStatus();
     FRUGAL_ASSIGN_OR_RETURN(const auto result, classify_with(*model_, task, ""));
-    report(statistics_of(task.name, result));
+    const tasks::TaskData questions = questions_of(result.items);
+    std::vector<pass::Statistic> statistics = statistics_of(task.name, result);
+    mark_floors(task.name, questions, statistics);
+    report(std::move(statistics));
+    for (const std::string& warning : warnings_of(task.name, questions, accuracy_of(result.items)))
+      context_.warn(warning);
     FRUGAL_RETURN_IF_ERROR(context_.write_items(task.name, evaluate::to_json(result.items)));
     if (!reference_checkpoint_) return absl::OkStatus();
     FRUGAL_ASSIGN_OR_RETURN(
@@ -243,6 +248,7 @@ class Evaluation {
     }
     FRUGAL_ASSIGN_OR_RETURN(auto rows,
                             compare(task.name, result.items, items, comparison(task.name)));
+    doubt_floors(task.name, questions, rows);
     add_rows(std::move(rows));
     return absl::OkStatus();
   }

@@ -1,11 +1,13 @@
 // Tested by: tests/passes/evaluate_test.cpp
 #include "passes/evaluate/results.h"
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 
 #include "absl/strings/str_format.h"
 #include "base/text.h"
+#include "evaluate/task_items.h"
 
 namespace frugal::passes {
 namespace {
@@ -30,17 +32,48 @@ Statistic statistic(std::string name, double value, std::string unit, std::strin
 
 }  // namespace
 
+namespace {
+
+// A normal interval from a standard error.
+void set_normal(Statistic& target, double error, std::string_view method) {
+  if (!std::isfinite(error) || !target.value) return;
+  const double half = evaluate::normal_quantile(0.975) * error;
+  target.low = *target.value - half;
+  target.high = *target.value + half;
+  target.method = method;
+}
+
+Statistic answer_log_likelihood(std::string_view task,
+                                const std::vector<evaluate::ClassificationItem>& items) {
+  std::vector<double> values;
+  for (const evaluate::ClassificationItem& item : items) {
+    const auto label = std::find(item.labels.begin(), item.labels.end(), item.label);
+    if (label != item.labels.end())
+      values.push_back(item.scores[static_cast<size_t>(label - item.labels.begin())]);
+  }
+  Statistic result = statistic(
+      str_cat(task, "/", evaluate::kAnswerLogLikelihood), evaluate::mean(values), "nats",
+      "Mean log-likelihood of the right label: a finer measure than accuracy, and one that moves "
+      "where that is chance.",
+      static_cast<int64_t>(values.size()));
+  set_normal(result, evaluate::standard_error(values), "normal");
+  return result;
+}
+
+}  // namespace
+
 std::vector<Statistic> statistics_of(std::string_view task,
                                      const evaluate::Classification& result) {
   const int64_t n = static_cast<int64_t>(result.items.size());
-  return {statistic(str_cat(task, "/accuracy"), result.accuracy, "fraction",
-                    "Share of examples whose right label is the most probable one.", n,
-                    result.accuracy_interval),
-          statistic(str_cat(task, "/macro_f1"), result.macro_f1, "fraction",
-                    "Unweighted mean of the labels' F1.", n, result.macro_f1_interval),
-          statistic(str_cat(task, "/calibration_error"), result.calibration_error, "fraction",
-                    "Expected calibration error over 10 bins of the predicted label's probability.",
-                    n)};
+  return {
+      statistic(str_cat(task, "/accuracy"), result.accuracy, "fraction",
+                "Share of examples whose right label is the most probable one.", n,
+                result.accuracy_interval),
+      statistic(str_cat(task, "/macro_f1"), result.macro_f1, "fraction",
+                "Unweighted mean of the labels' F1.", n, result.macro_f1_interval),
+      statistic(str_cat(task, "/calibration_error"), result.calibration_error, "fraction",
+                "Expected calibration error over 10 bins of the predicted label's probability.", n),
+      answer_log_likelihood(task, result.items)};
 }
 
 namespace {
@@ -131,15 +164,6 @@ std::vector<Statistic> runtime_difference(const evaluate::Divergence& result,
 }
 
 namespace {
-
-// A normal interval from a standard error over documents.
-void set_normal(Statistic& target, double error, std::string_view method) {
-  if (!std::isfinite(error) || !target.value) return;
-  const double half = evaluate::normal_quantile(0.975) * error;
-  target.low = *target.value - half;
-  target.high = *target.value + half;
-  target.method = method;
-}
 
 struct Percentile {
   std::string_view name, words;

@@ -16,7 +16,7 @@
 
 namespace frugal::passes {
 
-// <task>/accuracy, <task>/macro_f1, <task>/calibration_error.
+// <task>/accuracy, <task>/macro_f1, <task>/calibration_error, <task>/answer_log_likelihood.
 std::vector<pass::Statistic> statistics_of(std::string_view task,
                                            const evaluate::Classification& result);
 // <task>/coverage of texts with attributes, <task>/bleu, chrf, rouge_l, rouge_lsum of texts with

@@ -97,8 +97,6 @@ pass::Statistic statistic_of(std::string_view name, const tasks::TaskData& task,
   statistic.help += ".";
   statistic.n = static_cast<int64_t>(metric.items.size());
   set_interval(statistic, interval_of(metric, random));
-  if (const std::string_view floor = floor_of(task, metric.name, metric.value); !floor.empty())
-    statistic.marks.emplace_back(floor);
   return statistic;
 }
 
@@ -143,6 +141,7 @@ std::vector<pass::Statistic> statistics_of(std::string_view name, const tasks::T
   std::vector<pass::Statistic> all;
   for (const MetricResult& metric : result.metrics)
     all.push_back(statistic_of(name, task, metric, random));
+  mark_floors(name, task, all);
   if (has_scored_answers(task.config.type)) {
     const std::vector<double> values = tasks::answer_log_likelihoods(task.questions, answers);
     pass::Statistic statistic{
@@ -193,6 +192,35 @@ std::vector<pass::Statistic> statistics_of(std::string_view name,
     all.push_back(std::move(statistic));
   }
   return all;
+}
+
+tasks::TaskData questions_of(const std::vector<evaluate::ClassificationItem>& items) {
+  tasks::TaskData task;
+  task.config.type = OutputType::kMultipleChoice;
+  for (const evaluate::ClassificationItem& item : items) {
+    tasks::Question& question = task.questions.emplace_back();
+    question.choices = item.labels;
+    question.right = {0};  // which one does not matter to guessing
+  }
+  return task;
+}
+
+tasks::TaskResult accuracy_of(const std::vector<evaluate::ClassificationItem>& items) {
+  MetricResult metric{.name = "accuracy", .filter = "none"};
+  for (const evaluate::ClassificationItem& item : items)
+    metric.items.push_back(item.right ? 1.0 : 0.0);
+  metric.value = evaluate::mean(metric.items);
+  return {.metrics = {std::move(metric)}, .filtered = {}};
+}
+
+void mark_floors(std::string_view name, const tasks::TaskData& task,
+                 std::vector<pass::Statistic>& statistics) {
+  for (pass::Statistic& statistic : statistics) {
+    if (!statistic.value || !statistic.name.starts_with(str_cat(name, "/"))) continue;
+    const std::string_view metric = std::string_view(statistic.name).substr(name.size() + 1);
+    if (const std::string_view floor = floor_of(task, metric, *statistic.value); !floor.empty())
+      statistic.marks.emplace_back(floor);
+  }
 }
 
 std::vector<std::string> warnings_of(std::string_view name, const tasks::TaskData& task,

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "evaluate/classification.h"
 #include "evaluate/task_items.h"
 #include "pass/pass.h"
 #include "passes/evaluate/options.h"
@@ -36,6 +37,15 @@ std::vector<pass::Statistic> statistics_of(std::string_view name, const tasks::T
 std::vector<pass::Statistic> statistics_of(std::string_view name,
                                            const evaluate::TaskScores& scores,
                                            const base::RandomStream& random);
+
+// Labelled examples as the questions of a task with one metric, accuracy: for what is said of
+// guessing below.
+tasks::TaskData questions_of(const std::vector<evaluate::ClassificationItem>& items);
+tasks::TaskResult accuracy_of(const std::vector<evaluate::ClassificationItem>& items);
+
+// Marks the numbers of `name` that guessing would give, too.
+void mark_floors(std::string_view name, const tasks::TaskData& task,
+                 std::vector<pass::Statistic>& statistics);
 
 // What must be said beside the numbers, whose marks say it, too: accuracies that guessing would
 // give
