@@ -177,6 +177,12 @@ class Evaluated {
       const std::string metric = row.value("metric", "");
       for (const Json& recorded : recorded_rows()) {
         if (recorded.value("metric", "") != metric) continue;
+        // How many choices guessing has, items of task files do not say.
+        if (recorded.contains("floor") && !row.contains("floor")) {
+          out_.not_computed.push_back(str_cat("the comparison of ", metric,
+                                              ", whose verdict rests on what guessing gives"));
+          continue;
+        }
         const Json was = recorded.value("reference_value", Json());
         const Json is = row.value("reference_value", Json());
         if (is.is_number() && was.is_number() &&
@@ -221,6 +227,7 @@ class Evaluated {
     FRUGAL_ASSIGN_OR_RETURN(const auto reference,
                             items_of(*other, evaluate::classification_item, "reference"));
     FRUGAL_ASSIGN_OR_RETURN(auto rows, compare(name, items, reference, comparison(name)));
+    doubt_floors(name, questions_of(items), rows);
     add_rows(std::move(rows));
     return absl::OkStatus();
   }
