@@ -122,10 +122,24 @@ std::string savings(const Json& student, const Json* baseline, const Json& archi
   return parts.empty() ? "" : str_cat(" at ", base::join(parts, " and "));
 }
 
+bool lower_is_better(const Json& row) { return text_at(row, "better", "higher") == "lower"; }
+
+// A difference with the sign that makes more of it better.
+double gained(const Json& row, std::string_view bound, double unknown) {
+  const double value = number_at(row, bound, std::numeric_limits<double>::quiet_NaN());
+  if (std::isnan(value)) return unknown;
+  return lower_is_better(row) ? -value : value;
+}
+
+// What is gained at worst, by the row's interval.
+double at_worst(const Json& row) {
+  return gained(row, lower_is_better(row) ? "high" : "low", -1e300);
+}
+
 // Smaller first; of equal sizes the one that lost less.
 bool smaller(const Candidate& a, const Candidate& b) {
   if (a.size_bytes != b.size_bytes) return a.size_bytes < b.size_bytes;
-  return number_at(*a.row, "difference", -1e300) > number_at(*b.row, "difference", -1e300);
+  return gained(*a.row, "difference", -1e300) > gained(*b.row, "difference", -1e300);
 }
 
 // Every model whose claim was tested against the baseline. Where artifacts were scored in their
@@ -171,7 +185,7 @@ const Candidate& chosen(const std::vector<Candidate>& pool, bool kept) {
   return kept ? *std::min_element(pool.begin(), pool.end(),
                                   [](auto& a, auto& b) { return smaller(a, b); })
               : *std::max_element(pool.begin(), pool.end(), [](auto& a, auto& b) {
-                  return number_at(*a.row, "low", -1e300) < number_at(*b.row, "low", -1e300);
+                  return at_worst(*a.row) < at_worst(*b.row);
                 });
 }
 
