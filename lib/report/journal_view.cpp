@@ -31,6 +31,18 @@ absl::StatusOr<std::vector<base::Json>> parse_lines(std::string_view text, std::
   return events;
 }
 
+// Lists whose elements everybody takes for texts.
+absl::Status check_texts(const base::Json& step) {
+  for (const char* key : {"from", "warnings"}) {
+    for (const base::Json& text : list_at(step, key)) {
+      if (!text.is_string())
+        return base::data_loss("the record of step ", text_at(step, "id"), " has in '", key,
+                               "' what is no text: ", text.dump().substr(0, 200));
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<JournalView> read_journal(const std::filesystem::path& journal) {
@@ -47,6 +59,7 @@ absl::StatusOr<JournalView> read_journal(const std::filesystem::path& journal) {
     } else if (kind == "run_end") {
       view.run_end = std::move(event);
     } else if (kind == "step_end" || kind == "step_failed") {
+      FRUGAL_RETURN_IF_ERROR(check_texts(event));
       view.steps.push_back(std::move(event));
     } else if (kind == "idle") {
       view.idle.push_back(std::move(event));

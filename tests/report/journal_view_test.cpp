@@ -42,5 +42,16 @@ TEST(JournalView, AbsentFileIsAnError) {
   EXPECT_FALSE(read_journal("/nonexistent/journal.jsonl").ok());
 }
 
+TEST(JournalViewTexts, WhatIsNoTextInAListOfTextsIsNamed) {
+  const test::TemporaryFolder folder;
+  const auto path = folder.path() / "journal.jsonl";
+  for (const char* key : {"from", "warnings"}) {
+    const base::Json step = {{"event", "step_end"}, {"id", "small"}, {key, {7}}};
+    FRUGAL_ASSERT_OK(
+        base::write_file_atomically(path, "{\"event\":\"run_start\"}\n" + step.dump() + "\n"));
+    FRUGAL_EXPECT_ERROR(read_journal(path), absl::StatusCode::kDataLoss, key);
+  }
+}
+
 }  // namespace
 }  // namespace frugal::report
