@@ -77,7 +77,7 @@ void visit_comparison(EvaluateOptions& options, pass::OptionVisitor& visitor) {
       {.name = "margin",
        .help =
            "Loss against the reference that is declared acceptable: comparisons get a verdict; 0 "
-           "declares none.",
+           "declares none. A pipeline declares its claim once, under report: claim:.",
        .minimum = 0,
        .maximum = 1},
       options.margin);

@@ -255,7 +255,9 @@ void doubt_floors(std::string_view name, const tasks::TaskData& task,
     const std::string_view floor = floor_of(task, metric, row["reference_value"].get<double>());
     if (floor.empty()) continue;
     row["floor"] = floor;
-    if (row["verdict"] != evaluate::to_string(evaluate::Verdict::kClaimed)) continue;
+    const std::string verdict =
+        row["verdict"].is_string() ? row["verdict"].get<std::string>() : std::string();
+    if (verdict != evaluate::to_string(evaluate::Verdict::kClaimed)) continue;
     row["verdict"] = evaluate::to_string(evaluate::Verdict::kNotClaimed);
     row["explanation"] =
         floor == "none right"
