@@ -14,6 +14,7 @@
 #include "report/best_use.h"
 #include "report/claim.h"
 #include "report/findings.h"
+#include "report/metered.h"
 #include "report/models.h"
 #include "report/throughput.h"
 
@@ -24,8 +25,6 @@ namespace fs = std::filesystem;
 using base::Json;
 using base::str_cat;
 
-constexpr const char* kOwnForward = "frugal's fp32 forward";
-
 // How a number was obtained: {"machine": "…", "meters": "…"}; numbers may be held against each
 // other where these are equal.
 using Conditions = std::map<std::string, std::string>;
@@ -34,17 +33,10 @@ struct Cell {
   Json number;
   Conditions conditions;
 };
-struct Row {
+struct RunRow {
   Json shown;
   std::map<std::string, Cell> cells;
 };
-
-std::string engine_of(const Json& step) {
-  const Json runtime = list_at(object_at(step, "tables"), "runtime");
-  const Json row = runtime.empty() ? Json() : runtime[0];
-  const std::string version = text_at(row, "version");
-  return text_at(row, "runtime", kOwnForward) + (version.empty() ? "" : " " + version);
-}
 
 // Which items a step answered: a hash of their ids, whatever the answers were.
 std::string items_of(const fs::path& file) {
@@ -95,12 +87,12 @@ class Run {
             {"journal_sha256", journal_.sha256}};
   }
 
-  std::vector<Row> rows() {
-    std::vector<Row> out;
+  std::vector<RunRow> rows() {
+    std::vector<RunRow> out;
     for (const Json& model : models_) {
       const std::string name = text_at(model, "name");
       for (const std::string& engine : engines_of(name)) {
-        Row row;
+        RunRow row;
         row.shown = {{"run", text_at(journal_.run_start, "name")},
                      {"model", name},
                      {"role", text_at(model, "role")},
@@ -170,7 +162,7 @@ class Run {
     std::vector<std::string> engines;
     for (const char* pass : {"measure", "evaluate"}) {
       for (const Json* step : steps_of(model, pass)) {
-        const std::string engine = engine_of(*step);
+        const std::string engine = engine_or_forward(*step);
         if (std::find(engines.begin(), engines.end(), engine) == engines.end())
           engines.push_back(engine);
       }
@@ -179,9 +171,9 @@ class Run {
     return engines;
   }
 
-  void add_quality(const std::string& model, const std::string& engine, Row& row) const {
+  void add_quality(const std::string& model, const std::string& engine, RunRow& row) const {
     for (const Json* step : steps_of(model, "evaluate")) {
-      if (engine_of(*step) != engine) continue;
+      if (engine_or_forward(*step) != engine) continue;
       for (const Json& statistic : list_at(*step, "statistics")) {
         const std::string metric = text_at(statistic, "name");
         if (!is_quality(metric)) continue;
@@ -200,7 +192,7 @@ class Run {
     }
   }
 
-  void add_cost(const std::string& model, const std::string& engine, Row& row) const {
+  void add_cost(const std::string& model, const std::string& engine, RunRow& row) const {
     const Throughput* of = nullptr;
     for (const Throughput& each : throughput_) {
       const bool its =
@@ -251,26 +243,26 @@ class Run {
   const Json comparisons_;
 };
 
-bool is_known(const Row& row, const std::string& key) {
+bool is_known(const RunRow& row, const std::string& key) {
   const auto cell = row.cells.find(key);
   return cell != row.cells.end() && any_at(cell->second.number, "value").is_number();
 }
 
 // What stands in a column and is not ranked there: frugal's own forward, where others were served.
 // Its cost is the same for every grid, and nobody is served by it.
-std::string left_aside(const std::vector<Row>& rows, const std::string& key) {
+std::string left_aside(const std::vector<RunRow>& rows, const std::string& key) {
   if (!is_cost(key)) return "";
-  const bool served = std::any_of(rows.begin(), rows.end(), [&](const Row& row) {
+  const bool served = std::any_of(rows.begin(), rows.end(), [&](const RunRow& row) {
     return is_known(row, key) && text_at(row.shown, "engine") != kOwnForward;
   });
   return served ? kOwnForward : "";
 }
 
 // Whether every known number of a column was obtained alike; else what differs.
-std::string differences(const std::vector<Row>& rows, const std::string& key) {
+std::string differences(const std::vector<RunRow>& rows, const std::string& key) {
   const std::string aside = left_aside(rows, key);
   std::map<std::string, std::set<std::string>> seen;
-  for (const Row& row : rows) {
+  for (const RunRow& row : rows) {
     if (!is_known(row, key) || text_at(row.shown, "engine") == aside) continue;
     for (const auto& [what, value] : row.cells.at(key).conditions) seen[what].insert(value);
   }
@@ -314,18 +306,19 @@ int direction_of(const std::string& key) {
   return better_direction(key);
 }
 
-Json columns_of(const std::vector<Row>& rows) {
+Json columns_of(const std::vector<RunRow>& rows) {
   std::vector<std::string> keys = {
       "parameters",        "weight_bytes",   "bits_per_weight", "joules_per_million_tokens",
       "tokens_per_second", "location_grams", "market_grams"};
-  for (const Row& row : rows) {
+  for (const RunRow& row : rows) {
     for (const auto& [key, cell] : row.cells) {
       if (std::find(keys.begin(), keys.end(), key) == keys.end()) keys.push_back(key);
     }
   }
   Json columns = Json::array();
   for (const std::string& key : keys) {
-    if (std::none_of(rows.begin(), rows.end(), [&](const Row& row) { return is_known(row, key); }))
+    if (std::none_of(rows.begin(), rows.end(),
+                     [&](const RunRow& row) { return is_known(row, key); }))
       continue;
     const std::string differ = differences(rows, key);
     columns.push_back({{"key", key},
@@ -339,9 +332,9 @@ Json columns_of(const std::vector<Row>& rows) {
   return columns;
 }
 
-Json rows_json(const std::vector<Row>& rows) {
+Json rows_json(const std::vector<RunRow>& rows) {
   Json out = Json::array();
-  for (const Row& row : rows) {
+  for (const RunRow& row : rows) {
     Json shown = row.shown;
     shown["cells"] = Json::object();
     for (const auto& [key, cell] : row.cells) shown["cells"][key] = cell.number;
@@ -363,12 +356,12 @@ absl::StatusOr<Json> compare_runs(const std::vector<fs::path>& run_folders) {
                                     "' has the journal of a run that was given before");
     journals.push_back(std::move(journal));
   }
-  std::vector<Row> rows;
+  std::vector<RunRow> rows;
   Json runs = Json::array();
   for (size_t i = 0; i < journals.size(); ++i) {
     Run run(run_folders[i], journals[i]);
     runs.push_back(run.description());
-    for (Row& row : run.rows()) {
+    for (RunRow& row : run.rows()) {
       row.shown["run_index"] = i;
       rows.push_back(std::move(row));
     }

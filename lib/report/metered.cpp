@@ -76,6 +76,11 @@ std::string engine_of(const Json& step) {
   return version.empty() ? runtime : base::str_cat(runtime, " (", version, ")");
 }
 
+std::string engine_or_forward(const Json& step) {
+  const std::string engine = engine_of(step);
+  return engine.empty() ? kOwnForward : engine;
+}
+
 Json step_numbers(const Json& step) {
   Json numbers = Json::object();
   for (const Json& statistic : list_at(step, "statistics"))

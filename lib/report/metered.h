@@ -15,6 +15,10 @@ bool is_served(const base::Json& step);
 // tell.
 std::string engine_of(const base::Json& step);
 
+// The same; journals of earlier versions do not tell: then it was the own forward.
+inline constexpr const char* kOwnForward = "frugal's fp32 forward";
+std::string engine_or_forward(const base::Json& step);
+
 // {metric: number} of the statistics; of measure also, for the first workload: joules of a request
 // in its parts (prefill_joules_per_request, decode_joules_per_request, and of both
 // idle_joules_per_request, gross less net) and time_to_first_token, the median.

@@ -216,7 +216,7 @@ energy::Tco total_of(const std::string& currency, const std::vector<const Input*
   return energy::total_cost(all);
 }
 
-struct Row {
+struct TcoRow {
   const Throughput* served;
   Input speed, watts, one_off;
   energy::Tco tco;
@@ -236,8 +236,8 @@ bool is_baseline(const JournalView& journal, const Throughput& row, std::string_
 }
 
 // The baseline in the same engine at the same work; null without one, and for a baseline itself.
-const Row* reference_of(const std::vector<Row>& rows, const Row& row) {
-  for (const Row& other : rows) {
+const TcoRow* reference_of(const std::vector<TcoRow>& rows, const TcoRow& row) {
+  for (const TcoRow& other : rows) {
     if (other.is_baseline && !row.is_baseline && other.served->engine == row.served->engine &&
         other.served->workload == row.served->workload)
       return &other;
@@ -246,7 +246,7 @@ const Row* reference_of(const std::vector<Row>& rows, const Row& row) {
 }
 
 // After how many million tokens the making is paid back by what each costs less.
-Json break_even(const Row& row, const Row* baseline) {
+Json break_even(const TcoRow& row, const TcoRow* baseline) {
   const auto no = [](const std::string& why) {
     return Json{{"million_tokens", nullptr}, {"reason", why}};
   };
@@ -263,9 +263,9 @@ Json break_even(const Row& row, const Row* baseline) {
 }
 
 // Over all rows: scenarios of one hardly ever part from those of another.
-std::string finding_of(const std::vector<Row>& rows, const std::string& currency) {
+std::string finding_of(const std::vector<TcoRow>& rows, const std::string& currency) {
   std::optional<energy::Range> range;
-  for (const Row& row : rows) {
+  for (const TcoRow& row : rows) {
     if (!row.tco.expected) continue;
     const double low = row.tco.favorable->total(), high = row.tco.unfavorable->total();
     range = range ? energy::Range{std::min(range->low, low), std::max(range->high, high)}
@@ -276,8 +276,8 @@ std::string finding_of(const std::vector<Row>& rows, const std::string& currency
                          range->low, range->high, currency);
 }
 
-Json row_json(const std::vector<Row>& rows, const Row& row, const std::string& currency) {
-  const Row* baseline = reference_of(rows, row);
+Json row_json(const std::vector<TcoRow>& rows, const TcoRow& row, const std::string& currency) {
+  const TcoRow* baseline = reference_of(rows, row);
   return {{"name", row.served->name},
           {"engine", row.served->engine},
           {"models", row.served->models},
@@ -296,15 +296,15 @@ Json tco_figure(const JournalView& journal, const Json& models, std::string_view
   if (served.empty()) return nullptr;
   const Shared shared = shared_inputs(journal);
   const std::string currency = shared.currency.empty() ? "money" : shared.currency;
-  std::vector<Row> rows;
+  std::vector<TcoRow> rows;
   for (const Throughput& each : served) {
-    Row row{&each,
-            of_number("tokens_per_second", "generated tokens a second", "tokens/s",
-                      each.tokens_per_second),
-            of_number("load_watts", "power while it serves", "W", each.watts),
-            one_off_cost(journal, each, baseline, shared),
-            {},
-            is_baseline(journal, each, baseline)};
+    TcoRow row{&each,
+               of_number("tokens_per_second", "generated tokens a second", "tokens/s",
+                         each.tokens_per_second),
+               of_number("load_watts", "power while it serves", "W", each.watts),
+               one_off_cost(journal, each, baseline, shared),
+               {},
+               is_baseline(journal, each, baseline)};
     std::vector<const Input*> inputs = {&row.speed, &row.watts, &row.one_off};
     for (const Input& input : shared.inputs) inputs.push_back(&input);
     row.tco = total_of(currency, inputs);
@@ -312,7 +312,7 @@ Json tco_figure(const JournalView& journal, const Json& models, std::string_view
   }
   Json inputs = Json::array(), out = Json::array();
   for (const Input& input : shared.inputs) inputs.push_back(json_of(input));
-  for (const Row& row : rows) out.push_back(row_json(rows, row, currency));
+  for (const TcoRow& row : rows) out.push_back(row_json(rows, row, currency));
   return {{"finding", finding_of(rows, currency)},
           {"description",
            "Hardware written off over its life, power while it serves and while it waits, and the "

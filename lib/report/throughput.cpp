@@ -7,6 +7,7 @@
 #include "report/access.h"
 #include "report/architectures.h"
 #include "report/claim.h"
+#include "report/metered.h"
 #include "report/models.h"
 
 namespace frugal::report {
@@ -14,8 +15,6 @@ namespace {
 
 using base::Json;
 using base::str_cat;
-
-constexpr std::string_view kOwnForward = "frugal's fp32 forward";
 
 Json unknown(const std::string& unit, const std::string& reason, const std::string& source) {
   return {{"value", nullptr}, {"unit", unit}, {"reason", reason}, {"source", source}};
@@ -97,12 +96,7 @@ void add_rates(const Json& step, const Work& work, Throughput& out) {
 Throughput throughput_of(const Json& step, const Json& model) {
   Throughput out;
   const Work work = work_of(step);
-  const Json runtime = list_at(object_at(step, "tables"), "runtime");
-  const Json row = runtime.empty() ? Json() : runtime[0];
-  // Journals of earlier versions say nothing of it: then it was the own forward.
-  out.engine = text_at(row, "runtime", kOwnForward);
-  if (const std::string version = text_at(row, "version"); !version.empty())
-    out.engine += " " + version;
+  out.engine = engine_or_forward(step);
   out.models = {text_at(model, "name")};
   out.name =
       out.engine == kOwnForward ? text_at(model, "architecture", out.models[0]) : out.models[0];
