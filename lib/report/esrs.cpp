@@ -105,9 +105,9 @@ Consumption consumption_of(const JournalView& journal) {
   return out;
 }
 
-class Table {
+class EsrsTable {
  public:
-  explicit Table(const JournalView& journal)
+  explicit EsrsTable(const JournalView& journal)
       : journal_(journal), site_(site_of(journal)), used_(consumption_of(journal)) {}
 
   Json make() {
@@ -247,7 +247,7 @@ class Table {
 
 }  // namespace
 
-Json esrs_table(const JournalView& journal) { return Table(journal).make(); }
+Json esrs_table(const JournalView& journal) { return EsrsTable(journal).make(); }
 
 std::string esrs_csv(const Json& table) {
   std::string csv;

@@ -60,12 +60,13 @@ def judge(name, metric, settings, work):
                            f"{three}/tuned", f"{three}/student")]
     for file in files:
         expected = "llama.cpp" if file.startswith("gguf") else "onnxruntime"
-        for id in ("quality", "cost"):
-            found = steps[(id, file)]["tables"]["runtime"][0]["runtime"]
-            expect_true(f"{name}: {id} of {file} is of {expected}", found == expected, found)
+        cost = steps[("cost" if file.startswith("gguf") else "cost_onnx", file.partition("/")[2])]
+        for what, step in (("quality", steps[("quality", file)]), ("cost", cost)):
+            found = step["tables"]["runtime"][0]["runtime"]
+            expect_true(f"{name}: {what} of {file} is of {expected}", found == expected, found)
         expect_true(f"{name}: {file} has a verdict", any(row["metric"] == metric and row["verdict"] for row in
                                                          steps[("quality", file)]["tables"]["comparison"]))
-        expect_true(f"{name}: {file} has its cost", values(steps[("cost", file)])["joules_per_request"] > 0)
+        expect_true(f"{name}: {file} has its cost", values(cost)["joules_per_request"] > 0)
     report = json.loads((run / "report.json").read_text())
     expect_true(f"{name}: the claim is judged", report["claim"]["metric"] == metric and report["verdict"]["status"] in ("kept", "lost", "not_shown"),
                 report["verdict"]["sentence"])
