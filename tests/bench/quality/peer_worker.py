@@ -2,9 +2,14 @@
 
 usage: PYTHON peer_worker.py gptqmodel|llmcompressor|autoround MODEL IDS.json OUT GROUP ITERATIONS
        PYTHON peer_worker.py llama SOURCE.gguf IMPORTANCE.npz OUT.gguf TYPE -
+       PYTHON peer_worker.py ggml SOURCE.gguf IMPORTANCE.npz OUT.gguf - -
+       PYTHON peer_worker.py importance MODEL IDS.json OUT.npz - -
 
 MODEL: a Hugging Face folder with fp32 weights; IDS.json: the calibration windows as lists of token ids. All peers round decoder matrices
-alone, to symmetric 4 bits, with their defaults else. Seconds and memory are of this process, without programs that it starts (GPTQModel
+alone, to symmetric 4 bits, with their defaults else. ggml: OUT.gguf is there, with the types that llama-quantize would choose; its
+tensors are rounded anew from SOURCE's by ggml_quantize_chunk, the function that llama-quantize calls, as the wheel xllamacpp carries it
+(llama-cpp-python compiles for many minutes). importance: mean squares of the inputs of every linear layer, by transformers, for any
+architecture. Seconds and memory are of this process, without programs that it starts (GPTQModel
 compiles its packer when first used). Nothing is imported from the project: the peers' environments have their own packages only.
 """
 import ctypes
@@ -84,6 +89,60 @@ def autoround(model, windows, out, group, iterations):
     return __version__
 
 
+def importance(model, windows, out):
+    with stage("import"):
+        torch = one_thread()
+        import numpy as np
+        from transformers import AutoModelForCausalLM, __version__
+    held = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32).eval()
+    sums = {}
+
+    def watch(name):
+        def add(_, inputs, __):
+            x = inputs[0].reshape(-1, inputs[0].shape[-1])
+            sums[name] = sums.get(name, 0) + (x * x).sum(0)
+        return add
+    for name, module in held.named_modules():
+        if isinstance(module, torch.nn.Linear) and name != "lm_head":
+            module.register_forward_hook(watch(name + ".weight"))
+    with stage("forward"), torch.inference_mode():
+        for ids in windows:
+            held(torch.tensor([ids]))
+    tokens = sum(map(len, windows))
+    np.savez(out, **{name: (value / tokens).numpy() for name, value in sums.items()})
+    return __version__
+
+
+def ggml(source, importance, out):
+    with stage("import"):
+        import importlib.metadata
+        import importlib.util
+        from pathlib import Path
+
+        import numpy as np
+        from gguf import GGUFReader
+        folder = Path(importlib.util.find_spec("xllamacpp").origin).parent
+        lib = ctypes.CDLL(str(next(folder.glob("xllamacpp*.so"))))
+    floats = ctypes.POINTER(ctypes.c_float)
+    lib.ggml_quantize_chunk.restype = ctypes.c_size_t
+    lib.ggml_quantize_chunk.argtypes = [ctypes.c_int, floats, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, floats]
+    weights, known = {t.name: t for t in GGUFReader(source).tensors}, np.load(importance)
+    with stage("quantize"):
+        for tensor in GGUFReader(out, "r+").tensors:
+            if tensor.tensor_type <= 1:  # F32, F16
+                continue
+            rows = np.ascontiguousarray(weights[tensor.name].data, dtype=np.float32)
+            weight = np.ascontiguousarray(known[tensor.name], dtype=np.float32) if tensor.name in known else None
+            made = np.empty(tensor.data.nbytes, dtype=np.uint8)
+            size = lib.ggml_quantize_chunk(int(tensor.tensor_type), rows.ctypes.data_as(floats), made.ctypes.data, 0, rows.shape[0], rows.shape[1],
+                                           None if weight is None else weight.ctypes.data_as(floats))
+            if size != made.nbytes:
+                sys.exit(f"ggml_quantize_chunk: {tensor.name}: {size} bytes, expected {made.nbytes}")
+            tensor.data[...] = made.reshape(tensor.data.shape)
+            tensor.data.flush()
+    return "xllamacpp " + importlib.metadata.version("xllamacpp")
+
+
 def llama(source, importance, out, kind):
     with stage("import"):
         import llama_cpp as lib
@@ -111,6 +170,10 @@ def main():
     start = time.time()
     if peer == "llama":
         version = llama(model, second, out, form)
+    elif peer == "ggml":
+        version = ggml(model, second, out)
+    elif peer == "importance":
+        version = importance(model, json.load(open(second)), out)
     else:
         version = {"gptqmodel": gptqmodel, "llmcompressor": llmcompressor, "autoround": autoround}[peer](
             model, json.load(open(second)), out, int(form), int(iterations))
