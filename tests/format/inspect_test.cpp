@@ -99,7 +99,7 @@ TEST(Inspect, SaysWhatItCannotDescribe) {
                       "without config.json or model.onnx");
   test::write_text(folder.path() / "a.txt", "x");
   FRUGAL_EXPECT_ERROR(inspect(folder.path() / "a.txt"), absl::StatusCode::kInvalidArgument,
-                      "'.txt'");
+                      "neither its name nor its content is that of a model");
 }
 
 }  // namespace

@@ -144,7 +144,7 @@ TEST_F(CompareRunsTest, OurOwnForwardStandsAsideWhereOthersWereServed) {
   FRUGAL_ASSERT_OK_AND_ASSIGN(const Json two,
                               compare_runs({write(serving_journal(), "c"), write(other, "d")}));
   EXPECT_THAT(column(two, "joules_per_million_tokens")["note"].get<std::string>(),
-              HasSubstr("runtime: ONNX Runtime b1 | llama.cpp b1"));
+              HasSubstr("runtime: ONNX Runtime (b1) | llama.cpp (b1)"));
 }
 
 TEST_F(CompareRunsTest, WhatCannotBeComparedIsRefused) {
@@ -160,7 +160,7 @@ TEST_F(CompareRunsTest, FilesHoldTheSameNumbers) {
   FRUGAL_ASSERT_OK_AND_ASSIGN(const Json comparison,
                               compare_runs({write(journal("one, \"two\""), "a")}));
   EXPECT_THAT(comparison_csv(comparison),
-              HasSubstr("\"one, \"\"two\"\"\",file/small,llama.cpp b1,joules_per_million_tokens,"
+              HasSubstr("\"one, \"\"two\"\"\",file/small,llama.cpp (b1),joules_per_million_tokens,"
                         "300000.0,270000.0,330000.0,J,measured,serve/file/small,true\n"));
   const std::string page = render_comparison(comparison);
   for (const char* part : {"src=", "href=", "@import", "url(http", "fetch("})

@@ -21,7 +21,7 @@ TEST(Throughput, CountsTheTimeOfThePrompt) {
   ASSERT_EQ(all.size(), 3u);
   const Throughput& gguf = all[1];
   EXPECT_EQ(gguf.name, "file/small");
-  EXPECT_EQ(gguf.engine, "llama.cpp b1");
+  EXPECT_EQ(gguf.engine, "llama.cpp (b1)");
   EXPECT_EQ(gguf.workload, "batch 4, 100 prompt and 21 generated tokens");
   EXPECT_DOUBLE_EQ(gguf.tokens_per_second["value"].get<double>(), 84 / 0.8);
   EXPECT_DOUBLE_EQ(gguf.tokens_per_second["low"].get<double>(), 84 / (400 / 900.0 + 80 / 180.0));
