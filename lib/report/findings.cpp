@@ -22,6 +22,8 @@ std::string in_words(double value, std::string_view unit) {
   if (unit == "bytes") return base::format_bytes(value);
   if (unit == "seconds") return base::format_duration(value);
   if (unit == "count") return base::format_count(static_cast<int64_t>(value));
+  if (std::abs(value) >= 1e4 && std::abs(value) < 1e15)
+    return base::format_count(std::llround(value));
   return absl::StrFormat("%.4g", value);
 }
 

@@ -34,9 +34,9 @@ constexpr std::array kLooks = {
     Look{"*/exact_match*", "exact match", "fraction", 1, true, true},
     Look{"*/answer_log_likelihood", "answer log-likelihood", "", 1, true, true},
     Look{"*/coverage", "coverage", "fraction", 1, true, true},
-    Look{"*/bleu", "BLEU", "", 1, true, true},
-    Look{"*/chrf", "chrF", "", 1, true, true},
-    Look{"*/rouge_l", "ROUGE-L", "fraction", 1, true, true},
+    Look{"*/bleu", "BLEU", "", 1, true, false},
+    Look{"*/chrf", "chrF", "", 1, false, false},
+    Look{"*/rouge_l", "ROUGE-L", "fraction", 1, false, false},
     Look{"*/rouge_lsum", "ROUGE-Lsum", "fraction", 1, false, false},
     Look{"*/repetition_4", "repetition", "fraction", -1, false, false},
     Look{"*/macro_f1", "macro F1", "fraction", 1, false, false},
@@ -50,7 +50,7 @@ constexpr std::array kLooks = {
     Look{"parameters", "parameters", "count", -1, true, false},
     // What it takes to serve: of an artifact in its runtime, never of a grid in our forward.
     Look{"joules_per_request", "J per response", "J", -1, false, true},
-    Look{"joules_per_million_tokens", "J per 1M tokens", "J", -1, false, true},
+    Look{"joules_per_million_tokens", "J per 1M tokens", "J", -1, false, false},
     Look{"tokens_per_second", "tokens/s", "", 1, false, true},
     Look{"time_to_first_token", "time to first token", "seconds", -1, false, true},
 };

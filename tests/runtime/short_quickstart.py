@@ -12,7 +12,7 @@ def short_quickstart():
     text = re.sub(r"warmup_steps: \d+", "warmup_steps: 1", text)
     text = re.sub(r"batch_sequences: \d+", "batch_sequences: 4", text)
     text = re.sub(r"windows: \d+", "windows: 4", text)
-    text = text.replace("repeats: 10", "repeats: 2").replace("seconds_minimum: 0.15", "seconds_minimum: 0.01")
+    text = text.replace("repeats: 14", "repeats: 2").replace("seconds_minimum: 0.15", "seconds_minimum: 0.01")
     text = text.replace("task: sentiment }", "task: sentiment, limit: 40 }").replace("limit: 100", "limit: 4")
     text = text.replace("held_out:    { builtin: storefront, split: test }", "held_out:    { builtin: storefront, split: test, limit: 40 }")
     text = text.replace("grid: [q8_0, q4_0, iq4_nl, q4_k]", "grid: [q4_0, q4_k]")

@@ -4,6 +4,7 @@ function scale(low, high, from, to, log, unit) {
   const [a, b] = [f(low), f(high)];
   const map = (v) => from + (f(v) - a) / (b - a || 1) * (to - from);
   const count = Math.max(3, Math.floor(Math.abs(to - from) / (from > to ? 40 : 90)));  // upwards words need less room
+  map.ends = [from, to];
   map.ticks = log ? logTicks(low, high, unit, count) : unit === "bytes" ? byteTicks(low, high, count) : linearTicks(low, high, count);
   return map;
 }

@@ -23,11 +23,39 @@ function placeNames(points, bounds) {
 
 const OPACITY = { front: 1, unsure: 0.75, beaten: 0.35 };
 
+// What an axis shows: all values, and of their intervals as much as the values span on either side: one that is very wide must not
+// press the points together.
+function shown(numbers, pad, log) {
+  const [from, to] = extent(numbers, pad, log);
+  const values = numbers.map((n) => n.value).filter((v) => !log || v > 0);
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  if (log) {
+    const room = Math.max(high / low, 2);
+    return [Math.max(from, low / room), Math.min(to, high * room)];
+  }
+  const room = Math.max(high - low, Math.abs(high) / 10);
+  return [Math.max(from, low - room), Math.min(to, high + room)];
+}
+
+// An interval along an axis, from `a` to `b`, as far as it is shown; an arrow where it goes on.
+function reach(a, b, ends, across, upright, color) {
+  const [low, high] = [Math.min(...ends), Math.max(...ends)];
+  const place = (v, w) => upright ? `${w},${v}` : `${v},${w}`;
+  const [from, to] = [a, b].map((v) => Math.min(Math.max(v, low), high));
+  const g = el("g", {}, el("path", { d: `M${place(from, across)}L${place(to, across)}`, stroke: color, "stroke-width": 1.5, fill: "none" }));
+  for (const [v, shownAt] of [[a, from], [b, to]]) {
+    if (Math.abs(v - shownAt) < 0.5) continue;
+    const back = shownAt + (v < shownAt ? 6 : -6);
+    g.append(el("path", { d: `M${place(shownAt, across)}L${place(back, across - 4)}L${place(back, across + 4)}Z`, fill: color }));
+  }
+  return g;
+}
+
 function point(f, p, at, x, y) {
   const c = shade(p.model), [px, py] = [at.x, at.y];
   const g = el("g", { opacity: OPACITY[p.place] });
-  if (p.y.low !== undefined && p.y.low !== null) g.append(el("line", { x1: px, x2: px, y1: y(p.y.low), y2: y(p.y.high), stroke: c, "stroke-width": 1.5 }));
-  if (p.x.low !== undefined && p.x.low !== null && (!f.x_log || p.x.low > 0)) g.append(el("line", { x1: x(p.x.low), x2: x(p.x.high), y1: py, y2: py, stroke: c, "stroke-width": 1.5 }));
+  if (p.y.low !== undefined && p.y.low !== null) g.append(reach(y(p.y.low), y(p.y.high), y.ends, px, true, c));
+  if (p.x.low !== undefined && p.x.low !== null && (!f.x_log || p.x.low > 0)) g.append(reach(x(p.x.low), x(p.x.high), x.ends, py, false, c));
   const assumed = p.x.provenance === "assumed";
   g.append(el("circle", { cx: px, cy: py, r: 5.5, fill: assumed ? "var(--paper)" : c, stroke: c, "stroke-width": 1.5, "stroke-dasharray": assumed ? "1.5 2" : null }));
   if (p.x.provenance === "modelled") g.append(el("circle", { cx: px, cy: py, r: 5, fill: "url(#hatch)" }));
@@ -43,8 +71,8 @@ function tradeoff(f) {
   const left_out = el("p", { class: "sub" });
   drawing(box, `${f.finding}. ${f.y_title} against ${f.x_title}, ${points.length} points; the numbers follow as a table.`, (W) => {
     const [L, B, T, E] = [58, 46, 26, 18], H = Math.round(Math.min(420, Math.max(280, W * 0.5)));
-    const x = scale(...extent(points.map((p) => p.x), f.x_log ? 0.35 : 0.12, f.x_log), L, W - E, f.x_log, f.x_unit);
-    const y = scale(...extent(points.map((p) => p.y), 0.1, false), H - B, T, false, f.y_unit);
+    const x = scale(...shown(points.map((p) => p.x), f.x_log ? 0.35 : 0.12, f.x_log), L, W - E, f.x_log, f.x_unit);
+    const y = scale(...shown(points.map((p) => p.y), 0.1, false), H - B, T, false, f.y_unit);
     const children = [];
     for (const t of y.ticks) children.push(el("line", { class: "axis", x1: L, x2: W - E, y1: y(t), y2: y(t) }), el("text", { x: L - 8, y: y(t) + 4, "text-anchor": "end" }, onAxis(t, f.y_unit)));
     for (const t of x.ticks) children.push(el("line", { class: "axis", x1: x(t), x2: x(t), y1: H - B, y2: H - B + 5 }), el("text", { x: x(t), y: H - B + 19, "text-anchor": "middle" }, onAxis(t, f.x_unit)));
@@ -61,7 +89,10 @@ function tradeoff(f) {
     }
     names.forEach((n, i) => { if (n) children.push(el("text", { class: "label", x: n.x, y: n.y, "text-anchor": n.anchor, opacity: points[i].place === "beaten" ? 0.6 : null }, at[i].text)); });
     const missing = names.filter((n) => !n).length;
-    left_out.textContent = missing ? `${missing} of ${points.length} names found no place beside their points: hover these, or open the numbers.` : "";
+    const beyond = points.some((p) => [[p.x, x], [p.y, y]].some(([n, axis]) => [n.low, n.high].some((v) => v !== undefined && v !== null &&
+      (axis(v) < Math.min(...axis.ends) - 0.5 || axis(v) > Math.max(...axis.ends) + 0.5))));
+    const arrows = beyond ? "An interval that ends in an arrow goes on beyond the drawing. " : "";
+    left_out.textContent = arrows + (missing ? `${missing} of ${points.length} names found no place beside their points: hover these, or open the numbers.` : "");
     return { height: H, children };
   });
   box.append(left_out);
