@@ -26,6 +26,18 @@ absl::StatusOr<PhaseWindow> window_of(const Json& row, const Json& window,
   return out;
 }
 
+// The windows that the rows of the table are of: behind those of the idle device, ahead of those of
+// a reference that took turns. Empty where they cannot be.
+std::vector<Json> own_windows(const Json& tables, const std::vector<Json>& windows) {
+  const size_t rows = tables.value("speed", Json::array()).size();
+  const size_t models = tables.contains("energy_comparison") ? 2 : 1;
+  if (rows == 0 || rows % 2 != 0 || windows.size() < models * rows) return {};
+  const size_t idle = windows.size() - models * rows;
+  if (idle > 2 || (idle > 0 && !tables.contains("idle"))) return {};  // before and after
+  const auto begin = windows.begin() + static_cast<std::ptrdiff_t>(idle);
+  return {begin, begin + static_cast<std::ptrdiff_t>(rows)};
+}
+
 // Rows and windows stand in one order: for each workload, each repeat, prefill and decode.
 absl::StatusOr<std::vector<Speed>> speeds_of(const Json& rows, const std::vector<Json>& windows) {
   std::vector<Speed> speeds;
@@ -81,14 +93,15 @@ absl::StatusOr<pass::Recomputed> recompute_speed(uint64_t seed, const Json& step
   const std::string variant = step.value("variant", "");
   const auto items = run_folder / "items" / step.value("id", "") / variant;
   const auto windows = evaluate::read_jsonl(items / "energy_windows.jsonl");
-  if (!windows.ok() || rows.size() != windows->size() || rows.size() % 2 != 0) {
+  const std::vector<Json> own = windows.ok() ? own_windows(tables, *windows) : std::vector<Json>();
+  if (own.empty()) {
     out.not_computed.push_back(windows.ok()
                                    ? str_cat(rows.size(), " rows of speed and ", windows->size(),
                                              " windows do not belong together")
                                    : std::string(base::as_std(windows.status().message())));
     return out;
   }
-  FRUGAL_ASSIGN_OR_RETURN(const std::vector<Speed> speeds, speeds_of(rows, *windows));
+  FRUGAL_ASSIGN_OR_RETURN(const std::vector<Speed> speeds, speeds_of(rows, own));
   FRUGAL_RETURN_IF_ERROR(check_rows(rows, speed_rows(speeds)));
   for (const pass::Statistic& statistic :
        speed_statistics(speeds, base::RandomStream(seed, "measure/bootstrap"))) {
