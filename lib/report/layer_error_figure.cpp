@@ -70,6 +70,7 @@ Json layer_error_figure(const JournalView& journal) {
       if (std::find(layers.begin(), layers.end(), layer) == layers.end()) layers.push_back(layer);
     }
     Json values = Json::array();
+    bool known = false;  // rounding to nearest without text knows no errors of outputs
     for (const int64_t layer : layers) {
       Json line = Json::array();
       for (const std::string& matrix : matrices) {
@@ -81,6 +82,7 @@ Json layer_error_figure(const JournalView& journal) {
         }
         if (found.is_number()) {
           const double error = found.get<double>();
+          known = true;
           if (error > 0) low = std::min(low, error);
           high = std::max(high, error);
           if (error > worst) {
@@ -92,6 +94,7 @@ Json layer_error_figure(const JournalView& journal) {
       }
       values.push_back(line);
     }
+    if (!known) continue;
     variants.push_back({{"name", step_name(step)},
                         {"matrices", short_labels(matrices)},
                         {"layers", layers},

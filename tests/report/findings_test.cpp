@@ -43,6 +43,13 @@ TEST(LayerError, ColumnsAreMatricesAndLayersAreRows) {
   EXPECT_EQ(variant["values"][3].dump(), "[null,null,null,0.5]");
 }
 
+// Rounding to nearest without text knows no errors of outputs: no map of nothing.
+TEST(LayerError, StepsWithoutErrorsHaveNoMap) {
+  JournalView journal = sample_journal();
+  for (base::Json& row : journal.steps[1]["tables"]["layer_error"]) row["error_after"] = nullptr;
+  EXPECT_TRUE(layer_error_figure(journal).is_null());
+}
+
 // Training and held-out curves that share a drawing share a unit.
 TEST(Training, CurvesOfOneDrawingAreOfOneUnit) {
   const auto drawn = [](base::Json row) {

@@ -159,7 +159,7 @@ class MeasurePass final : public pass::Pass {
                             check_reference(serving, context, model));
     if (!serving && !(model.grids.empty() && reference.grids.empty())) {
       context.warn(
-          base::str_cat("measure: ", kOwnForward,
+          base::str_cat(kOwnForward,
                         " decodes quantized weights, so every grid takes the same time and "
                         "energy in it; what a grid saves shows in its runtime: measure "
                         "the export"));
