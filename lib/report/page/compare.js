@@ -1,4 +1,5 @@
 // Several runs in one table: the page of `frugal compare`.
+document.body.prepend(hatch());
 document.getElementById("head").append(el("h1", {}, R.name), el("p", { class: "verdict" }, R.finding), el("p", { class: "sub" }, R.description), marks());
 
 const titleOf = Object.fromEntries(R.columns.map((c) => [c.key, c.title]));
