@@ -46,7 +46,7 @@ def llama_perplexity(path, text, length):
         ids = np.array(tokens[window * length:(window + 1) * length], np.int32)
         if add_bos:
             ids[0] = bos
-        for positions, logits in runtime.rows(ids, np.arange(first, length - 1)):
+        for positions, logits in runtime.rows(ids, np.arange(first, length - 1), 0):
             logits = logits.astype(np.float64)
             shifted = logits - logits.max(-1, keepdims=True)
             v = np.log(np.exp(shifted).sum(-1)) - shifted[np.arange(len(positions)), ids[positions + 1]]
