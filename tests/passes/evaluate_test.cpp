@@ -58,15 +58,6 @@ class EvaluatePassTest : public ::testing::Test {
   const fs::path model_, reference_;
 };
 
-const Json kFull = {{"tasks", {"sentiment", "description"}},
-                    {"perplexity", "both"},
-                    {"protocol", "gptq-64"},
-                    {"reference", "teacher"},
-                    {"margin", 0.02},
-                    {"metric", "sentiment/accuracy"},
-                    {"max_new_tokens", 8},
-                    {"windows", 4}};
-
 TEST_F(EvaluatePassTest, WritesNumbersItemsAndComparisons) {
   FakeRunContext context = this->context();
   FRUGAL_ASSERT_OK(evaluate_pass(kFull)->run(context));

@@ -77,23 +77,15 @@ class RecomputeEvaluationTest : public RecomputeTest {
 
   Json evaluated(const std::string& name, const fs::path& model) {
     auto pass = make_evaluate_pass();
-    set_options(*pass, kOptions);
+    set_options(*pass, kFull);
     FakeRunContext context(folder_.path(), *format::Checkpoint::open(model));
     context.sources["sentiment"] = storefront("sentiment", 40);
     context.sources["description"] = storefront("description", 4);
     context.sources["both"] = storefront("", 8);
     context.models["teacher"] = teacher_;
-    return keep(*pass, context, "quality", name, kOptions);
+    return keep(*pass, context, "quality", name, kFull);
   }
 
-  const Json kOptions = {{"tasks", {"sentiment", "description"}},
-                         {"perplexity", "both"},
-                         {"protocol", "gptq-64"},
-                         {"reference", "teacher"},
-                         {"margin", 0.02},
-                         {"metric", "sentiment/accuracy"},
-                         {"max_new_tokens", 8},
-                         {"windows", 4}};
   const fs::path model_, teacher_;
 };
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "architecture/model_config.h"
+#include "base/json.h"
 #include "model/decoder.h"
 #include "support/shared_data.h"
 #include "text/dataset.h"
@@ -16,6 +17,17 @@ namespace frugal::passes {
 
 inline constexpr int64_t kVocabulary = 300;
 inline constexpr int64_t kContext = 512;
+
+// Options of `evaluate` that ask for all that it has: tasks of both kinds, perplexity, a reference
+// and a margin.
+inline const base::Json kFull = {{"tasks", {"sentiment", "description"}},
+                                 {"perplexity", "both"},
+                                 {"protocol", "gptq-64"},
+                                 {"reference", "teacher"},
+                                 {"margin", 0.02},
+                                 {"metric", "sentiment/accuracy"},
+                                 {"max_new_tokens", 8},
+                                 {"windows", 4}};
 
 inline text::DataSource storefront(std::string task, int64_t limit) {
   text::DataSource source;

@@ -12,6 +12,7 @@
 #include "model/generate.h"
 #include "passes/common/serving.h"
 #include "passes/evaluate/comparison.h"
+#include "passes/evaluate/inputs.h"
 #include "passes/evaluate/options.h"
 #include "passes/evaluate/results.h"
 #include "passes/evaluate/task_files.h"
@@ -26,85 +27,6 @@ namespace {
 
 // Raised when the same options would give other items; part of the key of shared reference items.
 constexpr int64_t kVersion = 2;
-
-// A model that can be asked, with its tokenizer: in memory, or an artifact in its runtime.
-struct Loaded {
-  std::shared_ptr<const text::Tokenizer> tokenizer;
-  architecture::ModelConfig config;
-  std::optional<model::Decoder> decoder;
-  std::unique_ptr<ServedModel> served;  // then there is no decoder
-};
-
-absl::StatusOr<model::Decoder> load_decoder(const format::Checkpoint& checkpoint,
-                                            const at::Device& device) {
-  return model::Decoder::load(checkpoint, {.type = at::kFloat, .device = device});
-}
-
-absl::StatusOr<Loaded> without_weights(const InputModel& model) {
-  Loaded loaded{.tokenizer = nullptr, .config = model.config, .decoder = {}, .served = {}};
-  FRUGAL_ASSIGN_OR_RETURN(loaded.tokenizer, text::shared_tokenizer(model.folder));
-  FRUGAL_RETURN_IF_ERROR(
-      text::check_fits(*loaded.tokenizer, loaded.config.vocabulary_size, model.folder.string()));
-  return loaded;
-}
-
-absl::StatusOr<Loaded> load(const format::Checkpoint& checkpoint, const at::Device& device) {
-  FRUGAL_ASSIGN_OR_RETURN(Loaded loaded,
-                          without_weights({checkpoint.config(), checkpoint.folder()}));
-  FRUGAL_ASSIGN_OR_RETURN(loaded.decoder, load_decoder(checkpoint, device));
-  return loaded;
-}
-
-// Examples of one task by what they ask for.
-struct Task {
-  std::string name;
-  std::vector<text::Example> classification, generation;
-};
-
-absl::StatusOr<Task> load_task(const std::string& name, text::DataSource source,
-                               const text::Tokenizer& tokenizer, int64_t limit) {
-  if (limit > 0) source.limit = source.limit > 0 ? std::min(source.limit, limit) : limit;
-  FRUGAL_ASSIGN_OR_RETURN(const auto examples, text::load_examples(source, tokenizer));
-  Task task{name, {}, {}};
-  for (const text::Example& example : examples) {
-    if (!example.label_texts.empty()) {
-      task.classification.push_back(example);
-    } else if (can_be_generated(example)) {
-      task.generation.push_back(example);
-    } else {
-      return base::invalid_argument("task '", name, "': example '", example.id,
-                                    "' has neither labels nor attributes nor a prompt with a "
-                                    "completion; give the data labels or templates, or use it for "
-                                    "perplexity");
-    }
-  }
-  return task;
-}
-
-void add_example(base::KeyHasher& hasher, const text::Example& example) {
-  hasher.add(example.id).add(example.prompt).add(example.completion).add(example.label);
-  for (const std::string& label : example.label_texts) hasher.add(label);
-  hasher.add(example.chat ? "|chat" : "|");
-  for (const std::string& attribute : example.attributes) hasher.add(attribute);
-  hasher.add("|");
-}
-
-std::string hash_of(const std::vector<text::Example>& examples) {
-  base::KeyHasher hasher;
-  for (const text::Example& example : examples) add_example(hasher, example);
-  return hasher.hex();
-}
-
-std::string hash_of(const tasks::TaskData& task) {
-  base::KeyHasher hasher;
-  hasher.add(task.config.written.dump());
-  for (const tasks::Question& question : task.questions) {
-    hasher.add(question.id).add(question.context).add(question.target.dump());
-    for (const std::string& continuation : question.continuations) hasher.add(continuation);
-    hasher.add("|");
-  }
-  return hasher.hex();
-}
 
 // One evaluation on its way: what all parts of it need.
 class Evaluation {
@@ -123,8 +45,9 @@ class Evaluation {
         FRUGAL_RETURN_IF_ERROR(solve(reference.name, source));
         continue;
       }
-      FRUGAL_ASSIGN_OR_RETURN(const Task task, load_task(reference.name, std::move(source),
-                                                         *model_->tokenizer, options_.limit));
+      FRUGAL_ASSIGN_OR_RETURN(
+          const ExampleTask task,
+          load_example_task(reference.name, std::move(source), *model_->tokenizer, options_.limit));
       FRUGAL_RETURN_IF_ERROR(classify(task));
       FRUGAL_RETURN_IF_ERROR(generate(task));
     }
@@ -151,18 +74,18 @@ class Evaluation {
             random(base::str_cat("compare/", purpose))};
   }
 
-  evaluate::Scorer scorer(const Loaded& loaded, std::string_view what) const {
+  evaluate::Scorer scorer(const LoadedModel& loaded, std::string_view what) const {
     if (loaded.served) return loaded.served->scorer(title(what));
     return evaluate::scorer_of(*loaded.decoder, scoring(what));
   }
 
   absl::Status open_model() {
     if (!serving_) {
-      FRUGAL_ASSIGN_OR_RETURN(model_, load(*context_.input(), device_));
+      FRUGAL_ASSIGN_OR_RETURN(model_, load_model(*context_.input(), device_));
       return absl::OkStatus();
     }
     FRUGAL_ASSIGN_OR_RETURN(const InputModel input, input_model(context_));
-    FRUGAL_ASSIGN_OR_RETURN(model_, without_weights(input));
+    FRUGAL_ASSIGN_OR_RETURN(model_, load_without_weights(input));
     model_->served = std::make_unique<ServedModel>(*serving_, input.config.vocabulary_size);
     return absl::OkStatus();
   }
@@ -185,9 +108,9 @@ class Evaluation {
   }
 
   // The reference's weights are read only where its items are not known yet.
-  absl::StatusOr<const Loaded*> reference() {
+  absl::StatusOr<const LoadedModel*> reference() {
     if (!reference_) {
-      FRUGAL_ASSIGN_OR_RETURN(reference_, load(*reference_checkpoint_, device_));
+      FRUGAL_ASSIGN_OR_RETURN(reference_, load_model(*reference_checkpoint_, device_));
     }
     return &*reference_;
   }
@@ -196,14 +119,14 @@ class Evaluation {
   // that compares with it.
   absl::StatusOr<std::vector<base::Json>> reference_items(
       std::string_view kind, std::string_view asked,
-      const std::function<absl::StatusOr<std::vector<base::Json>>(const Loaded&)>& make) {
+      const std::function<absl::StatusOr<std::vector<base::Json>>(const LoadedModel&)>& make) {
     base::KeyHasher hasher;
     hasher.add("evaluate items").add(base::str_cat(kVersion)).add(kind).add(reference_hash_);
     hasher.add(context_.device()).add(base::str_cat(options_.max_new_tokens)).add(asked);
     FRUGAL_ASSIGN_OR_RETURN(
         const auto folder,
         context_.shared(hasher.hex(), [&](const std::filesystem::path& staging) -> absl::Status {
-          FRUGAL_ASSIGN_OR_RETURN(const Loaded* loaded, reference());
+          FRUGAL_ASSIGN_OR_RETURN(const LoadedModel* loaded, reference());
           FRUGAL_ASSIGN_OR_RETURN(const auto items, make(*loaded));
           return evaluate::write_jsonl(staging / "items.jsonl", items);
         }));
@@ -215,14 +138,15 @@ class Evaluation {
                  std::make_move_iterator(rows.end()));
   }
 
-  absl::StatusOr<evaluate::Classification> classify_with(const Loaded& loaded, const Task& task,
+  absl::StatusOr<evaluate::Classification> classify_with(const LoadedModel& loaded,
+                                                         const ExampleTask& task,
                                                          std::string_view who) {
     return evaluate::classify(scorer(loaded, base::str_cat(task.name, who)),
                               loaded.config.context_length, *loaded.tokenizer, task.classification,
                               random(task.name));
   }
 
-  absl::Status classify(const Task& task) {
+  absl::Status classify(const ExampleTask& task) {
     if (task.classification.empty()) return absl::OkStatus();
     FRUGAL_ASSIGN_OR_RETURN(const auto result, classify_with(*model_, task, ""));
     const tasks::TaskData questions = questions_of(result.items);
@@ -235,8 +159,8 @@ class Evaluation {
     if (!reference_checkpoint_) return absl::OkStatus();
     FRUGAL_ASSIGN_OR_RETURN(
         const auto lines,
-        reference_items("classification", hash_of(task.classification),
-                        [&](const Loaded& loaded) -> absl::StatusOr<std::vector<base::Json>> {
+        reference_items("classification", hash_of_questions(task.classification),
+                        [&](const LoadedModel& loaded) -> absl::StatusOr<std::vector<base::Json>> {
                           FRUGAL_ASSIGN_OR_RETURN(const auto made,
                                                   classify_with(loaded, task, " (reference)"));
                           return evaluate::to_json(made.items);
@@ -253,7 +177,8 @@ class Evaluation {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<evaluate::Generation> generate_with(const Loaded& loaded, const Task& task,
+  absl::StatusOr<evaluate::Generation> generate_with(const LoadedModel& loaded,
+                                                     const ExampleTask& task,
                                                      std::string_view who) {
     const evaluate::GenerationOptions options{.max_new_tokens = options_.max_new_tokens,
                                               .batch = options_.batch,
@@ -269,7 +194,7 @@ class Evaluation {
         options);
   }
 
-  absl::Status generate(const Task& task) {
+  absl::Status generate(const ExampleTask& task) {
     if (task.generation.empty()) return absl::OkStatus();
     FRUGAL_ASSIGN_OR_RETURN(const auto result, generate_with(*model_, task, ""));
     report(statistics_of(task.name, result));
@@ -279,8 +204,8 @@ class Evaluation {
     if (!reference_checkpoint_) return absl::OkStatus();
     FRUGAL_ASSIGN_OR_RETURN(
         const auto lines,
-        reference_items("generation", hash_of(task.generation),
-                        [&](const Loaded& loaded) -> absl::StatusOr<std::vector<base::Json>> {
+        reference_items("generation", hash_of_questions(task.generation),
+                        [&](const LoadedModel& loaded) -> absl::StatusOr<std::vector<base::Json>> {
                           FRUGAL_ASSIGN_OR_RETURN(const auto made,
                                                   generate_with(loaded, task, " (reference)"));
                           return evaluate::to_json(made.items);
@@ -312,8 +237,8 @@ class Evaluation {
     if (!reference_checkpoint_) return absl::OkStatus();
     FRUGAL_ASSIGN_OR_RETURN(
         const auto lines,
-        reference_items("task", hash_of(task),
-                        [&](const Loaded& loaded) -> absl::StatusOr<std::vector<base::Json>> {
+        reference_items("task", hash_of_questions(task),
+                        [&](const LoadedModel& loaded) -> absl::StatusOr<std::vector<base::Json>> {
                           FRUGAL_ASSIGN_OR_RETURN(Solved made,
                                                   solve_with(loaded, task, name + " (reference)"));
                           return std::move(made.items);
@@ -331,7 +256,7 @@ class Evaluation {
     tasks::TaskResult result;
     std::vector<base::Json> items;
   };
-  absl::StatusOr<Solved> solve_with(const Loaded& loaded, const tasks::TaskData& task,
+  absl::StatusOr<Solved> solve_with(const LoadedModel& loaded, const tasks::TaskData& task,
                                     std::string_view who) {
     Solved solved;
     const evaluate::Answerer answerer =
@@ -401,7 +326,7 @@ class Evaluation {
     TextResult result{.name = text.name, .perplexity = {}, .divergence = {}};
     const std::string prefix = text_prefix(options_, text);
     if (reference_checkpoint_) {
-      FRUGAL_ASSIGN_OR_RETURN(const Loaded* other, reference());
+      FRUGAL_ASSIGN_OR_RETURN(const LoadedModel* other, reference());
       FRUGAL_ASSIGN_OR_RETURN(const auto others, windows_of(source, *other->tokenizer, examples));
       FRUGAL_RETURN_IF_ERROR(check_same_ids(windows, others));
       FRUGAL_RETURN_IF_ERROR(score_against_reference(windows, *other, prefix, result));
@@ -455,8 +380,9 @@ class Evaluation {
     return absl::OkStatus();
   }
 
-  absl::Status score_against_reference(const evaluate::ScoredWindows& windows, const Loaded& other,
-                                       const std::string& prefix, TextResult& text) {
+  absl::Status score_against_reference(const evaluate::ScoredWindows& windows,
+                                       const LoadedModel& other, const std::string& prefix,
+                                       TextResult& text) {
     FRUGAL_ASSIGN_OR_RETURN(const auto result,
                             divergence_from(*other.decoder, windows, prefix + "divergence"));
     report(statistics_of(result.model, prefix));
@@ -483,7 +409,7 @@ class Evaluation {
   at::Device device_ = at::kCPU;
   std::optional<Serving> serving_;
   bool difference_known_ = false;
-  std::optional<Loaded> model_, reference_;
+  std::optional<LoadedModel> model_, reference_;
   std::optional<format::Checkpoint> reference_checkpoint_;
   std::string reference_hash_;
   std::vector<base::Json> rows_;
